@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make              build everything into build/
+# make help         what else there is
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+VERSION := $(shell cat VERSION)
+
+# CRIU: the system's libcriu where scripts/criu-build found it good, else our own build.
+CRIU_DIR ?= $(PREFIX)/lib/sandboxd/criu
+ifneq ($(wildcard $(CRIU_DIR)/lib/libcriu.a),)
+CRIU_CFLAGS := -isystem $(CRIU_DIR)/include -isystem $(CRIU_DIR)/include/criu
+CRIU_LIBS := $(CRIU_DIR)/lib/libcriu.a -lprotobuf-c
+else
+CRIU_CFLAGS := $(shell pkg-config --cflags criu 2>/dev/null)
+CRIU_LIBS := $(shell pkg-config --libs criu 2>/dev/null || echo -lcriu)
+endif
+
+PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive
+CC := gcc
+OPT ?= -O2 -g
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wformat=2 -Wvla -Wundef -Wno-missing-field-initializers
+HARDEN ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+CPPFLAGS += -I. -D_GNU_SOURCE -DSANDBOXD_VERSION='"$(VERSION)"' -DSANDBOXD_PREFIX='"$(PREFIX)"' \
+	$(shell pkg-config --cflags $(PKGS)) $(CRIU_CFLAGS)
+CFLAGS += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE)
+LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE)
+LDLIBS := $(shell pkg-config --libs $(PKGS)) $(CRIU_LIBS)
+
+# sandbox/ knows nothing of supervisor/; both programs link the parts that they call.
+SANDBOX_SRC := $(wildcard sandbox/*.c)
+COMMON_SRC := $(filter-out supervisor/sandboxd.c supervisor/monitor%.c,$(wildcard supervisor/*.c))
+DAEMON_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c supervisor/front/*.c supervisor/logger/*.c)
+CTL_SRC := $(wildcard supervisor/ctl/*.c)
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+SANDBOX_OBJ := $(call obj,$(SANDBOX_SRC))
+COMMON_OBJ := $(call obj,$(COMMON_SRC))
+
+UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+FUZZ_SECONDS ?= 60
+
+.PHONY: all clean install check fuzz lint format bench help asan
+all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/runtime/park.so
+
+help:
+	@echo 'make                build sandboxd, sandboxctl and the runtime into $(BUILD)/'
+	@echo 'make install        install under PREFIX=$(PREFIX) (DESTDIR is honoured)'
+	@echo 'make check          unit tests (cmocka)'
+	@echo 'make asan           the same programs with ASan and UBSan, into build-asan/'
+	@echo 'make fuzz           every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
+	@echo 'make lint           clang-format, clang-tidy, shellcheck: clean or fail'
+	@echo 'make format         let clang-format rewrite the sources'
+	@echo 'make bench          start latencies beside chroot, bwrap and runc, as one table'
+	@echo 'make clean          remove the build folders'
+	@echo 'scripts/quickstart  everything on a fresh machine; scripts/test: every test'
+
+$(BUILD)/sandboxd: $(call obj,$(DAEMON_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/sandboxctl: $(call obj,$(CTL_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Freestanding: it is loaded by whatever Python and libc an image has, and must not
+# call into them while it replaces their memory.
+$(BUILD)/runtime/park.so: images/runtime/park.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -nostdlib -ffreestanding \
+		-fno-stack-protector -fcf-protection=none -fno-builtin -Wl,-z,noexecstack \
+		-Wl,--hash-style=both -Wl,--build-id=none -o $@ $<
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(COMMON_OBJ) $(SANDBOX_OBJ) \
+		$(call obj,$(filter-out supervisor/sandboxd.c,$(DAEMON_SRC)))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+check: $(UNIT_BIN)
+	@status=0; for t in $(UNIT_BIN); do echo "== $$t"; $$t || status=1; done; exit $$status
+
+# Fuzz targets are built by clang from the sources themselves, with ASan and UBSan.
+FUZZ_LIB_SRC := $(SANDBOX_SRC) $(COMMON_SRC) $(filter-out supervisor/sandboxd.c,$(DAEMON_SRC))
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_LIB_SRC))
+	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+fuzz: $(FUZZ_BIN)
+	@for t in $(FUZZ_BIN); do echo "== $$t"; mkdir -p $(BUILD)/corpus/$$(basename $$t); \
+		$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 \
+			-artifact_prefix=$(BUILD)/fuzz/ \
+			$(BUILD)/corpus/$$(basename $$t) $$(ls -d tests/fuzz/seeds/$$(basename $$t) 2>/dev/null) \
+			2>&1 | tail -n 3 || exit 1; done
+
+asan:
+	$(MAKE) BUILD=build-asan OPT='-O1 -g -fno-omit-frame-pointer' HARDEN=-fPIE \
+		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' all
+
+C_FILES := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
+lint:
+	clang-format --dry-run -Werror $(C_FILES)
+	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -n 4 sh -c \
+		'clang-tidy --quiet "$$@" -- -std=gnu11 $(subst ",\",$(CPPFLAGS)) 2>/dev/null' sh
+	shellcheck -x $$(git ls-files --cached --others --exclude-standard | xargs grep -lE '^#!.*\b(ba)?sh\b' --)
+format:
+	clang-format -i $(C_FILES)
+
+bench: all
+	tests/bench/run
+
+install: all
+	install -D -m 755 $(BUILD)/sandboxd $(DESTDIR)$(PREFIX)/sbin/sandboxd
+	install -D -m 755 $(BUILD)/sandboxctl $(DESTDIR)$(PREFIX)/bin/sandboxctl
+	install -D -m 755 scripts/image-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/image-build
+	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
+	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
+	install -m 644 policies/*.json $(DESTDIR)$(PREFIX)/share/sandboxd/policies/
+	for i in images/*/image.json; do \
+		d=$(DESTDIR)$(PREFIX)/share/sandboxd/images/$$(basename $$(dirname $$i)); \
+		mkdir -p $$d && cp -r $$(dirname $$i)/. $$d/; done
+	install -D -m 644 scripts/sandboxd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/sandboxd.service
+
+clean:
+	rm -rf build build-asan
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The words between the three roles. Each pair of roles shares one
+ * SOCK_SEQPACKET socket: a message is one struct of fixed size, with its fds as
+ * one SCM_RIGHTS. All integers are native (both ends are this binary; version is
+ * checked so that a stale role after an upgrade is refused). A message whose
+ * type, size, version or number of fds is not in proto_table for that pair of
+ * roles is fatal to the role that sent it (the receiver drops the connection).
+ * Text fields are NUL-terminated within their size, else the message is refused.
+ */
+#ifndef SUPERVISOR_PROTO_H
+#define SUPERVISOR_PROTO_H
+
+#include <stdint.h>
+
+#include "sandbox/image.h"
+#include "sandbox/limits.h"
+#include "sandbox/util.h"
+
+#define PROTO_VERSION 1u
+#define PROTO_FDS_MAX 4
+#define PROTO_TEXT_MAX 512
+
+enum proto_type {
+	/* front -> monitor */
+	MON_START = 1, /* fds: job (sealed memfd), [package dir when has_package] */
+	MON_WARM,      /* make a checkpoint */
+	MON_KILL,
+	MON_FORGET, /* the front has recorded this exit durably */
+	/* monitor -> front */
+	MON_STARTED = 32,
+	MON_EXITED, /* repeated after a front restart until MON_FORGET */
+	MON_WARMED,
+	MON_RUNNING, /* one for each running task when a front (re)starts, then: */
+	MON_READY,
+	/* monitor -> front, monitor -> logger: the other role is new; fd: the socket to it */
+	ROLE_PEER = 48,
+	/* monitor -> logger */
+	LOG_OPEN = 64, /* fds: stdout, stderr read ends. Again after a logger restart */
+	/* front -> logger */
+	LOG_FOLLOW = 80, /* fd: the follower's stream socket */
+	LOG_FINISH,      /* this task never started or has no pipes: end its log */
+	LOG_DELETE,
+	/* logger -> front */
+	LOG_END = 96, /* both pipes at EOF and everything on disk; also the answer to
+			 LOG_FINISH. Repeated for a new front that follows or asks. */
+};
+
+struct proto_head {
+	uint32_t version;
+	uint16_t type, size; /* enum proto_type, whole message's bytes */
+};
+
+struct mon_start {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t start;	     /* enum start_mode */
+	uint8_t has_package; /* a dirfd follows the job: mounted as lower of /work */
+	uint8_t pad[5];
+	uint8_t image[32], policy[32], package[32];
+	struct limits limits; /* only ever tighter than the policy's limits_max */
+	uint64_t received_ns; /* CLOCK_MONOTONIC at the request's receipt */
+	char warm[IMAGE_WARM_MAX]; /* '\n'-separated imports; part of the checkpoint's key */
+};
+
+struct mon_warm {
+	struct proto_head h;
+	uint32_t tag; /* echoed in mon_warmed */
+	uint8_t force; /* 1: even when a valid checkpoint is there */
+	uint8_t pad[3];
+	uint8_t image[32], policy[32];
+	char warm[IMAGE_WARM_MAX];
+};
+
+enum kill_reason { KILL_CANCEL_TERM = 1, KILL_CANCEL_KILL };
+struct mon_kill {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t reason; /* enum kill_reason: TERM to the payload; KILL everything */
+	uint8_t pad[6];
+};
+
+struct mon_forget {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t pad[7];
+};
+
+struct mon_started {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t mode; /* the one that was really used */
+	uint8_t want_warm; /* 1: auto found no checkpoint; one would help the next task */
+	uint8_t pad[5];
+	uint64_t first_ns;	      /* CLOCK_MONOTONIC at the first user bytecode */
+	char warning[PROTO_TEXT_MAX]; /* "" or why a faster mode was not used */
+};
+
+struct mon_exited {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t verdict; /* enum verdict */
+	uint8_t pad[6];
+	int32_t wait_status; /* of the payload, as from waitpid; -1 when unknown */
+	uint32_t pad2;
+	uint64_t cpu_us, memory_peak, finished_ns /* CLOCK_REALTIME */;
+	char error[PROTO_TEXT_MAX]; /* for VERDICT_FAILED and LOST: why */
+};
+
+struct mon_running {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t mode, started, pad[5];
+	uint64_t first_ns, started_realtime_ns;
+};
+
+struct mon_warmed {
+	struct proto_head h;
+	uint32_t tag;
+	int32_t status; /* 0 or -errno */
+	uint64_t dump_us, bytes;
+	char key[65]; /* hex */
+	uint8_t existed; /* 1: nothing was done, a valid one was there */
+	uint8_t pad[6];
+	char error[PROTO_TEXT_MAX];
+};
+
+struct proto_empty { /* MON_READY, ROLE_PEER */
+	struct proto_head h;
+};
+
+struct log_open {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t pad[7];
+	uint64_t cap; /* bytes kept of both streams together */
+};
+
+#define LOG_STREAM_OUT 1
+#define LOG_STREAM_ERR 2
+struct log_follow {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t streams; /* bit 0 stdout, bit 1 stderr */
+	uint8_t follow;	 /* 1: until the end; 0: what is there now, then end frame */
+	uint8_t live;	 /* 1: the front knows that the task has not ended: an unknown id waits */
+	uint8_t pad[4];
+	uint64_t cursor;   /* first index record to send: 0, or a frame's cursor + 1 */
+	uint64_t since_ns; /* CLOCK_REALTIME; 0: all */
+};
+
+struct log_id { /* LOG_FINISH, LOG_DELETE */
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t pad[7];
+};
+
+struct log_end {
+	struct proto_head h;
+	char id[TASK_ID_LEN + 1];
+	uint8_t pad[7];
+	uint64_t lines, bytes, dropped; /* bytes seen; dropped of them not kept */
+};
+
+/* What a follower's socket carries, from the logger (or front) to sandboxctl. */
+enum log_frame_type {
+	LOG_FRAME_OUT = 1,
+	LOG_FRAME_ERR = 2,
+	LOG_FRAME_DROPPED = 3, /* no data; cursor as usual, aux = bytes dropped */
+	LOG_FRAME_END = 4,     /* nothing more will come; aux = 1: the log has really ended */
+};
+#define LOG_FRAME_DATA_MAX 65536
+struct log_frame {
+	uint32_t len; /* bytes of data that follow this head */
+	uint8_t type; /* enum log_frame_type */
+	uint8_t partial; /* 1: cut by a reconnect or a since filter in the middle of a record */
+	uint8_t pad[2];
+	uint64_t time_ns; /* CLOCK_REALTIME of arrival */
+	uint64_t cursor;  /* index record of this frame */
+	uint64_t aux;
+};
+
+/*
+ * proto.c. Send one message (size from its head) with n fds; 0 or -errno
+ * (-EAGAIN when the peer does not read: SOCK_NONBLOCK sockets).
+ * Receive: *ret_size bytes into buf, fds into fds (all O_CLOEXEC; unused -1; the
+ * caller owns them). 0, -EAGAIN, -ECONNRESET at EOF, -EPROTO for anything that
+ * proto_table does not list for (from, to), with all fds closed.
+ */
+enum proto_role { ROLE_MONITOR, ROLE_FRONT, ROLE_LOGGER };
+union proto_msg {
+	struct proto_head h;
+	struct mon_start start;
+	struct mon_warm warm;
+	struct mon_kill kill;
+	struct mon_forget forget;
+	struct mon_started started;
+	struct mon_exited exited;
+	struct mon_running running;
+	struct mon_warmed warmed;
+	struct proto_empty empty;
+	struct log_open log_open;
+	struct log_follow log_follow;
+	struct log_id log_id;
+	struct log_end log_end;
+};
+/* Fills in version, type and size by the table; the message should be zeroed first. */
+void proto_init(union proto_msg *m, enum proto_type type);
+int proto_send(int sock, const union proto_msg *m, const int *fds, unsigned n_fds);
+int proto_recv(int sock, enum proto_role from, enum proto_role to, union proto_msg *m,
+	       int fds[PROTO_FDS_MAX], unsigned *ret_n_fds);
+/* Pure check of one received message (fuzzed): 0 or -EPROTO. */
+int proto_check(const void *buf, size_t len, enum proto_role from, enum proto_role to,
+		unsigned n_fds);
+int proto_socketpair(int fds[2]); /* SEQPACKET, CLOEXEC, NONBLOCK, large buffers */
+
+/*
+ * The control socket between sandboxctl and front: SOCK_STREAM, frames of a
+ * little-endian u32 length (at most CONTROL_FRAME_MAX) and a JSON object of that
+ * length; fds ride on the first byte of a frame. Requests: {"op": ..., ...}; answers
+ * {"ok": true, ...} or {"ok": false, "code": err_code_name, "error": text}.
+ * The table of ops is in supervisor/front/control.h.
+ */
+#define CONTROL_FRAME_MAX (8u << 20)
+
+#endif
