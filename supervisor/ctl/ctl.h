@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the verbs of sandboxctl share: where the daemon is, how to ask it, how to
+ * say what went wrong. One file a verb, one table of verbs (main.c).
+ */
+#ifndef SUPERVISOR_CTL_H
+#define SUPERVISOR_CTL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sandbox/util.h"
+
+/* The command line's global options; the strings live as long as the program. */
+struct ctl {
+	const char *socket_path; /* --socket, SANDBOXD_SOCKET */
+	const char *state_dir;	 /* --state, SANDBOXD_STATE: for root's image and policy verbs */
+	bool json;		 /* --json */
+};
+
+/*
+ * A verb: argv[0] is its name, the global options are already taken out. Returns
+ * the exit status. verb->help is printed for --help before the verb is called,
+ * unless it is NULL: then the verb itself answers --help.
+ */
+typedef int (*ctl_verb_fn)(struct ctl *ctl, int argc, char **argv);
+struct ctl_verb {
+	const char *name;
+	const char *summary; /* one line */
+	ctl_verb_fn run;
+	const char *help;
+};
+
+int ctl_run(struct ctl *ctl, int argc, char **argv);
+int ctl_logs(struct ctl *ctl, int argc, char **argv);
+int ctl_ps(struct ctl *ctl, int argc, char **argv);
+int ctl_inspect(struct ctl *ctl, int argc, char **argv);
+int ctl_wait(struct ctl *ctl, int argc, char **argv);
+int ctl_cancel(struct ctl *ctl, int argc, char **argv);
+int ctl_rm(struct ctl *ctl, int argc, char **argv);
+int ctl_image(struct ctl *ctl, int argc, char **argv);
+int ctl_policy(struct ctl *ctl, int argc, char **argv);
+int ctl_version(struct ctl *ctl, int argc, char **argv);
+int ctl_doctor(struct ctl *ctl, int argc, char **argv);
+
+extern const char ctl_run_help[], ctl_logs_help[], ctl_doctor_help[];
+
+/* Prints "sandboxctl: MSG" on stderr (control characters escaped); the exit status. */
+int ctl_fail(const struct err *e);
+/* A wrong command line: "sandboxctl VERB: ..." and where to find help; 125. */
+int ctl_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What is said while a verb goes on: "sandboxctl: ..." on stderr. */
+void ctl_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * One request, one answer, on a connection of its own. Steals the reference to
+ * request; the fds stay the caller's. 0 with an object in *ret_reply (the caller's
+ * to json_decref; ret_reply may be NULL) when the daemon says ok, else -errno and
+ * *e as the daemon or this side put it. The ops "wait" and "warm" may take long:
+ * they wait as long as the daemon lives; all others at most half a minute.
+ */
+int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, json_t **ret_reply,
+	     struct err *e);
+
+/* A connection for ops with several replies. */
+struct ctl_conn {
+	int fd; /* -1 when closed; for poll(2) */
+	uint8_t head[4];
+	char *body;
+	size_t got, size; /* of head + body; size is 0 until the head is there */
+};
+#define CTL_CONN_INIT                                                                              \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+int ctl_connect(struct ctl *ctl, struct ctl_conn *conn, struct err *e);
+int ctl_send(struct ctl_conn *conn, const json_t *request, const int *fds, unsigned n_fds,
+	     struct err *e);
+/* Takes what has arrived, without waiting: 1 with a whole reply in *ret_reply, 0
+ * when more is needed, -ECONNRESET at the end of the connection, else -errno. */
+int ctl_read(struct ctl_conn *conn, json_t **ret_reply, struct err *e);
+/* Waits for the next whole reply; timeout_ms -1 waits for ever. */
+int ctl_recv(struct ctl_conn *conn, int timeout_ms, json_t **ret_reply, struct err *e);
+void ctl_close(struct ctl_conn *conn);
+/* 0 for {"ok": true}, else *e from the reply's code and error. */
+int ctl_reply_check(const json_t *reply, struct err *e);
+
+/* Prints one JSON document and a newline; an exit status (125 if stdout is broken). */
+int ctl_print_json(const json_t *value);
+/* Prints s with control characters escaped, for a person's terminal. */
+void ctl_print_text(const char *s);
+/* Flushes stdout at the end of a verb: status, or 125 when it could not be written. */
+int ctl_flush(int status);
+
+/* A task object's members for people: never NULL. */
+const char *ctl_text(const json_t *object, const char *key);
+
+#endif

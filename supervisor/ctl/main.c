@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sandboxctl: global options, the table of verbs, and how they speak. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/ctl/ctl.h"
+
+static int ctl_help(struct ctl *ctl, int argc, char **argv);
+
+static const struct ctl_verb verbs[] = {
+	{"run", "run one task now: its output live, its exit status returned", ctl_run,
+	 ctl_run_help},
+	{"logs", "print or follow a task's output", ctl_logs, ctl_logs_help},
+	{"ps", "list the tasks that run, or all", ctl_ps,
+	 "usage: sandboxctl ps [--all|-a] [--quiet|-q] [--json]\n\n"
+	 "  -a, --all    finished tasks too\n"
+	 "  -q, --quiet  ids only\n"},
+	{"inspect", "everything that is known about tasks", ctl_inspect,
+	 "usage: sandboxctl inspect ID... [--json]\n\n"
+	 "ID is a task's id or the first characters (four or more) of one. --json prints one\n"
+	 "object; of several tasks, an object a line.\n"},
+	{"wait", "wait until tasks have ended", ctl_wait,
+	 "usage: sandboxctl wait ID... [--json]\n\n"
+	 "Prints each task's exit status on a line. The exit status is the last task's.\n"},
+	{"cancel", "end tasks: TERM, or KILL with --force", ctl_cancel,
+	 "usage: sandboxctl cancel ID... [--force|-f]\n\n"
+	 "Sends TERM to the task's first process. With --force everything in the sandbox is\n"
+	 "killed at once. Returns as soon as the daemon has done it; see 'wait'.\n"},
+	{"rm", "forget ended tasks and their logs", ctl_rm, "usage: sandboxctl rm ID...\n"},
+	{"image", "build, list, inspect, warm and remove images", ctl_image, NULL},
+	{"policy", "list, show, check and install policies", ctl_policy, NULL},
+	{"doctor", "what this host offers, what is missing, what to do", ctl_doctor,
+	 ctl_doctor_help},
+	{"version", "this command's and the daemon's version", ctl_version,
+	 "usage: sandboxctl version [--json]\n\nExits 0 only when the daemon answers.\n"},
+	{"help", "help for a verb", ctl_help, "usage: sandboxctl help [VERB]\n"},
+};
+
+static const struct ctl_verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	return NULL;
+}
+
+static void print_overview(FILE *to)
+{
+	fputs("usage: sandboxctl [--socket PATH] [--state DIR] [--json] VERB ...\n\n", to);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(to, "  %-8s  %s\n", verbs[i].name, verbs[i].summary);
+	fputs("\nGlobal options may stand before or after the verb:\n"
+	      "  --socket PATH  the daemon's control socket (SANDBOXD_SOCKET;\n"
+	      "                 /run/sandboxd/control.sock)\n"
+	      "  --state DIR    the daemon's state folder (SANDBOXD_STATE; /var/lib/sandboxd)\n"
+	      "  --json         JSON instead of text\n"
+	      "  --help, --version\n\n"
+	      "Exit status: the task's own for run and wait; 125 when sandboxctl or the daemon\n"
+	      "could not do what was asked; else 0.\n",
+	      to);
+}
+
+static int print_verb_help(struct ctl *ctl, const struct ctl_verb *verb)
+{
+	char *argv[] = {(char *)verb->name, (char *)"--help", NULL};
+
+	if (!verb->help)
+		return verb->run(ctl, 2, argv);
+	fputs(verb->help, stdout);
+	return ctl_flush(0);
+}
+
+static int ctl_help(struct ctl *ctl, int argc, char **argv)
+{
+	const struct ctl_verb *verb;
+
+	if (argc < 2) {
+		print_overview(stdout);
+		return ctl_flush(0);
+	}
+	verb = find_verb(argv[1]);
+	if (!verb || argc > 2)
+		return ctl_usage("help", "there is no verb '%s'", argv[argc > 2 ? 2 : 1]);
+	return print_verb_help(ctl, verb);
+}
+
+/* "--name VALUE" or "--name=VALUE" at argv[*i]: 1 and *ret, 0 when it is another word,
+ * -EINVAL without a value. */
+static int take_value(const char *name, int argc, char **argv, int *i, const char **ret)
+{
+	size_t n = strlen(name);
+
+	if (strncmp(argv[*i], name, n) != 0)
+		return 0;
+	if (argv[*i][n] == '=') {
+		*ret = argv[*i] + n + 1;
+		return 1;
+	}
+	if (argv[*i][n] != '\0')
+		return 0;
+	if (*i + 1 >= argc)
+		return -EINVAL;
+	*ret = argv[++*i];
+	return 1;
+}
+
+struct globals {
+	bool help, version;
+};
+
+/* Takes the global options out of argv wherever they stand before "--". */
+static int take_globals(struct ctl *ctl, int *argc, char **argv, struct globals *g)
+{
+	static const char *const names[] = {"--socket", "--state"};
+	const char **const values[] = {&ctl->socket_path, &ctl->state_dir};
+	int n = 1, i;
+
+	for (i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+		int r = 0;
+
+		for (size_t k = 0; k < ARRAY_SIZE(names) && r == 0; k++) {
+			r = take_value(names[k], *argc, argv, &i, values[k]);
+			if (r < 0 || (r > 0 && !**values[k]))
+				return ctl_usage(NULL, "%s needs a value", names[k]);
+		}
+		if (r > 0)
+			continue;
+		if (!strcmp(argv[i], "--json"))
+			ctl->json = true;
+		else if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && n == 1))
+			g->help = true;
+		else if (!strcmp(argv[i], "--version") && n == 1)
+			g->version = true;
+		else
+			argv[n++] = argv[i];
+	}
+	while (i < *argc)
+		argv[n++] = argv[i++];
+	argv[n] = NULL;
+	*argc = n;
+	return 0;
+}
+
+static const char *env_or(const char *name, const char *otherwise)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = {
+		.socket_path = env_or("SANDBOXD_SOCKET", "/run/sandboxd/control.sock"),
+		.state_dir = env_or("SANDBOXD_STATE", "/var/lib/sandboxd"),
+	};
+	const struct ctl_verb *verb;
+	struct globals g = {0};
+	int r;
+
+	/* A closed pipe is an error of the write that met it, not a sudden death: `run`
+	 * still has a task to cancel. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = take_globals(&ctl, &argc, argv, &g);
+	if (r)
+		return r;
+	if (g.version) {
+		puts("sandboxctl " SANDBOXD_VERSION);
+		return ctl_flush(0);
+	}
+	if (argc < 2) {
+		print_overview(g.help ? stdout : stderr);
+		return g.help ? ctl_flush(0) : err_exit_status(ERR_USAGE);
+	}
+	verb = find_verb(argv[1]);
+	if (!verb)
+		return ctl_usage(NULL, "there is no verb '%s'", argv[1]);
+	if (g.help) {
+		char *words[] = {argv[1], argc > 2 ? argv[2] : (char *)"--help", (char *)"--help",
+				 NULL};
+
+		/* `image build --help`: the verb with several of its own answers. */
+		return verb->help ? print_verb_help(&ctl, verb)
+				  : verb->run(&ctl, argc > 2 ? 3 : 2, words);
+	}
+	return verb->run(&ctl, argc - 1, argv + 1);
+}
