@@ -50,7 +50,7 @@ phase() {
 
 # phase_detail TEXT: what stands behind the elapsed time.
 phase_detail() {
-	printf '%s\n' "$1" >"$progress_dir/detail"
+	printf '%s\n' "$*" >"$progress_dir/detail"
 }
 
 phase_end() {
