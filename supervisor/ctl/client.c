@@ -200,26 +200,51 @@ int ctl_reply_check(const json_t *reply, struct err *e)
 	return err_set(e, ERR_INTERNAL, 0, "%s", text ? text : "the daemon's answer has no \"ok\"");
 }
 
+/* One try. A connection that broke after it was made is -ECONNRESET. */
+static int call_once(struct ctl *ctl, const json_t *request, const int *fds, unsigned n_fds,
+		     int timeout_ms, json_t **ret_reply, struct err *e)
+{
+	struct ctl_conn conn = CTL_CONN_INIT;
+	int r = ctl_connect(ctl, &conn, e);
+
+	if (r < 0)
+		return r;
+	r = ctl_send(&conn, request, fds, n_fds, e);
+	if (r == -EPIPE)
+		r = -ECONNRESET;
+	if (r == 0)
+		r = ctl_recv(&conn, timeout_ms, ret_reply, e);
+	ctl_close(&conn);
+	return r;
+}
+
 int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, json_t **ret_reply,
 	     struct err *e)
 {
-	struct ctl_conn conn = CTL_CONN_INIT;
 	const char *op = ctl_text(request, "op");
 	bool patient = !strcmp(op, "wait") || !strcmp(op, "warm");
+	uint64_t give_up = 0;
 	json_t *reply = NULL;
 	int r;
 
-	r = ctl_connect(ctl, &conn, e);
-	if (r == 0)
-		r = ctl_send(&conn, request, fds, n_fds, e);
-	if (r == 0)
-		r = ctl_recv(&conn, patient ? -1 : CALL_TIMEOUT_MS, &reply, e);
+	/*
+	 * A front that is killed comes back within moments, on the same socket. All ops
+	 * that come through here may be asked twice.
+	 */
+	for (;;) {
+		r = call_once(ctl, request, fds, n_fds, patient ? -1 : CALL_TIMEOUT_MS, &reply, e);
+		if (r == -ECONNRESET && (patient || !give_up))
+			give_up = util_monotonic_ns() + CTL_RETRY_FOR_NS;
+		if (!give_up || util_monotonic_ns() > give_up ||
+		    (r != -ECONNRESET && r != -ECONNREFUSED && r != -ENOENT))
+			break;
+		(void)poll(NULL, 0, CTL_RETRY_MS);
+	}
 	if (r == 0)
 		r = ctl_reply_check(reply, e);
 	if (r == 0 && ret_reply)
 		*ret_reply = json_incref(reply);
 	json_decref(reply);
 	json_decref(request);
-	ctl_close(&conn);
 	return r;
 }

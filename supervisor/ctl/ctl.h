@@ -50,15 +50,22 @@ extern const char ctl_run_help[], ctl_logs_help[], ctl_doctor_help[];
 int ctl_fail(const struct err *e);
 /* A wrong command line: "sandboxctl VERB: ..." and where to find help; 125. */
 int ctl_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same after getopt_long(3) said '?' or ':'. */
+int ctl_bad_option(const char *verb, char **argv);
 /* What is said while a verb goes on: "sandboxctl: ..." on stderr. */
 void ctl_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A daemon that went away under us is waited for this long, asking this often. */
+#define CTL_RETRY_FOR_NS 30000000000ULL
+#define CTL_RETRY_MS 50
 
 /*
  * One request, one answer, on a connection of its own. Steals the reference to
  * request; the fds stay the caller's. 0 with an object in *ret_reply (the caller's
  * to json_decref; ret_reply may be NULL) when the daemon says ok, else -errno and
  * *e as the daemon or this side put it. The ops "wait" and "warm" may take long:
- * they wait as long as the daemon lives; all others at most half a minute.
+ * they wait as long as the daemon lives; all others at most half a minute. When the
+ * connection breaks the request is sent again, so it must be one that may be.
  */
 int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, json_t **ret_reply,
 	     struct err *e);
@@ -88,12 +95,16 @@ int ctl_reply_check(const json_t *reply, struct err *e);
 
 /* Prints one JSON document and a newline; an exit status (125 if stdout is broken). */
 int ctl_print_json(const json_t *value);
+/* The same on one line, for a sequence of documents. */
+int ctl_print_json_line(const json_t *value);
 /* Prints s with control characters escaped, for a person's terminal. */
 void ctl_print_text(const char *s);
 /* Flushes stdout at the end of a verb: status, or 125 when it could not be written. */
 int ctl_flush(int status);
 
-/* A task object's members for people: never NULL. */
+/* A string member of an object; "" when it is not there. */
 const char *ctl_text(const json_t *object, const char *key);
+/* What `run` and `wait` exit with for an ended task's object. */
+int ctl_task_exit_status(const json_t *task);
 
 #endif

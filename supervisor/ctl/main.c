@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sandboxctl: global options, the table of verbs, and how they speak. */
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -162,6 +163,8 @@ int main(int argc, char **argv)
 	/* A closed pipe is an error of the write that met it, not a sudden death: `run`
 	 * still has a task to cancel. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)setvbuf(stderr, NULL, _IOLBF, 0);
+	opterr = 0;
 	r = take_globals(&ctl, &argc, argv, &g);
 	if (r)
 		return r;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How sandboxctl speaks to people: errors on stderr, never a raw control character. */
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,16 @@ int ctl_usage(const char *verb, const char *fmt, ...)
 	return err_exit_status(ERR_USAGE);
 }
 
+int ctl_bad_option(const char *verb, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	/* A letter among others (-xq) is not a word of its own: optopt has it. */
+	if (optopt && strncmp(word, "--", 2) != 0)
+		return ctl_usage(verb, "there is no option -%c, or it needs a value", optopt);
+	return ctl_usage(verb, "there is no option %s, or it needs a value", word);
+}
+
 int ctl_flush(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -78,12 +89,21 @@ int ctl_flush(int status)
 	return status ? status : err_exit_status(ERR_SYSTEM);
 }
 
-int ctl_print_json(const json_t *value)
+static int print_json(const json_t *value, size_t flags)
 {
-	if (json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) < 0)
-		return err_exit_status(ERR_SYSTEM);
+	(void)json_dumpf(value, stdout, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	putchar('\n');
 	return ctl_flush(0);
+}
+
+int ctl_print_json(const json_t *value)
+{
+	return print_json(value, JSON_INDENT(2));
+}
+
+int ctl_print_json_line(const json_t *value)
+{
+	return print_json(value, 0);
 }
 
 const char *ctl_text(const json_t *object, const char *key)

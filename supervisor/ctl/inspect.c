@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/ctl/ctl.h"
+
+static void print_line(const char *name, const char *text)
+{
+	if (!*text)
+		return;
+	printf("%-12s ", name);
+	ctl_print_text(text);
+	putchar('\n');
+}
+
+static void print_size(char *buf, size_t size, double bytes)
+{
+	static const char units[] = "BKMGT";
+	int u = 0;
+
+	while (bytes >= 1024 && units[u + 1]) {
+		bytes /= 1024;
+		u++;
+	}
+	snprintf(buf, size, u ? "%.1f%c" : "%.0f%c", bytes, units[u]);
+}
+
+static void print_status(const json_t *task)
+{
+	const json_t *exit_code = json_object_get(task, "exit_code");
+	const json_t *signal = json_object_get(task, "signal");
+	const char *verdict = ctl_text(task, "verdict");
+	char text[256];
+	int n = snprintf(text, sizeof(text), "%s", ctl_text(task, "status"));
+
+	if (*verdict)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, ", verdict %s", verdict);
+	if (json_is_integer(exit_code))
+		n += snprintf(text + n, sizeof(text) - (size_t)n, ", exit status %lld",
+			      (long long)json_integer_value(exit_code));
+	if (json_is_integer(signal))
+		(void)snprintf(text + n, sizeof(text) - (size_t)n, ", signal %lld",
+			       (long long)json_integer_value(signal));
+	print_line("status", text);
+}
+
+static void print_numbers(const json_t *task)
+{
+	const json_t *start = json_object_get(task, "start");
+	const json_t *usage = json_object_get(task, "usage");
+	const json_t *log = json_object_get(task, "log");
+	const json_t *v;
+	char text[160], size[32];
+
+	if (json_is_number(json_object_get(start, "ms"))) {
+		snprintf(text, sizeof(text), "%s, %.3f ms to the first user bytecode",
+			 ctl_text(start, "mode"), json_number_value(json_object_get(start, "ms")));
+		print_line("start", text);
+	} else {
+		print_line("start", ctl_text(start, "mode"));
+	}
+	v = json_object_get(usage, "cpu_ms");
+	if (json_is_number(v)) {
+		print_size(size, sizeof(size),
+			   json_number_value(json_object_get(usage, "memory_peak_bytes")));
+		snprintf(text, sizeof(text), "%.1f ms of CPU, at most %s of memory",
+			 json_number_value(v), size);
+		print_line("usage", text);
+	}
+	if (json_is_integer(json_object_get(log, "bytes"))) {
+		snprintf(text, sizeof(text), "%lld lines, %lld bytes, %lld of them dropped",
+			 (long long)json_integer_value(json_object_get(log, "lines")),
+			 (long long)json_integer_value(json_object_get(log, "bytes")),
+			 (long long)json_integer_value(json_object_get(log, "dropped")));
+		print_line("log", text);
+	}
+}
+
+static void print_limits(const json_t *limits)
+{
+	char text[512] = "", size[32];
+	const char *key;
+	const json_t *v;
+	size_t n = 0;
+
+	json_object_foreach((json_t *)limits, key, v)
+	{
+		bool bytes = !strcmp(key, "memory") || !strcmp(key, "disk") || !strcmp(key, "log");
+
+		if (!json_is_number(v))
+			continue;
+		if (bytes)
+			print_size(size, sizeof(size), json_number_value(v));
+		else
+			snprintf(size, sizeof(size), "%g", json_number_value(v));
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s", n ? ", " : "", key,
+				      size);
+		if (n >= sizeof(text))
+			break;
+	}
+	print_line("limits", text);
+}
+
+static void print_task(const json_t *task)
+{
+	char text[160];
+
+	print_line("id", ctl_text(task, "id"));
+	print_line("project", ctl_text(task, "project"));
+	snprintf(text, sizeof(text), "%s (%.12s)", ctl_text(task, "image"),
+		 ctl_text(task, "image_digest"));
+	print_line("image", *ctl_text(task, "image_digest") ? text : ctl_text(task, "image"));
+	print_line("policy", ctl_text(task, "policy"));
+	print_line("label", ctl_text(task, "label"));
+	print_status(task);
+	print_line("error", ctl_text(task, "error"));
+	print_line("warning", ctl_text(task, "warning"));
+	print_line("created", ctl_text(task, "created_at"));
+	print_line("started", ctl_text(task, "started_at"));
+	print_line("finished", ctl_text(task, "finished_at"));
+	print_numbers(task);
+	print_limits(json_object_get(task, "limits"));
+}
+
+int ctl_inspect(struct ctl *ctl, int argc, char **argv)
+{
+	int status = 0;
+
+	if (argc < 2)
+		return ctl_usage("inspect", "names no task");
+	for (int i = 1; i < argc; i++) {
+		json_t *reply = NULL;
+		struct err e = {0};
+
+		if (argv[i][0] == '-')
+			return ctl_usage("inspect", "there is no option '%s'", argv[i]);
+		if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "inspect", "id", argv[i]), NULL, 0,
+			     &reply, &e) < 0) {
+			status = ctl_fail(&e);
+			continue;
+		}
+		if (!ctl->json && i > 1)
+			putchar('\n');
+		if (!ctl->json)
+			print_task(json_object_get(reply, "task"));
+		else if (argc == 2)
+			status = ctl_print_json(json_object_get(reply, "task"));
+		else
+			status |= ctl_print_json_line(json_object_get(reply, "task"));
+		json_decref(reply);
+	}
+	return ctl_flush(status);
+}

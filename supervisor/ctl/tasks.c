@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The verbs that ask the same of each task named: wait, cancel, rm. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/ctl/ctl.h"
+
+int ctl_task_exit_status(const json_t *task)
+{
+	const json_t *code = json_object_get(task, "exit_code");
+
+	return json_is_integer(code) ? (int)json_integer_value(code) & 0xff
+				     : err_exit_status(ERR_INTERNAL);
+}
+
+int ctl_wait(struct ctl *ctl, int argc, char **argv)
+{
+	int status = 0;
+
+	if (argc < 2)
+		return ctl_usage("wait", "names no task");
+	for (int i = 1; i < argc; i++) {
+		json_t *reply = NULL, *task;
+		struct err e = {0};
+
+		if (argv[i][0] == '-')
+			return ctl_usage("wait", "there is no option '%s'", argv[i]);
+		if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "wait", "id", argv[i]), NULL, 0,
+			     &reply, &e) < 0) {
+			status = ctl_fail(&e);
+			continue;
+		}
+		task = json_object_get(reply, "task");
+		status = ctl_task_exit_status(task);
+		if (ctl->json)
+			(void)ctl_print_json_line(task);
+		else
+			printf("%d\n", status);
+		(void)fflush(stdout);
+		json_decref(reply);
+	}
+	return ctl_flush(status);
+}
+
+/* Asks {op, id, ...extra} for each of argv[first..]; every failure is said. */
+static int for_each_id(struct ctl *ctl, const char *op, int argc, char **argv, int first,
+		       json_t *extra)
+{
+	int status = 0;
+
+	if (first >= argc)
+		status = ctl_usage(op, "names no task");
+	for (int i = first; i < argc; i++) {
+		json_t *request = json_pack("{s:s, s:s}", "op", op, "id", argv[i]);
+		struct err e = {0};
+
+		(void)json_object_update(request, extra);
+		if (ctl_call(ctl, request, NULL, 0, NULL, &e) < 0)
+			status = ctl_fail(&e);
+	}
+	json_decref(extra);
+	return status;
+}
+
+int ctl_cancel(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {{"force", no_argument, NULL, 'f'}, {0}};
+	bool force = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "f", options, NULL)) != -1) {
+		if (c != 'f')
+			return ctl_bad_option("cancel", argv);
+		force = true;
+	}
+	return for_each_id(ctl, "cancel", argc, argv, optind, json_pack("{s:b}", "force", force));
+}
+
+int ctl_rm(struct ctl *ctl, int argc, char **argv)
+{
+	if (argc > 1 && argv[1][0] == '-')
+		return ctl_usage("rm", "there is no option '%s'", argv[1]);
+	return for_each_id(ctl, "rm", argc, argv, 1, NULL);
+}
