@@ -162,19 +162,24 @@ struct log_end {
 	uint64_t lines, bytes, dropped; /* bytes seen; dropped of them not kept */
 };
 
-/* What a follower's socket carries, from the logger (or front) to sandboxctl. */
+/*
+ * What a follower's socket carries, from the logger (or front) to sandboxctl. The
+ * client writes nothing and does not shut its side down: either looks like a hang-up.
+ */
 enum log_frame_type {
 	LOG_FRAME_OUT = 1,
 	LOG_FRAME_ERR = 2,
-	LOG_FRAME_DROPPED = 3, /* no data; cursor as usual, aux = bytes dropped */
+	LOG_FRAME_DROPPED = 3, /* aux = bytes dropped; data: one uint64_t, the bytes kept so far */
 	LOG_FRAME_END = 4,     /* nothing more will come; aux = 1: the log has really ended */
 };
+enum log_drop { LOG_DROP_LIMIT = 1, LOG_DROP_DISK = 2 /* the disk was full or failed */ };
 #define LOG_FRAME_DATA_MAX 65536
 struct log_frame {
-	uint32_t len; /* bytes of data that follow this head */
-	uint8_t type; /* enum log_frame_type */
+	uint32_t len;	 /* bytes of data that follow this head */
+	uint8_t type;	 /* enum log_frame_type */
 	uint8_t partial; /* 1: cut by a reconnect or a since filter in the middle of a record */
-	uint8_t pad[2];
+	uint8_t reason;	 /* enum log_drop of a DROPPED frame, else 0 */
+	uint8_t pad[1];
 	uint64_t time_ns; /* CLOCK_REALTIME of arrival */
 	uint64_t cursor;  /* index record of this frame */
 	uint64_t aux;
@@ -182,10 +187,12 @@ struct log_frame {
 
 /*
  * proto.c. Send one message (size from its head) with n fds; 0 or -errno
- * (-EAGAIN when the peer does not read: SOCK_NONBLOCK sockets).
+ * (-EAGAIN when the peer does not read: SOCK_NONBLOCK sockets; a queue holds only
+ * net.unix.max_dgram_qlen messages, 10 by default, so keep what did not go).
  * Receive: *ret_size bytes into buf, fds into fds (all O_CLOEXEC; unused -1; the
  * caller owns them). 0, -EAGAIN, -ECONNRESET at EOF, -EPROTO for anything that
- * proto_table does not list for (from, to), with all fds closed.
+ * proto_table does not list for (from, to), -EMFILE when this process has no room for
+ * the message's fds (which is then lost), with all fds closed.
  */
 enum proto_role { ROLE_MONITOR, ROLE_FRONT, ROLE_LOGGER };
 union proto_msg {

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reading end of a follower's socket: parses frames and writes them where a
+ * person or a pipe wants them. Used by `run` and `logs`.
+ *
+ *	struct log_client c;
+ *	log_client_init(&c, &opts);
+ *	again: give one end of a socketpair(AF_UNIX, SOCK_STREAM) to the front with
+ *	       cursor = log_client_cursor(&c);
+ *	for each time that the other end is readable:
+ *		r = log_client_read(&c, sock, &e);
+ *		LOG_CLIENT_END       the log is complete (or the snapshot: c.complete tells)
+ *		-EAGAIN              wait until it is readable again
+ *		-ECONNRESET          the logger went away: log_client_reconnect(&c), again
+ *		-EPIPE               stdout or stderr is closed: stop, nobody reads
+ *		other < 0            e tells
+ *	log_client_clear(&c);
+ *
+ * The caller ignores SIGPIPE. Nothing is written twice nor left out over a
+ * reconnect: a frame is written when it is there whole, and only then counted.
+ */
+#ifndef SUPERVISOR_LOG_CLIENT_H
+#define SUPERVISOR_LOG_CLIENT_H
+
+#include "sandbox/util.h"
+#include "supervisor/proto.h"
+
+#define LOG_CLIENT_END 1
+
+struct log_client_options {
+	int out_fd, err_fd;	     /* where stdout and stderr frames go; -1: nowhere */
+	bool timestamps;	     /* each line begins with the time of its arrival */
+	bool escape_out, escape_err; /* control characters made visible: for terminals */
+	bool quiet;		     /* no markers for dropped bytes */
+};
+
+/* What is remembered of one stream's text from frame to frame. */
+struct log_client_text {
+	uint8_t utf8[4]; /* a character that the last frame cut */
+	uint8_t n_utf8;
+	bool cr;       /* a CR that waits for its LF */
+	bool mid_line; /* the last byte written was not a newline */
+};
+
+struct log_client {
+	struct log_client_options opts;
+	struct log_client_text text[2]; /* stdout, stderr */
+	uint64_t next_cursor;
+	uint64_t dropped, dropped_told, kept; /* bytes; what the last marker said */
+	uint8_t drop_reason;
+	bool ended, complete; /* END was seen; it was the log's real end */
+	size_t n_buf;	      /* bytes of an incomplete frame in buf */
+	uint8_t *buf;	      /* owned */
+};
+
+/* Fills in the fds 1 and 2, and escaping for those that are terminals. */
+void log_client_defaults(struct log_client_options *ret);
+int log_client_init(struct log_client *c, const struct log_client_options *opts);
+void log_client_clear(struct log_client *c);
+/* The cursor for LOG_FOLLOW: the first record that has not been written. */
+uint64_t log_client_cursor(const struct log_client *c);
+/* Forgets the incomplete frame of a connection that broke. */
+void log_client_reconnect(struct log_client *c);
+/* Reads and writes what there is, without waiting on sock. See above. */
+int log_client_read(struct log_client *c, int sock, struct err *e);
+/* The same for bytes that are here already: 0, LOG_CLIENT_END or -errno. */
+int log_client_feed(struct log_client *c, const void *bytes, size_t len, struct err *e);
+
+#endif

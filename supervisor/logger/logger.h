@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The logger role: tasks' pipes -> files -> followers. It runs as _sandboxd-log,
+ * without capabilities, and trusts neither the pipes nor the followers.
+ */
+#ifndef SUPERVISOR_LOGGER_LOGGER_H
+#define SUPERVISOR_LOGGER_LOGGER_H
+
+/*
+ * Serves until the monitor's socket is at its end; returns the process's exit status.
+ * front_sock may be -1: a ROLE_PEER message brings a new one. logs_dirfd is the
+ * folder that the task's log folders are made in. The caller has dropped all
+ * privileges and raised RLIMIT_NOFILE; the fds stay the caller's.
+ */
+int logger_main(int monitor_sock, int front_sock, int logs_dirfd);
+
+#endif
