@@ -63,6 +63,8 @@ struct policy {
  */
 int policy_load(int dirfd, const uint8_t id[32], struct policy *ret, struct err *e);
 void policy_clear(struct policy *p);
+/* The same checks on a file's bytes, but for the id, which is computed. */
+int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e);
 
 /* The rule list that the JSON front end makes out of an OCI seccomp profile. */
 struct seccomp_arg {
@@ -84,11 +86,21 @@ struct seccomp_profile {
 
 /*
  * seccomp.c. Compile to BPF by libseccomp (native x86-64 only; any other
- * architecture and x32 numbers: KILL_PROCESS; binary tree optimisation). *ret is
- * malloc'ed. Then load: needs no_new_privs or CAP_SYS_ADMIN, last step before exec.
+ * architecture and x32 numbers: KILL_PROCESS; binary tree optimisation). A rule
+ * without args is what happens to its syscall when none of the rules with args for
+ * the same syscall matches. *ret is malloc'ed.
  */
 int seccomp_compile(const struct seccomp_profile *profile, struct sock_filter **ret, size_t *ret_n,
 		    struct err *e);
-int seccomp_load(const struct sock_filter *bpf, size_t n, struct err *e);
+/*
+ * Load a filter: needs no_new_privs or CAP_SYS_ADMIN, last step before exec. (The
+ * name seccomp_load is libseccomp's.)
+ */
+int seccomp_attach(const struct sock_filter *bpf, size_t n, struct err *e);
+/*
+ * A syscall's number: by libseccomp's table, then by our own of newer ones. -ENOENT
+ * for a name that nobody knows, -ENOTSUP for one of another architecture.
+ */
+int seccomp_number(const char *name);
 
 #endif
