@@ -1,0 +1,412 @@
+"""The runtime: what stands between a new interpreter and a task's first line.
+
+It is installed in every image as /usr/lib/sandbox-runtime and started by the
+sandbox's init as the payload, pid 2:
+
+    /usr/bin/python3 -u -B /usr/lib/sandbox-runtime/boot.py run
+    /usr/bin/python3 -u -B /usr/lib/sandbox-runtime/boot.py park
+
+Two more arguments name the run folder and the work folder (for tests; they are
+/run and /work).  The same source runs on Python 2.7 and on 3.9 to 3.14 and uses
+the standard library only.
+
+File descriptors: 0 /dev/null, 1 and 2 the task's output, 3 the go pipe (read
+end), 4 the started pipe (write end).  3 and 4 are closed before user code.
+
+The job is RUN/job, removed once it is read: records of `KEY LENGTH\\n`, LENGTH
+bytes, `\\n`.  KEY is one of
+    id        the task's id                   kind     exec, code or entry
+    exec      a script, relative to WORK      code     source text
+    entry     module:function                 payload  JSON text
+    config    text                            seed     bytes of the supervisor's entropy
+    hostname, label                           for information
+    arg, env, warm                            repeated; env is NAME=VALUE
+A key that is absent is unset.
+
+run:  reads the job, makes the task's surroundings and runs it.
+park: reads a job that holds only `warm` records, imports those modules, moves
+      its heap into the file RUN/heap, writes `P` to fd 4 and blocks reading fd
+      3, where it is dumped.  Restored, it reads one byte from fd 3 (end of file:
+      exit status 4), then the job, repairs all that must be unique to a process,
+      and goes on as `run` does.
+
+The surroundings: cwd is WORK; argv is the script and `-d WORK -payload FILE
+-config FILE -id ID` and the job's arguments; the environment is PATH, HOME and
+LANG, then the job's, then TASK_ID, TASK_DIR, PAYLOAD_FILE and CONFIG_FILE, and
+nothing else.  The files RUN/payload and RUN/config always exist; unset is empty.
+
+`S NANOSECONDS\\n` (CLOCK_MONOTONIC; 0 where this Python has no such clock) on fd
+4 says that user code comes next.  End of file without it means that there was no
+user code to run.
+
+Exit status: the task's own, as of a bare interpreter; 3 a module does not import
+or the process cannot be parked (park), 4 no go byte, 125 a job that makes no
+sense or a repair that failed, 126 the script cannot be read, 127 there is no such
+script, module or function.
+"""
+
+import os
+import sys
+
+try:
+    import builtins
+except ImportError:
+    import __builtin__ as builtins
+
+GO_FD = 3
+STARTED_FD = 4
+REPEATED = ("arg", "env", "warm")
+BASE_ENV = (
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("HOME", "/tmp"),
+    ("LANG", "C.UTF-8"),
+)
+CODE_NAME = "<code>"
+CO_VARARGS = 0x04
+
+if sys.version_info[0] == 2:
+    def text(value):
+        return value
+else:
+    text = os.fsdecode
+
+
+def fail(status, message):
+    """End the process for a reason that is not the task's own code."""
+    sys.stderr.write("sandbox: %s\n" % message)
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def read_file(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        chunks = []
+        while True:
+            chunk = os.read(fd, 65536)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+    finally:
+        os.close(fd)
+
+
+def write_file(path, data):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+    try:
+        while data:
+            data = data[os.write(fd, data):]
+    finally:
+        os.close(fd)
+
+
+def parse_job(data):
+    job = {"arg": [], "env": [], "warm": []}
+    at = 0
+    while at < len(data):
+        head = data.index(b"\n", at)
+        key, length = data[at:head].split(b" ")
+        end = head + 1 + int(length)
+        if data[end:end + 1] != b"\n":
+            raise ValueError("record %r is cut short" % key)
+        key = text(key)
+        if key in REPEATED:
+            job[key].append(text(data[head + 1:end]))
+        else:
+            job[key] = data[head + 1:end]
+        at = end + 1
+    return job
+
+
+def read_job(path):
+    try:
+        data = read_file(path)
+        os.unlink(path)
+        return parse_job(data)
+    except (EnvironmentError, ValueError) as error:
+        fail(125, "the job cannot be read: %s" % error)
+
+
+class Run(object):
+    """One task, from its job to its end."""
+
+    def __init__(self, job, run_dir, work_dir, clock=None):
+        self.job = job
+        self.run_dir = run_dir
+        self.work_dir = work_dir
+        self.clock = clock
+        self.source = None
+
+    def go(self):
+        kind = text(self.job.get("kind", b""))
+        value = self.job.get(kind)
+        start = {"exec": self.start_exec, "code": self.start_code, "entry": self.start_entry}.get(kind)
+        if start is None or value is None:
+            fail(125, "the job says neither exec, code nor entry")
+        try:
+            self.surround()
+        except EnvironmentError as error:
+            fail(125, "the task's surroundings cannot be made: %s" % error)
+        start(value)
+
+    # The surroundings
+
+    def surround(self):
+        job = self.job
+        os.chdir(self.work_dir)
+        payload_file = self.run_dir + "/payload"
+        config_file = self.run_dir + "/config"
+        write_file(payload_file, job.get("payload", b""))
+        write_file(config_file, job.get("config", b""))
+        task_id = text(job.get("id", b""))
+
+        env = dict(BASE_ENV)
+        for item in job["env"]:
+            name, _, value = item.partition("=")
+            env[name] = value
+        env["TASK_ID"] = task_id
+        env["TASK_DIR"] = self.work_dir
+        env["PAYLOAD_FILE"] = payload_file
+        env["CONFIG_FILE"] = config_file
+        os.environ.clear()
+        os.environ.update(env)
+        if "TZ" in env:
+            # The C library has read its zone before this environment existed.
+            import time
+            time.tzset()
+        if env.get("PYTHONPATH"):
+            # Of the interpreter's own variables this is the one that still can be honoured.
+            sys.path[1:1] = env["PYTHONPATH"].split(":")
+        self.args = ["-d", self.work_dir, "-payload", payload_file, "-config", config_file,
+                     "-id", task_id] + job["arg"]
+
+    def set_program(self, name, folder):
+        sys.path[0] = folder
+        sys.argv = [name] + self.args
+        if hasattr(sys, "orig_argv"):
+            sys.orig_argv = [sys.executable, "-u"] + sys.argv
+
+    def new_main(self, **names):
+        """A __main__ as the interpreter makes it for a script, in place of boot.py's."""
+        main = type(sys)("__main__")
+        names["__builtins__"] = builtins
+        if sys.version_info[:2] < (3, 14) and sys.version_info[0] == 3:
+            names["__annotations__"] = {}
+        main.__dict__.update(names)
+        # Python 2 empties the dictionary of a module that goes away, and boot.py still runs in it.
+        self.boot_main = sys.modules["__main__"]
+        sys.modules["__main__"] = main
+        return main.__dict__
+
+    def started(self):
+        """Tell the supervisor that user code comes next.  Nobody listening is no reason to stop."""
+        clock = self.clock
+        if clock is None:
+            import time
+            clock = getattr(time, "monotonic_ns", int)
+        try:
+            os.write(STARTED_FD, b"S %d\n" % clock())
+        except OSError:
+            pass
+        for fd in (GO_FD, STARTED_FD):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+
+    # The three kinds
+
+    def start_exec(self, script):
+        path = os.path.join(self.work_dir, text(script))
+        try:
+            source = read_file(path)
+        except EnvironmentError as error:
+            import errno
+            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+            fail(127 if missing else 126,
+                 "can't open file '%s': [Errno %d] %s" % (path, error.errno, error.strerror))
+        self.set_program(path, os.path.dirname(os.path.realpath(path)))
+        names = {"__file__": path}
+        if sys.version_info[0] == 3:
+            machinery = sys.modules["_frozen_importlib_external"]
+            names["__loader__"] = machinery.SourceFileLoader("__main__", path)
+            names["__cached__"] = None
+        self.run_source(source, path, self.new_main(**names))
+
+    def start_code(self, source):
+        self.set_program("-c", self.work_dir)
+        names = {}
+        if sys.version_info[0] == 3:
+            names["__loader__"] = sys.modules["_frozen_importlib"].BuiltinImporter
+            source = source.decode("utf-8", "surrogatepass")
+            self.source = source
+        else:
+            self.source = source
+            source = b"\xef\xbb\xbf" + source
+        self.seed_linecache()
+        self.run_source(source, CODE_NAME, self.new_main(**names))
+
+    def run_source(self, source, name, scope):
+        try:
+            try:
+                code = compile(source, name, "exec", 0, True)
+            finally:
+                # The clock stops before a syntax error too: it is the user's code that is wrong.
+                del source
+                self.started()
+            exec(code, scope)
+        except:  # noqa: E722, every exception, to be handed on
+            self.hook()
+            raise
+
+    def start_entry(self, entry):
+        entry = text(entry)
+        module_name, _, path = entry.partition(":")
+        self.set_program(entry, self.work_dir)
+        self.new_main()
+        payload = None
+        if self.job.get("payload"):
+            import json
+            payload = self.job["payload"].decode("utf-8", "replace")
+            try:
+                payload = json.loads(payload)
+            except ValueError:
+                pass    # a payload is text first; a client may send some that is not JSON
+        self.started()
+        try:
+            target = self.find_entry(entry, module_name, path)
+            result = target(payload) if takes_argument(target) else target()
+            if type(result).__name__ == "coroutine":
+                import asyncio
+                result = asyncio.run(result)
+            if result is not None:
+                self.print_result(entry, result)
+        except:  # noqa: E722
+            self.hook()
+            raise
+
+    def find_entry(self, entry, module_name, path):
+        try:
+            __import__(module_name)
+        except ImportError as error:
+            # Only if it is this module that is missing, not one that it imports.
+            if sys.version_info[0] == 2:
+                missing = sys.exc_info()[2].tb_next is None
+            else:
+                missing = isinstance(error, ModuleNotFoundError) and (
+                    (module_name + ".").startswith("%s." % error.name))
+            if not missing:
+                raise
+            fail(127, "entry '%s': there is no module '%s' in %s or the image"
+                 % (entry, module_name, self.work_dir))
+        target = sys.modules[module_name]
+        for name in path.split("."):
+            if not hasattr(target, name):
+                fail(127, "entry '%s': '%s' is not in module '%s'" % (entry, path, module_name))
+            target = getattr(target, name)
+        if not callable(target):
+            fail(126, "entry '%s' cannot be called" % entry)
+        return target
+
+    def print_result(self, entry, result):
+        import json
+        try:
+            line = json.dumps(result)
+        except (TypeError, ValueError, OverflowError) as error:
+            sys.stderr.write("sandbox: the result of '%s' cannot be written as JSON: %s\n" % (entry, error))
+            sys.exit(1)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    # What is printed of an exception
+
+    def hook(self):
+        """Let the interpreter handle the exception on its way out, but hide these frames from it.
+
+        So SystemExit, KeyboardInterrupt and a hook of the task's own work as they do without the
+        runtime.
+        """
+        shown = sys.excepthook
+        own = sys._getframe().f_code.co_filename
+
+        def excepthook(kind, value, trace):
+            trace = trace and trace.tb_next     # the first is boot.py's
+            while trace is not None and trace.tb_frame.f_code.co_filename == own:
+                trace = trace.tb_next
+            sys.excepthook = shown
+            sys.last_traceback = trace
+            if hasattr(value, "__traceback__"):
+                value.__traceback__ = trace
+            if self.source is not None and shown is sys.__excepthook__:
+                # The interpreter's own printer looks for lines in files only.
+                import traceback
+                traceback.print_exception(kind, value, trace)
+            else:
+                shown(kind, value, trace)
+
+        # Pythons up to 3.11 call the hook by a borrowed reference, and it takes itself off.
+        Run.last_hook = sys.excepthook = excepthook
+
+    def seed_linecache(self):
+        """Show tracebacks the lines of source text, without paying for linecache now."""
+        if "linecache" in sys.modules or sys.version_info[0] == 2:
+            import linecache
+            self.add_lines(linecache)
+        else:
+            sys.meta_path.insert(0, LinecacheFinder(self.add_lines))
+
+    def add_lines(self, linecache):
+        lines = [line + "\n" for line in self.source.split("\n")]
+        linecache.cache[CODE_NAME] = (len(self.source), None, lines, CODE_NAME)
+
+
+class LinecacheFinder(object):
+    """Finds linecache once, as the next finder does, and hands it to `loaded` when it is there."""
+
+    def __init__(self, loaded):
+        self.loaded = loaded
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "linecache":
+            return None
+        sys.meta_path.remove(self)
+        spec = sys.modules["_frozen_importlib"]._find_spec(name, path)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            self.loaded(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def takes_argument(target):
+    """Whether a callable can be called with one positional argument."""
+    code = getattr(target, "__code__", None)
+    if code is not None and type(target).__name__ == "function":
+        return code.co_argcount > 0 or bool(code.co_flags & CO_VARARGS)
+    code = getattr(getattr(target, "__func__", None), "__code__", None)
+    if code is not None:
+        return code.co_argcount > 1 or bool(code.co_flags & CO_VARARGS)
+    import inspect
+    try:
+        inspect.signature(target).bind(None)
+    except TypeError:
+        return False
+    except (AttributeError, ValueError):    # no signature at all: Python 2, or made in C
+        return True
+    return True
+
+
+def main(argv):
+    mode = argv[1]
+    run_dir = argv[2] if len(argv) > 2 else "/run"
+    work_dir = argv[3] if len(argv) > 3 else "/work"
+    clock = None
+    if mode == "park":
+        import sandbox_park
+        job, clock = sandbox_park.park(run_dir, work_dir)
+    else:
+        job = read_job(run_dir + "/job")
+    Run(job, run_dir, work_dir, clock).go()

@@ -1,0 +1,134 @@
+"""Starts the runtime as the sandbox's init does, but in temporary folders and outside a sandbox.
+
+RUNTIME_PYTHON names the interpreter under test (default: the one that runs the tests) and
+RUNTIME_DIR the runtime's folder, with park.so in it for the tests that park.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RUNTIME = os.environ.get("RUNTIME_DIR") or os.path.join(HERE, "../../../images/runtime")
+PYTHON = shlex.split(os.environ.get("RUNTIME_PYTHON") or sys.executable)
+BARE = PYTHON + ["-u", "-B"]
+
+
+def python_version():
+    out = subprocess.check_output(PYTHON + ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+    return tuple(int(part) for part in out.decode().split("."))
+
+
+VERSION = python_version()
+ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
+
+
+def job_text(records):
+    out = b""
+    for key, value in records:
+        if not isinstance(value, bytes):
+            value = value.encode("utf-8", "surrogateescape")
+        out += b"%s %d\n%s\n" % (key.encode(), len(value), value)
+    return out
+
+
+class Process:
+    """One interpreter with its pipes, in a run folder and a work folder of its own."""
+
+    def __init__(self, mode, records, files=()):
+        self.top = tempfile.mkdtemp(prefix="runtime-test-")
+        self.run_dir = os.path.join(self.top, "run")
+        self.work = os.path.join(self.top, "work")
+        os.mkdir(self.run_dir)
+        os.mkdir(self.work)
+        for name, content in dict(files).items():
+            path = os.path.join(self.work, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as out:
+                out.write(content if isinstance(content, bytes) else content.encode())
+        self.write_job(records)
+        with open(os.path.join(self.run_dir, "heap"), "wb"):
+            pass
+        self.start(mode)
+
+    def write_job(self, records):
+        with open(os.path.join(self.run_dir, "job"), "wb") as out:
+            out.write(job_text(records))
+
+    def start(self, mode):
+        go_read, self.go = os.pipe()
+        self.started, started_write = os.pipe()
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        null = os.open("/dev/null", os.O_RDONLY)
+        argv = BARE + [os.path.join(RUNTIME, "boot.py"), mode, self.run_dir, self.work]
+        plan = ((null, 0), (out_write, 1), (err_write, 2), (go_read, 3), (started_write, 4))
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                # First out of each other's way, then to their places.
+                for fd, to in plan:
+                    os.dup2(fd, to + 100)
+                for _, to in plan:
+                    os.dup2(to + 100, to)
+                os.closerange(5, 200)
+                for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+                    signal.signal(number, signal.SIG_DFL)
+                os.execvpe(argv[0], argv, ENV)
+            finally:
+                os._exit(125)
+        for fd in (null, out_write, err_write, go_read, started_write):
+            os.close(fd)
+        self.out = os.fdopen(out_read, "rb")
+        self.err = os.fdopen(err_read, "rb")
+
+    def read_started(self, size=100):
+        return os.read(self.started, size)
+
+    def finish(self):
+        """Waits; returns (exit status or -signal, stdout, stderr, what came on the started pipe)."""
+        with subprocess.Popen(["cat"], stdin=self.err, stdout=subprocess.PIPE) as cat:
+            out = self.out.read()
+            err = cat.stdout.read()
+        started = b""
+        while True:
+            piece = os.read(self.started, 4096)
+            if not piece:
+                break
+            started += piece
+        _, status = os.waitpid(self.pid, 0)
+        self.out.close()
+        self.err.close()
+        os.close(self.started)
+        os.close(self.go)
+        shutil.rmtree(self.top)
+        status = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return status, out.decode(), err.decode(), started.decode()
+
+
+def run(records, files=()):
+    """Runs one task cold; `WORK` in what it prints stands for its work folder."""
+    process = Process("run", records, files)
+    top = process.top
+    status, out, err, started = process.finish()
+    return status, out.replace(top + "/work", "WORK").replace(top, "TOP"), \
+        err.replace(top + "/work", "WORK").replace(top, "TOP"), started
+
+
+def run_bare(source, name="main.py"):
+    """What the interpreter alone does with a script: the thing to be equal to."""
+    top = tempfile.mkdtemp(prefix="runtime-test-")
+    try:
+        path = os.path.join(top, name)
+        with open(path, "wb") as out:
+            out.write(source if isinstance(source, bytes) else source.encode())
+        done = subprocess.run(BARE + [path], cwd=top, env=ENV, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return done.returncode, done.stdout.decode().replace(top, "WORK"), \
+            done.stderr.decode().replace(top, "WORK")
+    finally:
+        shutil.rmtree(top)

@@ -1,0 +1,290 @@
+"""A task's cold start: surroundings, the three kinds, and equality with the bare interpreter."""
+
+import json
+import re
+import unittest
+
+from harness import VERSION, Process, run, run_bare
+
+PROBE = """
+import json, os, sys
+print(json.dumps({
+    "argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ), "path0": sys.path[0],
+    "fds": [fd for fd in range(64) if os.path.exists("/proc/self/fd/%d" % fd)],
+    "payload": open(os.environ["PAYLOAD_FILE"]).read(),
+    "config": open(os.environ["CONFIG_FILE"]).read(),
+    "run": sorted(os.listdir(os.path.dirname(os.environ["PAYLOAD_FILE"]))),
+}))
+"""
+
+# What a script may do that ends it; the runtime adds and takes away nothing.
+LIKE_BARE = {
+    "hello": "print('hi')",
+    "exit 7": "import sys\nsys.exit(7)",
+    "exit text": "import sys\nsys.exit('bye')",
+    "exit none": "import sys\nsys.exit()",
+    "exit in atexit order": "import atexit\natexit.register(print, 'last') if str is not bytes else None\nprint('1')",
+    "error": "def f(x):\n    return 1 / x\n\nf(0)\n",
+    "chained": "try:\n    {}['a']\nexcept KeyError:\n    int('x')\n",
+    "syntax": "print('a')\nif True\n    pass\n",
+    "indent": "def f():\npass\n",
+    "tab": "if 1:\n\tx = 1\n        y = 2\n",
+    "raise class": "class E(Exception):\n    pass\nraise E\n",
+    "import error": "import no_such_module_here\n",
+    "import frames": "import json\njson.loads('{')\n",
+    "kill": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n",
+    "abort": "import os\nos.abort()\n",
+    "interrupt": "raise KeyboardInterrupt\n",
+    "sigint": "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n",
+    "own hook": "import sys\ndef hook(k, v, t):\n    print(k.__name__, t.tb_lineno)\nsys.excepthook = hook\n1/0\n",
+    "thread": "import threading, time\n"
+              "threading.Thread(target=lambda: (time.sleep(.1), print('late'))).start()\nprint('early')\n"
+              if VERSION[0] == 3 else "print('early')",
+    "main": "import sys\nm = sys.modules['__main__']\nprint(m.__dict__ is globals(), sorted(globals()))\n"
+            "print(__name__, __doc__, __package__, type(__builtins__).__name__)\n",
+    "spec": "print(__spec__, type(__loader__).__name__)\n" if VERSION[0] == 3 else "",
+    "doc": "'''words'''\nprint(__doc__)\n",
+    "file": "print(__file__)\n",
+    "future": "print(print if False else 5 / 2)\n" if VERSION[0] == 3 else "print 5 / 2\n",
+    "encoding": b"# -*- coding: latin-1 -*-\nprint(len(u'\xe9\xe8'))\n",
+    "bom": b"\xef\xbb\xbfprint(len(u'\xc3\xa9'))\n",
+    "crlf": b"x = 1\r\nif x:\r\n    print('crlf')\r\n",
+    "no newline": b"print('end')",
+    "empty": b"",
+    "sigpipe": "import signal\nprint(signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN)\n",
+    "signals": "print([l for l in open('/proc/self/status') if l.startswith('Sig')])\n",
+    "stdout": "import sys\nsys.stdout.write('a' * 100000)\n",
+    "flags": "import sys\nprint(sys.flags)\nprint(sys.stdout.encoding, sys.stdout.errors)\n",
+    "own module": "import sys\nprint([p for p in sys.path if 'runtime' in p and p != sys.path[0]])\n",
+    "recursion": "import sys\nsys.setrecursionlimit(60)\ndef f(): f()\ntry:\n    f()\nexcept RuntimeError:\n"
+                 "    print('deep')\n",
+    "group": "raise ExceptionGroup('g', [ValueError(1), TypeError(2)])\n",
+    "suggestion": "import sys\nsys.exi()\n",
+}
+
+
+class LikeBare(unittest.TestCase):
+    def test_scripts(self):
+        for name, source in LIKE_BARE.items():
+            with self.subTest(name):
+                status, out, err = run_bare(source)
+                got = run([("id", "t"), ("kind", "exec"), ("exec", "main.py")], {"main.py": source})
+                self.assertEqual((status, out, err), got[:3])
+                self.assertRegex(got[3], r"\AS \d+\n\Z")
+
+
+class Surroundings(unittest.TestCase):
+    def probe(self, records, files=()):
+        status, out, err, started = run(records, files)
+        self.assertEqual((status, err), (0, ""))
+        return json.loads(out)
+
+    def test_all_set(self):
+        seen = self.probe([("id", "abc"), ("kind", "exec"), ("exec", "sub/main.py"), ("payload", '{"n": 1}'),
+                           ("config", "k: v"), ("arg", "--x"), ("arg", "a b\n"), ("env", "A=1=2"),
+                           ("env", "TASK_ID=wrong"), ("env", "PATH=/p"), ("env", "EMPTY="), ("seed", b"\0\n" * 16),
+                           ("hostname", "h"), ("label", "l")], {"sub/main.py": PROBE})
+        self.assertEqual(seen["argv"], ["WORK/sub/main.py", "-d", "WORK", "-payload", "TOP/run/payload",
+                                        "-config", "TOP/run/config", "-id", "abc", "--x", "a b\n"])
+        self.assertEqual(seen["cwd"], "WORK")
+        self.assertEqual(seen["path0"], "WORK/sub")
+        self.assertEqual(seen["env"], {
+            "PATH": "/p", "HOME": "/tmp", "LANG": "C.UTF-8", "A": "1=2", "EMPTY": "", "TASK_ID": "abc",
+            "TASK_DIR": "WORK", "PAYLOAD_FILE": "TOP/run/payload", "CONFIG_FILE": "TOP/run/config"})
+        self.assertEqual((seen["payload"], seen["config"]), ('{"n": 1}', "k: v"))
+        self.assertEqual(seen["fds"], [0, 1, 2])
+        self.assertEqual(seen["run"], ["config", "heap", "payload"])
+
+    def test_unset(self):
+        seen = self.probe([("id", "i"), ("kind", "code"), ("code", PROBE)])
+        self.assertEqual(seen["argv"][0], "-c")
+        self.assertEqual(seen["path0"], "WORK")
+        self.assertEqual((seen["payload"], seen["config"]), ("", ""))
+
+    def test_environment_of_c(self):
+        source = "import os\nos.system('/usr/bin/env')\n"
+        _, out, _, _ = run([("id", "i"), ("kind", "code"), ("code", source), ("env", "X=\u00e9")])
+        self.assertEqual(sorted(line.partition("=")[0] for line in out.splitlines()),
+                         ["CONFIG_FILE", "HOME", "LANG", "PATH", "PAYLOAD_FILE", "TASK_DIR", "TASK_ID", "X"])
+        self.assertIn("X=\u00e9\n", out)
+
+    def test_time_zone(self):
+        source = "import time\nprint(time.strftime('%H %Z', time.localtime(0)))\n"
+        for zone, shown in (("XYZ-3", "03 XYZ\n"), (None, "00 UTC\n")):
+            records = [("id", "i"), ("kind", "code"), ("code", source)]
+            records += [("env", "TZ=" + zone)] if zone else []
+            self.assertEqual(run(records)[1], shown)
+
+    def test_pythonpath(self):
+        records = [("id", "i"), ("kind", "code"), ("code", "import deep\nprint(deep.x)"), ("env", "PYTHONPATH=lib:x")]
+        self.assertEqual(run(records, {"lib/deep.py": "x = 5"})[:3], (0, "5\n", ""))
+
+    def test_modules_beside_the_script(self):
+        records = [("id", "i"), ("kind", "exec"), ("exec", "a/main.py")]
+        self.assertEqual(run(records, {"a/main.py": "import near\nprint(near.x)", "a/near.py": "x = 6"})[1], "6\n")
+
+    def test_unbuffered(self):
+        source = "import sys, time\nsys.stdout.write('now')\ntime.sleep(30)\n"
+        process = Process("run", [("id", "i"), ("kind", "code"), ("code", source)])
+        self.assertRegex(process.read_started(), rb"\AS \d+\n\Z")
+        self.assertEqual(process.out.read(3), b"now")
+        import os
+        os.kill(process.pid, 15)
+        self.assertEqual(process.finish()[0], -15)
+
+    def test_started_pipe_without_reader(self):
+        import os
+        process = Process("run", [("id", "i"), ("kind", "code"), ("code", "print(1)")])
+        os.dup2(os.open("/dev/null", os.O_RDONLY), process.started)
+        self.assertEqual(process.finish()[:3], (0, "1\n", ""))
+
+
+class Code(unittest.TestCase):
+    def run_code(self, source, **more):
+        return run([("id", "i"), ("kind", "code"), ("code", source)] + list(more.items()))
+
+    def test_lines_in_tracebacks(self):
+        status, out, err, _ = self.run_code("x = 0\n\ny = 1 / x  # here\n")
+        self.assertEqual(status, 1)
+        self.assertIn('Traceback (most recent call last):\n  File "<code>", line 3, in <module>\n    y = 1 / x', err)
+        self.assertNotIn("runtime", err)
+
+    def test_lines_in_handled_tracebacks(self):
+        status, out, err, _ = self.run_code(
+            "import traceback\ntry:\n    1 / 0  # here\nexcept ZeroDivisionError:\n    traceback.print_exc()\n")
+        self.assertEqual(status, 0)
+        self.assertIn("    1 / 0", err)
+
+    def test_no_finder_left(self):
+        if VERSION[0] == 3:
+            _, out, _, _ = self.run_code("import linecache, sys\nprint([f for f in sys.meta_path if 'Line' in repr(f)])")
+            self.assertEqual(out, "[]\n")
+
+    def test_unicode(self):
+        status, out, err, _ = self.run_code("# -*- coding: latin-1 -*-\nprint(len(u'\u00e9'))"
+                                            if VERSION[0] == 3 else "print(len(u'\u00e9'))")
+        self.assertEqual((status, out, err), (0, "1\n", ""))
+
+    def test_syntax_error(self):
+        status, _, err, started = self.run_code("x = = 1\n")
+        self.assertEqual(status, 1)
+        self.assertIn('  File "<code>", line 1\n    x = = 1\n', err)
+        self.assertNotIn("Traceback", err)
+        self.assertRegex(started, r"\AS \d+\n\Z")
+
+
+class Missing(unittest.TestCase):
+    def expect(self, status, words, records, files=()):
+        got = run([("id", "i")] + records, files)
+        self.assertEqual((got[0], got[1]), (status, ""))
+        self.assertIn(words, got[2])
+        self.assertNotIn("Traceback", got[2])
+        return got[3]
+
+    def test_script(self):
+        started = self.expect(127, "can't open file 'WORK/no.py': [Errno 2]", [("kind", "exec"), ("exec", "no.py")])
+        self.assertEqual(started, "")
+        self.expect(127, "[Errno 20]", [("kind", "exec"), ("exec", "a.py/b.py")], {"a.py": ""})
+        self.expect(126, "[Errno 21]", [("kind", "exec"), ("exec", "d")], {"d/x.py": ""})
+
+    def test_entry(self):
+        files = {"m.py": "x = 1\nclass C:\n    pass\n", "bad.py": "import no_such\n"}
+        self.expect(127, "no module 'nope'", [("kind", "entry"), ("entry", "nope:f")], files)
+        self.expect(127, "no module 'nope.sub'", [("kind", "entry"), ("entry", "nope.sub:f")], files)
+        self.expect(127, "'f' is not in module 'm'", [("kind", "entry"), ("entry", "m:f")], files)
+        self.expect(127, "'C.g' is not in", [("kind", "entry"), ("entry", "m:C.g")], files)
+        self.expect(126, "cannot be called", [("kind", "entry"), ("entry", "m:x")], files)
+        status, _, err, _ = run([("id", "i"), ("kind", "entry"), ("entry", "bad:f")], files)
+        self.assertEqual(status, 1)
+        self.assertIn('Traceback (most recent call last):\n  File "WORK/bad.py", line 1, in <module>', err)
+
+    def test_job(self):
+        self.expect(125, "the job says neither", [])
+        self.expect(125, "the job says neither", [("kind", "exec"), ("code", "1")])
+        self.expect(125, "the job says neither", [("kind", "payload"), ("payload", "1")])
+        process = Process("run", [])
+        process.finish()
+
+
+class Entry(unittest.TestCase):
+    MODULE = """
+import sys
+def one(payload):
+    return {"got": payload}
+def none():
+    return "no payload"
+def default(payload=5, other=6):
+    return [payload, other]
+def many(*args):
+    return len(args)
+def nothing(payload):
+    print("said")
+def fails(payload):
+    raise ValueError("no")
+def exits(payload):
+    sys.exit(9)
+def bad(payload):
+    return object()
+class C(object):
+    def __init__(self, payload=None):
+        self.payload = payload
+    def __call__(self, payload):
+        return ["called", payload]
+    @classmethod
+    def make(cls, payload):
+        return ["made", payload]
+    @staticmethod
+    def still():
+        return "still"
+it = C()
+"""
+    ASYNC = "import asyncio\nasync def f(payload):\n    await asyncio.sleep(0)\n    return payload\n" \
+            "async def g():\n    raise KeyError('deep')\n"
+
+    def call(self, name, payload=None, module=None):
+        records = [("id", "i"), ("kind", "entry"), ("entry", "pkg.m:" + name)]
+        records += [("payload", payload)] if payload is not None else []
+        return run(records, {"pkg/__init__.py": "", "pkg/m.py": module or self.MODULE})
+
+    def test_calls(self):
+        for name, payload, line in (
+                ("one", '{"n": [1, null]}', '{"got": {"n": [1, null]}}\n'),
+                ("one", None, '{"got": null}\n'),
+                ("one", "not json", '{"got": "not json"}\n'),
+                ("none", "1", '"no payload"\n'),
+                ("default", None, "[null, 6]\n"),
+                ("many", "1", "1\n"),
+                ("nothing", "1", "said\n"),
+                ("C.make", "2", '["made", 2]\n'),
+                ("C.still", "2", '"still"\n'),
+                ("it", "3", '["called", 3]\n')):
+            with self.subTest(name):
+                status, out, err, started = self.call(name, payload)
+                self.assertEqual((status, out, err), (0, line, ""))
+                self.assertRegex(started, r"\AS \d+\n\Z")
+
+    def test_exit(self):
+        self.assertEqual(self.call("exits")[:3], (9, "", ""))
+
+    def test_error(self):
+        status, out, err, _ = self.call("fails")
+        self.assertEqual((status, out), (1, ""))
+        self.assertTrue(err.startswith('Traceback (most recent call last):\n  File "WORK/pkg/m.py", line 14, in fails'))
+        self.assertTrue(err.endswith("ValueError: no\n"))
+
+    def test_result_not_json(self):
+        status, out, err, _ = self.call("bad")
+        self.assertEqual((status, out), (1, ""))
+        self.assertTrue(re.match(r"sandbox: the result of 'pkg.m:bad' cannot be written as JSON: .*\n\Z", err))
+
+    def test_coroutine(self):
+        if VERSION[0] == 3:
+            self.assertEqual(self.call("f", "[1]", self.ASYNC)[:3], (0, "[1]\n", ""))
+            status, _, err, _ = self.call("g", "[1]", self.ASYNC)
+            self.assertEqual(status, 1)
+            self.assertIn("KeyError: 'deep'", err)
+            self.assertNotIn("sandbox", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
