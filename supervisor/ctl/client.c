@@ -200,9 +200,8 @@ int ctl_reply_check(const json_t *reply, struct err *e)
 	return err_set(e, ERR_INTERNAL, 0, "%s", text ? text : "the daemon's answer has no \"ok\"");
 }
 
-/* One try. A connection that broke after it was made is -ECONNRESET. */
-static int call_once(struct ctl *ctl, const json_t *request, const int *fds, unsigned n_fds,
-		     int timeout_ms, json_t **ret_reply, struct err *e)
+int ctl_call_once(struct ctl *ctl, const json_t *request, const int *fds, unsigned n_fds,
+		  int timeout_ms, json_t **ret_reply, struct err *e)
 {
 	struct ctl_conn conn = CTL_CONN_INIT;
 	int r = ctl_connect(ctl, &conn, e);
@@ -232,7 +231,8 @@ int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, j
 	 * that come through here may be asked twice.
 	 */
 	for (;;) {
-		r = call_once(ctl, request, fds, n_fds, patient ? -1 : CALL_TIMEOUT_MS, &reply, e);
+		r = ctl_call_once(ctl, request, fds, n_fds, patient ? -1 : CALL_TIMEOUT_MS, &reply,
+				  e);
 		if (r == -ECONNRESET && (patient || !give_up))
 			give_up = util_monotonic_ns() + CTL_RETRY_FOR_NS;
 		if (!give_up || util_monotonic_ns() > give_up ||

@@ -70,6 +70,13 @@ void ctl_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, json_t **ret_reply,
 	     struct err *e);
 
+/*
+ * One try of the same; the reply is not checked for ok, and the request stays the
+ * caller's. A connection that broke after it was made is -ECONNRESET.
+ */
+int ctl_call_once(struct ctl *ctl, const json_t *request, const int *fds, unsigned n_fds,
+		  int timeout_ms, json_t **ret_reply, struct err *e);
+
 /* A connection for ops with several replies. */
 struct ctl_conn {
 	int fd; /* -1 when closed; for poll(2) */

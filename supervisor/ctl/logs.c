@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "supervisor/ctl/follow.h"
+
+const char ctl_logs_help[] =
+	"usage: sandboxctl logs [-f] [--since TIME] [--stdout|--stderr] [-t] ID...\n\n"
+	"  -f, --follow      go on until the task ends (default: what is there now)\n"
+	"  --since TIME      only what arrived after TIME: RFC 3339, or an age such as 90s,\n"
+	"                    10m, 2h, 1d\n"
+	"  --stdout          only the task's stdout\n"
+	"  --stderr          only the task's stderr\n"
+	"  -t, --timestamps  the time of arrival before each line\n\n"
+	"The task's stdout goes to stdout and its stderr to stderr, byte for byte where they\n"
+	"are not terminals; on a terminal control characters are escaped. Several tasks are\n"
+	"printed one after the other.\n";
+
+/* "90s", "10m", "2h", "1d" before now, or an RFC 3339 time. */
+static int parse_since(const char *s, uint64_t *ret)
+{
+	static const struct {
+		char unit;
+		uint64_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	uint64_t now = util_realtime_ns(), nanos = 0, scale = 100000000;
+	unsigned long long n;
+	struct tm tm = {0};
+	char unit, more;
+	const char *p;
+
+	if (sscanf(s, "%llu%c%c", &n, &unit, &more) == 2 && *s != '-' && *s != '+') {
+		for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+			if (units[i].unit == unit && n < now / 1000000000 / units[i].seconds) {
+				*ret = now - n * units[i].seconds * 1000000000ULL;
+				return 0;
+			}
+		return -EINVAL;
+	}
+	p = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!p)
+		return -EINVAL;
+	if (*p == '.')
+		for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10)
+			nanos += (uint64_t)(*p - '0') * scale;
+	if (!strcmp(p, "Z"))
+		tm.tm_gmtoff = 0;
+	else if (!(p = strptime(p, "%z", &tm)) || *p)
+		return -EINVAL;
+	*ret = (uint64_t)(timegm(&(struct tm){.tm_year = tm.tm_year,
+					      .tm_mon = tm.tm_mon,
+					      .tm_mday = tm.tm_mday,
+					      .tm_hour = tm.tm_hour,
+					      .tm_min = tm.tm_min,
+					      .tm_sec = tm.tm_sec}) -
+			  tm.tm_gmtoff) *
+		       1000000000ULL +
+	       nanos;
+	return 0;
+}
+
+struct logs_options {
+	bool follow, timestamps;
+	int streams; /* 0: both */
+	uint64_t since_ns;
+};
+
+static int parse_options(int argc, char **argv, struct logs_options *o)
+{
+	static const struct option options[] = {
+		{"follow", no_argument, NULL, 'f'},	 {"timestamps", no_argument, NULL, 't'},
+		{"since", required_argument, NULL, 's'}, {"stdout", no_argument, NULL, 'o'},
+		{"stderr", no_argument, NULL, 'e'},	 {0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "ft", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			o->follow = true;
+			break;
+		case 't':
+			o->timestamps = true;
+			break;
+		case 's':
+			if (parse_since(optarg, &o->since_ns) < 0)
+				return ctl_usage("logs",
+						 "--since %s: must be an age such as 10m, or a "
+						 "time such as 2026-01-31T12:00:00Z",
+						 optarg);
+			break;
+		case 'o':
+			o->streams |= LOG_STREAM_OUT;
+			break;
+		case 'e':
+			o->streams |= LOG_STREAM_ERR;
+			break;
+		default:
+			return ctl_bad_option("logs", argv);
+		}
+	}
+	if (optind >= argc)
+		return ctl_usage("logs", "names no task");
+	return 0;
+}
+
+static int print_log(struct ctl *ctl, const char *id, const struct logs_options *o)
+{
+	struct log_client_options opts;
+	struct follow f;
+	struct err e = {0};
+	int r;
+
+	log_client_defaults(&opts);
+	opts.timestamps = o->timestamps;
+	if (strlen(id) > TASK_ID_LEN) {
+		(void)err_set(&e, ERR_NOT_FOUND, 0, "there is no task %s", id);
+		return ctl_fail(&e);
+	}
+	r = follow_init(&f, ctl, id, &opts);
+	if (r < 0) {
+		(void)err_set(&e, ERR_SYSTEM, -r, "cannot read logs");
+		return ctl_fail(&e);
+	}
+	f.live = o->follow;
+	f.since_ns = o->since_ns;
+	if (o->streams)
+		f.streams = o->streams;
+	r = follow_copy(&f, &e);
+	follow_clear(&f);
+	/* Nobody reads any more: like other tools under `| head`. */
+	if (r == -EPIPE)
+		return 128 + SIGPIPE;
+	return r < 0 ? ctl_fail(&e) : 0;
+}
+
+int ctl_logs(struct ctl *ctl, int argc, char **argv)
+{
+	struct logs_options o = {0};
+	int status = parse_options(argc, argv, &o);
+
+	if (status)
+		return status;
+	for (int i = optind; i < argc; i++) {
+		int s = print_log(ctl, argv[i], &o);
+
+		status = s ? s : status;
+	}
+	return status;
+}

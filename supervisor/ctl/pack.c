@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The archive is written here and not by libarchive (which unpacks it in the front):
+ * libarchive brings XML, ICU and compression libraries along, and linking them at every
+ * start would cost sandboxctl more time than all the rest that `run` does.
+ */
+#include "supervisor/ctl/pack.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define TAR_BLOCK 512
+
+/* A header block of GNU tar (info tar, "Basic Tar Format"): numbers are octal text. */
+struct tar_head {
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
+	char link[100], magic[8], rest[247];
+};
+_Static_assert(sizeof(struct tar_head) == TAR_BLOCK, "a tar header is one block");
+
+struct pack {
+	int fd;
+	const char *what;
+	struct err *e;
+	unsigned entries;
+	uint64_t bytes;
+	char path[PATH_MAX]; /* of what is being added, below the folder */
+	size_t filled;	     /* of out */
+	char out[65536];     /* what is yet to be written; a multiple of TAR_BLOCK */
+};
+
+static int flush(struct pack *p)
+{
+	int r = util_write_all(p->fd, p->out, p->filled);
+
+	p->filled = 0;
+	return r < 0 ? err_set(p->e, ERR_SYSTEM, -r, "cannot write the archive of %s", p->what) : 0;
+}
+
+/* Adds len bytes, padded with zeros to whole blocks. */
+static int put(struct pack *p, const void *data, size_t len)
+{
+	size_t pad = -len % TAR_BLOCK;
+	const char *from = data;
+
+	while (len > 0) {
+		size_t room = sizeof(p->out) - p->filled, n = len < room ? len : room;
+
+		memcpy(p->out + p->filled, from, n);
+		p->filled += n;
+		from += n;
+		len -= n;
+		if (p->filled == sizeof(p->out) && flush(p) < 0)
+			return -EIO;
+	}
+	/* What is left of the buffer is whole blocks, so the padding fits. */
+	memset(p->out + p->filled, 0, pad);
+	p->filled += pad;
+	return p->filled == sizeof(p->out) ? flush(p) : 0;
+}
+
+static int fail(struct pack *p, int errnum)
+{
+	return err_set(p->e, ERR_INPUT, errnum, "%s/%s", p->what, p->path);
+}
+
+static int put_head(struct pack *p, char type, const char *name, const char *link, unsigned mode,
+		    uint64_t size, uint64_t mtime)
+{
+	struct tar_head h = {.type = type, .magic = "ustar  "};
+	unsigned sum = 0;
+
+	(void)snprintf(h.mode, sizeof(h.mode), "%07o", mode);
+	(void)snprintf(h.uid, sizeof(h.uid), "%07o", 0u);
+	(void)snprintf(h.gid, sizeof(h.gid), "%07o", 0u);
+	(void)snprintf(h.size, sizeof(h.size), "%011llo", (unsigned long long)size);
+	(void)snprintf(h.mtime, sizeof(h.mtime), "%011llo", (unsigned long long)mtime);
+	/* A name that fills its field has no NUL; a longer one stands before the header. */
+	memcpy(h.name, name, strnlen(name, sizeof(h.name)));
+	memcpy(h.link, link, strnlen(link, sizeof(h.link)));
+	memset(h.checksum, ' ', sizeof(h.checksum));
+	for (size_t i = 0; i < sizeof(h); i++)
+		sum += ((const unsigned char *)&h)[i];
+	(void)snprintf(h.checksum, sizeof(h.checksum), "%06o", sum);
+	return put(p, &h, sizeof(h));
+}
+
+/* GNU's way with names of more than 100 bytes: an entry 'L' or 'K' holds it. */
+static int put_long(struct pack *p, char type, const char *text)
+{
+	size_t len = strlen(text);
+	int r;
+
+	if (len <= sizeof(((struct tar_head *)NULL)->name))
+		return 0;
+	r = put_head(p, type, "././@LongLink", "", 0644, len + 1, 0);
+	return r < 0 ? r : put(p, text, len + 1);
+}
+
+/* The head of one entry. */
+static int add_head(struct pack *p, const struct stat *st, const char *link)
+{
+	bool is_dir = S_ISDIR(st->st_mode), is_file = S_ISREG(st->st_mode);
+	char type = is_dir ? '5' : is_file ? '0' : '2';
+	unsigned mode = is_file && !(st->st_mode & 0111) ? 0644 : 0755;
+	/* Python's cached bytecode is valid for its source's time: keep it, in seconds. */
+	uint64_t mtime = st->st_mtime > 0 ? (uint64_t)st->st_mtime & 077777777777ULL : 0;
+	int r;
+
+	if (++p->entries > PACK_ENTRIES_MAX)
+		return err_set(p->e, ERR_LIMIT, 0, "%s has more than %u files", p->what,
+			       PACK_ENTRIES_MAX);
+	r = put_long(p, 'K', link);
+	if (r == 0)
+		r = put_long(p, 'L', p->path);
+	if (r == 0)
+		r = put_head(p, type, p->path, link, mode, is_file ? (uint64_t)st->st_size : 0,
+			     mtime);
+	return r;
+}
+
+static int add_content(struct pack *p, int fd, uint64_t size)
+{
+	char buf[32768]; /* a multiple of TAR_BLOCK: only the last part is padded */
+	int r = 0;
+
+	while (size > 0 && r == 0) {
+		size_t want = size < sizeof(buf) ? (size_t)size : sizeof(buf);
+
+		r = util_read_all(fd, buf, want);
+		if (r == -ENODATA)
+			return err_set(p->e, ERR_CONFLICT, 0,
+				       "%s/%s became shorter while it was read: try again", p->what,
+				       p->path);
+		if (r < 0)
+			return fail(p, -r);
+		r = put(p, buf, want);
+		size -= want;
+	}
+	return r;
+}
+
+static int add_file(struct pack *p, int dirfd, const char *name, int extra_flags)
+{
+	_cleanup_fd_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | extra_flags);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(p, errno);
+	if (!S_ISREG(st.st_mode))
+		return err_set(p->e, ERR_INPUT, 0,
+			       "%s/%s: only files, folders and links can be sent along", p->what,
+			       p->path);
+	if (__builtin_add_overflow(p->bytes, (uint64_t)st.st_size, &p->bytes) ||
+	    p->bytes > PACK_BYTES_MAX)
+		return err_set(p->e, ERR_LIMIT, 0,
+			       "%s has more than %llu MiB to be sent along (met at %s): name a "
+			       "smaller \"dir\"",
+			       p->what, PACK_BYTES_MAX >> 20, p->path);
+	r = add_head(p, &st, "");
+	return r < 0 ? r : add_content(p, fd, (uint64_t)st.st_size);
+}
+
+static int add_link(struct pack *p, int dirfd, const char *name, const struct stat *st)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return fail(p, errno);
+	target[n] = '\0';
+	return add_head(p, st, target);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The sorted names in a folder; one block that is the caller's to free. */
+static int read_names(struct pack *p, int dirfd, char ***ret, size_t *ret_n)
+{
+	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	char **names = NULL;
+	size_t n = 0, room = 0;
+	struct dirent *d;
+	int r = 0;
+
+	if (!dir) {
+		r = fail(p, errno);
+		util_close_fd(&copy);
+		return r;
+	}
+	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL) {
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
+			continue;
+		if (n == room) {
+			char **more;
+
+			room = room ? 2 * room : 32;
+			more = reallocarray(names, room, sizeof(*names));
+			if (!more) {
+				r = fail(p, ENOMEM);
+				break;
+			}
+			names = more;
+		}
+		names[n] = strdup(d->d_name);
+		if (!names[n++])
+			r = fail(p, ENOMEM);
+		else if (p->entries + n > PACK_ENTRIES_MAX)
+			r = err_set(p->e, ERR_LIMIT, 0, "%s has more than %u files", p->what,
+				    PACK_ENTRIES_MAX);
+	}
+	if (r == 0 && errno)
+		r = fail(p, errno);
+	(void)closedir(dir);
+	if (n > 0)
+		qsort(names, n, sizeof(*names), by_name);
+	*ret = names;
+	*ret_n = n;
+	return r;
+}
+
+static int add_folder(struct pack *p, int dirfd, unsigned depth);
+
+static int add_name(struct pack *p, int dirfd, const char *name, unsigned depth)
+{
+	_cleanup_fd_ int child = -1;
+	struct stat st;
+	int r;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail(p, errno);
+	if (S_ISLNK(st.st_mode))
+		return add_link(p, dirfd, name, &st);
+	if (!S_ISDIR(st.st_mode))
+		return add_file(p, dirfd, name, O_NOFOLLOW);
+	child = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (child < 0)
+		return fail(p, errno);
+	if (depth >= PACK_DEPTH_MAX)
+		return err_set(p->e, ERR_LIMIT, 0, "%s/%s: more than %u folders deep", p->what,
+			       p->path, PACK_DEPTH_MAX);
+	r = add_head(p, &st, "");
+	return r < 0 ? r : add_folder(p, child, depth + 1);
+}
+
+static int add_folder(struct pack *p, int dirfd, unsigned depth)
+{
+	size_t base = strlen(p->path), n = 0;
+	char **names = NULL;
+	int r = read_names(p, dirfd, &names, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(names[i]);
+
+		if (r == 0 && base + 1 + len + 1 > sizeof(p->path))
+			r = fail(p, ENAMETOOLONG);
+		if (r == 0) {
+			if (base)
+				p->path[base] = '/';
+			memcpy(p->path + base + (base ? 1 : 0), names[i], len + 1);
+			r = add_name(p, dirfd, names[i], depth);
+		}
+		free(names[i]);
+	}
+	p->path[base] = '\0';
+	free(names);
+	return r;
+}
+
+static struct pack *pack_begin(const char *what, struct err *e)
+{
+	struct pack *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		(void)err_set(e, ERR_SYSTEM, ENOMEM, "%s", what);
+		return NULL;
+	}
+	p->what = what;
+	p->e = e;
+	p->fd = memfd_create("package", MFD_CLOEXEC);
+	if (p->fd < 0) {
+		(void)err_set(e, ERR_SYSTEM, errno, "memfd_create");
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* Two empty blocks end an archive. */
+static int pack_end(struct pack *p, int r, int *ret_fd)
+{
+	static const char zeros[2 * TAR_BLOCK];
+
+	if (r == 0)
+		r = put(p, zeros, sizeof(zeros));
+	if (r == 0)
+		r = flush(p);
+	if (r == 0 && lseek(p->fd, 0, SEEK_SET) < 0)
+		r = err_set(p->e, ERR_SYSTEM, errno, "lseek");
+	if (r == 0)
+		*ret_fd = TAKE_FD(p->fd);
+	util_close_fd(&p->fd);
+	free(p);
+	return r;
+}
+
+int pack_folder(int dirfd, const char *what, int *ret_fd, struct err *e)
+{
+	struct pack *p = pack_begin(what, e);
+
+	return p ? pack_end(p, add_folder(p, dirfd, 0), ret_fd) : -ENOMEM;
+}
+
+/* The folders on the way need no entries of their own: unpacking makes them. */
+int pack_file(int dirfd, const char *path, int *ret_fd, struct err *e)
+{
+	struct pack *p;
+
+	if (strlen(path) >= sizeof(p->path))
+		return err_set(e, ERR_INPUT, ENAMETOOLONG, "task.json: exec");
+	p = pack_begin(".", e);
+	if (!p)
+		return -ENOMEM;
+	strcpy(p->path, path);
+	return pack_end(p, add_file(p, dirfd, path, 0), ret_fd);
+}
