@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the command line of `run` to the task that is sent. */
+#ifndef SUPERVISOR_CTL_RUN_SPEC_H
+#define SUPERVISOR_CTL_RUN_SPEC_H
+
+#include <jansson.h>
+
+#include "sandbox/util.h"
+
+struct run_spec {
+	const char *image;
+	bool detach;
+	json_t *task;	/* owned; task.json with the command line's words laid over it */
+	int package_fd; /* owned; the folder or file sent along, or -1 */
+};
+
+/* 0, or the exit status after the reason was said. */
+int run_spec_read(struct run_spec *ret, int argc, char **argv);
+void run_spec_clear(struct run_spec *spec);
+
+#endif
