@@ -58,7 +58,8 @@ setup() {
 		run ldd "$binary"
 		[[ $output != *"not found"* ]]
 		found=$((found + 1))
-	done < <(find /usr/local -type f -perm /111 ! -name '*.py')
+	done < <(find /usr/local/bin /usr/local/sbin /usr/local/libexec /usr/local/lib/sandboxd/criu/sbin \
+		-type f -perm /111 2>/dev/null)
 	echo "$found binaries"
 	[ "$found" -gt 0 ]
 }
