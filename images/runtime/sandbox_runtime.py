@@ -1,14 +1,21 @@
 """The runtime: what stands between a new interpreter and a task's first line.
 
 It is installed in every image as /usr/lib/sandbox-runtime and started by the
-sandbox's init as the payload, pid 2:
+sandbox's init as the payload, pid 2, in one of three ways:
 
     /usr/bin/python3 -u -B /usr/lib/sandbox-runtime/boot.py run
     /usr/bin/python3 -u -B /usr/lib/sandbox-runtime/boot.py park
+    PYTHONPATH=/usr/lib/sandbox-runtime /usr/bin/python3 -u -B /work/SCRIPT
 
-Two more arguments name the run folder and the work folder (for tests; they are
-/run and /work).  The same source runs on Python 2.7 and on 3.9 to 3.14 and uses
-the standard library only.
+with the environment PATH, HOME=/tmp, LANG=C.UTF-8.  The third way is for a job
+of the kind exec on Python 3 and does the same as `run`, a millisecond sooner:
+the interpreter finds sitecustomize.py, which prepares everything, and then runs
+the script itself.  (compile(), of which `run` has need, first makes all classes
+of the module ast.)
+
+SANDBOX_RUN and SANDBOX_WORK in the environment name other folders than /run and
+/work (for tests).  The same source runs on Python 2.7 and on 3.9 to 3.14 and
+uses the standard library only.
 
 File descriptors: 0 /dev/null, 1 and 2 the task's output, 3 the go pipe (read
 end), 4 the started pipe (write end).  3 and 4 are closed before user code.
@@ -36,8 +43,8 @@ LANG, then the job's, then TASK_ID, TASK_DIR, PAYLOAD_FILE and CONFIG_FILE, and
 nothing else.  The files RUN/payload and RUN/config always exist; unset is empty.
 
 `S NANOSECONDS\\n` (CLOCK_MONOTONIC; 0 where this Python has no such clock) on fd
-4 says that user code comes next.  End of file without it means that there was no
-user code to run.
+4 says that user code comes next (in the third way, that the interpreter reads
+the script next).  End of file without it means that there was no user code to run.
 
 Exit status: the task's own, as of a bare interpreter; 3 a module does not import
 or the process cannot be parked (park), 4 no go byte, 125 a job that makes no
@@ -48,83 +55,15 @@ script, module or function.
 import os
 import sys
 
+from sandbox_job import cannot_open, fail, folders, read_file, read_job, started, surround, text
+
 try:
     import builtins
 except ImportError:
     import __builtin__ as builtins
 
-GO_FD = 3
-STARTED_FD = 4
-REPEATED = ("arg", "env", "warm")
-BASE_ENV = (
-    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-    ("HOME", "/tmp"),
-    ("LANG", "C.UTF-8"),
-)
 CODE_NAME = "<code>"
 CO_VARARGS = 0x04
-
-if sys.version_info[0] == 2:
-    def text(value):
-        return value
-else:
-    text = os.fsdecode
-
-
-def fail(status, message):
-    """End the process for a reason that is not the task's own code."""
-    sys.stderr.write("sandbox: %s\n" % message)
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def read_file(path):
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        chunks = []
-        while True:
-            chunk = os.read(fd, 65536)
-            if not chunk:
-                return b"".join(chunks)
-            chunks.append(chunk)
-    finally:
-        os.close(fd)
-
-
-def write_file(path, data):
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
-    try:
-        while data:
-            data = data[os.write(fd, data):]
-    finally:
-        os.close(fd)
-
-
-def parse_job(data):
-    job = {"arg": [], "env": [], "warm": []}
-    at = 0
-    while at < len(data):
-        head = data.index(b"\n", at)
-        key, length = data[at:head].split(b" ")
-        end = head + 1 + int(length)
-        if data[end:end + 1] != b"\n":
-            raise ValueError("record %r is cut short" % key)
-        key = text(key)
-        if key in REPEATED:
-            job[key].append(text(data[head + 1:end]))
-        else:
-            job[key] = data[head + 1:end]
-        at = end + 1
-    return job
-
-
-def read_job(path):
-    try:
-        data = read_file(path)
-        os.unlink(path)
-        return parse_job(data)
-    except (EnvironmentError, ValueError) as error:
-        fail(125, "the job cannot be read: %s" % error)
 
 
 class Run(object):
@@ -143,42 +82,8 @@ class Run(object):
         start = {"exec": self.start_exec, "code": self.start_code, "entry": self.start_entry}.get(kind)
         if start is None or value is None:
             fail(125, "the job says neither exec, code nor entry")
-        try:
-            self.surround()
-        except EnvironmentError as error:
-            fail(125, "the task's surroundings cannot be made: %s" % error)
+        self.args = surround(self.job, self.run_dir, self.work_dir)
         start(value)
-
-    # The surroundings
-
-    def surround(self):
-        job = self.job
-        os.chdir(self.work_dir)
-        payload_file = self.run_dir + "/payload"
-        config_file = self.run_dir + "/config"
-        write_file(payload_file, job.get("payload", b""))
-        write_file(config_file, job.get("config", b""))
-        task_id = text(job.get("id", b""))
-
-        env = dict(BASE_ENV)
-        for item in job["env"]:
-            name, _, value = item.partition("=")
-            env[name] = value
-        env["TASK_ID"] = task_id
-        env["TASK_DIR"] = self.work_dir
-        env["PAYLOAD_FILE"] = payload_file
-        env["CONFIG_FILE"] = config_file
-        os.environ.clear()
-        os.environ.update(env)
-        if "TZ" in env:
-            # The C library has read its zone before this environment existed.
-            import time
-            time.tzset()
-        if env.get("PYTHONPATH"):
-            # Of the interpreter's own variables this is the one that still can be honoured.
-            sys.path[1:1] = env["PYTHONPATH"].split(":")
-        self.args = ["-d", self.work_dir, "-payload", payload_file, "-config", config_file,
-                     "-id", task_id] + job["arg"]
 
     def set_program(self, name, folder):
         sys.path[0] = folder
@@ -198,22 +103,6 @@ class Run(object):
         sys.modules["__main__"] = main
         return main.__dict__
 
-    def started(self):
-        """Tell the supervisor that user code comes next.  Nobody listening is no reason to stop."""
-        clock = self.clock
-        if clock is None:
-            import time
-            clock = getattr(time, "monotonic_ns", int)
-        try:
-            os.write(STARTED_FD, b"S %d\n" % clock())
-        except OSError:
-            pass
-        for fd in (GO_FD, STARTED_FD):
-            try:
-                os.close(fd)
-            except OSError:
-                pass
-
     # The three kinds
 
     def start_exec(self, script):
@@ -221,10 +110,7 @@ class Run(object):
         try:
             source = read_file(path)
         except EnvironmentError as error:
-            import errno
-            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-            fail(127 if missing else 126,
-                 "can't open file '%s': [Errno %d] %s" % (path, error.errno, error.strerror))
+            cannot_open(path, error)
         self.set_program(path, os.path.dirname(os.path.realpath(path)))
         names = {"__file__": path}
         if sys.version_info[0] == 3:
@@ -253,7 +139,7 @@ class Run(object):
             finally:
                 # The clock stops before a syntax error too: it is the user's code that is wrong.
                 del source
-                self.started()
+                started(self.clock)
             exec(code, scope)
         except:  # noqa: E722, every exception, to be handed on
             self.hook()
@@ -272,7 +158,7 @@ class Run(object):
                 payload = json.loads(payload)
             except ValueError:
                 pass    # a payload is text first; a client may send some that is not JSON
-        self.started()
+        started(self.clock)
         try:
             target = self.find_entry(entry, module_name, path)
             result = target(payload) if takes_argument(target) else target()
@@ -401,8 +287,7 @@ def takes_argument(target):
 
 def main(argv):
     mode = argv[1]
-    run_dir = argv[2] if len(argv) > 2 else "/run"
-    work_dir = argv[3] if len(argv) > 3 else "/work"
+    run_dir, work_dir = folders()
     clock = None
     if mode == "park":
         import sandbox_park

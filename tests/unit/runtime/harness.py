@@ -39,7 +39,9 @@ def job_text(records):
 class Process:
     """One interpreter with its pipes, in a run folder and a work folder of its own."""
 
-    def __init__(self, mode, records, files=()):
+    SAME = object()
+
+    def __init__(self, mode, records, files=(), job=SAME):
         self.top = tempfile.mkdtemp(prefix="runtime-test-")
         self.run_dir = os.path.join(self.top, "run")
         self.work = os.path.join(self.top, "work")
@@ -50,14 +52,17 @@ class Process:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as out:
                 out.write(content if isinstance(content, bytes) else content.encode())
-        self.write_job(records)
+        self.records = records
+        job = records if job is self.SAME else job
+        if job is not None:
+            self.write_job(job)
         with open(os.path.join(self.run_dir, "heap"), "wb"):
             pass
         self.start(mode)
 
     def write_job(self, records):
         with open(os.path.join(self.run_dir, "job"), "wb") as out:
-            out.write(job_text(records))
+            out.write(records if isinstance(records, bytes) else job_text(records))
 
     def start(self, mode):
         go_read, self.go = os.pipe()
@@ -65,7 +70,12 @@ class Process:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         null = os.open("/dev/null", os.O_RDONLY)
-        argv = BARE + [os.path.join(RUNTIME, "boot.py"), mode, self.run_dir, self.work]
+        env = dict(ENV, SANDBOX_RUN=self.run_dir, SANDBOX_WORK=self.work)
+        if mode == "script":
+            env["PYTHONPATH"] = RUNTIME
+            argv = BARE + [os.path.join(self.work, dict(self.records)["exec"])]
+        else:
+            argv = BARE + [os.path.join(RUNTIME, "boot.py"), mode]
         plan = ((null, 0), (out_write, 1), (err_write, 2), (go_read, 3), (started_write, 4))
         self.pid = os.fork()
         if self.pid == 0:
@@ -78,7 +88,7 @@ class Process:
                 os.closerange(5, 200)
                 for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
                     signal.signal(number, signal.SIG_DFL)
-                os.execvpe(argv[0], argv, ENV)
+                os.execvpe(argv[0], argv, env)
             finally:
                 os._exit(125)
         for fd in (null, out_write, err_write, go_read, started_write):
@@ -110,9 +120,9 @@ class Process:
         return status, out.decode(), err.decode(), started.decode()
 
 
-def run(records, files=()):
+def run(records, files=(), mode="run"):
     """Runs one task cold; `WORK` in what it prints stands for its work folder."""
-    process = Process("run", records, files)
+    process = Process(mode, records, files)
     top = process.top
     status, out, err, started = process.finish()
     return status, out.replace(top + "/work", "WORK").replace(top, "TOP"), \

@@ -17,6 +17,9 @@ print(json.dumps({
 }))
 """
 
+# The ways of a cold start: by boot.py, and by the script itself.
+MODES = ("run", "script") if VERSION[0] == 3 else ("run",)
+
 # What a script may do that ends it; the runtime adds and takes away nothing.
 LIKE_BARE = {
     "hello": "print('hi')",
@@ -66,24 +69,30 @@ LIKE_BARE = {
 class LikeBare(unittest.TestCase):
     def test_scripts(self):
         for name, source in LIKE_BARE.items():
-            with self.subTest(name):
-                status, out, err = run_bare(source)
-                got = run([("id", "t"), ("kind", "exec"), ("exec", "main.py")], {"main.py": source})
-                self.assertEqual((status, out, err), got[:3])
-                self.assertRegex(got[3], r"\AS \d+\n\Z")
+            bare = run_bare(source)
+            for mode in MODES:
+                with self.subTest(name, mode=mode):
+                    got = run([("id", "t"), ("kind", "exec"), ("exec", "main.py")], {"main.py": source}, mode)
+                    self.assertEqual(bare, got[:3])
+                    self.assertRegex(got[3], r"\AS \d+\n\Z")
 
 
 class Surroundings(unittest.TestCase):
-    def probe(self, records, files=()):
-        status, out, err, started = run(records, files)
+    def probe(self, records, files=(), mode="run"):
+        status, out, err, started = run(records, files, mode)
         self.assertEqual((status, err), (0, ""))
         return json.loads(out)
 
     def test_all_set(self):
+        for mode in MODES:
+            with self.subTest(mode):
+                self.all_set(mode)
+
+    def all_set(self, mode):
         seen = self.probe([("id", "abc"), ("kind", "exec"), ("exec", "sub/main.py"), ("payload", '{"n": 1}'),
                            ("config", "k: v"), ("arg", "--x"), ("arg", "a b\n"), ("env", "A=1=2"),
                            ("env", "TASK_ID=wrong"), ("env", "PATH=/p"), ("env", "EMPTY="), ("seed", b"\0\n" * 16),
-                           ("hostname", "h"), ("label", "l")], {"sub/main.py": PROBE})
+                           ("hostname", "h"), ("label", "l")], {"sub/main.py": PROBE}, mode)
         self.assertEqual(seen["argv"], ["WORK/sub/main.py", "-d", "WORK", "-payload", "TOP/run/payload",
                                         "-config", "TOP/run/config", "-id", "abc", "--x", "a b\n"])
         self.assertEqual(seen["cwd"], "WORK")
@@ -102,7 +111,7 @@ class Surroundings(unittest.TestCase):
         self.assertEqual((seen["payload"], seen["config"]), ("", ""))
 
     def test_environment_of_c(self):
-        source = "import os\nos.system('/usr/bin/env')\n"
+        source = "import os\nos.execv('/usr/bin/env', ['env'])\n"
         _, out, _, _ = run([("id", "i"), ("kind", "code"), ("code", source), ("env", "X=\u00e9")])
         self.assertEqual(sorted(line.partition("=")[0] for line in out.splitlines()),
                          ["CONFIG_FILE", "HOME", "LANG", "PATH", "PAYLOAD_FILE", "TASK_DIR", "TASK_ID", "X"])
@@ -116,12 +125,17 @@ class Surroundings(unittest.TestCase):
             self.assertEqual(run(records)[1], shown)
 
     def test_pythonpath(self):
-        records = [("id", "i"), ("kind", "code"), ("code", "import deep\nprint(deep.x)"), ("env", "PYTHONPATH=lib:x")]
-        self.assertEqual(run(records, {"lib/deep.py": "x = 5"})[:3], (0, "5\n", ""))
+        records = [("id", "i"), ("kind", "exec"), ("exec", "main.py"), ("env", "PYTHONPATH=lib:x")]
+        source = "import deep, sys\nprint(deep.x, [p for p in sys.path[1:] if 'runtime' in p])"
+        for mode in MODES:
+            status, out, err, _ = run(records, {"main.py": source, "lib/deep.py": "x = 5"}, mode)
+            self.assertEqual((status, out, err), (0, "5 []\n" if VERSION[0] == 3 else "(5, [])\n", ""))
 
     def test_modules_beside_the_script(self):
         records = [("id", "i"), ("kind", "exec"), ("exec", "a/main.py")]
-        self.assertEqual(run(records, {"a/main.py": "import near\nprint(near.x)", "a/near.py": "x = 6"})[1], "6\n")
+        for mode in MODES:
+            files = {"a/main.py": "import near\nprint(near.x)", "a/near.py": "x = 6"}
+            self.assertEqual(run(records, files, mode)[1], "6\n")
 
     def test_unbuffered(self):
         source = "import sys, time\nsys.stdout.write('now')\ntime.sleep(30)\n"
@@ -174,18 +188,20 @@ class Code(unittest.TestCase):
 
 
 class Missing(unittest.TestCase):
-    def expect(self, status, words, records, files=()):
-        got = run([("id", "i")] + records, files)
+    def expect(self, status, words, records, files=(), mode="run"):
+        got = run([("id", "i")] + records, files, mode)
         self.assertEqual((got[0], got[1]), (status, ""))
         self.assertIn(words, got[2])
         self.assertNotIn("Traceback", got[2])
         return got[3]
 
     def test_script(self):
-        started = self.expect(127, "can't open file 'WORK/no.py': [Errno 2]", [("kind", "exec"), ("exec", "no.py")])
-        self.assertEqual(started, "")
-        self.expect(127, "[Errno 20]", [("kind", "exec"), ("exec", "a.py/b.py")], {"a.py": ""})
-        self.expect(126, "[Errno 21]", [("kind", "exec"), ("exec", "d")], {"d/x.py": ""})
+        for mode in MODES:
+            started = self.expect(127, "can't open file 'WORK/no.py': [Errno 2]",
+                                  [("kind", "exec"), ("exec", "no.py")], mode=mode)
+            self.assertEqual(started, "")
+            self.expect(127, "[Errno 20]", [("kind", "exec"), ("exec", "a.py/b.py")], {"a.py": ""}, mode)
+            self.expect(126, "[Errno 21]", [("kind", "exec"), ("exec", "d")], {"d/x.py": ""}, mode)
 
     def test_entry(self):
         files = {"m.py": "x = 1\nclass C:\n    pass\n", "bad.py": "import no_such\n"}
@@ -202,8 +218,28 @@ class Missing(unittest.TestCase):
         self.expect(125, "the job says neither", [])
         self.expect(125, "the job says neither", [("kind", "exec"), ("code", "1")])
         self.expect(125, "the job says neither", [("kind", "payload"), ("payload", "1")])
-        process = Process("run", [])
-        process.finish()
+    def test_job_not_for_this_script(self):
+        if VERSION[0] == 2:
+            return
+        process = Process("script", [("kind", "exec"), ("exec", "x.py")], {"x.py": ""},
+                          job=[("kind", "code"), ("code", "")])
+        status, out, err, started = process.finish()
+        self.assertEqual((status, out, started), (125, "", ""))
+        self.assertIn("the job is not to run", err)
+
+    def test_broken_job(self):
+        for text in (b"", b"id", b"id x\n", b"id 5\nabc\n", b"id 3\nabcd", b"id  3\nabc\n", b"\xff 1\nx\n"):
+            process = Process("run", [], job=text)
+            status, out, err, started = process.finish()
+            self.assertEqual((status, out, started), (125, "", ""))
+            self.assertNotIn("Traceback", err)
+
+    def test_no_job(self):
+        for mode in MODES:
+            process = Process(mode, [("kind", "exec"), ("exec", "x.py")], job=None)
+            status, out, err, started = process.finish()
+            self.assertEqual((status, out, started), (125, "", ""))
+            self.assertIn("the job cannot be read", err)
 
 
 class Entry(unittest.TestCase):

@@ -1,0 +1,163 @@
+"""A task's job, and the surroundings that it asks for; the contract is in sandbox_runtime.
+
+This module is what every cold start loads, so it holds no more than they need.
+"""
+
+import os
+import sys
+
+GO_FD = 3
+STARTED_FD = 4
+REPEATED = ("arg", "env", "warm")
+BASE_ENV = (
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("HOME", "/tmp"),
+    ("LANG", "C.UTF-8"),
+)
+
+if sys.version_info[0] == 2:
+    def text(value):
+        return value
+else:
+    text = os.fsdecode
+
+
+def fail(status, message):
+    """End the process for a reason that is not the task's own code."""
+    sys.stderr.write("sandbox: %s\n" % message)
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def read_file(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        chunks = []
+        while True:
+            chunk = os.read(fd, 65536)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+    finally:
+        os.close(fd)
+
+
+def write_file(path, data):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+    try:
+        while data:
+            data = data[os.write(fd, data):]
+    finally:
+        os.close(fd)
+
+
+def parse_job(data):
+    job = {"arg": [], "env": [], "warm": []}
+    at = 0
+    while at < len(data):
+        head = data.index(b"\n", at)
+        key, length = data[at:head].split(b" ")
+        end = head + 1 + int(length)
+        if data[end:end + 1] != b"\n":
+            raise ValueError("record %r is cut short" % key)
+        key = text(key)
+        if key in REPEATED:
+            job[key].append(text(data[head + 1:end]))
+        else:
+            job[key] = data[head + 1:end]
+        at = end + 1
+    return job
+
+
+def read_job(path):
+    try:
+        data = read_file(path)
+        os.unlink(path)
+        return parse_job(data)
+    except (EnvironmentError, ValueError) as error:
+        fail(125, "the job cannot be read: %s" % error)
+
+
+def folders():
+    """The run folder and the work folder."""
+    return os.environ.get("SANDBOX_RUN", "/run"), os.environ.get("SANDBOX_WORK", "/work")
+
+
+def surround(job, run_dir, work_dir):
+    """Make the task's surroundings; returns its arguments."""
+    try:
+        os.chdir(work_dir)
+        payload_file = run_dir + "/payload"
+        config_file = run_dir + "/config"
+        write_file(payload_file, job.get("payload", b""))
+        write_file(config_file, job.get("config", b""))
+    except EnvironmentError as error:
+        fail(125, "the task's surroundings cannot be made: %s" % error)
+    task_id = text(job.get("id", b""))
+
+    env = dict(BASE_ENV)
+    for item in job["env"]:
+        name, _, value = item.partition("=")
+        env[name] = value
+    env["TASK_ID"] = task_id
+    env["TASK_DIR"] = work_dir
+    env["PAYLOAD_FILE"] = payload_file
+    env["CONFIG_FILE"] = config_file
+    os.environ.clear()
+    os.environ.update(env)
+    if "TZ" in env:
+        # The C library has read its zone before this environment existed.
+        import time
+        time.tzset()
+    if env.get("PYTHONPATH"):
+        # Of the interpreter's own variables this is the one that can still be honoured.
+        sys.path[1:1] = env["PYTHONPATH"].split(":")
+    return ["-d", work_dir, "-payload", payload_file, "-config", config_file,
+            "-id", task_id] + job["arg"]
+
+
+def cannot_open(path, error):
+    import errno
+    missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    fail(127 if missing else 126,
+         "can't open file '%s': [Errno %d] %s" % (path, error.errno, error.strerror))
+
+
+def started(clock=None):
+    """Tell the supervisor that user code comes next.  Nobody listening is no reason to stop."""
+    if clock is None:
+        import time
+        clock = getattr(time, "monotonic_ns", int)
+    try:
+        os.write(STARTED_FD, b"S %d\n" % clock())
+    except OSError:
+        pass
+    for fd in (GO_FD, STARTED_FD):
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+
+
+def prepare_script():
+    """Prepare this interpreter, which is about to run a script, to run it as a task."""
+    run_dir, work_dir = folders()
+    job = read_job(run_dir + "/job")
+    script = os.path.join(work_dir, text(job.get("exec", b"")))
+    if job.get("kind") != b"exec" or script != sys.argv[0]:
+        fail(125, "the job is not to run '%s'" % sys.argv[0])
+    # The folder of this module, from PYTHONPATH; the script's own comes in its place later.
+    here = sys.path[0]
+    args = surround(job, run_dir, work_dir)
+    del sys.path[0]
+    sys.path_importer_cache.pop(here, None)
+    sys.argv[1:] = args
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv = [sys.executable, "-u"] + sys.argv
+    try:
+        fd = os.open(script, os.O_RDONLY)
+        os.read(fd, 1)
+        os.close(fd)
+    except OSError as error:
+        cannot_open(script, error)
+    started()
