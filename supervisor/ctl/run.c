@@ -381,9 +381,9 @@ int ctl_run(struct ctl *ctl, int argc, char **argv)
 		status = run_task(&run, &spec);
 	}
 	run_spec_clear(&spec);
-	/* The copier may be blocked in a write that nobody takes: the process ends under it. */
+	/* The copier may be blocked in a write that nobody takes: end under it, at once. */
 	if (run.copying)
-		return status;
+		_exit(status);
 	ctl_close(&run.conn);
 	json_decref(run.task);
 	follow_clear(&run.follow);

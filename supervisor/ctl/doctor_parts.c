@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is installed and running. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "supervisor/ctl/doctor.h"
+
+#define CRIU_TIMEOUT_MS 20000
+
+/*
+ * Runs a program and keeps the first line or so of what it says. Its exit status, or
+ * -errno; -ETIMEDOUT when it does not end (it is killed).
+ */
+static int run_program(char *const argv[], char *out, size_t size)
+{
+	uint64_t end = util_monotonic_ns() + CRIU_TIMEOUT_MS * 1000000ULL;
+	posix_spawn_file_actions_t actions;
+	int pipe_fds[2], status, r;
+	struct pollfd pfd;
+	size_t n = 0;
+	pid_t pid;
+
+	out[0] = '\0';
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
+	(void)posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO);
+	r = -posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	util_close_fd(&pipe_fds[1]);
+	pfd = (struct pollfd){.fd = pipe_fds[0], .events = POLLIN};
+	while (r == 0) {
+		uint64_t now = util_monotonic_ns();
+		char more[512];
+		ssize_t got;
+
+		if (now >= end || poll(&pfd, 1, (int)((end - now) / 1000000) + 1) == 0) {
+			(void)kill(pid, SIGKILL);
+			r = -ETIMEDOUT;
+			break;
+		}
+		got = read(pipe_fds[0], more, sizeof(more));
+		if (got <= 0)
+			break;
+		if ((size_t)got > size - 1 - n)
+			got = (ssize_t)(size - 1 - n);
+		memcpy(out + n, more, (size_t)got);
+		n += (size_t)got;
+		out[n] = '\0';
+	}
+	util_close_fd(&pipe_fds[0]);
+	if (r == 0 || r == -ETIMEDOUT) {
+		(void)waitpid(pid, &status, 0);
+		if (r == 0)
+			r = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	}
+	return r;
+}
+
+void doctor_criu(struct doctor *d)
+{
+	static const char *const places[] = {SANDBOXD_PREFIX "/lib/sandboxd/criu/sbin/criu",
+					     "/usr/sbin/criu", "/usr/bin/criu"};
+	const char *todo = "run scripts/quickstart, or scripts/criu-build";
+	char out[512], version[32] = "?", *path = NULL;
+	const char *at;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && !path; i++)
+		if (access(places[i], X_OK) == 0)
+			path = (char *)places[i];
+	if (!path) {
+		doctor_report(d, DOCTOR_WARN, todo, "not found: every task starts cold");
+		return;
+	}
+	r = run_program((char *[]){path, (char *)"--version", NULL}, out, sizeof(out));
+	at = strstr(out, "Version: ");
+	if (r != 0 || !at) {
+		doctor_report(d, DOCTOR_WARN, todo, "%s does not run: every task starts cold",
+			      path);
+		return;
+	}
+	(void)sscanf(at, "Version: %31s", version);
+	if (!d->root) {
+		doctor_report(d, DOCTOR_OK, NULL,
+			      "%s %s (root may see whether it passes its check)", path, version);
+		return;
+	}
+	r = run_program((char *[]){path, (char *)"check", NULL}, out, sizeof(out));
+	out[strcspn(out, "\n")] = '\0';
+	if (r == 0)
+		doctor_report(d, DOCTOR_OK, NULL, "%s %s, 'criu check' passes", path, version);
+	else
+		doctor_report(d, DOCTOR_WARN, todo,
+			      "%s %s: 'criu check' fails (%s): tasks may have to start cold", path,
+			      version, r == -ETIMEDOUT ? "it hangs" : out);
+}
+
+void doctor_users(struct doctor *d)
+{
+	static const char *const users[] = {"_sandboxd", "_sandboxd-log"};
+	char missing[128] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++)
+		if (!getpwnam(users[i]))
+			(void)snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing),
+				       " %s", users[i]);
+	if (*missing)
+		doctor_report(d, DOCTOR_FAIL, "run scripts/setup", "missing:%s", missing);
+	else if (!getgrnam("sandboxd"))
+		doctor_report(d, DOCTOR_WARN, "run scripts/setup",
+			      "no group sandboxd: only root may ask the daemon");
+	else
+		doctor_report(d, DOCTOR_OK, NULL, "_sandboxd, _sandboxd-log, group sandboxd");
+}
+
+void doctor_state(struct doctor *d)
+{
+	const char *dir = d->ctl->state_dir;
+	struct stat st;
+
+	if (lstat(dir, &st) < 0)
+		doctor_report(d, errno == EACCES ? DOCTOR_WARN : DOCTOR_FAIL,
+			      "run scripts/quickstart, or start sandboxd: it makes it", "%s: %s",
+			      dir, strerror(errno));
+	else if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022))
+		doctor_report(d, DOCTOR_FAIL, "chown root and chmod go-w",
+			      "%s must be a folder of root's that nobody else can write", dir);
+	else
+		doctor_report(d, DOCTOR_OK, NULL, "%s", dir);
+}
+
+/* Counts the names in a folder below the state folder; -1 when it cannot be read. */
+static int count_names(struct doctor *d, const char *below, char *list, size_t size)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	int n = 0;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", d->ctl->state_dir, below);
+	dir = opendir(path);
+	if (!dir)
+		return -1;
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		n++;
+		if (list && strlen(list) + strlen(entry->d_name) + 2 < size) {
+			strcat(list, " ");
+			strcat(list, entry->d_name);
+		}
+	}
+	(void)closedir(dir);
+	return n;
+}
+
+void doctor_images(struct doctor *d)
+{
+	char list[512] = "";
+	int n = count_names(d, "images/by-name", list, sizeof(list));
+
+	if (n > 0)
+		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
+	else
+		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl image build python", "none");
+}
+
+void doctor_checkpoints(struct doctor *d)
+{
+	int n = count_names(d, "checkpoints", NULL, 0);
+
+	if (n < 0 && !d->root)
+		doctor_report(d, DOCTOR_OK, NULL, "only root can see them");
+	else if (n <= 0)
+		doctor_report(d, DOCTOR_WARN, "sandboxctl image warm NAME",
+			      "none: each image's first task starts cold");
+	else
+		doctor_report(d, DOCTOR_OK, NULL, "%d", n);
+}
+
+void doctor_daemon(struct doctor *d)
+{
+	json_t *reply = NULL;
+	struct err e = {0};
+
+	if (ctl_call(d->ctl, json_pack("{s:s}", "op", "version"), NULL, 0, &reply, &e) < 0) {
+		doctor_report(d, e.code == ERR_DENIED ? DOCTOR_WARN : DOCTOR_FAIL,
+			      e.code == ERR_DENIED ? "become root or a member of group sandboxd"
+						   : "systemctl start sandboxd, or as root: "
+						     "sandboxd --detach",
+			      "%s", e.msg);
+		return;
+	}
+	if (strcmp(ctl_text(reply, "version"), SANDBOXD_VERSION) != 0)
+		doctor_report(d, DOCTOR_WARN, "restart it: running tasks go on",
+			      "version %s answers, and this is sandboxctl " SANDBOXD_VERSION,
+			      ctl_text(reply, "version"));
+	else
+		doctor_report(d, DOCTOR_OK, NULL, "version %s answers at %s",
+			      ctl_text(reply, "version"), d->ctl->socket_path);
+	json_decref(reply);
+}
