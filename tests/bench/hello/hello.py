@@ -1,0 +1,4 @@
+import time
+
+print(time.monotonic_ns())
+print("hello")

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imported first by every bomb: it goes off in a task only, never by a slip on a machine."""
+import os
+import sys
+
+if not os.environ.get("TASK_ID") or os.getuid() == 0:
+    sys.exit("this exhausts what it can: it runs as a task only")
