@@ -62,7 +62,11 @@ help:
 
 $(BUILD)/sandboxd: $(call obj,$(DAEMON_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/sandboxctl: $(call obj,$(CTL_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
+# An archive: only what the command calls is linked, so that it loads few libraries and
+# starts fast.
+$(BUILD)/libcommon.a: $(COMMON_OBJ) $(SANDBOX_OBJ)
+	rm -f $@ && $(AR) rc $@ $^
+$(BUILD)/sandboxctl: $(call obj,$(CTL_SRC)) $(BUILD)/libcommon.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/%.o: %.c
