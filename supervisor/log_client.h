@@ -23,6 +23,7 @@
 #define SUPERVISOR_LOG_CLIENT_H
 
 #include "sandbox/util.h"
+#include "supervisor/log_text.h"
 #include "supervisor/proto.h"
 
 #define LOG_CLIENT_END 1
@@ -34,17 +35,9 @@ struct log_client_options {
 	bool quiet;		     /* no markers for dropped bytes */
 };
 
-/* What is remembered of one stream's text from frame to frame. */
-struct log_client_text {
-	uint8_t utf8[4]; /* a character that the last frame cut */
-	uint8_t n_utf8;
-	bool cr;       /* a CR that waits for its LF */
-	bool mid_line; /* the last byte written was not a newline */
-};
-
 struct log_client {
 	struct log_client_options opts;
-	struct log_client_text text[2]; /* stdout, stderr */
+	struct log_text text[2]; /* stdout, stderr */
 	uint64_t next_cursor;
 	uint64_t dropped, dropped_told, kept; /* bytes; what the last marker said */
 	uint8_t drop_reason;

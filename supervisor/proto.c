@@ -6,10 +6,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/*
- * A SEQPACKET queue is bounded by net.unix.max_dgram_qlen messages (10 where
- * nothing raised it), whatever the buffers: senders keep what meets -EAGAIN.
- */
+/* Thousands of messages: each counts with the kernel's own bookkeeping beside it. */
 #define PROTO_SOCKET_BUFFER (1 << 20)
 
 /* What a text field must be. */

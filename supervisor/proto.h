@@ -187,8 +187,7 @@ struct log_frame {
 
 /*
  * proto.c. Send one message (size from its head) with n fds; 0 or -errno
- * (-EAGAIN when the peer does not read: SOCK_NONBLOCK sockets; a queue holds only
- * net.unix.max_dgram_qlen messages, 10 by default, so keep what did not go).
+ * (-EAGAIN when the peer does not read: SOCK_NONBLOCK sockets; keep what did not go).
  * Receive: *ret_size bytes into buf, fds into fds (all O_CLOEXEC; unused -1; the
  * caller owns them). 0, -EAGAIN, -ECONNRESET at EOF, -EPROTO for anything that
  * proto_table does not list for (from, to), -EMFILE when this process has no room for

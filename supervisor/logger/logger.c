@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/logger/logger.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "supervisor/logger/internal.h"
+#include "supervisor/msg.h"
+
+/* Followers may take half of the fds; the other half is for the tasks' pipes and files. */
+static unsigned followers_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1u << 20)
+		return 1u << 19;
+	return (unsigned)(limit.rlim_cur / 2);
+}
+
+static int logger_run(struct logger *l)
+{
+	int r;
+
+	l->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (l->null_fd < 0)
+		return -errno;
+	r = sd_event_new(&l->event);
+	if (r < 0)
+		return r;
+	r = links_start(l);
+	if (r < 0)
+		return r;
+	return sd_event_loop(l->event);
+}
+
+int logger_main(int monitor_sock, int front_sock, int logs_dirfd)
+{
+	_cleanup_free_ struct logger *l = calloc(1, sizeof(*l));
+	int r;
+
+	msg_init("logger");
+	if (!l) {
+		msg_err("out of memory");
+		return 1;
+	}
+	/* A write beyond RLIMIT_FSIZE is to fail like one to a full disk. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	l->monitor_sock = monitor_sock;
+	l->front_sock = front_sock;
+	l->logs_dirfd = logs_dirfd;
+	l->null_fd = -1;
+	l->max_followers = followers_max();
+	l->started_ns = util_monotonic_ns();
+	r = logger_run(l);
+	if (r < 0)
+		msg_err("cannot run: %s", strerror(-r));
+	links_stop(l);
+	tasks_clear(l);
+	l->event = sd_event_unref(l->event);
+	util_close_fd(&l->null_fd);
+	return r < 0 ? 1 : r;
+}

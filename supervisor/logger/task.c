@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The table of logs that something is going on with, and how one begins and ends. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "supervisor/logger/internal.h"
+#include "supervisor/msg.h"
+
+/* Room for a burst; an unprivileged user's pipes are bounded together, so it may fail. */
+#define PIPE_SIZE (256 << 10)
+/*
+ * After a restart the monitor hands over the pipes that the last logger held, and the
+ * front asks about tasks that have ended, on two sockets: in this window the end of a
+ * log is put off for a moment, so that it does not overtake its pipes.
+ */
+#define YOUNG_NS 5000000000u
+#define GRACE_US 500000u
+
+static struct log_task **bucket(struct logger *l, const char *id)
+{
+	uint32_t h = 2166136261u; /* FNV-1a; ids are random, nothing here is a secret */
+
+	for (; *id; id++)
+		h = (h ^ (uint8_t)*id) * 16777619u;
+	return &l->buckets[h % LOGGER_BUCKETS];
+}
+
+struct log_task *task_find(struct logger *l, const char *id)
+{
+	struct log_task *t = *bucket(l, id);
+
+	while (t && strcmp(t->id, id) != 0)
+		t = t->next;
+	return t;
+}
+
+static struct log_task *task_new(struct logger *l, const char *id)
+{
+	struct log_task **b = bucket(l, id), *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->logger = l;
+	memcpy(t->id, id, sizeof(t->id));
+	log_files_init(&t->files);
+	for (int s = 0; s < 2; s++)
+		t->streams[s] = (struct log_stream){.task = t, .fd = -1};
+	t->next = *b;
+	*b = t;
+	return t;
+}
+
+struct log_task *task_get(struct logger *l, const char *id)
+{
+	struct log_task *t = task_find(l, id);
+	int r;
+
+	if (t)
+		return t;
+	t = task_new(l, id);
+	if (!t)
+		return NULL;
+	r = log_files_open(&t->files, l->logs_dirfd, id, false);
+	if (r < 0 && r != -ENOENT)
+		msg_err("log %s: %s", id, strerror(-r));
+	t->ended = r == 0 && t->files.tally.ended;
+	return t;
+}
+
+bool task_has_pipes(const struct log_task *t)
+{
+	return t->streams[0].fd >= 0 || t->streams[1].fd >= 0;
+}
+
+static int stream_start(struct log_stream *s, int fd)
+{
+	int r;
+
+	stream_close(s); /* given twice: it is the same pipe */
+	s->fd = fd;
+	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+	r = sd_event_add_io(s->task->logger->event, &s->io, fd, EPOLLIN, stream_readable, s);
+	if (r < 0)
+		stream_close(s);
+	return r;
+}
+
+int task_open(struct log_task *t, uint64_t cap, int out_fd, int err_fd)
+{
+	int r = 0, k;
+
+	t->cap = cap;
+	t->grace = sd_event_source_disable_unref(t->grace);
+	if (!log_files_are_open(&t->files)) {
+		r = log_files_open(&t->files, t->logger->logs_dirfd, t->id, true);
+		if (r < 0) /* the stream handlers drop, and try again */
+			msg_err("log %s: %s", t->id, strerror(-r));
+		t->files_tried_ns = util_monotonic_ns();
+	}
+	if (log_files_are_open(&t->files)) {
+		k = log_files_unend(&t->files);
+		r = r < 0 ? r : k;
+	}
+	t->ended = false;
+	k = stream_start(&t->streams[0], out_fd);
+	r = r < 0 ? r : k;
+	k = stream_start(&t->streams[1], err_fd);
+	return r < 0 ? r : k;
+}
+
+void task_end(struct log_task *t)
+{
+	t->grace = sd_event_source_disable_unref(t->grace);
+	if (!t->ended && log_files_are_open(&t->files)) {
+		int r = log_files_end(&t->files);
+
+		if (r < 0)
+			msg_err("log %s: its end could not be written: %s", t->id, strerror(-r));
+	}
+	t->ended = true;
+	followers_wake(t);
+	link_end_due(t);
+}
+
+static int grace_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct log_task *t = userdata;
+
+	(void)source;
+	(void)usec;
+	task_end(t);
+	task_release(t);
+	return 0;
+}
+
+void task_end_without_pipes(struct log_task *t)
+{
+	struct logger *l = t->logger;
+
+	if (task_has_pipes(t) || t->grace)
+		return;
+	if (!t->ended && util_monotonic_ns() - l->started_ns < YOUNG_NS &&
+	    sd_event_add_time_relative(l->event, &t->grace, CLOCK_MONOTONIC, GRACE_US, 0,
+				       grace_over, t) >= 0)
+		return;
+	task_end(t);
+}
+
+static void task_free(struct log_task *t)
+{
+	struct log_task **b;
+
+	for (b = bucket(t->logger, t->id); *b != t; b = &(*b)->next)
+		;
+	*b = t->next;
+	for (int s = 0; s < 2; s++)
+		stream_close(&t->streams[s]);
+	while (t->followers)
+		follower_free(t->followers);
+	t->grace = sd_event_source_disable_unref(t->grace);
+	log_files_close(&t->files);
+	free(t);
+}
+
+void task_release(struct log_task *t)
+{
+	if (task_has_pipes(t) || t->followers || t->grace || t->end_due)
+		return;
+	if (t->delete_after)
+		(void)log_files_delete(t->logger->logs_dirfd, t->id);
+	task_free(t);
+}
+
+void tasks_clear(struct logger *l)
+{
+	for (size_t i = 0; i < LOGGER_BUCKETS; i++)
+		while (l->buckets[i])
+			task_free(l->buckets[i]);
+}
