@@ -8,7 +8,7 @@
  * STATE/images/by-name/NAME              symlink "../<hex digest>", replaced atomically
  *
  * The digest is the SHA-256 over the sorted list of (path, type, mode, content
- * digest or link target) of rootfs, made by `sandboxctl image build`.
+ * digest or link target) of rootfs and over image.bin, made by `sandboxctl image build`.
  */
 #ifndef SANDBOX_IMAGE_H
 #define SANDBOX_IMAGE_H
