@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sandbox/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sandbox/cgroup_internal.h"
+
+/* Reads or writes one small control file beneath a group's folder. */
+int cgroup_write(int dir, const char *file, const char *value)
+{
+	_cleanup_fd_ int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, value, strlen(value)) < 0 ? -errno : 0;
+}
+
+int cgroup_write_u64(int dir, const char *file, uint64_t value)
+{
+	char buf[32];
+
+	(void)snprintf(buf, sizeof(buf), "%llu", (unsigned long long)value);
+	return cgroup_write(dir, file, buf);
+}
+
+static ssize_t cgroup_read(int dir, const char *file, char *buf, size_t size)
+{
+	_cleanup_fd_ int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	return n;
+}
+
+/* The value of a file, or of the line "key value" in it. 0 when not there. */
+uint64_t cgroup_read_u64(int dir, const char *file, const char *key)
+{
+	char buf[4096], *p = buf;
+	size_t n = key ? strlen(key) : 0;
+
+	if (dir < 0 || cgroup_read(dir, file, buf, sizeof(buf)) <= 0)
+		return 0;
+	while (key && p && !(strncmp(p, key, n) == 0 && p[n] == ' ')) {
+		p = strchr(p, '\n');
+		p = p ? p + 1 : NULL;
+	}
+	return p ? strtoull(p + (key ? n + 1 : 0), NULL, 10) : 0;
+}
+
+int cgroup_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
+		  struct cgroup *ret, struct err *e)
+{
+	int r;
+
+	*ret = (struct cgroup){.host = host, .unified = -1, .dirs = {-1, -1, -1, -1}};
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	r = host->v2 ? cgroup_v2_create(host, name, limits, ret, e)
+		     : cgroup_v1_create(host, name, limits, ret, e);
+	if (r < 0)
+		(void)cgroup_remove(ret);
+	return r;
+}
+
+int cgroup_open(const struct cgroup_host *host, const char *name, struct cgroup *ret,
+		struct err *e)
+{
+	*ret = (struct cgroup){.host = host, .unified = -1, .dirs = {-1, -1, -1, -1}};
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	if (host->unified >= 0)
+		ret->unified = openat(host->unified, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < CGROUP_N; i++)
+		if (!host->v2 && host->dirs[i] >= 0)
+			ret->dirs[i] =
+				openat(host->dirs[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if ((host->v2 ? ret->unified : ret->dirs[CGROUP_MEMORY]) < 0) {
+		cgroup_close(ret);
+		return err_set(e, ERR_NOT_FOUND, 0, "cgroup %s is gone", name);
+	}
+	return 0;
+}
+
+int cgroup_clone_fd(const struct cgroup *cg)
+{
+	return cg->host->v2 ? cg->unified : -1;
+}
+
+int cgroup_enter(const struct cgroup *cg, struct err *e)
+{
+	int r = 0;
+
+	/* v2: born inside. Hybrid: the v2 folder gives cgroup.kill and is entered too. */
+	if (cg->host->v2)
+		return 0;
+	for (int i = 0; i < CGROUP_N && r == 0; i++)
+		if (cg->dirs[i] >= 0)
+			r = cgroup_write(cg->dirs[i], "tasks", "0");
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: enter cgroup %s", cg->name);
+	return 0;
+}
+
+int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
+{
+	int memory = cg->dirs[CGROUP_MEMORY];
+
+	*ret = (struct cgroup_usage){0};
+	if (cg->host->v2) {
+		ret->cpu_us = cgroup_read_u64(cg->unified, "cpu.stat", "usage_usec");
+		ret->memory_peak = cgroup_read_u64(cg->unified, "memory.peak", NULL);
+		ret->oom_kills = cgroup_read_u64(cg->unified, "memory.events", "oom_kill");
+		ret->pids_refused = cgroup_read_u64(cg->unified, "pids.events", "max");
+		return 0;
+	}
+	ret->cpu_us = cgroup_read_u64(cg->dirs[CGROUP_CPUACCT], "cpuacct.usage", NULL) / 1000;
+	ret->memory_peak = cgroup_read_u64(memory, "memory.max_usage_in_bytes", NULL);
+	ret->oom_kills = cgroup_read_u64(memory, "memory.oom_control", "oom_kill");
+	ret->pids_refused = cgroup_read_u64(cg->dirs[CGROUP_PIDS], "pids.events", "max");
+	return 0;
+}
+
+/* Without cgroup.kill: signal what is listed, until nothing is, a bounded number of times. */
+static int kill_listed(int dir)
+{
+	char buf[4096], *p, *end;
+
+	for (int round = 0; round < 100; round++) {
+		bool any = false;
+
+		if (cgroup_read(dir, "cgroup.procs", buf, sizeof(buf)) <= 0)
+			return 0;
+		for (p = buf; *p; p = *end ? end + 1 : end) {
+			long pid = strtol(p, &end, 10);
+
+			/* 0: a process of a pid namespace that is not ours to see. */
+			if (pid > 1 && kill((pid_t)pid, SIGKILL) == 0)
+				any = true;
+			if (end == p)
+				break;
+		}
+		if (!any)
+			return 0;
+	}
+	return -EBUSY;
+}
+
+int cgroup_kill(const struct cgroup *cg)
+{
+	if (cg->unified >= 0 && cgroup_write(cg->unified, "cgroup.kill", "1") == 0)
+		return 0;
+	return kill_listed(cg->host->v2 ? cg->unified : cg->dirs[CGROUP_PIDS]);
+}
+
+static int remove_one(int parent, const char *name)
+{
+	if (parent < 0 || unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	return -errno;
+}
+
+int cgroup_remove(struct cgroup *cg)
+{
+	int r = remove_one(cg->host->unified, cg->name);
+
+	for (int i = 0; i < CGROUP_N && r == 0; i++)
+		r = remove_one(cg->host->dirs[i], cg->name);
+	if (r == 0)
+		cgroup_close(cg);
+	return r;
+}
+
+void cgroup_close(struct cgroup *cg)
+{
+	util_close_fd(&cg->unified);
+	for (int i = 0; i < CGROUP_N; i++)
+		util_close_fd(&cg->dirs[i]);
+}
+
+int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg), void *arg)
+{
+	int dir = host->v2 ? host->unified : host->dirs[CGROUP_MEMORY];
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *d;
+	DIR *stream;
+
+	if (copy < 0)
+		return -errno;
+	stream = fdopendir(copy);
+	if (!stream) {
+		util_close_fd(&copy);
+		return -ENOMEM;
+	}
+	while ((d = readdir(stream)))
+		if (d->d_type == DT_DIR && util_is_id(d->d_name))
+			fn(d->d_name, arg);
+	(void)closedir(stream);
+	return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One cgroup a task, for memory, cpu, pids. Three kinds of host: v1 (a folder in
+ * each controller's hierarchy), v2, and hybrid (limits by v1, and v2's
+ * cgroup.kill). The choice is made once, by what is mounted.
+ */
+#ifndef SANDBOX_CGROUP_H
+#define SANDBOX_CGROUP_H
+
+#include <stdint.h>
+
+#include "sandbox/limits.h"
+#include "sandbox/util.h"
+
+enum cgroup_controller { CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_N };
+
+struct cgroup_host {
+	bool v2;		 /* limits by v2 */
+	int dirs[CGROUP_N];	 /* v1: our root folder in each hierarchy, -1 when missing */
+	int unified;		 /* v2: our root folder; -1 */
+	char text[256];		 /* for doctor: what was chosen */
+};
+
+struct cgroup {
+	const struct cgroup_host *host;
+	char name[64];
+	int dirs[CGROUP_N]; /* v1 folders of this task; aliases share one fd number: see cgroup.c */
+	int unified;	    /* v2 folder */
+};
+
+struct cgroup_usage {
+	uint64_t cpu_us, memory_peak;
+	uint64_t oom_kills, pids_refused;
+};
+
+/* Finds the hierarchies, makes root_name in them, enables the controllers below it.
+ * A missing memory, cpu or pids controller is an error that names it. */
+int cgroup_host_open(const char *root_name, struct cgroup_host *ret, struct err *e);
+void cgroup_host_close(struct cgroup_host *host);
+
+int cgroup_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
+		  struct cgroup *ret, struct err *e);
+int cgroup_open(const struct cgroup_host *host, const char *name, struct cgroup *ret,
+		struct err *e);
+/* v2: the folder for CLONE_INTO_CGROUP; v1: -1, and the child calls cgroup_enter. */
+int cgroup_clone_fd(const struct cgroup *cg);
+/*
+ * v1: moves the calling single-threaded process by writing "0" to each tasks
+ * file, which takes no global lock; cgroup.procs waits for an RCU grace period, 10 ms.
+ */
+int cgroup_enter(const struct cgroup *cg, struct err *e);
+int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
+/* SIGKILL to everything inside; empty groups are fine. */
+int cgroup_kill(const struct cgroup *cg);
+/* rmdir; -EBUSY while a process is left. Closes on success. */
+int cgroup_remove(struct cgroup *cg);
+void cgroup_close(struct cgroup *cg);
+/* Calls fn with the name of each task group below our root. */
+int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg),
+		void *arg);
+
+#endif

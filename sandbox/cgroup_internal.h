@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between cgroup.c and its two backends. */
+#ifndef SANDBOX_CGROUP_INTERNAL_H
+#define SANDBOX_CGROUP_INTERNAL_H
+
+#include "sandbox/cgroup.h"
+
+#define CGROUP_PERIOD_US 100000u
+
+int cgroup_write(int dir, const char *file, const char *value);
+int cgroup_write_u64(int dir, const char *file, uint64_t value);
+uint64_t cgroup_read_u64(int dir, const char *file, const char *key);
+
+int cgroup_v1_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
+		     struct cgroup *ret, struct err *e);
+int cgroup_v2_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
+		     struct cgroup *ret, struct err *e);
+/* The v2 host's root group: controllers enabled, the daemon itself moved to a leaf. */
+int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e);
+
+#endif

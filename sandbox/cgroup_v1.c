@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sandbox/cgroup_internal.h"
+
+static int make_dir(int parent, const char *name, int *ret)
+{
+	if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	*ret = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret < 0 ? -errno : 0;
+}
+
+/*
+ * pids: two more than the task's own, for the init and for criu while it restores
+ * (its helper threads are gone before user code runs).
+ */
+static int set_limits(const struct cgroup *cg, const struct limits *l)
+{
+	int memory = cg->dirs[CGROUP_MEMORY], cpu = cg->dirs[CGROUP_CPU], r;
+
+	r = cgroup_write_u64(memory, "memory.limit_in_bytes", l->memory);
+	if (r < 0)
+		return r;
+	/* Only where swap accounting is on; without swap the file is missing. */
+	r = cgroup_write_u64(memory, "memory.memsw.limit_in_bytes", l->memory);
+	if (r < 0 && r != -ENOENT && r != -EOPNOTSUPP)
+		return r;
+	r = cgroup_write_u64(cpu, "cpu.cfs_period_us", CGROUP_PERIOD_US);
+	if (r == 0)
+		r = cgroup_write_u64(cpu, "cpu.cfs_quota_us",
+				     (uint64_t)l->cpu_milli * (CGROUP_PERIOD_US / 1000));
+	if (r == 0)
+		r = cgroup_write_u64(cg->dirs[CGROUP_PIDS], "pids.max", l->pids + 2);
+	return r;
+}
+
+int cgroup_v1_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
+		     struct cgroup *ret, struct err *e)
+{
+	int r = 0;
+
+	for (int i = 0; i < CGROUP_N && r == 0; i++)
+		if (host->dirs[i] >= 0)
+			r = make_dir(host->dirs[i], name, &ret->dirs[i]);
+	if (r == 0)
+		r = set_limits(ret, limits);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cgroup %s", name);
+	return 0;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The complete list of what survives. Everything in the daemon is O_CLOEXEC; the
+ * init does not exec, so it closes by number, and the payload keeps 0-4.
+ */
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/syscall.h>
+
+#include "sandbox/sandbox.h"
+
+/*
+ * Moves fds[i] to number first + i. Two passes: sources are first duplicated above
+ * every target, so that no target overwrites a source that is still wanted.
+ */
+static int move_fds(const int *fds, int n, int first, int cloexec, struct err *e)
+{
+	int high[16];
+
+	for (int i = 0; i < n; i++) {
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
+		if (high[i] < 0)
+			return err_set(e, ERR_SYSTEM, errno, "sandbox: fds");
+	}
+	for (int i = 0; i < n; i++)
+		if (dup3(high[i], first + i, cloexec) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "sandbox: fds");
+	/* libc of Debian 12 has close_range(2); kernels before 5.9 are not supported. */
+	if (close_range((unsigned)(first + n), ~0U, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: close_range");
+	return 0;
+}
+
+int fds_move_init(const struct sandbox_spec *spec, struct err *e)
+{
+	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_fd_ int disk = open("/work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* 0-2 and then enum init_fd, in its order. */
+	const int fds[] = {null,	    null,	     null,
+			   spec->out_r,	    spec->err_r,     spec->started_r,
+			   spec->record_fd, spec->report_w,  disk};
+	int r;
+
+	if (null < 0 || disk < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /dev/null or /work");
+	_Static_assert(ARRAY_SIZE(fds) == INIT_FD_COUNT, "enum init_fd");
+	r = move_fds(fds, ARRAY_SIZE(fds), 0, O_CLOEXEC, e);
+	if (r == 0) { /* closed by number just now */
+		null = -1;
+		disk = -1;
+	}
+	return r;
+}
+
+int fds_move_payload(int in, int out, int err, int go, int started, struct err *e)
+{
+	const int fds[] = {in, out, err, go, started};
+
+	_Static_assert(ARRAY_SIZE(fds) == PAYLOAD_FD_COUNT, "enum payload_fd");
+	return move_fds(fds, ARRAY_SIZE(fds), 0, 0, e);
+}

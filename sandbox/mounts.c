@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What is mounted over the image. Targets are opened without following any
+ * symbolic link (an image is not trusted: its /proc may be a link to anywhere),
+ * and mounts are put on those fds, not on paths.
+ */
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "sandbox/sandbox.h"
+
+static int open_beneath(int root, const char *path, uint64_t flags)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC | flags,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
+	};
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+/* A new file system of a type, with "key", "value" pairs up to NULL. An fd of the
+ * detached mount, or -errno. */
+static int new_fs(const char *type, const char *const *opts, unsigned attrs)
+{
+	_cleanup_fd_ int fs = fsopen(type, FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0)
+		return -errno;
+	for (; opts && opts[0]; opts += 2)
+		if (fsconfig(fs, FSCONFIG_SET_STRING, opts[0], opts[1], 0) < 0)
+			return -errno;
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, attrs);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Puts a detached mount on root/path and closes it. */
+static int attach(int mount_fd, int root, const char *path, bool dir, struct err *e)
+{
+	_cleanup_fd_ int fd = mount_fd;
+	_cleanup_fd_ int target = -1;
+
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, -fd, "sandbox: file system for /%s", path);
+	target = open_beneath(root, path, dir ? O_DIRECTORY : 0);
+	if (target < 0)
+		return err_set(e, ERR_SYSTEM, errno,
+			       "sandbox: the image's /%s is not a plain %s; build the image again",
+			       path, dir ? "directory" : "file");
+	if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: mount on /%s", path);
+	return 0;
+}
+
+static int bind(int from, int root, const char *path, bool dir, unsigned attrs, struct err *e)
+{
+	struct mount_attr attr = {.attr_set = attrs, .propagation = MS_PRIVATE};
+	_cleanup_fd_ int tree =
+		open_tree(from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: bind for /%s", path);
+	return attach(TAKE_FD(tree), root, path, dir, e);
+}
+
+/* A tmpfs that belongs to the payload, of the task's disk limit. */
+static int task_tmpfs(uint64_t size, const char *mode, unsigned uid, int *ret)
+{
+	char size_s[32], inodes_s[32], uid_s[16];
+	const char *const opts[] = {"size", size_s, "nr_inodes", inodes_s, "mode", mode,
+				    "uid",  uid_s,  "gid",	 uid_s,	   NULL};
+	uint64_t inodes = size / 4096 + 64;
+
+	(void)snprintf(size_s, sizeof(size_s), "%llu", (unsigned long long)size);
+	(void)snprintf(inodes_s, sizeof(inodes_s), "%llu", (unsigned long long)inodes);
+	(void)snprintf(uid_s, sizeof(uid_s), "%u", uid);
+	*ret = new_fs("tmpfs", opts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	return *ret < 0 ? *ret : 0;
+}
+
+/*
+ * /work with a package: its files below, a tmpfs above. Directories are named by
+ * /proc/self/fd (the host's /proc is still there), so no path is ever composed.
+ */
+static int work_overlay(int package_fd, int tmpfs, int *ret)
+{
+	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
+	_cleanup_fd_ int upper = -1, work = -1;
+	char lower_s[40], upper_s[40], work_s[40];
+	const char *const opts[] = {"lowerdir", lower_s, "upperdir", upper_s,
+				    "workdir",	work_s,	 NULL};
+
+	if (mkdirat(tmpfs, "u", 0755) < 0 || mkdirat(tmpfs, "w", 0700) < 0)
+		return -errno;
+	upper = openat(tmpfs, "u", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	work = openat(tmpfs, "w", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	/* The merged folder has the upper one's owner. */
+	if (upper < 0 || work < 0 || fchown(upper, uid, uid) < 0)
+		return -errno;
+	(void)snprintf(lower_s, sizeof(lower_s), "/proc/self/fd/%d", package_fd);
+	(void)snprintf(upper_s, sizeof(upper_s), "/proc/self/fd/%d", upper);
+	(void)snprintf(work_s, sizeof(work_s), "/proc/self/fd/%d", work);
+	*ret = new_fs("overlay", opts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	return *ret < 0 ? *ret : 0;
+}
+
+static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	_cleanup_fd_ int tmpfs = -1;
+	int overlay, r;
+
+	r = task_tmpfs(spec->limits.disk, "0755", SANDBOX_ID_BASE + SANDBOX_UID, &tmpfs);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /work");
+	if (spec->package_fd < 0)
+		return attach(TAKE_FD(tmpfs), root, "work", true, e);
+	/* overlayfs wants its upper layer reachable in this mount namespace. */
+	r = attach(fcntl(tmpfs, F_DUPFD_CLOEXEC, 0), root, "work", true, e);
+	if (r < 0)
+		return r;
+	r = work_overlay(spec->package_fd, tmpfs, &overlay);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: package over /work (overlayfs)");
+	/* Onto the tmpfs' own root, which hides it. */
+	return attach(overlay, tmpfs, ".", true, e);
+}
+
+static int write_file(int dir, const char *name, mode_t mode, uid_t owner, const void *data,
+		      size_t len)
+{
+	_cleanup_fd_ int fd =
+		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = util_write_all(fd, data, len);
+	if (r == 0 && (fchown(fd, owner, owner) < 0 || fchmod(fd, mode) < 0))
+		r = -errno;
+	return r;
+}
+
+/* The job, copied from the front's memfd: its size was bounded when it was sealed. */
+static int copy_job(int run, int job_fd)
+{
+	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
+	_cleanup_fd_ int fd = -1;
+	off_t off = 0;
+	char buf[16384];
+
+	fd = openat(run, "job", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = pread(job_fd, buf, sizeof(buf), off);
+		int r;
+
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		r = util_write_all(fd, buf, (size_t)n);
+		if (r < 0)
+			return r;
+		off += n;
+	}
+	return fchown(fd, uid, uid) < 0 ? -errno : 0;
+}
+
+/*
+ * /run holds what the supervisor tells the runtime. It is sticky and root's: the
+ * payload may add files and remove its own (the job), and can touch nothing that
+ * criu, running as root, reads here: its kernel feature cache and its work folder.
+ */
+static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	_cleanup_fd_ int run = -1;
+	int r;
+
+	r = task_tmpfs(spec->limits.disk, "1777", 0, &run);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /run");
+	r = copy_job(run, spec->job_fd);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: job");
+	if (spec->action != SANDBOX_COLD) {
+		if (mkdirat(run, "criu", 0700) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "sandbox: /run/criu");
+		if (spec->kdat_len)
+			r = write_file(run, "criu.kdat", 0600, 0, spec->kdat, spec->kdat_len);
+		if (r == 0)
+			r = write_file(run, "heap", 0444, 0, "", 0);
+		if (r < 0)
+			return err_set(e, ERR_SYSTEM, -r, "sandbox: /run");
+	}
+	r = attach(fcntl(run, F_DUPFD_CLOEXEC, 0), root, "run", true, e);
+	if (r < 0 || spec->action == SANDBOX_COLD)
+		return r;
+	return bind(spec->heap_fd, run, "heap", false,
+		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+			    (spec->action == SANDBOX_RESTORE ? MOUNT_ATTR_RDONLY : 0),
+		    e);
+}
+
+/* Readable by everybody, and about the host or about other people's keys. */
+static int mask_proc(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	static const char *const masked[] = {"proc/keys", "proc/key-users", "proc/kcore",
+					     "proc/timer_list", "proc/sysrq-trigger"};
+	_cleanup_fd_ int null = openat(spec->dev_fd, "null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_fd_ int proc = open_beneath(root, "proc", O_DIRECTORY);
+	struct stat st;
+	int r = 0;
+
+	if (null < 0 || proc < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: masks for /proc");
+	for (size_t i = 0; i < ARRAY_SIZE(masked) && r == 0; i++) {
+		const char *name = masked[i] + strlen("proc/");
+
+		if (fstatat(proc, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			r = bind(null, root, masked[i], false,
+				 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID, e);
+	}
+	return r;
+}
+
+static int mount_dev(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	int shm, r;
+
+	r = bind(spec->dev_fd, root, "dev", true,
+		 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
+	if (r < 0)
+		return r;
+	r = task_tmpfs(spec->limits.disk, "1777", SANDBOX_ID_BASE + SANDBOX_UID, &shm);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /dev/shm");
+	return attach(shm, root, "dev/shm", true, e);
+}
+
+static int mount_resolv_conf(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	_cleanup_fd_ int run = open_beneath(root, "run", O_DIRECTORY);
+	_cleanup_fd_ int file = -1;
+	int r;
+
+	if (!spec->resolv_conf)
+		return 0;
+	if (run < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /run");
+	r = write_file(run, "resolv.conf", 0444, 0, spec->resolv_conf, strlen(spec->resolv_conf));
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: /run/resolv.conf");
+	file = openat(run, "resolv.conf", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	if (file < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /run/resolv.conf");
+	return bind(file, root, "etc/resolv.conf", false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, e);
+}
+
+int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	int tmp, r;
+
+	r = attach(new_fs("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+		   root, "proc", true, e);
+	if (r == 0)
+		r = mask_proc(spec, root, e);
+	if (r == 0)
+		r = mount_dev(spec, root, e);
+	if (r < 0)
+		return r;
+	r = task_tmpfs(spec->limits.disk, "1777", SANDBOX_ID_BASE + SANDBOX_UID, &tmp);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /tmp");
+	r = attach(tmp, root, "tmp", true, e);
+	if (r == 0)
+		r = mount_work(spec, root, e);
+	if (r == 0)
+		r = mount_run(spec, root, e);
+	if (r == 0)
+		r = mount_resolv_conf(spec, root, e);
+	return r;
+}
+
+/*
+ * Writable only while the init writes id maps and criu restores; nothing below
+ * /proc opens for writing once user code runs. Called inside the sandbox.
+ */
+int mounts_proc_readonly(bool readonly, struct err *e)
+{
+	struct mount_attr attr = {0};
+
+	if (readonly)
+		attr.attr_set = MOUNT_ATTR_RDONLY;
+	else
+		attr.attr_clr = MOUNT_ATTR_RDONLY;
+	if (mount_setattr(AT_FDCWD, "/proc", 0, &attr, sizeof(attr)) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /proc read-only");
+	return 0;
+}
+
+/*
+ * The exact list of devices, made once by the monitor on a tmpfs of its own, and
+ * bound read-only into every sandbox.
+ */
+int mounts_make_dev(const char *dir, struct err *e)
+{
+	static const struct {
+		const char *name;
+		unsigned major, minor;
+	} nodes[] = {{"null", 1, 3}, {"zero", 1, 5},   {"full", 1, 7},
+		     {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+	static const char *const links[][2] = {{"/proc/self/fd", "fd"},
+					       {"/proc/self/fd/0", "stdin"},
+					       {"/proc/self/fd/1", "stdout"},
+					       {"/proc/self/fd/2", "stderr"}};
+	_cleanup_fd_ int fd = -1;
+
+	if (mount("dev", dir, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k") < 0)
+		return err_set(e, ERR_SYSTEM, errno, "monitor: tmpfs on %s", dir);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || mkdirat(fd, "shm", 0755) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "monitor: %s", dir);
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
+		if (mknodat(fd, nodes[i].name, S_IFCHR | 0666,
+			    makedev(nodes[i].major, nodes[i].minor)) < 0 ||
+		    fchmodat(fd, nodes[i].name, 0666, 0) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "monitor: device %s", nodes[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		if (symlinkat(links[i][0], fd, links[i][1]) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "monitor: %s", links[i][1]);
+	return 0;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One task's sandbox, as the monitor starts it. sandbox_spawn() clones the
+ * sandbox's init, which becomes PID 1 of a new pid namespace, builds the rest by
+ * the ordered list in enter.c, starts the payload (pid 2) cold or out of a
+ * checkpoint, gives up everything but CAP_KILL, and waits.
+ *
+ * The init is trusted: it runs this code and nothing else, in the initial user
+ * namespace. The payload is not: it lives in its own user namespace, which owns
+ * none of the sandbox's other namespaces, without capabilities, under seccomp.
+ */
+#ifndef SANDBOX_SANDBOX_H
+#define SANDBOX_SANDBOX_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sandbox/cgroup.h"
+#include "sandbox/image.h"
+#include "sandbox/limits.h"
+#include "sandbox/policy.h"
+#include "sandbox/util.h"
+
+/* Ids inside the sandbox, and where they are mapped on the host: inside id i is
+ * host id SANDBOX_ID_BASE + i. A project's own range comes with projects. */
+#define SANDBOX_ID_BASE 2000000u
+#define SANDBOX_ID_COUNT 65536u
+#define SANDBOX_UID 1000u
+#define SANDBOX_INIT_UID 999u
+
+/* Where the init keeps what a new monitor wants back by pidfd_getfd(2). */
+enum init_fd {
+	INIT_FD_OUT = 3, /* read ends, never read by the init: they keep the pipes alive */
+	INIT_FD_ERR,
+	INIT_FD_STARTED,
+	INIT_FD_RECORD, /* the run record, where the exit record is written */
+	INIT_FD_REPORT, /* write end, struct report; closed once the payload runs */
+	INIT_FD_DISK,	/* O_PATH of /work: is its disk full? */
+	INIT_FD_COUNT
+};
+
+/* What the payload has open, and nothing else (fds.c). */
+enum payload_fd { PAYLOAD_FD_GO = 3, PAYLOAD_FD_STARTED = 4, PAYLOAD_FD_COUNT };
+
+/*
+ * RUN/tasks/ID: written by the monitor at offset 0 when the sandbox exists, and
+ * by the init behind it when the payload has ended. Read back by the next monitor.
+ */
+#define RUN_RECORD_MAGIC 0x31524253u /* "SBR1" */
+struct run_record {
+	uint32_t magic;
+	int32_t init_pid;	 /* in the host's pid namespace */
+	uint64_t init_start;	 /* clock ticks after boot: names the process for good */
+	char boot_id[40];	 /* of the kernel that ran it */
+	char id[TASK_ID_LEN + 1];
+	uint8_t mode, started, cancelled;
+	uint32_t net_index; /* 0: none */
+	uint64_t first_ns, started_realtime_ns;
+	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
+	uint64_t log_cap;
+};
+
+#define EXIT_RECORD_MAGIC 0x31584253u /* "SBX1" */
+#define EXIT_RECORD_OFFSET 1024
+struct exit_record {
+	uint32_t magic;
+	int32_t wait_status; /* of the payload, from waitpid */
+	uint64_t finished_ns; /* CLOCK_REALTIME */
+	uint32_t disk_full;
+	uint32_t pad;
+};
+
+/* One write of this size on INIT_FD_REPORT (smaller than PIPE_BUF, so atomic). */
+enum report_type {
+	REPORT_FAILED = 1, /* the sandbox could not be made; nothing of the user's ran */
+	REPORT_FALLBACK,   /* the restore failed, a cold start follows */
+	REPORT_VERIFIED,   /* the checkpoint's digests are right */
+	REPORT_DUMPED,	   /* value: microseconds that the dump took */
+};
+struct report {
+	uint32_t type;
+	uint32_t pad;
+	uint64_t value;
+	char text[ERR_MSG_MAX];
+};
+
+enum sandbox_action { SANDBOX_COLD, SANDBOX_RESTORE, SANDBOX_DUMP };
+
+/* Everything is borrowed for the call; the child has its own copies of the fds. */
+struct sandbox_spec {
+	enum sandbox_action action;
+	char id[TASK_ID_LEN + 1];
+	const struct policy *policy;
+	const struct image_head *image;
+	struct limits limits;
+	const struct cgroup *cgroup;
+	int rootfs_fd;	   /* O_PATH directory */
+	int dev_fd;	   /* O_PATH directory with the device nodes (mounts_make_dev) */
+	int package_fd;	   /* directory or -1: lower layer of /work */
+	int job_fd;	   /* the job's bytes, any offset */
+	int out_r, out_w, err_r, err_w, started_r, started_w;
+	int report_w, record_fd;
+	int checkpoint_fd; /* directory, for RESTORE and DUMP */
+	int heap_fd;	   /* the checkpoint's heap file, for RESTORE and DUMP */
+	bool verified;	   /* the monitor knows this very checkpoint's digests */
+	const char *criu_path;
+	const void *kdat;  /* CRIU's kernel feature cache, made at start */
+	size_t kdat_len;
+	const char *root_dir; /* an empty directory to mount the new root on */
+	uint32_t net_index;   /* for POLICY_NET_EGRESS */
+	const char *resolv_conf; /* text or NULL */
+};
+
+/*
+ * Returns the init's pid and pidfd (caller closes). Blocks for one clone (about
+ * 0.2 ms); everything else happens in the child and comes by the report pipe.
+ */
+int sandbox_spawn(const struct sandbox_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct err *e);
+
+/* init.c: the rest of the init's life after the payload runs. Does not return. */
+void init_supervise(pid_t payload) __attribute__((noreturn));
+/* Gives up all but CAP_KILL, all fds but those of enum init_fd, and its uid. */
+int init_drop(const struct sandbox_spec *spec, struct err *e);
+
+/* payload.c: start it cold (also to warm it for a dump). Runs in the init. */
+int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct err *e);
+
+/* The pieces that enter.c calls, one kernel feature a file. */
+int ns_clone_init(int cgroup_fd, pid_t *ret_pid, int *ret_pidfd, struct err *e); /* 0 in child */
+pid_t ns_clone_pid(pid_t want); /* fork with a chosen pid; needs the pid namespace's owner */
+int ns_unshare_net(struct err *e);
+int ns_unshare_cgroup(struct err *e);
+int ns_set_hostname(const char *name, struct err *e);
+int idmap_write(pid_t pid, struct err *e);
+int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
+int rootfs_pivot(int root, struct err *e);
+int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);
+int mounts_make_dev(const char *dir, struct err *e);
+int mounts_proc_readonly(bool readonly, struct err *e);
+int caps_drop_all(struct err *e);
+int caps_keep_only_kill(struct err *e);
+int rlimit_apply(const struct limits *limits, struct err *e);
+int fds_move_init(const struct sandbox_spec *spec, struct err *e);
+int fds_move_payload(int in, int out, int err, int go, int started, struct err *e);
+
+#endif
