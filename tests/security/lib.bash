@@ -164,3 +164,34 @@ fail() {
 	echo "$*" >&2
 	return 1
 }
+
+# refute COMMAND...: fails where it succeeds (bats does not look at the status of "! ...").
+refute() {
+	if "$@"; then
+		fail "should have failed: $*"
+	fi
+}
+
+# none_named, some_named MARKER: processes of that name on this machine.
+none_named() {
+	[ -z "$(processes_named "$1")" ]
+}
+
+some_named() {
+	[ -n "$(processes_named "$1")" ]
+}
+
+# has_status ID STATUS
+has_status() {
+	[ "$("$CTL" --json inspect "$1" | jq -r .status)" = "$2" ]
+}
+
+# no_cgroup ID: no cgroup with the task's id is left in any hierarchy.
+no_cgroup() {
+	[ -z "$(find /sys/fs/cgroup -type d -path "*/$GROUP/*$1*" 2>/dev/null)" ]
+}
+
+# fds_at_most NUMBER
+fds_at_most() {
+	[ "$(fds)" -le "$1" ]
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A checkpoint freezes what was random in it. No two tasks that come out of one draw the same.
+
+load lib.bash
+
+RESTORES=${RESTORES:-1000}
+# Warmed, so that their state is in the checkpoint.
+WARM='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson"]'
+
+setup_file() {
+	daemon_make
+	cp -r "$SECURITY/probes" "$WORK/probes"
+	task "$WORK/probes" draws.py "{\"warm\": {\"imports\": $WARM}}"
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+@test "control: two raw clones of one interpreter do draw the same" {
+	run /usr/bin/python3 -c '
+import ctypes, os, random
+libc = ctypes.CDLL(None)
+for _ in range(2):
+    if libc.syscall(56, 17, 0, 0, 0, 0) == 0:
+        print(random.random(), flush=True)
+        os._exit(0)
+    os.wait()'
+	[ "$(echo "$output" | sort -u | wc -l)" = 1 ]
+}
+
+@test "$RESTORES restores share no draw, and their clock is right" {
+	local n modes since
+
+	"$CTL" image warm iron --imports "$(jq -r 'join(",")' <<<"$WARM")" >/dev/null
+	since=$(date +%s)
+	for ((n = 0; n < RESTORES; n++)); do
+		"$CTL" run iron "$WORK/probes/task.json" --start restore --label unique >>"$WORK/out/draws"
+	done
+	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/draws" "$RESTORES"
+	modes=$("$CTL" --json ps --all | jq -r '.[] | select(.label == "unique") | .start.mode' | sort | uniq -c)
+	[ "$modes" = "$(printf '%7d restore' "$RESTORES")" ]
+}
+
+@test "restores at the same moment share no draw" {
+	local since
+
+	since=$(date +%s)
+	# shellcheck disable=SC2016 # the inner shell's own variables
+	seq 40 | xargs -P 8 -I{} sh -c '
+		"$CTL" run iron "$WORK/probes/task.json" --start restore >"$WORK/out/draw-{}"'
+	cat "$WORK"/out/draw-* >"$WORK/out/parallel"
+	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/parallel" 40
+}
+
+@test "an image whose modules have drawn at import shares no draw after it" {
+	local digest=00000000000000000000000000000000000000000000000000000000000000aa n since
+
+	cp -al "$(dirname "$(rootfs iron)")" "$STATE/images/$digest"
+	ln -sfn "../$digest" "$STATE/images/by-name/drawn"
+	# Every generator has state by the time of the dump, above all OpenSSL's.
+	cat >"$STATE/images/$digest/rootfs/usr/lib/python3/dist-packages/drawn.py" <<-'END'
+		import random, secrets, ssl, tempfile, uuid, multiprocessing
+		import numpy
+		from bson import ObjectId
+		random.random(), numpy.random.random(), secrets.token_hex(), ssl.RAND_bytes(16)
+		tempfile.mktemp(), uuid.uuid1(), uuid.uuid4(), ObjectId()
+		random.gauss(0, 1), numpy.random.normal()
+	END
+	task "$WORK/probes" draws.py '{"warm": {"imports": ["drawn"]}}'
+	"$CTL" image warm drawn --imports drawn >/dev/null
+	since=$(date +%s)
+	for ((n = 0; n < 50; n++)); do
+		"$CTL" run drawn "$WORK/probes/task.json" --start restore --label drawn >>"$WORK/out/drawn"
+	done
+	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/drawn" 50
+	[ "$(modes_of drawn | sort -u)" = restore ]
+}
+
+@test "a write through random's second Gaussian value is not shared either" {
+	local n
+
+	for n in 1 2 3; do
+		"$CTL" run drawn --start restore --code 'import random; print(random.gauss(0, 1))' >>"$WORK/out/gauss"
+		"$CTL" run drawn --start restore --code 'import numpy; print(numpy.random.normal())' >>"$WORK/out/gauss"
+	done
+	[ "$(sort -u "$WORK/out/gauss" | wc -l)" = 6 ]
+}
+
+@test "hostname, pid files and folders are each task's own" {
+	local n
+
+	for n in 1 2 3; do
+		"$CTL" run python --start restore --code 'import os, socket; print(socket.gethostname(), os.environ["TASK_ID"], os.uname().nodename)' >>"$WORK/out/names"
+	done
+	[ "$(sort -u "$WORK/out/names" | wc -l)" = 3 ]
+}

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# bats file_tags=v2
+# Tasks that exhaust what they can get: the right verdict, the neighbour works, the daemon
+# does not grow, and nothing is left.
+
+load lib.bash
+
+setup_file() {
+	daemon_make
+	cp -r "$SECURITY/bombs" "$WORK/bombs"
+	cat >"$WORK/neighbour.json" <<-'END'
+		{"code": "print(6 * 7)"}
+	END
+	# What it allocates once is there before anything is compared.
+	"$CTL" image warm python >/dev/null
+	"$CTL" run python "$WORK/neighbour.json" >/dev/null
+	memory >"$WORK/memory"
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# attack VERDICT SCRIPT OPTIONS... -- ARGS...: in each mode; a neighbour runs in the meantime.
+attack() {
+	local verdict=$1 script=$2 mode label pid grown
+
+	shift 2
+	task "$WORK/bombs" "$script.py"
+	for mode in $SECURITY_MODES; do
+		label=attack-$RANDOM$RANDOM
+		timeout 300 "$CTL" run python "$WORK/bombs/task.json" --start "$mode" --label "$label" \
+			"$@" >"$WORK/out/attack" 2>"$WORK/out/attack.err" </dev/null 3>&- &
+		pid=$!
+		until [ "$(field "$label" .status)" != null ]; do sleep 0.02; done
+		while kill -0 "$pid" 2>/dev/null; do
+			[ "$(timeout 60 "$CTL" run python "$WORK/neighbour.json")" = 42 ] ||
+				fail "$label: no neighbour runs"
+		done
+		STATUS=0
+		wait "$pid" || STATUS=$?
+		LABEL=$label
+		[ "$(field "$label" .verdict)" = "$verdict" ] ||
+			fail "$script $* in $mode: $(field "$label" .), $(tail -n 3 "$WORK/out/attack.err")"
+		[ "$(modes_of "$label")" = "$mode" ] || fail "started as $(modes_of "$label")"
+		"$CTL" version >/dev/null
+		nothing_left "$(field "$label" .id)"
+		grown=$(($(memory) - $(cat "$WORK/memory")))
+		[ "$grown" -lt 8192 ] || fail "$script $*: the daemon grew by $grown KiB"
+	done
+}
+
+# has_children_at_most NUMBER: of the daemon's first process; the roles and no helper.
+has_children_at_most() {
+	[ "$(pgrep -c -P "$(cat "$WORK/pid")")" -le "$1" ]
+}
+
+# nothing_left ID: no cgroup with the task's id.
+nothing_left() {
+	wait_until 10 no_cgroup "$1" ||
+		fail "cgroups of $1 are left"
+}
+
+@test "fork bomb: pids" {
+	attack pids fork_bomb
+	[ "$STATUS" -eq 1 ]
+}
+
+@test "fork bomb that goes on: timeout" {
+	attack timeout fork_bomb --timeout 3 -- forever
+	[ "$STATUS" -eq 124 ]
+}
+
+@test "thread bomb: pids" {
+	attack pids thread_bomb
+	[ "$STATUS" -eq 1 ]
+}
+
+@test "memory bomb: anonymous" {
+	attack oom memory_bomb --memory 64M -- anonymous
+	[ "$STATUS" -eq 137 ]
+}
+
+@test "memory bomb: a file in a tmpfs larger than the memory" {
+	task "$WORK/bombs" memory_bomb.py
+	attack oom memory_bomb --memory 48M -- tmpfs
+	[ "$STATUS" -eq 137 ]
+}
+
+@test "memory bomb: memfd" {
+	attack oom memory_bomb --memory 64M -- memfd
+	[ "$STATUS" -eq 137 ]
+}
+
+@test "memory bomb: many small processes" {
+	attack oom memory_bomb --memory 64M -- children
+	[ "$STATUS" -eq 137 ]
+}
+
+@test "disk: bytes" {
+	attack disk disk_bomb -- bytes /tmp
+	attack disk disk_bomb -- bytes /work
+	[ "$STATUS" -eq 1 ]
+}
+
+@test "disk: files, symlinks, deep and wide folders" {
+	attack disk disk_bomb -- inodes /work
+	attack disk disk_bomb -- symlinks /tmp
+	attack disk disk_bomb -- wide /tmp
+	attack disk disk_bomb -- deep /work
+}
+
+@test "disk: other writable places are bounded too" {
+	local where
+
+	for where in /dev/shm /run /dev /; do
+		task "$WORK/bombs" disk_bomb.py
+		run timeout 120 "$CTL" run python "$WORK/bombs/task.json" --memory 256M --timeout 60 -- bytes "$where"
+		[ "$status" -eq 1 ] || fail "$where: exit status $status"
+		[[ $output == *"No space left"* || $output == *"Permission denied"* ||
+			$output == *"Read-only"* || $output == *"No such file"* ]] || fail "$where: $output"
+	done
+}
+
+@test "file descriptors: EMFILE for the task alone" {
+	attack exit fd_bomb
+	[ "$STATUS" -eq 3 ]
+	[ "$(cat "$WORK/out/attack")" = EMFILE ]
+}
+
+@test "CPU: spinning processes that ignore signals end with the timeout" {
+	attack timeout spin --timeout 2
+	[ "$STATUS" -eq 124 ]
+}
+
+@test "log: 1 GiB in one line is cut with a marker, and costs no memory" {
+	attack ok output --timeout 250 -- line
+	[ "$STATUS" -eq 0 ]
+	[ "$(field "$LABEL" .log.bytes)" = $((1 << 30)) ]
+	[ "$(field "$LABEL" .log.dropped)" -ge $(((1 << 30) - (17 << 20))) ]
+	[ "$(stat -c %s "$WORK/out/attack")" -le $((17 << 20)) ]
+	grep -qi "log limit" "$WORK/out/attack.err"
+}
+
+@test "log: a million lines, all there" {
+	attack ok output --timeout 250 -- lines
+	[ "$(field "$LABEL" .log.lines)" = 1000000 ]
+	seq -f 'line %.0f' 0 999999 | cmp - "$WORK/out/attack"
+}
+
+@test "log: NULs are bytes like others" {
+	attack ok output -- nul
+	{ printf 'a\0b\n' && head -c 100000 /dev/zero && printf '\nend\n'; } | cmp - "$WORK/out/attack"
+}
+
+@test "afterwards: no process, mount or file of a task is left, and fds are as they were" {
+	local before after
+
+	wait_until 20 has_children_at_most 3
+	before=$(fds)
+	for _ in 1 2 3; do
+		"$CTL" run python "$WORK/neighbour.json" >/dev/null
+	done
+	after=$(fds)
+	[ "$after" -le "$before" ] || fail "$before fds became $after"
+	[ -z "$(find "$RUN/tasks" -mindepth 1 2>/dev/null)" ]
+	refute grep -q "$WORK" <(tr ' ' '\n' </proc/self/mountinfo)
+}

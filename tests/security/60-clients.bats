@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# bats file_tags=v2
+# Clients of the control socket that are wrong, hostile or slow: each is refused in words or cut
+# off, the daemon serves the next, and grows by nothing.
+
+load lib.bash
+
+setup_file() {
+	daemon_make
+	"$CTL" run python --code 'print(1)' >/dev/null
+	memory >"$WORK/memory"
+	fds >"$WORK/fds"
+	"$CTL" --json ps --all | jq length >"$WORK/tasks"
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# clients PREFIX: the cases of hostile_client.py with these names.
+clients() {
+	local grown
+
+	timeout 300 /usr/bin/python3 "$SECURITY/hostile_client.py" "$SANDBOXD_SOCKET" python "$1" \
+		>"$WORK/out/clients-${1%:}" || fail "the client itself failed"
+	"$SECURITY/judge.py" sandbox "$WORK/out/clients-${1%:}"
+	wait_until 20 fds_at_most "$(cat "$WORK/fds")" ||
+		fail "$(cat "$WORK/fds") fds became $(fds)"
+	grown=$(($(memory) - $(cat "$WORK/memory")))
+	[ "$grown" -lt 40960 ] || fail "the daemon grew by $grown KiB"
+}
+
+# nothing_created: a refused request leaves no task.
+nothing_created() {
+	[ "$("$CTL" --json ps --all | jq length)" = "$(cat "$WORK/tasks")" ]
+}
+
+@test "frames: huge, empty and negative lengths" {
+	clients frame:
+}
+
+@test "frames: clients that go away early" {
+	clients early-close:
+}
+
+@test "JSON: depth, size, encodings, duplicates, trailing bytes" {
+	clients json:
+	nothing_created
+}
+
+@test "JSON: wrong types in each field of each request" {
+	clients types:
+	nothing_created
+}
+
+@test "JSON: a request cut at each byte" {
+	clients truncation
+	nothing_created
+}
+
+@test "task: every wrong field is refused by its name" {
+	clients task:
+	nothing_created
+}
+
+@test "fds: wrong kinds and too many" {
+	clients fds:
+	nothing_created
+}
+
+@test "slow clients do not hold up others" {
+	clients slow:
+}
+
+@test "many clients" {
+	clients many:
+}
+
+@test "archives: whatever leads out, lies or explodes is refused" {
+	local suid
+
+	clients archive:
+	# Set-id bits are gone in what was taken, and nobody but the daemon reaches it.
+	suid=$(find "$STATE/packages" -perm /6000 | wc -l)
+	[ "$suid" = 0 ]
+	[ ! -e /tmp/hostile-client-mark ]
+	[ "$(stat -c %U "$STATE/packages")" = _sandboxd ]
+	[ $((0$(stat -c %a "$STATE/packages") & 077)) = 0 ]
+}
