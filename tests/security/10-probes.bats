@@ -10,7 +10,7 @@ load lib.bash
 setup_file() {
 	local policy
 
-	daemon_make
+	security_setup
 	cp -r "$SECURITY/probes" "$WORK/probes"
 	hostname >"$WORK/probes/hostname"
 	for policy in $SECURITY_POLICIES; do

@@ -6,7 +6,7 @@
 load lib.bash
 
 setup_file() {
-	daemon_make
+	security_setup
 	cp -r "$SECURITY/bombs" "$WORK/bombs"
 	"$CTL" image warm python >/dev/null
 }
@@ -203,7 +203,7 @@ time.sleep(600)" | jq -r .id)
 	local id
 
 	id=$("$CTL" --json run python --detach --code 'import time; time.sleep(600)' | jq -r .id)
-	wait_until 20 has_status "$id" running
+	wait_until 20 status_is "$id" running
 	run "$CTL" run python --code '
 import os, signal
 if os.fork() == 0:

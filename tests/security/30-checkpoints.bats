@@ -6,7 +6,7 @@
 load lib.bash
 
 setup_file() {
-	daemon_make
+	security_setup
 	"$CTL" image warm python >/dev/null
 	KEY=$(basename "$(find "$STATE/checkpoints" -mindepth 1 -maxdepth 1 -type d | head -n 1)")
 	export KEY CHECKPOINT=$STATE/checkpoints/$KEY

@@ -9,7 +9,7 @@ RESTORES=${RESTORES:-1000}
 WARM='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson"]'
 
 setup_file() {
-	daemon_make
+	security_setup iron python
 	cp -r "$SECURITY/probes" "$WORK/probes"
 	task "$WORK/probes" draws.py "{\"warm\": {\"imports\": $WARM}}"
 }

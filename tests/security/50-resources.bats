@@ -7,7 +7,7 @@
 load lib.bash
 
 setup_file() {
-	daemon_make
+	security_setup
 	cp -r "$SECURITY/bombs" "$WORK/bombs"
 	cat >"$WORK/neighbour.json" <<-'END'
 		{"code": "print(6 * 7)"}
@@ -15,7 +15,7 @@ setup_file() {
 	# What it allocates once is there before anything is compared.
 	"$CTL" image warm python >/dev/null
 	"$CTL" run python "$WORK/neighbour.json" >/dev/null
-	memory >"$WORK/memory"
+	rss >"$WORK/memory"
 }
 
 teardown_file() {
@@ -46,7 +46,7 @@ attack() {
 		[ "$(modes_of "$label")" = "$mode" ] || fail "started as $(modes_of "$label")"
 		"$CTL" version >/dev/null
 		nothing_left "$(field "$label" .id)"
-		grown=$(($(memory) - $(cat "$WORK/memory")))
+		grown=$(($(rss) - $(cat "$WORK/memory")))
 		[ "$grown" -lt 8192 ] || fail "$script $*: the daemon grew by $grown KiB"
 	done
 }

@@ -7,9 +7,9 @@
 load lib.bash
 
 setup_file() {
-	daemon_make
+	security_setup
 	"$CTL" run python --code 'print(1)' >/dev/null
-	memory >"$WORK/memory"
+	rss >"$WORK/memory"
 	fds >"$WORK/fds"
 	"$CTL" --json ps --all | jq length >"$WORK/tasks"
 }
@@ -27,7 +27,7 @@ clients() {
 	"$SECURITY/judge.py" sandbox "$WORK/out/clients-${1%:}"
 	wait_until 20 fds_at_most "$(cat "$WORK/fds")" ||
 		fail "$(cat "$WORK/fds") fds became $(fds)"
-	grown=$(($(memory) - $(cat "$WORK/memory")))
+	grown=$(($(rss) - $(cat "$WORK/memory")))
 	[ "$grown" -lt 40960 ] || fail "the daemon grew by $grown KiB"
 }
 

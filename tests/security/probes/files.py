@@ -68,9 +68,10 @@ def writable_mounts():
             kind = line.split(" - ")[1].split()[0]
             if "nosuid" not in options:
                 wrong.append("suid:" + target)
-            if "nodev" not in options and not target.startswith("/dev"):
+            # A mask is a device, /dev/null, and must stay one.
+            if "nodev" not in options and not target.startswith(("/dev", "/proc/")):
                 wrong.append("dev:" + target)
-            if "ro" not in options and target not in ("/tmp", "/work", "/proc"):
+            if "ro" not in options and target not in ("/tmp", "/work"):
                 if not target.startswith(("/dev", "/run")):
                     wrong.append("rw:" + target)
             if kind in ("cgroup", "cgroup2", "sysfs", "debugfs", "tracefs", "bpf", "securityfs"):
