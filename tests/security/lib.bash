@@ -59,7 +59,7 @@ some_named() {
 
 # no_cgroup ID: no cgroup with the task's id is left in any hierarchy.
 no_cgroup() {
-	[ -z "$(task_groups | grep "$1")" ]
+	refute grep -q "$1" < <(task_groups) 2>/dev/null
 }
 
 # fds_at_most NUMBER
