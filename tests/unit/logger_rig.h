@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A real logger in a child process, with real pipes, sockets and files. The test
+ * plays the monitor, the front and the clients. As a sandbox's init does, it keeps
+ * the read ends of the tasks' pipes, to hand them to the next logger.
+ */
+#ifndef TESTS_UNIT_LOGGER_RIG_H
+#define TESTS_UNIT_LOGGER_RIG_H
+
+/* cmocka wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "supervisor/logger/files.h"
+#include "supervisor/logger/logger.h"
+#include "supervisor/proto.h"
+
+#define RIG_WAIT_MS 20000
+#define RIG_UNUSED __attribute__((unused))
+
+struct rig {
+	pid_t pid;
+	int monitor, front, logs;
+	char dir[64];
+};
+
+struct rig_task {
+	char id[TASK_ID_LEN + 1];
+	uint64_t cap;
+	int read_end[2], write_end[2];
+};
+
+/* What a follower was sent, by a parser of the test's own. */
+struct rig_capture {
+	uint8_t *bytes[2]; /* out, err */
+	size_t len[2];
+	uint64_t cursors[4096], dropped, kept;
+	uint8_t types[4096], reason;
+	unsigned n_frames;
+	bool ended, complete, reset;
+	uint64_t next_cursor;
+	uint8_t *pending;
+	size_t n_pending;
+};
+
+static void rig_wait_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	assert_int_equal(poll(&p, 1, RIG_WAIT_MS), 1);
+}
+
+static void rig_start(struct rig *r)
+{
+	int monitor[2], front[2];
+
+	assert_int_equal(proto_socketpair(monitor), 0);
+	assert_int_equal(proto_socketpair(front), 0);
+	fflush(NULL);
+	r->pid = fork();
+	assert_true(r->pid >= 0);
+	if (r->pid == 0) {
+		/* Nothing of the test's own may stay open here: pipes would not end. */
+		for (int fd = 3; fd < 1024; fd++)
+			if (fd != monitor[1] && fd != front[1] && fd != r->logs)
+				(void)close(fd);
+		_exit(logger_main(monitor[1], front[1], r->logs));
+	}
+	(void)close(monitor[1]);
+	(void)close(front[1]);
+	r->monitor = monitor[0];
+	r->front = front[0];
+}
+
+static void rig_new(struct rig *r)
+{
+	memset(r, 0, sizeof(*r));
+	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/test-logger-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	r->logs = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(r->logs >= 0);
+	(void)signal(SIGPIPE, SIG_IGN);
+	rig_start(r);
+}
+
+static int rig_reap(struct rig *r)
+{
+	int status;
+
+	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
+	(void)close(r->monitor);
+	if (r->front >= 0)
+		(void)close(r->front);
+	return status;
+}
+
+/* The logger ends when the monitor does. */
+static void rig_stop(struct rig *r)
+{
+	int status;
+
+	assert_int_equal(shutdown(r->monitor, SHUT_RDWR), 0);
+	status = rig_reap(r);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+RIG_UNUSED static void rig_kill(struct rig *r)
+{
+	assert_int_equal(kill(r->pid, SIGKILL), 0);
+	(void)rig_reap(r);
+}
+
+RIG_UNUSED static void rig_free(struct rig *r)
+{
+	char path[400];
+	DIR *d = opendir(r->dir);
+
+	rig_stop(r);
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d));) {
+		static const char *const names[] = {"out", "err", "index"};
+
+		if (e->d_name[0] == '.')
+			continue;
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+			(void)snprintf(path, sizeof(path), "%s/%s/%s", r->dir, e->d_name, names[i]);
+			(void)unlink(path);
+		}
+		(void)snprintf(path, sizeof(path), "%s/%s", r->dir, e->d_name);
+		(void)remove(path);
+	}
+	(void)closedir(d);
+	(void)close(r->logs);
+	assert_int_equal(rmdir(r->dir), 0);
+}
+
+static void rig_task_give(struct rig *r, const struct rig_task *t)
+{
+	union proto_msg m = {0};
+
+	memcpy(m.log_open.id, t->id, sizeof(t->id));
+	m.log_open.cap = t->cap;
+	proto_init(&m, LOG_OPEN);
+	assert_int_equal(proto_send(r->monitor, &m, t->read_end, 2), 0);
+}
+
+static void rig_task_new(struct rig *r, struct rig_task *t, uint64_t cap)
+{
+	util_new_id(t->id);
+	t->cap = cap;
+	for (int s = 0; s < 2; s++) {
+		int fds[2];
+
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+		t->read_end[s] = fds[0];
+		t->write_end[s] = fds[1];
+	}
+	rig_task_give(r, t);
+}
+
+static void rig_task_close(struct rig_task *t)
+{
+	for (int s = 0; s < 2; s++) {
+		util_close_fd(&t->write_end[s]);
+		util_close_fd(&t->read_end[s]);
+	}
+}
+
+RIG_UNUSED static void rig_write(const struct rig_task *t, int stream, const char *text)
+{
+	assert_int_equal(util_write_all(t->write_end[stream], text, strlen(text)), 0);
+}
+
+struct rig_follow {
+	const char *id;
+	uint8_t streams; /* 0: both */
+	bool snapshot, dead;
+	uint64_t cursor, since_ns;
+};
+
+static int rig_follow_fd(struct rig *r, struct rig_follow f, int fd)
+{
+	union proto_msg m = {0};
+
+	memcpy(m.log_follow.id, f.id, TASK_ID_LEN + 1);
+	m.log_follow.streams = f.streams ? f.streams : LOG_STREAM_OUT | LOG_STREAM_ERR;
+	m.log_follow.follow = f.snapshot ? 0 : 1;
+	m.log_follow.live = f.dead ? 0 : 1;
+	m.log_follow.cursor = f.cursor;
+	m.log_follow.since_ns = f.since_ns;
+	proto_init(&m, LOG_FOLLOW);
+	return proto_send(r->front, &m, &fd, 1);
+}
+
+static int rig_follow(struct rig *r, struct rig_follow f)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(rig_follow_fd(r, f, fds[1]), 0);
+	(void)close(fds[1]);
+	return fds[0];
+}
+
+RIG_UNUSED static void rig_send_id(struct rig *r, enum proto_type type, const char *id)
+{
+	union proto_msg m = {0};
+
+	memcpy(m.log_id.id, id, TASK_ID_LEN + 1);
+	proto_init(&m, type);
+	assert_int_equal(proto_send(r->front, &m, NULL, 0), 0);
+}
+
+/* Waits for a LOG_END; it must be this task's. */
+static struct log_end rig_end(struct rig *r, const char *id)
+{
+	union proto_msg m;
+	int fds[PROTO_FDS_MAX];
+	unsigned n_fds;
+
+	rig_wait_readable(r->front);
+	assert_int_equal(proto_recv(r->front, ROLE_LOGGER, ROLE_FRONT, &m, fds, &n_fds), 0);
+	assert_int_equal(m.h.type, LOG_END);
+	assert_string_equal(m.log_end.id, id);
+	return m.log_end;
+}
+
+static void capture_frame(struct rig_capture *c, const struct log_frame *h, const uint8_t *data)
+{
+	int s = h->type - LOG_FRAME_OUT;
+
+	assert_false(c->ended);
+	assert_in_range(h->type, LOG_FRAME_OUT, LOG_FRAME_END);
+	if (c->n_frames < ARRAY_SIZE(c->cursors)) {
+		c->cursors[c->n_frames] = h->cursor;
+		c->types[c->n_frames] = h->type;
+	}
+	c->n_frames++;
+	if (h->type == LOG_FRAME_END) {
+		c->ended = true;
+		c->complete = h->aux;
+		return;
+	}
+	assert_true(h->cursor >= c->next_cursor);
+	c->next_cursor = h->cursor + 1;
+	if (h->type == LOG_FRAME_DROPPED) {
+		assert_int_equal(h->len, sizeof(uint64_t));
+		memcpy(&c->kept, data, sizeof(c->kept));
+		c->dropped += h->aux;
+		c->reason = h->reason;
+		return;
+	}
+	assert_in_range(h->len, 1, LOG_FRAME_DATA_MAX);
+	c->bytes[s] = realloc(c->bytes[s], c->len[s] + h->len);
+	assert_non_null(c->bytes[s]);
+	memcpy(c->bytes[s] + c->len[s], data, h->len);
+	c->len[s] += h->len;
+}
+
+/* Reads once; false at the stream's end. */
+static bool capture_read(struct rig_capture *c, int fd)
+{
+	struct log_frame h;
+	size_t pos = 0;
+	ssize_t n;
+
+	if (!c->pending)
+		c->pending = malloc(1 << 20);
+	assert_non_null(c->pending);
+	n = recv(fd, c->pending + c->n_pending, (1 << 20) - c->n_pending, 0);
+	if (n <= 0) {
+		c->reset = !c->ended;
+		return false;
+	}
+	c->n_pending += (size_t)n;
+	while (c->n_pending - pos >= sizeof(h)) {
+		memcpy(&h, c->pending + pos, sizeof(h));
+		assert_true(h.len <= LOG_FRAME_DATA_MAX);
+		if (c->n_pending - pos < sizeof(h) + h.len)
+			break;
+		capture_frame(c, &h, c->pending + pos + sizeof(h));
+		pos += sizeof(h) + h.len;
+	}
+	memmove(c->pending, c->pending + pos, c->n_pending - pos);
+	c->n_pending -= pos;
+	return true;
+}
+
+/* Reads until so many bytes of a stream have come. */
+RIG_UNUSED static void capture_until(struct rig_capture *c, int fd, int stream, size_t len)
+{
+	while (c->len[stream] < len) {
+		rig_wait_readable(fd);
+		assert_true(capture_read(c, fd));
+	}
+}
+
+/* Reads to the END frame and the end of the stream, which must follow at once. */
+static void capture_all(struct rig_capture *c, int fd)
+{
+	do
+		rig_wait_readable(fd);
+	while (capture_read(c, fd));
+	assert_true(c->ended);
+	assert_int_equal(c->n_pending, 0);
+	(void)close(fd);
+}
+
+static void capture_free(struct rig_capture *c)
+{
+	free(c->bytes[0]);
+	free(c->bytes[1]);
+	free(c->pending);
+	memset(c, 0, sizeof(*c));
+}
+
+RIG_UNUSED static void capture_check(const struct rig_capture *c, int stream, const void *bytes,
+				     size_t len)
+{
+	assert_int_equal(c->len[stream], len);
+	if (len)
+		assert_memory_equal(c->bytes[stream], bytes, len);
+}
+
+RIG_UNUSED static unsigned rig_count_fds(const struct rig *r)
+{
+	char path[64];
+	unsigned n = 0;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)r->pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* Private memory of the logger in KiB: what grows when something is kept. */
+RIG_UNUSED static unsigned long rig_memory(const struct rig *r)
+{
+	char path[64], line[128];
+	unsigned long kib = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)r->pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %lu", &kib) == 1)
+			break;
+	(void)fclose(f);
+	return kib;
+}
+
+#endif
