@@ -20,12 +20,21 @@ apt_signed_by() {
 
 	case $file in
 	*.sources)
-		awk -v RS= -v want="$entry" 'NR == want' "$file" |
+		sed '/^#/d' "$file" | awk -v RS= -v want="$entry" 'NR == want' |
 			sed -n 's/^[Ss]igned-[Bb]y:[[:space:]]*\(\/[^[:space:]]*\).*/\1/p'
 		;;
 	*)
 		sed -n "${entry}s/.*signed-by=\(\/[^] ,]*\).*/\1/p" "$file"
 		;;
+	esac
+}
+
+# apt_mirror URI: the URI itself, or the first in the list of mirrors that it names (Debian's
+# cloud images do so); whoever fetches single files cannot use a list.
+apt_mirror() {
+	case $1 in
+	mirror+file:*) sed -n '/^http/ { s/[[:space:]].*//; s,/$,,; p; q }' "${1#mirror+file:}" ;;
+	*) echo "$1" ;;
 	esac
 }
 
@@ -54,7 +63,7 @@ apt_archives() {
 		*) continue ;;
 		esac
 		keyring=$(apt_signed_by "$entry")
-		echo "$kind ${uri%/} ${keyring:-$DEBIAN_KEYRING}"
+		echo "$kind $(apt_mirror "${uri%/}") ${keyring:-$DEBIAN_KEYRING}"
 	done <<<"$rows" | sort -u
 }
 

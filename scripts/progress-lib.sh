@@ -29,8 +29,9 @@ progress_line() {
 		$((now / 10)) $((now % 10)) "${detail:+  $detail}"
 }
 
+# Ends with the script, however that ends.
 progress_tick() {
-	while sleep 0.25; do
+	while sleep 0.25 && kill -0 $$ 2>/dev/null; do
 		printf '\r\033[K%s' "$(progress_line)" >&2
 	done
 }
