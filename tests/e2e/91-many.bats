@@ -53,14 +53,12 @@ counts() {
 	main=$(cat "$WORK/pid")
 	echo "fds=$(fds)"
 	echo "mounts=$(wc -l <"/proc/$main/mountinfo")"
-	echo "host-mounts=$(wc -l </proc/self/mountinfo)"
 	echo "cgroups=$(find /sys/fs/cgroup -type d -path "*/$GROUP*" 2>/dev/null | wc -l)"
 	echo "processes=$(pgrep -c -P "$main")"
 	echo "records=$(find "$RUN" | wc -l)"
 	echo "interfaces=$(interfaces | wc -l)"
 	echo "nft=$(nft list ruleset 2>/dev/null | grep -c sbx)"
-	echo "zombies=$(ps -o stat= --ppid "$main" | grep -c Z)"
-	echo "temporary=$(find /tmp /var/tmp -maxdepth 1 -name '*sandbox*' ! -path "$WORK" | wc -l)"
+	echo "zombies=$(pgrep -c -r Z -P "$main")"
 }
 
 settled() {

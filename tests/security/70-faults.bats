@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# bats file_tags=v2
+# What the machine may refuse the daemon: disk space, inodes, file descriptors. Requests are
+# refused in words, running tasks go on, and it recovers without a restart.
+
+load lib.bash
+
+setup_file() {
+	daemon_make
+	mkdir "$WORK/out"
+	daemon_stop
+	# Where the roles write, with a size that can be used up.
+	for folder in front logs packages; do
+		small_disk "$STATE/$folder"
+	done
+	daemon_start
+	sandboxctl run python --code 'print(1)' >/dev/null
+}
+
+teardown_file() {
+	daemon_stop
+	umount "$STATE/front" "$STATE/logs" "$STATE/packages"
+	daemon_remove
+}
+
+# small_disk FOLDER: 8 MiB there, with the owner, mode and files of before.
+small_disk() {
+	local owner mode
+
+	owner=$(stat -c %u:%g "$1") mode=$(stat -c %a "$1")
+	mv "$1" "$1.before"
+	mkdir "$1"
+	mount -t tmpfs -o size=8M,nr_inodes=2000,mode="$mode" small "$1"
+	chown "$owner" "$1"
+	cp -a "$1.before/." "$1/"
+	rm -r "$1.before"
+}
+
+fill() {
+	dd if=/dev/zero of="$1/ballast" bs=64k 2>/dev/null || true
+	dd if=/dev/zero of="$1/ballast2" bs=1 2>/dev/null || true
+	refute dd if=/dev/zero of="$1/ballast3" bs=4k count=1 2>/dev/null
+}
+
+drain() {
+	rm -f "$1"/ballast*
+}
+
+works() {
+	[ "$(sandboxctl run python --code 'print(6 * 7)' 2>/dev/null)" = 42 ]
+}
+
+@test "full disk below the store: run is refused in words, and works again when there is room" {
+	fill "$STATE/front"
+	run sandboxctl run python --code 'print(1)' --label full-store
+	drain "$STATE/front"
+	# It was refused, or it was done and recorded; what is acknowledged is never lost.
+	if [ "$status" -ne 0 ]; then
+		[ "$status" -eq 125 ]
+		[ -n "$output" ]
+	fi
+	wait_until "$PATIENCE" works
+	sandboxctl ps --all >/dev/null
+}
+
+@test "full disk below the store while a task runs: its end is recorded when there is room" {
+	local id
+
+	id=$(detached python "$GATE"'
+print("waiting")
+gate()
+sys.exit(7)')
+	wait_until "$PATIENCE" log_has "$id" waiting
+	fill "$STATE/front"
+	signal_task "$id" USR1
+	wait_until "$PATIENCE" no_cgroup "$id"
+	sleep 0.5
+	drain "$STATE/front"
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	[ "$(inspect "$id" .exit_code)" = 7 ]
+}
+
+@test "full disk below the logs: the task goes on, what is lost is counted, and said" {
+	local label=full-logs
+
+	fill "$STATE/logs"
+	run timeout "$PATIENCE" "$CTL" run python --label "$label" --code '
+import sys
+for n in range(20000):
+    sys.stdout.write("x" * 99 + "\n")
+sys.exit(5)'
+	drain "$STATE/logs"
+	[ "$status" -eq 5 ]
+	[ "$(inspect "$(id_of $label)" .log.dropped)" -gt 0 ]
+	wait_until "$PATIENCE" works
+}
+
+@test "full disk below the packages: refused in words, no half package is used later" {
+	mkdir -p "$WORK/package"
+	echo 'import data; print(len(data.text))' >"$WORK/package/main.py"
+	echo "text = '$(head -c 100000 /dev/zero | tr '\0' x)'" >"$WORK/package/data.py"
+	echo '{"exec": "main.py", "dir": "."}' >"$WORK/package/task.json"
+	fill "$STATE/packages"
+	run sandboxctl run python "$WORK/package/task.json"
+	drain "$STATE/packages"
+	[ "$status" -eq 125 ]
+	[[ $output == *pace* ]] || fail "$output"
+	[ "$(sandboxctl run python "$WORK/package/task.json")" = 100000 ]
+}
+
+# few_fds ROLE COMMAND...: runs it while the role can open (almost) nothing more.
+few_fds() {
+	local pid soft now status=0
+
+	pid=$(role "$1") && shift
+	soft=$(awk '/^Max open files/ { print $4 }' "/proc/$pid/limits")
+	now=$(find "/proc/$pid/fd" -mindepth 1 | wc -l)
+	prlimit --pid "$pid" --nofile="$now:"
+	"$@" || status=$?
+	prlimit --pid "$pid" --nofile="$soft:"
+	return "$status"
+}
+
+@test "no file descriptor left in a role: refused or late, never wrong; it recovers" {
+	local role
+
+	for role in front logger monitor; do
+		run few_fds "$role" timeout 5 "$CTL" run python --code 'print(6 * 7)'
+		if [ "$status" -eq 0 ]; then
+			[ "$output" = 42 ] || fail "$role: $output"
+		else
+			[ "$status" -eq 125 ] || [ "$status" -eq 124 ] || [ "$status" -eq 143 ] ||
+				fail "$role: status $status: $output"
+		fi
+		wait_until "$PATIENCE" works || fail "$role: does not recover"
+	done
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+}
