@@ -18,7 +18,8 @@ SANDBOX_RUN and SANDBOX_WORK in the environment name other folders than /run and
 uses the standard library only.
 
 File descriptors: 0 /dev/null, 1 and 2 the task's output, 3 the go pipe (read
-end), 4 the started pipe (write end).  3 and 4 are closed before user code.
+end), 4 the started pipe (write end).  3 and 4 are closed before user code, which
+finds 0, 1 and 2 (and, restored, what sandbox_c says of libffi).
 
 The job is RUN/job, removed once it is read: records of `KEY LENGTH\\n`, LENGTH
 bytes, `\\n`.  KEY is one of

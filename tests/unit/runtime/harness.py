@@ -1,9 +1,10 @@
 """Starts the runtime as the sandbox's init does, but in temporary folders and outside a sandbox.
 
-RUNTIME_PYTHON names the interpreter under test (default: the one that runs the tests) and
-RUNTIME_DIR the runtime's folder, with park.so in it for the tests that park.
+RUNTIME_PYTHON is the command of the interpreter under test (default: the one that runs the tests)
+and PARK_SO the built helper (default: where make puts it).  Both folders of a task lie under TMPDIR.
 """
 
+import atexit
 import os
 import shlex
 import shutil
@@ -13,9 +14,21 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RUNTIME = os.environ.get("RUNTIME_DIR") or os.path.join(HERE, "../../../images/runtime")
+SOURCE = os.path.join(HERE, "../../../images/runtime")
+PARK_SO = os.environ.get("PARK_SO") or os.path.join(HERE, "../../../build/runtime/park.so")
 PYTHON = shlex.split(os.environ.get("RUNTIME_PYTHON") or sys.executable)
 BARE = PYTHON + ["-u", "-B"]
+
+
+def install():
+    """The runtime as in an image: one folder, with the helper."""
+    folder = tempfile.mkdtemp(prefix="runtime-test-")
+    atexit.register(shutil.rmtree, folder)
+    for name in os.listdir(SOURCE):
+        if name.endswith(".py"):
+            shutil.copy(os.path.join(SOURCE, name), folder)
+    shutil.copy(PARK_SO, folder)
+    return folder
 
 
 def python_version():
@@ -23,6 +36,7 @@ def python_version():
     return tuple(int(part) for part in out.decode().split("."))
 
 
+RUNTIME = install()
 VERSION = python_version()
 ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
 
@@ -85,7 +99,7 @@ class Process:
                     os.dup2(fd, to + 100)
                 for _, to in plan:
                     os.dup2(to + 100, to)
-                os.closerange(5, 200)
+                os.closerange(5, 65536)
                 for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
                     signal.signal(number, signal.SIG_DFL)
                 os.execvpe(argv[0], argv, env)
@@ -95,6 +109,23 @@ class Process:
             os.close(fd)
         self.out = os.fdopen(out_read, "rb")
         self.err = os.fdopen(err_read, "rb")
+
+    def areas(self):
+        """Its memory: (kilobytes of its own, access, path) of each area."""
+        found = []
+        with open("/proc/%d/smaps" % self.pid) as smaps:
+            for line in smaps:
+                words = line.split()
+                if not words[0].endswith(":"):
+                    found.append([0, words[1], words[5] if len(words) > 5 else ""])
+                elif words[0] == "Anonymous:":
+                    found[-1][0] += int(words[1])
+        return found
+
+    def wake(self, records):
+        os.chmod(os.path.join(self.run_dir, "heap"), 0o400)
+        self.write_job(records)
+        os.write(self.go, b"g")
 
     def read_started(self, size=100):
         return os.read(self.started, size)
@@ -120,8 +151,22 @@ class Process:
         return status, out.decode(), err.decode(), started.decode()
 
 
+def restored(records, files=(), warm=()):
+    """As run(), in a parked process that goes on."""
+    process = Process("park", [("warm", name) for name in warm], files)
+    top = process.top
+    if process.read_started(1) != b"P":
+        raise AssertionError(process.finish())
+    process.wake(records)
+    status, out, err, started = process.finish()
+    return status, out.replace(top + "/work", "WORK").replace(top, "TOP"), \
+        err.replace(top + "/work", "WORK").replace(top, "TOP"), started
+
+
 def run(records, files=(), mode="run"):
     """Runs one task cold; `WORK` in what it prints stands for its work folder."""
+    if mode == "park":
+        return restored(records, files)
     process = Process(mode, records, files)
     top = process.top
     status, out, err, started = process.finish()

@@ -10,15 +10,16 @@ PROBE = """
 import json, os, sys
 print(json.dumps({
     "argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ), "path0": sys.path[0],
-    "fds": [fd for fd in range(64) if os.path.exists("/proc/self/fd/%d" % fd)],
+    "fds": [fd for fd in range(64) if os.path.exists("/proc/self/fd/%d" % fd)
+            and "/libffi.so" not in os.readlink("/proc/self/fd/%d" % fd)],
     "payload": open(os.environ["PAYLOAD_FILE"]).read(),
     "config": open(os.environ["CONFIG_FILE"]).read(),
     "run": sorted(os.listdir(os.path.dirname(os.environ["PAYLOAD_FILE"]))),
 }))
 """
 
-# The ways of a cold start: by boot.py, and by the script itself.
-MODES = ("run", "script") if VERSION[0] == 3 else ("run",)
+# The ways of a start: by boot.py, by the script itself, and parked first.
+MODES = ("run", "script", "park") if VERSION[0] == 3 else ("run", "park")
 
 # What a script may do that ends it; the runtime adds and takes away nothing.
 LIKE_BARE = {

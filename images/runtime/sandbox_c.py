@@ -1,0 +1,41 @@
+"""C functions, by the part of ctypes that is written in C: the rest is slow to import and not needed.
+
+A libffi of 3.5 opens its own file, for reading, when it is loaded, and needs it for as long as it
+lives.  So a task in a restored process has this file descriptor, as it has after `import ctypes`.
+"""
+
+import _ctypes
+
+RTLD_NOW = 2
+KEEP_GIL = 1 | 4    # cdecl, Python API: nothing else runs, the interpreter's own functions can be called
+
+
+class Long(_ctypes._SimpleCData):
+    _type_ = "l"
+
+
+class Double(_ctypes._SimpleCData):
+    _type_ = "d"
+
+
+class Function(_ctypes.CFuncPtr):
+    _flags_ = KEEP_GIL
+    _restype_ = Long
+
+
+class Procedure(_ctypes.CFuncPtr):
+    _flags_ = KEEP_GIL
+    _restype_ = None
+
+
+def load(path):
+    """A library's handle; of the process itself for None."""
+    return _ctypes.dlopen(path, RTLD_NOW)
+
+
+def find(handle, name, kind=Function):
+    """A function, or None.  What it is called with is bytes, Long or Double."""
+    try:
+        return kind(_ctypes.dlsym(handle, name))
+    except OSError:
+        return None

@@ -1,0 +1,198 @@
+"""Parking: a warm interpreter waits, ready to be dumped, and wakes up as a task.
+
+The contract is in sandbox_runtime; park.c says what the helper does.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import stat
+import struct
+import sys
+import threading
+import traceback
+
+import sandbox_c
+from sandbox_c import Long
+from sandbox_job import GO_FD, STARTED_FD, fail, read_job
+from sandbox_repair import Repairs, watch_seeding
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ATTEMPTS = 5
+PAGE = 4096
+
+# Of the flags in smaps: device memory, huge pages, locked, userfaultfd, a stack; memory that the
+# kernel drops (the state of its vDSO random numbers, which must not be kept), wipes or leaves out
+# when it forks.
+UNMOVABLE = frozenset("io pf ht lo um uw gd ss dp wf dc".split())
+
+
+class Area(object):
+    """A line of /proc/self/maps, with the kilobytes that are this process's own."""
+
+    def __init__(self, words):
+        start, end = words[0].split("-")
+        self.start = int(start, 16)
+        self.end = int(end, 16)
+        self.access = words[1]
+        self.inode = int(words[4])
+        self.path = words[5] if len(words) > 5 else ""
+        self.own = 0
+        self.flags = ()
+
+    def prot(self):
+        return ("r" in self.access) | ("w" in self.access) << 1
+
+    def movable(self, heap_inode):
+        return (self.own > 0 and self.access[0] == "r" and self.access[2:] == "-p"
+                and not self.path.startswith(("[stack", "[v"))
+                and not self.path.endswith("/park.so")
+                and not (self.inode == heap_inode and self.path.endswith("/heap"))
+                and UNMOVABLE.isdisjoint(self.flags))
+
+
+def memory_areas():
+    areas = []
+    with open("/proc/self/smaps") as smaps:
+        for line in smaps:
+            words = line.split()
+            if words[0][-1] != ":":
+                areas.append(Area(words))
+            elif words[0] in ("Anonymous:", "Swap:"):
+                areas[-1].own += int(words[1])
+            elif words[0] == "VmFlags:":
+                areas[-1].flags = words[1:]
+    return areas
+
+
+def movable_ranges(heap_inode):
+    """What the helper takes: an array of start, length, protection; and how many."""
+    numbers = []
+    for area in memory_areas():
+        if area.movable(heap_inode):
+            numbers += [area.start, area.end - area.start, area.prot()]
+    return struct.pack("%dL" % len(numbers), *numbers), len(numbers) // 3
+
+
+def import_modules(names):
+    with watch_seeding() as seeded:
+        for name in names:
+            try:
+                __import__(name)
+            except BaseException as error:
+                fail(3, "warm: module '%s' does not import: %s: %s" % (name, type(error).__name__, error))
+    return seeded
+
+
+def check_quiet(folders):
+    """Refuse what a restored process could not have for itself."""
+    if threading.active_count() > 1:
+        names = sorted(thread.name for thread in threading.enumerate())
+        fail(3, "warm: a module has started a thread (%s)" % ", ".join(names))
+    for number in os.listdir("/proc/self/fd"):
+        fd = int(number)
+        if fd <= STARTED_FD:
+            continue
+        try:
+            target = os.readlink("/proc/self/fd/" + number)
+        except OSError:
+            continue    # the one that this list was read from
+        if target == "/dev/urandom":
+            os.close(fd)    # Python 2 keeps it, and opens it again
+        elif not is_library_file(fd, target, folders):
+            fail(3, "warm: a module has left file descriptor %s open (%s)" % (number, target))
+
+
+def is_library_file(fd, path, folders):
+    """A file of the image, open for reading: libffi keeps its own, once there are callbacks."""
+    return (stat.S_ISREG(os.fstat(fd).st_mode)
+            and not fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_WRONLY | os.O_RDWR)
+            and not path.startswith(tuple(folder + "/" for folder in folders)))
+
+
+def rehearse():
+    """Do once what every task does, so that what it makes and caches is there already."""
+    json.dumps(json.loads('{"a": [1, 2.5, null, "b"]}'))
+    compile(b"a = 1\n", "<rehearsal>", "exec")
+    try:
+        raise ValueError
+    except ValueError:
+        traceback.format_exc()
+
+
+def single_threaded():
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+def wait(helper, heap):
+    """Moves memory to the heap file, says so, and waits; returns what it waited for, once restored."""
+    write_fd = os.open(heap, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    map_fd = os.open(heap, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    inode = os.fstat(map_fd).st_ino
+
+    def call(ranges, count, offset):
+        return helper(Long(write_fd), Long(map_fd), ranges, Long(count), Long(offset),
+                      Long(STARTED_FD), Long(GO_FD))
+
+    if single_threaded():
+        movable_ranges(inode)   # once for nothing: the list itself takes memory
+        for _ in range(ATTEMPTS):
+            offset = (os.fstat(write_fd).st_size + PAGE - 1) & -PAGE
+            ranges, count = movable_ranges(inode)
+            got = call(ranges, count, offset)
+            if got >= 0:
+                return got
+        reason = os.strerror(-got)
+    else:
+        reason = "a library has started threads"
+    # A restore works so too.  It takes longer.
+    sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % reason)
+    return call(b"", 0, 0)
+
+
+def fork_hooks():
+    """What the interpreter itself does before a fork and after it, in the child."""
+    python = sandbox_c.load(None)
+    if sys.version_info[0] == 2:
+        return (lambda: None), sandbox_c.find(python, "PyOS_AfterFork", sandbox_c.Procedure)
+    return (sandbox_c.find(python, "PyOS_BeforeFork", sandbox_c.Procedure),
+            sandbox_c.find(python, "PyOS_AfterFork_Child", sandbox_c.Procedure))
+
+
+def park(run_dir, work_dir):
+    """Waits for a task; returns its job and a clock."""
+    job = read_job(run_dir + "/job")
+    sys.path[0] = work_dir
+    folders = (work_dir, run_dir, "/tmp")
+    library = sandbox_c.load(os.path.join(HERE, "park.so"))
+    helper = sandbox_c.find(library, "park")
+    clock = sandbox_c.find(library, "park_clock")
+    before_fork, after_fork = fork_hooks()
+    seeded = import_modules(job["warm"])
+    rehearse()
+    repairs = Repairs(seeded, memory_areas(), folders)
+    sys.stdout.flush()
+    check_quiet(folders)
+
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
+    trim = sandbox_c.find(sandbox_c.load(None), "malloc_trim")
+    if trim is not None:
+        trim(Long(0))
+    before_fork()
+    if not wait(helper, run_dir + "/heap"):
+        os._exit(4)
+
+    job = read_job(run_dir + "/job")
+    try:
+        after_fork()
+        repairs.run(job.get("seed", b""))
+    except BaseException as error:
+        fail(125, "the restored process cannot be made a new one: %s: %s" % (type(error).__name__, error))
+    if collecting:
+        gc.enable()
+    return job, clock

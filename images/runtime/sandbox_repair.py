@@ -1,0 +1,203 @@
+"""What every process out of one checkpoint has in common, and what must be its own.
+
+The interpreter's own hooks for the child of a fork have run.  They do not do for a restored process
+what its pid decides, because every one has the pid of the one that was dumped, and not what modules
+keep for the life of a process.  TABLE has a line for each module that does.
+"""
+
+import gc
+import os
+import sys
+import weakref
+
+import sandbox_c
+
+# More entropy than anybody writes down as a seed: numpy has drawn it.
+DRAWN_SEED = 1 << 64
+
+
+def fresh(size):
+    if sys.version_info[0] > 2:
+        return os.urandom(size)
+    # Python 2's own keeps its file descriptor open.
+    with open("/dev/urandom", "rb", 0) as source:
+        return source.read(size)
+
+
+def fresh_int(size):
+    return int("".join("%02x" % byte for byte in bytearray(fresh(size))), 16)
+
+
+class watch_seeding(object):
+    """While modules are imported: which generators are made without a seed.
+
+    Those are to differ from task to task.  One with a seed of its own is to give the same numbers
+    in every task, as it would after a cold start.
+    """
+
+    def __enter__(self):
+        import random
+        self.random = random
+        self.seed = seed = random.Random.__dict__["seed"]
+        unseeded = weakref.WeakKeyDictionary()
+
+        def watched(self, a=None, *args, **named):
+            if a is None:
+                unseeded[self] = True
+            else:
+                unseeded.pop(self, None)
+            return seed(self, a, *args, **named)
+
+        random.Random.seed = watched
+        return unseeded
+
+    def __exit__(self, *_):
+        self.random.Random.seed = self.seed
+
+
+def unseeded_numpy():
+    """numpy's bit generators with a drawn seed, and what keeps numbers of theirs."""
+    module = sys.modules.get("numpy.random")
+    kind = getattr(module, "BitGenerator", None)
+    if kind is None:
+        return [], []
+    generators = [each for each in gc.get_objects() if isinstance(each, (kind, module.RandomState))]
+    drawn = []
+    for each in generators:
+        sequence = getattr(each, "_seed_seq", None)
+        entropy = getattr(sequence, "entropy", None)
+        if isinstance(entropy, int) and entropy >= DRAWN_SEED:
+            drawn.append(each)
+    states = [each for each in generators
+              if isinstance(each, module.RandomState) and any(each._bit_generator is one for one in drawn)]
+    return drawn, states
+
+
+def openssl_add_functions(areas):
+    """RAND_add of every libcrypto in this process."""
+    found = []
+    for path in sorted(set(area.path for area in areas)):
+        if os.path.basename(path).startswith("libcrypto") and ".so" in path:
+            add = sandbox_c.find(sandbox_c.load(path), "RAND_add", sandbox_c.Procedure)
+            if add is not None:
+                found.append(add)
+    return found
+
+
+def forget(mapping, folders):
+    """Drop what a cache of paths has of folders that are different in every task."""
+    for path in list(mapping):
+        if not path or path[0] != "/" or any((path + "/").startswith(folder + "/") for folder in folders):
+            del mapping[path]
+
+
+class Repairs(object):
+    """Everything that can be found out before the process is dumped is found out then."""
+
+    def __init__(self, seeded, areas, folders):
+        self.folders = folders
+        self.generators = list(seeded)
+        self.numpy_generators, self.numpy_states = unseeded_numpy()
+        self.openssl_add = openssl_add_functions(areas)
+        self.memset = sandbox_c.find(sandbox_c.load(None), "memset")
+        # Memory that a fork would have wiped, because what is in it must not be in two processes.
+        self.wiped = [(area.start, area.end - area.start) for area in areas
+                      if "wf" in area.flags and "w" in area.access]
+        hub = self.gevent_hub()
+        if hub is not None:
+            hub.destroy(destroy_loop=True)
+        self.todo = [(sys.modules[name], repair) for name, repair in TABLE if name in sys.modules]
+
+    @staticmethod
+    def gevent_hub():
+        local = sys.modules.get("gevent._hub_local")
+        return local and local.get_hub_if_exists()
+
+    def run(self, seed):
+        self.seed = seed
+        for start, length in self.wiped:
+            self.memset(sandbox_c.Long(start), sandbox_c.Long(0), sandbox_c.Long(length))
+        for add in self.openssl_add:
+            entropy = fresh(32) + seed
+            add(entropy, sandbox_c.Long(len(entropy)), sandbox_c.Double(32.0))
+        forget(sys.path_importer_cache, self.folders)
+        for module, repair in self.todo:
+            repair(self, module)
+
+    def new_seed(self):
+        return int("".join("%02x" % byte for byte in bytearray(fresh(32) + self.seed)), 16)
+
+    def random(self, module):
+        module.seed(self.new_seed())
+        for generator in self.generators:
+            generator.seed(self.new_seed())
+
+    def numpy_random(self, module):
+        module.seed()
+        for generator in self.numpy_generators:
+            generator.__init__()
+        for state in self.numpy_states:
+            state.seed()
+
+    def uuid(self, module):
+        module._node = None
+        for name in ("_last_timestamp", "_last_timestamp_v6", "_last_timestamp_v7"):
+            if hasattr(module, name):
+                setattr(module, name, None)
+
+    def tempfile(self, module):
+        module._name_sequence = None
+        module.tempdir = None
+
+    def multiprocessing_process(self, module):
+        process = module._current_process
+        key = module.AuthenticationString(fresh(32))
+        if hasattr(process, "_config"):
+            process._config["authkey"] = key
+            process._config.pop("tempdir", None)
+        else:
+            process._authkey = key
+            process._tempdir = None
+
+    def multiprocessing_synchronize(self, module):
+        if hasattr(module.SemLock, "_rand"):
+            module.SemLock._rand = type(module.SemLock._rand)()
+
+    def bson_objectid(self, module):
+        kind = module.ObjectId
+        if hasattr(kind, "_ObjectId__random"):
+            kind._ObjectId__random = fresh(5)
+        if hasattr(kind, "_inc"):
+            kind._inc = fresh_int(3)
+
+    def platform(self, module):
+        module._uname_cache = None
+        module._platform_cache.clear()
+
+    def logging(self, module):
+        # The unit of this has changed from version to version: the clock that set it sets it again.
+        clock = module.time.time if isinstance(module._startTime, float) else module.time.time_ns
+        module._startTime = clock()
+
+    def linecache(self, module):
+        for name in list(module.cache):
+            if any((name + "/").startswith(folder + "/") for folder in self.folders):
+                del module.cache[name]
+
+    def zipimport(self, module):
+        forget(module._zip_directory_cache, self.folders)
+
+
+TABLE = (
+    ("random", Repairs.random),
+    ("numpy.random", Repairs.numpy_random),
+    ("uuid", Repairs.uuid),
+    ("tempfile", Repairs.tempfile),
+    ("multiprocessing.process", Repairs.multiprocessing_process),
+    ("multiprocessing.synchronize", Repairs.multiprocessing_synchronize),
+    ("bson.objectid", Repairs.bson_objectid),
+    ("platform", Repairs.platform),
+    ("logging", Repairs.logging),
+    ("linecache", Repairs.linecache),
+    ("zipimport", Repairs.zipimport),
+)
