@@ -266,12 +266,13 @@ int log_files_end(struct log_files *f)
 		r = r < 0 ? r : k;
 	}
 	log_files_totals(f, &rec.offset, &bytes, &rec.aux);
-	if (record_append(f, &rec) == 0)
-		return r;
-	/* Without its record on disk the log has ended all the same. */
-	f->drop_open = false;
-	(void)log_tally_add(&f->tally, &rec, f->size);
-	return -EIO;
+	if (record_append(f, &rec) < 0) {
+		/* Without its record on disk the log has ended all the same. */
+		f->drop_open = false;
+		(void)log_tally_add(&f->tally, &rec, f->size);
+		r = r < 0 ? r : -ENOSPC;
+	}
+	return r;
 }
 
 /* Reads the whole index in pieces, up to the first record that does not fit. */
@@ -404,6 +405,9 @@ int log_files_open(struct log_files *f, int logs_dirfd, const char *id, bool cre
 	if (dirfd < 0)
 		return -errno;
 	r = open_files(f, dirfd, create);
+	/* A new log that has no room for its first record is none yet. */
+	if (r == 0 && create && f->n_records == 0)
+		r = log_files_reserve(f);
 	if (r < 0)
 		log_files_close(f);
 	return r;

@@ -55,8 +55,7 @@ struct log_task {
 #define LOGGER_BUCKETS 4096u
 struct logger {
 	sd_event *event;
-	int monitor_sock, front_sock; /* front: -1 while there is none */
-	bool front_owned;	      /* came by ROLE_PEER */
+	int monitor_sock, front_sock; /* front: owned, -1 while there is none */
 	int logs_dirfd, null_fd;
 	sd_event_source *monitor_io, *front_io, *due_defer;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */

@@ -27,10 +27,7 @@ static void due_remove_all(struct logger *l)
 static void link_front_close(struct logger *l)
 {
 	l->front_io = sd_event_source_disable_unref(l->front_io);
-	if (l->front_owned)
-		util_close_fd(&l->front_sock);
-	l->front_sock = -1;
-	l->front_owned = false;
+	util_close_fd(&l->front_sock);
 	due_remove_all(l);
 }
 
@@ -114,8 +111,9 @@ static void handle_follow(struct logger *l, const struct log_follow *req, int fd
 	if (!req->live && !t->ended)
 		task_end_without_pipes(t);
 	r = follower_new(t, fd, req);
-	if (r < 0)
-		msg_warn("log %s: a follower was refused: %s", t->id, strerror(-r));
+	/* Nothing is said of a client's bad fd: it could fill the journal with that. */
+	if (r == -EMFILE || r == -ENOMEM)
+		msg_warn("log %s: no room for one more follower", t->id);
 	task_release(t);
 }
 
@@ -213,7 +211,6 @@ static void monitor_message(struct logger *l, const union proto_msg *m, int fds[
 	case ROLE_PEER:
 		link_front_close(l);
 		l->front_sock = TAKE_FD(fds[0]);
-		l->front_owned = true;
 		r = front_start(l);
 		if (r < 0) {
 			msg_err("front: %s", strerror(-r));

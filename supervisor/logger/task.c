@@ -94,8 +94,7 @@ int task_open(struct log_task *t, uint64_t cap, int out_fd, int err_fd)
 	t->grace = sd_event_source_disable_unref(t->grace);
 	if (!log_files_are_open(&t->files)) {
 		r = log_files_open(&t->files, t->logger->logs_dirfd, t->id, true);
-		if (r < 0) /* the stream handlers drop, and try again */
-			msg_err("log %s: %s", t->id, strerror(-r));
+		/* Without files the stream handlers drop, and try again. */
 		t->files_tried_ns = util_monotonic_ns();
 	}
 	if (log_files_are_open(&t->files)) {

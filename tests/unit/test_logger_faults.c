@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The logger killed at any moment, a full disk, damaged files, hostile peers. */
+#include "tests/unit/logger_rig.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+
+#define MIB (1u << 20)
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+	(void)state;
+	rig_new(&rig);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rig_free(&rig);
+	return 0;
+}
+
+/* Writes numbered lines on both streams until it is told to stop. */
+static pid_t numbers_start(const struct rig_task *t, volatile uint32_t *stop)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	for (unsigned n = 0; !*stop; n++) {
+		char line[32];
+		int len = snprintf(line, sizeof(line), "%u\n", n / 2);
+
+		if (util_write_all(t->write_end[n % 2], line, (size_t)len) < 0)
+			_exit(1);
+		if (n % 512 == 511)
+			(void)usleep(1000);
+	}
+	_exit(0);
+}
+
+/* The numbers from 0 on, each once; returns how many. */
+static unsigned numbers_check(const struct rig_capture *c, int stream)
+{
+	const char *p = (const char *)c->bytes[stream], *end = p + c->len[stream];
+	unsigned n = 0;
+
+	while (p < end) {
+		char line[32];
+		int len = snprintf(line, sizeof(line), "%u\n", n);
+
+		assert_true(end - p >= len);
+		assert_memory_equal(p, line, (size_t)len);
+		p += len;
+		n++;
+	}
+	return n;
+}
+
+static uint32_t *shared_new(void)
+{
+	char name[] = "/tmp/test-logger-stop-XXXXXX";
+	int fd = mkstemp(name);
+	uint32_t *p;
+
+	assert_true(fd >= 0);
+	(void)unlink(name);
+	assert_int_equal(ftruncate(fd, sizeof(*p)), 0);
+	p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(p != MAP_FAILED);
+	(void)close(fd);
+	return p;
+}
+
+/* Takes what there is for some microseconds. */
+static void capture_for(struct rig_capture *c, int fd, unsigned usec)
+{
+	uint64_t until = util_monotonic_ns() + usec * 1000ull;
+
+	while (util_monotonic_ns() < until) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+
+		if (poll(&p, 1, 0) == 1 && !capture_read(c, fd))
+			return;
+	}
+}
+
+/*
+ * 200 loggers die under a task that writes on both streams, and under a follower
+ * that comes back with its cursor each time. Nothing is lost, doubled or reordered.
+ */
+static void test_kill_at_any_moment(void **state)
+{
+	struct rig_capture c = {0}, whole = {0};
+	uint32_t *stop = shared_new();
+	struct rig_task t;
+	struct log_end end;
+	unsigned lines;
+	pid_t writer;
+	int fd, status;
+
+	(void)state;
+	rig_task_new(&rig, &t, 1024 * MIB);
+	writer = numbers_start(&t, stop);
+	util_close_fd(&t.write_end[0]);
+	util_close_fd(&t.write_end[1]);
+	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
+	for (unsigned i = 0; i < 200; i++) {
+		capture_for(&c, fd, i * 7919 % 3000);
+		rig_kill(&rig);
+		while (capture_read(&c, fd)) /* what was in the socket */
+			;
+		(void)close(fd);
+		c.n_pending = 0;
+		rig_start(&rig);
+		/* The front may ask before the monitor has handed the pipes over. */
+		if (i % 2)
+			fd = rig_follow(&rig,
+					(struct rig_follow){.id = t.id, .cursor = c.next_cursor});
+		if (i % 5 == 0)
+			rig_send_id(&rig, LOG_FINISH, t.id);
+		rig_task_give(&rig, &t);
+		if (i % 2 == 0)
+			fd = rig_follow(&rig,
+					(struct rig_follow){.id = t.id, .cursor = c.next_cursor});
+	}
+	*stop = 1;
+	assert_int_equal(waitpid(writer, &status, 0), writer);
+	assert_int_equal(status, 0);
+	capture_all(&c, fd);
+	end = rig_end(&rig, t.id);
+	lines = numbers_check(&c, 0);
+	lines += numbers_check(&c, 1);
+	assert_true(lines > 1000);
+	assert_int_equal(end.lines, lines);
+	assert_int_equal(end.bytes, c.len[0] + c.len[1]);
+	assert_int_equal(end.dropped, 0);
+	capture_all(&whole, rig_follow(&rig, (struct rig_follow){.id = t.id, .dead = true}));
+	for (int s = 0; s < 2; s++)
+		capture_check(&whole, s, c.bytes[s], c.len[s]);
+	capture_free(&c);
+	capture_free(&whole);
+	rig_task_close(&t);
+	(void)munmap(stop, sizeof(*stop));
+}
+
+/* The totals come out of the files, whoever asks and after whatever restart. */
+static void test_totals_after_restarts(void **state)
+{
+	struct log_end first, again;
+	struct rig_task t;
+	union proto_msg m = {0};
+	int fds[2];
+
+	(void)state;
+	rig_task_new(&rig, &t, 4096);
+	for (int i = 0; i < 100; i++)
+		rig_write(&t, i % 2, "0123456789012345678901234567890123456789012345678\n");
+	rig_write(&t, 0, "rest");
+	rig_task_close(&t);
+	first = rig_end(&rig, t.id);
+	assert_int_equal(first.bytes, 5004);
+	assert_int_equal(first.dropped, 5004 - 4096);
+	rig_kill(&rig);
+	rig_start(&rig);
+	rig_send_id(&rig, LOG_FINISH, t.id);
+	again = rig_end(&rig, t.id);
+	assert_memory_equal(&first, &again, sizeof(first));
+
+	/* A new front, brought by the monitor; the old one's socket just closes. */
+	(void)close(rig.front);
+	assert_int_equal(proto_socketpair(fds), 0);
+	proto_init(&m, ROLE_PEER);
+	assert_int_equal(proto_send(rig.monitor, &m, &fds[1], 1), 0);
+	(void)close(fds[1]);
+	rig.front = fds[0];
+	rig_send_id(&rig, LOG_FINISH, t.id);
+	again = rig_end(&rig, t.id);
+	assert_memory_equal(&first, &again, sizeof(first));
+}
+
+/* Nobody has the pipes any more (the machine went down): the log gets its end. */
+static void test_end_of_an_orphan(void **state)
+{
+	struct rig_capture c = {0};
+	struct rig_task t;
+	struct log_end end;
+	int fd;
+
+	(void)state;
+	rig_task_new(&rig, &t, MIB);
+	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
+	rig_write(&t, 0, "left\n");
+	capture_until(&c, fd, 0, 5);
+	(void)close(fd);
+	capture_free(&c);
+	rig_kill(&rig);
+	rig_task_close(&t);
+	rig_start(&rig);
+	rig_send_id(&rig, LOG_FINISH, t.id);
+	end = rig_end(&rig, t.id);
+	assert_int_equal(end.bytes, 5);
+	assert_int_equal(end.lines, 1);
+	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id}));
+	capture_check(&c, 0, "left\n", 5);
+	assert_true(c.complete);
+	capture_free(&c);
+}
+
+static int task_file(const struct rig_task *t, const char *name, int flags)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", t->id, name);
+	fd = openat(rig.logs, path, flags | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* Every length that an index can be cut to, and raw files that lost their tail. */
+static void test_damaged_files(void **state)
+{
+	struct rig_capture c = {0};
+	struct rig_task t;
+	off_t size;
+	int fd;
+
+	(void)state;
+	rig_task_new(&rig, &t, MIB);
+	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
+	for (size_t i = 1; i <= 4; i++) {
+		rig_write(&t, 0, "piece\n");
+		capture_until(&c, fd, 0, 6 * i);
+	}
+	rig_task_close(&t);
+	capture_all(&c, fd);
+	capture_free(&c);
+	(void)rig_end(&rig, t.id);
+	fd = task_file(&t, "index", O_RDWR);
+	size = lseek(fd, 0, SEEK_END);
+	assert_int_equal(size, 5 * sizeof(struct log_record));
+	while (size > 0) {
+		size -= 11;
+		assert_int_equal(ftruncate(fd, size > 0 ? size : 0), 0);
+		rig_send_id(&rig, LOG_FINISH, t.id);
+		assert_int_equal(rig_end(&rig, t.id).lines, 4);
+		assert_int_equal(ftruncate(fd, size > 0 ? size : 0), 0);
+		capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .dead = true}));
+		(void)rig_end(&rig, t.id);
+		capture_check(&c, 0, "piece\npiece\npiece\npiece\n", 24);
+		capture_free(&c);
+	}
+	assert_int_equal(pwrite(fd, "garbage that is no record, at all", 33, 0), 33);
+	(void)close(fd);
+	fd = task_file(&t, "out", O_RDWR);
+	assert_int_equal(ftruncate(fd, 15), 0);
+	(void)close(fd);
+	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .dead = true}));
+	(void)rig_end(&rig, t.id);
+	capture_check(&c, 0, "piece\npiece\npie", 15);
+	capture_free(&c);
+}
+
+/* The disk fills up under a task: it does not wait, and goes on when there is room. */
+static void test_full_disk(void **state)
+{
+	static char piece[65536];
+	struct rig_capture c = {0};
+	struct rig_task t, late;
+	struct log_end end;
+	struct rig small = {0};
+	char path[100];
+	int fd, late_fd;
+
+	(void)state;
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	(void)snprintf(small.dir, sizeof(small.dir), "/tmp/test-logger-full-XXXXXX");
+	assert_non_null(mkdtemp(small.dir));
+	assert_int_equal(mount("tmpfs", small.dir, "tmpfs", 0, "size=1m"), 0);
+	small.logs = open(small.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(small.logs >= 0);
+	(void)snprintf(path, sizeof(path), "%s/filler", small.dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fallocate(fd, 0, 0, 512 << 10), 0);
+	rig_start(&small);
+	memset(piece, 'f', sizeof(piece));
+	rig_task_new(&small, &t, 64 * MIB);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(util_write_all(t.write_end[0], piece, sizeof(piece)), 0);
+	/* No room for even the folder. */
+	assert_int_equal(fallocate(fd, 0, 512 << 10, 4096), -1);
+	rig_task_new(&small, &late, MIB);
+	late_fd = rig_follow(&small, (struct rig_follow){.id = late.id});
+	rig_write(&late, 0, "nowhere\n");
+	rig_task_close(&late);
+	capture_all(&c, late_fd);
+	assert_int_equal(c.dropped, 8);
+	assert_int_equal(c.reason, LOG_DROP_DISK);
+	assert_true(c.complete);
+	capture_free(&c);
+	assert_int_equal(rig_end(&small, late.id).bytes, 8);
+	(void)close(fd);
+	assert_int_equal(unlink(path), 0);
+	rig_write(&t, 1, "again\n");
+	rig_task_close(&t);
+	end = rig_end(&small, t.id);
+	assert_int_equal(end.bytes, 64 * sizeof(piece) + 6);
+	assert_true(end.dropped > 0);
+	capture_all(&c, rig_follow(&small, (struct rig_follow){.id = t.id}));
+	assert_int_equal(c.dropped, end.dropped);
+	assert_int_equal(c.reason, LOG_DROP_DISK);
+	assert_int_equal(c.len[0], 64 * sizeof(piece) - end.dropped);
+	capture_check(&c, 1, "again\n", 6);
+	assert_true(c.complete);
+	capture_free(&c);
+	rig_stop(&small);
+	(void)close(small.logs);
+	assert_int_equal(umount2(small.dir, MNT_DETACH), 0);
+	assert_int_equal(rmdir(small.dir), 0);
+}
+
+/* Whatever a client hands over as its socket, the logger lives. */
+static void test_hostile_followers(void **state)
+{
+	struct rig_capture c = {0};
+	struct rig_task t;
+	int fds[8], pair[2], n = 0;
+
+	(void)state;
+	rig_task_new(&rig, &t, MIB);
+	rig_write(&t, 0, "fine\n");
+	fds[n++] = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	fds[n++] = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	fds[n++] = open("/", O_PATH | O_CLOEXEC);
+	fds[n++] = dup(t.write_end[0]);
+	fds[n++] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fds[n++] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fds[n++] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* not connected */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fds[n++] = pair[0];
+	(void)close(pair[1]); /* nobody there any more */
+	for (int i = 0; i < n; i++) {
+		assert_true(fds[i] >= 0);
+		assert_int_equal(rig_follow_fd(&rig, (struct rig_follow){.id = t.id}, fds[i]), 0);
+	}
+	rig_task_close(&t);
+	for (int i = 0; i < n; i++)
+		(void)close(fds[i]);
+	assert_int_equal(rig_end(&rig, t.id).bytes, 5);
+	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id}));
+	capture_check(&c, 0, "fine\n", 5);
+	capture_free(&c);
+}
+
+/* A front that breaks the protocol is hung up on; tasks and monitor notice nothing. */
+static void test_hostile_front(void **state)
+{
+	union proto_msg m = {0};
+	struct rig_task t;
+	char byte;
+	int fds[2];
+
+	(void)state;
+	rig_task_new(&rig, &t, MIB);
+	proto_init(&m, LOG_OPEN); /* the monitor's word */
+	(void)memset(m.log_open.id, 'a', TASK_ID_LEN);
+	assert_int_equal(proto_send(rig.front, &m, t.read_end, 2), 0);
+	rig_wait_readable(rig.front);
+	assert_int_equal(recv(rig.front, &byte, 1, 0), 0);
+	(void)close(rig.front);
+	assert_int_equal(proto_socketpair(fds), 0);
+	proto_init(&m, ROLE_PEER);
+	assert_int_equal(proto_send(rig.monitor, &m, &fds[1], 1), 0);
+	(void)close(fds[1]);
+	rig.front = fds[0];
+	rig_write(&t, 1, "still\n");
+	rig_task_close(&t);
+	assert_int_equal(rig_end(&rig, t.id).bytes, 6);
+}
+
+/* A front that takes no answers is asked for no more questions; all come in the end. */
+static void test_front_that_does_not_read(void **state)
+{
+	const unsigned count = 3000;
+	struct rig_task t;
+	unsigned sent = 0, got = 0;
+
+	(void)state;
+	rig_task_new(&rig, &t, MIB);
+	rig_task_close(&t);
+	(void)rig_end(&rig, t.id);
+	while (got < count) {
+		union proto_msg m = {0};
+		struct pollfd p = {.fd = rig.front, .events = POLLIN};
+
+		memcpy(m.log_id.id, t.id, sizeof(t.id));
+		proto_init(&m, LOG_FINISH);
+		if (sent < count && proto_send(rig.front, &m, NULL, 0) == 0) {
+			sent++;
+			continue;
+		}
+		assert_int_equal(poll(&p, 1, RIG_WAIT_MS), 1);
+		(void)rig_end(&rig, t.id);
+		got++;
+	}
+}
+
+static void test_monitor_breaks_the_protocol(void **state)
+{
+	union proto_msg m = {0};
+	struct rig r = {0};
+	int status;
+
+	(void)state;
+	r.logs = rig.logs;
+	rig_start(&r);
+	proto_init(&m, MON_READY);
+	assert_int_equal(proto_send(r.monitor, &m, NULL, 0), 0);
+	status = rig_reap(&r);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kill_at_any_moment),
+		cmocka_unit_test(test_totals_after_restarts),
+		cmocka_unit_test(test_end_of_an_orphan),
+		cmocka_unit_test(test_damaged_files),
+		cmocka_unit_test(test_hostile_followers),
+		cmocka_unit_test(test_hostile_front),
+		cmocka_unit_test(test_front_that_does_not_read),
+		cmocka_unit_test(test_monitor_breaks_the_protocol),
+		cmocka_unit_test(test_full_disk),
+	};
+
+	return cmocka_run_group_tests_name("logger_faults", tests, setup, teardown);
+}
