@@ -4,7 +4,7 @@
 
 #include "sandbox/sandbox.h"
 
-static int drop_bounding(struct err *e)
+int caps_drop_bounding(struct err *e)
 {
 	/* cap_get_bound is -1 beyond the last capability that this kernel knows. */
 	for (cap_value_t c = 0; cap_get_bound(c) >= 0; c++)
@@ -32,7 +32,7 @@ static int set_caps(const cap_value_t *keep, int n, struct err *e)
 /* All five sets empty: the bounding set needs CAP_SETPCAP, so it goes first. */
 int caps_drop_all(struct err *e)
 {
-	int r = drop_bounding(e);
+	int r = caps_drop_bounding(e);
 
 	if (r < 0)
 		return r;
@@ -48,7 +48,7 @@ int caps_drop_all(struct err *e)
 int caps_keep_only_kill(struct err *e)
 {
 	static const cap_value_t keep[] = {CAP_KILL};
-	int r = drop_bounding(e);
+	int r = caps_drop_bounding(e);
 
 	return r < 0 ? r : set_caps(keep, 1, e);
 }

@@ -34,21 +34,21 @@ static int move_fds(const int *fds, int n, int first, int cloexec, struct err *e
 int fds_move_init(const struct sandbox_spec *spec, struct err *e)
 {
 	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	_cleanup_fd_ int disk = open("/work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int work = open("/work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* 0-2 and then enum init_fd, in its order. */
 	const int fds[] = {null,	    null,	     null,
 			   spec->out_r,	    spec->err_r,     spec->started_r,
-			   spec->record_fd, spec->report_w,  disk};
+			   spec->record_fd, spec->report_w,  work,
+			   tmp};
 	int r;
 
-	if (null < 0 || disk < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: /dev/null or /work");
+	if (null < 0 || work < 0 || tmp < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /dev/null, /work or /tmp");
 	_Static_assert(ARRAY_SIZE(fds) == INIT_FD_COUNT, "enum init_fd");
 	r = move_fds(fds, ARRAY_SIZE(fds), 0, O_CLOEXEC, e);
-	if (r == 0) { /* closed by number just now */
-		null = -1;
-		disk = -1;
-	}
+	if (r == 0) /* closed by number just now */
+		null = work = tmp = -1;
 	return r;
 }
 

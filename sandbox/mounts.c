@@ -116,7 +116,7 @@ static int work_overlay(int package_fd, int tmpfs, int *ret)
 static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	_cleanup_fd_ int tmpfs = -1;
-	int overlay, r;
+	int overlay = -1, r;
 
 	r = task_tmpfs(spec->limits.disk, "0755", SANDBOX_ID_BASE + SANDBOX_UID, &tmpfs);
 	if (r < 0)

@@ -35,7 +35,8 @@ enum init_fd {
 	INIT_FD_STARTED,
 	INIT_FD_RECORD, /* the run record, where the exit record is written */
 	INIT_FD_REPORT, /* write end, struct report; closed once the payload runs */
-	INIT_FD_DISK,	/* O_PATH of /work: is its disk full? */
+	INIT_FD_WORK,	/* O_PATH of /work and /tmp: is one of them full? */
+	INIT_FD_TMP,
 	INIT_FD_COUNT
 };
 
@@ -101,6 +102,8 @@ struct sandbox_spec {
 	int out_r, out_w, err_r, err_w, started_r, started_w;
 	int report_w, record_fd;
 	int checkpoint_fd; /* directory, for RESTORE and DUMP */
+	uint8_t checkpoint_key[32], image_digest[32];
+	const struct checkpoint_inputs *checkpoint_inputs; /* DUMP: described in the manifest */
 	int heap_fd;	   /* the checkpoint's heap file, for RESTORE and DUMP */
 	bool verified;	   /* the monitor knows this very checkpoint's digests */
 	const char *criu_path;
@@ -137,6 +140,7 @@ int rootfs_pivot(int root, struct err *e);
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);
 int mounts_make_dev(const char *dir, struct err *e);
 int mounts_proc_readonly(bool readonly, struct err *e);
+int caps_drop_bounding(struct err *e); /* needs CAP_SETPCAP */
 int caps_drop_all(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checkpoints: a warmed interpreter on disk.
+ *
+ * STATE/checkpoints/<key hex>/   root only, 0700
+ *     *.img                      CRIU's own files
+ *     heap                       the interpreter's memory, which restored copies map
+ *                                MAP_PRIVATE: CRIU reads almost no pages
+ *     manifest                   struct checkpoint_manifest, what the monitor checks
+ *     manifest.json              the same for people
+ *
+ * criu runs inside the sandbox that it restores into: it is started by the sandbox's
+ * init while the host's files can still be reached, in the sandbox's pid, mount,
+ * network, ipc and uts namespaces, as root of the initial user namespace. So there
+ * is no namespace and no mount for it to restore, only one process.
+ */
+#ifndef SANDBOX_CHECKPOINT_H
+#define SANDBOX_CHECKPOINT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sandbox/sandbox.h"
+
+#define CHECKPOINT_MAGIC 0x31434253u /* "SBC1" */
+#define CHECKPOINT_VERSION 1u
+#define CHECKPOINT_FILES_MAX 64
+#define CHECKPOINT_FILE_BYTES_MAX (1ULL << 32)
+
+enum checkpoint_pipe { PIPE_GO, PIPE_OUT, PIPE_ERR, PIPE_STARTED, PIPE_N };
+
+struct checkpoint_file {
+	char name[64];
+	uint64_t size;
+	uint8_t sha256[32];
+};
+
+struct checkpoint_manifest {
+	uint32_t magic, version, n_files, pad;
+	uint8_t key[32];
+	uint8_t image[32];
+	char image_name[64], policy_name[64];
+	char warm[IMAGE_WARM_MAX];
+	char kernel[256], criu[64];
+	uint64_t created_ns; /* CLOCK_REALTIME */
+	uint64_t pipes[PIPE_N]; /* inode numbers at the dump: CRIU's names for the pipes */
+	struct checkpoint_file files[CHECKPOINT_FILES_MAX];
+	uint8_t self[32]; /* SHA-256 of everything before it */
+};
+
+/* What a checkpoint is valid for; its SHA-256 is the key and the folder's name. */
+struct checkpoint_inputs {
+	uint8_t image[32], runtime[32], policy[32], package[32];
+	char warm[IMAGE_WARM_MAX];
+	char kernel[256]; /* uname release and version */
+	char cpu[64];	  /* hex digest of the CPU's model and features */
+	char criu[64];	  /* criu's own version text */
+};
+int checkpoint_key(const struct checkpoint_inputs *in, uint8_t ret[32], struct err *e);
+
+/* One criu process, waiting for its request. */
+struct checkpoint_run {
+	int sock;
+	pid_t criu;
+	int go_w;
+};
+#define CHECKPOINT_RUN_INIT                                                                        \
+	(struct checkpoint_run)                                                                    \
+	{                                                                                          \
+		.sock = -1, .criu = -1, .go_w = -1                                                 \
+	}
+
+/* checkpoint.c, called by the sandbox's init. libcriu is used nowhere else. */
+int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e);
+/* Verifies unless spec->verified, restores, confines (inject.c), lets it go. */
+int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *ret,
+		       struct err *e);
+/* Waits until the payload is parked, dumps it (it is gone then), seals the folder. */
+int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t payload,
+		    uint64_t *ret_us, struct err *e);
+/* Ends criu and whatever it had begun; the sandbox is as clean as before. */
+void checkpoint_abort(struct checkpoint_run *run);
+
+/* checkpoint_files.c */
+/* Reads and checks the manifest alone. -ENOENT when there is no checkpoint. */
+int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *ret,
+		    struct err *e);
+/* Every file of the folder against the manifest: none missing, none added, no links,
+ * sizes and digests right. About 1 ms per MB without SHA instructions. */
+int checkpoint_verify(int dir, const struct checkpoint_manifest *m, struct err *e);
+/*
+ * A digest over the folder's inode numbers, sizes, mtimes and ctimes. A folder that
+ * was verified once and has the same stamp has not been written to since: ctime
+ * cannot be set (inode(7)).
+ */
+int checkpoint_stamp(int dir, uint8_t ret[32], struct err *e);
+/* Fills in files and digests, writes manifest and manifest.json, makes all read-only. */
+int checkpoint_seal(int dir, struct checkpoint_manifest *m, struct err *e);
+
+#endif

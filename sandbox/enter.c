@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The ordered list: what happens between the clone of a sandbox's init and the
+ * first instruction of its payload. Privilege held: root of the host, all along,
+ * until init_drop(). Nothing of the image or of the user runs before payload_start
+ * or checkpoint_restore, and nothing is read from the image's files.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "sandbox/checkpoint.h"
+#include "sandbox/net.h"
+#include "sandbox/sandbox.h"
+
+static void report(const struct sandbox_spec *spec, enum report_type type, uint64_t value,
+		   const char *text)
+{
+	struct report r = {.type = type, .value = value};
+
+	(void)snprintf(r.text, sizeof(r.text), "%s", text);
+	(void)util_write_all(spec->report_w, &r, sizeof(r));
+}
+
+/* The surroundings. Each step's place is forced by the one that its comment names. */
+static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
+{
+	struct net_host net = {0};
+	int r, root = -1;
+
+	r = cgroup_enter(spec->cgroup, e); /* first: everything below is on the task's bill */
+	if (r == 0)
+		r = ns_unshare_cgroup(e); /* after cgroup_enter: its group is the root */
+	if (r == 0)
+		r = net_open_host(spec->policy, &net, e); /* while still in the host's netns */
+	if (r == 0)
+		r = ns_unshare_net(e);
+	if (r == 0 && spec->action != SANDBOX_COLD)
+		r = checkpoint_launch(spec, run, e); /* while the host's files are there to exec */
+	if (r == 0)
+		r = net_setup(spec->policy, spec->net_index, &net, e);
+	if (r == 0)
+		r = ns_set_hostname(spec->id, e);
+	if (r == 0)
+		r = rootfs_mount(spec, &root, e);
+	if (r == 0)
+		r = mounts_make(spec, root, e); /* on the new root, before it is "/" */
+	if (r == 0)
+		r = rootfs_pivot(root, e); /* from here on no file of the host has a name */
+	if (r == 0)
+		r = rlimit_apply(&spec->limits, e);
+	net_close_host(&net);
+	util_close_fd(&root);
+	return r;
+}
+
+/* Restore, and when that does not work start cold in the same, still clean sandbox. */
+static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *payload,
+			 struct err *e)
+{
+	struct err why = {0};
+	int r;
+
+	if (spec->action == SANDBOX_RESTORE) {
+		r = checkpoint_restore(spec, run, payload, &why);
+		if (r == 0) {
+			if (!spec->verified)
+				report(spec, REPORT_VERIFIED, 0, "");
+			return 0;
+		}
+		checkpoint_abort(run);
+		report(spec, REPORT_FALLBACK, 0, why.msg);
+	}
+	return payload_start(spec, false, payload, e);
+}
+
+static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
+{
+	uint64_t us;
+	pid_t payload;
+	int r = payload_start(spec, true, &payload, e);
+
+	if (r == 0)
+		r = checkpoint_dump(spec, run, payload, &us, e);
+	if (r == 0)
+		report(spec, REPORT_DUMPED, us, "");
+	return r;
+}
+
+static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
+{
+	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
+	struct err e = {0};
+	pid_t payload = -1;
+	int r;
+
+	/* The monitor's death must not end tasks: no PR_SET_PDEATHSIG here, on purpose. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)prctl(PR_SET_NAME, "sandbox-init");
+	r = build(spec, &run, &e);
+	if (r == 0 && spec->action == SANDBOX_DUMP) {
+		r = warm_and_dump(spec, &run, &e);
+		if (r == 0)
+			_exit(0);
+	} else if (r == 0) {
+		r = start_payload(spec, &run, &payload, &e);
+		if (r == 0)
+			r = init_drop(spec, &e);
+		if (r == 0)
+			init_supervise(payload);
+	}
+	/* PID 1's exit ends whatever had been started. */
+	report(spec, REPORT_FAILED, 0, e.msg);
+	_exit(1);
+}
+
+int sandbox_spawn(const struct sandbox_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct err *e)
+{
+	int r = ns_clone_init(cgroup_clone_fd(spec->cgroup), ret_pid, ret_pidfd, e);
+
+	if (r == 0 && *ret_pid == 0)
+		init_main(spec);
+	return r;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * PID 1 of a sandbox after its payload runs: no uid of anybody, CAP_KILL over its
+ * own pid namespace, ten fds. It reaps, tells how the payload ended, and keeps
+ * the pipes alive until everything in them has been read.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "sandbox/sandbox.h"
+
+static volatile sig_atomic_t payload_pid;
+
+/* The monitor asks for a polite end by TERM to the init. */
+static void forward_term(int sig)
+{
+	if (payload_pid > 0)
+		(void)kill((pid_t)payload_pid, sig);
+}
+
+int init_drop(const struct sandbox_spec *spec, struct err *e)
+{
+	const uid_t id = SANDBOX_ID_BASE + SANDBOX_INIT_UID;
+	int r = fds_move_init(spec, e);
+
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+	    setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's user");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's no_new_privs");
+	/* After a change of uid: not readable through /proc/1 by the payload. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's dumpable");
+	return caps_keep_only_kill(e);
+}
+
+static bool disk_full(int fd)
+{
+	struct statfs s;
+
+	if (fstatfs(fd, &s) < 0)
+		return false;
+	return s.f_bavail == 0 || (s.f_files > 0 && s.f_ffree == 0);
+}
+
+/*
+ * The logger reads the pipes; no reader means that it is being replaced, and what
+ * is in them would be lost with the last read end, which is ours. Nothing can wake
+ * us when a pipe becomes empty, so: soon at first, then seldom.
+ */
+static void wait_until_drained(void)
+{
+	struct timespec nap = {0, 20000};
+	int out, err;
+
+	for (;;) {
+		if (ioctl(INIT_FD_OUT, FIONREAD, &out) < 0 || ioctl(INIT_FD_ERR, FIONREAD, &err) < 0)
+			return;
+		if (out == 0 && err == 0)
+			return;
+		(void)nanosleep(&nap, NULL);
+		if (nap.tv_nsec < 20000000)
+			nap.tv_nsec *= 2;
+	}
+}
+
+void init_supervise(pid_t payload)
+{
+	struct sigaction term = {.sa_handler = forward_term, .sa_flags = SA_RESTART};
+	struct exit_record record = {.magic = EXIT_RECORD_MAGIC};
+	int status;
+	pid_t pid;
+
+	payload_pid = payload;
+	(void)sigaction(SIGTERM, &term, NULL);
+	(void)close(INIT_FD_REPORT);
+	do {
+		pid = waitpid(-1, &status, 0);
+	} while (pid != payload && (pid > 0 || errno == EINTR));
+	payload_pid = 0;
+	record.wait_status = pid == payload ? status : -1;
+	record.finished_ns = util_realtime_ns();
+	record.disk_full = disk_full(INIT_FD_WORK) || disk_full(INIT_FD_TMP);
+	/* Everything that is left in this pid namespace, then its zombies. */
+	(void)kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+	(void)pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET);
+	wait_until_drained();
+	_exit(0);
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sandbox/net.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/route.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int nl_fail(struct err *e, int nl_error, const char *what)
+{
+	return err_set(e, ERR_SYSTEM, 0, "sandbox: network: %s: %s", what, nl_geterror(nl_error));
+}
+
+static int open_sock(struct nl_sock **ret, struct err *e)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int r;
+
+	if (!sock)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "sandbox: network");
+	r = nl_connect(sock, NETLINK_ROUTE);
+	if (r < 0) {
+		nl_socket_free(sock);
+		return nl_fail(e, r, "netlink");
+	}
+	*ret = sock;
+	return 0;
+}
+
+int net_open_host(const struct policy *policy, struct net_host *ret, struct err *e)
+{
+	*ret = (struct net_host){.netns = -1};
+	if (policy->head.net_mode == POLICY_NET_NONE)
+		return 0;
+	ret->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (ret->netns < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: network: the host's namespace");
+	return open_sock(&ret->sock, e);
+}
+
+void net_close_host(struct net_host *host)
+{
+	if (host->sock)
+		nl_socket_free(host->sock);
+	host->sock = NULL;
+	if (host->netns > 0)
+		util_close_fd(&host->netns);
+}
+
+static int link_up(struct nl_sock *sock, int ifindex, struct err *e)
+{
+	struct rtnl_link *change = rtnl_link_alloc();
+	int r;
+
+	if (!change)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "sandbox: network");
+	rtnl_link_set_ifindex(change, ifindex);
+	rtnl_link_set_flags(change, IFF_UP);
+	r = rtnl_link_change(sock, change, change, 0);
+	rtnl_link_put(change);
+	return r < 0 ? nl_fail(e, r, "interface up") : 0;
+}
+
+static struct nl_addr *ipv4(uint32_t host_order, int prefix)
+{
+	uint32_t be = htonl(host_order);
+	struct nl_addr *a = nl_addr_build(AF_INET, &be, sizeof(be));
+
+	if (a)
+		nl_addr_set_prefixlen(a, prefix);
+	return a;
+}
+
+static int add_address(struct nl_sock *sock, int ifindex, uint32_t address, struct err *e)
+{
+	struct nl_addr *a = ipv4(address, 32);
+	struct rtnl_addr *ra = rtnl_addr_alloc();
+	int r = -NLE_NOMEM;
+
+	if (a && ra) {
+		rtnl_addr_set_ifindex(ra, ifindex);
+		r = rtnl_addr_set_local(ra, a);
+		if (r == 0)
+			r = rtnl_addr_add(sock, ra, 0);
+	}
+	if (ra)
+		rtnl_addr_put(ra);
+	if (a)
+		nl_addr_put(a);
+	return r < 0 ? nl_fail(e, r, "address") : 0;
+}
+
+/* dst via gateway (0: direct) on the interface; the gateway is on-link by decree. */
+static int add_route(struct nl_sock *sock, int ifindex, uint32_t dst, int prefix, uint32_t gateway,
+		     struct err *e)
+{
+	struct rtnl_route *route = rtnl_route_alloc();
+	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+	struct nl_addr *d = ipv4(dst, prefix), *g = gateway ? ipv4(gateway, 32) : NULL;
+	int r = -NLE_NOMEM;
+
+	if (route && hop && d && (g || !gateway)) {
+		rtnl_route_nh_set_ifindex(hop, ifindex);
+		if (g) {
+			rtnl_route_nh_set_gateway(hop, g);
+			rtnl_route_nh_set_flags(hop, RTNH_F_ONLINK);
+		} else {
+			rtnl_route_set_scope(route, RT_SCOPE_LINK);
+		}
+		rtnl_route_add_nexthop(route, hop);
+		hop = NULL; /* owned by the route now */
+		r = rtnl_route_set_dst(route, d);
+		if (r == 0)
+			r = rtnl_route_add(sock, route, 0);
+	}
+	if (hop)
+		rtnl_route_nh_free(hop);
+	if (route)
+		rtnl_route_put(route);
+	if (d)
+		nl_addr_put(d);
+	if (g)
+		nl_addr_put(g);
+	return r < 0 ? nl_fail(e, r, "route") : 0;
+}
+
+static int ifindex_of(struct nl_sock *sock, const char *name, struct err *e)
+{
+	struct rtnl_link *link = NULL;
+	int r = rtnl_link_get_kernel(sock, 0, name, &link);
+
+	if (r < 0)
+		return nl_fail(e, r, name);
+	r = rtnl_link_get_ifindex(link);
+	rtnl_link_put(link);
+	return r;
+}
+
+/* eth0 here, its other end on the host, in one request. */
+static int add_veth(struct nl_sock *sock, const char *host_name, int host_netns, struct err *e)
+{
+	struct rtnl_link *link = rtnl_link_veth_alloc(), *peer;
+	int r;
+
+	if (!link)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "sandbox: network");
+	rtnl_link_set_name(link, "eth0");
+	peer = rtnl_link_veth_get_peer(link);
+	rtnl_link_set_name(peer, host_name);
+	rtnl_link_set_ns_fd(peer, host_netns);
+	rtnl_link_put(peer);
+	r = rtnl_link_add(sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	rtnl_link_put(link);
+	return r < 0 ? nl_fail(e, r, "veth pair") : 0;
+}
+
+static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *host, struct err *e)
+{
+	const uint32_t address = NET_SUBNET_BASE + index;
+	int inside, outside, r;
+	char name[IFNAMSIZ];
+
+	(void)snprintf(name, sizeof(name), "sbx%u", index);
+	r = add_veth(sock, name, host->netns, e);
+	if (r < 0)
+		return r;
+	inside = ifindex_of(sock, "eth0", e);
+	if (inside < 0)
+		return inside;
+	outside = ifindex_of(host->sock, name, e);
+	if (outside < 0)
+		return outside;
+	/* The host's end has the gateway's address on every pair: routed, not bridged. */
+	r = add_address(host->sock, outside, NET_GATEWAY, e);
+	if (r == 0)
+		r = link_up(host->sock, outside, e);
+	if (r == 0)
+		r = add_route(host->sock, outside, address, 32, 0, e);
+	if (r == 0)
+		r = add_address(sock, inside, address, e);
+	if (r == 0)
+		r = link_up(sock, inside, e);
+	if (r == 0)
+		r = add_route(sock, inside, 0, 0, NET_GATEWAY, e);
+	return r;
+}
+
+int net_setup(const struct policy *policy, uint32_t index, struct net_host *host, struct err *e)
+{
+	struct nl_sock *sock;
+	int r = open_sock(&sock, e);
+
+	if (r < 0)
+		return r;
+	/* lo is interface 1 of every new namespace. */
+	r = link_up(sock, 1, e);
+	if (r == 0 && policy->head.net_mode == POLICY_NET_EGRESS)
+		r = setup_egress(sock, index, host, e);
+	nl_socket_free(sock);
+	return r;
+}

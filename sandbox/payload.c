@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The payload: pid 2, the image's Python. This is the code between the clone and
+ * its exec; it runs as root for the first lines only, and the order matters.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "sandbox/sandbox.h"
+
+#define RUNTIME_MAIN "/usr/lib/sandbox-runtime/boot.py"
+#define PAYLOAD_PID 2
+
+struct handshake {
+	int ready[2]; /* payload -> init: I am in my user namespace */
+	int go[2];    /* init -> payload: your ids are mapped */
+};
+
+static int become_user(struct err *e)
+{
+	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
+
+	if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: user %u", id);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: no_new_privs");
+	return 0;
+}
+
+/*
+ * Already without root: the new namespace gives every capability over itself, and
+ * nothing else belongs to it. The init, whose privileges are outside, maps the ids.
+ */
+static int enter_userns(const struct handshake *h, struct err *e)
+{
+	char c = 'u';
+
+	if (unshare(CLONE_NEWUSER) < 0)
+		return err_set(e, ERR_SYSTEM, errno,
+			       "sandbox: user namespace (sysctl user.max_user_namespaces?)");
+	if (util_write_all(h->ready[1], &c, 1) < 0 || util_read_all(h->go[0], &c, 1) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: id map");
+	return caps_drop_all(e);
+}
+
+static void reset_signals(void)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	for (int s = 1; s < NSIG; s++)
+		(void)sigaction(s, &dfl, NULL); /* KILL and STOP refuse; nothing to reset there */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int payload_main(const struct sandbox_spec *spec, bool park, const struct handshake *h,
+			int go_r, struct err *e)
+{
+	char *const argv[] = {(char *)(uintptr_t)spec->image->interpreter,
+			      (char *)(uintptr_t)RUNTIME_MAIN,
+			      (char *)(uintptr_t)(park ? "park" : "run"), NULL};
+	static char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+				     "HOME=/work",
+				     "LANG=C.UTF-8",
+				     "PYTHONUNBUFFERED=1",
+				     "PYTHONDONTWRITEBYTECODE=1",
+				     NULL};
+	_cleanup_fd_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (null < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /dev/null");
+	/* A session of its own: no terminal, and criu wants the tree's root to lead one. */
+	if (setsid() < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: session");
+	reset_signals();
+	(void)umask(022);
+	/* What will be a checkpoint stays in the initial user namespace, as an
+	 * unprivileged user; inject.c moves each restored copy into its own. */
+	r = park ? caps_drop_bounding(e) : 0;
+	if (r == 0)
+		r = become_user(e); /* clears the other sets: no uid is 0 any more */
+	if (r == 0 && !park)
+		r = enter_userns(h, e);
+	if (r == 0)
+		r = fds_move_payload(null, spec->out_w, spec->err_w, go_r, spec->started_w, e);
+	if (r < 0)
+		return r;
+	null = -1; /* closed by number just now */
+	r = seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
+	if (r < 0)
+		return r;
+	(void)execve(argv[0], argv, envp);
+	return err_set(e, ERR_SYSTEM, errno, "image: interpreter %s", argv[0]);
+}
+
+/* The clone's side: never returns. A failure is told by the report pipe. */
+static void __attribute__((noreturn)) payload_child(const struct sandbox_spec *spec, bool park,
+						    const struct handshake *h, int go_r)
+{
+	/* Above the payload's own numbers, close-on-exec: gone when the exec works. */
+	int report_w = fcntl(spec->report_w, F_DUPFD_CLOEXEC, 200);
+	struct report report = {.type = REPORT_FAILED};
+	struct err e = {0};
+
+	(void)payload_main(spec, park, h, go_r, &e);
+	(void)snprintf(report.text, sizeof(report.text), "%s", e.msg);
+	if (report_w >= 0)
+		(void)util_write_all(report_w, &report, sizeof(report));
+	_exit(125);
+}
+
+static int map_ids(pid_t pid, struct handshake *h, struct err *e)
+{
+	char c;
+	int r;
+
+	util_close_fd(&h->ready[1]);
+	util_close_fd(&h->go[0]);
+	if (util_read_all(h->ready[0], &c, 1) < 0)
+		return err_set(e, ERR_SYSTEM, 0, "sandbox: the payload failed before its id map");
+	r = idmap_write(pid, e);
+	if (r == 0)
+		r = mounts_proc_readonly(true, e);
+	if (r == 0 && util_write_all(h->go[1], "g", 1) < 0)
+		r = err_set(e, ERR_SYSTEM, EPIPE, "sandbox: id map");
+	return r;
+}
+
+int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct err *e)
+{
+	struct handshake h = {{-1, -1}, {-1, -1}};
+	_cleanup_fd_ int go_r = -1, go_w = -1;
+	int go[2], r = 0;
+	pid_t pid;
+
+	if (pipe2(h.ready, O_CLOEXEC) < 0 || pipe2(h.go, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: pipes");
+	go_r = go[0];
+	go_w = go[1];
+	pid = ns_clone_pid(PAYLOAD_PID);
+	if (pid == 0)
+		payload_child(spec, park, &h, go_r);
+	if (pid < 0)
+		r = err_set(e, ERR_SYSTEM, -pid, "sandbox: payload process");
+	else if (!park)
+		r = map_ids(pid, &h, e);
+	/* A parked template must never see EOF on its go pipe: the init keeps the end. */
+	if (park)
+		go_w = -1;
+	for (int i = 0; i < 2; i++) {
+		util_close_fd(&h.ready[i]);
+		util_close_fd(&h.go[i]);
+	}
+	*ret = pid;
+	return r;
+}
