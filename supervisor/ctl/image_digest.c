@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What an image is, and what it is made from, as SHA-256. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "supervisor/ctl/image.h"
+
+#define DEPTH_MAX 64
+#define BLOCK (256u << 10)
+
+struct walk {
+	EVP_MD_CTX *md;
+	const volatile sig_atomic_t *stop;
+	struct image_tree *tree;
+	struct err *e;
+	uint8_t *block;	     /* BLOCK bytes */
+	char path[PATH_MAX]; /* of the entry at hand, from the tree's top */
+};
+
+static void md_free(EVP_MD_CTX **md)
+{
+	EVP_MD_CTX_free(*md);
+}
+#define _cleanup_md_ __attribute__((cleanup(md_free)))
+
+static int hash_file(struct walk *w, int fd, uint8_t ret[32])
+{
+	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	ssize_t n;
+
+	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
+		return -ENOMEM;
+	while ((n = read(fd, w->block, BLOCK)) != 0) {
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (*w->stop)
+			return -EINTR;
+		if (n > 0 && EVP_DigestUpdate(md, w->block, (size_t)n) != 1)
+			return -EIO;
+		if (n > 0)
+			w->tree->bytes += (uint64_t)n;
+	}
+	return EVP_DigestFinal_ex(md, ret, NULL) == 1 ? 0 : -EIO;
+}
+
+static int fail(struct walk *w, int errnum, const char *what)
+{
+	return err_set(w->e, errnum ? ERR_SYSTEM : ERR_INPUT, errnum, "rootfs/%s%s%s", w->path,
+		       what ? ": " : "", what ? what : "");
+}
+
+/* One entry's record: "TYPE MODE PATH\0" and the content's digest or the link's target. */
+static int add_record(struct walk *w, char type, mode_t mode, const void *data, size_t len)
+{
+	char head[32];
+	int n = snprintf(head, sizeof(head), "%c %04o ", type, (unsigned)(mode & 07777));
+
+	if (EVP_DigestUpdate(w->md, head, (size_t)n) != 1 ||
+	    EVP_DigestUpdate(w->md, w->path, strlen(w->path) + 1) != 1 ||
+	    EVP_DigestUpdate(w->md, data, len) != 1)
+		return fail(w, EIO, "SHA-256");
+	w->tree->files++;
+	return 0;
+}
+
+static int walk_dir(struct walk *w, int dirfd, unsigned depth);
+
+static int walk_file(struct walk *w, int dirfd, const char *name)
+{
+	_cleanup_fd_ int fd = -1;
+	uint8_t digest[32];
+	struct stat st;
+	int r;
+
+	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(w, errno, NULL);
+	if (!S_ISREG(st.st_mode))
+		return fail(w, 0, "changed while it was read");
+	if (st.st_mode & (S_ISUID | S_ISGID))
+		return fail(w, 0, "is a setuid or setgid file; an image may have none");
+	r = hash_file(w, fd, digest);
+	if (r == -EINTR)
+		return err_set(w->e, ERR_SYSTEM, EINTR, "reading the image");
+	return r < 0 ? fail(w, -r, NULL) : add_record(w, 'f', st.st_mode, digest, sizeof(digest));
+}
+
+static int walk_link(struct walk *w, int dirfd, const char *name)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(dirfd, name, target, sizeof(target));
+
+	if (n < 0)
+		return fail(w, errno, NULL);
+	return add_record(w, 'l', 0777, target, (size_t)n);
+}
+
+static int walk_folder(struct walk *w, int dirfd, const char *name, unsigned depth)
+{
+	_cleanup_fd_ int fd = -1;
+	struct stat st;
+	int r;
+
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(w, errno, NULL);
+	r = add_record(w, 'd', st.st_mode, NULL, 0);
+	return r < 0 ? r : walk_dir(w, fd, depth + 1);
+}
+
+static int walk_entry(struct walk *w, int dirfd, const char *name, unsigned depth)
+{
+	size_t len = strlen(w->path);
+	struct stat st;
+	int r;
+
+	if (len + strlen(name) + 2 > sizeof(w->path))
+		return fail(w, ENAMETOOLONG, NULL);
+	(void)snprintf(w->path + len, sizeof(w->path) - len, "%s%s", len ? "/" : "", name);
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = fail(w, errno, NULL);
+	else if (S_ISREG(st.st_mode))
+		r = walk_file(w, dirfd, name);
+	else if (S_ISLNK(st.st_mode))
+		r = walk_link(w, dirfd, name);
+	else if (S_ISDIR(st.st_mode))
+		r = walk_folder(w, dirfd, name, depth);
+	else
+		r = fail(w, 0, "is a device, FIFO or socket; an image may have none");
+	w->path[len] = '\0';
+	return r;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int walk_dir(struct walk *w, int dirfd, unsigned depth)
+{
+	struct dirent **entries = NULL;
+	int n, r = 0;
+
+	if (depth > DEPTH_MAX)
+		return fail(w, 0, "is nested too deep");
+	/* Sorted by bytes: not by what the locale or the file system says. */
+	n = scandirat(dirfd, ".", &entries, NULL, by_bytes);
+	if (n < 0)
+		return fail(w, errno, NULL);
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
+
+		if (r == 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+			r = walk_entry(w, dirfd, name, depth);
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+int image_tree_digest(int dirfd, const volatile sig_atomic_t *stop, struct image_tree *ret,
+		      struct err *e)
+{
+	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_free_ uint8_t *block = malloc(BLOCK);
+	_cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!md || !block || !w || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "reading the image");
+	*ret = (struct image_tree){0};
+	w->md = md;
+	w->stop = stop;
+	w->tree = ret;
+	w->e = e;
+	w->block = block;
+	r = walk_dir(w, dirfd, 0);
+	if (r == 0 && EVP_DigestFinal_ex(md, ret->digest, NULL) != 1)
+		r = err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
+	return r;
+}
+
+int image_digest_join(const uint8_t tree[32], const struct image_head *head, char *hex,
+		      struct err *e)
+{
+	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	uint8_t digest[32];
+
+	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+	    EVP_DigestUpdate(md, tree, 32) != 1 || EVP_DigestUpdate(md, head, sizeof(*head)) != 1 ||
+	    EVP_DigestFinal_ex(md, digest, NULL) != 1)
+		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
+	util_hex(digest, sizeof(digest), hex);
+	return 0;
+}
+
+/* As the sandbox will see it: absolute links are the image's own. */
+static int open_in_root(int rootfs, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+
+	return (int)syscall(SYS_openat2, rootfs, path, &how, sizeof(how));
+}
+
+int image_tree_check(int rootfs, const char *interpreter, struct err *e)
+{
+	static const char *const folders[] = {"proc", "sys", "dev", "tmp", "run", "work"};
+	_cleanup_fd_ int fd = -1, runtime = -1;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+		if (fstatat(rootfs, folders[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISDIR(st.st_mode))
+			return err_set(e, ERR_INPUT, 0, "rootfs/%s is not a folder of its own",
+				       folders[i]);
+	fd = open_in_root(rootfs, interpreter);
+	if (fd < 0)
+		return err_set(e, ERR_INPUT, errno,
+			       "interpreter: %s in the image; do the packages bring it?",
+			       interpreter);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0111) != 0111)
+		return err_set(e, ERR_INPUT, 0, "interpreter: %s is not a program that all may run",
+			       interpreter);
+	runtime = openat(rootfs, IMAGE_RUNTIME_PATH, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (runtime < 0)
+		return err_set(e, ERR_INPUT, errno, "rootfs/" IMAGE_RUNTIME_PATH);
+	return 0;
+}
+
+static int hash_named_file(EVP_MD_CTX *md, const char *path, bool needed, struct err *e)
+{
+	_cleanup_free_ char *text = NULL;
+	struct err ignored = {0};
+	size_t len = 0;
+	int r = store_read_file(path, 16u << 20, &text, &len, needed ? e : &ignored);
+
+	if (r < 0 && needed)
+		return r;
+	if (EVP_DigestUpdate(md, &len, sizeof(len)) != 1 ||
+	    EVP_DigestUpdate(md, text ? text : "", len) != 1)
+		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
+	return 0;
+}
+
+int image_input_digest(const char *text, size_t len, const char *runtime_dir, uint8_t ret[32],
+		       struct err *e)
+{
+	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	static const volatile sig_atomic_t never;
+	_cleanup_fd_ int fd = -1;
+	struct image_tree tree;
+	char path[PATH_MAX];
+	int r;
+
+	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+	    EVP_DigestUpdate(md, text, len) != 1)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "SHA-256");
+	(void)snprintf(path, sizeof(path), "%s/image-build", store_libexec_dir());
+	r = hash_named_file(md, path, true, e);
+	/* "suite": "host" means another image after an upgrade of the machine. */
+	if (r == 0)
+		r = hash_named_file(md, "/etc/os-release", false, e);
+	if (r < 0)
+		return r;
+	fd = open(runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, ERR_NOT_FOUND, errno, "the runtime's folder %s", runtime_dir);
+	r = image_tree_digest(fd, &never, &tree, e);
+	if (r < 0)
+		return err_wrap(e, r, "%s", runtime_dir);
+	if (EVP_DigestUpdate(md, tree.digest, sizeof(tree.digest)) != 1 ||
+	    EVP_DigestFinal_ex(md, ret, NULL) != 1)
+		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
+	return 0;
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+/* STATE/images as a store: find, lock, and clear away what nobody needs. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "supervisor/ctl/image.h"
+#include "supervisor/json_strict.h"
+
+#define ENTRY_MAX (8u << 20) /* image.json of an installed image, with its modules */
+
+void image_entry_clear(struct image_entry *entry)
+{
+	json_decref(entry->doc);
+	entry->doc = NULL;
+}
+
+int image_by_name(int images, bool create, int *ret, struct err *e)
+{
+	if (create && mkdirat(images, "by-name", 0755) < 0 && errno != EEXIST)
+		return err_set(e, ERR_SYSTEM, errno, "images/by-name");
+	*ret = openat(images, "by-name", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*ret < 0)
+		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
+			       errno == ENOENT ? 0 : errno,
+			       errno == ENOENT ? "there are no images yet; see 'sandboxctl image "
+						 "build'"
+					       : "images/by-name");
+	return 0;
+}
+
+/* "../HEX" → HEX; false when the link says anything else. */
+static bool read_link(int by_name, const char *name, char hex[65])
+{
+	char target[80];
+	ssize_t n = readlinkat(by_name, name, target, sizeof(target) - 1);
+	uint8_t digest[32];
+
+	if (n != 67 || strncmp(target, "../", 3) != 0)
+		return false;
+	target[n] = '\0';
+	memcpy(hex, target + 3, 65);
+	return util_unhex(hex, sizeof(digest), digest) == 0;
+}
+
+int image_entry_find(int images, const char *name, struct image_entry *ret, struct err *e)
+{
+	_cleanup_fd_ int by_name = -1;
+	struct stat st;
+	int r;
+
+	if (!util_is_name(name))
+		return err_set(e, ERR_INPUT, 0, "'%s' is not an image's name", name);
+	r = image_by_name(images, false, &by_name, e);
+	if (r < 0)
+		return r;
+	if (fstatat(by_name, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "there is no image %s; 'sandboxctl image ls' lists them", name);
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	if (!read_link(by_name, name, ret->hex))
+		return err_set(e, ERR_INPUT, 0, "image %s: its link is broken; build it again",
+			       name);
+	return 0;
+}
+
+int image_entry_read(int images, const char *name, struct image_entry *ret, struct err *e)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fd_ int fd = -1;
+	size_t len;
+	int r;
+
+	r = image_entry_find(images, name, ret, e);
+	if (r < 0)
+		return r;
+	fd = openat(images, ret->hex, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : util_read_file_at(fd, "image.json", ENTRY_MAX, &text, &len);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "image %s: its description", name);
+	r = json_strict_load("image.json", text, len, ENTRY_MAX, &ret->doc, e);
+	return r < 0 ? err_wrap(e, r, "image %s", name) : 0;
+}
+
+int image_lock(int images, const char *name, int *ret, struct err *e)
+{
+	_cleanup_fd_ int fd = -1;
+	char file[96];
+
+	(void)snprintf(file, sizeof(file), ".lock%s%s", name ? "-" : "", name ? name : "");
+	fd = openat(images, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "images/%s", file);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (name)
+			ctl_say("image %s is being built by another command; waiting", name);
+		if (flock(fd, LOCK_EX) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "waiting for images/%s", file);
+	}
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+/* {"images": [{name, digest, tasks}]} of the images that tasks use. */
+static int ask_in_use(struct ctl *ctl, json_t **ret, struct err *e)
+{
+	return ctl_call(ctl, json_pack("{s:s}", "op", "images-in-use"), NULL, 0, ret, e);
+}
+
+static int64_t tasks_of(const json_t *reply, const char *hex)
+{
+	int64_t tasks = 0;
+	json_t *image;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "images"), i,
+			   image) if (strcmp(ctl_text(image, "digest"), hex) == 0) tasks +=
+		json_integer_value(json_object_get(image, "tasks"));
+	return tasks;
+}
+
+int image_tasks(struct ctl *ctl, const char *hex, int64_t *ret, struct err *e)
+{
+	json_auto_t *reply = NULL;
+	int r = ask_in_use(ctl, &reply, e);
+
+	if (r == 0)
+		*ret = tasks_of(reply, hex);
+	return r;
+}
+
+static bool has_name(int images, const char *hex)
+{
+	_cleanup_fd_ int by_name = -1;
+	struct store_names names;
+	struct err ignored;
+	bool found = false;
+
+	if (image_by_name(images, false, &by_name, &ignored) < 0 ||
+	    store_links(by_name, &names) < 0)
+		return true; /* not to be known: keep it */
+	for (size_t i = 0; i < names.n && !found; i++) {
+		char other[65];
+
+		found = read_link(by_name, names.names[i], other) && strcmp(other, hex) == 0;
+	}
+	store_names_clear(&names);
+	return found;
+}
+
+/* The checkpoints that were made from an image say so in their file "image". */
+static void drop_checkpoints(struct ctl *ctl, const char *hex)
+{
+	_cleanup_fd_ int fd = -1;
+	const struct dirent *entry;
+	struct err ignored = {0};
+	DIR *dir;
+
+	if (store_open(ctl, "checkpoints", false, &fd, &ignored) < 0)
+		return;
+	dir = fdopendir(dup(fd));
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_free_ char *text = NULL;
+		char path[NAME_MAX + 8];
+		size_t len;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/image", entry->d_name);
+		if (util_read_file_at(fd, path, 128, &text, &len) == 0 && len >= 64 &&
+		    strncmp(text, hex, 64) == 0)
+			(void)store_remove_tree(fd, entry->d_name);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
+int image_drop(struct ctl *ctl, int images, const char *hex, struct err *e)
+{
+	char old[80];
+	int r = 0;
+
+	if (has_name(images, hex))
+		return 0;
+	/* Out of sight first: a crash leaves a dead build's folder, never half an image. */
+	(void)snprintf(old, sizeof(old), ".build-old-%.32s", hex);
+	if (renameat(images, hex, images, old) < 0)
+		r = errno == ENOENT ? 0 : -errno;
+	else
+		r = store_remove_tree(images, old);
+	drop_checkpoints(ctl, hex);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "removing image %.12s", hex) : 0;
+}
+
+/* A build's folder whose builder is dead: its lock is free. */
+static void sweep_build(int images, const char *name)
+{
+	_cleanup_fd_ int fd = -1;
+	int r;
+
+	fd = openat(images, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	r = store_remove_tree(images, name);
+	if (r < 0)
+		ctl_say("images/%s, left by a build that died, cannot be removed: %s", name,
+			strerror(-r));
+}
+
+void image_collect(struct ctl *ctl, int images)
+{
+	struct dirent **entries = NULL;
+	json_auto_t *in_use = NULL;
+	struct err e = {0};
+	bool asked = false;
+	uint8_t digest[32];
+	int n;
+
+	n = scandirat(images, ".", &entries, NULL, NULL);
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
+
+		if (strncmp(name, ".build-", 7) == 0) {
+			sweep_build(images, name);
+		} else if (util_unhex(name, sizeof(digest), digest) == 0 &&
+			   !has_name(images, name)) {
+			if (!asked && ask_in_use(ctl, &in_use, &e) < 0)
+				in_use = NULL;
+			asked = true;
+			if (in_use && tasks_of(in_use, name) == 0 &&
+			    image_drop(ctl, images, name, &e) < 0)
+				ctl_say("%s", e.msg);
+		}
+		free(entries[i]);
+	}
+	free(entries);
+}

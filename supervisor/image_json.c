@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/image_json.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/json_strict.h"
+#include "supervisor/task_spec.h"
+
+#define PACKAGES_MAX 2048
+#define MODULES_MAX 20000
+
+static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
+
+/* Names become folder names and words on the command lines of apt and pip: each is
+ * checked by what it may be made of, and none may look like an option. */
+static bool made_of(const char *s, const char *first, const char *more, size_t min, size_t max)
+{
+	size_t n = strlen(s);
+
+	return n >= min && n <= max && strchr(first, *s) && strspn(s, more) == n;
+}
+
+static bool is_image_name(const char *s)
+{
+	return made_of(s, lower, "abcdefghijklmnopqrstuvwxyz0123456789-", 1, 32);
+}
+
+static bool is_package(const char *s)
+{
+	return made_of(s, "abcdefghijklmnopqrstuvwxyz0123456789",
+		       "abcdefghijklmnopqrstuvwxyz0123456789+.-", 2, 128);
+}
+
+/* What pip takes, but no option, path or URL: "name", "name==1.2", "name[extra]>=3". */
+static bool is_requirement(const char *s)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "._-+*!,=<>~[]";
+
+	return isalnum((unsigned char)*s) && strlen(s) <= 256 && strspn(s, chars) == strlen(s);
+}
+
+static bool is_interpreter(const char *s)
+{
+	static const char prefix[] = "/usr/bin/python";
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) == 0 && strspn(s + n, "0123456789.") == strlen(s + n) &&
+	       strlen(s) < sizeof(((struct image_head *)NULL)->interpreter);
+}
+
+static void read_list(struct json_strict *s, const char *key, bool (*ok)(const char *),
+		      const char *must)
+{
+	json_t *list = json_strict_array(s, key, PACKAGES_MAX);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *item = json_strict_item_string(s, key, i, 256);
+
+		if (item && !ok(item))
+			(void)json_strict_item_fail(s, key, i, "%s", must);
+	}
+}
+
+/* A string that must be there; "" when it is not, which is an error then. */
+static const char *required(struct json_strict *s, const char *key, size_t max)
+{
+	const char *value = json_strict_string(s, key, max);
+
+	if (!value && s->status == 0)
+		(void)json_strict_fail(s, key, "is missing");
+	return value ? value : "";
+}
+
+static void read_warm(struct json_strict *top, const char *what, struct image_head *head)
+{
+	struct json_strict warm;
+	json_t *imports;
+
+	if (!json_strict_object(top, "warm", &warm))
+		return;
+	imports = json_strict_array(&warm, "imports", 256);
+	if (imports) {
+		int r = task_spec_imports(what, "warm.imports", imports, head->warm, top->e);
+
+		if (r < 0)
+			warm.status = top->status = r;
+	}
+	(void)json_strict_end(&warm);
+}
+
+static void read_policy(struct json_strict *s, struct image_head *head)
+{
+	const char *policy = json_strict_string(s, "policy", sizeof(head->policy) - 1);
+
+	if (policy && !util_is_name(policy))
+		(void)json_strict_fail(s, "policy", "must be a policy's name");
+	(void)snprintf(head->policy, sizeof(head->policy), "%s", policy ? policy : "default");
+}
+
+static int read_image(struct json_strict *s, const char *what, struct image_head *head)
+{
+	const char *name, *suite, *interpreter;
+
+	name = required(s, "name", 32);
+	if (s->status == 0 && !is_image_name(name))
+		(void)json_strict_fail(s, "name",
+				       "must be of lower-case letters, digits and '-', and begin "
+				       "with a letter");
+	(void)snprintf(head->name, sizeof(head->name), "%s", name);
+	(void)json_strict_string(s, "description", 1024);
+	suite = json_strict_string(s, "suite", 20);
+	if (suite && !made_of(suite, lower, lower, 2, 20))
+		(void)json_strict_fail(s, "suite",
+				       "must be a Debian release's name such as \"trixie\", or "
+				       "\"host\"");
+	read_list(s, "packages", is_package, "must be a Debian package's name");
+	if (!json_strict_get(s, "packages") && s->status == 0)
+		(void)json_strict_fail(s, "packages", "is missing");
+	read_list(s, "requirements", is_requirement,
+		  "must be a requirement such as \"requests==2.32.3\"");
+	interpreter = required(s, "interpreter", 127);
+	if (s->status == 0 && !is_interpreter(interpreter))
+		(void)json_strict_fail(s, "interpreter",
+				       "must be a Python in /usr/bin such as /usr/bin/python3");
+	(void)snprintf(head->interpreter, sizeof(head->interpreter), "%s", interpreter);
+	read_warm(s, what, head);
+	read_policy(s, head);
+	return json_strict_end(s);
+}
+
+int image_json_read(const char *what, const char *text, size_t len, struct image_head *ret,
+		    json_t **ret_doc, struct err *e)
+{
+	json_auto_t *doc = NULL;
+	struct json_strict top;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->magic = IMAGE_MAGIC;
+	ret->version = IMAGE_VERSION;
+	r = json_strict_load(what, text, len, IMAGE_JSON_MAX, &doc, e);
+	if (r == 0)
+		r = json_strict_begin(&top, what, doc, e);
+	if (r == 0)
+		r = read_image(&top, what, ret);
+	if (r < 0)
+		return r;
+	*ret_doc = TAKE_PTR(doc);
+	return 0;
+}
+
+static int read_modules(struct json_strict *s, struct image_head *head)
+{
+	const char *python = required(s, "python", sizeof(head->python_version) - 1);
+	json_t *list = json_strict_array(s, "modules", MODULES_MAX);
+
+	(void)snprintf(head->python_version, sizeof(head->python_version), "%s", python);
+	(void)json_strict_string(s, "interpreter", 127);
+	if (!list && s->status == 0)
+		(void)json_strict_fail(s, "modules", "is missing");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct json_strict item;
+
+		if (!json_strict_item_object(s, "modules", i, &item))
+			continue;
+		(void)required(&item, "name", 256);
+		(void)required(&item, "version", 256);
+		(void)json_strict_end(&item);
+	}
+	return json_strict_end(s);
+}
+
+int image_modules_read(const char *what, const char *text, size_t len, struct image_head *ret,
+		       json_t **ret_doc, struct err *e)
+{
+	json_auto_t *doc = NULL;
+	struct json_strict top;
+	int r;
+
+	r = json_strict_load(what, text, len, IMAGE_MODULES_MAX, &doc, e);
+	if (r == 0)
+		r = json_strict_begin(&top, what, doc, e);
+	if (r == 0)
+		r = read_modules(&top, ret);
+	if (r < 0)
+		return r;
+	*ret_doc = TAKE_PTR(doc);
+	return 0;
+}
