@@ -48,10 +48,46 @@ struct conn;
  * closed after it returns. */
 struct request {
 	struct conn *conn;
-	json_t *json;
+	char *text; /* len bytes of JSON; not terminated */
+	size_t len;
 	int fds[PROTO_FDS_MAX];
 	unsigned n_fds;
 	uint64_t received_ns; /* CLOCK_MONOTONIC when its last byte was read */
 };
+
+/* What has been read of one frame, and nothing else: no socket, so that it can be fuzzed. */
+struct frame {
+	uint8_t head[4];
+	char *body;		    /* owned; grows with what arrives, never by what is announced */
+	size_t got, len, allocated; /* got counts head and body */
+	int fds[PROTO_FDS_MAX];
+	unsigned n_fds;
+};
+/* Where the next bytes go, and at most how many: up to the end of this frame. 0, or
+ * -ENOMEM. */
+int frame_room(struct frame *frame, void **ret, size_t *ret_len);
+/* n bytes have been put there. 1: the frame is whole; 0: more is needed; -EPROTO: its
+ * length is out of bounds. */
+int frame_took(struct frame *frame, size_t n);
+/* Closes its fds and frees its memory. */
+void frame_clear(struct frame *frame);
+
+/* control.c: the server. */
+int control_init(struct front *f);
+void control_clear(struct front *f);
+/* Ends what takes too long; asks for the next tick. */
+void control_tick(struct front *f, uint64_t now_ns);
+/* uid of the peer. */
+uint32_t conn_uid(const struct conn *conn);
+/* Queues one frame; steals the reference. A peer that does not read loses its connection. */
+void conn_send(struct conn *conn, json_t *reply);
+
+struct waiter;
+/* A waiter for this connection, or NULL: out of memory or too many. tag may be NULL. */
+struct waiter *waiter_new(struct conn *conn, json_t *tag);
+void waiter_attach(struct waiter *w, struct waiter **list);
+void waiter_free(struct waiter *w);
+/* Sends an answer with the waiter's tag; steals the reference. */
+void waiter_send(struct waiter *w, json_t *reply);
 
 #endif

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Changes to tasks are written in one transaction at the end of a turn of the loop, so
+ * that many tasks cost one wait for the disk. What must not be said before a record is
+ * durable (accepted, finished) is said here, after it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/msg.h"
+
+#define RETRY_NS (1 * SEC)
+/* Under load the loop's other sources could keep this one waiting for too long. */
+#define DIRTY_MAX 64u
+/* Finished tasks beyond the bound are removed in batches. */
+#define PRUNE_EVERY 64u
+
+void commit_mark(struct front *f, struct task *t)
+{
+	if (t->dirty)
+		return;
+	t->dirty = true;
+	t->dirty_next = f->dirty;
+	f->dirty = t;
+	f->n_dirty++;
+	if (f->retry_ns)
+		return;
+	(void)sd_event_source_set_priority(f->committer, f->n_dirty >= DIRTY_MAX
+								 ? SD_EVENT_PRIORITY_IMPORTANT
+								 : SD_EVENT_PRIORITY_IDLE);
+	(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
+}
+
+void commit_note(struct task *t, const char *event, const char *detail)
+{
+	struct task_note *note = malloc(sizeof(*note) + strlen(detail) + 1);
+
+	/* History is worth less than the task: out of memory, a line is missing. */
+	if (!note)
+		return;
+	note->next = NULL;
+	note->time_ns = util_realtime_ns();
+	note->event = event;
+	strcpy(note->detail, detail);
+	*t->notes_tail = note;
+	t->notes_tail = &note->next;
+}
+
+static int write_task(struct front *f, struct task *t, struct err *e)
+{
+	int r;
+
+	r = t->is_new ? store_task_insert(f->store, &t->rec, e)
+		      : store_task_update(f->store, &t->rec, e);
+	for (const struct task_note *n = t->notes; r == 0 && n; n = n->next)
+		r = store_event(f->store, t->rec.id, n->time_ns, n->event, n->detail, e);
+	return r;
+}
+
+/* One transaction for the list from first on; 0 or nothing is written. */
+static int write_list(struct front *f, struct task *first, bool alone, struct err *e)
+{
+	int r = store_begin(f->store, e);
+
+	for (struct task *t = first; r == 0 && t; t = alone ? NULL : t->dirty_next)
+		r = write_task(f, t, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0)
+		store_rollback(f->store);
+	return r;
+}
+
+int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, struct err *e)
+{
+	int r = store_begin(f->store, e);
+
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		r = store_task_delete(f->store, ids[i], e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0) {
+		store_rollback(f->store);
+		return r;
+	}
+	for (unsigned i = 0; i < n; i++)
+		flow_log_request(f, ids[i], LOG_DELETE);
+	return 0;
+}
+
+int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e)
+{
+	char ids[PRUNE_EVERY * 2][TASK_ID_LEN + 1];
+	int r;
+
+	r = store_task_oldest(f->store, keep, ARRAY_SIZE(ids), ids, ret_n, e);
+	if (r == 0 && *ret_n > 0)
+		r = commit_delete(f, ids, *ret_n, e);
+	return r;
+}
+
+static void prune_now_and_then(struct front *f)
+{
+	struct err e = {0};
+	unsigned n;
+
+	if (++f->n_finished < PRUNE_EVERY)
+		return;
+	f->n_finished = 0;
+	if (commit_prune(f, f->cfg.finished_keep, &n, &e) < 0)
+		msg_warn("old tasks are not removed: %s", e.msg);
+	package_prune(f);
+}
+
+static void written(struct front *f, struct task *t)
+{
+	while (t->notes) {
+		struct task_note *note = t->notes;
+
+		t->notes = note->next;
+		free(note);
+	}
+	t->notes_tail = &t->notes;
+	t->is_new = false;
+	ops_accepted(t);
+	if (!task_state_final((enum task_state)t->rec.state))
+		return;
+	if (t->known_to_monitor)
+		flow_forget(f, t->rec.id);
+	ops_finished(t);
+	warm_background(f, t);
+	registry_remove(f, t);
+	prune_now_and_then(f);
+}
+
+/* True when the task is to be tried again later. */
+static bool not_written(struct front *f, struct task *t, const struct err *e)
+{
+	if (!t->is_new) {
+		/* The end is known and true, whatever the disk says. */
+		if (task_state_final((enum task_state)t->rec.state))
+			ops_finished(t);
+		return true;
+	}
+	/* Nobody was told that it exists: now somebody is told that it does not. */
+	ops_answer_all(&t->waiters, NULL, e);
+	if (t->rec.state == TASK_QUEUED) {
+		struct task **p = &f->queue;
+
+		while (*p && *p != t)
+			p = &(*p)->queue_next;
+		if (*p) {
+			*p = t->queue_next;
+			f->n_queued--;
+		}
+	}
+	if (t->known_to_monitor)
+		flow_kill(f, t->rec.id, KILL_CANCEL_KILL); /* forgotten when it has ended */
+	flow_occupy(f, t, false);
+	registry_remove(f, t);
+	return false;
+}
+
+void commit_now(struct front *f)
+{
+	struct task *list = f->dirty, *t;
+	struct err e = {0};
+	bool all, failed = false;
+
+	f->dirty = NULL;
+	f->n_dirty = 0;
+	f->retry_ns = 0;
+	if (!list)
+		return;
+	all = write_list(f, list, false, &e) == 0;
+	while ((t = list)) {
+		bool again = false;
+
+		/* One record may be what the store refuses: it must not stop the others. */
+		if (all || write_list(f, t, true, &e) == 0) {
+			list = t->dirty_next;
+			t->dirty = false;
+			written(f, t);
+			continue;
+		}
+		list = t->dirty_next;
+		t->dirty = false;
+		again = not_written(f, t, &e);
+		if (!failed)
+			msg_err("%s", e.msg);
+		failed = true;
+		if (again) {
+			f->retry_ns = util_monotonic_ns() + RETRY_NS;
+			commit_mark(f, t);
+			front_tick_at(f, f->retry_ns);
+		}
+	}
+	if (f->dirty && !f->retry_ns)
+		(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
+}
+
+static int commit_ready(sd_event_source *s, void *arg)
+{
+	(void)s;
+	commit_now(arg);
+	return 0;
+}
+
+int commit_init(struct front *f)
+{
+	int r = sd_event_add_defer(f->event, &f->committer, commit_ready, f);
+
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(f->committer, SD_EVENT_OFF);
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What happens to a task, in the order of its life. */
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/job.h"
+#include "supervisor/msg.h"
+
+/* The end of a log comes from the logger by itself; it is asked for when it does not. */
+#define LOG_ASK_AFTER (300 * MSEC)
+#define LOG_ASK_EVERY (1 * SEC)
+#define LOG_GIVE_UP (8 * SEC)
+
+void flow_step(struct front *f, struct task *t, enum task_event event, const char *detail)
+{
+	if (task_step(&t->rec, event) < 0) {
+		msg_err("task %s: %s is not possible while %s", t->rec.id, task_event_name(event),
+			task_state_name((enum task_state)t->rec.state));
+		return;
+	}
+	commit_note(t, task_event_name(event), detail);
+	commit_mark(f, t);
+}
+
+void flow_occupy(struct front *f, struct task *t, bool occupies)
+{
+	if (t->occupies == occupies)
+		return;
+	t->occupies = occupies;
+	f->n_running += occupies ? 1 : -1u;
+}
+
+static int id_message(struct link *link, enum proto_type type, const char *id, uint8_t reason)
+{
+	union proto_msg m = {0};
+
+	proto_init(&m, type);
+	switch (type) {
+	case MON_KILL:
+		memcpy(m.kill.id, id, sizeof(m.kill.id));
+		m.kill.reason = reason;
+		break;
+	case MON_FORGET:
+		memcpy(m.forget.id, id, sizeof(m.forget.id));
+		break;
+	default:
+		memcpy(m.log_id.id, id, sizeof(m.log_id.id));
+		break;
+	}
+	return link_send(link, &m, NULL, 0);
+}
+
+void flow_kill(struct front *f, const char *id, enum kill_reason reason)
+{
+	if (id_message(&f->monitor, MON_KILL, id, (uint8_t)reason) < 0)
+		msg_err("task %s: the monitor does not take a request to end it", id);
+}
+
+void flow_forget(struct front *f, const char *id)
+{
+	/* Lost, it is repeated: the monitor tells of this end again after a restart. */
+	(void)id_message(&f->monitor, MON_FORGET, id, 0);
+}
+
+void flow_log_request(struct front *f, const char *id, enum proto_type type)
+{
+	(void)id_message(&f->logger, type, id, 0);
+}
+
+/* The slot is taken and the state is PREPARING only when the monitor has the request. */
+static int dispatch(struct front *f, struct task *t, const struct task_spec *spec, struct err *e)
+{
+	int fds[2] = {-1, -1}, r;
+	union proto_msg m = {0};
+
+	r = job_build(spec, t->rec.id, &fds[0], e);
+	if (r < 0)
+		return r;
+	proto_init(&m, MON_START);
+	memcpy(m.start.id, t->rec.id, sizeof(m.start.id));
+	m.start.start = (uint8_t)t->rec.start_asked;
+	m.start.has_package = t->rec.has_package != 0;
+	memcpy(m.start.image, t->rec.image_digest, sizeof(m.start.image));
+	memcpy(m.start.policy, t->rec.policy_id, sizeof(m.start.policy));
+	memcpy(m.start.package, t->rec.package, sizeof(m.start.package));
+	m.start.limits = t->rec.limits;
+	m.start.received_ns = t->received_ns;
+	memcpy(m.start.warm, t->rec.warm, sizeof(m.start.warm));
+	if (t->rec.has_package)
+		fds[1] = TAKE_FD(t->package_fd);
+	r = link_send(&f->monitor, &m, fds, 1u + m.start.has_package);
+	if (r < 0)
+		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not take new tasks");
+	t->known_to_monitor = true;
+	flow_occupy(f, t, true);
+	flow_step(f, t, TASK_EV_DISPATCH, "");
+	return 0;
+}
+
+/* The same for a task whose spec is in the record alone. */
+static void dispatch_queued(struct front *f, struct task *t)
+{
+	_cleanup_task_spec_ struct task_spec spec = {0};
+	struct err e = {0};
+	int r;
+
+	r = task_spec_parse(t->rec.spec, strlen(t->rec.spec), &spec, &e);
+	if (r == 0 && t->rec.has_package && t->package_fd < 0) {
+		t->package_fd = package_open(f, t->rec.package);
+		if (t->package_fd < 0)
+			r = err_set(&e, ERR_NOT_FOUND, -t->package_fd,
+				    "the task's folder is not there any more");
+	}
+	if (r == 0)
+		r = dispatch(f, t, &spec, &e);
+	if (r < 0)
+		flow_end(f, t, VERDICT_FAILED, e.msg);
+}
+
+void flow_enqueue(struct front *f, struct task *t)
+{
+	struct task **p = &f->queue;
+
+	/* Higher priority first; among equals the older one, which is there already. */
+	while (*p && (*p)->rec.priority >= t->rec.priority)
+		p = &(*p)->queue_next;
+	t->queue_next = *p;
+	*p = t;
+	f->n_queued++;
+}
+
+static void dequeue(struct front *f, struct task *t)
+{
+	struct task **p = &f->queue;
+
+	while (*p && *p != t)
+		p = &(*p)->queue_next;
+	if (*p) {
+		*p = t->queue_next;
+		t->queue_next = NULL;
+		f->n_queued--;
+	}
+}
+
+void flow_dispatch_queue(struct front *f)
+{
+	while (f->ready && f->queue && f->n_running < f->cfg.running_max) {
+		struct task *t = f->queue;
+
+		dequeue(f, t);
+		dispatch_queued(f, t);
+	}
+}
+
+int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, struct err *e)
+{
+	int r;
+
+	t->is_new = true;
+	commit_note(t, "accepted", "");
+	if (f->ready && !f->queue && f->n_running < f->cfg.running_max) {
+		/* The monitor is asked first, the disk second: both then work at once. */
+		r = dispatch(f, t, spec, e);
+		if (r < 0)
+			return r;
+		registry_add(f, t);
+		return 0;
+	}
+	if (f->n_queued >= f->cfg.queued_max)
+		return err_set(e, ERR_LIMIT, 0, "%u tasks wait already: try again later",
+			       f->n_queued);
+	/* It may wait for days: what it needs must survive a power cut as the record does. */
+	if (t->rec.has_package)
+		package_sync(f);
+	registry_add(f, t);
+	flow_enqueue(f, t);
+	commit_mark(f, t);
+	return 0;
+}
+
+void flow_started(struct front *f, const struct mon_started *m)
+{
+	struct task *t = registry_find(f, m->id);
+	uint64_t now = util_monotonic_ns(), first = m->first_ns;
+
+	if (!t || t->rec.state != TASK_PREPARING)
+		return;
+	/* 0: this interpreter has no cheap clock; the message came right after. */
+	if (first == 0 || first > now)
+		first = now;
+	t->rec.start_mode = m->mode < START_MODE_MAX ? m->mode : START_AUTO;
+	t->rec.started_ns = util_realtime_ns() - (now - first);
+	if (t->received_ns && first > t->received_ns)
+		t->rec.start_us = (first - t->received_ns) / 1000;
+	(void)snprintf(t->rec.warning, sizeof(t->rec.warning), "%s", m->warning);
+	t->want_warm = m->want_warm && t->rec.start_asked == START_AUTO;
+	if (*m->warning)
+		msg_warn("task %s: %s", t->rec.id, m->warning);
+	flow_step(f, t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
+	ops_started(t);
+}
+
+static void finish(struct front *f, struct task *t)
+{
+	enum verdict verdict = (enum verdict)t->rec.verdict;
+
+	if (!t->rec.finished_ns)
+		t->rec.finished_ns = util_realtime_ns();
+	t->kill_at_ns = 0;
+	flow_step(f, t, task_verdict_event(verdict), verdict_name(verdict));
+}
+
+/* Both its end and its log's end are known: only then is a task over. */
+static void finish_if_over(struct front *f, struct task *t)
+{
+	if (t->exited_at_ns && t->rec.log_known && !task_state_final((enum task_state)t->rec.state))
+		finish(f, t);
+}
+
+void flow_end(struct front *f, struct task *t, enum verdict verdict, const char *error)
+{
+	if (t->exited_at_ns)
+		return;
+	t->exited_at_ns = util_monotonic_ns();
+	t->rec.verdict = verdict;
+	t->rec.exit_code = task_exit_code(verdict, -1);
+	(void)snprintf(t->rec.error, sizeof(t->rec.error), "%s", error);
+	flow_occupy(f, t, false);
+	/* No pipe will end this log. */
+	t->log_asked_ns = t->exited_at_ns;
+	flow_log_request(f, t->rec.id, LOG_FINISH);
+	front_tick_at(f, t->exited_at_ns + LOG_ASK_EVERY);
+}
+
+void flow_exited(struct front *f, const struct mon_exited *m)
+{
+	struct task *t = registry_find(f, m->id);
+	struct task_record old = {0};
+	struct err e = {0};
+
+	if (!t) {
+		/* In the store: it has ended before, and the monitor was not told. Not
+		 * there: its request was never acknowledged to anybody. */
+		if (store_task_get(f->store, m->id, &old, &e) < 0) {
+			if (e.code != ERR_NOT_FOUND)
+				return;
+			flow_log_request(f, m->id, LOG_DELETE);
+		}
+		free(old.spec);
+		flow_forget(f, m->id);
+		return;
+	}
+	t->known_to_monitor = true;
+	if (t->exited_at_ns)
+		return;
+	t->exited_at_ns = util_monotonic_ns();
+	t->rec.verdict =
+		m->verdict > VERDICT_NONE && m->verdict < VERDICT_MAX ? m->verdict : VERDICT_LOST;
+	t->rec.exit_code = task_exit_code((enum verdict)t->rec.verdict, m->wait_status);
+	t->rec.signal = task_exit_signal(m->wait_status);
+	t->rec.cpu_us = m->cpu_us;
+	t->rec.memory_peak = m->memory_peak;
+	t->rec.finished_ns = m->finished_ns;
+	(void)snprintf(t->rec.error, sizeof(t->rec.error), "%s", m->error);
+	flow_occupy(f, t, false);
+	if (t->rec.verdict == VERDICT_FAILED && t->rec.state == TASK_PREPARING &&
+	    !t->rec.log_known) {
+		t->log_asked_ns = t->exited_at_ns;
+		flow_log_request(f, t->rec.id, LOG_FINISH);
+	}
+	finish_if_over(f, t);
+	if (!t->rec.log_known)
+		front_tick_at(f, t->exited_at_ns + LOG_ASK_AFTER);
+	flow_dispatch_queue(f);
+}
+
+void flow_log_end(struct front *f, const struct log_end *m)
+{
+	struct task *t = registry_find(f, m->id);
+
+	if (!t || t->rec.log_known)
+		return;
+	t->rec.log_known = 1;
+	t->rec.log_lines = m->lines;
+	t->rec.log_bytes = m->bytes;
+	t->rec.log_dropped = m->dropped;
+	finish_if_over(f, t);
+}
+
+bool flow_cancel(struct front *f, struct task *t, bool force)
+{
+	uint64_t now = util_monotonic_ns();
+
+	if (t->exited_at_ns || task_state_final((enum task_state)t->rec.state))
+		return false;
+	if (!t->rec.cancel_ns) {
+		t->rec.cancel_ns = util_realtime_ns();
+		commit_mark(f, t);
+	}
+	commit_note(t, "cancel", force ? "force" : "");
+	if (t->rec.state == TASK_QUEUED) {
+		dequeue(f, t);
+		flow_end(f, t, VERDICT_CANCELLED, "");
+		return true;
+	}
+	flow_kill(f, t->rec.id, force ? KILL_CANCEL_KILL : KILL_CANCEL_TERM);
+	if (!force && !t->kill_at_ns) {
+		t->kill_at_ns = now + CANCEL_GRACE_NS;
+		front_tick_at(f, t->kill_at_ns);
+	}
+	return true;
+}
+
+static void ask_log(struct front *f, struct task *t, void *arg)
+{
+	(void)arg;
+	if (t->exited_at_ns && !t->rec.log_known) {
+		t->log_asked_ns = util_monotonic_ns();
+		flow_log_request(f, t->rec.id, LOG_FINISH);
+	}
+}
+
+void flow_log_again(struct front *f)
+{
+	registry_each(f, ask_log, NULL);
+}
+
+static void tick_task(struct front *f, struct task *t, void *arg)
+{
+	uint64_t now = *(const uint64_t *)arg, ask;
+
+	if (t->kill_at_ns && !t->exited_at_ns) {
+		if (now >= t->kill_at_ns) {
+			t->kill_at_ns = 0;
+			flow_kill(f, t->rec.id, KILL_CANCEL_KILL);
+		} else {
+			front_tick_at(f, t->kill_at_ns);
+		}
+	}
+	if (!t->exited_at_ns || t->rec.log_known || task_state_final((enum task_state)t->rec.state))
+		return;
+	if (now >= t->exited_at_ns + LOG_GIVE_UP) {
+		/* The log's files are complete all the same; its totals alone are not known. */
+		msg_warn("task %s: the logger does not tell the end of its log", t->rec.id);
+		finish(f, t);
+		return;
+	}
+	ask = t->log_asked_ns ? t->log_asked_ns + LOG_ASK_EVERY : t->exited_at_ns + LOG_ASK_AFTER;
+	if (now >= ask) {
+		ask_log(f, t, NULL);
+		ask = now + LOG_ASK_EVERY;
+	}
+	front_tick_at(f, ask);
+}
+
+void flow_tick(struct front *f, uint64_t now_ns)
+{
+	registry_each(f, tick_task, &now_ns);
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/front/front.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/msg.h"
+
+#define RUNNING_MAX 64
+#define QUEUED_MAX 20000
+#define FINISHED_KEEP 10000
+#define PACKAGE_BYTES_MAX (1ULL << 30)
+#define PACKAGES_KEEP (4ULL << 30)
+
+void front_tick_at(struct front *f, uint64_t at_ns)
+{
+	if (f->tick_at_ns && f->tick_at_ns <= at_ns)
+		return;
+	f->tick_at_ns = at_ns;
+	(void)sd_event_source_set_time(f->tick, at_ns / 1000 + 1);
+	(void)sd_event_source_set_enabled(f->tick, SD_EVENT_ONESHOT);
+}
+
+static int tick(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct front *f = arg;
+	uint64_t now = util_monotonic_ns();
+
+	(void)s;
+	(void)usec;
+	f->tick_at_ns = 0;
+	control_tick(f, now);
+	flow_tick(f, now);
+	if (f->retry_ns && now >= f->retry_ns)
+		commit_now(f);
+	else if (f->retry_ns)
+		front_tick_at(f, f->retry_ns);
+	return 0;
+}
+
+static int front_init(struct front *f, const struct front_config *cfg, struct err *e)
+{
+	int r;
+
+	f->cfg = *cfg;
+	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
+	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;
+	f->cfg.finished_keep = cfg->finished_keep ? cfg->finished_keep : FINISHED_KEEP;
+	f->cfg.package_bytes_max =
+		cfg->package_bytes_max ? cfg->package_bytes_max : PACKAGE_BYTES_MAX;
+	f->cfg.packages_keep = cfg->packages_keep ? cfg->packages_keep : PACKAGES_KEEP;
+	f->started_ns = util_realtime_ns();
+	r = store_open(cfg->front_dirfd, &f->store, e);
+	if (r < 0)
+		return r;
+	package_clean(f);
+	r = sd_event_new(&f->event);
+	if (r >= 0)
+		r = sd_event_add_time(f->event, &f->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000, tick,
+				      f);
+	if (r >= 0)
+		r = commit_init(f);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cannot make the event loop");
+	/* What had not ended is known before the monitor's first word is read. */
+	r = recover_load(f, e);
+	if (r < 0)
+		return r;
+	r = link_init(f);
+	if (r >= 0)
+		r = control_init(f);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot watch the sockets") : 0;
+}
+
+static void free_task(struct front *f, struct task *t, void *arg)
+{
+	(void)arg;
+	registry_remove(f, t);
+}
+
+static void front_free(struct front *f)
+{
+	control_clear(f);
+	registry_each(f, free_task, NULL);
+	warm_clear(f);
+	link_clear(&f->monitor);
+	link_clear(&f->logger);
+	(void)sd_event_source_disable_unref(f->tick);
+	(void)sd_event_source_disable_unref(f->listen);
+	(void)sd_event_source_disable_unref(f->committer);
+	(void)sd_event_source_disable_unref(f->pruner);
+	(void)sd_event_unref(f->event);
+	store_free(f->store);
+	free(f);
+}
+
+int front_main(const struct front_config *cfg)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+	sigset_t set;
+	int r;
+
+	msg_init("front");
+	if (!f)
+		return -ENOMEM;
+	/* sd_event_add_child wants it; children are those that unpack and prune packages. */
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	r = front_init(f, cfg, &e);
+	if (r < 0) {
+		msg_err("cannot start: %s", e.msg);
+	} else {
+		r = sd_event_loop(f->event);
+		if (r < 0)
+			msg_err("the event loop failed: %s", strerror(-r));
+	}
+	front_free(f);
+	return r;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the front share: its one struct, tasks in memory, and who does what. */
+#ifndef SUPERVISOR_FRONT_INTERNAL_H
+#define SUPERVISOR_FRONT_INTERNAL_H
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "sandbox/image.h"
+#include "sandbox/policy.h"
+#include "supervisor/front/control.h"
+#include "supervisor/front/front.h"
+#include "supervisor/front/link.h"
+#include "supervisor/front/store.h"
+#include "supervisor/front/task.h"
+#include "supervisor/task_spec.h"
+
+#define MSEC 1000000ULL /* in ns */
+#define SEC 1000000000ULL
+
+#define CANCEL_GRACE_NS (10 * SEC) /* from SIGTERM to SIGKILL */
+#define TASK_BUCKETS 4096u
+#define RESOLVE_CACHE 16
+
+/*
+ * A connection that waits for something. It is in two lists: of what it waits for
+ * (a task or a warm-up) and of its connection; it goes with whichever goes first.
+ */
+struct waiter {
+	struct waiter *next, **pprev;
+	struct waiter *conn_next, **conn_pprev;
+	struct conn *conn;
+	json_t *tag;			  /* owned; NULL when the request had none */
+	bool accepted, started, finished; /* answers that are still due */
+};
+
+/* A line of history that is not in the store yet. */
+struct task_note {
+	struct task_note *next;
+	uint64_t time_ns;
+	const char *event; /* a constant */
+	char detail[];
+};
+
+/* A task that has not ended, or whose end is not in the store yet. */
+struct task {
+	struct task_record rec;
+	struct task *hash_next, *queue_next, *dirty_next;
+	struct waiter *waiters;
+	struct task_note *notes, **notes_tail;
+	int package_fd;	       /* O_PATH, -1 when there is none */
+	uint64_t received_ns;  /* CLOCK_MONOTONIC, as all below */
+	uint64_t kill_at_ns;   /* when SIGKILL follows a cancel; 0: never */
+	uint64_t exited_at_ns; /* when its end was known; 0: not yet */
+	uint64_t log_asked_ns; /* when LOG_FINISH was sent last; 0: never */
+	bool occupies;	       /* counted in front.n_running */
+	bool known_to_monitor; /* since this front runs */
+	bool want_warm;
+	bool is_new, dirty; /* not in the store; in the list of changes to write */
+};
+
+/* A checkpoint to make. The list's first one is in the monitor's hands. */
+struct warm {
+	struct warm *next;
+	struct waiter *waiters;
+	uint32_t tag;
+	bool force;
+	uint8_t image[32], policy[32];
+	char imports[IMAGE_WARM_MAX];
+};
+
+struct front {
+	struct front_config cfg;
+	sd_event *event;
+	sd_event_source *tick, *listen, *committer;
+	uint64_t tick_at_ns;
+	struct store *store;
+	struct link monitor, logger;
+	bool ready;	     /* the monitor has said all that it knows (MON_READY) */
+	uint64_t started_ns; /* CLOCK_REALTIME */
+
+	struct task *buckets[TASK_BUCKETS];
+	struct task *queue; /* by priority, then age */
+	struct task *dirty; /* to be written */
+	unsigned n_tasks, n_queued, n_running, n_dirty, n_finished;
+	uint64_t retry_ns; /* when a failed write is tried again */
+
+	struct conn *conns;
+	unsigned n_conns;
+	size_t input_bytes; /* of all half-read frames */
+
+	struct warm *warms;
+	struct warm_failure *warm_failures;
+	uint32_t warm_tag;
+	unsigned n_unpacking;
+	sd_event_source *pruner; /* NULL when none runs */
+
+	struct {
+		uint8_t id[32];
+		struct policy_head head;
+	} policies[RESOLVE_CACHE];
+	unsigned n_policies;
+};
+
+/* front.c: the tick comes at at_ns (CLOCK_MONOTONIC) at the latest. */
+void front_tick_at(struct front *f, uint64_t at_ns);
+
+/* registry.c: tasks in memory, by id. */
+struct task *registry_new(const char *id);
+void registry_add(struct front *f, struct task *t);
+void registry_remove(struct front *f, struct task *t); /* and frees it, with its waiters */
+void registry_free_task(struct task *t);	       /* one that was never added */
+struct task *registry_find(struct front *f, const char *id);
+/* A whole id out of an id or a unique prefix, in memory or in the store. */
+int registry_resolve(struct front *f, const char *prefix, char ret[TASK_ID_LEN + 1], struct err *e);
+void registry_each(struct front *f, void (*fn)(struct front *f, struct task *t, void *arg),
+		   void *arg);
+
+/* flow.c: what happens to a task, in the order of its life. */
+int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, struct err *e);
+void flow_enqueue(struct front *f, struct task *t);
+void flow_dispatch_queue(struct front *f);
+void flow_started(struct front *f, const struct mon_started *m);
+void flow_exited(struct front *f, const struct mon_exited *m);
+void flow_log_end(struct front *f, const struct log_end *m);
+/* Ends a task that has no process: its verdict is ours. */
+void flow_end(struct front *f, struct task *t, enum verdict verdict, const char *error);
+/* True when that changed anything. */
+bool flow_cancel(struct front *f, struct task *t, bool force);
+void flow_kill(struct front *f, const char *id, enum kill_reason reason);
+void flow_forget(struct front *f, const char *id);
+void flow_log_request(struct front *f, const char *id, enum proto_type type);
+void flow_log_again(struct front *f); /* after a new logger has come */
+void flow_tick(struct front *f, uint64_t now_ns);
+/* Takes the slot of a running task. */
+void flow_occupy(struct front *f, struct task *t, bool occupies);
+void flow_step(struct front *f, struct task *t, enum task_event event, const char *detail);
+
+/* commit.c: changes are written together, at the end of a turn of the loop. */
+int commit_init(struct front *f);
+void commit_mark(struct front *f, struct task *t);
+void commit_note(struct task *t, const char *event, const char *detail);
+void commit_now(struct front *f);
+/* Removes tasks that have ended, their logs and their histories. */
+int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, struct err *e);
+/* The same for some of the oldest beyond the newest keep; *ret_n is 0 when there are none. */
+int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e);
+
+/* recover.c: after a restart of the front, and with it of the links. */
+int recover_load(struct front *f, struct err *e);
+void recover_running(struct front *f, const struct mon_running *m);
+void recover_ready(struct front *f);
+
+/* warm.c */
+void warm_request(struct front *f, const struct warm *what, struct waiter *w);
+void warm_background(struct front *f, const struct task *t);
+void warm_done(struct front *f, const struct mon_warmed *m);
+void warm_clear(struct front *f);
+
+/* resolve.c: names to what they stand for now. */
+int resolve_image(struct front *f, const char *name, uint8_t digest[32], struct image_head *ret,
+		  struct err *e);
+int resolve_policy(struct front *f, const char *name, uint8_t id[32], struct policy_head *ret,
+		   struct err *e);
+
+/*
+ * package.c: unpacks the tar in archive_fd (taken). done is called once, possibly before
+ * the call returns: with the package's digest and an O_PATH fd of its folder, which
+ * becomes the callee's; or with error (then digest is NULL and dirfd -1).
+ */
+typedef void (*package_fn)(struct front *f, void *arg, const uint8_t digest[32], int dirfd,
+			   const struct err *error);
+void package_unpack(struct front *f, int archive_fd, package_fn done, void *arg);
+int package_open(struct front *f, const uint8_t digest[32]); /* O_PATH or -errno */
+void package_sync(struct front *f);
+/* package_prune.c: in a child, beyond cfg.packages_keep bytes. */
+void package_prune(struct front *f);
+void package_clean(struct front *f); /* what a former front left half done */
+
+/* task_json.c: new references. */
+json_t *task_json(const struct task_record *rec);
+json_t *task_json_history(struct front *f, const char *id);
+
+/* ops.c */
+void ops_handle(struct front *f, struct request *req);
+/* Answers that waiters are due. */
+void ops_accepted(struct task *t);
+void ops_started(struct task *t);
+void ops_finished(struct task *t);
+/* Answers every waiter of the list with e, or with a copy of reply, and frees them. */
+void ops_answer_all(struct waiter **list, json_t *reply, const struct err *e);
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The table of operations, and how they answer. */
+#include "supervisor/front/ops.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+/* As in the table of control.h. */
+static const struct {
+	const char *name;
+	op_fn run;
+	unsigned fds_max;
+} op_table[] = {
+	{"version", op_version, 0},
+	{"run", op_run, 2},
+	{"ps", op_ps, 0},
+	{"inspect", op_inspect, 0},
+	{"wait", op_wait_task, 0},
+	{"cancel", op_cancel, 0},
+	{"logs", op_logs, 1},
+	{"warm", op_warm, 0},
+	{"images-in-use", op_images_in_use, 0},
+	{"rm", op_rm, 0},
+	{"prune", op_prune, 0},
+};
+
+static json_t *error_json(const struct err *e)
+{
+	/* A message with text that is not UTF-8 must not cost the client its answer. */
+	json_t *text = json_string(e->msg);
+
+	return json_pack("{s:b, s:s, s:o}", "ok", 0, "code", err_code_name(e->code), "error",
+			 text ? text : json_string("the request holds text that is not UTF-8"));
+}
+
+void op_reply(struct op *op, json_t *reply)
+{
+	if (op->tag && reply)
+		(void)json_object_set(reply, "tag", op->tag);
+	conn_send(op->req->conn, reply);
+}
+
+int op_wait(struct op *op, struct waiter **list, struct waiter **ret, struct err *e)
+{
+	struct waiter *w = waiter_new(op->req->conn, op->tag);
+
+	if (!w)
+		return err_set(e, ERR_LIMIT, 0, "this connection waits for too much already");
+	if (list)
+		waiter_attach(w, list);
+	*ret = w;
+	return 0;
+}
+
+int op_id(struct op *op, char ret[TASK_ID_LEN + 1], struct err *e)
+{
+	const char *id = json_strict_string(op->in, "id", TASK_ID_LEN);
+	int r;
+
+	if (!id)
+		(void)json_strict_fail(op->in, "id", "must be given");
+	r = json_strict_end(op->in);
+	return r < 0 ? r : registry_resolve(op->f, id, ret, e);
+}
+
+int op_check_follower(const struct op *op, unsigned i, struct err *e)
+{
+	int type = 0, domain = 0;
+	socklen_t len = sizeof(type);
+
+	if (i >= op->req->n_fds)
+		return err_set(e, ERR_INPUT, 0, "the socket for the log was not sent along");
+	if (getsockopt(op->req->fds[i], SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	    getsockopt(op->req->fds[i], SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    type != SOCK_STREAM || domain != AF_UNIX)
+		return err_set(e, ERR_INPUT, 0,
+			       "the descriptor for the log must be a unix stream socket");
+	return 0;
+}
+
+int op_follow(struct front *f, const struct log_follow *what, int fd, struct err *e)
+{
+	union proto_msg m = {.log_follow = *what};
+	int r;
+
+	proto_init(&m, LOG_FOLLOW);
+	r = link_send(&f->logger, &m, &fd, 1);
+	return r < 0 ? err_set(e, ERR_UNAVAILABLE, -r, "the logger does not answer") : 0;
+}
+
+static int handle(struct op *op, struct err *e)
+{
+	const char *name = json_strict_string(op->in, "op", 32);
+	char shown[64];
+
+	op->tag = json_strict_get(op->in, "tag");
+	if (op->tag && !json_is_integer(op->tag)) {
+		op->tag = NULL;
+		(void)json_strict_fail(op->in, "tag", "must be an integer");
+	}
+	if (!name)
+		(void)json_strict_fail(op->in, "op", "must be given");
+	if (op->in->status < 0)
+		return op->in->status;
+	for (size_t i = 0; i < ARRAY_SIZE(op_table); i++) {
+		if (strcmp(op_table[i].name, name) != 0)
+			continue;
+		if (op->req->n_fds > op_table[i].fds_max)
+			return err_set(e, ERR_INPUT, 0, "%s takes at most %u descriptors, not %u",
+				       name, op_table[i].fds_max, op->req->n_fds);
+		return op_table[i].run(op, e);
+	}
+	return err_set(e, ERR_INPUT, 0,
+		       "there is no operation \"%s\": sandboxctl and sandboxd are of different "
+		       "releases, or this is no sandboxctl",
+		       json_strict_escape(name, shown, sizeof(shown)));
+}
+
+void ops_handle(struct front *f, struct request *req)
+{
+	json_auto_t *doc = NULL;
+	struct json_strict in;
+	struct op op = {.f = f, .req = req, .in = &in};
+	struct err e = {0};
+	int r;
+
+	r = json_strict_load("request", req->text, req->len, CONTROL_FRAME_MAX, &doc, &e);
+	if (r == 0)
+		r = json_strict_begin(&in, "request", doc, &e);
+	if (r == 0)
+		r = handle(&op, &e);
+	if (r < 0)
+		op_reply(&op, error_json(&e));
+}
+
+void ops_accepted(struct task *t)
+{
+	struct waiter *next;
+
+	for (struct waiter *w = t->waiters; w; w = next) {
+		next = w->next;
+		if (!w->accepted)
+			continue;
+		w->accepted = false;
+		waiter_send(w, json_pack("{s:b, s:s, s:s}", "ok", 1, "event", "accepted", "id",
+					 t->rec.id));
+		if (!w->finished)
+			waiter_free(w);
+	}
+	if (t->rec.started_ns)
+		ops_started(t);
+}
+
+void ops_started(struct task *t)
+{
+	for (struct waiter *w = t->waiters; w; w = w->next) {
+		json_t *task;
+
+		if (!w->started || w->accepted)
+			continue;
+		w->started = false;
+		task = task_json(&t->rec);
+		waiter_send(w, json_pack("{s:b, s:s, s:s, s:O, s:O}", "ok", 1, "event", "started",
+					 "id", t->rec.id, "start", json_object_get(task, "start"),
+					 "warning", json_object_get(task, "warning")));
+		json_decref(task);
+	}
+}
+
+void ops_finished(struct task *t)
+{
+	struct waiter *next;
+	json_t *task;
+
+	if (!t->waiters)
+		return;
+	task = task_json(&t->rec);
+	for (struct waiter *w = t->waiters; w; w = next) {
+		next = w->next;
+		if (!w->finished)
+			continue;
+		waiter_send(w, json_pack("{s:b, s:s, s:s, s:O}", "ok", 1, "event", "finished", "id",
+					 t->rec.id, "task", task));
+		waiter_free(w);
+	}
+	json_decref(task);
+}
+
+void ops_answer_all(struct waiter **list, json_t *reply, const struct err *e)
+{
+	while (*list) {
+		struct waiter *w = *list;
+
+		waiter_send(w, reply ? json_copy(reply) : error_json(e));
+		waiter_free(w);
+	}
+	json_decref(reply);
+}

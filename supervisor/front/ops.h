@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One operation of the control socket: its row in the table and its handler. */
+#ifndef SUPERVISOR_FRONT_OPS_H
+#define SUPERVISOR_FRONT_OPS_H
+
+#include "supervisor/front/internal.h"
+#include "supervisor/json_strict.h"
+
+/* A request while it is handled. */
+struct op {
+	struct front *f;
+	struct request *req;
+	struct json_strict *in; /* the request's object */
+	json_t *tag;		/* borrowed; NULL when there is none */
+};
+
+/*
+ * Reads its keys, ends the reader, acts, and answers by op_reply or by a waiter: 0.
+ * -errno with *e filled: the caller answers.
+ */
+typedef int (*op_fn)(struct op *op, struct err *e);
+
+void op_reply(struct op *op, json_t *reply);
+/* A waiter in *list; -errno when that is not possible. */
+int op_wait(struct op *op, struct waiter **list, struct waiter **ret, struct err *e);
+/* Reads "id" and ends the reader: a whole id. */
+int op_id(struct op *op, char ret[TASK_ID_LEN + 1], struct err *e);
+/* fds[i] must be a stream socket: what a log is written to. */
+int op_check_follower(const struct op *op, unsigned i, struct err *e);
+/* Takes the fd. streams: LOG_STREAM bits. */
+int op_follow(struct front *f, const struct log_follow *what, int fd, struct err *e);
+
+/* ops_run.c */
+int op_run(struct op *op, struct err *e);
+/* ops_task.c */
+int op_ps(struct op *op, struct err *e);
+int op_inspect(struct op *op, struct err *e);
+int op_wait_task(struct op *op, struct err *e);
+int op_cancel(struct op *op, struct err *e);
+int op_rm(struct op *op, struct err *e);
+int op_prune(struct op *op, struct err *e);
+/* ops_node.c */
+int op_version(struct op *op, struct err *e);
+int op_logs(struct op *op, struct err *e);
+int op_warm(struct op *op, struct err *e);
+int op_images_in_use(struct op *op, struct err *e);
+
+#endif

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `run`: from a request to a task that is recorded and on its way. */
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/ops.h"
+
+/* What a request becomes before its folder is unpacked. */
+struct pending {
+	struct task *task;
+	struct task_spec spec;
+	int follower; /* -1 when nobody reads the log along */
+};
+
+static void pending_free(struct pending *p)
+{
+	if (p->task)
+		registry_free_task(p->task);
+	task_spec_clear(&p->spec);
+	util_close_fd(&p->follower);
+	free(p);
+}
+
+/* The last step; takes p. */
+static void begin(struct front *f, struct pending *p)
+{
+	struct log_follow follow = {
+		.streams = LOG_STREAM_OUT | LOG_STREAM_ERR, .follow = 1, .live = 1};
+	struct err e = {0};
+
+	memcpy(follow.id, p->task->rec.id, sizeof(follow.id));
+	if (flow_accept(f, p->task, &p->spec, &e) < 0) {
+		ops_answer_all(&p->task->waiters, NULL, &e);
+	} else {
+		p->task = NULL;
+		/* Best effort: without it the client asks for the log by its id. */
+		if (p->follower >= 0)
+			(void)op_follow(f, &follow, TAKE_FD(p->follower), NULL);
+	}
+	pending_free(p);
+}
+
+static void unpacked(struct front *f, void *arg, const uint8_t digest[32], int dirfd,
+		     const struct err *error)
+{
+	struct pending *p = arg;
+	struct task *t = p->task;
+
+	if (error)
+		ops_answer_all(&t->waiters, NULL, error);
+	t->package_fd = dirfd;
+	/* Its client was refused, or left before it was told that the task exists. */
+	if (!t->waiters) {
+		pending_free(p);
+		return;
+	}
+	memcpy(t->rec.package, digest, sizeof(t->rec.package));
+	t->rec.has_package = 1;
+	begin(f, p);
+}
+
+static int fill_record(struct op *op, struct pending *p, const char *image, json_t *task,
+		       struct err *e)
+{
+	struct task_record *rec = &p->task->rec;
+	const struct task_spec *spec = &p->spec;
+	struct policy_head policy;
+	struct image_head head;
+	int r;
+
+	r = resolve_image(op->f, image, rec->image_digest, &head, e);
+	if (r < 0)
+		return r;
+	(void)snprintf(rec->policy, sizeof(rec->policy), "%s",
+		       spec->policy ? spec->policy : head.policy);
+	r = resolve_policy(op->f, rec->policy, rec->policy_id, &policy, e);
+	if (r == 0)
+		r = task_spec_limits(spec, &policy, &rec->limits, e);
+	if (r < 0)
+		return r;
+	(void)snprintf(rec->project, sizeof(rec->project), "default");
+	(void)snprintf(rec->image, sizeof(rec->image), "%s", image);
+	(void)snprintf(rec->label, sizeof(rec->label), "%s", spec->label ? spec->label : "");
+	memcpy(rec->warm, spec->has_warm ? spec->warm : head.warm, sizeof(rec->warm));
+	rec->start_asked = spec->start;
+	rec->priority = (uint32_t)spec->priority;
+	rec->requested_by = conn_uid(op->req->conn);
+	rec->created_ns = util_realtime_ns();
+	rec->spec = json_dumps(task, JSON_COMPACT);
+	p->task->received_ns = op->req->received_ns;
+	return rec->spec ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep the task's text");
+}
+
+struct run_keys {
+	const char *image;
+	json_t *task;
+	bool wait, log, package;
+	int start; /* enum start_mode, -1 when not given */
+};
+
+static int read_keys(struct op *op, struct run_keys *k)
+{
+	const char *start;
+	bool detach = false;
+
+	*k = (struct run_keys){.wait = true, .start = -1};
+	k->package = op->req->n_fds == 2;
+	k->image = json_strict_string(op->in, "image", 63);
+	k->task = json_strict_get(op->in, "task");
+	(void)json_strict_bool(op->in, "wait", &k->wait);
+	if (json_strict_bool(op->in, "detach", &detach) && detach)
+		k->wait = false;
+	(void)json_strict_bool(op->in, "package", &k->package);
+	k->log = op->req->n_fds > k->package;
+	(void)json_strict_bool(op->in, "log", &k->log);
+	start = json_strict_string(op->in, "start", 32);
+	if (start)
+		k->start = start_mode_parse(start);
+	if (start && k->start < 0)
+		(void)json_strict_fail(op->in, "start",
+				       "must be \"auto\", \"cold\", \"restore\" or \"fork\"");
+	if (!k->image)
+		(void)json_strict_fail(op->in, "image", "must be given");
+	if (!k->task)
+		(void)json_strict_fail(op->in, "task", "must be given");
+	if (op->req->n_fds != (unsigned)k->log + k->package)
+		(void)json_strict_fail(op->in, NULL,
+				       "%u descriptors came along; \"log\" and \"package\" say %d",
+				       op->req->n_fds, k->log + k->package);
+	return json_strict_end(op->in);
+}
+
+static int check_package(const struct task_spec *spec, bool package, struct err *e)
+{
+	if (spec->package)
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "task.json: package: there is no package \"%s\": use dir, which "
+			       "sends a folder along",
+			       spec->package);
+	if (spec->kind == TASK_EXEC && !package)
+		return err_set(e, ERR_INPUT, 0,
+			       "task.json: exec: the folder with the script was not sent along");
+	return 0;
+}
+
+int op_run(struct op *op, struct err *e)
+{
+	struct run_keys k;
+	struct pending *p;
+	char id[TASK_ID_LEN + 1];
+	struct waiter *w;
+	int r;
+
+	r = read_keys(op, &k);
+	if (r == 0 && k.log)
+		r = op_check_follower(op, 0, e);
+	if (r < 0)
+		return r;
+	p = calloc(1, sizeof(*p));
+	util_new_id(id);
+	if (p) {
+		p->follower = -1;
+		p->task = registry_new(id);
+	}
+	r = p && p->task ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
+	if (r == 0)
+		r = task_spec_from_json(k.task, &p->spec, e);
+	if (r == 0)
+		r = check_package(&p->spec, k.package, e);
+	if (r == 0 && k.start >= 0)
+		p->spec.start = (enum start_mode)k.start;
+	if (r == 0)
+		r = fill_record(op, p, k.image, k.task, e);
+	if (r == 0)
+		r = op_wait(op, &p->task->waiters, &w, e);
+	if (r < 0) {
+		if (p)
+			pending_free(p);
+		return r;
+	}
+	w->accepted = true;
+	w->started = w->finished = k.wait;
+	if (k.log)
+		p->follower = TAKE_FD(op->req->fds[0]);
+	/* From here on errors reach the client through its waiter. */
+	if (k.package)
+		package_unpack(op->f, TAKE_FD(op->req->fds[k.log]), unpacked, p);
+	else
+		begin(op->f, p);
+	return 0;
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Operations on tasks that exist: ps, inspect, wait, cancel, rm, prune. */
+#include <string.h>
+
+#include "supervisor/front/ops.h"
+
+/* An answer must fit one frame: what a task's object takes at most, and room for all else. */
+#define TASK_JSON_MAX(rec)                                                                         \
+	(1400 + 6 * (strlen((rec)->label) + strlen((rec)->warning) + strlen((rec)->error)))
+#define LIST_MAX (CONTROL_FRAME_MAX - (64u << 10))
+
+struct listing {
+	struct front *f;
+	json_t *tasks; /* newest first */
+	uint64_t left; /* tasks that may still be added */
+	size_t bytes;
+	bool truncated;
+};
+
+/* 0, or 1 when the list is full. */
+static int list_add(struct listing *l, const struct task_record *rec)
+{
+	l->bytes += TASK_JSON_MAX(rec);
+	if (l->left == 0 || l->bytes > LIST_MAX) {
+		l->truncated = true;
+		return 1;
+	}
+	l->left--;
+	return json_array_append_new(l->tasks, task_json(rec)) == 0 ? 0 : -ENOMEM;
+}
+
+static int list_stored(void *arg, struct task_record *rec)
+{
+	struct listing *l = arg;
+	const struct task *t = registry_find(l->f, rec->id);
+
+	/* Memory knows the latest. */
+	return list_add(l, t ? &t->rec : rec);
+}
+
+struct active_list {
+	const struct task **list;
+	unsigned n;
+};
+
+static void collect_active(struct front *f, struct task *t, void *arg)
+{
+	struct active_list *a = arg;
+
+	(void)f;
+	if (!task_state_final((enum task_state)t->rec.state))
+		a->list[a->n++] = t;
+}
+
+static int newer_first(const void *a, const void *b)
+{
+	uint64_t x = (*(const struct task *const *)a)->rec.created_ns;
+	uint64_t y = (*(const struct task *const *)b)->rec.created_ns;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int list_active(struct listing *l, struct err *e)
+{
+	struct active_list a = {.list = calloc(l->f->n_tasks + 1, sizeof(struct task *))};
+	int r = 0;
+
+	if (!a.list)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot list the tasks");
+	registry_each(l->f, collect_active, &a);
+	qsort(a.list, a.n, sizeof(*a.list), newer_first);
+	for (unsigned i = 0; r == 0 && i < a.n; i++)
+		r = list_add(l, &a.list[i]->rec);
+	free(a.list);
+	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "cannot list the tasks") : 0;
+}
+
+int op_ps(struct op *op, struct err *e)
+{
+	struct listing l = {.f = op->f};
+	const char *before = json_strict_string(op->in, "before", TASK_ID_LEN);
+	int64_t limit = INT32_MAX;
+	bool all = false;
+	int r;
+
+	(void)json_strict_bool(op->in, "all", &all);
+	(void)json_strict_int(op->in, "limit", 1, INT32_MAX, &limit);
+	if (before && !all)
+		(void)json_strict_fail(op->in, "before", "goes with \"all\" alone");
+	r = json_strict_end(op->in);
+	if (r < 0)
+		return r;
+	l.left = (uint64_t)limit;
+	l.tasks = json_array();
+	r = all ? store_task_list(op->f->store, false, before, list_stored, &l, e)
+		: list_active(&l, e);
+	if (r < 0) {
+		json_decref(l.tasks);
+		return e->code ? r : err_set(e, ERR_SYSTEM, -r, "cannot list the tasks");
+	}
+	op_reply(op,
+		 json_pack("{s:b, s:o, s:b}", "ok", 1, "tasks", l.tasks, "truncated", l.truncated));
+	return 0;
+}
+
+/* The task's object, from memory or from the store. */
+static int find_json(struct front *f, const char *id, json_t **ret, struct err *e)
+{
+	const struct task *t = registry_find(f, id);
+	struct task_record rec = {0};
+	int r;
+
+	if (t) {
+		*ret = task_json(&t->rec);
+		return 0;
+	}
+	r = store_task_get(f->store, id, &rec, e);
+	if (r == 0)
+		*ret = task_json(&rec);
+	free(rec.spec);
+	return r;
+}
+
+int op_inspect(struct op *op, struct err *e)
+{
+	char id[TASK_ID_LEN + 1];
+	json_t *task;
+	int r;
+
+	r = op_id(op, id, e);
+	if (r == 0)
+		r = find_json(op->f, id, &task, e);
+	if (r == 0)
+		op_reply(op, json_pack("{s:b, s:o, s:o}", "ok", 1, "task", task, "history",
+				       task_json_history(op->f, id)));
+	return r;
+}
+
+int op_wait_task(struct op *op, struct err *e)
+{
+	char id[TASK_ID_LEN + 1];
+	struct waiter *w;
+	struct task *t;
+	json_t *task;
+	int r;
+
+	r = op_id(op, id, e);
+	if (r < 0)
+		return r;
+	t = registry_find(op->f, id);
+	/* Also one that has ended: it answers when that is in the store. */
+	if (t) {
+		r = op_wait(op, &t->waiters, &w, e);
+		if (r == 0)
+			w->finished = true;
+		return r;
+	}
+	r = find_json(op->f, id, &task, e);
+	if (r == 0)
+		op_reply(op, json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "event", "finished", "id",
+				       id, "task", task));
+	return r;
+}
+
+int op_cancel(struct op *op, struct err *e)
+{
+	char id[TASK_ID_LEN + 1];
+	bool force = false, changed = false;
+	struct task *t;
+	json_t *task;
+	int r;
+
+	(void)json_strict_bool(op->in, "force", &force);
+	r = op_id(op, id, e);
+	if (r < 0)
+		return r;
+	t = registry_find(op->f, id);
+	if (t)
+		changed = flow_cancel(op->f, t, force);
+	r = find_json(op->f, id, &task, e);
+	if (r < 0)
+		return r;
+	op_reply(op, json_pack("{s:b, s:s, s:O, s:b}", "ok", 1, "id", id, "status",
+			       json_object_get(task, "status"), "changed", changed));
+	json_decref(task);
+	return 0;
+}
+
+int op_rm(struct op *op, struct err *e)
+{
+	struct task_record rec = {0};
+	char id[TASK_ID_LEN + 1];
+	int r;
+
+	r = op_id(op, id, e);
+	if (r == 0 && registry_find(op->f, id))
+		r = err_set(e, ERR_CONFLICT, 0, "the task %s has not ended: cancel it first", id);
+	if (r == 0)
+		r = store_task_get(op->f->store, id, &rec, e);
+	free(rec.spec);
+	if (r == 0)
+		r = commit_delete(op->f, &id, 1, e);
+	if (r == 0)
+		op_reply(op, json_pack("{s:b, s:s}", "ok", 1, "id", id));
+	return r;
+}
+
+int op_prune(struct op *op, struct err *e)
+{
+	json_int_t removed = 0;
+	unsigned n;
+	int r;
+
+	r = json_strict_end(op->in);
+	if (r < 0)
+		return r;
+	do {
+		r = commit_prune(op->f, 0, &n, e);
+		removed += n;
+	} while (r == 0 && n > 0);
+	if (r < 0)
+		return r;
+	package_prune(op->f);
+	op_reply(op, json_pack("{s:b, s:I}", "ok", 1, "removed", removed));
+	return 0;
+}

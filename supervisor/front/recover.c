@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * After a start: the store says which tasks had not ended, the monitor says which of
+ * them it knows (MON_RUNNING, MON_EXITED, then MON_READY). What it does not know either
+ * never reached it, and is started (again), or was lost with the machine.
+ */
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/msg.h"
+
+static int load(void *arg, struct task_record *rec)
+{
+	struct front *f = arg;
+	struct task *t = registry_new(rec->id);
+	uint64_t now = util_realtime_ns();
+
+	if (!t)
+		return -ENOMEM;
+	t->rec = *rec;
+	rec->spec = NULL;
+	registry_add(f, t);
+	/* The request came before this process: its time is told by the wall clock. */
+	if (now > t->rec.created_ns && util_monotonic_ns() > now - t->rec.created_ns)
+		t->received_ns = util_monotonic_ns() - (now - t->rec.created_ns);
+	if (t->rec.state == TASK_QUEUED) {
+		flow_enqueue(f, t);
+		return 0;
+	}
+	flow_occupy(f, t, true);
+	if (t->rec.cancel_ns) {
+		/* The clock may have been set back meanwhile: never more than the grace. */
+		uint64_t gone = now > t->rec.cancel_ns ? now - t->rec.cancel_ns : 0;
+
+		t->kill_at_ns =
+			util_monotonic_ns() + (gone < CANCEL_GRACE_NS ? CANCEL_GRACE_NS - gone : 0);
+		front_tick_at(f, t->kill_at_ns);
+	}
+	return 0;
+}
+
+int recover_load(struct front *f, struct err *e)
+{
+	return store_task_load_active(f->store, load, f, e);
+}
+
+void recover_running(struct front *f, const struct mon_running *m)
+{
+	struct task *t = registry_find(f, m->id);
+
+	if (!t) {
+		/* Nobody was told that it exists: it ends, and is forgotten then. */
+		msg_warn("task %s runs and was never acknowledged: it is ended", m->id);
+		flow_kill(f, m->id, KILL_CANCEL_KILL);
+		return;
+	}
+	t->known_to_monitor = true;
+	if (!m->started || t->rec.state != TASK_PREPARING)
+		return;
+	t->rec.start_mode = m->mode < START_MODE_MAX ? m->mode : START_AUTO;
+	t->rec.started_ns = m->started_realtime_ns;
+	if (t->rec.started_ns > t->rec.created_ns)
+		t->rec.start_us = (t->rec.started_ns - t->rec.created_ns) / 1000;
+	flow_step(f, t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
+}
+
+static void settle(struct front *f, struct task *t, void *arg)
+{
+	(void)arg;
+	if (t->known_to_monitor || t->exited_at_ns ||
+	    task_state_final((enum task_state)t->rec.state))
+		return;
+	if (t->rec.state == TASK_RUNNING) {
+		flow_end(f, t, VERDICT_LOST, "the machine or its sandbox went down under it");
+	} else if (t->rec.state == TASK_PREPARING && t->rec.cancel_ns) {
+		flow_end(f, t, VERDICT_CANCELLED, "");
+	} else if (t->rec.state == TASK_PREPARING) {
+		flow_occupy(f, t, false);
+		flow_step(f, t, TASK_EV_REQUEUE, "its start request was lost");
+		flow_enqueue(f, t);
+	}
+}
+
+void recover_ready(struct front *f)
+{
+	f->ready = true;
+	registry_each(f, settle, NULL);
+	flow_dispatch_queue(f);
+}

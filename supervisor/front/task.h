@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A task's life. Its state changes in task_step() and nowhere else.
+ *
+ *	queued ──dispatch──▶ preparing ──started──▶ running ──▶ one of the final states
+ *	   ▲                     │
+ *	   └──────requeue────────┘   (its start request was lost with the monitor)
+ *
+ * The final states, by verdict: complete (ok), error (exit, oom, pids, disk, failed,
+ * lost), killed (a signal that sandboxd did not send), timeout, cancelled.
+ */
+#ifndef SUPERVISOR_FRONT_TASK_H
+#define SUPERVISOR_FRONT_TASK_H
+
+#include "sandbox/image.h"
+#include "sandbox/limits.h"
+#include "supervisor/proto.h"
+
+enum task_state {
+	TASK_QUEUED = 0, /* waits for its turn */
+	TASK_PREPARING,	 /* the monitor has been asked to start it */
+	TASK_RUNNING,	 /* user code runs */
+	TASK_COMPLETE,
+	TASK_ERROR,
+	TASK_CANCELLED,
+	TASK_KILLED,
+	TASK_TIMEOUT,
+	TASK_STATE_MAX
+};
+
+enum task_event {
+	TASK_EV_DISPATCH = 0,
+	TASK_EV_REQUEUE,
+	TASK_EV_STARTED,
+	TASK_EV_COMPLETE,
+	TASK_EV_ERROR,
+	TASK_EV_CANCELLED,
+	TASK_EV_KILLED,
+	TASK_EV_TIMEOUT,
+	TASK_EVENT_MAX
+};
+
+/* What is kept of a task for good: a row of the store. */
+struct task_record {
+	char id[TASK_ID_LEN + 1];
+	char project[64], image[64], policy[64], label[136];
+	uint8_t image_digest[32], policy_id[32], package[32]; /* package: zeros when none */
+	uint32_t state;			  /* enum task_state; task_step alone writes it */
+	uint32_t verdict;		  /* enum verdict */
+	uint32_t start_asked, start_mode; /* enum start_mode; mode: AUTO until known */
+	uint32_t has_package, priority, requested_by; /* uid */
+	int32_t exit_code, signal;		      /* -1 and 0 until known */
+	struct limits limits;
+	uint64_t created_ns, started_ns, finished_ns; /* CLOCK_REALTIME; 0 until known */
+	uint64_t cancel_ns; /* CLOCK_REALTIME of the first request to cancel; 0: none */
+	uint64_t start_us;  /* request to first user bytecode; 0: unknown */
+	uint64_t cpu_us, memory_peak, log_lines, log_bytes, log_dropped;
+	uint32_t log_known; /* 1: the three above are the logger's totals */
+	char warm[IMAGE_WARM_MAX];
+	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
+	char *spec; /* task.json as JSON text; owned */
+};
+
+/* 0, or -EPROTO and no change when the event is not possible in this state. */
+int task_step(struct task_record *rec, enum task_event event);
+bool task_state_final(enum task_state state);
+const char *task_state_name(enum task_state state);
+int task_state_parse(const char *name); /* enum value or -EINVAL */
+const char *task_event_name(enum task_event event);
+
+/* What a verdict means: the event that ends the task, and what `run` exits with. */
+enum task_event task_verdict_event(enum verdict verdict);
+int task_exit_code(enum verdict verdict, int wait_status);
+/* The signal that the payload died of, 0 when none. */
+int task_exit_signal(int wait_status);
+
+#endif
