@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# sandboxctl by itself: words, exit statuses, and what it says where no daemon answers.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	paths
+	export SANDBOXD_SOCKET=$BATS_FILE_TMPDIR/none.sock SANDBOXD_STATE=$BATS_FILE_TMPDIR/state
+}
+
+@test "help names every verb, and each verb has help of its own" {
+	run --separate-stderr sandboxctl help
+	[ "$status" = 0 ]
+	[ -z "$stderr" ]
+	for verb in run logs ps inspect wait cancel rm image policy doctor version; do
+		grep -q "^  $verb " <<<"$output"
+		run --separate-stderr sandboxctl help "$verb"
+		[ "$status" = 0 ]
+		[[ $output == *"sandboxctl $verb"* ]]
+		[ "$(sandboxctl "$verb" --help)" = "$output" ]
+		run --separate-stderr sandboxctl help
+	done
+}
+
+@test "--version says this command's version without a daemon" {
+	run sandboxctl --version
+	[ "$status" = 0 ]
+	[ "$output" = "sandboxctl $(cat "$TOP/VERSION")" ]
+}
+
+@test "version exits 0 only when the daemon answers" {
+	run --separate-stderr sandboxctl version
+	[ "$status" = 125 ]
+	[[ $output == "sandboxctl "* ]]
+	[[ $stderr == *"no daemon answers at $SANDBOXD_SOCKET"* ]]
+	run --separate-stderr sandboxctl version --json
+	[ "$status" = 125 ]
+	[ "$(jq .sandboxd <<<"$output")" = null ]
+}
+
+@test "ps, inspect, logs, wait, cancel and rm are 125 without a daemon, and name the socket" {
+	for words in ps "inspect abcd" "logs abcd" "logs -f abcd" "wait abcd" "cancel abcd" "rm abcd"; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr sandboxctl $words
+		[ "$status" = 125 ]
+		[ -z "$output" ]
+		[[ $stderr == *"$SANDBOXD_SOCKET"* ]]
+	done
+}
+
+@test "run is 125 without a daemon, with nothing on stdout" {
+	run --separate-stderr sandboxctl run python --code 'print(1)'
+	[ "$status" = 125 ]
+	[ -z "$output" ]
+	[[ $stderr == *"no daemon answers"* ]]
+}
+
+@test "doctor reports each thing on a line, and fails when the daemon does not answer" {
+	run --separate-stderr sandboxctl doctor
+	[ "$status" = 1 ]
+	for name in kernel "system calls" namespaces cgroups seccomp overlayfs network criu users daemon; do
+		grep -qE "^(OK|WARN|FAIL) +$name " <<<"$output"
+	done
+	grep -qE '^FAIL +daemon' <<<"$output"
+	run --separate-stderr sandboxctl doctor --json
+	[ "$status" = 1 ]
+	[ "$(jq .ok <<<"$output")" = false ]
+	[ "$(jq -r '.checks[] | select(.name == "cgroups") | .level' <<<"$output")" = OK ]
+	[ "$(jq -r '.checks[] | select(.name == "daemon") | .todo' <<<"$output")" != null ]
+}
+
+@test "doctor says which cgroups this host has" {
+	run sandboxctl doctor
+	if is_v2; then
+		grep -qE '^OK +cgroups +v2' <<<"$output"
+	else
+		grep -qE '^OK +cgroups +v1' <<<"$output"
+	fi
+}
+
+@test "doctor needs no root" {
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$CTL" doctor
+	[ "$status" = 1 ]
+	grep -qE '^OK +kernel' <<<"$output"
+}
+
+@test "a wrong command line is 125 and says what is wrong" {
+	local words
+	while read -r words; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr sandboxctl ${words%% :*}
+		echo "$words -> $status $stderr"
+		[ "$status" = 125 ]
+		[ -z "$output" ]
+		[[ $stderr == *"${words##*: }"* ]]
+	done <<-'EOT'
+		frobnicate : no verb 'frobnicate'
+		help frobnicate : no verb 'frobnicate'
+		--socket : --socket needs a value
+		run : names no image
+		run python : names no task.json
+		run --frob python : no option --frob
+		run python --start : no option --start
+		run python a.json b.json : does not take 'b.json'
+		logs : names no task
+		logs --since yesterday abcd : --since yesterday
+		logs --since 10 abcd : --since 10
+		inspect : names no task
+		inspect --frob : no option '--frob'
+		wait : names no task
+		cancel : names no task
+		cancel --frob abcd : no option --frob
+		rm : names no task
+		ps --frob : no option --frob
+		ps abcd : does not take 'abcd'
+		doctor me : does not take 'me'
+		version me : does not take 'me'
+	EOT
+}
+
+@test "global options stand before or after the verb, or in the environment" {
+	local other=$BATS_TEST_TMPDIR/other.sock
+	run sandboxctl --socket "$other" ps
+	[[ $output == *"$other"* ]]
+	run sandboxctl ps "--socket=$other"
+	[[ $output == *"$other"* ]]
+	SANDBOXD_SOCKET=$other run sandboxctl ps
+	[[ $output == *"$other"* ]]
+	run sandboxctl ps --socket "/tmp/$(printf 'x%.0s' {1..200})"
+	[ "$status" = 125 ]
+	[[ $output == *"longer than"* ]]
+}
+
+@test "the command's own words never carry raw control characters" {
+	run sandboxctl "$(printf 'x\033[31m\302\233y')"
+	[ "$status" = 125 ]
+	[[ $output == *'x\x1b[31m\x9by'* ]]
+}

@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# The daemon's own life: how it starts, what it answers, how it ends.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	daemon_make
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+@test "version says both versions" {
+	run --separate-stderr sandboxctl version
+	[ "$status" = 0 ]
+	[[ $output == *"sandboxctl $(cat "$TOP/VERSION")"* ]]
+	[[ $output == *"sandboxd   $(cat "$TOP/VERSION")"* ]]
+	[ -z "$stderr" ]
+	[ "$(sandboxctl version --json | jq -r .sandboxd.version)" = "$(cat "$TOP/VERSION")" ]
+}
+
+@test "ps is an empty table, and an empty array" {
+	run sandboxctl ps
+	[ "$status" = 0 ]
+	[[ $output == "ID "*"LABEL" ]]
+	[ "$(sandboxctl ps --json)" = "[]" ]
+}
+
+@test "doctor finds the daemon, the state folder and the image" {
+	run sandboxctl doctor
+	grep -qE '^OK +daemon ' <<<"$output"
+	grep -qE "^OK +state folder +$STATE" <<<"$output"
+	grep -qE '^OK +images +1: python' <<<"$output"
+}
+
+@test "three roles, one binary: the monitor is root, front and logger are not" {
+	[ "$(ps -o comm= -p "$(role monitor)")" = sandboxd ]
+	[ "$(ps -o user= -p "$(role monitor)")" = root ]
+	for name in front logger; do
+		pid=$(role $name)
+		[ "$(realpath "/proc/$pid/exe")" = "$(realpath "$DAEMON")" ]
+		# No uid, gid or capability of root's, and no way back to one.
+		[ "$(awk '/^(Uid|Gid):/ { print ($2 && $3 && $4 && $5) }' "/proc/$pid/status" | sort -u)" = 1 ]
+		[ "$(awk '/^Cap(Prm|Eff|Inh|Amb):/ { print $2 }' "/proc/$pid/status" | sort -u)" = 0000000000000000 ]
+		[ "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" = 1 ]
+	done
+}
+
+@test "the control socket is for root and the group sandboxd alone" {
+	[ "$(stat -c '%a %U %G' "$SANDBOXD_SOCKET")" = "660 root sandboxd" ]
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$CTL" ps
+	[ "$status" = 125 ]
+	[[ $output == *"group sandboxd"* ]]
+}
+
+@test "a member of the group sandboxd may run tasks" {
+	run setpriv --reuid=65534 --regid=65534 --groups="$(getent group sandboxd | cut -d: -f3)" \
+		"$CTL" run python --code 'print("hello")'
+	[ "$status" = 0 ]
+	[ "$output" = hello ]
+}
+
+@test "a second daemon in the same run folder is refused, and the first one lives" {
+	mapfile -t options < <(daemon_options)
+	run timeout "$PATIENCE" "$DAEMON" "${options[@]}"
+	[ "$status" -ne 0 ]
+	[ "$status" -ne 124 ]
+	[[ $output == *sandboxd* ]]
+	sandboxctl version
+}
+
+@test "a wrong option is said, and nothing is started" {
+	run timeout "$PATIENCE" "$DAEMON" --frobnicate
+	[ "$status" -ne 0 ]
+	[ "$status" -ne 124 ]
+	[[ $output == *frobnicate* ]]
+}
+
+@test "without root it does not start, and says so" {
+	run setpriv --reuid=65534 --regid=65534 --clear-groups timeout "$PATIENCE" "$DAEMON" \
+		--state "$BATS_TEST_TMPDIR/s" --run "$BATS_TEST_TMPDIR/r"
+	[ "$status" -ne 0 ]
+	[ "$status" -ne 124 ]
+	[[ $output == *root* ]]
+}
+
+@test "TERM ends the roles, and the next start answers again" {
+	local front logger
+
+	front=$(role front) logger=$(role logger)
+	daemon_stop
+	wait_until "$PATIENCE" gone "$front"
+	wait_until "$PATIENCE" gone "$logger"
+	run sandboxctl version
+	[ "$status" = 125 ]
+	daemon_start
+}
+
+@test "--detach returns when the daemon answers" {
+	daemon_stop
+	mapfile -t options < <(daemon_options)
+	timeout "$PATIENCE" "$DAEMON" "${options[@]}" --detach </dev/null >>"$WORK/log" 2>&1 3>&- 4>&-
+	sandboxctl version
+	cp "$RUN/sandboxd.pid" "$WORK/pid"
+	[ "$(ps -o comm= -p "$(cat "$WORK/pid")")" = sandboxd ]
+	daemon_stop
+	daemon_start
+}
+
+@test "it tells systemd when it is ready" {
+	daemon_stop
+	python=/usr/bin/python3
+	[ -x $python ] || skip "no Python outside of the images"
+	# A datagram socket, as systemd's; the first word that comes is written down.
+	$python - "$WORK/notify" "$WORK/said" 3>&- 4>&- <<-'EOT' &
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind(sys.argv[1])
+		said = ""
+		while "READY=1" not in said:
+		    said += s.recv(4096).decode()
+		open(sys.argv[2], "w").write(said)
+	EOT
+	wait_until "$PATIENCE" test -S "$WORK/notify"
+	NOTIFY_SOCKET=$WORK/notify daemon_start
+	wait_until "$PATIENCE" file_has "$WORK/said" READY=1
+	rm -f "$WORK/notify" "$WORK/said"
+}

@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# Images: what is listed, what is refused, and that a broken build changes nothing.
+# Not on the v2 machine: building needs the network.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	daemon_make
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# image_json JSON: a folder with this image.json.
+image_json() {
+	mkdir -p "$BATS_TEST_TMPDIR/image"
+	printf '%s' "$1" >"$BATS_TEST_TMPDIR/image/image.json"
+}
+
+no_build_left() {
+	[ -z "$(find "$STATE/images" -maxdepth 1 -name '.build*')" ]
+}
+
+@test "image ls has a line for each image" {
+	run sandboxctl image ls
+	[ "$status" = 0 ]
+	grep -q '^python ' <<<"$output"
+	[ "$(sandboxctl image ls --json | jq -r '.[].name')" = python ]
+}
+
+@test "image inspect shows Python and every module with its version" {
+	run sandboxctl image inspect python
+	[ "$status" = 0 ]
+	version=$(sandboxctl run python --code 'import platform; print(platform.python_version())')
+	[[ $output == *"$version"* ]]
+	digest=$(sandboxctl image inspect python --json | jq -r .digest)
+	[[ $digest =~ ^[0-9a-f]{64}$ ]]
+	[ "$(readlink "$STATE/images/by-name/python")" = "../$digest" ]
+}
+
+@test "iron's table has the modules that IronWorker's users know" {
+	has_image iron || fail "no image iron"
+	image_link iron
+	modules=$(sandboxctl image inspect iron --json | jq -r '.modules[].name' | tr '[:upper:]' '[:lower:]')
+	for name in numpy scipy lxml pymongo gevent pillow; do
+		grep -qx "$name" <<<"$modules"
+	done
+	run sandboxctl image inspect iron
+	[[ $output == *numpy* ]]
+}
+
+@test "an unknown image is an error that names it" {
+	for words in "image inspect nosuch" "image rm nosuch" "image warm nosuch" "run nosuch --code 1"; do
+		# shellcheck disable=SC2086 # several words
+		run --separate-stderr sandboxctl $words
+		[ "$status" = 125 ]
+		[[ $stderr == *nosuch* ]]
+	done
+	[ "$(sandboxctl ps --all --json | jq '[.[] | select(.image == "nosuch")] | length')" = 0 ]
+}
+
+@test "image.json: each error names the field" {
+	local json want
+	while IFS='|' read -r json want; do
+		image_json "$json"
+		run --separate-stderr sandboxctl image build "$BATS_TEST_TMPDIR/image"
+		echo "$json -> $status $stderr"
+		[ "$status" = 125 ]
+		[[ $stderr == *"$want"* ]]
+	done <<-'EOT'
+		{|line 1
+		[]|object
+		{"packages": ["python3"]}|name
+		{"name": "../x", "packages": ["python3"]}|name
+		{"name": "x", "name": "y"}|duplicate
+		{"name": "x", "packages": "python3"}|packages
+		{"name": "x", "packages": [3]}|packages[0]
+		{"name": "x", "packages": ["python3"], "colour": "red"}|colour
+		{"name": "x", "packages": ["python3"], "interpreter": "python3"}|interpreter
+		{"name": "x", "packages": ["python3"], "warm": {"imports": ["a b"]}}|warm.imports[0]
+	EOT
+	no_build_left
+	[ "$(sandboxctl image ls --json | jq 'map(.name) | index("x")')" = null ]
+}
+
+@test "an image that was built before is up to date, at once" {
+	[ -d "$TOP/images/python" ]
+	before=$(readlink "$STATE/images/by-name/python")
+	SANDBOXD_SHARE=$SANDBOXD_SHARE run sandboxctl image build "$TOP/images/python"
+	[ "$status" = 0 ]
+	[[ $output == *"up to date"* ]]
+	[ "$(readlink "$STATE/images/by-name/python")" = "$before" ]
+	no_build_left
+}
+
+@test "a build that breaks leaves the old image, and nothing else" {
+	image_json '{"name": "python", "suite": "host", "packages": ["python3", "no-such-package-at-all"],
+		"interpreter": "/usr/bin/python3"}'
+	before=$(readlink "$STATE/images/by-name/python")
+	run sandboxctl image build "$BATS_TEST_TMPDIR/image"
+	echo "$output"
+	[ "$status" = 125 ]
+	[[ $output == *no-such-package-at-all* ]]
+	[ "$(readlink "$STATE/images/by-name/python")" = "$before" ]
+	no_build_left
+	[ "$(sandboxctl run python --code 'print("still here")')" = "still here" ]
+}
+
+@test "a build that is interrupted leaves nothing" {
+	image_json '{"name": "fresh", "suite": "host", "packages": ["python3"], "interpreter": "/usr/bin/python3"}'
+	# A process group of its own, as a terminal's Ctrl-C reaches all of it.
+	setsid "$CTL" image build "$BATS_TEST_TMPDIR/image" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
+	pid=$!
+	wait_until "$PATIENCE" test -n "$(find "$STATE/images" -maxdepth 1 -name '.build*' -print -quit)" ||
+		wait_until "$PATIENCE" building
+	kill -INT -- "-$pid"
+	run wait "$pid"
+	[ "$status" -ne 0 ]
+	wait_until "$PATIENCE" no_build_left
+	[ ! -e "$STATE/images/by-name/fresh" ]
+}
+
+building() {
+	! no_build_left
+}
+
+@test "image rm is refused while a task runs on it" {
+	id=$(detached python "$FOREVER")
+	wait_until "$PATIENCE" log_has "$id" ready
+	run sandboxctl image rm python
+	[ "$status" = 125 ]
+	[[ $output == *python* ]]
+	sandboxctl cancel --force "$id"
+	wait_until "$PATIENCE" status_is "$id" cancelled
+	[ "$(sandboxctl run python --code 'print("still here")')" = "still here" ]
+}
+
+@test "image rm forgets an image" {
+	image_link iron
+	sandboxctl image rm iron
+	[ "$(sandboxctl image ls --json | jq -r '.[].name')" = python ]
+	run sandboxctl run iron --code 1
+	[ "$status" = 125 ]
+}
+
+@test "an image is the same after its tasks" {
+	digest=$(readlink -f "$STATE/images/by-name/python")
+	before=$(find "$digest/rootfs" -printf '%P %m %U %s %T@\n' | sort | sha256sum)
+	run sandboxctl run python --code '
+import os
+for path in "/usr/bin/python3", "/etc/passwd", "/usr/lib/sandbox-runtime", "/new":
+    try:
+        os.open(path, os.O_WRONLY | os.O_CREAT)
+    except OSError as e:
+        print(e.strerror)'
+	[ "$(sort -u <<<"$output" | tr '\n' ,)" != "" ]
+	run ! grep -qv -e "Read-only file system" -e "Permission denied" -e "Is a directory" <<<"$output"
+	[ "$(find "$digest/rootfs" -printf '%P %m %U %s %T@\n' | sort | sha256sum)" = "$before" ]
+}

@@ -1,0 +1,223 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# Ending tasks from outside: cancel, Ctrl-C on run, in each phase and both start modes.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	WARM=1 daemon_make
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+IGNORING='
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for i in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(1000)
+print("ready")
+while True:
+    time.sleep(1000)
+'
+
+# attached LABEL CODE [OPTION...]: run in the background with its output in ./out, as a
+# terminal's job: SIGINT as a shell leaves it for a foreground command. Sets pid.
+attached() {
+	local label=$1 code=$2
+
+	shift 2
+	: >out
+	env --default-signal=INT "$CTL" run python --label "$label" --code "$code" "$@" \
+		>out 2>err 3>&- 4>&- &
+	pid=$!
+}
+
+@test "cancel is TERM: the task may end in its own way" {
+	for mode in cold restore; do
+		id=$(detached python '
+import signal, sys, time
+def end(number, frame):
+    print("bye")
+    sys.exit(9)
+signal.signal(signal.SIGTERM, end)
+print("ready")
+while True:
+    time.sleep(1000)' --start $mode)
+		wait_until "$PATIENCE" log_has "$id" ready
+		sandboxctl cancel "$id"
+		sandboxctl wait "$id" || true
+		[ "$(inspect "$id" .status)" = cancelled ]
+		[ "$(inspect "$id" .verdict)" = cancelled ]
+		[ "$(sandboxctl logs "$id")" = $'ready\nbye' ]
+		[ "$(inspect "$id" .start.mode)" = $mode ]
+	done
+}
+
+@test "a task without a handler dies of TERM: 143" {
+	for mode in cold restore; do
+		id=$(detached python "$FOREVER" --start $mode)
+		wait_until "$PATIENCE" log_has "$id" ready
+		sandboxctl cancel "$id"
+		run timeout "$PATIENCE" "$CTL" wait "$id"
+		[ "$status" = 143 ]
+		[ "$(inspect "$id" .verdict)" = cancelled ]
+	done
+}
+
+@test "cancel --force kills what ignores TERM, with all its children" {
+	for mode in cold restore; do
+		id=$(detached python "$IGNORING" --start $mode)
+		wait_until "$PATIENCE" log_has "$id" ready
+		sandboxctl cancel "$id"
+		status_is "$id" running
+		sandboxctl cancel --force "$id"
+		run timeout "$PATIENCE" "$CTL" wait "$id"
+		[ "$status" = 137 ]
+		[ "$(inspect "$id" .status)" = cancelled ]
+	done
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+}
+
+@test "several at once; an unknown one is said and the others are cancelled" {
+	one=$(detached python "$FOREVER")
+	two=$(detached python "$FOREVER")
+	run sandboxctl cancel --force "$one" ffffffffffffffffffffffff "$two"
+	[ "$status" = 125 ]
+	[[ $output == *ffffffffffffffffffffffff* ]]
+	for id in "$one" "$two"; do
+		wait_until "$PATIENCE" status_is "$id" cancelled
+	done
+}
+
+@test "cancelling an ended task changes nothing" {
+	id=$(sandboxctl run -d python --code 'raise SystemExit(2)')
+	sandboxctl wait "$id" || true
+	before=$(inspect "$id")
+	sandboxctl cancel "$id"
+	sandboxctl cancel --force "$id"
+	[ "$(inspect "$id")" = "$before" ]
+}
+
+@test "Ctrl-C on run: TERM, its last words are shown, 130" {
+	attached int '
+import signal, sys, time
+def end(number, frame):
+    print("bye")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready")
+while True:
+    time.sleep(1000)'
+	wait_until "$PATIENCE" file_has out ready
+	kill -INT $pid
+	run wait $pid
+	[ "$status" = 130 ]
+	[ "$(cat out)" = $'ready\nbye' ]
+	labelled int cancelled
+}
+
+@test "Ctrl-C again: KILL of the whole cgroup" {
+	attached int2 "$IGNORING"
+	wait_until "$PATIENCE" file_has out ready
+	id=$(id_of int2)
+	kill -INT $pid
+	# The first one has arrived when the daemon has been asked to cancel.
+	wait_until "$PATIENCE" cancel_asked "$id" || true
+	kill -INT $pid
+	run wait $pid
+	[ "$status" = 130 ]
+	status_is "$id" cancelled
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+}
+
+# cancel_asked ID: TERM has been delivered (it is ignored: nothing else shows it).
+cancel_asked() {
+	sandboxctl inspect --json "$1" | jq -e '.history[]? | select(.event == "cancel")' >/dev/null
+}
+
+@test "TERM to run is like Ctrl-C: 143" {
+	attached term "$FOREVER"
+	wait_until "$PATIENCE" file_has out ready
+	kill -TERM $pid
+	run wait $pid
+	[ "$status" = 143 ]
+	labelled term cancelled
+}
+
+@test "Ctrl-C at any moment of a start leaves nothing running" {
+	# From before the request is sent until after the first line.
+	for ms in 0 1 2 3 5 8 12 20 30 50; do
+		attached "early$ms" "$FOREVER" --start cold
+		sleep "$(printf '0.%03d' $ms)"
+		kill -INT $pid
+		run wait $pid
+		echo "$ms ms: $status $(cat out err)"
+		[ "$status" = 130 ]
+	done
+	wait_until "$PATIENCE" none_running
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+}
+
+none_running() {
+	[ "$(sandboxctl ps --json)" = "[]" ]
+}
+
+@test "Ctrl-C while output is stuck is heard" {
+	mkfifo pipe
+	# Open at both ends and never read.
+	exec 9<>pipe
+	env --default-signal=INT "$CTL" run python --label stuck --code '
+import time
+while True:
+    print("x" * 1000)' >pipe 2>err 3>&- 4>&- &
+	pid=$!
+	wait_until "$PATIENCE" labelled stuck running
+	kill -INT $pid
+	wait_until "$PATIENCE" labelled stuck cancelled
+	# What is left is output that nobody takes.
+	kill -INT $pid
+	run wait $pid
+	[ "$status" = 130 ]
+	exec 9>&-
+}
+
+@test "Ctrl-C on logs -f leaves the task alone" {
+	id=$(detached python "$FOREVER")
+	env --default-signal=INT "$CTL" logs -f "$id" >out 2>err 3>&- 4>&- &
+	pid=$!
+	wait_until "$PATIENCE" file_has out ready
+	kill -INT $pid
+	run wait $pid
+	[ "$status" = 130 ]
+	status_is "$id" running
+	sandboxctl cancel --force "$id"
+}
+
+@test "a run that is killed leaves its task running, and its log complete" {
+	attached killed "$GATE
+print('ready')
+gate()
+print('later')"
+	wait_until "$PATIENCE" file_has out ready
+	kill -KILL $pid
+	run wait $pid
+	id=$(id_of killed)
+	status_is "$id" running
+	signal_task "$id" USR1
+	run sandboxctl wait "$id"
+	[ "$status" = 0 ]
+	[ "$(sandboxctl logs "$id")" = $'ready\nlater' ]
+}
+
+@test "cancelled tasks leave nothing behind" {
+	wait_until "$PATIENCE" none_running
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+}

@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# What a task sees of the world, in both start modes. tests/security tries to get out.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	WARM=1 daemon_make
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# both CODE: the output of the code in both start modes, which must be the same.
+both() {
+	local cold restored
+
+	cold=$(sandboxctl run python --start cold --code "$1") || return 1
+	restored=$(sandboxctl run python --start restore --code "$1") || return 1
+	[ "$cold" = "$restored" ] || fail "cold: $cold"$'\n'"restored: $restored" || return 1
+	output=$cold
+}
+
+@test "all seven namespaces are its own" {
+	for mode in cold restore; do
+		inside=$(sandboxctl run python --start $mode --code '
+import os
+for name in "user mnt pid net ipc uts cgroup".split():
+    print(name, os.readlink("/proc/self/ns/" + name))')
+		[ "$(wc -l <<<"$inside")" = 7 ]
+		while read -r name id; do
+			[ "$id" != "$(readlink "/proc/self/ns/$name")" ]
+			[ "$id" != "$(readlink "/proc/$(role monitor)/ns/$name")" ]
+		done <<<"$inside"
+	done
+}
+
+@test "it is nobody: no root id, no group, no capability, no new privileges, a filter" {
+	both '
+import os
+print(os.getresuid(), os.getresgid(), os.getgroups())
+for line in open("/proc/self/status"):
+    if line.split(":")[0] in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"):
+        print(line.strip().replace("\t", " "))'
+	[ "$output" = "(1000, 1000, 1000) (1000, 1000, 1000) []
+CapInh: 0000000000000000
+CapPrm: 0000000000000000
+CapEff: 0000000000000000
+CapBnd: 0000000000000000
+CapAmb: 0000000000000000
+NoNewPrivs: 1
+Seccomp: 2" ]
+}
+
+@test "only its own processes are there" {
+	both '
+import os
+print(os.getpid(), sorted(int(p) for p in os.listdir("/proc") if p.isdigit()))'
+	[ "$output" = "2 [1, 2]" ]
+}
+
+@test "the root is the read-only image; /tmp, /work and /run are its own" {
+	both '
+import os
+for path in "/new", "/usr/new", "/etc/new", "/work/new", "/tmp/new":
+    try:
+        open(path, "w").close()
+        print(path, "written")
+    except OSError as e:
+        print(path, e.strerror)
+print(sorted(os.listdir("/tmp")), os.getcwd())'
+	[ "$output" = "/new Read-only file system
+/usr/new Read-only file system
+/etc/new Read-only file system
+/work/new written
+/tmp/new written
+['new'] /work" ]
+}
+
+@test "/dev is short" {
+	both '
+import os
+names = []
+for folder, folders, files in os.walk("/dev"):
+    names += [os.path.join(folder, f) for f in files + folders]
+print(sorted(names))
+open("/dev/null", "w").write("x")
+assert len(open("/dev/urandom", "rb").read(16)) == 16
+assert open("/dev/zero", "rb").read(2) == b"\0\0"'
+	for name in null zero full random urandom; do
+		[[ $output == *"'/dev/$name'"* ]]
+	done
+	for name in mem kmsg kvm fuse sda vda tty0 console ptmx; do
+		[[ $output != *"'/dev/$name'"* ]]
+	done
+}
+
+@test "only its three standard files are open" {
+	both '
+import os
+print(sorted(int(fd) for fd in os.listdir("/proc/self/fd")))'
+	# The fourth is the listing of /proc/self/fd itself.
+	[ "$output" = "[0, 1, 2, 3]" ]
+}
+
+@test "a host name of its own, which it cannot change" {
+	for mode in cold restore; do
+		run sandboxctl run python --start $mode --code '
+import socket
+print(socket.gethostname())
+try:
+    socket.sethostname("mine")
+except OSError as e:
+    print(e.strerror)'
+		[ "${lines[0]}" != "$(hostname)" ]
+		[ "${lines[1]}" = "Operation not permitted" ]
+	done
+}
+
+@test "no network by default: lo alone, and no socket but AF_UNIX" {
+	both '
+import os, socket
+print(sorted(os.listdir("/sys/class/net")) if os.path.isdir("/sys/class/net") else "no /sys")
+print([line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line])
+for family in socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK:
+    try:
+        socket.socket(family, socket.SOCK_DGRAM)
+        print(int(family), "yes")
+    except OSError as e:
+        print(int(family), type(e).__name__)'
+	[[ $output == *"['lo']"* ]]
+	[[ $output == *"1 yes"* ]]
+	[[ $output != *"2 yes"* ]]
+	[[ $output != *"10 yes"* ]]
+	[[ $output != *"16 yes"* ]]
+}
+
+@test "lo is up under a policy with sockets" {
+	for mode in cold restore; do
+		run sandboxctl run python --policy network --code '
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+client.sendall(b"over lo")
+print(server.accept()[0].recv(20).decode())'
+		[ "$output" = "over lo" ]
+	done
+}
+
+@test "threads, subprocesses, multiprocessing, asyncio and sqlite work" {
+	for mode in cold restore; do
+		cat >all.py <<-'EOT'
+			import asyncio, concurrent.futures, multiprocessing, sqlite3, subprocess, sys, tempfile
+
+			def square(n):
+			    return n * n
+
+			async def sleeper():
+			    await asyncio.sleep(0)
+			    return "slept"
+
+			if __name__ == "__main__":
+			    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+			        print(sum(pool.map(square, range(10))))
+			    with multiprocessing.Pool(2) as pool:
+			        print(sum(pool.map(square, range(10))))
+			    print(subprocess.run([sys.executable, "-c", "print('child')"], capture_output=True, text=True).stdout.strip())
+			    print(subprocess.run("echo shell", shell=True, capture_output=True, text=True).stdout.strip())
+			    print(asyncio.run(sleeper()))
+			    print(sqlite3.connect(":memory:").execute("select 6 * 7").fetchone()[0])
+			    with tempfile.NamedTemporaryFile() as file:
+			        file.write(b"x")
+			    print("done")
+		EOT
+		echo '{"exec": "all.py"}' >task.json
+		run --separate-stderr timeout "$PATIENCE" "$CTL" run python --start $mode task.json
+		echo "$mode: $output $stderr"
+		[ "$status" = 0 ]
+		[ "$output" = $'285\n285\nchild\nshell\nslept\n42\ndone' ]
+	done
+}
+
+@test "the clock is right, after a restore too" {
+	for mode in cold restore; do
+		before=$(date +%s)
+		inside=$(sandboxctl run python --start $mode --code 'import time; print(int(time.time()))')
+		after=$(date +%s)
+		[ "$inside" -ge "$before" ]
+		[ "$inside" -le "$after" ]
+	done
+}
+
+@test "tasks do not see each other" {
+	id=$(detached python "
+open('/tmp/mine', 'w').write('secret')
+$FOREVER")
+	wait_until "$PATIENCE" log_has "$id" ready
+	run sandboxctl run python --code 'import os; print(os.listdir("/tmp"), len([p for p in os.listdir("/proc") if p.isdigit()]))'
+	[ "$output" = "[] 2" ]
+	sandboxctl cancel --force "$id"
+	sandboxctl wait "$id" || true
+}

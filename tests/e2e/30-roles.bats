@@ -1,0 +1,248 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# kill -9 of any role, or of all: tasks go on, no line is lost or doubled, the true exit
+# status comes out.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	WARM=1 daemon_make
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# kill_role NAME: and waits until another process has taken its place.
+kill_role() {
+	local old
+
+	old=$(role "$1")
+	[ -n "$old" ] || fail "there is no role $1"
+	kill -KILL "$old"
+	if [ "$1" = monitor ]; then
+		# Nobody above it starts it again here; the roles below end with it.
+		wait_until "$PATIENCE" gone "$old"
+		daemon_start
+	else
+		wait_until "$PATIENCE" replaced "$1" "$old"
+	fi
+}
+
+replaced() {
+	local new
+
+	new=$(role "$1")
+	[ -n "$new" ] && [ "$new" != "$2" ] && sandboxctl version
+}
+
+# A task that says numbered lines on both streams until the gate opens, then a last one.
+COUNTING="$GATE
+import os, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+n = 0
+while not signal.sigtimedwait([signal.SIGUSR1], 0.001):
+    os.write(1, b'out %d\n' % n)
+    os.write(2, b'err %d\n' % n)
+    n += 1
+os.write(1, b'end %d\n' % n)
+sys.exit(42)"
+
+# complete FILE PREFIX: its numbered lines are 0, 1, 2, ... without a gap or a double.
+complete() {
+	local n
+
+	n=$(grep -c "^$2 " "$1")
+	[ "$n" -gt 0 ] && diff <(grep "^$2 " "$1") <(seq -f "$2 %g" 0 $((n - 1)))
+}
+
+# survives MODE KILL...: a task started in this mode and followed by run, logs -f and wait
+# goes through these kills.
+survives() {
+	local mode=$1 label=r-$BATS_TEST_NUMBER-$1 id run logs wait name
+
+	shift
+	sandboxctl run python --start "$mode" --label "$label" --code "$COUNTING" >out 2>err 3>&- 4>&- &
+	run=$!
+	wait_until "$PATIENCE" file_lines out 20 || return 1
+	id=$(id_of "$label")
+	sandboxctl logs -f "$id" >logs.out 2>logs.err 3>&- 4>&- &
+	logs=$!
+	sandboxctl wait "$id" >wait.out 2>wait.err 3>&- 4>&- &
+	wait=$!
+	for name; do
+		kill_role "$name" || return 1
+		status_is "$id" running || return 1
+		wait_until "$PATIENCE" file_lines out $(($(wc -l <out) + 20)) || return 1
+	done
+	signal_task "$id" USR1
+	run wait $run
+	echo "$mode $*: run $status; $(tail -n 2 out); $(grep -v '^err ' err)"
+	[ "$status" = 42 ] || return 1
+	run wait $logs
+	[ "$status" = 0 ] || return 1
+	run wait $wait
+	[ "$status" = 42 ] || return 1
+	[ "$(inspect "$id" '[.status, .verdict, .exit_code, .start.mode] | join(" ")')" = "error exit 42 $mode" ] || return 1
+	complete out out && complete err err || return 1
+	[ "$(tail -n 1 out)" = "end $(grep -c '^out ' out)" ] || return 1
+	cmp out logs.out && diff <(grep '^err ' err) logs.err || return 1
+	sandboxctl logs "$id" >after.out 2>after.err
+	cmp out after.out
+}
+
+@test "front killed: cold and restored tasks go on" {
+	survives cold front
+	survives restore front
+}
+
+@test "logger killed: cold and restored tasks go on" {
+	survives cold logger
+	survives restore logger
+}
+
+@test "monitor killed and started again: tasks are adopted" {
+	survives cold monitor
+	survives restore monitor
+}
+
+@test "all three, one after the other, twice" {
+	survives cold front logger monitor logger front monitor
+}
+
+@test "everything killed at once" {
+	sandboxctl run -d python --label all --code "$COUNTING"
+	id=$(id_of all)
+	wait_until "$PATIENCE" log_has "$id" 'out 20'
+	kill -KILL "$(role front)" "$(role logger)" "$(role monitor)"
+	wait_until "$PATIENCE" gone "$(cat "$WORK/pid")"
+	daemon_start
+	status_is "$id" running
+	signal_task "$id" USR1
+	run sandboxctl wait "$id"
+	[ "$status" = 42 ]
+	sandboxctl logs "$id" >out 2>err
+	complete out out
+	complete err err
+	[ "$(tail -n 1 out)" = "end $(grep -c '^out ' out)" ]
+}
+
+@test "a task that ends while the daemon is away: true exit status, whole log" {
+	for code in "sys.exit(7)" "os.abort()" "os.kill(os.getpid(), 9)"; do
+		sandboxctl run -d python --label away --code "$GATE
+import os
+print('before')
+gate()
+print('x' * 100000)
+sys.stdout.flush()
+$code"
+		id=$(id_of away)
+		wait_until "$PATIENCE" log_has "$id" before
+		pid=$(payload "$id")
+		daemon_stop
+		kill -USR1 "$pid"
+		wait_until "$PATIENCE" not_running "$pid"
+		daemon_start
+		run timeout "$PATIENCE" "$CTL" wait "$id"
+		echo "$code: $status"
+		case $code in
+		*exit*) [ "$status" = 7 ] ;;
+		*abort*) [ "$status" = 134 ] ;;
+		*kill*) [ "$status" = 137 ] && [ "$(inspect "$id" .verdict)" = signal ] ;;
+		esac
+		[ "$(sandboxctl logs "$id" | wc -c)" = 100008 ]
+	done
+}
+
+# not_running PID: gone, or dead and not yet collected, or waiting for room in its pipe.
+not_running() {
+	gone "$1" || [[ $(ps -o stat= -p "$1") == Z* ]]
+}
+
+@test "a task whose pipe fills while the daemon is away waits, and loses nothing" {
+	sandboxctl run -d python --label full --code "$GATE
+import os
+print('before')
+gate()
+for i in range(50000):
+    os.write(1, b'line %d\n' % i)"
+	id=$(id_of full)
+	wait_until "$PATIENCE" log_has "$id" before
+	pid=$(payload "$id")
+	daemon_stop
+	kill -USR1 "$pid"
+	wait_until "$PATIENCE" in_pipe_write "$pid"
+	daemon_start
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	[ "$status" = 0 ]
+	sandboxctl logs "$id" | tail -n +2 | cmp - <(seq -f 'line %.0f' 0 49999)
+}
+
+in_pipe_write() {
+	[[ $(cat "/proc/$1/wchan" 2>/dev/null) == *pipe_w* ]] ||
+		[[ $(cat "/proc/$1/syscall" 2>/dev/null) == "1 "* ]]
+}
+
+@test "timeouts and limits hold after an adoption" {
+	id=$(detached python "$FOREVER" --timeout 3)
+	wait_until "$PATIENCE" log_has "$id" ready
+	kill_role monitor
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	[ "$status" = 124 ]
+	id=$(detached python "$GATE
+print('ready')
+gate()
+x = []
+while True:
+    x.append(bytearray(1 << 20))" --memory 64M)
+	wait_until "$PATIENCE" log_has "$id" ready
+	kill_role monitor
+	signal_task "$id" USR1
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	[ "$status" = 137 ]
+	[ "$(inspect "$id" .verdict)" = oom ]
+}
+
+@test "cancel works on an adopted task" {
+	id=$(detached python "$FOREVER")
+	wait_until "$PATIENCE" log_has "$id" ready
+	kill_role monitor
+	sandboxctl cancel "$id"
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	[ "$status" = 143 ]
+	[ "$(inspect "$id" .verdict)" = cancelled ]
+}
+
+@test "usage of an adopted task is known" {
+	id=$(detached python "$GATE
+x = bytearray(32 << 20)
+for i in range(0, len(x), 4096):
+    x[i] = 1
+print('ready')
+gate()")
+	wait_until "$PATIENCE" log_has "$id" ready
+	kill_role monitor
+	signal_task "$id" USR1
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	[ "$status" = 0 ]
+	[ "$(inspect "$id" ".usage.memory_peak_bytes >= $((32 << 20)) and .usage.cpu_ms > 0")" = true ]
+}
+
+@test "history outlives every restart" {
+	id=$(sandboxctl run -d python --code 'raise SystemExit(6)')
+	sandboxctl wait "$id" || true
+	before=$(inspect "$id")
+	kill_role front
+	kill_role monitor
+	[ "$(inspect "$id")" = "$before" ]
+}
+
+@test "new tasks run after all of this, and nothing is left" {
+	run sandboxctl run python --code 'print("fine")'
+	[ "$output" = fine ]
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# Other Pythons, out of other suites, built by the same code: cold and restored.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	paths
+	FOUND=
+	for name in python27 python39 python313 python314; do
+		! has_image $name || FOUND+=" $name"
+	done
+	[ -n "$FOUND" ] || fail "there is no image of another Python in $IMAGES"
+	export FOUND
+	# shellcheck disable=SC2086 # several names
+	WARM=1 daemon_make $FOUND
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# each CODE WANT [OPTION...]: in every image and both start modes.
+each() {
+	local code=$1 want=$2 name mode
+
+	shift 2
+	for name in $FOUND; do
+		for mode in cold restore; do
+			run --separate-stderr timeout "$PATIENCE" "$CTL" run "$name" --start $mode \
+				--label "$name-$mode" --code "$code" "$@"
+			echo "$name $mode: $status; $output; $stderr"
+			[ "$output" = "${want//VERSION/$(version_of "$name")}" ] || return 1
+			[ "$(inspect "$(id_of "$name-$mode")" .start.mode)" = $mode ] || return 1
+		done
+	done
+}
+
+version_of() {
+	local digits=${1#python}
+
+	echo "${digits:0:1}.${digits:1}"
+}
+
+@test "each is the Python that it says" {
+	each 'import sys; print("%d.%d" % sys.version_info[:2])' VERSION
+}
+
+@test "payload, arguments and environment arrive" {
+	each 'import json, os, sys
+print("%s %s %s" % (json.load(open(os.environ["PAYLOAD_FILE"]))["n"], sys.argv[-1], os.environ["X"]))' \
+		'1 last y' --payload '{"n": 1}' -e X=y -- last
+}
+
+@test "exit status and tracebacks are the interpreter's own" {
+	for name in $FOUND; do
+		for mode in cold restore; do
+			run --separate-stderr sandboxctl run "$name" --start $mode --code '1 / 0'
+			[ "$status" = 1 ]
+			[[ $stderr == "Traceback (most recent call last):"*ZeroDivisionError* ]]
+			run sandboxctl run "$name" --start $mode --code 'raise SystemExit(9)'
+			[ "$status" = 9 ]
+			run sandboxctl run "$name" --start $mode --code 'import os; os.abort()'
+			[ "$status" = 134 ]
+		done
+	done
+}
+
+@test "a script with a folder, and an entry point" {
+	mkdir job
+	printf 'def add(payload):\n    return payload["a"] + 1\n' >job/module.py
+	echo 'import module; print(module.add({"a": 1}))' >job/main.py
+	for name in $FOUND; do
+		for mode in cold restore; do
+			run sandboxctl run "$name" --start $mode - <<<'{"exec": "main.py", "dir": "job"}'
+			[ "$output" = 2 ]
+			run sandboxctl run "$name" --start $mode - <<<'{"entry": "module:add", "dir": "job", "payload": {"a": 41}}'
+			[ "$output" = 42 ]
+		done
+	done
+}
+
+@test "no two restored tasks draw the same" {
+	for name in $FOUND; do
+		rm -f draws
+		for _ in 1 2 3 4 5; do
+			sandboxctl run "$name" --start restore --code '
+import random, tempfile, uuid
+print(random.random())
+print(uuid.uuid4())
+print(tempfile.mktemp())' >>draws
+		done
+		[ "$(wc -l <draws)" = 15 ]
+		[ "$(sort draws | uniq -d | wc -l)" = 0 ]
+	done
+}

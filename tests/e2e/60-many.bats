@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# Many tasks: nothing grows with them. (9x has thousands.)
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
+load lib
+
+setup_file() {
+	WARM=1 daemon_make
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+N=300
+[ -z "${SANDBOXD_V2:-}" ] || N=30
+
+# many MODE: N tasks, four at a time.
+many() {
+	seq $N | xargs -P 4 -I{} "$CTL" run python --start "$1" --code 'print({})' | sort -n | cmp - <(seq $N)
+}
+
+mounts() {
+	wc -l <"/proc/$(role monitor)/mountinfo"
+}
+
+@test "$N tasks in each start mode: fds, mounts, processes and memory stay" {
+	many cold
+	many restore
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+	fds=$(fds) mounts=$(mounts) rss=$(rss) processes=$(processes | wc -l)
+	for mode in cold restore; do
+		many $mode
+	done
+	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+	echo "fds $fds $(fds), mounts $mounts $(mounts), kB $rss $(rss), processes $processes $(processes | wc -l)"
+	[ "$(fds)" -le $((fds + 4)) ]
+	[ "$(mounts)" = "$mounts" ]
+	[ "$(processes | wc -l)" = "$processes" ]
+	# Records of ended tasks are kept on disk, not in memory.
+	[ "$(rss)" -le $((rss + 2048)) ]
+}
+
+@test "every one of them is remembered" {
+	[ "$(sandboxctl ps --all --json | jq length)" -ge $((4 * N)) ]
+	[ "$(sandboxctl ps --all --json | jq '[.[] | select(.exit_code != 0)] | length')" = 0 ]
+}
+
+@test "more at once than may run: all get their turn" {
+	local ids=()
+	for i in $(seq 80); do
+		ids+=("$(sandboxctl run -d python --code "print($i)")")
+	done
+	sandboxctl wait "${ids[@]}" >/dev/null
+	[ "$(sandboxctl logs "${ids[@]}")" = "$(seq 80)" ]
+}

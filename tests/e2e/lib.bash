@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# A daemon of each test file's own (state, socket, cgroup root), and what the tests say
+# about its tasks. The same files run on cgroup v1, on v2 and on an older kernel.
+#
+#	SANDBOXD_BUILD        what is under test, as by `make install DESTDIR=`; default: build/
+#	SANDBOXD_TEST_IMAGES  a state folder whose images are used; default: /var/lib/sandboxd
+#	SANDBOXD_CRIU         a CRIU as by scripts/criu-build; default: the daemon's own
+bats_require_minimum_version 1.5.0
+
+E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOP=$(cd "$E2E/../.." && pwd)
+# A machine under emulation is slow: this is how long things may take, never how long
+# they are waited for when they are ready.
+PATIENCE=60
+[ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300
+export E2E TOP PATIENCE
+
+# paths: where the programs under test are.
+paths() {
+	if [ -n "${SANDBOXD_BUILD:-}" ]; then
+		CTL=$SANDBOXD_BUILD/usr/local/bin/sandboxctl
+		DAEMON=$SANDBOXD_BUILD/usr/local/sbin/sandboxd
+		export SANDBOXD_SHARE=${SANDBOXD_SHARE:-$SANDBOXD_BUILD/usr/local/share/sandboxd}
+	else
+		CTL=$TOP/build/sandboxctl DAEMON=$TOP/build/sandboxd
+		export SANDBOXD_SHARE=${SANDBOXD_SHARE:-$TOP}
+	fi
+	export CTL DAEMON
+	IMAGES=${SANDBOXD_TEST_IMAGES:-${SANDBOXD_STATE_SEED:-/var/lib/sandboxd}}/images
+	export IMAGES
+}
+
+sandboxctl() {
+	"$CTL" "$@"
+}
+
+# daemon_make [IMAGE...]: a state folder with these images (hard links; default: python)
+# and the policies, then a daemon of its own. WARM=1: and a checkpoint of each image.
+daemon_make() {
+	local name
+
+	paths
+	# Not beneath bats' own folder: the roles give up root and must reach it, and hard
+	# links need the images' file system.
+	WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/sandboxd-e2e.XXXXXX")
+	chmod 755 "$WORK"
+	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-${WORK##*.}
+	export SANDBOXD_STATE=$STATE SANDBOXD_SOCKET=$RUN/control.sock
+	mkdir "$STATE"
+	[ $# -gt 0 ] || set -- python
+	for name; do
+		image_link "$name"
+	done
+	sandboxctl policy install --defaults >/dev/null
+	daemon_start
+	[ -z "${WARM:-}" ] || for name; do
+		sandboxctl image warm "$name" >/dev/null
+	done
+}
+
+# image_link NAME: the image in this test's state folder, its files as hard links.
+image_link() {
+	local digest
+
+	digest=$(readlink "$IMAGES/by-name/$1") || fail "there is no image $1 in $IMAGES"
+	mkdir -p "$STATE/images/by-name"
+	[ -d "$STATE/images/${digest#../}" ] ||
+		cp -al "$IMAGES/${digest#../}" "$STATE/images/" 2>/dev/null ||
+		cp -a "$IMAGES/${digest#../}" "$STATE/images/"
+	ln -sfn "$digest" "$STATE/images/by-name/$1"
+}
+
+has_image() {
+	[ -L "$IMAGES/by-name/$1" ]
+}
+
+# daemon_options: what every start of this test's daemon is given.
+daemon_options() {
+	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP"
+	if [ -n "${FAKE_CRIU:-}" ]; then
+		printf '%s\n' --criu "$FAKE_CRIU"
+	elif [ -n "${SANDBOXD_CRIU:-}" ]; then
+		printf '%s\n' --criu "$SANDBOXD_CRIU/sbin/criu"
+	fi
+}
+
+daemon_start() {
+	local options
+
+	mapfile -t options < <(daemon_options)
+	"$DAEMON" "${options[@]}" </dev/null >>"$WORK/log" 2>&1 3>&- 4>&- &
+	echo $! >"$WORK/pid"
+	disown
+	wait_until "$PATIENCE" sandboxctl version || {
+		cat "$WORK/log" >&2
+		return 1
+	}
+}
+
+# daemon_stop: the roles end; tasks go on.
+daemon_stop() {
+	local pid
+
+	pid=$(cat "$WORK/pid")
+	kill "$pid" 2>/dev/null || true
+	wait_until "$PATIENCE" gone "$pid"
+}
+
+# daemon_remove: for teardown_file. What is left of any task fails the file.
+daemon_remove() {
+	local left pid group
+
+	daemon_stop || true
+	left=$(left_overs)
+	for pid in $(processes); do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+	while read -r group; do
+		wait_until 5 rmdir "$group" || true
+	done < <(find /sys/fs/cgroup -depth -type d -path "*/$GROUP*" 2>/dev/null)
+	if [ -n "$left" ]; then
+		echo "left behind, log in $WORK/log:" >&2
+		echo "$left" >&2
+		return 1
+	fi
+	rm -rf "$WORK"
+}
+
+# processes: all that live in a cgroup of this test's daemon, roles or tasks.
+processes() {
+	grep -ls "$GROUP" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
+}
+
+# task_groups: cgroups of single tasks (their ids are in the names).
+task_groups() {
+	find /sys/fs/cgroup -type d -path "*/$GROUP*" -regextype posix-extended \
+		-regex '.*[0-9a-f]{24}[^/]*' 2>/dev/null || true
+}
+
+# left_overs: what ended tasks have left on this machine; nothing, that is.
+left_overs() {
+	local pid main
+
+	main=$(cat "$WORK/pid" 2>/dev/null || echo 0)
+	for pid in $(processes); do
+		is_role "$pid" "$main" || echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
+	done
+	task_groups
+	grep "$WORK" /proc/self/mountinfo || true
+	find "$RUN/tasks" -mindepth 1 2>/dev/null || true
+	interfaces
+}
+
+# interfaces: this machine's ends of the tasks' veth pairs.
+interfaces() {
+	ip -o link 2>/dev/null | grep -o ' sbx[^@: ]*' || true
+}
+
+# is_role PID MAIN: the daemon's main process, one of its children that is a role.
+is_role() {
+	[ "$1" = "$2" ] || [ "$(awk '/^PPid:/ { print $2 }' "/proc/$1/status" 2>/dev/null)" = "$2" ]
+}
+
+clean() {
+	[ -z "$(left_overs)" ]
+}
+
+# role NAME: the pid of a role: monitor, front or logger.
+role() {
+	local main user
+
+	main=$(cat "$WORK/pid")
+	case $1 in
+	monitor) echo "$main" && return ;;
+	front) user=_sandboxd ;;
+	logger) user=_sandboxd-log ;;
+	esac
+	pgrep -P "$main" -u "$user" | head -n 1
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# wait_until SECONDS COMMAND...: polls; fails when the command has not become true.
+wait_until() {
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+fail() {
+	echo "$*" >&2
+	return 1
+}
+
+# inspect ID [JQ]: a task's object, or what the jq filter says of it.
+inspect() {
+	sandboxctl inspect --json "$1" | jq -r "${2:-.}"
+}
+
+# id_of LABEL: the id of the newest task with a label.
+id_of() {
+	sandboxctl ps --all --json |
+		jq -er --arg l "$1" '[.[] | select(.label == $l)] | max_by(.created_at) | .id'
+}
+
+# status_is ID STATUS
+status_is() {
+	[ "$(inspect "$1" .status)" = "$2" ]
+}
+
+# labelled LABEL STATUS: the newest task with the label has this status.
+labelled() {
+	status_is "$(id_of "$1")" "$2"
+}
+
+# log_has ID TEXT: the task's log has a line with the text.
+log_has() {
+	sandboxctl logs "$1" 2>&1 | grep -qF -- "$2"
+}
+
+# file_has FILE TEXT
+file_has() {
+	grep -qF -- "$2" "$1"
+}
+
+# file_lines FILE N: the file has at least N lines.
+file_lines() {
+	[ "$(wc -l <"$1")" -ge "$2" ]
+}
+
+# detached IMAGE CODE [OPTION...]: starts Python in the background; prints the task's id.
+detached() {
+	local image=$1 code=$2
+
+	shift 2
+	sandboxctl run --detach "$image" --code "$code" "$@"
+}
+
+# payload ID: the pid of a task's first Python process, as this machine sees it.
+payload() {
+	local pid group
+
+	while read -r group; do
+		while read -r pid; do
+			# Pid 2 of its own namespace; 1 is the sandbox's init.
+			if [ "$(awk '/^NSpid:/ { print $NF }' "/proc/$pid/status" 2>/dev/null)" = 2 ]; then
+				echo "$pid"
+				return
+			fi
+		done <"$group/cgroup.procs"
+	done < <(task_groups | grep "$1")
+	return 1
+}
+
+# signal_task ID SIGNAL: to a task's Python, from outside.
+signal_task() {
+	kill -s "$2" "$(payload "$1")"
+}
+
+# A task that waits for signal_task ID USR1 where it calls gate(). It says nothing by itself.
+# shellcheck disable=SC2034 # used by the tests
+GATE='
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+def gate():
+    signal.sigwait([signal.SIGUSR1])
+'
+
+# A task that never ends by itself, once it has said "ready".
+# shellcheck disable=SC2034
+FOREVER='
+import time
+print("ready")
+while True:
+    time.sleep(1000)
+'
+
+# is_v2: limits come from cgroup v2 on this machine.
+is_v2() {
+	[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
+}
+
+# fds: open files of the roles together. rss: their anonymous kilobytes.
+fds() {
+	local pid n=0
+
+	for pid in $(cat "$WORK/pid") $(pgrep -P "$(cat "$WORK/pid")" -u _sandboxd,_sandboxd-log); do
+		n=$((n + $(find "/proc/$pid/fd" -mindepth 1 2>/dev/null | wc -l)))
+	done
+	echo "$n"
+}
+
+rss() {
+	local pid kb n=0
+
+	for pid in $(cat "$WORK/pid") $(pgrep -P "$(cat "$WORK/pid")" -u _sandboxd,_sandboxd-log); do
+		kb=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status")
+		n=$((n + ${kb:-0}))
+	done
+	echo "$n"
+}
