@@ -136,8 +136,12 @@ static int frame_write(struct log_client *c, const struct log_frame *h, const ui
 
 	switch (h->type) {
 	case LOG_FRAME_DROPPED:
-		if (h->reason != c->drop_reason)
+		if (h->reason != c->drop_reason) {
+			r = write_marker(c, true);
+			if (r < 0)
+				return r;
 			c->dropped = c->dropped_told = 0;
+		}
 		if (__builtin_add_overflow(c->dropped, h->aux, &c->dropped))
 			c->dropped = UINT64_MAX;
 		c->drop_reason = h->reason;
