@@ -35,6 +35,8 @@ SANDBOX_SRC := $(wildcard sandbox/*.c)
 COMMON_SRC := $(filter-out supervisor/sandboxd.c supervisor/monitor%.c,$(wildcard supervisor/*.c))
 DAEMON_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c supervisor/front/*.c supervisor/logger/*.c)
 CTL_SRC := $(wildcard supervisor/ctl/*.c)
+# The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
+CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c supervisor/ctl/store*.c)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 SANDBOX_OBJ := $(call obj,$(SANDBOX_SRC))
 COMMON_OBJ := $(call obj,$(COMMON_SRC))
@@ -46,7 +48,7 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 FUZZ_SECONDS ?= 60
 
 .PHONY: all clean install check fuzz lint format bench help asan
-all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/runtime/park.so
+all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/sandboxctl-full $(BUILD)/runtime/park.so
 
 help:
 	@echo 'make                build sandboxd, sandboxctl and the runtime into $(BUILD)/'
@@ -66,7 +68,9 @@ $(BUILD)/sandboxd: $(call obj,$(DAEMON_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
 # starts fast.
 $(BUILD)/libcommon.a: $(COMMON_OBJ) $(SANDBOX_OBJ)
 	rm -f $@ && $(AR) rc $@ $^
-$(BUILD)/sandboxctl: $(call obj,$(CTL_SRC)) $(BUILD)/libcommon.a
+$(BUILD)/sandboxctl: $(call obj,$(filter-out $(CTL_FULL_SRC),$(CTL_SRC))) $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/sandboxctl-full: $(call obj,$(filter-out %/exec.c,$(CTL_SRC))) $(BUILD)/libcommon.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/%.o: %.c
@@ -122,6 +126,7 @@ bench: all
 install: all
 	install -D -m 755 $(BUILD)/sandboxd $(DESTDIR)$(PREFIX)/sbin/sandboxd
 	install -D -m 755 $(BUILD)/sandboxctl $(DESTDIR)$(PREFIX)/bin/sandboxctl
+	install -D -m 755 $(BUILD)/sandboxctl-full $(DESTDIR)$(PREFIX)/libexec/sandboxd/sandboxctl-full
 	install -D -m 755 scripts/image-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/image-build
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
 	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
