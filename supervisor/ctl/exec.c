@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The verbs image and policy hash and compile: they need libcrypto and libseccomp,
+ * which would double the time that every `sandboxctl run` takes to start. So the same
+ * sources are linked twice: sandboxctl without these verbs, and sandboxctl-full with
+ * them, which this file turns itself into.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/ctl/ctl.h"
+
+#define FULL "sandboxctl-full"
+
+/* Tries dir/sandboxctl-full; returns only when it is not there. */
+static void try_exec(const char *dir, const char *below, char **argv)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s%s/" FULL, dir, below) < (int)sizeof(path))
+		(void)execv(path, argv);
+}
+
+static int exec_full(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_free_ char **words = calloc((size_t)argc + 3, sizeof(*words));
+	const char *libexec = getenv("SANDBOXD_LIBEXEC");
+	char self[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	struct err e;
+	int n = 0;
+
+	if (!words || setenv("SANDBOXD_SOCKET", ctl->socket_path, 1) < 0 ||
+	    setenv("SANDBOXD_STATE", ctl->state_dir, 1) < 0) {
+		(void)err_set(&e, ERR_SYSTEM, ENOMEM, "%s", argv[0]);
+		return ctl_fail(&e);
+	}
+	words[n++] = (char *)"sandboxctl";
+	if (ctl->json)
+		words[n++] = (char *)"--json";
+	for (int i = 0; i < argc; i++)
+		words[n++] = argv[i];
+	/* Beside this program in a build folder, in libexec where it is installed. */
+	if (len > 0) {
+		self[len] = '\0';
+		*strrchr(self, '/') = '\0';
+		try_exec(self, "", words);
+		try_exec(self, "/../libexec/sandboxd", words);
+	}
+	if (libexec)
+		try_exec(libexec, "", words);
+	try_exec(SANDBOXD_PREFIX, "/libexec/sandboxd", words);
+	(void)err_set(&e, ERR_SYSTEM, errno, FULL " (of the same installation)");
+	return ctl_fail(&e);
+}
+
+int ctl_image(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
+
+int ctl_policy(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
