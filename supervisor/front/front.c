@@ -44,6 +44,7 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	int r;
 
 	f->cfg = *cfg;
+	f->monitor.sock = f->logger.sock = -1; /* nothing to close before link_init */
 	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
 	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;
 	f->cfg.finished_keep = cfg->finished_keep ? cfg->finished_keep : FINISHED_KEEP;
