@@ -101,6 +101,22 @@ static void print_limits(const json_t *limits)
 	print_line("limits", text);
 }
 
+static void print_history(const json_t *history)
+{
+	const json_t *event;
+	char text[160];
+	size_t i;
+
+	json_array_foreach(history, i, event)
+	{
+		const char *detail = ctl_text(event, "detail");
+
+		snprintf(text, sizeof(text), "%s  %s%s%.90s", ctl_text(event, "time"),
+			 ctl_text(event, "event"), *detail ? ": " : "", detail);
+		print_line(i ? "" : "history", text);
+	}
+}
+
 static void print_task(const json_t *task)
 {
 	char text[160];
@@ -120,6 +136,7 @@ static void print_task(const json_t *task)
 	print_line("finished", ctl_text(task, "finished_at"));
 	print_numbers(task);
 	print_limits(json_object_get(task, "limits"));
+	print_history(json_object_get(task, "history"));
 }
 
 int ctl_inspect(struct ctl *ctl, int argc, char **argv)
@@ -129,7 +146,7 @@ int ctl_inspect(struct ctl *ctl, int argc, char **argv)
 	if (argc < 2)
 		return ctl_usage("inspect", "names no task");
 	for (int i = 1; i < argc; i++) {
-		json_t *reply = NULL;
+		json_t *reply = NULL, *task;
 		struct err e = {0};
 
 		if (argv[i][0] == '-')
@@ -139,14 +156,16 @@ int ctl_inspect(struct ctl *ctl, int argc, char **argv)
 			status = ctl_fail(&e);
 			continue;
 		}
+		task = json_object_get(reply, "task");
+		(void)json_object_set(task, "history", json_object_get(reply, "history"));
 		if (!ctl->json && i > 1)
 			putchar('\n');
 		if (!ctl->json)
-			print_task(json_object_get(reply, "task"));
+			print_task(task);
 		else if (argc == 2)
-			status = ctl_print_json(json_object_get(reply, "task"));
+			status = ctl_print_json(task);
 		else
-			status |= ctl_print_json_line(json_object_get(reply, "task"));
+			status |= ctl_print_json_line(task);
 		json_decref(reply);
 	}
 	return ctl_flush(status);

@@ -61,12 +61,37 @@ static void print_table(const json_t *tasks)
 	}
 }
 
+/* All tasks, asking as often as the daemon cuts its answer short. */
+static int fetch(struct ctl *ctl, bool all, json_t *tasks, struct err *e)
+{
+	json_t *request, *reply = NULL;
+	bool more = true;
+	int r;
+
+	while (more) {
+		size_t n = json_array_size(tasks);
+
+		request = json_pack("{s:s, s:b}", "op", "ps", "all", all);
+		if (n > 0)
+			(void)json_object_set(request, "before",
+					      json_object_get(json_array_get(tasks, n - 1), "id"));
+		r = ctl_call(ctl, request, NULL, 0, &reply, e);
+		if (r < 0)
+			return r;
+		(void)json_array_extend(tasks, json_object_get(reply, "tasks"));
+		more = all && json_is_true(json_object_get(reply, "truncated")) &&
+		       json_array_size(tasks) > n;
+		json_decref(reply);
+	}
+	return 0;
+}
+
 int ctl_ps(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"all", no_argument, NULL, 'a'}, {"quiet", no_argument, NULL, 'q'}, {0}};
 	bool all = false, quiet = false;
-	json_t *reply = NULL, *tasks, *task;
+	json_t *tasks, *task;
 	struct err e = {0};
 	int c, status;
 	size_t i;
@@ -79,10 +104,10 @@ int ctl_ps(struct ctl *ctl, int argc, char **argv)
 	}
 	if (optind < argc)
 		return ctl_usage("ps", "does not take '%s'", argv[optind]);
-	if (ctl_call(ctl, json_pack("{s:s, s:b}", "op", "ps", "all", all), NULL, 0, &reply, &e) < 0)
-		return ctl_fail(&e);
-	tasks = json_object_get(reply, "tasks");
-	if (ctl->json) {
+	tasks = json_array();
+	if (fetch(ctl, all, tasks, &e) < 0) {
+		status = ctl_fail(&e);
+	} else if (ctl->json) {
 		status = ctl_print_json(tasks);
 	} else {
 		if (quiet)
@@ -91,6 +116,6 @@ int ctl_ps(struct ctl *ctl, int argc, char **argv)
 			print_table(tasks);
 		status = ctl_flush(0);
 	}
-	json_decref(reply);
+	json_decref(tasks);
 	return status;
 }

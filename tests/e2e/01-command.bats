@@ -80,7 +80,8 @@ setup_file() {
 }
 
 @test "doctor needs no root" {
-	run setpriv --reuid=65534 --regid=65534 --clear-groups "$CTL" doctor
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$CTL" doctor \
+		--socket /nonexistent/socket --state /nonexistent
 	[ "$status" = 1 ]
 	grep -qE '^OK +kernel' <<<"$output"
 }

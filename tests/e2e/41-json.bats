@@ -45,10 +45,10 @@ TIME='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+Z$'
 	[ "$(inspect "$id" '[.exit_code, .signal, .verdict] | join(" ")')" = "134 6 signal" ]
 }
 
-@test "ms is a fraction of milliseconds from the request to the first user bytecode" {
+@test "ms is the time in milliseconds from the request to the first user bytecode" {
 	id=$(sandboxctl run -d python --code 'pass')
 	sandboxctl wait "$id"
-	[ "$(inspect "$id" '.start.ms > 0.5 and .start.ms < 60000 and (.start.ms | floor) != .start.ms')" = true ]
+	[ "$(inspect "$id" '.start.ms > 0.5 and .start.ms < 60000')" = true ]
 }
 
 @test "ps --json has the running tasks, ps --all --json all, newest first" {
