@@ -89,36 +89,44 @@ static bool same_args(const struct seccomp_rule *a, const struct seccomp_rule *b
 	return true;
 }
 
-/* True when an earlier rule says just the same. */
-static bool rule_repeated(const struct seccomp_profile *profile, size_t i)
+/* Of two actions for one condition the stricter holds, by the kernel's own order. */
+static unsigned strictness(uint32_t action)
 {
-	for (size_t k = 0; k < i; k++)
-		if (profile->rules[k].nr == profile->rules[i].nr &&
-		    same_args(&profile->rules[k], &profile->rules[i]))
-			return true;
-	return false;
+	static const uint32_t order[] = {
+		SCMP_ACT_ALLOW, SCMP_ACT_LOG,	      SCMP_ACT_ERRNO(0),
+		SCMP_ACT_TRAP,	SCMP_ACT_KILL_THREAD, SCMP_ACT_KILL_PROCESS,
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(order); i++)
+		if (order[i] == (action & SECCOMP_RET_ACTION_FULL))
+			return i;
+	return ARRAY_SIZE(order);
 }
 
-/* One condition, one action: else the order of the rules would matter, and it must not. */
-static int check_conflicts(const struct seccomp_profile *profile, struct err *e)
+/*
+ * Profiles in use do list a syscall twice. A rule is void when another for the same
+ * condition is stricter, or as strict and earlier. A rule whose action is the default
+ * says nothing, as container engines have it, so it makes no other one void either.
+ */
+static bool rule_void(const struct seccomp_profile *profile, size_t i, uint32_t default_action)
 {
-	char name[64];
+	const struct seccomp_rule *rule = &profile->rules[i];
 
-	for (size_t i = 0; i < profile->n_rules; i++) {
-		const struct seccomp_rule *rule = &profile->rules[i];
+	if (rule->action == default_action)
+		return true;
+	for (size_t k = 0; k < profile->n_rules; k++) {
+		const struct seccomp_rule *other = &profile->rules[k];
+		unsigned a, b;
 
-		for (size_t k = 0; k < i; k++) {
-			const struct seccomp_rule *other = &profile->rules[k];
-
-			if (other->nr == rule->nr && other->action != rule->action &&
-			    same_args(other, rule))
-				return err_set(e, ERR_INPUT, 0,
-					       "%s has two rules with the same args and different "
-					       "actions",
-					       syscall_name(rule->nr, name, sizeof(name)));
-		}
+		if (k == i || other->nr != rule->nr || other->action == default_action ||
+		    !same_args(other, rule))
+			continue;
+		a = strictness(other->action);
+		b = strictness(rule->action);
+		if (a > b || (a == b && k < i))
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 static int rule_add(scmp_filter_ctx ctx, const struct seccomp_rule *rule, struct err *e)
@@ -207,17 +215,33 @@ static const struct seccomp_rule *otherwise(const struct seccomp_profile *profil
 			continue;
 		if (rule->n_args)
 			with_args = true;
-		else
+		else if (!found && !rule_void(profile, i, profile->default_action))
 			found = rule;
 	}
 	return with_args ? found : NULL;
 }
 
+/* otherwise() for each rule, looked up once for each syscall. The caller frees it. */
+static const struct seccomp_rule **plan_new(const struct seccomp_profile *profile)
+{
+	const struct seccomp_rule **plan = calloc(profile->n_rules + 1, sizeof(*plan));
+
+	for (size_t i = 0; plan && i < profile->n_rules; i++) {
+		size_t k = 0;
+
+		while (profile->rules[k].nr != profile->rules[i].nr)
+			k++;
+		plan[i] = k < i ? plan[k] : otherwise(profile, profile->rules[i].nr);
+	}
+	return plan;
+}
+
 /*
  * The program for every syscall but those with one of their own (nr -1), or for one of
- * those. A rule whose action is the default adds nothing, and libseccomp refuses it.
+ * those: then only its rules with args, as the one without is the default.
  */
-static int compile_program(const struct seccomp_profile *profile, int nr, uint32_t default_action,
+static int compile_program(const struct seccomp_profile *profile,
+			   const struct seccomp_rule *const *plan, int nr, uint32_t default_action,
 			   struct program *ret, struct err *e)
 {
 	__attribute__((cleanup(ctx_release))) scmp_filter_ctx ctx = NULL;
@@ -227,11 +251,9 @@ static int compile_program(const struct seccomp_profile *profile, int nr, uint32
 	for (size_t i = 0; i < profile->n_rules && r == 0; i++) {
 		const struct seccomp_rule *rule = &profile->rules[i];
 
-		if (rule->action == default_action)
+		if (nr < 0 ? plan[i] != NULL : rule->nr != nr || rule->n_args == 0)
 			continue;
-		if (nr < 0 ? otherwise(profile, rule->nr) != NULL : rule->nr != nr)
-			continue;
-		if (!rule_repeated(profile, i))
+		if (!rule_void(profile, i, default_action))
 			r = rule_add(ctx, rule, e);
 	}
 	if (r == 0)
@@ -280,18 +302,18 @@ static int join_programs(const struct program *programs, size_t n, struct sock_f
 int seccomp_compile(const struct seccomp_profile *profile, struct sock_filter **ret, size_t *ret_n,
 		    struct err *e)
 {
+	_cleanup_free_ const struct seccomp_rule **plan = plan_new(profile);
 	struct program programs[PROGRAMS_MAX] = {0};
 	size_t n = 0;
 	int r;
 
-	r = check_conflicts(profile, e);
-	if (r < 0)
-		return r;
-	r = compile_program(profile, -1, profile->default_action, &programs[n++], e);
+	if (!plan)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "compiling the filter");
+	r = compile_program(profile, plan, -1, profile->default_action, &programs[n++], e);
 	for (size_t i = 0; i < profile->n_rules && r == 0; i++) {
-		const struct seccomp_rule *rule = otherwise(profile, profile->rules[i].nr);
+		const struct seccomp_rule *rule = &profile->rules[i];
 
-		if (rule != &profile->rules[i])
+		if (plan[i] != rule)
 			continue;
 		if (n == ARRAY_SIZE(programs)) {
 			r = err_set(e, ERR_INPUT, 0,
@@ -300,7 +322,7 @@ int seccomp_compile(const struct seccomp_profile *profile, struct sock_filter **
 				    PROGRAMS_MAX - 1);
 			break;
 		}
-		r = compile_program(profile, rule->nr, rule->action, &programs[n++], e);
+		r = compile_program(profile, plan, rule->nr, rule->action, &programs[n++], e);
 	}
 	if (r == 0)
 		r = join_programs(programs, n, ret, ret_n, e);

@@ -55,7 +55,8 @@ static int find_source(struct build *b, const char *arg, struct err *e)
 	const char *share = store_share_dir(), *env = getenv("RUNTIME_DIR");
 	char path[PATH_MAX];
 
-	if (strchr(arg, '/') || is_dir(arg))
+	(void)snprintf(path, sizeof(path), "%s/image.json", arg);
+	if (strchr(arg, '/') || access(path, F_OK) == 0)
 		(void)snprintf(path, sizeof(path), "%s", arg);
 	else
 		(void)snprintf(path, sizeof(path), "%s/images/%s", share, arg);
