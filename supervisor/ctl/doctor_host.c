@@ -16,11 +16,13 @@
 
 void doctor_kernel(struct doctor *d)
 {
-	unsigned major = 0, minor = 0;
+	unsigned long major, minor;
 	struct utsname u;
+	char *dot;
 
 	(void)uname(&u);
-	(void)sscanf(u.release, "%u.%u", &major, &minor);
+	major = strtoul(u.release, &dot, 10);
+	minor = *dot == '.' ? strtoul(dot + 1, NULL, 10) : 0;
 	if (strcmp(u.machine, "x86_64") != 0)
 		doctor_report(d, DOCTOR_FAIL, "run it on x86-64", "%s on %s", u.release, u.machine);
 	else if (major > 6 || (major == 6 && minor >= 1))

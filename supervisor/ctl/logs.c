@@ -19,46 +19,54 @@ const char ctl_logs_help[] =
 	"are not terminals; on a terminal control characters are escaped. Several tasks are\n"
 	"printed one after the other.\n";
 
-/* "90s", "10m", "2h", "1d" before now, or an RFC 3339 time. */
-static int parse_since(const char *s, uint64_t *ret)
+/* "90s", "10m", "2h", "1d" before now: 0, or -EINVAL for all else. */
+static int parse_age(const char *s, uint64_t *ret)
 {
 	static const struct {
 		char unit;
 		uint64_t seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-	uint64_t now = util_realtime_ns(), nanos = 0, scale = 100000000;
+	uint64_t now = util_realtime_ns();
 	unsigned long long n;
-	struct tm tm = {0};
-	char unit, more;
-	const char *p;
+	char *end;
 
-	if (sscanf(s, "%llu%c%c", &n, &unit, &more) == 2 && *s != '-' && *s != '+') {
-		for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-			if (units[i].unit == unit && n < now / 1000000000 / units[i].seconds) {
-				*ret = now - n * units[i].seconds * 1000000000ULL;
-				return 0;
-			}
+	if (*s < '0' || *s > '9')
 		return -EINVAL;
-	}
+	n = strtoull(s, &end, 10);
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (end[0] == units[i].unit && end[1] == '\0' &&
+		    n < now / 1000000000 / units[i].seconds) {
+			*ret = now - n * units[i].seconds * 1000000000ULL;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* An age, or an RFC 3339 time. */
+static int parse_since(const char *s, uint64_t *ret)
+{
+	uint64_t nanos = 0, scale = 100000000;
+	struct tm tm = {0};
+	const char *p;
+	long offset = 0;
+
+	if (parse_age(s, ret) == 0)
+		return 0;
 	p = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (!p)
 		return -EINVAL;
 	if (*p == '.')
 		for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10)
 			nanos += (uint64_t)(*p - '0') * scale;
-	if (!strcmp(p, "Z"))
-		tm.tm_gmtoff = 0;
-	else if (!(p = strptime(p, "%z", &tm)) || *p)
-		return -EINVAL;
-	*ret = (uint64_t)(timegm(&(struct tm){.tm_year = tm.tm_year,
-					      .tm_mon = tm.tm_mon,
-					      .tm_mday = tm.tm_mday,
-					      .tm_hour = tm.tm_hour,
-					      .tm_min = tm.tm_min,
-					      .tm_sec = tm.tm_sec}) -
-			  tm.tm_gmtoff) *
-		       1000000000ULL +
-	       nanos;
+	if (strcmp(p, "Z") != 0) {
+		struct tm zone = {0};
+
+		p = strptime(p, "%z", &zone);
+		if (!p || *p)
+			return -EINVAL;
+		offset = zone.tm_gmtoff;
+	}
+	*ret = (uint64_t)(timegm(&tm) - offset) * 1000000000ULL + nanos;
 	return 0;
 }
 

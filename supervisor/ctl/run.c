@@ -334,7 +334,7 @@ static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 static int run_task(struct run *run, struct run_spec *spec)
 {
 	struct err e = {0};
-	int status, r;
+	int status = 0, r;
 
 	r = send_task(run, spec, &e);
 	if (r == 0)

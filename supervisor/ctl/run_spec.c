@@ -238,7 +238,7 @@ static int read_words(struct run_spec *spec, struct words *w, int argc, char **a
 static int load_task(struct run_spec *spec, const struct words *w, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	if (w->code) {
@@ -323,7 +323,7 @@ static int pack_task(struct run_spec *spec, const struct words *w, struct err *e
 
 int run_spec_read(struct run_spec *ret, int argc, char **argv)
 {
-	struct words w = {0};
+	struct words w = {.file = "-"};
 	struct err e = {0};
 	int r, status;
 
