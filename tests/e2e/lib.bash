@@ -138,13 +138,17 @@ task_groups() {
 		-regex '.*[0-9a-f]{24}[^/]*' 2>/dev/null || true
 }
 
+# task_processes: those of them that are in the cgroup of a task.
+task_processes() {
+	grep -lsE "$GROUP.*[0-9a-f]{24}" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
+}
+
 # left_overs: what ended tasks have left on this machine; nothing, that is.
 left_overs() {
-	local pid main
+	local pid
 
-	main=$(cat "$WORK/pid" 2>/dev/null || echo 0)
-	for pid in $(processes); do
-		is_role "$pid" "$main" || echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
+	for pid in $(task_processes); do
+		echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
 	done
 	task_groups
 	grep "$WORK" /proc/self/mountinfo || true
@@ -155,11 +159,6 @@ left_overs() {
 # interfaces: this machine's ends of the tasks' veth pairs.
 interfaces() {
 	ip -o link 2>/dev/null | grep -o ' sbx[^@: ]*' || true
-}
-
-# is_role PID MAIN: the daemon's main process, one of its children that is a role.
-is_role() {
-	[ "$1" = "$2" ] || [ "$(awk '/^PPid:/ { print $2 }' "/proc/$1/status" 2>/dev/null)" = "$2" ]
 }
 
 clean() {
