@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The front's own conduct towards clients, the monitor and the logger. */
+#include "tests/unit/front_rig.h"
+
+static void read_job(int fd, char *job, size_t size)
+{
+	ssize_t n = pread(fd, job, size - 1, 0);
+
+	assert_true(n > 0);
+	job[n] = '\0';
+}
+
+/* The whole life of one task. */
+static void test_run(void **state)
+{
+	static const char text[] =
+		"{\"op\":\"run\",\"image\":\"python\",\"tag\":5,\"task\":{\"code\":\"print(1)\","
+		"\"payload\":{\"n\":1},\"limits\":{\"memory\":\"32M\",\"timeout\":7},"
+		"\"label\":\"first\",\"start\":\"auto\",\"priority\":1}}";
+	const struct limits want = {32 << 20, 1 << 20, 1 << 20, 1000, 32, 7, 64};
+	struct rig *r = *state;
+	int fds[PROTO_FDS_MAX], pair[2], conn;
+	char id[TASK_ID_LEN + 1], job[4096];
+	json_t *reply, *task, *start;
+	union proto_msg m;
+
+	rig_start(r, true);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	conn = rig_connect(r);
+	rig_request_fds(conn, text, &pair[1], 1);
+	(void)close(pair[1]);
+	/* The monitor is asked. */
+	rig_expect(r, false, MON_START, &m, fds);
+	strcpy(id, m.start.id);
+	assert_int_equal(m.start.start, START_AUTO);
+	assert_int_equal(m.start.has_package, 0);
+	assert_memory_equal(m.start.image, r->image, 32);
+	assert_memory_equal(m.start.policy, r->policy, 32);
+	assert_memory_equal(&m.start.limits, &want, sizeof(want));
+	assert_string_equal(m.start.warm, "json\nre");
+	assert_true(m.start.received_ns > 0 && m.start.received_ns < util_monotonic_ns());
+	read_job(fds[0], job, sizeof(job));
+	assert_non_null(strstr(job, "kind 4\ncode\ncode 8\nprint(1)\npayload 7\n{\"n\":1}\n"));
+	util_close_fd(&fds[0]);
+	/* The log is followed through the socket that came along. */
+	rig_expect(r, true, LOG_FOLLOW, &m, fds);
+	assert_string_equal(m.log_follow.id, id);
+	assert_int_equal(m.log_follow.live, 1);
+	assert_int_equal(m.log_follow.follow, 1);
+	assert_int_equal(m.log_follow.streams, 3);
+	assert_int_equal(write(fds[0], "x", 1), 1);
+	assert_int_equal(read(pair[0], job, 1), 1);
+	util_close_fd(&fds[0]);
+	(void)close(pair[0]);
+	/* The client hears of each step, with its tag. */
+	reply = rig_reply(conn);
+	assert_string_equal(rig_text(reply, "event"), "accepted");
+	assert_string_equal(rig_text(reply, "id"), id);
+	assert_int_equal(json_integer_value(json_object_get(reply, "tag")), 5);
+	json_decref(reply);
+	rig_expect_status(r, id, "preparing");
+	rig_started(r, id, false);
+	reply = rig_reply(conn);
+	assert_string_equal(rig_text(reply, "event"), "started");
+	assert_string_equal(rig_text(json_object_get(reply, "start"), "mode"), "restore");
+	json_decref(reply);
+	rig_expect_status(r, id, "running");
+	/* Its end and its log's end, in either order, make it finished. */
+	rig_log_end(r, id);
+	assert_true(rig_quiet(conn, 30));
+	rig_exited(r, id, VERDICT_EXIT, 3 << 8);
+	reply = rig_reply(conn);
+	assert_string_equal(rig_text(reply, "event"), "finished");
+	task = json_object_get(reply, "task");
+	assert_string_equal(rig_text(task, "id"), id);
+	assert_string_equal(rig_text(task, "project"), "default");
+	assert_string_equal(rig_text(task, "image"), "python");
+	assert_string_equal(rig_text(task, "status"), "error");
+	assert_string_equal(rig_text(task, "verdict"), "exit");
+	assert_string_equal(rig_text(task, "label"), "first");
+	assert_int_equal(json_integer_value(json_object_get(task, "exit_code")), 3);
+	assert_true(json_is_null(json_object_get(task, "signal")));
+	start = json_object_get(task, "start");
+	assert_string_equal(rig_text(start, "mode"), "restore");
+	assert_true(json_real_value(json_object_get(start, "ms")) > 0);
+	assert_true(json_real_value(json_object_get(json_object_get(task, "usage"), "cpu_ms")) ==
+		    12.5);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(task, "log"), "lines")),
+			 3);
+	assert_true(strcmp(rig_text(task, "created_at"), rig_text(task, "started_at")) < 0);
+	assert_true(strcmp(rig_text(task, "started_at"), rig_text(task, "finished_at")) < 0);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	assert_string_equal(m.forget.id, id);
+	json_decref(reply);
+	/* The same from the store, by a prefix, and for those who wait too late. */
+	reply = rig_ask(r, "wait", id);
+	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");
+	json_decref(reply);
+	id[20] = '\0';
+	reply = rig_ask(r, "inspect", id);
+	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");
+	assert_int_equal(json_array_size(json_object_get(reply, "history")), 4);
+	json_decref(reply);
+	(void)close(conn);
+}
+
+static void test_version(void **state)
+{
+	struct rig *r = *state;
+	json_t *reply;
+
+	rig_start(r, false);
+	reply = rig_call(r, "{\"op\":\"version\"}");
+	assert_string_equal(rig_text(reply, "version"), SANDBOXD_VERSION);
+	assert_int_equal(json_integer_value(json_object_get(reply, "pid")), r->pid);
+	json_decref(reply);
+}
+
+static void test_errors(void **state)
+{
+#define RUN(rest) "{\"op\":\"run\"," rest "}"
+	static const struct {
+		const char *request, *code, *error;
+	} cases[] = {
+		{"[]", "input", "request: must be an object"},
+		{"{", "input", "request: line 1"},
+		{"{}", "input", "op: must be given"},
+		{"{\"op\":1}", "input", "op: must be a string"},
+		{"{\"op\":\"fly\\u001b\"}", "input", "there is no operation \"fly\\x1b\""},
+		{"{\"op\":\"version\",\"x\":1}", "input", "request: x: unknown key"},
+		{"{\"op\":\"version\",\"tag\":\"a\"}", "input", "tag: must be an integer"},
+		{"{\"op\":\"ps\",\"all\":1}", "input", "all: must be true or false"},
+		{"{\"op\":\"inspect\"}", "input", "id: must be given"},
+		{"{\"op\":\"inspect\",\"id\":\"abc\"}", "input", "id: must be a task's id"},
+		{"{\"op\":\"inspect\",\"id\":\"../../etc\"}", "input", "id: must be a task's id"},
+		{"{\"op\":\"inspect\",\"id\":\"0123\"}", "not-found", "there is no task 0123"},
+		{"{\"op\":\"wait\",\"id\":\"0123456789abcdef01234567\"}", "not-found", "no task"},
+		{"{\"op\":\"cancel\",\"id\":\"0123456789abcdef01234567\"}", "not-found", "no task"},
+		{"{\"op\":\"rm\",\"id\":\"0123456789abcdef01234567\"}", "not-found", "no task"},
+		{"{\"op\":\"logs\",\"id\":\"0123456789abcdef01234567\"}", "input", "socket"},
+		{"{\"op\":\"warm\"}", "input", "image: must be given"},
+		{"{\"op\":\"warm\",\"image\":\"nope\"}", "not-found", "no image \"nope\""},
+		{"{\"op\":\"warm\",\"image\":\"python\",\"imports\":[\"a b\"]}", "input",
+		 "imports[0]"},
+		{RUN("\"image\":\"python\""), "input", "task: must be given"},
+		{RUN("\"task\":{\"code\":\"x\"}"), "input", "image: must be given"},
+		{RUN("\"image\":\"../x\",\"task\":{\"code\":\"x\"}"), "input", "image: must be"},
+		{RUN("\"image\":\"nope\",\"task\":{\"code\":\"x\"}"), "not-found",
+		 "no image \"nope\""},
+		{RUN("\"image\":\"python\",\"task\":{\"code\":1}"), "input",
+		 "task.json: code: must be"},
+		{RUN("\"image\":\"python\",\"task\":{\"code\":\"x\",\"policy\":\"nope\"}"),
+		 "not-found", "no policy \"nope\""},
+		{RUN("\"image\":\"python\",\"task\":{\"code\":\"x\",\"limits\":{\"memory\":\"1G\"}"
+		     "}"),
+		 "input", "limits.memory: 1G is more than the policy \"default\" allows (128M)"},
+		{RUN("\"image\":\"python\",\"task\":{\"exec\":\"x.py\"}"), "input",
+		 "was not sent along"},
+		{RUN("\"image\":\"python\",\"task\":{\"exec\":\"x.py\",\"package\":\"p\"}"),
+		 "not-found", "task.json: package: there is no package \"p\""},
+		{RUN("\"image\":\"python\",\"start\":\"hot\",\"task\":{\"code\":\"x\"}"), "input",
+		 "start: must be"},
+		{RUN("\"image\":\"python\",\"log\":true,\"task\":{\"code\":\"x\"}"), "input",
+		 "0 descriptors came along"},
+	};
+	struct rig *r = *state;
+	json_t *reply;
+
+	rig_start(r, true);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		rig_expect_error(rig_call(r, cases[i].request), cases[i].code, cases[i].error);
+	/* Nothing was created, and nobody was bothered. */
+	assert_true(rig_quiet(r->monitor, 30));
+	assert_true(rig_quiet(r->logger, 0));
+	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true}");
+	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 0);
+	json_decref(reply);
+}
+
+/* Two may run: others wait, the more important first, then the older. */
+static void test_queue(void **state)
+{
+	static const char low[] = RIG_CODE;
+	static const char high[] =
+		"{\"op\":\"run\",\"image\":\"python\",\"detach\":true,\"task\":{\"code\":\"x\","
+		"\"priority\":2}}";
+	struct rig *r = *state;
+	char id[2][TASK_ID_LEN + 1], waiting[3][TASK_ID_LEN + 1];
+	int conn[2], more[3];
+	union proto_msg m;
+	json_t *reply;
+
+	r->cfg.running_max = 2;
+	r->cfg.queued_max = 3;
+	rig_start(r, true);
+	for (int i = 0; i < 2; i++)
+		conn[i] = rig_run(r, RIG_CODE, id[i]);
+	for (int i = 0; i < 3; i++) {
+		more[i] = rig_connect(r);
+		rig_request(more[i], i == 2 ? high : low);
+		rig_expect_event(more[i], "accepted", waiting[i]);
+		rig_expect_status(r, waiting[i], "queued");
+	}
+	rig_expect_error(rig_call(r, RIG_CODE), "limit", "3 tasks wait already");
+	assert_true(rig_quiet(r->monitor, 30));
+	reply = rig_call(r, "{\"op\":\"ps\"}");
+	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 5);
+	assert_string_equal(rig_text(json_array_get(json_object_get(reply, "tasks"), 0), "id"),
+			    waiting[2]);
+	json_decref(reply);
+	/* One that waits is cancelled without the monitor. */
+	json_decref(rig_ask(r, "cancel", waiting[0]));
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	assert_string_equal(m.log_id.id, waiting[0]);
+	rig_log_end(r, waiting[0]);
+	rig_expect_event(more[0], "finished", NULL);
+	rig_expect_status(r, waiting[0], "cancelled");
+	for (int i = 0; i < 2; i++) {
+		rig_exited(r, id[i], VERDICT_OK, 0);
+		rig_expect(r, false, MON_START, &m, NULL);
+		assert_string_equal(m.start.id, waiting[i ? 1 : 2]);
+		rig_log_end(r, id[i]);
+		rig_expect(r, false, MON_FORGET, &m, NULL);
+		rig_expect_event(conn[i], "finished", NULL);
+		(void)close(conn[i]);
+	}
+	for (int i = 0; i < 3; i++)
+		(void)close(more[i]);
+}
+
+/* TERM first; KILL when asked by force, or when the grace is over (not waited for here). */
+static void test_cancel(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1], text[128];
+	union proto_msg m;
+	json_t *reply;
+	int conn;
+
+	rig_start(r, true);
+	conn = rig_run(r, RIG_CODE, id);
+	rig_started(r, id, false);
+	rig_expect_event(conn, "started", NULL);
+	reply = rig_ask(r, "cancel", id);
+	assert_true(json_is_true(json_object_get(reply, "changed")));
+	assert_string_equal(rig_text(reply, "status"), "running");
+	json_decref(reply);
+	rig_expect(r, false, MON_KILL, &m, NULL);
+	assert_string_equal(m.kill.id, id);
+	assert_int_equal(m.kill.reason, KILL_CANCEL_TERM);
+	/* On the connection that waits for it, told apart by its tag. */
+	(void)snprintf(text, sizeof(text),
+		       "{\"op\":\"cancel\",\"id\":\"%s\",\"force\":true,\"tag\":-7}", id);
+	rig_request(conn, text);
+	reply = rig_reply(conn);
+	assert_int_equal(json_integer_value(json_object_get(reply, "tag")), -7);
+	json_decref(reply);
+	rig_expect(r, false, MON_KILL, &m, NULL);
+	assert_int_equal(m.kill.reason, KILL_CANCEL_KILL);
+	rig_expect_error(rig_ask(r, "rm", id), "conflict", "cancel it first");
+	rig_exited(r, id, VERDICT_CANCELLED, SIGKILL);
+	rig_log_end(r, id);
+	reply = rig_reply(conn);
+	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "cancelled");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(reply, "task"), "exit_code")),
+		137);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(reply, "task"), "signal")), 9);
+	json_decref(reply);
+	reply = rig_ask(r, "cancel", id);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	assert_true(json_is_false(json_object_get(reply, "changed")));
+	json_decref(reply);
+	(void)close(conn);
+}
+
+/* Losing the client changes nothing. */
+static void test_client_leaves(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	json_t *reply;
+
+	rig_start(r, true);
+	(void)close(rig_run(r, RIG_CODE, id));
+	rig_started(r, id, false);
+	rig_exited(r, id, VERDICT_OK, 0);
+	rig_log_end(r, id);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	rig_expect_status(r, id, "complete");
+	/* Then it is removed, with its log. */
+	reply = rig_ask(r, "rm", id);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	json_decref(reply);
+	rig_expect(r, true, LOG_DELETE, &m, NULL);
+	assert_string_equal(m.log_id.id, id);
+	rig_expect_error(rig_ask(r, "inspect", id), "not-found", "there is no task");
+}
+
+static void test_prune(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	json_t *reply;
+
+	r->cfg.finished_keep = 10;
+	rig_start(r, true);
+	for (int i = 0; i < 70; i++) {
+		(void)close(rig_run(r, RIG_CODE, id));
+		rig_exited(r, id, VERDICT_OK, 0);
+		rig_log_end(r, id);
+		rig_expect(r, false, MON_FORGET, &m, NULL);
+	}
+	/* After 64 the oldest went, down to those that are kept. */
+	for (int i = 0; i < 54; i++)
+		rig_expect(r, true, LOG_DELETE, &m, NULL);
+	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true}");
+	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 16);
+	json_decref(reply);
+	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true,\"limit\":5}");
+	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 5);
+	assert_true(json_is_true(json_object_get(reply, "truncated")));
+	json_decref(reply);
+	(void)close(rig_run(r, RIG_CODE, id));
+	reply = rig_call(r, "{\"op\":\"prune\"}");
+	assert_int_equal(json_integer_value(json_object_get(reply, "removed")), 16);
+	json_decref(reply);
+	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true}");
+	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 1);
+	json_decref(reply);
+}
+
+static void warmed(struct rig *r, uint32_t tag, int status)
+{
+	union proto_msg m = {0};
+
+	proto_init(&m, MON_WARMED);
+	m.warmed.tag = tag;
+	m.warmed.status = status;
+	m.warmed.dump_us = 80500;
+	m.warmed.bytes = 1 << 20;
+	strcpy(m.warmed.key, "abc");
+	strcpy(m.warmed.error, status < 0 ? "criu says no" : "");
+	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
+}
+
+/* One at a time; the same key once; by itself after a task that wanted it, not twice. */
+static void test_warm(void **state)
+{
+	static const char text[] = "{\"op\":\"warm\",\"image\":\"python\"}";
+	struct rig *r = *state;
+	int a, b, c;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	json_t *reply;
+	uint32_t tag;
+
+	rig_start(r, true);
+	a = rig_connect(r);
+	b = rig_connect(r);
+	c = rig_connect(r);
+	rig_request(a, text);
+	rig_expect(r, false, MON_WARM, &m, NULL);
+	tag = m.warm.tag;
+	assert_string_equal(m.warm.warm, "json\nre");
+	assert_int_equal(m.warm.force, 0);
+	assert_memory_equal(m.warm.image, r->image, 32);
+	rig_request(b, text);
+	rig_request(c, "{\"op\":\"warm\",\"image\":\"python\",\"imports\":[],\"force\":true}");
+	assert_true(rig_quiet(r->monitor, 30));
+	warmed(r, tag, 0);
+	for (int i = 0; i < 2; i++) {
+		reply = rig_reply(i ? b : a);
+		assert_string_equal(rig_text(reply, "key"), "abc");
+		assert_true(json_real_value(json_object_get(reply, "dump_ms")) == 80.5);
+		json_decref(reply);
+	}
+	rig_expect(r, false, MON_WARM, &m, NULL);
+	assert_string_equal(m.warm.warm, "");
+	assert_int_equal(m.warm.force, 1);
+	warmed(r, m.warm.tag, -EIO);
+	rig_expect_error(rig_reply(c), "system", "no checkpoint was made: criu says no");
+	for (int i = 0; i < 3; i++) {
+		(void)close(rig_run(r, RIG_CODE, id));
+		rig_started(r, id, true);
+		rig_exited(r, id, VERDICT_OK, 0);
+		rig_log_end(r, id);
+		rig_expect(r, false, MON_FORGET, &m, NULL);
+		if (i == 0) {
+			rig_expect(r, false, MON_WARM, &m, NULL);
+			warmed(r, m.warm.tag, -EIO);
+		}
+		assert_true(rig_quiet(r->monitor, 30));
+	}
+	(void)close(a);
+	(void)close(b);
+	(void)close(c);
+}
+
+static void test_logs(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1], text[200];
+	int pair[2], fds[PROTO_FDS_MAX], conn;
+	union proto_msg m;
+	json_t *reply;
+
+	rig_start(r, true);
+	(void)close(rig_run(r, RIG_CODE, id));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	conn = rig_connect(r);
+	(void)snprintf(text, sizeof(text),
+		       "{\"op\":\"logs\",\"id\":\"%s\",\"follow\":true,\"since_ns\":77,"
+		       "\"streams\":2,\"cursor\":9}",
+		       id);
+	rig_request_fds(conn, text, &pair[1], 1);
+	reply = rig_reply(conn);
+	assert_true(json_is_true(json_object_get(reply, "live")));
+	json_decref(reply);
+	rig_expect(r, true, LOG_FOLLOW, &m, fds);
+	assert_string_equal(m.log_follow.id, id);
+	assert_int_equal(m.log_follow.since_ns, 77);
+	assert_int_equal(m.log_follow.cursor, 9);
+	assert_int_equal(m.log_follow.streams, 2);
+	assert_int_equal(m.log_follow.live, 1);
+	util_close_fd(&fds[0]);
+	/* Not a socket. */
+	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	rig_request_fds(conn, text, fds, 1);
+	rig_expect_error(rig_reply(conn), "input", "must be a unix stream socket");
+	/* After its end the log is as it is. */
+	rig_exited(r, id, VERDICT_OK, 0);
+	rig_log_end(r, id);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	(void)snprintf(text, sizeof(text), "{\"op\":\"logs\",\"id\":\"%.6s\"}", id);
+	rig_request_fds(conn, text, &pair[1], 1);
+	reply = rig_reply(conn);
+	assert_true(json_is_false(json_object_get(reply, "live")));
+	json_decref(reply);
+	rig_expect(r, true, LOG_FOLLOW, &m, NULL);
+	assert_int_equal(m.log_follow.live, 0);
+	assert_int_equal(m.log_follow.streams, 3);
+	util_close_fd(&fds[0]);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	(void)close(conn);
+}
+
+static void test_images_in_use(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1], hex[65];
+	json_t *reply, *image;
+
+	rig_start(r, true);
+	(void)close(rig_run(r, RIG_CODE, id));
+	(void)close(rig_run(r, RIG_CODE, id));
+	reply = rig_call(r, "{\"op\":\"images-in-use\"}");
+	assert_int_equal(json_array_size(json_object_get(reply, "images")), 1);
+	image = json_array_get(json_object_get(reply, "images"), 0);
+	util_hex(r->image, 32, hex);
+	assert_string_equal(rig_text(image, "digest"), hex);
+	assert_string_equal(rig_text(image, "name"), "python");
+	assert_int_equal(json_integer_value(json_object_get(image, "tasks")), 2);
+	json_decref(reply);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_RIG(test_run),	      WITH_RIG(test_version), WITH_RIG(test_errors),
+		WITH_RIG(test_queue),	      WITH_RIG(test_cancel),  WITH_RIG(test_client_leaves),
+		WITH_RIG(test_prune),	      WITH_RIG(test_warm),    WITH_RIG(test_logs),
+		WITH_RIG(test_images_in_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
