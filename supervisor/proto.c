@@ -125,7 +125,7 @@ int proto_send(int sock, const union proto_msg *m, const int *fds, unsigned n_fd
 		char buf[CMSG_SPACE(sizeof(int) * PROTO_FDS_MAX)];
 		struct cmsghdr align;
 	} control = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)m, .iov_len = m->h.size};
+	struct iovec iov = {.iov_base = (void *)m, .iov_len = m->h.size};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct cmsghdr *c;
 	ssize_t n;

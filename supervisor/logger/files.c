@@ -377,7 +377,7 @@ static int open_at(int dirfd, const char *name, bool create, int *ret, uint64_t 
 
 static int open_files(struct log_files *f, int dirfd, bool create)
 {
-	uint64_t index_size;
+	uint64_t index_size = 0;
 	int r;
 
 	for (int s = 0; s < 2; s++) {

@@ -256,23 +256,23 @@ static int socket_check(int fd)
 int follower_new(struct log_task *t, int fd, const struct log_follow *req)
 {
 	struct logger *l = t->logger;
-	struct log_follower *f = NULL;
+	_cleanup_fd_ int owned = fd;
+	struct log_follower *f;
 	int r = socket_check(fd);
 
-	if (r == 0 && l->n_followers >= l->max_followers)
-		r = -EMFILE; /* the client sees the hang-up and comes again */
-	if (r == 0 && !(f = calloc(1, sizeof(*f))))
-		r = -ENOMEM;
-	if (r < 0) {
-		util_close_fd(&fd);
+	if (r < 0)
 		return r;
-	}
+	if (l->n_followers >= l->max_followers)
+		return -EMFILE; /* the client sees the hang-up and comes again */
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
 	if (!req->follow)
 		log_files_show_drop(&t->files);
 	*f = (struct log_follower){
 		.next = t->followers,
 		.task = t,
-		.fd = fd,
+		.fd = TAKE_FD(owned),
 		.cursor = req->cursor,
 		.until = req->follow || t->ended ? UINT64_MAX : log_files_visible(&t->files),
 		.since_ns = req->since_ns,

@@ -146,13 +146,9 @@ void task_end_without_pipes(struct log_task *t)
 	task_end(t);
 }
 
+/* It is in no bucket any more. */
 static void task_free(struct log_task *t)
 {
-	struct log_task **b;
-
-	for (b = bucket(t->logger, t->id); *b != t; b = &(*b)->next)
-		;
-	*b = t->next;
 	for (int s = 0; s < 2; s++)
 		stream_close(&t->streams[s]);
 	while (t->followers)
@@ -164,16 +160,25 @@ static void task_free(struct log_task *t)
 
 void task_release(struct log_task *t)
 {
+	struct log_task **b;
+
 	if (task_has_pipes(t) || t->followers || t->grace || t->end_due)
 		return;
 	if (t->delete_after)
 		(void)log_files_delete(t->logger->logs_dirfd, t->id);
+	for (b = bucket(t->logger, t->id); *b != t; b = &(*b)->next)
+		;
+	*b = t->next;
 	task_free(t);
 }
 
 void tasks_clear(struct logger *l)
 {
 	for (size_t i = 0; i < LOGGER_BUCKETS; i++)
-		while (l->buckets[i])
-			task_free(l->buckets[i]);
+		while (l->buckets[i]) {
+			struct log_task *t = l->buckets[i];
+
+			l->buckets[i] = t->next;
+			task_free(t);
+		}
 }

@@ -46,14 +46,13 @@ struct rig_task {
 /* What a follower was sent, by a parser of the test's own. */
 struct rig_capture {
 	uint8_t *bytes[2]; /* out, err */
-	size_t len[2];
-	uint64_t cursors[4096], dropped, kept;
-	uint8_t types[4096], reason;
-	unsigned n_frames;
-	bool ended, complete, reset;
-	uint64_t next_cursor;
+	size_t len[2], size[2];
+	uint64_t cursors[4096], dropped, kept, next_cursor;
 	uint8_t *pending;
 	size_t n_pending;
+	unsigned n_frames;
+	uint8_t types[4096], reason;
+	bool ended, complete, reset;
 };
 
 static void rig_wait_readable(int fd)
@@ -265,7 +264,10 @@ static void capture_frame(struct rig_capture *c, const struct log_frame *h, cons
 		return;
 	}
 	assert_in_range(h->len, 1, LOG_FRAME_DATA_MAX);
-	c->bytes[s] = realloc(c->bytes[s], c->len[s] + h->len);
+	if (c->len[s] + h->len > c->size[s]) {
+		c->size[s] = 2 * c->size[s] + LOG_FRAME_DATA_MAX;
+		c->bytes[s] = realloc(c->bytes[s], c->size[s]);
+	}
 	assert_non_null(c->bytes[s]);
 	memcpy(c->bytes[s] + c->len[s], data, h->len);
 	c->len[s] += h->len;
@@ -362,8 +364,8 @@ RIG_UNUSED static unsigned long rig_memory(const struct rig *r)
 	f = fopen(path, "re");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssAnon: %lu", &kib) == 1)
-			break;
+		if (strncmp(line, "RssAnon:", 8) == 0)
+			kib = strtoul(line + 8, NULL, 10);
 	(void)fclose(f);
 	return kib;
 }

@@ -214,7 +214,8 @@ static void test_terminal(void **state)
 	ESCAPED("c1 \xc2\x9b"
 		"31m",
 		"c1 \\u009b31m");
-	ESCAPED("bidi \xe2\x80\xae \xe2\x81\xa6 \xd8\x9c", "bidi \\u202e \\u2066 \\u061c");
+	ESCAPED("bidi \xe2\x80\xae \xe2\x80\xac \xe2\x81\xa6 \xe2\x81\xa9 \xd8\x9c",
+		"bidi \\u202e \\u202c \\u2066 \\u2069 \\u061c");
 	ESCAPED("\xff\xfe\x80", "\\xff\\xfe\\x80");
 	ESCAPED("overlong \xc0\xaf \xe0\x80\xaf", "overlong \\xc0\\xaf \\xe0\\x80\\xaf");
 	ESCAPED("surrogate \xed\xa0\x80", "surrogate \\xed\\xa0\\x80");

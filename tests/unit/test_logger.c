@@ -2,7 +2,7 @@
 /* What a follower sees and what the front is told, while nothing goes wrong. */
 #include "tests/unit/logger_rig.h"
 
-#define MIB (1u << 20)
+#define MIB (1ull << 20)
 
 static struct rig rig;
 
@@ -55,7 +55,7 @@ static void test_late_followers(void **state)
 {
 	struct rig_capture live = {0}, c = {0};
 	struct rig_task t;
-	char text[16];
+	char text[24];
 	int fd;
 
 	(void)state;

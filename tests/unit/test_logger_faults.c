@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 
-#define MIB (1u << 20)
+#define MIB (1ull << 20)
 
 static struct rig rig;
 
@@ -25,7 +25,7 @@ static int teardown(void **state)
 }
 
 /* Writes numbered lines on both streams until it is told to stop. */
-static pid_t numbers_start(const struct rig_task *t, volatile uint32_t *stop)
+static pid_t numbers_start(const struct rig_task *t, const volatile uint32_t *stop)
 {
 	pid_t pid;
 
