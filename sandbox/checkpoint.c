@@ -38,11 +38,11 @@ static int lend_real_uid(const struct sandbox_spec *spec)
 
 static void __attribute__((noreturn)) criu_child(const struct sandbox_spec *spec, int sock, int go_r)
 {
-	static char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
 				     /* Root's, empty, and not the image's /usr/lib/criu. */
 				     "CRIU_LIBS_DIR=/run/criu", NULL};
 	/* Sizes are enough: the image is read-only and named by its digest. */
-	char *const argv[] = {"criu", "--no-default-config", "--file-validation", "filesize",
+	const char *const argv[] = {"criu", "--no-default-config", "--file-validation", "filesize",
 			      "swrk", "3", NULL};
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int fds[] = {null, null, null, sock, go_r, spec->out_w, spec->err_w, spec->started_w};
@@ -60,7 +60,7 @@ static void __attribute__((noreturn)) criu_child(const struct sandbox_spec *spec
 	(void)signal(SIGPIPE, SIG_DFL);
 	if (lend_real_uid(spec) < 0)
 		_exit(126);
-	(void)execve(spec->criu_path, argv, envp);
+	(void)util_exec(spec->criu_path, argv, envp);
 	_exit(127);
 }
 

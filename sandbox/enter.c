@@ -34,13 +34,13 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 	if (r == 0)
 		r = ns_unshare_cgroup(e); /* after cgroup_enter: its group is the root */
 	if (r == 0)
-		r = net_open_host(spec->policy, &net, e); /* while still in the host's netns */
+		r = net_open_host(spec->net_index, &net, e); /* while still in the host's netns */
 	if (r == 0)
 		r = ns_unshare_net(e);
 	if (r == 0 && spec->action != SANDBOX_COLD)
 		r = checkpoint_launch(spec, run, e); /* while the host's files are there to exec */
 	if (r == 0)
-		r = net_setup(spec->policy, spec->net_index, &net, e);
+		r = net_setup(spec->net_index, &net, e);
 	if (r == 0)
 		r = ns_set_hostname(spec->id, e);
 	if (r == 0)
@@ -96,6 +96,11 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	pid_t payload = -1;
 	int r;
 
+	sigset_t none;
+
+	/* The monitor blocks what its event loop reads. */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	/* The monitor's death must not end tasks: no PR_SET_PDEATHSIG here, on purpose. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)prctl(PR_SET_NAME, "sandbox-init");

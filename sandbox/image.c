@@ -33,7 +33,7 @@ static int check_owner(int fd, mode_t type, const char *name, struct err *e)
 	if (fstat(fd, &st) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "%s", name);
 	if ((st.st_mode & S_IFMT) != type || st.st_uid != 0 || (st.st_mode & 022))
-		return err_set(e, ERR_DENIED, 0, "%s is not a %s that only root can write", name,
+		return err_set(e, ERR_DENIED, 0, "%s must be a %s that only root can write", name,
 			       type == S_IFDIR ? "folder" : "file");
 	return 0;
 }
@@ -70,7 +70,7 @@ int image_load(int images_dirfd, const uint8_t digest[32], struct image_head *re
 	if (dirfd < 0)
 		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno, "image %s",
 			       hex);
-	r = check_owner(dirfd, S_IFDIR, "its folder", e);
+	r = check_owner(dirfd, S_IFDIR, "its place", e);
 	if (r == 0)
 		r = read_head(dirfd, ret, e);
 	if (r < 0)

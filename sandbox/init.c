@@ -95,7 +95,8 @@ void init_supervise(pid_t payload)
 	(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
-	(void)pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET);
+	if (pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET) < 0)
+		record.wait_status = -1; /* disk full: the exit status below still tells */
 	wait_until_drained();
-	_exit(0);
+	_exit(record.wait_status < 0);
 }

@@ -10,7 +10,24 @@
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+struct net_instance net_instance;
+
+void net_configure(const char *name)
+{
+	uint32_t octet = 213, h = 2166136261u; /* FNV-1a */
+
+	for (const char *p = name; *p; p++)
+		h = (h ^ (uint8_t)*p) * 16777619u;
+	/* 10.128 to 10.207 for all but the default, which has 10.213. */
+	if (strcmp(name, "sandboxd") != 0)
+		octet = 128 + h % 80;
+	net_instance.subnet = 10u << 24 | octet << 16;
+	(void)snprintf(net_instance.prefix, sizeof(net_instance.prefix), "sb%02x-", octet);
+	(void)snprintf(net_instance.table, sizeof(net_instance.table), "%.64s", name);
+}
 
 static int nl_fail(struct err *e, int nl_error, const char *what)
 {
@@ -33,10 +50,10 @@ static int open_sock(struct nl_sock **ret, struct err *e)
 	return 0;
 }
 
-int net_open_host(const struct policy *policy, struct net_host *ret, struct err *e)
+int net_open_host(uint32_t index, struct net_host *ret, struct err *e)
 {
 	*ret = (struct net_host){.netns = -1};
-	if (policy->head.net_mode == POLICY_NET_NONE)
+	if (!index)
 		return 0;
 	ret->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (ret->netns < 0)
@@ -162,11 +179,11 @@ static int add_veth(struct nl_sock *sock, const char *host_name, int host_netns,
 
 static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *host, struct err *e)
 {
-	const uint32_t address = NET_SUBNET_BASE + index;
+	const uint32_t address = net_instance.subnet + index;
 	int inside, outside, r;
-	char name[IFNAMSIZ];
+	char name[sizeof(net_instance.prefix) + 10]; /* within IFNAMSIZ for any index */
 
-	(void)snprintf(name, sizeof(name), "sbx%u", index);
+	(void)snprintf(name, sizeof(name), "%s%u", net_instance.prefix, index);
 	r = add_veth(sock, name, host->netns, e);
 	if (r < 0)
 		return r;
@@ -177,7 +194,7 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	if (outside < 0)
 		return outside;
 	/* The host's end has the gateway's address on every pair: routed, not bridged. */
-	r = add_address(host->sock, outside, NET_GATEWAY, e);
+	r = add_address(host->sock, outside, net_instance.subnet + 1, e);
 	if (r == 0)
 		r = link_up(host->sock, outside, e);
 	if (r == 0)
@@ -187,11 +204,11 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	if (r == 0)
 		r = link_up(sock, inside, e);
 	if (r == 0)
-		r = add_route(sock, inside, 0, 0, NET_GATEWAY, e);
+		r = add_route(sock, inside, 0, 0, net_instance.subnet + 1, e);
 	return r;
 }
 
-int net_setup(const struct policy *policy, uint32_t index, struct net_host *host, struct err *e)
+int net_setup(uint32_t index, struct net_host *host, struct err *e)
 {
 	struct nl_sock *sock;
 	int r = open_sock(&sock, e);
@@ -200,7 +217,7 @@ int net_setup(const struct policy *policy, uint32_t index, struct net_host *host
 		return r;
 	/* lo is interface 1 of every new namespace. */
 	r = link_up(sock, 1, e);
-	if (r == 0 && policy->head.net_mode == POLICY_NET_EGRESS)
+	if (r == 0 && index)
 		r = setup_egress(sock, index, host, e);
 	nl_socket_free(sock);
 	return r;

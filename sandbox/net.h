@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A sandbox's network namespace. Every one has lo up. POLICY_NET_EGRESS adds a
- * point-to-point veth pair: eth0 inside, "sbxN" on the host, routed, with NAT and
+ * point-to-point veth pair, eth0 inside, routed on the host, with NAT and
  * the policy's rules by nftables (net_nft.c). Sandboxes never see one another.
  */
 #ifndef SANDBOX_NET_H
@@ -18,18 +18,29 @@ struct net_host {
 	int netns;	      /* of the host; -1 */
 };
 
-/* Addresses: NET_SUBNET_BASE + index, one each; the gateway is index 0 plus 1. */
-#define NET_SUBNET_BASE 0x0ad50000u /* 10.213.0.0/16 */
-#define NET_SUBNET_PREFIX 16
-#define NET_GATEWAY (NET_SUBNET_BASE + 1)
-#define NET_INDEX_FIRST 2u
+/*
+ * What is this daemon's own on the host, so that two may run beside each other: an
+ * IPv4 /16, the prefix of its interfaces' names, its nftables table. The cgroup
+ * root's name decides: "sandboxd" has 10.213.0.0/16, others a hash of their name.
+ * Set once, before any start.
+ */
+struct net_instance {
+	uint32_t subnet;   /* host order; the gateway is subnet + 1 */
+	char prefix[8];	   /* "sbd5-" */
+	char table[80];
+};
+extern struct net_instance net_instance;
+void net_configure(const char *name);
+
+#define NET_PREFIX_LEN 16
 #define NET_INDEX_MAX 65533u
 /* Each policy that has egress gets a block of this many addresses, so that its
- * rules are static and a start never runs nft. */
+ * rules are static and a start never runs nft. Block 0 is the gateway's. */
 #define NET_BLOCK 2048u
 
-int net_open_host(const struct policy *policy, struct net_host *ret, struct err *e);
-int net_setup(const struct policy *policy, uint32_t index, struct net_host *host, struct err *e);
+/* index 0: only lo. Else an address index in the policy's block. */
+int net_open_host(uint32_t index, struct net_host *ret, struct err *e);
+int net_setup(uint32_t index, struct net_host *host, struct err *e);
 void net_close_host(struct net_host *host);
 
 /*
@@ -37,6 +48,6 @@ void net_close_host(struct net_host *host);
  * addresses (nft is run once a policy), and turn on forwarding. Idempotent.
  */
 int net_install_policy(const struct policy *policy, uint32_t block, struct err *e);
-int net_remove_table(struct err *e);
+void net_remove_table(void);
 
 #endif

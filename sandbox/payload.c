@@ -65,10 +65,9 @@ static void reset_signals(void)
 static int payload_main(const struct sandbox_spec *spec, bool park, const struct handshake *h,
 			int go_r, struct err *e)
 {
-	char *const argv[] = {(char *)(uintptr_t)spec->image->interpreter,
-			      (char *)(uintptr_t)RUNTIME_MAIN,
-			      (char *)(uintptr_t)(park ? "park" : "run"), NULL};
-	static char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+	const char *const argv[] = {spec->image->interpreter, RUNTIME_MAIN, park ? "park" : "run",
+				    NULL};
+	static const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
 				     "HOME=/work",
 				     "LANG=C.UTF-8",
 				     "PYTHONUNBUFFERED=1",
@@ -99,8 +98,8 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	r = seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
 	if (r < 0)
 		return r;
-	(void)execve(argv[0], argv, envp);
-	return err_set(e, ERR_SYSTEM, errno, "image: interpreter %s", argv[0]);
+	r = util_exec(argv[0], argv, envp);
+	return err_set(e, ERR_SYSTEM, -r, "image: interpreter %s", argv[0]);
 }
 
 /* The clone's side: never returns. A failure is told by the report pipe. */

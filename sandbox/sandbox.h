@@ -54,12 +54,19 @@ struct run_record {
 	uint64_t init_start;	 /* clock ticks after boot: names the process for good */
 	char boot_id[40];	 /* of the kernel that ran it */
 	char id[TASK_ID_LEN + 1];
-	uint8_t mode, started, cancelled;
+	uint8_t mode, started, pad;
 	uint32_t net_index; /* 0: none */
 	uint64_t first_ns, started_realtime_ns;
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
 	uint64_t log_cap;
+	uint64_t out_ino, err_ino, started_ino; /* of the pipes that the init keeps */
+	uint32_t killed_for; /* enum verdict, written before the kill */
 };
+
+/* What the monitor made of it, behind the exit record: the verdict survives it. */
+#define FINAL_RECORD_MAGIC 0x31464253u /* "SBF1" */
+#define FINAL_RECORD_OFFSET 2048
+#define RUN_RECORD_SIZE 4096 /* all three */
 
 #define EXIT_RECORD_MAGIC 0x31584253u /* "SBX1" */
 #define EXIT_RECORD_OFFSET 1024

@@ -211,6 +211,12 @@ void util_format_time(uint64_t realtime_ns, char *buf, size_t size)
 		       (unsigned long long)(realtime_ns % 1000000000ULL));
 }
 
+int util_exec(const char *path, const char *const argv[], const char *const envp[])
+{
+	(void)execve(path, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
+	return -errno;
+}
+
 void util_hex(const void *bytes, size_t len, char *hex)
 {
 	static const char digits[] = "0123456789abcdef";

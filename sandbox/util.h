@@ -95,6 +95,9 @@ uint64_t util_realtime_ns(void);
 /* RFC 3339 in UTC with nine fraction digits, so that it sorts as text. buf >= 36. */
 void util_format_time(uint64_t realtime_ns, char *buf, size_t size);
 
+/* execve(2), which takes arrays of pointers to non-const for reasons of history only. */
+int util_exec(const char *path, const char *const argv[], const char *const envp[]);
+
 /* Lower-case hex. hex needs 2 * len + 1 bytes. util_unhex is -EINVAL on anything else. */
 void util_hex(const void *bytes, size_t len, char *hex);
 int util_unhex(const char *hex, size_t len, void *bytes);

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The host's side of egress, as one nftables table of our own. Written once a
+ * policy by nft(8) itself (libnftables would be the same text through a library);
+ * a start only takes an address of its policy's block.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "sandbox/net.h"
+
+static int run_nft(const char *text, struct err *e)
+{
+	static const char *const argv[] = {"nft", "-f", "-", NULL};
+	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	int p[2], status, r;
+	pid_t pid;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "nft");
+	pid = fork();
+	if (pid == 0) {
+		sigset_t none;
+
+		(void)sigemptyset(&none);
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		if (dup2(p[0], STDIN_FILENO) >= 0)
+			(void)util_exec("/usr/sbin/nft", argv, envp);
+		_exit(127);
+	}
+	(void)close(p[0]);
+	r = pid < 0 ? -errno : util_write_all(p[1], text, strlen(text));
+	(void)close(p[1]);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || r < 0)
+		return err_set(e, ERR_SYSTEM, pid < 0 ? -r : EPIPE, "nft");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(e, ERR_SYSTEM, 0,
+			       "nft refused the rules (status %d); is nftables installed and does "
+			       "the kernel have it?",
+			       WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+	return 0;
+}
+
+static int enable_forwarding(struct err *e)
+{
+	_cleanup_fd_ int fd = open("/proc/sys/net/ipv4/ip_forward", O_RDWR | O_CLOEXEC);
+	char c;
+
+	if (fd < 0 || read(fd, &c, 1) != 1)
+		return err_set(e, ERR_SYSTEM, errno, "sysctl net.ipv4.ip_forward");
+	if (c != '1' && pwrite(fd, "1\n", 2, 0) != 2)
+		return err_set(e, ERR_SYSTEM, errno, "sysctl net.ipv4.ip_forward");
+	return 0;
+}
+
+/* The host's own name servers: a sandbox with dns may ask these, and no others. */
+static void write_dns(FILE *f)
+{
+	FILE *conf = fopen("/etc/resolv.conf", "re");
+	char line[512], server[64];
+	struct in_addr a;
+
+	while (conf && fgets(line, sizeof(line), conf))
+		if (sscanf(line, "nameserver %63s", server) == 1 && inet_pton(AF_INET, server, &a) == 1 &&
+		    ntohl(a.s_addr) >> 24 != 127)
+			(void)fprintf(f, "    ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n",
+				      server);
+	if (conf)
+		(void)fclose(conf);
+}
+
+static void write_rule(FILE *f, const struct policy_net_rule *r)
+{
+	char addr[INET6_ADDRSTRLEN];
+
+	if (!inet_ntop(r->family == 6 ? AF_INET6 : AF_INET, r->addr, addr, sizeof(addr)))
+		return;
+	(void)fprintf(f, "    %s daddr %s/%u", r->family == 6 ? "ip6" : "ip", addr, r->prefix);
+	if (r->proto)
+		(void)fprintf(f, " meta l4proto %u", r->proto);
+	if (r->port_min > 0 || r->port_max < 65535)
+		(void)fprintf(f, "%s th dport %u-%u",
+			      r->proto ? "" : " meta l4proto { tcp, udp }", r->port_min, r->port_max);
+	(void)fprintf(f, " %s\n", r->allow ? "accept" : "drop");
+}
+
+static void format_address(uint32_t host_order, char *buf, socklen_t size)
+{
+	uint32_t be = htonl(host_order);
+
+	(void)inet_ntop(AF_INET, &be, buf, size);
+}
+
+/*
+ * The base is written anew with "add", which keeps what is there; chains are flushed
+ * first, so that the same call twice leaves the same rules.
+ */
+static void write_base(FILE *f, const char *t, const char *subnet)
+{
+	const char *p = net_instance.prefix;
+
+	(void)fprintf(f,
+		      "add table inet %s\n"
+		      "add chain inet %s forward { type filter hook forward priority 0; }\n"
+		      "add chain inet %s input { type filter hook input priority 0; }\n"
+		      "add chain inet %s post { type nat hook postrouting priority 100; }\n"
+		      "add map inet %s policies { type ipv4_addr : verdict; flags interval; }\n"
+		      "add chain inet %s egress\n"
+		      "flush chain inet %s forward\nflush chain inet %s input\n"
+		      "flush chain inet %s post\nflush chain inet %s egress\n",
+		      t, t, t, t, t, t, t, t, t, t);
+	(void)fprintf(f,
+		      "add rule inet %s forward iifname \"%s*\" oifname \"%s*\" drop\n"
+		      "add rule inet %s forward iifname \"%s*\" jump egress\n"
+		      "add rule inet %s forward oifname \"%s*\" ct state established,related accept\n"
+		      "add rule inet %s forward oifname \"%s*\" drop\n"
+		      /* The host's own services are not for sandboxes. */
+		      "add rule inet %s input iifname \"%s*\" drop\n"
+		      "add rule inet %s egress ct state established,related accept\n"
+		      "add rule inet %s egress ip saddr vmap @policies\n"
+		      "add rule inet %s egress drop\n"
+		      "add rule inet %s post ip saddr %s/%u oifname != \"%s*\" masquerade\n",
+		      t, p, p, t, p, t, p, t, p, t, p, t, t, t, t, subnet, NET_PREFIX_LEN, p);
+}
+
+int net_install_policy(const struct policy *policy, uint32_t block, struct err *e)
+{
+	char first[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN], subnet[INET_ADDRSTRLEN];
+	_cleanup_free_ char *text = NULL;
+	const char *t = net_instance.table;
+	size_t len = 0;
+	FILE *f;
+	int r = enable_forwarding(e);
+
+	if (r < 0)
+		return r;
+	f = open_memstream(&text, &len);
+	if (!f)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "nft");
+	format_address(net_instance.subnet, subnet, sizeof(subnet));
+	format_address(net_instance.subnet + block, first, sizeof(first));
+	format_address(net_instance.subnet + block + NET_BLOCK - 1, last, sizeof(last));
+	write_base(f, t, subnet);
+	(void)fprintf(f, "table inet %s {\n  chain block%u {\n", t, block);
+	if (policy->head.dns)
+		write_dns(f);
+	for (uint32_t i = 0; i < policy->head.n_net_rules; i++)
+		write_rule(f, &policy->head.net_rules[i]);
+	(void)fprintf(f, "    drop\n  }\n}\nadd element inet %s policies { %s-%s : jump block%u }\n", t,
+		      first, last, block);
+	if (fclose(f) != 0)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "nft");
+	return run_nft(text, e);
+}
+
+void net_remove_table(void)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "add table inet %s\ndelete table inet %s\n",
+		       net_instance.table, net_instance.table);
+	(void)run_nft(text, NULL);
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The other two roles: forked, stripped of privilege, watched, and started again
+ * with new sockets when they die. Their requests are dispatched by one table.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "supervisor/front/front.h"
+#include "supervisor/logger/logger.h"
+#include "supervisor/monitor.h"
+#include "supervisor/msg.h"
+
+static const struct {
+	const char *name, *user;
+	enum proto_role role;
+} role_table[R_N] = {
+	[R_FRONT] = {"front", "_sandboxd", ROLE_FRONT},
+	[R_LOGGER] = {"logger", "_sandboxd-log", ROLE_LOGGER},
+};
+
+struct out_message {
+	struct out_message *next;
+	union proto_msg msg;
+	int fds[PROTO_FDS_MAX];
+	unsigned n_fds;
+};
+
+static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *e);
+
+static void free_queue(struct role *role)
+{
+	struct out_message *o;
+
+	while ((o = role->queue)) {
+		role->queue = o->next;
+		for (unsigned i = 0; i < o->n_fds; i++)
+			util_close_fd(&o->fds[i]);
+		free(o);
+	}
+	role->queue_end = &role->queue;
+}
+
+static int set_events(struct role *role, uint32_t events)
+{
+	return role->io ? sd_event_source_set_io_events(role->io, events) : 0;
+}
+
+static void flush_queue(struct role *role)
+{
+	struct out_message *o;
+
+	while ((o = role->queue)) {
+		int r = proto_send(role->sock, &o->msg, o->fds, o->n_fds);
+
+		if (r == -EAGAIN)
+			return;
+		role->queue = o->next;
+		if (!role->queue)
+			role->queue_end = &role->queue;
+		for (unsigned i = 0; i < o->n_fds; i++)
+			util_close_fd(&o->fds[i]);
+		free(o);
+	}
+	(void)set_events(role, EPOLLIN);
+}
+
+/* Nothing is lost while the role lives: what it does not take at once waits here.
+ * While it is down nothing is kept: its successor is told everything anew. */
+int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, const int *fds,
+	      unsigned n_fds)
+{
+	struct role *role = &m->roles[id];
+	struct out_message *o;
+	int r;
+
+	if (role->sock < 0)
+		return -ENOTCONN;
+	if (!role->queue) {
+		r = proto_send(role->sock, msg, fds, n_fds);
+		if (r != -EAGAIN)
+			return r;
+	}
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	o->msg = *msg;
+	for (unsigned i = 0; i < n_fds; i++) {
+		o->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+		o->n_fds++;
+	}
+	*role->queue_end = o;
+	role->queue_end = &o->next;
+	return set_events(role, EPOLLIN | EPOLLOUT);
+}
+
+static void on_kill_request(struct monitor *m, const struct mon_kill *req)
+{
+	struct mtask *t = monitor_find(m, req->id);
+
+	if (!t || t->exited || t->warm)
+		return;
+	if (req->reason == KILL_CANCEL_TERM)
+		task_term(t);
+	else
+		task_kill(t, VERDICT_CANCELLED);
+}
+
+/* The table of privileged requests. Form was checked by proto_recv. */
+static int dispatch(struct monitor *m, const union proto_msg *msg, int *fds, unsigned n_fds)
+{
+	struct mtask *t;
+
+	switch ((enum proto_type)msg->h.type) {
+	case MON_START:
+		return start_task(m, &msg->start, fds[0], n_fds > 1 ? fds[1] : -1);
+	case MON_WARM:
+		return start_warm(m, &msg->warm);
+	case MON_KILL:
+		on_kill_request(m, &msg->kill);
+		return 0;
+	case MON_FORGET:
+		t = monitor_find(m, msg->forget.id);
+		if (t && t->exited && !t->warm)
+			task_forget(t);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+static void role_down(struct monitor *m, enum role_id id, const char *why)
+{
+	struct role *role = &m->roles[id];
+
+	if (role->sock < 0)
+		return;
+	msg_warn("%s: %s", role_table[id].name, why);
+	role->io = sd_event_source_disable_unref(role->io);
+	util_close_fd(&role->sock);
+	free_queue(role);
+	/* Fatal to the role that sent it, not to tasks. on_role_exit starts it again. */
+	if (role->pid > 0)
+		(void)kill(role->pid, SIGKILL);
+}
+
+static int on_role_io(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	struct monitor *m = arg;
+	enum role_id id = m->roles[R_FRONT].io == s ? R_FRONT : R_LOGGER;
+	union proto_msg msg;
+	int fds[PROTO_FDS_MAX], r = 0;
+	unsigned n_fds;
+
+	if (events & EPOLLOUT)
+		flush_queue(&m->roles[id]);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return 0;
+	for (int i = 0; i < 64 && r == 0 && m->roles[id].sock == fd; i++) {
+		r = proto_recv(fd, role_table[id].role, ROLE_MONITOR, &msg, fds, &n_fds);
+		if (r < 0)
+			break;
+		r = dispatch(m, &msg, fds, n_fds);
+		for (unsigned k = 0; k < n_fds; k++)
+			util_close_fd(&fds[k]);
+	}
+	if (r == -EPROTO)
+		role_down(m, id, "sent a request that is not allowed");
+	else if (r < 0 && r != -EAGAIN && r != -EMFILE)
+		role_down(m, id, "closed its socket");
+	return 0;
+}
+
+/* --- the child's side --- */
+
+static int confine_role(const char *user, struct err *e)
+{
+	struct rlimit nofile;
+	struct passwd *pw = getpwnam(user);
+
+	if (!pw)
+		return err_set(e, ERR_SYSTEM, 0, "user %s does not exist: run scripts/setup", user);
+	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0) {
+		nofile.rlim_cur = nofile.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &nofile);
+	}
+	if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "become %s", user);
+	/* A change of uid to non-root has cleared the other capability sets. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "confine %s", user);
+	return 0;
+}
+
+/* Moves what the role keeps to 3.. in order, and closes all else. */
+static void keep_fds(int *fds[], int n)
+{
+	int high[8];
+
+	for (int i = 0; i < n; i++)
+		high[i] = *fds[i] < 0 ? -1 : fcntl(*fds[i], F_DUPFD_CLOEXEC, 100);
+	for (int i = 0; i < n; i++) {
+		if (high[i] >= 0)
+			(void)dup3(high[i], 3 + i, O_CLOEXEC);
+		*fds[i] = high[i] >= 0 ? 3 + i : -1;
+	}
+	for (int i = 0; i < n; i++)
+		if (*fds[i] < 0)
+			(void)close(3 + i);
+	(void)close_range(3 + (unsigned)n, ~0U, 0);
+}
+
+static void __attribute__((noreturn)) role_main(struct monitor *m, enum role_id id, int sock, int peer)
+{
+	struct err e = {0};
+	sigset_t none;
+	int r;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	title_set(role_table[id].name);
+	msg_init(role_table[id].name);
+	if (id == R_FRONT) {
+		struct front_config cfg = {.monitor_sock = sock,
+					   .logger_sock = peer,
+					   .listen_fd = m->listen_fd,
+					   .state_dirfd = m->state_fd,
+					   .front_dirfd = m->front_fd,
+					   .packages_dirfd = m->packages_fd};
+		int *keep[] = {&cfg.monitor_sock, &cfg.logger_sock, &cfg.listen_fd,
+			       &cfg.state_dirfd,  &cfg.front_dirfd, &cfg.packages_dirfd};
+
+		keep_fds(keep, ARRAY_SIZE(keep));
+		r = confine_role(role_table[id].user, &e);
+		if (r == 0)
+			r = front_main(&cfg);
+	} else {
+		int logs = m->logs_fd;
+		int *keep[] = {&sock, &peer, &logs};
+
+		keep_fds(keep, ARRAY_SIZE(keep));
+		r = confine_role(role_table[id].user, &e);
+		if (r == 0)
+			r = logger_main(sock, peer, logs);
+	}
+	if (e.code)
+		msg_err("%s", e.msg);
+	_exit(r == 0 ? 0 : 1);
+}
+
+/* --- start, and start again --- */
+
+static int on_restart(sd_event_source *s, uint64_t usec, void *arg);
+
+static void announce(struct monitor *m, enum role_id id)
+{
+	union proto_msg msg = {0};
+
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (struct mtask *t = m->tasks[b]; t; t = t->next) {
+			if (t->warm)
+				continue;
+			if (id == R_LOGGER)
+				task_send_pipes(t);
+			else if (t->exited)
+				monitor_to_front(m, &t->exit_msg);
+			else
+				task_send_running(t);
+		}
+	if (id == R_FRONT) {
+		proto_init(&msg, MON_READY);
+		monitor_to_front(m, &msg);
+	}
+}
+
+/* A role's death also ends the socket between the two: the survivor gets a new one. */
+static int respawn(struct monitor *m, enum role_id id, struct err *e)
+{
+	enum role_id other = id == R_FRONT ? R_LOGGER : R_FRONT;
+	_cleanup_fd_ int theirs = -1, others = -1;
+	union proto_msg msg = {0};
+	int pair[2], r;
+
+	r = proto_socketpair(pair);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "socket between the roles");
+	theirs = pair[0];
+	others = pair[1];
+	r = spawn_role(m, id, theirs, e);
+	if (r < 0)
+		return r;
+	if (m->roles[other].sock >= 0) {
+		proto_init(&msg, ROLE_PEER);
+		(void)role_send(m, other, &msg, &others, 1);
+	}
+	announce(m, id);
+	return 0;
+}
+
+static int on_role_exit(sd_event_source *s, const siginfo_t *si, void *arg)
+{
+	struct monitor *m = arg;
+	enum role_id id = m->roles[R_FRONT].child == s ? R_FRONT : R_LOGGER;
+	struct role *role = &m->roles[id];
+	bool quick = util_monotonic_ns() - role->started_ns < 2000000000ULL;
+	uint64_t pause_us;
+
+	role->pid = 0;
+	role->child = sd_event_source_disable_unref(role->child);
+	if (si->si_code == CLD_EXITED)
+		msg_warn("%s exited with status %d", role_table[id].name, si->si_status);
+	else
+		msg_warn("%s died of signal %d", role_table[id].name, si->si_status);
+	role_down(m, id, "gone");
+	role->failures = quick ? role->failures + 1 : 0;
+	/* At once, unless it cannot live: then 10 ms, doubling up to 5 s. */
+	pause_us = role->failures < 3 ? 0 : 10000ULL << (role->failures < 12 ? role->failures - 3 : 9);
+	if (m->stopping)
+		return 0;
+	return sd_event_add_time_relative(m->event, &role->restart, CLOCK_MONOTONIC, pause_us, 1,
+					  on_restart, role);
+}
+
+static int on_restart(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct role *role = arg;
+	struct monitor *m = role->m;
+	struct err e = {0};
+
+	(void)s;
+	(void)usec;
+	role->restart = sd_event_source_disable_unref(role->restart);
+	if (respawn(m, (enum role_id)(role - m->roles), &e) < 0)
+		msg_err("%s", e.msg);
+	return 0;
+}
+
+static int watch_role(struct monitor *m, enum role_id id, int sock, pid_t pid, struct err *e)
+{
+	struct role *role = &m->roles[id];
+	int r;
+
+	role->m = m;
+	role->sock = sock;
+	role->pid = pid;
+	role->queue = NULL;
+	role->queue_end = &role->queue;
+	role->started_ns = util_monotonic_ns();
+	r = sd_event_add_io(m->event, &role->io, sock, EPOLLIN, on_role_io, m);
+	if (r >= 0)
+		r = sd_event_add_child(m->event, &role->child, pid, WEXITED, on_role_exit, m);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the %s", role_table[id].name) : 0;
+}
+
+static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *e)
+{
+	int pair[2], r = proto_socketpair(pair);
+	pid_t pid;
+
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "socket to the %s", role_table[id].name);
+	pid = fork();
+	if (pid == 0)
+		role_main(m, id, pair[1], peer);
+	util_close_fd(&pair[1]);
+	if (pid < 0) {
+		util_close_fd(&pair[0]);
+		return err_set(e, ERR_SYSTEM, errno, "start the %s", role_table[id].name);
+	}
+	return watch_role(m, id, pair[0], pid, e);
+}
+
+int roles_start(struct monitor *m, struct err *e)
+{
+	_cleanup_fd_ int a = -1, b = -1;
+	int pair[2], r = proto_socketpair(pair);
+
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "socket between the roles");
+	a = pair[0];
+	b = pair[1];
+	/* The logger first: pipes have a reader before anybody starts a task. */
+	r = spawn_role(m, R_LOGGER, a, e);
+	if (r < 0)
+		return r;
+	announce(m, R_LOGGER);
+	r = spawn_role(m, R_FRONT, b, e);
+	if (r < 0)
+		return r;
+	announce(m, R_FRONT);
+	return 0;
+}
+
+/* They end by the end of their sockets; what they have is on disk. */
+void roles_stop(struct monitor *m)
+{
+	for (int i = 0; i < R_N; i++) {
+		struct role *role = &m->roles[i];
+
+		role->child = sd_event_source_disable_unref(role->child);
+		role->io = sd_event_source_disable_unref(role->io);
+		util_close_fd(&role->sock);
+	}
+	for (int i = 0; i < R_N; i++)
+		if (m->roles[i].pid > 0)
+			(void)waitpid(m->roles[i].pid, NULL, 0);
+}

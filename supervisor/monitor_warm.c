@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+/* MON_WARM: a sandbox that ends as a checkpoint. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "supervisor/monitor.h"
+#include "supervisor/msg.h"
+
+/* The job file's form is the runtime's: KEY LENGTH, bytes, newline. */
+int warm_job(const char *warm, struct err *e)
+{
+	_cleanup_fd_ int fd = memfd_create("warm", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: memfd");
+	for (const char *p = warm; *p;) {
+		int n = (int)strcspn(p, "\n");
+
+		if (n > 0 && dprintf(fd, "warm %d\n%.*s\n", n, n, p) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "warm: job");
+		p += n + (p[n] == '\n');
+	}
+	return TAKE_FD(fd);
+}
+
+void warm_remove_dir(struct monitor *m, const char *name)
+{
+	_cleanup_fd_ int dir =
+		openat(m->checkpoints_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct dirent *d;
+	DIR *stream;
+	int copy;
+
+	if (dir < 0)
+		return;
+	copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	stream = copy >= 0 ? fdopendir(copy) : NULL;
+	/* Flat: criu makes no folders, and what else somebody put there stays. */
+	while (stream && (d = readdir(stream)))
+		(void)unlinkat(dir, d->d_name, 0);
+	if (stream)
+		(void)closedir(stream);
+	else
+		util_close_fd(&copy);
+	(void)unlinkat(m->checkpoints_fd, name, AT_REMOVEDIR);
+}
+
+int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
+{
+	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
+	int parent = t->m->checkpoints_fd;
+
+	(void)snprintf(t->warm_dir, sizeof(t->warm_dir), ".tmp-%s", t->id);
+	if (mkdirat(parent, t->warm_dir, 0700) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
+	*ret_dir = openat(parent, t->warm_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (*ret_dir < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
+	/* Written by the interpreter itself: its own memory. Sealed after its end. */
+	*ret_heap = openat(*ret_dir, "heap", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (*ret_heap < 0 || fchown(*ret_heap, uid, uid) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: heap");
+	return 0;
+}
+
+/* The finished folder takes the place of an older one in one step. */
+static int publish(struct mtask *t, const char *hex)
+{
+	int parent = t->m->checkpoints_fd;
+
+	if (syscall(SYS_renameat2, parent, t->warm_dir, parent, hex, RENAME_EXCHANGE) == 0) {
+		warm_remove_dir(t->m, t->warm_dir);
+		return 0;
+	}
+	if (errno != ENOENT)
+		return -errno;
+	return renameat(parent, t->warm_dir, parent, hex) < 0 ? -errno : 0;
+}
+
+static uint64_t folder_bytes(struct monitor *m, const char *hex)
+{
+	static struct checkpoint_manifest manifest;
+	uint8_t key[32];
+	_cleanup_fd_ int dir =
+		openat(m->checkpoints_fd, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	uint64_t sum = 0;
+
+	if (dir < 0 || util_unhex(hex, 32, key) < 0 ||
+	    checkpoint_read(dir, key, &manifest, NULL) < 0)
+		return 0;
+	for (uint32_t i = 0; i < manifest.n_files; i++)
+		sum += manifest.files[i].size;
+	return sum;
+}
+
+/* ok: dumped, or an earlier one is valid. Frees t. */
+void warm_ended(struct mtask *t, bool ok)
+{
+	struct monitor *m = t->m;
+	union proto_msg msg = {0};
+	struct mon_warmed *w = &msg.warmed;
+	int r = 0;
+
+	proto_init(&msg, MON_WARMED);
+	w->tag = t->warm_tag;
+	w->dump_us = t->dump_us;
+	util_hex(t->key, 32, w->key);
+	w->existed = ok && !t->warm_dir[0];
+	if (ok && t->warm_dir[0])
+		r = publish(t, w->key);
+	if (r < 0)
+		(void)snprintf(t->error, sizeof(t->error), "checkpoint folder: %s", strerror(-r));
+	if (ok && r == 0)
+		w->bytes = folder_bytes(m, w->key);
+	else
+		w->status = -EIO;
+	if (w->status && t->warm_dir[0])
+		warm_remove_dir(m, t->warm_dir);
+	if (w->status && t->warm_output[0])
+		(void)snprintf(w->error, sizeof(w->error), "%.100s: %.390s",
+			       t->error[0] ? t->error : "the warm-up failed", t->warm_output);
+	else if (w->status)
+		(void)snprintf(w->error, sizeof(w->error), "%s",
+			       t->error[0] ? t->error : "the warm-up failed");
+	monitor_to_front(m, &msg);
+	(void)unlinkat(m->tasks_fd, t->id, 0);
+	mtask_free(t);
+}
