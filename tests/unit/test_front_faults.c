@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The front after kill -9, without a logger, on a full disk, and among hostile clients. */
+#include <sys/mount.h>
+
+#include "tests/unit/front_rig.h"
+
+static void running(struct rig *r, const char *id, bool started)
+{
+	union proto_msg m = {0};
+
+	proto_init(&m, MON_RUNNING);
+	strcpy(m.running.id, id);
+	m.running.mode = START_COLD;
+	m.running.started = started;
+	m.running.first_ns = util_monotonic_ns();
+	m.running.started_realtime_ns = util_realtime_ns();
+	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
+}
+
+/* What was acknowledged is there after a kill -9, in each state that it may be met in. */
+static void test_restart(void **state)
+{
+	enum { GOES_ON, STARTED_MEANWHILE, ENDED, NEVER_SEEN, LOST, WAITS, N };
+	struct rig *r = *state;
+	char id[N][TASK_ID_LEN + 1];
+	union proto_msg m;
+	json_t *reply;
+	int conn;
+
+	r->cfg.running_max = 5;
+	rig_start(r, true);
+	for (int i = 0; i < WAITS; i++) {
+		conn = rig_run(r, RIG_CODE, id[i]);
+		if (i == GOES_ON || i == LOST) {
+			rig_started(r, id[i], false);
+			rig_expect_event(conn, "started", NULL);
+			/* In the store too: a later change is answered after it. */
+			json_decref(rig_call(r, "{\"op\":\"ps\"}"));
+		}
+		(void)close(conn);
+	}
+	conn = rig_connect(r);
+	rig_request(conn, RIG_CODE);
+	rig_expect_event(conn, "accepted", id[WAITS]);
+	(void)close(conn);
+	(void)usleep(50000); /* the "started" of two is written at the end of a turn */
+	rig_kill(r);
+
+	rig_start(r, false);
+	rig_expect_status(r, id[GOES_ON], "running");
+	rig_expect_status(r, id[NEVER_SEEN], "preparing");
+	rig_expect_status(r, id[WAITS], "queued");
+	running(r, id[GOES_ON], true);
+	running(r, id[STARTED_MEANWHILE], true);
+	rig_exited(r, id[ENDED], VERDICT_OK, 0);
+	assert_true(rig_quiet(r->monitor, 50));
+	rig_send(r, MON_READY);
+	/* The place of the one that is lost goes to the one that waited; the one that the
+	 * monitor never saw is asked for again. */
+	for (int i = 0; i < 2; i++) {
+		rig_expect(r, false, MON_START, &m, NULL);
+		assert_true(!strcmp(m.start.id, id[NEVER_SEEN]) || !strcmp(m.start.id, id[WAITS]));
+		assert_memory_equal(m.start.image, r->image, 32);
+		assert_int_equal(m.start.limits.memory, 64 << 20);
+	}
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	assert_string_equal(m.log_id.id, id[LOST]);
+	rig_log_end(r, id[LOST]);
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	assert_string_equal(m.log_id.id, id[ENDED]);
+	rig_log_end(r, id[ENDED]);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	assert_string_equal(m.forget.id, id[ENDED]);
+	rig_expect_status(r, id[GOES_ON], "running");
+	rig_expect_status(r, id[STARTED_MEANWHILE], "running");
+	rig_expect_status(r, id[NEVER_SEEN], "preparing");
+	rig_expect_status(r, id[WAITS], "preparing");
+	rig_expect_status(r, id[ENDED], "complete");
+	reply = rig_ask(r, "inspect", id[LOST]);
+	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");
+	assert_string_equal(rig_text(json_object_get(reply, "task"), "verdict"), "lost");
+	json_decref(reply);
+	/* The monitor did not hear that this one is recorded: it tells again. */
+	rig_exited(r, id[ENDED], VERDICT_OK, 0);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+}
+
+/* A cancel goes on after a restart: SIGKILL comes when the grace is over. */
+static void test_restart_cancel(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+
+	rig_start(r, true);
+	(void)close(rig_run(r, RIG_CODE, id));
+	rig_started(r, id, false);
+	json_decref(rig_ask(r, "cancel", id));
+	rig_expect(r, false, MON_KILL, &m, NULL);
+	(void)usleep(50000);
+	rig_kill(r);
+	rig_start(r, false);
+	running(r, id, true);
+	rig_send(r, MON_READY);
+	rig_expect(r, false, MON_KILL, &m, NULL);
+	assert_string_equal(m.kill.id, id);
+	assert_int_equal(m.kill.reason, KILL_CANCEL_KILL);
+}
+
+/* Nobody was told of them: they end, and leave nothing. */
+static void test_unknown_tasks(void **state)
+{
+	static const char id[] = "0123456789abcdef01234567";
+	struct rig *r = *state;
+	union proto_msg m;
+
+	rig_start(r, false);
+	running(r, id, true);
+	rig_expect(r, false, MON_KILL, &m, NULL);
+	assert_string_equal(m.kill.id, id);
+	assert_int_equal(m.kill.reason, KILL_CANCEL_KILL);
+	rig_exited(r, id, VERDICT_CANCELLED, SIGKILL);
+	rig_expect(r, true, LOG_DELETE, &m, NULL);
+	assert_string_equal(m.log_id.id, id);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	rig_started(r, id, false);
+	rig_log_end(r, id);
+	json_decref(rig_call(r, "{\"op\":\"version\"}"));
+}
+
+/* Killed at any moment: a client that was told "accepted" finds its task. */
+static void test_kill_loop(void **state)
+{
+	struct rig *r = *state;
+
+	for (int round = 0; round < 30; round++) {
+		char id[8][TASK_ID_LEN + 1];
+		int n = 0;
+
+		rig_start(r, true);
+		for (; n < round % 8; n++) {
+			int conn = rig_connect(r);
+
+			rig_request(conn, RIG_CODE);
+			rig_expect_event(conn, "accepted", id[n]);
+			(void)close(conn);
+		}
+		rig_kill(r);
+		rig_start(r, false);
+		while (n-- > 0) {
+			json_t *reply = rig_ask(r, "inspect", id[n]);
+
+			assert_true(json_is_true(json_object_get(reply, "ok")));
+			json_decref(reply);
+		}
+		rig_kill(r);
+	}
+}
+
+static void test_logger_away(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	int pair[2], conn;
+	union proto_msg m = {0};
+
+	rig_start(r, true);
+	conn = rig_run(r, RIG_CODE, id);
+	rig_started(r, id, false);
+	rig_expect_event(conn, "started", NULL);
+	(void)close(r->logger);
+	rig_exited(r, id, VERDICT_OK, 0);
+	assert_true(rig_quiet(conn, 50));
+	json_decref(rig_call(r, "{\"op\":\"version\"}"));
+	/* A new logger is asked for the end of the log. */
+	assert_int_equal(proto_socketpair(pair), 0);
+	proto_init(&m, ROLE_PEER);
+	assert_int_equal(proto_send(r->monitor, &m, &pair[1], 1), 0);
+	(void)close(pair[1]);
+	r->logger = pair[0];
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	assert_string_equal(m.log_id.id, id);
+	rig_log_end(r, id);
+	rig_expect_event(conn, "finished", NULL);
+	(void)close(conn);
+}
+
+/* The end of a log that was not told is asked for. */
+static void test_log_end_missing(void **state)
+{
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	int conn;
+
+	rig_start(r, true);
+	conn = rig_run(r, RIG_CODE, id);
+	rig_exited(r, id, VERDICT_FAILED, -1);
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	rig_log_end(r, id);
+	rig_expect_event(conn, "finished", NULL);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	(void)close(conn);
+	conn = rig_run(r, RIG_CODE, id);
+	rig_started(r, id, false);
+	rig_expect_event(conn, "started", NULL);
+	rig_exited(r, id, VERDICT_OK, 0);
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	rig_expect(r, true, LOG_FINISH, &m, NULL);
+	rig_log_end(r, id);
+	rig_expect_event(conn, "finished", NULL);
+	(void)close(conn);
+}
+
+/* Each of these ends its own connection, at most. */
+static void test_hostile_frames(void **state)
+{
+	static const uint8_t huge[] = {0xff, 0xff, 0xff, 0x7f, '{'}, zero[] = {0, 0, 0, 0};
+	static const char version[] = "{\"op\":\"version\"}";
+	struct rig *r = *state;
+	int conn, fds[12];
+	uint32_t len = htole32(sizeof(version) - 1);
+	char byte;
+
+	rig_start(r, true);
+	for (int i = 0; i < 2; i++) {
+		conn = rig_connect(r);
+		assert_true(write(conn, i ? zero : huge, i ? sizeof(zero) : sizeof(huge)) > 0);
+		rig_readable(conn);
+		assert_true(read(conn, &byte, 1) <= 0);
+		(void)close(conn);
+	}
+	/* Half a head, half a body, and away. */
+	for (size_t n = 1; n < 4 + sizeof(version) - 1; n++) {
+		conn = rig_connect(r);
+		assert_int_equal(write(conn, &len, n < 4 ? n : 4), n < 4 ? n : 4);
+		if (n > 4)
+			assert_int_equal(write(conn, version, n - 4), n - 4);
+		(void)close(conn);
+	}
+	/* Byte by byte is slow, and right. */
+	conn = rig_connect(r);
+	for (size_t n = 0; n < 4 + sizeof(version) - 1; n++)
+		assert_int_equal(write(conn, n < 4 ? (char *)&len + n : version + n - 4, 1), 1);
+	json_decref(rig_reply(conn));
+	/* Several at once, of which one is wrong. */
+	rig_request(conn, version);
+	rig_request(conn, "{]");
+	rig_request(conn, version);
+	json_decref(rig_reply(conn));
+	rig_expect_error(rig_reply(conn), "input", "line 1");
+	json_decref(rig_reply(conn));
+	/* More descriptors than any operation takes. */
+	for (int i = 0; i < 12; i++)
+		fds[i] = conn;
+	rig_request_fds(conn, version, fds, 3);
+	rig_expect_error(rig_reply(conn), "input", "takes at most 0 descriptors");
+	rig_request_fds(conn, version, fds, 12);
+	rig_readable(conn);
+	(void)close(conn);
+	json_decref(rig_call(r, version));
+}
+
+static unsigned open_fds(pid_t pid)
+{
+	char path[64], target[8];
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		n += readlink(path, target, sizeof(target)) > 0;
+	}
+	return n;
+}
+
+/* Whatever clients do, the front's descriptors come back. */
+static void test_no_leak(void **state)
+{
+	struct rig *r = *state;
+	unsigned before, after = 0;
+	int pair[2];
+
+	rig_start(r, true);
+	json_decref(rig_call(r, "{\"op\":\"version\"}"));
+	before = open_fds(r->pid);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	for (int i = 0; i < 200; i++) {
+		int conn = rig_connect(r);
+
+		rig_request_fds(conn, i & 1 ? RIG_CODE "x" : "{\"op\":\"logs\",\"id\":\"0000\"}",
+				pair, i % 3);
+		if (i & 2)
+			json_decref(rig_reply(conn));
+		(void)close(conn);
+	}
+	for (int i = 0; i < 100 && after != before; i++) {
+		json_decref(rig_call(r, "{\"op\":\"version\"}"));
+		after = open_fds(r->pid);
+		(void)usleep(10000);
+	}
+	assert_int_equal(after, before);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
+/* A client that asks and asks and reads nothing is the only one that waits. */
+static void test_slow_client(void **state)
+{
+	static const char text[] = "{\"op\":\"version\",\"x\":1}";
+	struct rig *r = *state;
+	int conn, other;
+	size_t sent = 0;
+
+	rig_start(r, true);
+	conn = rig_connect(r);
+	other = rig_connect(r);
+	assert_int_equal(fcntl(conn, F_SETFL, O_NONBLOCK), 0);
+	for (int idle = 0; idle < 20;) {
+		uint32_t frame[8];
+
+		frame[0] = htole32(sizeof(text) - 1);
+		memcpy(frame + 1, text, sizeof(text) - 1);
+		if (send(conn, frame, 4 + sizeof(text) - 1, MSG_NOSIGNAL) > 0) {
+			sent++;
+			continue;
+		}
+		idle++;
+		rig_request(other, "{\"op\":\"version\"}");
+		json_decref(rig_reply(other));
+	}
+	assert_true(sent > 100);
+	(void)close(other);
+	(void)close(conn);
+	json_decref(rig_call(r, "{\"op\":\"version\"}"));
+}
+
+/* The store cannot be written: an error, nothing runs on; later it works again. */
+static void test_disk_full(void **state)
+{
+	struct rig *r = *state;
+	char path[64], filler[80], id[TASK_ID_LEN + 1];
+	static char block[1 << 16];
+	union proto_msg m;
+	int fd, conn;
+
+	(void)snprintf(path, sizeof(path), "%s/full", r->dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	if (mount("tmpfs", path, "tmpfs", 0, "size=1m") < 0)
+		skip();
+	(void)close(r->cfg.front_dirfd);
+	r->cfg.front_dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rig_start(r, true);
+	conn = rig_run(r, RIG_CODE, id);
+	(void)snprintf(filler, sizeof(filler), "%s/filler", path);
+	fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	/* The log of the database may have some room left in its last page. */
+	for (int i = 0;; i++) {
+		json_t *reply;
+		int other = rig_connect(r);
+
+		assert_true(i < 50);
+		rig_request(other, RIG_CODE);
+		rig_expect(r, false, MON_START, &m, NULL);
+		reply = rig_reply(other);
+		(void)close(other);
+		if (json_is_true(json_object_get(reply, "ok"))) {
+			json_decref(reply);
+			continue;
+		}
+		rig_expect_error(reply, "limit", "the task store cannot");
+		break;
+	}
+	rig_expect_error(rig_ask(r, "wait", m.start.id), "not-found", "there is no task");
+	{
+		char refused[TASK_ID_LEN + 1];
+
+		strcpy(refused, m.start.id);
+		rig_expect(r, false, MON_KILL, &m, NULL);
+		assert_string_equal(m.kill.id, refused);
+		rig_exited(r, refused, VERDICT_CANCELLED, SIGKILL);
+		rig_expect(r, true, LOG_DELETE, &m, NULL);
+		rig_expect(r, false, MON_FORGET, &m, NULL);
+	}
+	/* One that runs ends truly all the same; the monitor keeps that until it is stored. */
+	rig_exited(r, id, VERDICT_EXIT, 9 << 8);
+	rig_log_end(r, id);
+	rig_expect_event(conn, "finished", NULL);
+	assert_true(rig_quiet(r->monitor, 100));
+	assert_int_equal(ftruncate(fd, 0), 0);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+	assert_string_equal(m.forget.id, id);
+	rig_expect_status(r, id, "error");
+	(void)close(conn);
+	conn = rig_run(r, RIG_CODE, id);
+	(void)close(conn);
+	(void)close(fd);
+	rig_stop(r);
+	assert_int_equal(umount2(path, MNT_DETACH), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_RIG(test_restart),	       WITH_RIG(test_restart_cancel),
+		WITH_RIG(test_unknown_tasks),  WITH_RIG(test_kill_loop),
+		WITH_RIG(test_logger_away),    WITH_RIG(test_log_end_missing),
+		WITH_RIG(test_hostile_frames), WITH_RIG(test_no_leak),
+		WITH_RIG(test_slow_client),    WITH_RIG(test_disk_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
