@@ -3,11 +3,24 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #include "supervisor/logger/internal.h"
 #include "supervisor/msg.h"
+#include "supervisor/role_filter.h"
+
+/* No new process, no socket, no signal to anyone; files by what the user id may open. */
+/* clang-format off */
+static const char *const syscalls[] = {
+	"read", "write", "pread64", "pwrite64", "splice", "sendto", "sendmsg", "recvfrom",
+	"recvmsg", "getsockopt", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+	"timerfd_create", "timerfd_settime", "openat", "close", "mkdirat", "unlinkat", "fstat",
+	"newfstatat", "ftruncate", "fallocate", "lseek", "fcntl", "brk", "mmap", "munmap",
+	"mremap", "mprotect", "madvise", "futex", "getrandom", "clock_gettime", "getpid",
+	"gettid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "exit", "exit_group",
+	"restart_syscall",
+};
+/* clang-format on */
 
 /* Followers may take half of the fds; the other half is for the tasks' pipes and files. */
 static unsigned followers_max(void)
@@ -19,25 +32,29 @@ static unsigned followers_max(void)
 	return (unsigned)(limit.rlim_cur / 2);
 }
 
-static int logger_run(struct logger *l)
+static int logger_run(struct logger *l, struct err *e)
 {
 	int r;
 
 	l->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (l->null_fd < 0)
-		return -errno;
+		return err_set(e, ERR_SYSTEM, errno, "/dev/null");
 	r = sd_event_new(&l->event);
+	if (r >= 0)
+		r = links_start(l);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "event loop");
+	r = role_filter_load(syscalls, ARRAY_SIZE(syscalls), e);
 	if (r < 0)
 		return r;
-	r = links_start(l);
-	if (r < 0)
-		return r;
-	return sd_event_loop(l->event);
+	r = sd_event_loop(l->event);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "event loop") : r;
 }
 
 int logger_main(int monitor_sock, int front_sock, int logs_dirfd)
 {
 	_cleanup_free_ struct logger *l = calloc(1, sizeof(*l));
+	struct err e;
 	int r;
 
 	msg_init("logger");
@@ -54,9 +71,9 @@ int logger_main(int monitor_sock, int front_sock, int logs_dirfd)
 	l->null_fd = -1;
 	l->max_followers = followers_max();
 	l->started_ns = util_monotonic_ns();
-	r = logger_run(l);
+	r = logger_run(l, &e);
 	if (r < 0)
-		msg_err("cannot run: %s", strerror(-r));
+		msg_err("%s", e.msg);
 	links_stop(l);
 	tasks_clear(l);
 	l->event = sd_event_unref(l->event);

@@ -394,6 +394,26 @@ static void test_delete(void **state)
 	assert_int_equal(faccessat(rig.logs, t.id, F_OK, 0), -1);
 }
 
+/* Its own filter is in force (a sanitizer's runtime could not live under it). */
+static void test_confined(void **state)
+{
+	char path[64], line[128] = "";
+	FILE *f;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)rig.pid);
+	rig_send_id(&rig, LOG_FINISH, "000000000000000000000000");
+	(void)rig_end(&rig, "000000000000000000000000"); /* it is past its start */
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (strncmp(line, "Seccomp:", 8) != 0)
+		assert_non_null(fgets(line, sizeof(line), f));
+	(void)fclose(f);
+#ifndef __SANITIZE_ADDRESS__
+	assert_string_equal(line, "Seccomp:\t2\n");
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_slow_follower),
 		cmocka_unit_test(test_fds_are_let_go),
 		cmocka_unit_test(test_delete),
+		cmocka_unit_test(test_confined),
 	};
 
 	return cmocka_run_group_tests_name("logger", tests, setup, teardown);
