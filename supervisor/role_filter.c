@@ -6,6 +6,8 @@
 
 #include "sandbox/policy.h"
 
+#define ROLE_SYSCALLS_MAX 128
+
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -16,7 +18,7 @@
 
 int role_filter_load(const char *const *names, size_t n_names, struct err *e)
 {
-	_cleanup_free_ struct seccomp_rule *rules = calloc(n_names, sizeof(*rules));
+	struct seccomp_rule rules[ROLE_SYSCALLS_MAX] = {0};
 	_cleanup_free_ struct sock_filter *bpf = NULL;
 	struct seccomp_profile profile = {
 		.default_action = SCMP_ACT_ERRNO(EPERM),
@@ -26,8 +28,8 @@ int role_filter_load(const char *const *names, size_t n_names, struct err *e)
 	size_t n_bpf;
 	int r;
 
-	if (!rules)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "role's seccomp filter");
+	if (n_names > ROLE_SYSCALLS_MAX)
+		return err_set(e, ERR_INTERNAL, 0, "role's seccomp filter: %zu syscalls", n_names);
 	for (size_t i = 0; i < n_names; i++) {
 		rules[i].action = SCMP_ACT_ALLOW;
 		rules[i].nr = seccomp_number(names[i]);
