@@ -48,7 +48,7 @@ int caps_drop_all(struct err *e)
 int caps_keep_only_kill(struct err *e)
 {
 	static const cap_value_t keep[] = {CAP_KILL};
-	int r = caps_drop_bounding(e);
 
-	return r < 0 ? r : set_caps(keep, 1, e);
+	/* The bounding set counts at an exec only, and no_new_privs rules there. */
+	return set_caps(keep, 1, e);
 }

@@ -15,13 +15,12 @@
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
 
-static void report(const struct sandbox_spec *spec, enum report_type type, uint64_t value,
-		   const char *text)
+static void report(int fd, enum report_type type, uint64_t value, const char *text)
 {
 	struct report r = {.type = type, .value = value};
 
 	(void)snprintf(r.text, sizeof(r.text), "%s", text);
-	(void)util_write_all(spec->report_w, &r, sizeof(r));
+	(void)util_write_all(fd, &r, sizeof(r));
 }
 
 /* The surroundings. Each step's place is forced by the one that its comment names. */
@@ -67,11 +66,11 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 		r = checkpoint_restore(spec, run, payload, &why);
 		if (r == 0) {
 			if (!spec->verified)
-				report(spec, REPORT_VERIFIED, 0, "");
+				report(spec->report_w, REPORT_VERIFIED, 0, "");
 			return 0;
 		}
 		checkpoint_abort(run);
-		report(spec, REPORT_FALLBACK, 0, why.msg);
+		report(spec->report_w, REPORT_FALLBACK, 0, why.msg);
 	}
 	return payload_start(spec, false, payload, e);
 }
@@ -85,7 +84,7 @@ static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run 
 	if (r == 0)
 		r = checkpoint_dump(spec, run, payload, &us, e);
 	if (r == 0)
-		report(spec, REPORT_DUMPED, us, "");
+		report(spec->report_w, REPORT_DUMPED, us, "");
 	return r;
 }
 
@@ -93,9 +92,8 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 {
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
 	struct err e = {0};
+	int report_fd = spec->report_w, r;
 	pid_t payload = -1;
-	int r;
-
 	sigset_t none;
 
 	/* The monitor blocks what its event loop reads. */
@@ -112,12 +110,16 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	} else if (r == 0) {
 		r = start_payload(spec, &run, &payload, &e);
 		if (r == 0)
-			r = init_drop(spec, &e);
+			r = fds_move_init(spec, &e);
+		if (r == 0) {
+			report_fd = INIT_FD_REPORT;
+			r = init_drop(&e);
+		}
 		if (r == 0)
 			init_supervise(payload);
 	}
 	/* PID 1's exit ends whatever had been started. */
-	report(spec, REPORT_FAILED, 0, e.msg);
+	report(report_fd, REPORT_FAILED, 0, e.msg);
 	_exit(1);
 }
 

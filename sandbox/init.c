@@ -26,13 +26,10 @@ static void forward_term(int sig)
 		(void)kill((pid_t)payload_pid, sig);
 }
 
-int init_drop(const struct sandbox_spec *spec, struct err *e)
+int init_drop(struct err *e)
 {
 	const uid_t id = SANDBOX_ID_BASE + SANDBOX_INIT_UID;
-	int r = fds_move_init(spec, e);
 
-	if (r < 0)
-		return r;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's user");

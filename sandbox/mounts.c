@@ -61,15 +61,24 @@ static int attach(int mount_fd, int root, const char *path, bool dir, struct err
 	return 0;
 }
 
-static int bind(int from, int root, const char *path, bool dir, unsigned attrs, struct err *e)
+/* The same for a detached copy of something, with its flags set first. */
+static int attach_copy(int copy, int root, const char *path, bool dir, unsigned attrs,
+		       struct err *e)
 {
 	struct mount_attr attr = {.attr_set = attrs, .propagation = MS_PRIVATE};
-	_cleanup_fd_ int tree =
+
+	if (copy < 0 || mount_setattr(copy, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: bind for /%s", path);
+	return attach(fcntl(copy, F_DUPFD_CLOEXEC, 0), root, path, dir, e);
+}
+
+/* from is in this mount namespace. */
+static int bind(int from, int root, const char *path, bool dir, unsigned attrs, struct err *e)
+{
+	_cleanup_fd_ int copy =
 		open_tree(from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
-	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: bind for /%s", path);
-	return attach(TAKE_FD(tree), root, path, dir, e);
+	return attach_copy(copy, root, path, dir, attrs, e);
 }
 
 /* A tmpfs that belongs to the payload, of the task's disk limit. */
@@ -91,22 +100,23 @@ static int task_tmpfs(uint64_t size, const char *mode, unsigned uid, int *ret)
  * /work with a package: its files below, a tmpfs above. Directories are named by
  * /proc/self/fd (the host's /proc is still there), so no path is ever composed.
  */
-static int work_overlay(int package_fd, int tmpfs, int *ret)
+static int work_overlay(int tmpfs, int *ret)
 {
 	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
-	_cleanup_fd_ int upper = -1, work = -1;
+	_cleanup_fd_ int lower = -1, upper = -1, work = -1;
 	char lower_s[40], upper_s[40], work_s[40];
 	const char *const opts[] = {"lowerdir", lower_s, "upperdir", upper_s,
 				    "workdir",	work_s,	 NULL};
 
 	if (mkdirat(tmpfs, "u", 0755) < 0 || mkdirat(tmpfs, "w", 0700) < 0)
 		return -errno;
+	lower = openat(tmpfs, "l", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	upper = openat(tmpfs, "u", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	work = openat(tmpfs, "w", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	/* The merged folder has the upper one's owner. */
-	if (upper < 0 || work < 0 || fchown(upper, uid, uid) < 0)
+	if (lower < 0 || upper < 0 || work < 0 || fchown(upper, uid, uid) < 0)
 		return -errno;
-	(void)snprintf(lower_s, sizeof(lower_s), "/proc/self/fd/%d", package_fd);
+	(void)snprintf(lower_s, sizeof(lower_s), "/proc/self/fd/%d", lower);
 	(void)snprintf(upper_s, sizeof(upper_s), "/proc/self/fd/%d", upper);
 	(void)snprintf(work_s, sizeof(work_s), "/proc/self/fd/%d", work);
 	*ret = new_fs("overlay", opts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
@@ -121,13 +131,18 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	r = task_tmpfs(spec->limits.disk, "0755", SANDBOX_ID_BASE + SANDBOX_UID, &tmpfs);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /work");
-	if (spec->package_fd < 0)
+	if (spec->package_mount < 0)
 		return attach(TAKE_FD(tmpfs), root, "work", true, e);
-	/* overlayfs wants its upper layer reachable in this mount namespace. */
+	/* overlayfs wants its layers reachable in this mount namespace. */
 	r = attach(fcntl(tmpfs, F_DUPFD_CLOEXEC, 0), root, "work", true, e);
+	if (r == 0 && mkdirat(tmpfs, "l", 0700) < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "sandbox: /work");
+	if (r == 0)
+		r = attach_copy(spec->package_mount, tmpfs, "l", true,
+				MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
 	if (r < 0)
 		return r;
-	r = work_overlay(spec->package_fd, tmpfs, &overlay);
+	r = work_overlay(tmpfs, &overlay);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: package over /work (overlayfs)");
 	/* Onto the tmpfs' own root, which hides it. */
@@ -205,18 +220,18 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 	r = attach(fcntl(run, F_DUPFD_CLOEXEC, 0), root, "run", true, e);
 	if (r < 0 || spec->action == SANDBOX_COLD)
 		return r;
-	return bind(spec->heap_fd, run, "heap", false,
+	return attach_copy(spec->heap_mount, run, "heap", false,
 		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
 			    (spec->action == SANDBOX_RESTORE ? MOUNT_ATTR_RDONLY : 0),
 		    e);
 }
 
 /* Readable by everybody, and about the host or about other people's keys. */
-static int mask_proc(const struct sandbox_spec *spec, int root, struct err *e)
+static int mask_proc(int root, struct err *e)
 {
 	static const char *const masked[] = {"proc/keys", "proc/key-users", "proc/kcore",
 					     "proc/timer_list", "proc/sysrq-trigger"};
-	_cleanup_fd_ int null = openat(spec->dev_fd, "null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_fd_ int null = open_beneath(root, "dev/null", 0);
 	_cleanup_fd_ int proc = open_beneath(root, "proc", O_DIRECTORY);
 	struct stat st;
 	int r = 0;
@@ -237,8 +252,8 @@ static int mount_dev(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	int shm, r;
 
-	r = bind(spec->dev_fd, root, "dev", true,
-		 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
+	r = attach_copy(spec->dev_mount, root, "dev", true,
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
 	if (r < 0)
 		return r;
 	r = task_tmpfs(spec->limits.disk, "1777", SANDBOX_ID_BASE + SANDBOX_UID, &shm);
@@ -273,9 +288,9 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 	r = attach(new_fs("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
 		   root, "proc", true, e);
 	if (r == 0)
-		r = mask_proc(spec, root, e);
-	if (r == 0)
 		r = mount_dev(spec, root, e);
+	if (r == 0)
+		r = mask_proc(root, e); /* with the new /dev's null */
 	if (r < 0)
 		return r;
 	r = task_tmpfs(spec->limits.disk, "1777", SANDBOX_ID_BASE + SANDBOX_UID, &tmp);

@@ -51,17 +51,6 @@ static int enter_userns(const struct handshake *h, struct err *e)
 	return caps_drop_all(e);
 }
 
-static void reset_signals(void)
-{
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
-	sigset_t none;
-
-	for (int s = 1; s < NSIG; s++)
-		(void)sigaction(s, &dfl, NULL); /* KILL and STOP refuse; nothing to reset there */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static int payload_main(const struct sandbox_spec *spec, bool park, const struct handshake *h,
 			int go_r, struct err *e)
 {
@@ -81,7 +70,7 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	/* A session of its own: no terminal, and criu wants the tree's root to lead one. */
 	if (setsid() < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: session");
-	reset_signals();
+	(void)signal(SIGPIPE, SIG_DFL); /* the only one that the init ignores; none is blocked */
 	(void)umask(022);
 	/* What will be a checkpoint stays in the initial user namespace, as an
 	 * unprivileged user; inject.c moves each restored copy into its own. */

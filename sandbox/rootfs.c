@@ -6,27 +6,30 @@
 #include "sandbox/sandbox.h"
 
 /*
- * The image, read-only, as a mount of its own: a detached copy of the folder is
- * made (it carries none of the host's other mounts), its flags are set before
- * anybody can reach it, then it is put on an empty directory.
+ * Only a mount of one's own mount namespace can be copied (check_mnt() in
+ * fs/namespace.c), so the monitor does this in its own; the detached copy may be put
+ * into any. It carries none of the host's other mounts.
  */
+int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e)
+{
+	*ret = open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	return *ret < 0 ? err_set(e, ERR_SYSTEM, errno, "sandbox: %s (open_tree)", what) : 0;
+}
+
+/* The image, read-only before anybody can reach it, on an empty directory. */
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
 		.propagation = MS_PRIVATE,
 	};
-	_cleanup_fd_ int tree = -1;
+	const int tree = spec->rootfs_mount;
 
-	tree = open_tree(spec->rootfs_fd, "",
-			 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-	if (tree < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: image (open_tree)");
 	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: image read-only");
 	if (move_mount(tree, "", AT_FDCWD, spec->root_dir, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: image on %s", spec->root_dir);
-	*ret_root = TAKE_FD(tree);
+	*ret_root = tree;
 	return 0;
 }
 

@@ -102,16 +102,17 @@ struct sandbox_spec {
 	const struct image_head *image;
 	struct limits limits;
 	const struct cgroup *cgroup;
-	int rootfs_fd;	   /* O_PATH directory */
-	int dev_fd;	   /* O_PATH directory with the device nodes (mounts_make_dev) */
-	int package_fd;	   /* directory or -1: lower layer of /work */
+	/* Detached mounts (rootfs_detach), each for this sandbox alone. */
+	int rootfs_mount;
+	int dev_mount;	   /* the device nodes (mounts_make_dev) */
+	int package_mount; /* or -1: lower layer of /work */
+	int heap_mount;	   /* the checkpoint's heap file, for RESTORE and DUMP; or -1 */
 	int job_fd;	   /* the job's bytes, any offset */
 	int out_r, out_w, err_r, err_w, started_r, started_w;
 	int report_w, record_fd;
 	int checkpoint_fd; /* directory, for RESTORE and DUMP */
 	uint8_t checkpoint_key[32], image_digest[32];
 	const struct checkpoint_inputs *checkpoint_inputs; /* DUMP: described in the manifest */
-	int heap_fd;	   /* the checkpoint's heap file, for RESTORE and DUMP */
 	bool verified;	   /* the monitor knows this very checkpoint's digests */
 	const char *criu_path;
 	const void *kdat;  /* CRIU's kernel feature cache, made at start */
@@ -129,8 +130,8 @@ int sandbox_spawn(const struct sandbox_spec *spec, pid_t *ret_pid, int *ret_pidf
 
 /* init.c: the rest of the init's life after the payload runs. Does not return. */
 void init_supervise(pid_t payload) __attribute__((noreturn));
-/* Gives up all but CAP_KILL, all fds but those of enum init_fd, and its uid. */
-int init_drop(const struct sandbox_spec *spec, struct err *e);
+/* Gives up its uid and all but CAP_KILL. fds_move_init comes before it. */
+int init_drop(struct err *e);
 
 /* payload.c: start it cold (also to warm it for a dump). Runs in the init. */
 int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct err *e);
@@ -142,6 +143,7 @@ int ns_unshare_net(struct err *e);
 int ns_unshare_cgroup(struct err *e);
 int ns_set_hostname(const char *name, struct err *e);
 int idmap_write(pid_t pid, struct err *e);
+int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);

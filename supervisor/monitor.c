@@ -172,12 +172,13 @@ static int set_up_loop(struct monitor *m, struct err *e)
 
 static int prepare(struct monitor *m, struct err *e)
 {
-	int r = open_folders(m, e);
+	int r = private_mounts(m, e);
 
+	/* In that namespace: fds of other ones cannot be mounted from (rootfs_detach). */
+	if (r == 0)
+		r = open_folders(m, e);
 	if (r == 0)
 		r = cgroup_host_open(m->cfg->cgroup, &m->cgroups, e);
-	if (r == 0)
-		r = private_mounts(m, e);
 	if (r == 0)
 		r = probe_host(m, e);
 	if (r == 0)

@@ -78,13 +78,15 @@ static bool limits_allowed(const struct limits *l, const struct limits *max)
 	       l->nofile >= LIMIT_NOFILE_MIN && l->nofile <= max->nofile;
 }
 
+enum { MOUNT_ROOTFS, MOUNT_DEV, MOUNT_PACKAGE, MOUNT_HEAP, MOUNT_N };
+
 /* What one start needs, released by start_clear. */
 struct start {
 	struct sandbox_spec spec;
 	struct policy_entry *policy;
 	struct image_head image;
 	struct checkpoint_inputs inputs;
-	int rootfs, checkpoint, heap, report_w, out_w, err_w, started_w;
+	int rootfs, checkpoint, heap, mounts[MOUNT_N], report_w, out_w, err_w, started_w;
 	char *resolv_conf;
 };
 
@@ -93,6 +95,8 @@ static void start_clear(struct start *s)
 	util_close_fd(&s->rootfs);
 	util_close_fd(&s->checkpoint);
 	util_close_fd(&s->heap);
+	for (int i = 0; i < MOUNT_N; i++)
+		util_close_fd(&s->mounts[i]);
 	util_close_fd(&s->report_w);
 	util_close_fd(&s->out_w);
 	util_close_fd(&s->err_w);
@@ -102,7 +106,8 @@ static void start_clear(struct start *s)
 #define _cleanup_start_ __attribute__((cleanup(start_clear)))
 #define START_INIT                                                                                 \
 	{                                                                                          \
-		.rootfs = -1, .checkpoint = -1, .heap = -1, .report_w = -1, .out_w = -1,           \
+		.rootfs = -1, .checkpoint = -1, .heap = -1, .mounts = {-1, -1, -1, -1},            \
+		.report_w = -1, .out_w = -1,                                                       \
 		.err_w = -1, .started_w = -1                                                       \
 	}
 
@@ -126,7 +131,6 @@ static int load_parts(struct monitor *m, struct start *s, const uint8_t image[32
 	(void)snprintf(s->inputs.criu, sizeof(s->inputs.criu), "%s", m->criu_version);
 	s->spec.policy = &s->policy->policy;
 	s->spec.image = &s->image;
-	s->spec.rootfs_fd = s->rootfs;
 	memcpy(s->spec.image_digest, image, 32);
 	s->spec.checkpoint_inputs = &s->inputs;
 	return checkpoint_key(&s->inputs, s->spec.checkpoint_key, e);
@@ -179,7 +183,6 @@ static int open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, 
 	s->spec.verified = stamp_known(m, t->key, t->stamp);
 	t->verifying = !s->spec.verified;
 	s->spec.checkpoint_fd = s->checkpoint;
-	s->spec.heap_fd = s->heap;
 	return 0;
 }
 
@@ -279,12 +282,31 @@ static void read_resolv_conf(struct start *s)
 		s->spec.resolv_conf = s->resolv_conf;
 }
 
-static int spawn(struct monitor *m, struct start *s, struct mtask *t, struct err *e)
+static int make_mounts(struct monitor *m, struct start *s, int package_fd, struct err *e)
+{
+	int r = rootfs_detach(s->rootfs, "image", &s->mounts[MOUNT_ROOTFS], e);
+
+	if (r == 0)
+		r = rootfs_detach(m->dev_fd, "devices", &s->mounts[MOUNT_DEV], e);
+	if (r == 0 && package_fd >= 0)
+		r = rootfs_detach(package_fd, "package", &s->mounts[MOUNT_PACKAGE], e);
+	if (r == 0 && s->spec.action != SANDBOX_COLD)
+		r = rootfs_detach(s->heap, "checkpoint's heap", &s->mounts[MOUNT_HEAP], e);
+	s->spec.rootfs_mount = s->mounts[MOUNT_ROOTFS];
+	s->spec.dev_mount = s->mounts[MOUNT_DEV];
+	s->spec.package_mount = s->mounts[MOUNT_PACKAGE];
+	s->spec.heap_mount = s->mounts[MOUNT_HEAP];
+	return r;
+}
+
+static int spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e)
 {
 	struct timespec boot;
 	int r;
 
 	r = make_fds(m, s, t, e);
+	if (r == 0)
+		r = make_mounts(m, s, package_fd, e);
 	if (r == 0)
 		r = net_take_index(m, s->policy, &t->run.net_index, e);
 	if (r == 0)
@@ -293,7 +315,6 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, struct err
 		return r;
 	(void)snprintf(s->spec.id, sizeof(s->spec.id), "%s", t->id);
 	s->spec.cgroup = &t->cgroup;
-	s->spec.dev_fd = m->dev_fd;
 	s->spec.root_dir = m->root_dir;
 	s->spec.net_index = t->run.net_index;
 	s->spec.criu_path = m->cfg->criu;
@@ -350,10 +371,9 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 		return err_set(e, ERR_LIMIT, 0, "limits beyond the policy's");
 	s->spec.limits = req->limits;
 	s->spec.job_fd = job_fd;
-	s->spec.package_fd = package_fd;
-	s->spec.checkpoint_fd = s->spec.heap_fd = -1;
+	s->spec.checkpoint_fd = -1;
 	choose_mode(m, s, t, (enum start_mode)req->start);
-	return spawn(m, s, t, e);
+	return spawn(m, s, t, package_fd, e);
 }
 
 int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
@@ -406,10 +426,8 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 	s->spec.limits.timeout_s = 150;
 	s->spec.limits.nofile = s->policy->policy.head.limits.nofile;
 	s->spec.job_fd = job;
-	s->spec.package_fd = -1;
 	s->spec.checkpoint_fd = s->checkpoint;
-	s->spec.heap_fd = s->heap;
-	return spawn(m, s, t, e);
+	return spawn(m, s, t, -1, e);
 }
 
 int start_warm(struct monitor *m, const struct mon_warm *req)
