@@ -14,7 +14,7 @@ setup_file() {
 	cp -r "$SECURITY/probes" "$WORK/probes"
 	hostname >"$WORK/probes/hostname"
 	for policy in $SECURITY_POLICIES; do
-		"$CTL" image warm python --policy "$policy" >/dev/null
+		warm python --policy "$policy"
 	done
 }
 

@@ -8,7 +8,7 @@ load lib.bash
 setup_file() {
 	security_setup
 	cp -r "$SECURITY/bombs" "$WORK/bombs"
-	"$CTL" image warm python >/dev/null
+	warm python
 }
 
 teardown_file() {

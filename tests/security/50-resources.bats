@@ -13,7 +13,7 @@ setup_file() {
 		{"code": "print(6 * 7)"}
 	END
 	# What it allocates once is there before anything is compared.
-	"$CTL" image warm python >/dev/null
+	warm python
 	"$CTL" run python "$WORK/neighbour.json" >/dev/null
 	rss >"$WORK/memory"
 }

@@ -17,6 +17,11 @@ security_setup() {
 	mkdir "$WORK/out"
 }
 
+# warm IMAGE [OPTION...]: a checkpoint, where one of the modes wants it.
+warm() {
+	[[ " $SECURITY_MODES " == " cold " ]] || "$CTL" image warm "$@" >/dev/null
+}
+
 # task FOLDER SCRIPT [JSON]: a task.json for a script of the folder, with further keys.
 task() {
 	jq -n --arg exec "$2" --argjson more "${3:-{\}}" '{exec: $exec, dir: "."} + $more' \

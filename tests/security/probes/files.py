@@ -47,13 +47,23 @@ def fchdir_out():
 
 
 def old_root():
-    """After pivot_root the old root must be gone, not hidden: no mount but the known ones."""
-    known = {"/", "/tmp", "/work", "/dev", "/proc", "/run", "/sys"}
+    """After pivot_root the old root must be gone, not hidden: no mount but the known ones.
+
+    A lower layer that a mount on top of it hides is known too: it must not be reachable.
+    """
+    known = {"/", "/tmp", "/work", "/dev", "/proc", "/run", "/sys", "/etc/resolv.conf"}
     extra = []
     with open("/proc/self/mountinfo") as f:
         for line in f:
-            target = line.split()[4]
-            if target not in known and not target.startswith(("/proc/", "/dev/", "/run/", "/sys/")):
+            device, target = line.split()[2], line.split()[4]
+            if target in known or target.startswith(("/proc/", "/dev/", "/run/", "/sys/")):
+                continue
+            major, minor = (int(n) for n in device.split(":"))
+            try:
+                hidden = os.stat(target).st_dev != os.makedev(major, minor)
+            except OSError:
+                hidden = True
+            if not hidden:
                 extra.append(target)
     return ",".join(extra) or "known"
 
