@@ -64,6 +64,20 @@ static void __attribute__((noreturn)) criu_child(const struct sandbox_spec *spec
 	_exit(127);
 }
 
+/*
+ * A version request with keep_open, sent at once and answered when criu reads its
+ * socket, which is after all loading. By hand, because libcriu closes the socket
+ * after this request; as in rpc.proto: field 1 type = VERSION (10), field 4 keep_open.
+ */
+static int send_ping(struct checkpoint_run *run, struct err *e)
+{
+	static const uint8_t ping[] = {1 << 3, 10, 4 << 3, 1};
+
+	if (send(run->sock, ping, sizeof(ping), MSG_NOSIGNAL) != (ssize_t)sizeof(ping))
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: criu");
+	return 0;
+}
+
 int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
 {
 	const struct timeval timeout = {.tv_sec = CRIU_TIMEOUT_S};
@@ -88,6 +102,15 @@ int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	if (pid < 0)
 		return err_set(e, ERR_SYSTEM, -pid, "checkpoint: start %s", spec->criu_path);
 	run->criu = pid;
+	return send_ping(run, e);
+}
+
+int checkpoint_wait_loaded(struct checkpoint_run *run, struct err *e)
+{
+	uint8_t pong[256];
+
+	if (recv(run->sock, pong, sizeof(pong), 0) <= 0)
+		return err_set(e, ERR_SYSTEM, 0, "checkpoint: criu does not start");
 	return 0;
 }
 
@@ -329,6 +352,10 @@ int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	if (r < 0)
 		return criu_failed(e, "dump", r);
 	*ret_us = (util_monotonic_ns() - t0) / 1000;
+	/* Without it criu leaves the clocks alone: a restored task has the host's
+	 * monotonic time, not the dump's in a time namespace (criu/timens.c). */
+	if (unlinkat(spec->checkpoint_fd, "timens-0.img", 0) < 0 && errno != ENOENT)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: timens-0.img");
 	describe(spec, &m);
 	return checkpoint_seal(spec->checkpoint_fd, &m, e);
 }

@@ -25,6 +25,8 @@
 #define CHECKPOINT_MAGIC 0x31434253u /* "SBC1" */
 #define CHECKPOINT_VERSION 1u
 #define CHECKPOINT_FILES_MAX 64
+/* The same at the dump and at each restore, for criu compares: the folder keeps others out. */
+#define HEAP_MODE 0644
 #define CHECKPOINT_FILE_BYTES_MAX (1ULL << 32)
 
 enum checkpoint_pipe { PIPE_GO, PIPE_OUT, PIPE_ERR, PIPE_STARTED, PIPE_N };
@@ -72,6 +74,8 @@ struct checkpoint_run {
 
 /* checkpoint.c, called by the sandbox's init. libcriu is used nowhere else. */
 int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e);
+/* Until criu and its libraries are loaded: the host's files are needed no more. */
+int checkpoint_wait_loaded(struct checkpoint_run *run, struct err *e);
 /* Verifies unless spec->verified, restores, confines (inject.c), lets it go. */
 int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *ret,
 		       struct err *e);

@@ -221,7 +221,7 @@ static int seal_entry(int dir, const char *name, void *arg, struct err *e)
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	/* The heap was written by the template's own user. */
 	if (fd < 0 || fchown(fd, 0, 0) < 0 ||
-	    fchmod(fd, strcmp(name, "heap") == 0 ? 0444 : 0400) < 0)
+	    fchmod(fd, strcmp(name, "heap") == 0 ? HEAP_MODE : 0400) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: %s", name);
 	return hash_file(dir, name, &m->files[m->n_files++], e);
 }

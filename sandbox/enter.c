@@ -46,6 +46,8 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 		r = rootfs_mount(spec, &root, e);
 	if (r == 0)
 		r = mounts_make(spec, root, e); /* on the new root, before it is "/" */
+	if (r == 0 && spec->action != SANDBOX_COLD)
+		r = checkpoint_wait_loaded(run, e); /* it is still loading the host's libraries */
 	if (r == 0)
 		r = rootfs_pivot(root, e); /* from here on no file of the host has a name */
 	if (r == 0)

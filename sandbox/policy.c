@@ -21,7 +21,7 @@ static int check_limits(const struct limits *l, const char *which, struct err *e
 		{"log", l->log_bytes, LIMIT_LOG_MIN, LIMIT_LOG_MAX},
 		{"cpus", l->cpu_milli, LIMIT_CPU_MIN, LIMIT_CPU_MAX},
 		{"pids", l->pids, LIMIT_PIDS_MIN, LIMIT_PIDS_MAX},
-		{"timeout", l->timeout_s, LIMIT_TIMEOUT_MIN, LIMIT_TIMEOUT_MAX},
+		{"timeout", l->timeout_s, LIMIT_TIMEOUT_MIN, (uint64_t)LIMIT_TIMEOUT_MAX},
 		{"nofile", l->nofile, LIMIT_NOFILE_MIN, LIMIT_NOFILE_MAX},
 	};
 
@@ -111,7 +111,6 @@ int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e)
 {
 	_cleanup_free_ struct sock_filter *bpf = NULL;
 	struct policy_head head;
-	size_t bytes;
 	int r;
 
 	if (len < sizeof(head))
@@ -120,11 +119,10 @@ int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e)
 	r = check_head(&head, len, e);
 	if (r < 0)
 		return r;
-	bytes = head.n_bpf * sizeof(*bpf);
-	bpf = malloc(bytes);
+	bpf = reallocarray(NULL, head.n_bpf, sizeof(*bpf));
 	if (!bpf)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "loading a policy");
-	memcpy(bpf, (const char *)buf + sizeof(head), bytes);
+	memcpy(bpf, (const char *)buf + sizeof(head), len - sizeof(head));
 	if (EVP_Digest(buf, len, ret->id, NULL, EVP_sha256(), NULL) != 1)
 		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
 	ret->head = head;
@@ -137,7 +135,7 @@ int policy_load(int dirfd, const uint8_t id[32], struct policy *ret, struct err 
 	_cleanup_free_ char *buf = NULL;
 	_cleanup_fd_ int fd = -1;
 	char hex[65], name[80];
-	struct policy policy;
+	struct policy policy = {0};
 	struct stat st;
 	int r;
 

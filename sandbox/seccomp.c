@@ -221,17 +221,24 @@ static const struct seccomp_rule *otherwise(const struct seccomp_profile *profil
 	return with_args ? found : NULL;
 }
 
-/* otherwise() for each rule, looked up once for each syscall. The caller frees it. */
-static const struct seccomp_rule **plan_new(const struct seccomp_profile *profile)
+/* The index of otherwise() for each rule, or -1; found once for each syscall. The caller
+ * frees it. */
+static ssize_t *plan_new(const struct seccomp_profile *profile)
 {
-	const struct seccomp_rule **plan = calloc(profile->n_rules + 1, sizeof(*plan));
+	ssize_t *plan = reallocarray(NULL, profile->n_rules + 1, sizeof(*plan));
 
 	for (size_t i = 0; plan && i < profile->n_rules; i++) {
+		const struct seccomp_rule *rest;
 		size_t k = 0;
 
 		while (profile->rules[k].nr != profile->rules[i].nr)
 			k++;
-		plan[i] = k < i ? plan[k] : otherwise(profile, profile->rules[i].nr);
+		if (k < i) {
+			plan[i] = plan[k];
+			continue;
+		}
+		rest = otherwise(profile, profile->rules[i].nr);
+		plan[i] = rest ? rest - profile->rules : -1;
 	}
 	return plan;
 }
@@ -240,9 +247,8 @@ static const struct seccomp_rule **plan_new(const struct seccomp_profile *profil
  * The program for every syscall but those with one of their own (nr -1), or for one of
  * those: then only its rules with args, as the one without is the default.
  */
-static int compile_program(const struct seccomp_profile *profile,
-			   const struct seccomp_rule *const *plan, int nr, uint32_t default_action,
-			   struct program *ret, struct err *e)
+static int compile_program(const struct seccomp_profile *profile, const ssize_t *plan, int nr,
+			   uint32_t default_action, struct program *ret, struct err *e)
 {
 	__attribute__((cleanup(ctx_release))) scmp_filter_ctx ctx = NULL;
 	int r;
@@ -251,7 +257,7 @@ static int compile_program(const struct seccomp_profile *profile,
 	for (size_t i = 0; i < profile->n_rules && r == 0; i++) {
 		const struct seccomp_rule *rule = &profile->rules[i];
 
-		if (nr < 0 ? plan[i] != NULL : rule->nr != nr || rule->n_args == 0)
+		if (nr < 0 ? plan[i] >= 0 : rule->nr != nr || rule->n_args == 0)
 			continue;
 		if (!rule_void(profile, i, default_action))
 			r = rule_add(ctx, rule, e);
@@ -275,7 +281,7 @@ static int join_programs(const struct program *programs, size_t n, struct sock_f
 			       "the rules compile to %zu BPF instructions, and the kernel takes "
 			       "at most %d",
 			       total, POLICY_BPF_MAX);
-	bpf = calloc(total, sizeof(*bpf));
+	bpf = reallocarray(NULL, total, sizeof(*bpf));
 	if (!bpf)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "compiling the filter");
 	if (head)
@@ -302,7 +308,7 @@ static int join_programs(const struct program *programs, size_t n, struct sock_f
 int seccomp_compile(const struct seccomp_profile *profile, struct sock_filter **ret, size_t *ret_n,
 		    struct err *e)
 {
-	_cleanup_free_ const struct seccomp_rule **plan = plan_new(profile);
+	_cleanup_free_ ssize_t *plan = plan_new(profile);
 	struct program programs[PROGRAMS_MAX] = {0};
 	size_t n = 0;
 	int r;
@@ -313,7 +319,7 @@ int seccomp_compile(const struct seccomp_profile *profile, struct sock_filter **
 	for (size_t i = 0; i < profile->n_rules && r == 0; i++) {
 		const struct seccomp_rule *rule = &profile->rules[i];
 
-		if (plan[i] != rule)
+		if (plan[i] != (ssize_t)i)
 			continue;
 		if (n == ARRAY_SIZE(programs)) {
 			r = err_set(e, ERR_INPUT, 0,

@@ -62,7 +62,7 @@ int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
 	if (*ret_dir < 0)
 		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
 	/* Written by the interpreter itself: its own memory. Sealed after its end. */
-	*ret_heap = openat(*ret_dir, "heap", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	*ret_heap = openat(*ret_dir, "heap", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, HEAP_MODE);
 	if (*ret_heap < 0 || fchown(*ret_heap, uid, uid) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "warm: heap");
 	return 0;
