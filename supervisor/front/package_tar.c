@@ -306,7 +306,9 @@ static int extract_all(struct extract *x, struct err *e)
 	if (archive_read_support_format_tar(x->in) != ARCHIVE_OK ||
 	    archive_read_open(x->in, x, NULL, read_block, NULL) != ARCHIVE_OK)
 		return refuse(e, "archive", "it is not a tar archive");
-	while ((status = archive_read_next_header(x->in, &entry)) == ARCHIVE_OK) {
+	/* A warning: a name that this locale does not hold; it comes as UTF-8 then. */
+	while ((status = archive_read_next_header(x->in, &entry)) == ARCHIVE_OK ||
+	       status == ARCHIVE_WARN) {
 		if (++entries > PACKAGE_ENTRIES_MAX)
 			return refuse(e, "archive", "it has more than 100000 entries");
 		r = make_entry(x, entry, e);

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/* task.json: whatever the bytes, an error with a text, or a whole spec. */
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/job.h"
+#include "supervisor/task_spec.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What the runtime and the monitor are entitled to once a spec was taken. */
+static void check(const struct task_spec *s)
+{
+	if (s->kind < TASK_EXEC || s->kind > TASK_ENTRY || !s->source || !*s->source)
+		abort();
+	if (s->kind == TASK_EXEC && (*s->source == '/' || strcmp(s->source, "..") == 0))
+		abort();
+	for (size_t i = 0; i < s->n_env; i++)
+		if (!strchr(s->env[i], '=') || *s->env[i] == '=')
+			abort();
+	if (s->policy && !util_is_name(s->policy))
+		abort();
+	if ((s->limits_set & LIMIT_BIT_MEMORY && s->limits.memory < LIMIT_MEMORY_MIN) ||
+	    (s->limits_set & LIMIT_BIT_TIMEOUT && s->limits.timeout_s < LIMIT_TIMEOUT_MIN))
+		abort();
+	if (strlen(s->warm) >= IMAGE_WARM_MAX || s->start < 0 || s->start >= START_MODE_MAX)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct task_spec spec;
+	struct err e = {0};
+	int fd = -1;
+
+	if (task_spec_parse((const char *)data, size, &spec, &e) < 0) {
+		if (e.code == ERR_NONE || strncmp(e.msg, "task.json: ", 11) != 0)
+			abort();
+		return 0;
+	}
+	check(&spec);
+	if (job_build(&spec, "0123456789abcdef01234567", &fd, &e) == 0)
+		util_close_fd(&fd);
+	task_spec_clear(&spec);
+	return 0;
+}
