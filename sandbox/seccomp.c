@@ -274,8 +274,11 @@ static int join_programs(const struct program *programs, size_t n, struct sock_f
 	_cleanup_free_ struct sock_filter *bpf = NULL;
 	size_t head = n > 1 ? 1 + 2 * (n - 1) : 0, total = head, at;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (!programs[i].bpf)
+			return err_set(e, ERR_INTERNAL, 0, "a program is missing");
 		total += programs[i].n;
+	}
 	if (total > POLICY_BPF_MAX)
 		return err_set(e, ERR_INPUT, 0,
 			       "the rules compile to %zu BPF instructions, and the kernel takes "

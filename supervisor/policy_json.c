@@ -138,7 +138,7 @@ int policy_json_build(const char *what, const char *text, size_t len, const char
 			(void)err_wrap(e, r, "%s: seccomp", what);
 	}
 	free(profile.rules);
-	if (r < 0)
+	if (r < 0 || !bpf)
 		return r;
 	head.magic = POLICY_MAGIC;
 	head.version = POLICY_VERSION;

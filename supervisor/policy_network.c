@@ -168,9 +168,9 @@ static void read_rule(struct json_strict *s, struct policy_head *head, bool allo
 	const char *to = json_strict_string(s, "to", 64);
 
 	read_proto(s, &rule);
-	if (!to)
+	if (!to && s->status == 0)
 		(void)json_strict_fail(s, "to", "is missing");
-	if (s->status < 0)
+	if (!to || s->status < 0)
 		return;
 	if (strcmp(to, "any") == 0) {
 		rule.family = 4;

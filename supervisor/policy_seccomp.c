@@ -5,8 +5,9 @@
  * error numbers by name beside the number. A task has no capabilities, so rules that
  * ask for one do not apply.
  */
+#include <ctype.h>
 #include <seccomp.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -130,6 +131,7 @@ static unsigned read_args(struct json_strict *s, struct seccomp_arg ret[16], boo
 
 		if (!json_strict_item_object(s, "args", i, &item))
 			return 0;
+		ret[n] = (struct seccomp_arg){0};
 		read_arg(&item, &ret[n]);
 		if (s->status < 0)
 			return 0;
@@ -157,20 +159,33 @@ static bool array_has(struct json_strict *s, const char *key, const char *wanted
 	return has;
 }
 
-/* Is this machine's kernel at least "MAJOR.MINOR"? */
+/* "MAJOR.MINOR", with more after it when rest is true, as one number that compares. */
+static bool parse_version(const char *s, bool rest, unsigned long *ret)
+{
+	unsigned long major, minor;
+	char *end;
+
+	if (!isdigit((unsigned char)*s))
+		return false;
+	major = strtoul(s, &end, 10);
+	if (*end != '.' || !isdigit((unsigned char)end[1]))
+		return false;
+	minor = strtoul(end + 1, &end, 10);
+	*ret = major << 16 | minor;
+	return major < 32768 && minor < 65536 && (rest || *end == '\0');
+}
+
+/* Is this machine's kernel at least the wanted one? */
 static bool kernel_at_least(struct json_strict *s, const char *key, const char *wanted)
 {
-	unsigned major, minor, own_major = 0, own_minor = 0;
+	unsigned long want, have = 0;
 	struct utsname name;
-	char end;
 
-	if (sscanf(wanted, "%4u.%4u%c", &major, &minor, &end) != 2) {
+	if (!parse_version(wanted, false, &want)) {
 		(void)json_strict_fail(s, key, "must be a kernel version such as \"4.8\"");
 		return false;
 	}
-	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &own_major, &own_minor) != 2)
-		return false;
-	return own_major > major || (own_major == major && own_minor >= minor);
+	return uname(&name) == 0 && parse_version(name.release, true, &have) && have >= want;
 }
 
 /* "includes" or "excludes": does the rule apply on this machine, to a task? */

@@ -72,7 +72,7 @@ int image_entry_read(int images, const char *name, struct image_entry *ret, stru
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fd_ int fd = -1;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	r = image_entry_find(images, name, ret, e);

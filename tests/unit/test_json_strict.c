@@ -73,7 +73,7 @@ static void test_load_bounds(void **state)
 
 	for (; n < JSON_STRICT_DEPTH_MAX; n++)
 		text[n] = '[';
-	for (; n < 2 * JSON_STRICT_DEPTH_MAX; n++)
+	for (; n < (size_t)2 * JSON_STRICT_DEPTH_MAX; n++)
 		text[n] = ']';
 	assert_int_equal(json_strict_load("t.json", text, n, 1024, &doc, &e), 0);
 	json_decref(doc);

@@ -58,7 +58,7 @@ static const char *const shipped[N_SHIPPED] = {"default", "network", "strict"};
 /* What must hold of a call under each of the three policies. */
 static const struct {
 	const char *what;
-	int nr;
+	long nr;
 	uint64_t args[6];
 	uint32_t want[N_SHIPPED];
 } decisions[] = {
@@ -183,7 +183,7 @@ static void test_shipped_decisions(void **state)
 		struct policy p = build_shipped(shipped[i]);
 
 		for (size_t k = 0; k < ARRAY_SIZE(decisions); k++) {
-			uint32_t got = bpf_sim_call(p.bpf, p.head.n_bpf, decisions[k].nr,
+			uint32_t got = bpf_sim_call(p.bpf, p.head.n_bpf, (int)decisions[k].nr,
 						    decisions[k].args);
 
 			if (got != decisions[k].want[i])

@@ -194,9 +194,9 @@ static void test_too_much_is_refused(void **state)
 	size_t n;
 
 	(void)state;
-	for (int i = 0; i < 100; i++) {
-		rules[2 * i] = (struct seccomp_rule){.nr = i, .action = EPERM_ACTION};
-		rules[2 * i + 1] = (struct seccomp_rule){.nr = i,
+	for (size_t i = 0; i < 100; i++) {
+		rules[2 * i] = (struct seccomp_rule){.nr = (int)i, .action = EPERM_ACTION};
+		rules[2 * i + 1] = (struct seccomp_rule){.nr = (int)i,
 							 .action = SCMP_ACT_ALLOW,
 							 .n_args = 1,
 							 .args = {{0, SCMP_CMP_EQ, 1, 0}}};
