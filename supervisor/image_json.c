@@ -64,14 +64,15 @@ static void read_list(struct json_strict *s, const char *key, bool (*ok)(const c
 	}
 }
 
-/* A string that must be there; "" when it is not, which is an error then. */
-static const char *required(struct json_strict *s, const char *key, size_t max)
+/* Ends a reader and says which of the needed keys are missing: after the unknown ones, as
+ * a key that is spelled wrong is both. */
+static int end_with(struct json_strict *s, const char *const *needed, size_t n)
 {
-	const char *value = json_strict_string(s, key, max);
-
-	if (!value && s->status == 0)
-		(void)json_strict_fail(s, key, "is missing");
-	return value ? value : "";
+	(void)json_strict_end(s);
+	for (size_t i = 0; i < n; i++)
+		if (s->status == 0 && !json_strict_get(s, needed[i]))
+			(void)json_strict_fail(s, needed[i], "is missing");
+	return s->status;
 }
 
 static void read_warm(struct json_strict *top, const char *what, struct image_head *head)
@@ -102,14 +103,15 @@ static void read_policy(struct json_strict *s, struct image_head *head)
 
 static int read_image(struct json_strict *s, const char *what, struct image_head *head)
 {
+	static const char *const needed[] = {"name", "packages", "interpreter"};
 	const char *name, *suite, *interpreter;
 
-	name = required(s, "name", 32);
-	if (s->status == 0 && !is_image_name(name))
+	name = json_strict_string(s, "name", 32);
+	if (name && !is_image_name(name))
 		(void)json_strict_fail(s, "name",
 				       "must be of lower-case letters, digits and '-', and begin "
 				       "with a letter");
-	(void)snprintf(head->name, sizeof(head->name), "%s", name);
+	(void)snprintf(head->name, sizeof(head->name), "%s", name ? name : "");
 	(void)json_strict_string(s, "description", 1024);
 	suite = json_strict_string(s, "suite", 20);
 	if (suite && !made_of(suite, lower, lower, 2, 20))
@@ -117,18 +119,17 @@ static int read_image(struct json_strict *s, const char *what, struct image_head
 				       "must be a Debian release's name such as \"trixie\", or "
 				       "\"host\"");
 	read_list(s, "packages", is_package, "must be a Debian package's name");
-	if (!json_strict_get(s, "packages") && s->status == 0)
-		(void)json_strict_fail(s, "packages", "is missing");
 	read_list(s, "requirements", is_requirement,
 		  "must be a requirement such as \"requests==2.32.3\"");
-	interpreter = required(s, "interpreter", 127);
-	if (s->status == 0 && !is_interpreter(interpreter))
+	interpreter = json_strict_string(s, "interpreter", 127);
+	if (interpreter && !is_interpreter(interpreter))
 		(void)json_strict_fail(s, "interpreter",
 				       "must be a Python in /usr/bin such as /usr/bin/python3");
-	(void)snprintf(head->interpreter, sizeof(head->interpreter), "%s", interpreter);
+	(void)snprintf(head->interpreter, sizeof(head->interpreter), "%s",
+		       interpreter ? interpreter : "");
 	read_warm(s, what, head);
 	read_policy(s, head);
-	return json_strict_end(s);
+	return end_with(s, needed, ARRAY_SIZE(needed));
 }
 
 int image_json_read(const char *what, const char *text, size_t len, struct image_head *ret,
@@ -154,23 +155,24 @@ int image_json_read(const char *what, const char *text, size_t len, struct image
 
 static int read_modules(struct json_strict *s, struct image_head *head)
 {
-	const char *python = required(s, "python", sizeof(head->python_version) - 1);
+	static const char *const needed[] = {"python", "modules"};
+	static const char *const item_needed[] = {"name", "version"};
+	const char *python = json_strict_string(s, "python", sizeof(head->python_version) - 1);
 	json_t *list = json_strict_array(s, "modules", MODULES_MAX);
 
-	(void)snprintf(head->python_version, sizeof(head->python_version), "%s", python);
+	(void)snprintf(head->python_version, sizeof(head->python_version), "%s",
+		       python ? python : "");
 	(void)json_strict_string(s, "interpreter", 127);
-	if (!list && s->status == 0)
-		(void)json_strict_fail(s, "modules", "is missing");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		struct json_strict item;
 
 		if (!json_strict_item_object(s, "modules", i, &item))
 			continue;
-		(void)required(&item, "name", 256);
-		(void)required(&item, "version", 256);
-		(void)json_strict_end(&item);
+		(void)json_strict_string(&item, "name", 256);
+		(void)json_strict_string(&item, "version", 256);
+		(void)end_with(&item, item_needed, ARRAY_SIZE(item_needed));
 	}
-	return json_strict_end(s);
+	return end_with(s, needed, ARRAY_SIZE(needed));
 }
 
 int image_modules_read(const char *what, const char *text, size_t len, struct image_head *ret,

@@ -39,7 +39,8 @@ void image_catch_signals(void)
 		struct sigaction was;
 
 		/* Under nohup a hang-up stays ignored. */
-		if (sigaction(caught[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
+		if (caught[i] != SIGHUP || sigaction(SIGHUP, NULL, &was) < 0 ||
+		    was.sa_handler != SIG_IGN)
 			(void)sigaction(caught[i], &sa, NULL);
 	}
 }
