@@ -7,10 +7,10 @@
 
 struct limits {
 	uint64_t memory;    /* bytes, memory cgroup; >= LIMIT_MEMORY_MIN */
-	uint64_t disk;      /* bytes, size of each of the /tmp and /work tmpfs */
+	uint64_t disk;	    /* bytes, size of each of the /tmp and /work tmpfs */
 	uint64_t log_bytes; /* stdout + stderr bytes kept; more is counted and dropped */
 	uint32_t cpu_milli; /* 1000 is one CPU */
-	uint32_t pids;      /* processes and threads of the task itself */
+	uint32_t pids;	    /* processes and threads of the task itself */
 	uint32_t timeout_s; /* wall clock seconds from start to SIGKILL */
 	uint32_t nofile;    /* RLIMIT_NOFILE */
 };
@@ -26,31 +26,25 @@ struct limits {
 #define LIMIT_PIDS_MIN 4
 #define LIMIT_PIDS_MAX 1000000
 #define LIMIT_TIMEOUT_MIN 1
-#define LIMIT_TIMEOUT_MAX (30u * 24 * 3600)
+#define LIMIT_TIMEOUT_MAX 2592000u /* 30 days */
 #define LIMIT_NOFILE_MIN 16
 #define LIMIT_NOFILE_MAX 1048576
 
-enum start_mode {
-	START_AUTO = 0,
-	START_COLD,
-	START_RESTORE,
-	START_FORK,
-	START_MODE_MAX
-};
+enum start_mode { START_AUTO = 0, START_COLD, START_RESTORE, START_FORK, START_MODE_MAX };
 
 /* Why a task ended; names in limits.c, used in JSON and by people. */
 enum verdict {
 	VERDICT_NONE = 0,  /* "" : not ended */
-	VERDICT_OK,        /* "ok": exit status 0 */
-	VERDICT_EXIT,      /* "exit": any other exit status of its own */
-	VERDICT_SIGNAL,    /* "signal": died of a signal that we did not send */
+	VERDICT_OK,	   /* "ok": exit status 0 */
+	VERDICT_EXIT,	   /* "exit": any other exit status of its own */
+	VERDICT_SIGNAL,	   /* "signal": died of a signal that we did not send */
 	VERDICT_TIMEOUT,   /* "timeout": 124 */
-	VERDICT_OOM,       /* "oom": 137, the memory limit */
-	VERDICT_PIDS,      /* "pids": failed after meeting the pids limit */
-	VERDICT_DISK,      /* "disk": failed with its disk full */
+	VERDICT_OOM,	   /* "oom": 137, the memory limit */
+	VERDICT_PIDS,	   /* "pids": failed after meeting the pids limit */
+	VERDICT_DISK,	   /* "disk": failed with its disk full */
 	VERDICT_CANCELLED, /* "cancelled": by its owner */
-	VERDICT_FAILED,    /* "failed": the sandbox could not be made; 125 */
-	VERDICT_LOST,      /* "lost": the machine or the sandbox's init died under it */
+	VERDICT_FAILED,	   /* "failed": the sandbox could not be made; 125 */
+	VERDICT_LOST,	   /* "lost": the machine or the sandbox's init died under it */
 	VERDICT_MAX
 };
 
