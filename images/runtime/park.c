@@ -66,7 +66,7 @@ static int page_is_zero(const unsigned long *page)
 	return bits == 0;
 }
 
-static long write_all(int fd, unsigned long from, unsigned long length, unsigned long offset)
+static long write_all(long fd, unsigned long from, unsigned long length, unsigned long offset)
 {
 	while (length > 0) {
 		long n = call4(__NR_pwrite64, fd, (long)from, (long)length, (long)offset);
@@ -83,7 +83,7 @@ static long write_all(int fd, unsigned long from, unsigned long length, unsigned
 }
 
 /* Pages of zeros stay holes: the file reads as zeros there. */
-static long write_pages(int fd, unsigned long from, unsigned long length, unsigned long offset)
+static long write_pages(long fd, unsigned long from, unsigned long length, unsigned long offset)
 {
 	unsigned long end = from + length;
 	unsigned long at = from;
@@ -126,7 +126,7 @@ static long range_check(const struct park_range *range)
 	return 0;
 }
 
-static long range_move(int write_fd, int map_fd, const struct park_range *range,
+static long range_move(long write_fd, long map_fd, const struct park_range *range,
 		       unsigned long offset)
 {
 	/* The list itself may lie in the range. */
@@ -144,9 +144,15 @@ static long range_move(int write_fd, int map_fd, const struct park_range *range,
 	return r < 0 && r > -4096 ? r : 0;
 }
 
-/* Moves the ranges to the file from offset on; memory reads as it did, whatever happens. */
-static long ranges_move(int write_fd, int map_fd, const struct park_range *ranges, long n,
-			unsigned long offset)
+/*
+ * Moves n ranges to the file from offset on.  map_fd is open for reading only,
+ * so that the mappings can be made again from a file that is not writable.
+ *
+ * Returns 0, or -errno when the ranges cannot be moved: some may have been, but
+ * memory reads as before and the process works.
+ */
+park_export long park_move(long write_fd, long map_fd, const struct park_range *ranges, long n,
+			   unsigned long offset)
 {
 	unsigned long blocked = ~0UL;
 	unsigned long before = 0;
@@ -172,27 +178,12 @@ static long ranges_move(int write_fd, int map_fd, const struct park_range *range
 	return r;
 }
 
-/*
- * Moves n ranges, closes both file descriptors of the file, says `P` on
- * ready_fd and waits on go_fd.  map_fd is open for reading only, so that the
- * mappings can be made again from a file that is not writable.
- *
- * Returns the byte that ended the wait, 0 when it ended without one, or -errno
- * when the ranges cannot be moved: then nothing was said or closed, some ranges
- * may have been moved, and the process works as before.
- */
-park_export long park(int write_fd, int map_fd, const struct park_range *ranges, long n,
-		      unsigned long offset, int ready_fd, int go_fd)
+/* Says `P` on ready_fd and waits on go_fd; returns the byte that ends the wait, or 0 without one. */
+park_export long park_wait(long ready_fd, long go_fd)
 {
 	unsigned char byte = 'P';
-	long r = 0;
+	long r;
 
-	if (n > 0)
-		r = ranges_move(write_fd, map_fd, ranges, n, offset);
-	if (r < 0)
-		return r;
-	call4(__NR_close, write_fd, 0, 0, 0);
-	call4(__NR_close, map_fd, 0, 0, 0);
 	do {
 		r = call4(__NR_write, ready_fd, (long)&byte, 1, 0);
 	} while (r == -EINTR);

@@ -1,4 +1,4 @@
-"""C functions, by the part of ctypes that is written in C: the rest is slow to import and not needed.
+"""C functions by the part of ctypes that is written in C; the rest is slow to import.
 
 A libffi of 3.5 opens its own file, for reading, when it is loaded, and needs it for as long as it
 lives.  So a task in a restored process has this file descriptor, as it has after `import ctypes`.
@@ -18,6 +18,10 @@ class Double(_ctypes._SimpleCData):
     _type_ = "d"
 
 
+class Object(_ctypes._SimpleCData):
+    _type_ = "O"
+
+
 class Function(_ctypes.CFuncPtr):
     _flags_ = KEEP_GIL
     _restype_ = Long
@@ -28,13 +32,18 @@ class Procedure(_ctypes.CFuncPtr):
     _restype_ = None
 
 
+class Maker(_ctypes.CFuncPtr):
+    _flags_ = KEEP_GIL
+    _restype_ = Object
+
+
 def load(path):
     """A library's handle; of the process itself for None."""
     return _ctypes.dlopen(path, RTLD_NOW)
 
 
 def find(handle, name, kind=Function):
-    """A function, or None.  What it is called with is bytes, Long or Double."""
+    """A function, or None.  What it is called with is bytes, Long, Double or Object."""
     try:
         return kind(_ctypes.dlsym(handle, name))
     except OSError:

@@ -11,7 +11,6 @@ STARTED_FD = 4
 REPEATED = ("arg", "env", "warm")
 BASE_ENV = (
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-    ("HOME", "/tmp"),
     ("LANG", "C.UTF-8"),
 )
 
@@ -95,7 +94,7 @@ def surround(job, run_dir, work_dir):
         fail(125, "the task's surroundings cannot be made: %s" % error)
     task_id = text(job.get("id", b""))
 
-    env = dict(BASE_ENV)
+    env = dict(BASE_ENV, HOME=work_dir)
     for item in job["env"]:
         name, _, value = item.partition("=")
         env[name] = value

@@ -11,11 +11,10 @@ import stat
 import struct
 import sys
 import threading
-import traceback
 
 import sandbox_c
 from sandbox_c import Long
-from sandbox_job import GO_FD, STARTED_FD, fail, read_job
+from sandbox_job import GO_FD, STARTED_FD, fail, parse_job, read_job, surround
 from sandbox_repair import Repairs, watch_seeding
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,6 +25,24 @@ PAGE = 4096
 # kernel drops (the state of its vDSO random numbers, which must not be kept), wipes or leaves out
 # when it forks.
 UNMOVABLE = frozenset("io pf ht lo um uw gd ss dp wf dc".split())
+
+
+REHEARSAL = b"""
+import os, sys
+class Thing(object):
+    def __init__(self, name):
+        self.name = name
+def work(n):
+    return sum(i * i for i in range(n))
+things = [Thing("%s-%d" % (sys.argv[0], n)) for n in range(10)]
+table = dict((thing.name, work(10)) for thing in things)
+try:
+    table["none"]
+except KeyError as error:
+    str(error)
+"".join(sorted(table)).encode("utf-8").decode("utf-8").upper()
+os.path.join(os.getcwd(), "a")
+"""
 
 
 class Area(object):
@@ -111,44 +128,39 @@ def is_library_file(fd, path, folders):
             and not path.startswith(tuple(folder + "/" for folder in folders)))
 
 
-def rehearse():
+def rehearse(run_dir, work_dir):
     """Do once what every task does, so that what it makes and caches is there already."""
     json.dumps(json.loads('{"a": [1, 2.5, null, "b"]}'))
-    compile(b"a = 1\n", "<rehearsal>", "exec")
-    try:
-        raise ValueError
-    except ValueError:
-        traceback.format_exc()
+    surround(parse_job(b"id 1\n1\nenv 3\nA=1\n"), run_dir, work_dir)
+    os.unlink(run_dir + "/payload")
+    os.unlink(run_dir + "/config")
+    os.chdir("/")
+    exec(compile(REHEARSAL, "<rehearsal>", "exec"), {"__name__": "__main__"})
 
 
 def single_threaded():
     return len(os.listdir("/proc/self/task")) == 1
 
 
-def wait(helper, heap):
-    """Moves memory to the heap file, says so, and waits; returns what it waited for, once restored."""
-    write_fd = os.open(heap, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
-    map_fd = os.open(heap, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    inode = os.fstat(map_fd).st_ino
-
-    def call(ranges, count, offset):
-        return helper(Long(write_fd), Long(map_fd), ranges, Long(count), Long(offset),
-                      Long(STARTED_FD), Long(GO_FD))
-
-    if single_threaded():
+def move_memory(move, heap):
+    """Moves memory to the heap file.  A restore works without, too; it takes longer."""
+    if not single_threaded():
+        return "a library has started threads"
+    write_fd = os.open(heap, os.O_RDWR)
+    map_fd = os.open(heap, os.O_RDONLY)
+    try:
+        inode = os.fstat(map_fd).st_ino
         movable_ranges(inode)   # once for nothing: the list itself takes memory
         for _ in range(ATTEMPTS):
             offset = (os.fstat(write_fd).st_size + PAGE - 1) & -PAGE
             ranges, count = movable_ranges(inode)
-            got = call(ranges, count, offset)
-            if got >= 0:
-                return got
-        reason = os.strerror(-got)
-    else:
-        reason = "a library has started threads"
-    # A restore works so too.  It takes longer.
-    sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % reason)
-    return call(b"", 0, 0)
+            got = move(Long(write_fd), Long(map_fd), ranges, Long(count), Long(offset))
+            if got == 0:
+                return None
+        return os.strerror(-got)
+    finally:
+        os.close(map_fd)
+        os.close(write_fd)
 
 
 def fork_hooks():
@@ -166,11 +178,12 @@ def park(run_dir, work_dir):
     sys.path[0] = work_dir
     folders = (work_dir, run_dir, "/tmp")
     library = sandbox_c.load(os.path.join(HERE, "park.so"))
-    helper = sandbox_c.find(library, "park")
+    move = sandbox_c.find(library, "park_move")
+    wait = sandbox_c.find(library, "park_wait")
     clock = sandbox_c.find(library, "park_clock")
     before_fork, after_fork = fork_hooks()
     seeded = import_modules(job["warm"])
-    rehearse()
+    rehearse(run_dir, work_dir)
     repairs = Repairs(seeded, memory_areas(), folders)
     sys.stdout.flush()
     check_quiet(folders)
@@ -184,7 +197,10 @@ def park(run_dir, work_dir):
     if trim is not None:
         trim(Long(0))
     before_fork()
-    if not wait(helper, run_dir + "/heap"):
+    problem = move_memory(move, run_dir + "/heap")
+    if problem:
+        sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % problem)
+    if not wait(Long(STARTED_FD), Long(GO_FD)):
         os._exit(4)
 
     job = read_job(run_dir + "/job")

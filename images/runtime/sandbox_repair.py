@@ -7,6 +7,7 @@ keep for the life of a process.  TABLE has a line for each module that does.
 
 import gc
 import os
+import struct
 import sys
 import weakref
 
@@ -55,22 +56,69 @@ class watch_seeding(object):
         self.random.Random.seed = self.seed
 
 
-def unseeded_numpy():
-    """numpy's bit generators with a drawn seed, and what keeps numbers of theirs."""
-    module = sys.modules.get("numpy.random")
-    kind = getattr(module, "BitGenerator", None)
-    if kind is None:
-        return [], []
-    generators = [each for each in gc.get_objects() if isinstance(each, (kind, module.RandomState))]
-    drawn = []
-    for each in generators:
-        sequence = getattr(each, "_seed_seq", None)
-        entropy = getattr(sequence, "entropy", None)
-        if isinstance(entropy, int) and entropy >= DRAWN_SEED:
-            drawn.append(each)
-    states = [each for each in generators
-              if isinstance(each, module.RandomState) and any(each._bit_generator is one for one in drawn)]
-    return drawn, states
+class NumpyGenerators(object):
+    """numpy's global generator, and those that modules have made without a seed.
+
+    To seed one takes numpy two milliseconds the first time, for all that it touches.  What the
+    Mersenne twister has is 624 words of state and a position, so random words do as well.
+    """
+
+    WORDS = 624
+    SIZE = 4 * WORDS
+
+    def __init__(self, module):
+        self.addresses = []
+        self.others = []
+        module.seed()
+        kind = getattr(module, "BitGenerator", None)
+        if kind is None:    # a numpy for Python 2 has but the one that is global
+            self.seed = module.seed
+            return
+        self.seed = None
+        self.add(module.mtrand._rand._bit_generator)
+        for each in gc.get_objects():
+            if isinstance(each, kind) and self.drawn(each):
+                self.add(each)
+            elif isinstance(each, module.RandomState) and self.drawn(each._bit_generator):
+                bits = each._bit_generator
+                each.seed()     # forgets what it keeps of the last draw
+                self.add(bits)
+
+    @staticmethod
+    def drawn(bits):
+        entropy = getattr(getattr(bits, "_seed_seq", None), "entropy", None)
+        return isinstance(entropy, int) and entropy >= DRAWN_SEED
+
+    def add(self, bits):
+        address = self.address(bits)
+        if address is None:
+            self.others.append(bits)
+        else:
+            self.addresses.append(address)
+
+    def address(self, bits):
+        """Where the state lies, if it is a Mersenne twister's and this numpy has it as all do."""
+        if type(bits).__name__ != "MT19937":
+            return None
+        python = sandbox_c.load(None)
+        pointer = sandbox_c.find(python, "PyCapsule_GetPointer")(
+            sandbox_c.Object(bits.capsule), b"BitGenerator")
+        address = sandbox_c.Long.from_address(pointer).value
+        there = sandbox_c.find(python, "PyBytes_FromStringAndSize", sandbox_c.Maker)(
+            sandbox_c.Long(address), sandbox_c.Long(self.SIZE + 4))
+        state = bits.state["state"]
+        if there != state["key"].tobytes() + struct.pack("i", state["pos"]):
+            return None
+        return address
+
+    def repair(self, copy):
+        if self.seed is not None:
+            self.seed()
+        for address in self.addresses:
+            words = fresh(self.SIZE) + struct.pack("i", self.WORDS)
+            copy(sandbox_c.Long(address), words, sandbox_c.Long(len(words)))
+        for bits in self.others:
+            bits.__init__()
 
 
 def openssl_add_functions(areas):
@@ -97,9 +145,11 @@ class Repairs(object):
     def __init__(self, seeded, areas, folders):
         self.folders = folders
         self.generators = list(seeded)
-        self.numpy_generators, self.numpy_states = unseeded_numpy()
+        self.numpy = NumpyGenerators(sys.modules["numpy.random"]) if "numpy.random" in sys.modules else None
         self.openssl_add = openssl_add_functions(areas)
-        self.memset = sandbox_c.find(sandbox_c.load(None), "memset")
+        process = sandbox_c.load(None)
+        self.memset = sandbox_c.find(process, "memset")
+        self.memcpy = sandbox_c.find(process, "memcpy")
         # Memory that a fork would have wiped, because what is in it must not be in two processes.
         self.wiped = [(area.start, area.end - area.start) for area in areas
                       if "wf" in area.flags and "w" in area.access]
@@ -133,11 +183,7 @@ class Repairs(object):
             generator.seed(self.new_seed())
 
     def numpy_random(self, module):
-        module.seed()
-        for generator in self.numpy_generators:
-            generator.__init__()
-        for state in self.numpy_states:
-            state.seed()
+        self.numpy.repair(self.memcpy)
 
     def uuid(self, module):
         module._node = None

@@ -7,7 +7,7 @@ sandbox's init as the payload, pid 2, in one of three ways:
     /usr/bin/python3 -u -B /usr/lib/sandbox-runtime/boot.py park
     PYTHONPATH=/usr/lib/sandbox-runtime /usr/bin/python3 -u -B /work/SCRIPT
 
-with the environment PATH, HOME=/tmp, LANG=C.UTF-8.  The third way is for a job
+with PATH, HOME and LANG=C.UTF-8 in the environment.  The third way is for a job
 of the kind exec on Python 3 and does the same as `run`, a millisecond sooner:
 the interpreter finds sitecustomize.py, which prepares everything, and then runs
 the script itself.  (compile(), of which `run` has need, first makes all classes
@@ -39,8 +39,8 @@ park: reads a job that holds only `warm` records, imports those modules, moves
       and goes on as `run` does.
 
 The surroundings: cwd is WORK; argv is the script and `-d WORK -payload FILE
--config FILE -id ID` and the job's arguments; the environment is PATH, HOME and
-LANG, then the job's, then TASK_ID, TASK_DIR, PAYLOAD_FILE and CONFIG_FILE, and
+-config FILE -id ID` and the job's arguments; the environment is PATH, HOME=WORK
+and LANG=C.UTF-8, then the job's, then TASK_ID, TASK_DIR, PAYLOAD_FILE and CONFIG_FILE, and
 nothing else.  The files RUN/payload and RUN/config always exist; unset is empty.
 
 `S NANOSECONDS\\n` (CLOCK_MONOTONIC; 0 where this Python has no such clock) on fd

@@ -94,6 +94,7 @@ class Process:
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                os.setsid()
                 # First out of each other's way, then to their places.
                 for fd, to in plan:
                     os.dup2(fd, to + 100)
