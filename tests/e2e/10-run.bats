@@ -183,12 +183,10 @@ all_bytes() {
 @test "a script that is not there is 127, a folder in its place 126" {
 	mkdir -p job/folder
 	echo '{"exec": "none.py", "dir": "job"}' >task.json
-	run --separate-stderr sandboxctl run python task.json
-	[ "$status" = 127 ]
+	run -127 --separate-stderr sandboxctl run python task.json
 	[[ $stderr == *none.py* ]]
 	echo '{"exec": "none.py"}' >task.json
-	run --separate-stderr sandboxctl run python task.json
-	[ "$status" = 127 ]
+	run -127 --separate-stderr sandboxctl run python task.json
 	[[ $stderr == *none.py* ]]
 	echo '{"exec": "folder", "dir": "job"}' >task.json
 	run --separate-stderr sandboxctl run python task.json

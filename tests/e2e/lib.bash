@@ -12,7 +12,7 @@ E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$E2E/../.." && pwd)
 # A machine under emulation is slow: this is how long things may take, never how long
 # they are waited for when they are ready.
-PATIENCE=60
+PATIENCE=${PATIENCE:-60}
 [ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300
 export E2E TOP PATIENCE
 
@@ -45,7 +45,7 @@ daemon_make() {
 	# links need the images' file system.
 	WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/sandboxd-e2e.XXXXXX")
 	chmod 755 "$WORK"
-	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-${WORK##*.}
+	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-$$
 	export SANDBOXD_STATE=$STATE SANDBOXD_SOCKET=$RUN/control.sock
 	mkdir "$STATE"
 	[ $# -gt 0 ] || set -- python
@@ -109,10 +109,11 @@ daemon_stop() {
 
 # daemon_remove: for teardown_file. What is left of any task fails the file.
 daemon_remove() {
-	local left pid group
+	local left='' pid group
 
+	gone "$(cat "$WORK/pid")" && left="the daemon died; its last words: $(tail -n 20 "$WORK/log")"$'\n'
 	daemon_stop || true
-	left=$(left_overs)
+	left+=$(left_overs)
 	for pid in $(processes); do
 		kill -KILL "$pid" 2>/dev/null || true
 	done
@@ -120,8 +121,7 @@ daemon_remove() {
 		wait_until 5 rmdir "$group" || true
 	done < <(find /sys/fs/cgroup -depth -type d -path "*/$GROUP*" 2>/dev/null)
 	if [ -n "$left" ]; then
-		echo "left behind, log in $WORK/log:" >&2
-		echo "$left" >&2
+		printf 'left behind, log in %s:\n%s\n' "$WORK/log" "$left" >&2
 		return 1
 	fi
 	rm -rf "$WORK"
