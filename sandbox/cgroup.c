@@ -45,7 +45,7 @@ static ssize_t cgroup_read(int dir, const char *file, char *buf, size_t size)
 /* The value of a file, or of the line "key value" in it. 0 when not there. */
 uint64_t cgroup_read_u64(int dir, const char *file, const char *key)
 {
-	char buf[4096], *p = buf;
+	char buf[4096] = "", *p = buf;
 	size_t n = key ? strlen(key) : 0;
 
 	if (dir < 0 || cgroup_read(dir, file, buf, sizeof(buf)) <= 0)
@@ -71,8 +71,7 @@ int cgroup_create(const struct cgroup_host *host, const char *name, const struct
 	return r;
 }
 
-int cgroup_open(const struct cgroup_host *host, const char *name, struct cgroup *ret,
-		struct err *e)
+int cgroup_open(const struct cgroup_host *host, const char *name, struct cgroup *ret, struct err *e)
 {
 	*ret = (struct cgroup){.host = host, .unified = -1, .dirs = {-1, -1, -1, -1}};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
@@ -131,7 +130,7 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 /* Without cgroup.kill: signal what is listed, until nothing is, a bounded number of times. */
 static int kill_listed(int dir)
 {
-	char buf[4096], *p, *end;
+	char buf[4096] = "", *p, *end;
 
 	for (int round = 0; round < 100; round++) {
 		bool any = false;

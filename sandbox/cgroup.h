@@ -15,10 +15,10 @@
 enum cgroup_controller { CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_N };
 
 struct cgroup_host {
-	bool v2;		 /* limits by v2 */
-	int dirs[CGROUP_N];	 /* v1: our root folder in each hierarchy, -1 when missing */
-	int unified;		 /* v2: our root folder; -1 */
-	char text[256];		 /* for doctor: what was chosen */
+	bool v2;	    /* limits by v2 */
+	int dirs[CGROUP_N]; /* v1: our root folder in each hierarchy, -1 when missing */
+	int unified;	    /* v2: our root folder; -1 */
+	char text[256];	    /* for doctor: what was chosen */
 };
 
 struct cgroup {
@@ -56,7 +56,6 @@ int cgroup_kill(const struct cgroup *cg);
 int cgroup_remove(struct cgroup *cg);
 void cgroup_close(struct cgroup *cg);
 /* Calls fn with the name of each task group below our root. */
-int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg),
-		void *arg);
+int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg), void *arg);
 
 #endif

@@ -36,14 +36,15 @@ static int lend_real_uid(const struct sandbox_spec *spec)
 	return setresgid(id, 0, 0) < 0 || setresuid(id, 0, 0) < 0 ? -errno : 0;
 }
 
-static void __attribute__((noreturn)) criu_child(const struct sandbox_spec *spec, int sock, int go_r)
+static void __attribute__((noreturn))
+criu_child(const struct sandbox_spec *spec, int sock, int go_r)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-				     /* Root's, empty, and not the image's /usr/lib/criu. */
-				     "CRIU_LIBS_DIR=/run/criu", NULL};
+					   /* Root's, empty, and not the image's /usr/lib/criu. */
+					   "CRIU_LIBS_DIR=/run/criu", NULL};
 	/* Sizes are enough: the image is read-only and named by its digest. */
-	const char *const argv[] = {"criu", "--no-default-config", "--file-validation", "filesize",
-			      "swrk", "3", NULL};
+	const char *const argv[] = {
+		"criu", "--no-default-config", "--file-validation", "filesize", "swrk", "3", NULL};
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int fds[] = {null, null, null, sock, go_r, spec->out_w, spec->err_w, spec->started_w};
 	int high[ARRAY_SIZE(fds)];
@@ -178,7 +179,8 @@ static int inherit_pipes(const struct checkpoint_manifest *m, struct err *e)
 	char key[PIPE_N][64];
 
 	for (int i = 0; i < PIPE_N; i++) {
-		(void)snprintf(key[i], sizeof(key[i]), "pipe:[%llu]", (unsigned long long)m->pipes[i]);
+		(void)snprintf(key[i], sizeof(key[i]), "pipe:[%llu]",
+			       (unsigned long long)m->pipes[i]);
 		if (criu_add_inherit_fd(CRIU_FD_PIPES + i, key[i]) < 0)
 			return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: libcriu");
 	}

@@ -44,7 +44,7 @@ struct checkpoint_manifest {
 	char image_name[64], policy_name[64];
 	char warm[IMAGE_WARM_MAX];
 	char kernel[256], criu[64];
-	uint64_t created_ns; /* CLOCK_REALTIME */
+	uint64_t created_ns;	/* CLOCK_REALTIME */
 	uint64_t pipes[PIPE_N]; /* inode numbers at the dump: CRIU's names for the pipes */
 	struct checkpoint_file files[CHECKPOINT_FILES_MAX];
 	uint8_t self[32]; /* SHA-256 of everything before it */
@@ -87,8 +87,7 @@ void checkpoint_abort(struct checkpoint_run *run);
 
 /* checkpoint_files.c */
 /* Reads and checks the manifest alone. -ENOENT when there is no checkpoint. */
-int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *ret,
-		    struct err *e);
+int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *ret, struct err *e);
 /* Every file of the folder against the manifest: none missing, none added, no links,
  * sizes and digests right. About 1 ms per MB without SHA instructions. */
 int checkpoint_verify(int dir, const struct checkpoint_manifest *m, struct err *e);

@@ -240,10 +240,10 @@ static int write_json(int dir, const struct checkpoint_manifest *m)
 	(void)fprintf(f, "{\n  \"key\": \"%s\",\n", hex);
 	util_hex(m->image, 32, hex);
 	util_format_time(m->created_ns, when, sizeof(when));
-	(void)fprintf(f, "  \"image\": \"%s\",\n  \"image_name\": \"%s\",\n  \"policy\": \"%s\",\n", hex,
-		      m->image_name, m->policy_name);
-	(void)fprintf(f, "  \"created_at\": \"%s\",\n  \"kernel\": \"%s\",\n  \"criu\": \"%s\",\n", when,
-		      m->kernel, m->criu);
+	(void)fprintf(f, "  \"image\": \"%s\",\n  \"image_name\": \"%s\",\n  \"policy\": \"%s\",\n",
+		      hex, m->image_name, m->policy_name);
+	(void)fprintf(f, "  \"created_at\": \"%s\",\n  \"kernel\": \"%s\",\n  \"criu\": \"%s\",\n",
+		      when, m->kernel, m->criu);
 	(void)fprintf(f, "  \"warm\": [");
 	for (const char *p = m->warm; *p;) {
 		int n = (int)strcspn(p, "\n");

@@ -58,8 +58,8 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 }
 
 /* Restore, and when that does not work start cold in the same, still clean sandbox. */
-static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *payload,
-			 struct err *e)
+static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run *run,
+			 pid_t *payload, struct err *e)
 {
 	struct err why = {0};
 	int r;

@@ -37,9 +37,15 @@ int fds_move_init(const struct sandbox_spec *spec, struct err *e)
 	_cleanup_fd_ int work = open("/work", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_fd_ int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* 0-2 and then enum init_fd, in its order. */
-	const int fds[] = {null,	    null,	     null,
-			   spec->out_r,	    spec->err_r,     spec->started_r,
-			   spec->record_fd, spec->report_w,  work,
+	const int fds[] = {null,
+			   null,
+			   null,
+			   spec->out_r,
+			   spec->err_r,
+			   spec->started_r,
+			   spec->record_fd,
+			   spec->report_w,
+			   work,
 			   tmp};
 	int r;
 

@@ -61,7 +61,8 @@ static void wait_until_drained(void)
 	int out, err;
 
 	for (;;) {
-		if (ioctl(INIT_FD_OUT, FIONREAD, &out) < 0 || ioctl(INIT_FD_ERR, FIONREAD, &err) < 0)
+		if (ioctl(INIT_FD_OUT, FIONREAD, &out) < 0 ||
+		    ioctl(INIT_FD_ERR, FIONREAD, &err) < 0)
 			return;
 		if (out == 0 && err == 0)
 			return;

@@ -184,10 +184,10 @@ static int remote_syscall(struct tracee *t, long nr, const unsigned long args[6]
 
 static int map_code(struct tracee *t, struct err *e)
 {
-	const unsigned long args[6] = {0,  PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-				       MAP_PRIVATE | MAP_ANONYMOUS, ~0UL, 0};
+	const unsigned long args[6] = {
+		0, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, ~0UL, 0};
 	struct iovec local, remote;
-	long addr;
+	long addr = -1;
 	int r;
 
 	r = remote_syscall(t, SYS_mmap, args, &addr, e);
@@ -224,7 +224,7 @@ static int run_to_trap(struct tracee *t, long *ret, struct err *e)
 static int confine(struct tracee *t, struct err *e)
 {
 	struct user_regs_struct regs = t->saved;
-	long result;
+	long result = -1;
 	int r;
 
 	regs.rip = t->page;
@@ -247,7 +247,7 @@ static int confine(struct tracee *t, struct err *e)
 static int put_back(struct tracee *t, struct err *e)
 {
 	const unsigned long args[6] = {t->page, PAGE, 0, 0, 0, 0};
-	long result;
+	long result = -1;
 	int r = remote_syscall(t, SYS_munmap, args, &result, e);
 
 	if (r < 0)
@@ -270,9 +270,10 @@ static int check_status(pid_t pid, struct err *e)
 	ssize_t n;
 
 	for (int i = 0; i < 5; i++)
-		(void)snprintf(want[i], sizeof(want[i]), "\n%s:%s",
-			       (const char *[]){"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}[i],
-			       none);
+		(void)snprintf(
+			want[i], sizeof(want[i]), "\n%s:%s",
+			(const char *[]){"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}[i],
+			none);
 	(void)snprintf(want[5], sizeof(want[5]), "\nNoNewPrivs:\t1\n");
 	(void)snprintf(want[6], sizeof(want[6]), "\nSeccomp:\t2\n");
 	(void)snprintf(want[7], sizeof(want[7]), "\nThreads:\t1\n");

@@ -221,9 +221,9 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 	if (r < 0 || spec->action == SANDBOX_COLD)
 		return r;
 	return attach_copy(spec->heap_mount, run, "heap", false,
-		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
-			    (spec->action == SANDBOX_RESTORE ? MOUNT_ATTR_RDONLY : 0),
-		    e);
+			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+				   (spec->action == SANDBOX_RESTORE ? MOUNT_ATTR_RDONLY : 0),
+			   e);
 }
 
 /* Readable by everybody, and about the host or about other people's keys. */
@@ -332,7 +332,7 @@ int mounts_make_dev(const char *dir, struct err *e)
 	static const struct {
 		const char *name;
 		unsigned major, minor;
-	} nodes[] = {{"null", 1, 3}, {"zero", 1, 5},   {"full", 1, 7},
+	} nodes[] = {{"null", 1, 3},   {"zero", 1, 5},	  {"full", 1, 7},
 		     {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
 	static const char *const links[][2] = {{"/proc/self/fd", "fd"},
 					       {"/proc/self/fd/0", "stdin"},

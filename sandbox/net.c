@@ -210,7 +210,7 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 
 int net_setup(uint32_t index, struct net_host *host, struct err *e)
 {
-	struct nl_sock *sock;
+	struct nl_sock *sock = NULL;
 	int r = open_sock(&sock, e);
 
 	if (r < 0)

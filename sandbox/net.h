@@ -25,8 +25,8 @@ struct net_host {
  * Set once, before any start.
  */
 struct net_instance {
-	uint32_t subnet;   /* host order; the gateway is subnet + 1 */
-	char prefix[8];	   /* "sbd5-" */
+	uint32_t subnet; /* host order; the gateway is subnet + 1 */
+	char prefix[8];	 /* "sbd5-" */
 	char table[80];
 };
 extern struct net_instance net_instance;

@@ -65,10 +65,11 @@ static void write_dns(FILE *f)
 	struct in_addr a;
 
 	while (conf && fgets(line, sizeof(line), conf))
-		if (sscanf(line, "nameserver %63s", server) == 1 && inet_pton(AF_INET, server, &a) == 1 &&
-		    ntohl(a.s_addr) >> 24 != 127)
-			(void)fprintf(f, "    ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n",
-				      server);
+		if (sscanf(line, "nameserver %63s", server) == 1 &&
+		    inet_pton(AF_INET, server, &a) == 1 && ntohl(a.s_addr) >> 24 != 127)
+			(void)fprintf(
+				f, "    ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n",
+				server);
 	if (conf)
 		(void)fclose(conf);
 }
@@ -83,8 +84,8 @@ static void write_rule(FILE *f, const struct policy_net_rule *r)
 	if (r->proto)
 		(void)fprintf(f, " meta l4proto %u", r->proto);
 	if (r->port_min > 0 || r->port_max < 65535)
-		(void)fprintf(f, "%s th dport %u-%u",
-			      r->proto ? "" : " meta l4proto { tcp, udp }", r->port_min, r->port_max);
+		(void)fprintf(f, "%s th dport %u-%u", r->proto ? "" : " meta l4proto { tcp, udp }",
+			      r->port_min, r->port_max);
 	(void)fprintf(f, " %s\n", r->allow ? "accept" : "drop");
 }
 
@@ -113,18 +114,19 @@ static void write_base(FILE *f, const char *t, const char *subnet)
 		      "flush chain inet %s forward\nflush chain inet %s input\n"
 		      "flush chain inet %s post\nflush chain inet %s egress\n",
 		      t, t, t, t, t, t, t, t, t, t);
-	(void)fprintf(f,
-		      "add rule inet %s forward iifname \"%s*\" oifname \"%s*\" drop\n"
-		      "add rule inet %s forward iifname \"%s*\" jump egress\n"
-		      "add rule inet %s forward oifname \"%s*\" ct state established,related accept\n"
-		      "add rule inet %s forward oifname \"%s*\" drop\n"
-		      /* The host's own services are not for sandboxes. */
-		      "add rule inet %s input iifname \"%s*\" drop\n"
-		      "add rule inet %s egress ct state established,related accept\n"
-		      "add rule inet %s egress ip saddr vmap @policies\n"
-		      "add rule inet %s egress drop\n"
-		      "add rule inet %s post ip saddr %s/%u oifname != \"%s*\" masquerade\n",
-		      t, p, p, t, p, t, p, t, p, t, p, t, t, t, t, subnet, NET_PREFIX_LEN, p);
+	(void)fprintf(
+		f,
+		"add rule inet %s forward iifname \"%s*\" oifname \"%s*\" drop\n"
+		"add rule inet %s forward iifname \"%s*\" jump egress\n"
+		"add rule inet %s forward oifname \"%s*\" ct state established,related accept\n"
+		"add rule inet %s forward oifname \"%s*\" drop\n"
+		/* The host's own services are not for sandboxes. */
+		"add rule inet %s input iifname \"%s*\" drop\n"
+		"add rule inet %s egress ct state established,related accept\n"
+		"add rule inet %s egress ip saddr vmap @policies\n"
+		"add rule inet %s egress drop\n"
+		"add rule inet %s post ip saddr %s/%u oifname != \"%s*\" masquerade\n",
+		t, p, p, t, p, t, p, t, p, t, p, t, t, t, t, subnet, NET_PREFIX_LEN, p);
 }
 
 int net_install_policy(const struct policy *policy, uint32_t block, struct err *e)
@@ -150,8 +152,9 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 		write_dns(f);
 	for (uint32_t i = 0; i < policy->head.n_net_rules; i++)
 		write_rule(f, &policy->head.net_rules[i]);
-	(void)fprintf(f, "    drop\n  }\n}\nadd element inet %s policies { %s-%s : jump block%u }\n", t,
-		      first, last, block);
+	(void)fprintf(f,
+		      "    drop\n  }\n}\nadd element inet %s policies { %s-%s : jump block%u }\n",
+		      t, first, last, block);
 	if (fclose(f) != 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "nft");
 	return run_nft(text, e);

@@ -57,11 +57,11 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	const char *const argv[] = {spec->image->interpreter, RUNTIME_MAIN, park ? "park" : "run",
 				    NULL};
 	static const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
-				     "HOME=/work",
-				     "LANG=C.UTF-8",
-				     "PYTHONUNBUFFERED=1",
-				     "PYTHONDONTWRITEBYTECODE=1",
-				     NULL};
+					   "HOME=/work",
+					   "LANG=C.UTF-8",
+					   "PYTHONUNBUFFERED=1",
+					   "PYTHONDONTWRITEBYTECODE=1",
+					   NULL};
 	_cleanup_fd_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int r;
 
@@ -92,8 +92,8 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 }
 
 /* The clone's side: never returns. A failure is told by the report pipe. */
-static void __attribute__((noreturn)) payload_child(const struct sandbox_spec *spec, bool park,
-						    const struct handshake *h, int go_r)
+static void __attribute__((noreturn))
+payload_child(const struct sandbox_spec *spec, bool park, const struct handshake *h, int go_r)
 {
 	/* Above the payload's own numbers, close-on-exec: gone when the exec works. */
 	int report_w = fcntl(spec->report_w, F_DUPFD_CLOEXEC, 200);

@@ -50,9 +50,9 @@ enum payload_fd { PAYLOAD_FD_GO = 3, PAYLOAD_FD_STARTED = 4, PAYLOAD_FD_COUNT };
 #define RUN_RECORD_MAGIC 0x31524253u /* "SBR1" */
 struct run_record {
 	uint32_t magic;
-	int32_t init_pid;	 /* in the host's pid namespace */
-	uint64_t init_start;	 /* clock ticks after boot: names the process for good */
-	char boot_id[40];	 /* of the kernel that ran it */
+	int32_t init_pid;    /* in the host's pid namespace */
+	uint64_t init_start; /* clock ticks after boot: names the process for good */
+	char boot_id[40];    /* of the kernel that ran it */
 	char id[TASK_ID_LEN + 1];
 	uint8_t mode, started, pad;
 	uint32_t net_index; /* 0: none */
@@ -60,7 +60,7 @@ struct run_record {
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
 	uint64_t log_cap;
 	uint64_t out_ino, err_ino, started_ino; /* of the pipes that the init keeps */
-	uint32_t killed_for; /* enum verdict, written before the kill */
+	uint32_t killed_for;			/* enum verdict, written before the kill */
 };
 
 /* What the monitor made of it, behind the exit record: the verdict survives it. */
@@ -72,7 +72,7 @@ struct run_record {
 #define EXIT_RECORD_OFFSET 1024
 struct exit_record {
 	uint32_t magic;
-	int32_t wait_status; /* of the payload, from waitpid */
+	int32_t wait_status;  /* of the payload, from waitpid */
 	uint64_t finished_ns; /* CLOCK_REALTIME */
 	uint32_t disk_full;
 	uint32_t pad;
@@ -113,12 +113,12 @@ struct sandbox_spec {
 	int checkpoint_fd; /* directory, for RESTORE and DUMP */
 	uint8_t checkpoint_key[32], image_digest[32];
 	const struct checkpoint_inputs *checkpoint_inputs; /* DUMP: described in the manifest */
-	bool verified;	   /* the monitor knows this very checkpoint's digests */
+	bool verified; /* the monitor knows this very checkpoint's digests */
 	const char *criu_path;
-	const void *kdat;  /* CRIU's kernel feature cache, made at start */
+	const void *kdat; /* CRIU's kernel feature cache, made at start */
 	size_t kdat_len;
-	const char *root_dir; /* an empty directory to mount the new root on */
-	uint32_t net_index;   /* for POLICY_NET_EGRESS */
+	const char *root_dir;	 /* an empty directory to mount the new root on */
+	uint32_t net_index;	 /* for POLICY_NET_EGRESS */
 	const char *resolv_conf; /* text or NULL */
 };
 

@@ -319,7 +319,6 @@ int util_proc_start_time(pid_t pid, uint64_t *ret)
 {
 	_cleanup_fd_ int fd = -1;
 	char path[64], buf[1024], *p;
-	unsigned long long v;
 	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -330,12 +329,13 @@ int util_proc_start_time(pid_t pid, uint64_t *ret)
 	if (n <= 0)
 		return -ESRCH;
 	buf[n] = '\0';
-	/* The command's name may hold spaces and ')': count fields from the last ')'. */
+	/* The command's name may hold spaces and ')': count fields from the last ')',
+	 * behind which stands field 3. */
 	p = strrchr(buf, ')');
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
-				"%*d %*d %*d %llu",
-			 &v) != 1)
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p)
 		return -EPROTO;
-	*ret = v;
+	*ret = strtoull(p + 1, NULL, 10);
 	return 0;
 }

@@ -45,15 +45,15 @@ void util_free_ptr(void *p); /* p points to the pointer */
  */
 enum err_code {
 	ERR_NONE = 0,
-	ERR_USAGE,     /* the command line is wrong */
-	ERR_INPUT,     /* a document (task.json, policy, image.json) is wrong */
-	ERR_NOT_FOUND, /* what was named does not exist */
-	ERR_CONFLICT,  /* exists already, or not possible in this state */
-	ERR_DENIED,    /* the caller may not */
-	ERR_LIMIT,     /* a quota or size bound */
-	ERR_SYSTEM,    /* a system call or library failed */
+	ERR_USAGE,	 /* the command line is wrong */
+	ERR_INPUT,	 /* a document (task.json, policy, image.json) is wrong */
+	ERR_NOT_FOUND,	 /* what was named does not exist */
+	ERR_CONFLICT,	 /* exists already, or not possible in this state */
+	ERR_DENIED,	 /* the caller may not */
+	ERR_LIMIT,	 /* a quota or size bound */
+	ERR_SYSTEM,	 /* a system call or library failed */
 	ERR_UNAVAILABLE, /* the daemon or a role does not answer */
-	ERR_INTERNAL,  /* a bug, or a role that broke the protocol */
+	ERR_INTERNAL,	 /* a bug, or a role that broke the protocol */
 	ERR_CODE_MAX
 };
 

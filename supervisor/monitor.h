@@ -40,7 +40,7 @@ struct mtask {
 	struct monitor *m;
 	char id[TASK_ID_LEN + 1];
 	struct run_record run;
-	pid_t pid; /* the init; 0 when there is none (any more) */
+	pid_t pid;  /* the init; 0 when there is none (any more) */
 	bool child; /* ours to reap; false when adopted */
 	int pidfd, record_fd, report_r, started_r, out_r, err_r;
 	struct cgroup cgroup;
@@ -74,7 +74,8 @@ struct stamp_entry_cached {
 struct monitor {
 	const struct config *cfg;
 	sd_event *event;
-	int state_fd, images_fd, policies_fd, checkpoints_fd, packages_fd, tasks_fd, logs_fd, front_fd;
+	int state_fd, images_fd, policies_fd, checkpoints_fd, packages_fd, tasks_fd, logs_fd,
+		front_fd;
 	int run_fd, listen_fd, dev_fd;
 	char root_dir[256], dev_dir[256];
 	struct cgroup_host cgroups;

@@ -92,8 +92,8 @@ static int adopt_one(struct monitor *m, const char *id)
 		task_forget(t);
 		return 0;
 	}
-	t->killed_for = t->run.killed_for < VERDICT_MAX ? (enum verdict)t->run.killed_for
-							: VERDICT_NONE;
+	t->killed_for =
+		t->run.killed_for < VERDICT_MAX ? (enum verdict)t->run.killed_for : VERDICT_NONE;
 	if (t->run.net_index && t->run.net_index <= NET_INDEX_MAX)
 		m->net_used[t->run.net_index] = 1;
 	(void)cgroup_open(&m->cgroups, id, &t->cgroup, NULL);

@@ -130,9 +130,9 @@ static void take_started(struct mtask *t, const char *text)
 {
 	union proto_msg msg = {0};
 	uint64_t now = util_monotonic_ns();
-	unsigned long long ns = 0;
+	uint64_t ns = strncmp(text, "S ", 2) == 0 ? strtoull(text + 2, NULL, 10) : 0;
 
-	if (sscanf(text, "S %llu", &ns) != 1 || ns > now || now - ns > 60000000000ULL)
+	if (ns > now || now - ns > 60000000000ULL)
 		ns = now;
 	t->run.started = 1;
 	t->run.first_ns = ns;

@@ -28,7 +28,6 @@ static void title_init(int argc, char **argv, char **envp)
 {
 	char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
 
-	(void)argc;
 	for (char **e = envp; *e && *e == end; e++)
 		end += strlen(*e) + 1;
 	title_start = argv[0];
@@ -43,33 +42,33 @@ void title_set(const char *name)
 
 static void usage(FILE *f)
 {
-	(void)fputs("usage: sandboxd [OPTION]...\n"
-		    "The supervisor of sandboxctl's tasks. Runs in the foreground, as root.\n\n"
-		    "  --state DIR    images, policies, checkpoints, logs (/var/lib/sandboxd)\n"
-		    "  --run DIR      control socket and run records (/run/sandboxd)\n"
-		    "  --cgroup NAME  root cgroup of the tasks (sandboxd)\n"
-		    "  --criu PATH    criu to use (" SANDBOXD_PREFIX
-		    "/lib/sandboxd/criu/sbin/criu, else /usr/sbin/criu)\n"
-		    "  --no-network   refuse policies that want a network\n"
-		    "  --detach       go to the background when ready; messages to RUN/sandboxd.log\n"
-		    "  --help, --version\n\n"
-		    "SIGTERM ends the supervisor; tasks go on, and the next start adopts them.\n",
-		    f);
+	(void)fputs(
+		"usage: sandboxd [OPTION]...\n"
+		"The supervisor of sandboxctl's tasks. Runs in the foreground, as root.\n\n"
+		"  --state DIR    images, policies, checkpoints, logs (/var/lib/sandboxd)\n"
+		"  --run DIR      control socket and run records (/run/sandboxd)\n"
+		"  --cgroup NAME  root cgroup of the tasks (sandboxd)\n"
+		"  --criu PATH    criu to use (" SANDBOXD_PREFIX
+		"/lib/sandboxd/criu/sbin/criu, else /usr/sbin/criu)\n"
+		"  --no-network   refuse policies that want a network\n"
+		"  --detach       go to the background when ready; messages to RUN/sandboxd.log\n"
+		"  --help, --version\n\n"
+		"SIGTERM ends the supervisor; tasks go on, and the next start adopts them.\n",
+		f);
 }
 
 static int parse_options(int argc, char **argv, struct config *cfg)
 {
 	enum { O_STATE = 256, O_RUN, O_CGROUP, O_CRIU, O_NONET, O_DETACH, O_HELP, O_VERSION };
-	static const struct option options[] = {
-		{"state", required_argument, NULL, O_STATE},
-		{"run", required_argument, NULL, O_RUN},
-		{"cgroup", required_argument, NULL, O_CGROUP},
-		{"criu", required_argument, NULL, O_CRIU},
-		{"no-network", no_argument, NULL, O_NONET},
-		{"detach", no_argument, NULL, O_DETACH},
-		{"help", no_argument, NULL, O_HELP},
-		{"version", no_argument, NULL, O_VERSION},
-		{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"state", required_argument, NULL, O_STATE},
+						{"run", required_argument, NULL, O_RUN},
+						{"cgroup", required_argument, NULL, O_CGROUP},
+						{"criu", required_argument, NULL, O_CRIU},
+						{"no-network", no_argument, NULL, O_NONET},
+						{"detach", no_argument, NULL, O_DETACH},
+						{"help", no_argument, NULL, O_HELP},
+						{"version", no_argument, NULL, O_VERSION},
+						{NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -322,6 +321,8 @@ int main(int argc, char **argv, char **envp)
 			     .network = true,
 			     .ready_fd = -1};
 
+	const char **texts[] = {&cfg.state, &cfg.run, &cfg.cgroup, &cfg.criu};
+
 	if (parse_options(argc, argv, &cfg) < 0)
 		return 125;
 	if (geteuid() != 0) {
@@ -331,12 +332,9 @@ int main(int argc, char **argv, char **envp)
 	if (!cfg.criu)
 		cfg.criu = default_criu();
 	/* Options point into the argv area, which the title is written over. */
-	cfg.state = strdup(cfg.state);
-	cfg.run = strdup(cfg.run);
-	cfg.cgroup = strdup(cfg.cgroup);
-	cfg.criu = strdup(cfg.criu);
-	if (!cfg.state || !cfg.run || !cfg.cgroup || !cfg.criu)
-		return 125;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (!(*texts[i] = strdup(*texts[i])))
+			return 125;
 	title_init(argc, argv, envp);
 	return cfg.detach ? detach(&cfg) : serve(&cfg);
 }

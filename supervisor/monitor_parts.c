@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a start is made of: policy, image, checkpoint, and the mode that follows. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sandbox/net.h"
+#include "supervisor/monitor_start.h"
+
+int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e)
+{
+	struct policy_entry *p;
+	int r;
+
+	for (p = m->policies; p; p = p->next)
+		if (memcmp(p->policy.id, id, 32) == 0) {
+			*ret = p;
+			return 0;
+		}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "policy");
+	r = policy_load(m->policies_fd, id, &p->policy, e);
+	if (r == 0 && p->policy.head.net_mode != POLICY_NET_NONE) {
+		if (!m->cfg->network)
+			r = err_set(e, ERR_CONFLICT, 0,
+				    "policy %s wants a network and sandboxd runs with --no-network",
+				    p->policy.head.name);
+		else if (m->next_block + NET_BLOCK > NET_INDEX_MAX)
+			r = err_set(e, ERR_LIMIT, 0, "too many network policies; restart sandboxd");
+		else
+			r = net_install_policy(&p->policy, m->next_block, e);
+		if (r == 0) {
+			p->net_block = m->next_block;
+			m->next_block += NET_BLOCK;
+		}
+	}
+	if (r < 0) {
+		policy_clear(&p->policy);
+		free(p);
+		return r;
+	}
+	p->next = m->policies;
+	m->policies = p;
+	*ret = p;
+	return 0;
+}
+
+void start_clear(struct start *s)
+{
+	util_close_fd(&s->rootfs);
+	util_close_fd(&s->checkpoint);
+	util_close_fd(&s->heap);
+	for (int i = 0; i < MOUNT_N; i++)
+		util_close_fd(&s->mounts[i]);
+	util_close_fd(&s->report_w);
+	util_close_fd(&s->out_w);
+	util_close_fd(&s->err_w);
+	util_close_fd(&s->started_w);
+	free(s->resolv_conf);
+}
+int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32],
+		     const uint8_t policy[32], const char *warm, struct err *e)
+{
+	int r = policy_get(m, policy, &s->policy, e);
+
+	if (r == 0)
+		r = image_load(m->images_fd, image, &s->image, &s->rootfs, e);
+	if (r < 0)
+		return r;
+	memcpy(s->inputs.image, image, 32);
+	memcpy(s->inputs.runtime, s->image.runtime_digest, 32);
+	memcpy(s->inputs.policy, policy, 32);
+	/* inputs.package stays zero: a package is mounted, not imported before a start. */
+	/* inputs is zero, and stays so behind each text's end: the key is over all of it. */
+	(void)snprintf(s->inputs.warm, sizeof(s->inputs.warm), "%s", warm);
+	(void)snprintf(s->inputs.kernel, sizeof(s->inputs.kernel), "%s", m->kernel);
+	(void)snprintf(s->inputs.cpu, sizeof(s->inputs.cpu), "%.63s", m->cpu);
+	(void)snprintf(s->inputs.criu, sizeof(s->inputs.criu), "%s", m->criu_version);
+	s->spec.policy = &s->policy->policy;
+	s->spec.image = &s->image;
+	memcpy(s->spec.image_digest, image, 32);
+	s->spec.checkpoint_inputs = &s->inputs;
+	return checkpoint_key(&s->inputs, s->spec.checkpoint_key, e);
+}
+
+void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32])
+{
+	struct stamp_entry_cached *c = m->stamps;
+
+	while (c && memcmp(c->key, key, 32) != 0)
+		c = c->next;
+	if (!c) {
+		c = calloc(1, sizeof(*c));
+		if (!c)
+			return;
+		memcpy(c->key, key, 32);
+		c->next = m->stamps;
+		m->stamps = c;
+	}
+	memcpy(c->stamp, stamp, 32);
+}
+
+static bool stamp_known(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32])
+{
+	for (struct stamp_entry_cached *c = m->stamps; c; c = c->next)
+		if (memcmp(c->key, key, 32) == 0)
+			return memcmp(c->stamp, stamp, 32) == 0;
+	return false;
+}
+
+int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, struct err *e)
+{
+	static struct checkpoint_manifest manifest;
+	char hex[65];
+	int r;
+
+	util_hex(s->spec.checkpoint_key, 32, hex);
+	s->checkpoint =
+		openat(m->checkpoints_fd, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (s->checkpoint < 0)
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "no checkpoint for this image, policy and warm list");
+	r = checkpoint_read(s->checkpoint, s->spec.checkpoint_key, &manifest, e);
+	if (r == 0)
+		r = checkpoint_stamp(s->checkpoint, t->stamp, e);
+	if (r < 0)
+		return r;
+	s->heap = openat(s->checkpoint, "heap", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (s->heap < 0)
+		return err_set(e, ERR_INPUT, errno, "checkpoint: heap");
+	memcpy(t->key, s->spec.checkpoint_key, 32);
+	s->spec.verified = stamp_known(m, t->key, t->stamp);
+	t->verifying = !s->spec.verified;
+	s->spec.checkpoint_fd = s->checkpoint;
+	return 0;
+}
+
+/* The fastest way that is ready; a faster one that was asked for and is not: a warning. */
+void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum start_mode asked)
+{
+	struct err e = {0};
+	int r;
+
+	s->spec.action = SANDBOX_COLD;
+	t->run.mode = START_COLD;
+	if (asked == START_COLD)
+		return;
+	if (!m->criu_works) {
+		if (asked != START_AUTO)
+			(void)snprintf(t->warning, sizeof(t->warning), "cold start: %s",
+				       m->criu_problem);
+		return;
+	}
+	r = start_open_checkpoint(m, s, t, &e);
+	if (r == 0) {
+		s->spec.action = SANDBOX_RESTORE;
+		t->run.mode = START_RESTORE;
+		if (asked == START_FORK)
+			(void)snprintf(t->warning, sizeof(t->warning),
+				       "restored: no template is ready to fork from");
+		return;
+	}
+	t->want_warm = true;
+	/* auto without a checkpoint is the ordinary first start; a damaged one is not. */
+	if (asked != START_AUTO || e.code != ERR_NOT_FOUND)
+		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.400s", e.msg);
+}

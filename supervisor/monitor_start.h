@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between monitor_start.c and monitor_parts.c: what one start needs. */
+#ifndef SUPERVISOR_MONITOR_START_H
+#define SUPERVISOR_MONITOR_START_H
+
+#include "supervisor/monitor.h"
+
+enum { MOUNT_ROOTFS, MOUNT_DEV, MOUNT_PACKAGE, MOUNT_HEAP, MOUNT_N };
+
+/* What one start needs, released by start_clear. */
+struct start {
+	struct sandbox_spec spec;
+	struct policy_entry *policy;
+	struct image_head image;
+	struct checkpoint_inputs inputs;
+	int rootfs, checkpoint, heap, mounts[MOUNT_N], report_w, out_w, err_w, started_w;
+	char *resolv_conf;
+};
+
+void start_clear(struct start *s);
+#define _cleanup_start_ __attribute__((cleanup(start_clear)))
+#define START_INIT                                                                                 \
+	{                                                                                          \
+		.rootfs = -1, .checkpoint = -1, .heap = -1, .mounts = {-1, -1, -1, -1},            \
+		.report_w = -1, .out_w = -1, .err_w = -1, .started_w = -1                          \
+	}
+
+/* Policy, image, and what a checkpoint of the two is valid for. */
+int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32],
+		     const uint8_t policy[32], const char *warm, struct err *e);
+/* The checkpoint that fits: its fds, and whether its digests are known to be right. */
+int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, struct err *e);
+void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum start_mode asked);
+
+#endif
