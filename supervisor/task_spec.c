@@ -126,12 +126,10 @@ static void read_kind(struct json_strict *s, struct task_spec *spec)
 		spec->kind = k;
 		take_string(s, kind_names[k], max[k], &spec->source);
 	}
-	if (s->status < 0)
-		return;
-	if (!spec->kind) {
+	if (s->status == 0 && !spec->kind)
 		(void)json_strict_fail(s, NULL, "one of exec, code and entry must be given");
+	if (s->status < 0 || !spec->source)
 		return;
-	}
 	problem = spec->kind == TASK_EXEC ? path_problem(spec->source) : NULL;
 	if (problem)
 		(void)json_strict_fail(s, "exec", "%s", problem);

@@ -11,7 +11,7 @@
 #define CONNS_MAX 4096u
 #define WAITERS_MAX 64u	      /* of one connection */
 #define INPUT_MAX (64u << 20) /* half-read frames of all connections */
-#define OUTPUT_MAX (2u * CONTROL_FRAME_MAX)
+#define OUTPUT_MAX (2UL * CONTROL_FRAME_MAX)
 #define OUTPUT_PAUSE (256u << 10) /* no new requests are read beyond this */
 #define FRAME_NS (10 * SEC)	  /* from a frame's first byte to its last */
 #define OUTPUT_NS (30 * SEC)	  /* without any byte taken by the peer */

@@ -100,7 +100,7 @@ static int handle(struct op *op, struct err *e)
 	}
 	if (!name)
 		(void)json_strict_fail(op->in, "op", "must be given");
-	if (op->in->status < 0)
+	if (!name || op->in->status < 0)
 		return op->in->status;
 	for (size_t i = 0; i < ARRAY_SIZE(op_table); i++) {
 		if (strcmp(op_table[i].name, name) != 0)

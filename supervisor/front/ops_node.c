@@ -38,7 +38,7 @@ int op_logs(struct op *op, struct err *e)
 {
 	struct log_follow what = {0};
 	int64_t since = 0, cursor = 0, streams = LOG_STREAM_OUT | LOG_STREAM_ERR;
-	bool follow = false, live;
+	bool follow = false, live = false;
 	int r;
 
 	(void)json_strict_bool(op->in, "follow", &follow);
@@ -69,9 +69,9 @@ int op_warm(struct op *op, struct err *e)
 	const char *name = json_strict_string(op->in, "policy", 63);
 	json_t *imports = json_strict_array(op->in, "imports", IMAGE_WARM_MAX / 2);
 	struct policy_head policy;
-	struct image_head head;
+	struct image_head head = {0};
 	struct warm what = {0};
-	struct waiter *w;
+	struct waiter *w = NULL;
 	int r;
 
 	(void)json_strict_bool(op->in, "force", &what.force);

@@ -143,12 +143,33 @@ static int check_package(const struct task_spec *spec, bool package, struct err 
 	return 0;
 }
 
+/* Everything that can be refused is, before a byte of the folder is unpacked. */
+static int prepare(struct op *op, const struct run_keys *k, struct pending *p, struct err *e)
+{
+	struct waiter *w = NULL;
+	int r;
+
+	r = task_spec_from_json(k->task, &p->spec, e);
+	if (r == 0)
+		r = check_package(&p->spec, k->package, e);
+	if (r == 0 && k->start >= 0)
+		p->spec.start = (enum start_mode)k->start;
+	if (r == 0)
+		r = fill_record(op, p, k->image, k->task, e);
+	if (r == 0)
+		r = op_wait(op, &p->task->waiters, &w, e);
+	if (r < 0 || !w)
+		return r;
+	w->accepted = true;
+	w->started = w->finished = k->wait;
+	return 0;
+}
+
 int op_run(struct op *op, struct err *e)
 {
+	char id[TASK_ID_LEN + 1];
 	struct run_keys k;
 	struct pending *p;
-	char id[TASK_ID_LEN + 1];
-	struct waiter *w;
 	int r;
 
 	r = read_keys(op, &k);
@@ -157,29 +178,20 @@ int op_run(struct op *op, struct err *e)
 	if (r < 0)
 		return r;
 	p = calloc(1, sizeof(*p));
+	if (!p)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
+	p->follower = -1;
 	util_new_id(id);
-	if (p) {
-		p->follower = -1;
-		p->task = registry_new(id);
+	p->task = registry_new(id);
+	if (!p->task) {
+		pending_free(p);
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
 	}
-	r = p && p->task ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
-	if (r == 0)
-		r = task_spec_from_json(k.task, &p->spec, e);
-	if (r == 0)
-		r = check_package(&p->spec, k.package, e);
-	if (r == 0 && k.start >= 0)
-		p->spec.start = (enum start_mode)k.start;
-	if (r == 0)
-		r = fill_record(op, p, k.image, k.task, e);
-	if (r == 0)
-		r = op_wait(op, &p->task->waiters, &w, e);
+	r = prepare(op, &k, p, e);
 	if (r < 0) {
-		if (p)
-			pending_free(p);
+		pending_free(p);
 		return r;
 	}
-	w->accepted = true;
-	w->started = w->finished = k.wait;
 	if (k.log)
 		p->follower = TAKE_FD(op->req->fds[0]);
 	/* From here on errors reach the client through its waiter. */

@@ -38,8 +38,12 @@ static int list_stored(void *arg, struct task_record *rec)
 	return list_add(l, t ? &t->rec : rec);
 }
 
+struct active {
+	const struct task *task;
+};
+
 struct active_list {
-	const struct task **list;
+	struct active *list;
 	unsigned n;
 };
 
@@ -49,20 +53,20 @@ static void collect_active(struct front *f, struct task *t, void *arg)
 
 	(void)f;
 	if (!task_state_final((enum task_state)t->rec.state))
-		a->list[a->n++] = t;
+		a->list[a->n++].task = t;
 }
 
 static int newer_first(const void *a, const void *b)
 {
-	uint64_t x = (*(const struct task *const *)a)->rec.created_ns;
-	uint64_t y = (*(const struct task *const *)b)->rec.created_ns;
+	uint64_t x = ((const struct active *)a)->task->rec.created_ns;
+	uint64_t y = ((const struct active *)b)->task->rec.created_ns;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
 static int list_active(struct listing *l, struct err *e)
 {
-	struct active_list a = {.list = calloc(l->f->n_tasks + 1, sizeof(struct task *))};
+	struct active_list a = {.list = calloc(l->f->n_tasks + 1, sizeof(struct active))};
 	int r = 0;
 
 	if (!a.list)
@@ -70,7 +74,7 @@ static int list_active(struct listing *l, struct err *e)
 	registry_each(l->f, collect_active, &a);
 	qsort(a.list, a.n, sizeof(*a.list), newer_first);
 	for (unsigned i = 0; r == 0 && i < a.n; i++)
-		r = list_add(l, &a.list[i]->rec);
+		r = list_add(l, &a.list[i].task->rec);
 	free(a.list);
 	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "cannot list the tasks") : 0;
 }
@@ -124,7 +128,7 @@ static int find_json(struct front *f, const char *id, json_t **ret, struct err *
 int op_inspect(struct op *op, struct err *e)
 {
 	char id[TASK_ID_LEN + 1];
-	json_t *task;
+	json_t *task = NULL;
 	int r;
 
 	r = op_id(op, id, e);
@@ -139,9 +143,9 @@ int op_inspect(struct op *op, struct err *e)
 int op_wait_task(struct op *op, struct err *e)
 {
 	char id[TASK_ID_LEN + 1];
-	struct waiter *w;
+	struct waiter *w = NULL;
 	struct task *t;
-	json_t *task;
+	json_t *task = NULL;
 	int r;
 
 	r = op_id(op, id, e);
@@ -167,7 +171,7 @@ int op_cancel(struct op *op, struct err *e)
 	char id[TASK_ID_LEN + 1];
 	bool force = false, changed = false;
 	struct task *t;
-	json_t *task;
+	json_t *task = NULL;
 	int r;
 
 	(void)json_strict_bool(op->in, "force", &force);

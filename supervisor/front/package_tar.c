@@ -242,8 +242,8 @@ static int make_link(struct extract *x, const char *target, const char *path, in
 
 static int make_entry(struct extract *x, struct archive_entry *entry, struct err *e)
 {
-	const char *raw = archive_entry_pathname(entry), *name;
-	char path[PACKAGE_PATH_MAX + 2];
+	const char *raw = archive_entry_pathname(entry), *name = "";
+	char path[PACKAGE_PATH_MAX + 2] = "";
 	_cleanup_fd_ int dir = -1;
 	int r;
 

@@ -158,11 +158,11 @@ static int prepare_all(struct store *store, struct err *e)
 		[ST_LIST_ACTIVE] = active,
 		[ST_FIND] = "SELECT id FROM tasks WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
 		[ST_OLDEST] =
-			"SELECT id FROM tasks WHERE finished_ns > 0 ORDER BY finished_ns "
-			"LIMIT max(0, min(?1, (SELECT count(*) FROM tasks WHERE finished_ns > 0)"
-			" - ?2))",
-		[ST_HISTORY] = "SELECT time_ns, event, detail FROM history WHERE task_id = ?1 "
-			       "ORDER BY rowid",
+			("SELECT id FROM tasks WHERE finished_ns > 0 ORDER BY finished_ns "
+			 "LIMIT max(0, min(?1, (SELECT count(*) FROM tasks WHERE finished_ns > 0)"
+			 " - ?2))"),
+		[ST_HISTORY] = ("SELECT time_ns, event, detail FROM history WHERE task_id = ?1 "
+				"ORDER BY rowid"),
 	};
 
 	for (int i = 0; i < ST_MAX; i++)

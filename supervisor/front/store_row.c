@@ -60,37 +60,28 @@ static const struct column {
 /* After the table: the one text of any length. */
 #define SPEC_COLUMN ((int)ARRAY_SIZE(columns))
 
-static void append(char *buf, size_t size, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void append(char *buf, size_t size, const char *fmt, ...)
-{
-	size_t n = strlen(buf);
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(buf + n, size - n, fmt, ap);
-	va_end(ap);
-}
-
 void store_row_sql(enum store_row_sql what, char *buf, size_t size)
 {
 	static const char *const types[] = {"TEXT", "BLOB", "INTEGER", "INTEGER", "INTEGER"};
+	size_t n = 0;
 
 	buf[0] = '\0';
-	for (int i = 0; i <= SPEC_COLUMN; i++) {
+	for (int i = 0; i <= SPEC_COLUMN && n < size; i++) {
 		const char *name = i < SPEC_COLUMN ? columns[i].name : "spec";
 		const char *type = i < SPEC_COLUMN ? types[columns[i].type] : "TEXT";
 		const char *comma = i < SPEC_COLUMN ? ", " : "";
+		int len = 0;
 
 		if (what == STORE_SQL_CREATE)
-			append(buf, size, "%s %s %s%s", name, type,
-			       i ? "NOT NULL" : "PRIMARY KEY NOT NULL", comma);
+			len = snprintf(buf + n, size - n, "%s %s %s%s", name, type,
+				       i ? "NOT NULL" : "PRIMARY KEY NOT NULL", comma);
 		else if (what == STORE_SQL_COLUMNS)
-			append(buf, size, "%s%s", name, comma);
+			len = snprintf(buf + n, size - n, "%s%s", name, comma);
 		else if (what == STORE_SQL_MARKS)
-			append(buf, size, "?%d%s", i + 1, comma);
+			len = snprintf(buf + n, size - n, "?%d%s", i + 1, comma);
 		else if (i > 0)
-			append(buf, size, "%s = ?%d%s", name, i + 1, comma);
+			len = snprintf(buf + n, size - n, "%s = ?%d%s", name, i + 1, comma);
+		n += (size_t)len;
 	}
 }
 

@@ -257,7 +257,8 @@ static int rig_connect(struct rig *r)
 static void rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
 {
 	uint32_t len = htole32((uint32_t)strlen(text));
-	struct iovec iov[2] = {{&len, sizeof(len)}, {(void *)(uintptr_t)text, strlen(text)}};
+	char *body = strdup(text);
+	struct iovec iov[2] = {{&len, sizeof(len)}, {body, strlen(text)}};
 	union {
 		char buf[CMSG_SPACE(sizeof(int) * 16)];
 		struct cmsghdr align;
@@ -276,6 +277,7 @@ static void rig_request_fds(int conn, const char *text, const int *fds, unsigned
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
 	}
 	assert_int_equal(sendmsg(conn, &msg, MSG_NOSIGNAL), 4 + strlen(text));
+	free(body);
 }
 
 static void rig_request(int conn, const char *text)

@@ -21,13 +21,16 @@ static const char text[] = "{\"exec\":\"a.py\",\"payload\":{\"a\":\"\xc3\xa9\"},
 /* Reads one record at *at; its value is left in buf. */
 static size_t record(const char *job, size_t len, size_t *at, char key[32], const char **value)
 {
-	int head = 0;
-	size_t n = 0;
+	const char *head = job + *at;
+	size_t n = strspn(head, "abcdefghijklmnopqrstuvwxyz_.");
+	char *end;
 
-	assert_int_equal(sscanf(job + *at, "%31[a-z_.] %zu%n", key, &n, &head), 2);
-	assert_int_equal(job[*at + (size_t)head], '\n');
-	*value = job + *at + head + 1;
-	*at += (size_t)head + 1 + n;
+	assert_true(n > 0 && n < 32 && head[n] == ' ');
+	(void)snprintf(key, 32, "%.*s", (int)n, head);
+	n = strtoul(head + n + 1, &end, 10);
+	assert_int_equal(*end, '\n');
+	*value = end + 1;
+	*at = (size_t)(*value - job) + n;
 	assert_true(*at < len);
 	assert_int_equal(job[*at], '\n');
 	*at += 1;
