@@ -11,6 +11,7 @@
 #include "supervisor/ctl/image.h"
 #include "supervisor/json_strict.h"
 
+#define MANIFEST_MAX (1u << 20)
 #define ENTRY_MAX (8u << 20) /* image.json of an installed image, with its modules */
 
 void image_entry_clear(struct image_entry *entry)
@@ -152,31 +153,40 @@ static bool has_name(int images, const char *hex)
 	return found;
 }
 
-/* The checkpoints that were made from an image say so in their file "image". */
+/* Does the manifest of this checkpoint name the image? */
+static bool made_from(int checkpoints, const char *name, const char *hex)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fd_ int fd = -1;
+	json_auto_t *doc = NULL;
+	struct err ignored = {0};
+	size_t len = 0;
+
+	fd = openat(checkpoints, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || util_read_file_at(fd, "manifest.json", MANIFEST_MAX, &text, &len) < 0 ||
+	    json_strict_load("manifest.json", text, len, MANIFEST_MAX, &doc, &ignored) < 0)
+		return false;
+	return strcmp(ctl_text(doc, "image"), hex) == 0;
+}
+
 static void drop_checkpoints(struct ctl *ctl, const char *hex)
 {
 	_cleanup_fd_ int fd = -1;
-	const struct dirent *entry;
+	struct dirent **entries = NULL;
 	struct err ignored = {0};
-	DIR *dir;
+	int n;
 
 	if (store_open(ctl, "checkpoints", false, &fd, &ignored) < 0)
 		return;
-	dir = fdopendir(dup(fd));
-	while (dir && (entry = readdir(dir))) {
-		_cleanup_free_ char *text = NULL;
-		char path[NAME_MAX + 8];
-		size_t len;
+	n = scandirat(fd, ".", &entries, NULL, NULL);
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
 
-		if (entry->d_name[0] == '.')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/image", entry->d_name);
-		if (util_read_file_at(fd, path, 128, &text, &len) == 0 && len >= 64 &&
-		    strncmp(text, hex, 64) == 0)
-			(void)store_remove_tree(fd, entry->d_name);
+		if (name[0] != '.' && made_from(fd, name, hex))
+			(void)store_remove_tree(fd, name);
+		free(entries[i]);
 	}
-	if (dir)
-		(void)closedir(dir);
+	free(entries);
 }
 
 int image_drop(struct ctl *ctl, int images, const char *hex, struct err *e)
