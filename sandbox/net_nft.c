@@ -58,34 +58,42 @@ static int enable_forwarding(struct err *e)
 }
 
 /* The host's own name servers: a sandbox with dns may ask these, and no others. */
-static void write_dns(FILE *f)
+static void write_dns(FILE *f, const char *chain)
 {
 	FILE *conf = fopen("/etc/resolv.conf", "re");
-	char line[512], server[64];
+	char line[512], *server, *save;
 	struct in_addr a;
 
-	while (conf && fgets(line, sizeof(line), conf))
-		if (sscanf(line, "nameserver %63s", server) == 1 &&
-		    inet_pton(AF_INET, server, &a) == 1 && ntohl(a.s_addr) >> 24 != 127)
+	while (conf && fgets(line, sizeof(line), conf)) {
+		server = strtok_r(line, " \t\n", &save);
+		if (!server || strcmp(server, "nameserver") != 0)
+			continue;
+		server = strtok_r(NULL, " \t\n", &save);
+		/* One on the host's loopback is out of a sandbox's reach. */
+		if (server && inet_pton(AF_INET, server, &a) == 1 && ntohl(a.s_addr) >> 24 != 127)
 			(void)fprintf(
-				f, "    ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n",
-				server);
+				f,
+				"add rule %s ip daddr %s meta l4proto { tcp, udp } th dport 53 "
+				"accept\n",
+				chain, server);
+	}
 	if (conf)
 		(void)fclose(conf);
 }
 
-static void write_rule(FILE *f, const struct policy_net_rule *r)
+static void write_rule(FILE *f, const char *chain, const struct policy_net_rule *r)
 {
 	char addr[INET6_ADDRSTRLEN];
 
 	if (!inet_ntop(r->family == 6 ? AF_INET6 : AF_INET, r->addr, addr, sizeof(addr)))
 		return;
-	(void)fprintf(f, "    %s daddr %s/%u", r->family == 6 ? "ip6" : "ip", addr, r->prefix);
-	if (r->proto)
-		(void)fprintf(f, " meta l4proto %u", r->proto);
+	(void)fprintf(f, "add rule %s %s daddr %s/%u", chain, r->family == 6 ? "ip6" : "ip", addr,
+		      r->prefix);
 	if (r->port_min > 0 || r->port_max < 65535)
 		(void)fprintf(f, "%s th dport %u-%u", r->proto ? "" : " meta l4proto { tcp, udp }",
 			      r->port_min, r->port_max);
+	if (r->proto)
+		(void)fprintf(f, " meta l4proto %u", r->proto);
 	(void)fprintf(f, " %s\n", r->allow ? "accept" : "drop");
 }
 
@@ -131,7 +139,8 @@ static void write_base(FILE *f, const char *t, const char *subnet)
 
 int net_install_policy(const struct policy *policy, uint32_t block, struct err *e)
 {
-	char first[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN], subnet[INET_ADDRSTRLEN];
+	char first[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN], subnet[INET_ADDRSTRLEN], chain[128],
+		element[256];
 	_cleanup_free_ char *text = NULL;
 	const char *t = net_instance.table;
 	size_t len = 0;
@@ -147,17 +156,23 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 	format_address(net_instance.subnet + block, first, sizeof(first));
 	format_address(net_instance.subnet + block + NET_BLOCK - 1, last, sizeof(last));
 	write_base(f, t, subnet);
-	(void)fprintf(f, "table inet %s {\n  chain block%u {\n", t, block);
+	(void)snprintf(chain, sizeof(chain), "inet %s block%u", t, block);
+	(void)fprintf(f, "add chain %s\nflush chain %s\n", chain, chain);
 	if (policy->head.dns)
-		write_dns(f);
+		write_dns(f, chain);
 	for (uint32_t i = 0; i < policy->head.n_net_rules; i++)
-		write_rule(f, &policy->head.net_rules[i]);
-	(void)fprintf(f,
-		      "    drop\n  }\n}\nadd element inet %s policies { %s-%s : jump block%u }\n",
-		      t, first, last, block);
+		write_rule(f, chain, &policy->head.net_rules[i]);
+	(void)fprintf(f, "add rule %s drop\n", chain);
 	if (fclose(f) != 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "nft");
-	return run_nft(text, e);
+	r = run_nft(text, e);
+	if (r < 0)
+		return r;
+	/* Its own transaction: in one, nft 1.0.6 asks for the chain before it is there. */
+	(void)snprintf(element, sizeof(element),
+		       "add element inet %s policies { %s-%s : jump block%u }\n", t, first, last,
+		       block);
+	return run_nft(element, e);
 }
 
 void net_remove_table(void)

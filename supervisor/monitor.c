@@ -186,7 +186,6 @@ static int prepare(struct monitor *m, struct err *e)
 	if (r < 0)
 		return r;
 	m->net_used = calloc(NET_INDEX_MAX + 1, 1);
-	m->next_block = NET_BLOCK;
 	if (!m->net_used)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "monitor");
 	return 0;

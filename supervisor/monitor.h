@@ -83,7 +83,6 @@ struct monitor {
 	struct mtask *tasks[TASK_BUCKETS];
 	struct policy_entry *policies;
 	struct stamp_entry_cached *stamps;
-	uint32_t next_block;
 	uint8_t *net_used; /* NET_INDEX_MAX + 1 flags */
 	char boot_id[40], kernel[256], cpu[65], criu_version[64];
 	bool criu_works;
@@ -92,9 +91,6 @@ struct monitor {
 	size_t kdat_len;
 	bool stopping;
 };
-
-/* sandboxd.c: what ps shows, "sandboxd: NAME"; the command's name stays sandboxd. */
-void title_set(const char *name);
 
 /* monitor.c */
 int monitor_main(const struct config *cfg, int listen_fd);

@@ -7,6 +7,33 @@
 #include "sandbox/net.h"
 #include "supervisor/monitor_start.h"
 
+/*
+ * Which addresses are which policy's is kept in RUN, so that a sandbox that outlives
+ * this monitor keeps its own policy's rules under the next one.
+ */
+static int take_block(struct monitor *m, const uint8_t id[32], uint32_t *ret, struct err *e)
+{
+	for (uint32_t block = NET_BLOCK; block + NET_BLOCK <= NET_INDEX_MAX; block += NET_BLOCK) {
+		_cleanup_free_ char *owner = NULL;
+		char name[32], hex[65];
+		size_t len;
+		int r;
+
+		(void)snprintf(name, sizeof(name), "net-block-%u", block);
+		util_hex(id, 32, hex);
+		*ret = block;
+		r = util_read_file_at(m->run_fd, name, 64, &owner, &len);
+		if (r == 0 && strcmp(owner, hex) == 0)
+			return 0;
+		if (r != -ENOENT)
+			continue;
+		r = util_write_file_at(m->run_fd, name, 0600, hex, 64);
+		return r < 0 ? err_set(e, ERR_SYSTEM, -r, "run folder: %s", name) : 0;
+	}
+	return err_set(e, ERR_LIMIT, 0, "too many network policies; remove %s/net-block-*",
+		       m->cfg->run);
+}
+
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e)
 {
 	struct policy_entry *p;
@@ -26,14 +53,10 @@ int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **re
 			r = err_set(e, ERR_CONFLICT, 0,
 				    "policy %s wants a network and sandboxd runs with --no-network",
 				    p->policy.head.name);
-		else if (m->next_block + NET_BLOCK > NET_INDEX_MAX)
-			r = err_set(e, ERR_LIMIT, 0, "too many network policies; restart sandboxd");
 		else
-			r = net_install_policy(&p->policy, m->next_block, e);
-		if (r == 0) {
-			p->net_block = m->next_block;
-			m->next_block += NET_BLOCK;
-		}
+			r = take_block(m, id, &p->net_block, e);
+		if (r == 0)
+			r = net_install_policy(&p->policy, p->net_block, e);
 	}
 	if (r < 0) {
 		policy_clear(&p->policy);

@@ -17,28 +17,9 @@
 
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
+#include "supervisor/title.h"
 
 #define LISTEN_BACKLOG 512
-
-static char *title_start;
-static size_t title_size;
-
-/* The kernel shows the argv area as it is: write over it (and the environment behind). */
-static void title_init(int argc, char **argv, char **envp)
-{
-	char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
-
-	for (char **e = envp; *e && *e == end; e++)
-		end += strlen(*e) + 1;
-	title_start = argv[0];
-	title_size = (size_t)(end - argv[0]);
-}
-
-void title_set(const char *name)
-{
-	memset(title_start, 0, title_size);
-	(void)snprintf(title_start, title_size, "sandboxd: %s", name);
-}
 
 static void usage(FILE *f)
 {
@@ -332,9 +313,11 @@ int main(int argc, char **argv, char **envp)
 	if (!cfg.criu)
 		cfg.criu = default_criu();
 	/* Options point into the argv area, which the title is written over. */
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		if (!(*texts[i] = strdup(*texts[i])))
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		*texts[i] = strdup(*texts[i] ? *texts[i] : "");
+		if (!*texts[i])
 			return 125;
+	}
 	title_init(argc, argv, envp);
 	return cfg.detach ? detach(&cfg) : serve(&cfg);
 }
