@@ -158,6 +158,8 @@ def move_memory(move, heap):
             if got == 0:
                 return None
         return os.strerror(-got)
+    except EnvironmentError as error:
+        return str(error)
     finally:
         os.close(map_fd)
         os.close(write_fd)
@@ -174,6 +176,26 @@ def fork_hooks():
 
 def park(run_dir, work_dir):
     """Waits for a task; returns its job and a clock."""
+    try:
+        wait, after_fork, repairs, clock, collecting = settle(run_dir, work_dir)
+    except Exception as error:
+        fail(3, "the process cannot be parked: %s: %s" % (type(error).__name__, error))
+    if not wait(Long(STARTED_FD), Long(GO_FD)):
+        os._exit(4)
+
+    job = read_job(run_dir + "/job")
+    try:
+        after_fork()
+        repairs.run(job.get("seed", b""))
+    except BaseException as error:
+        fail(125, "the restored process cannot be made a new one: %s: %s" % (type(error).__name__, error))
+    if collecting:
+        gc.enable()
+    return job, clock
+
+
+def settle(run_dir, work_dir):
+    """Everything before the wait."""
     job = read_job(run_dir + "/job")
     sys.path[0] = work_dir
     folders = (work_dir, run_dir, "/tmp")
@@ -200,15 +222,4 @@ def park(run_dir, work_dir):
     problem = move_memory(move, run_dir + "/heap")
     if problem:
         sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % problem)
-    if not wait(Long(STARTED_FD), Long(GO_FD)):
-        os._exit(4)
-
-    job = read_job(run_dir + "/job")
-    try:
-        after_fork()
-        repairs.run(job.get("seed", b""))
-    except BaseException as error:
-        fail(125, "the restored process cannot be made a new one: %s: %s" % (type(error).__name__, error))
-    if collecting:
-        gc.enable()
-    return job, clock
+    return wait, after_fork, repairs, clock, collecting

@@ -1,7 +1,7 @@
 """Starts the runtime as the sandbox's init does, but in temporary folders and outside a sandbox.
 
-RUNTIME_PYTHON is the command of the interpreter under test (default: the one that runs the tests)
-and PARK_SO the built helper (default: where make puts it).  Both folders of a task lie under TMPDIR.
+RUNTIME_PYTHON is the command of the interpreter under test (default: the one that runs the tests),
+RUNTIME_DIR the runtime as it was installed (default: the source, and the helper where make puts it).
 """
 
 import atexit
@@ -14,8 +14,9 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCE = os.path.join(HERE, "../../../images/runtime")
-PARK_SO = os.environ.get("PARK_SO") or os.path.join(HERE, "../../../build/runtime/park.so")
+SOURCE = os.environ.get("RUNTIME_DIR") or os.path.join(HERE, "../../../images/runtime")
+PARK_SO = (os.path.join(SOURCE, "park.so") if os.environ.get("RUNTIME_DIR")
+           else os.path.join(HERE, "../../../build/runtime/park.so"))
 PYTHON = shlex.split(os.environ.get("RUNTIME_PYTHON") or sys.executable)
 BARE = PYTHON + ["-u", "-B"]
 
