@@ -11,6 +11,8 @@
 #include "supervisor/msg.h"
 
 #define RETRY_NS (1 * SEC)
+/* A short task has ended by then: its start costs no wait for the disk of its own. */
+#define LATER_NS (200 * MSEC)
 /* Under load the loop's other sources could keep this one waiting for too long. */
 #define DIRTY_MAX 64u
 /* Finished tasks beyond the bound are removed in batches. */
@@ -18,6 +20,7 @@
 
 void commit_mark(struct front *f, struct task *t)
 {
+	t->write_by_ns = 0;
 	if (t->dirty)
 		return;
 	t->dirty = true;
@@ -30,6 +33,14 @@ void commit_mark(struct front *f, struct task *t)
 								 ? SD_EVENT_PRIORITY_IMPORTANT
 								 : SD_EVENT_PRIORITY_IDLE);
 	(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
+}
+
+void commit_mark_later(struct front *f, struct task *t)
+{
+	if (t->dirty || t->write_by_ns)
+		return;
+	t->write_by_ns = util_monotonic_ns() + LATER_NS;
+	front_tick_at(f, t->write_by_ns);
 }
 
 void commit_note(struct task *t, const char *event, const char *detail)

@@ -12,7 +12,7 @@
 #define LOG_ASK_EVERY (1 * SEC)
 #define LOG_GIVE_UP (8 * SEC)
 
-void flow_step(struct front *f, struct task *t, enum task_event event, const char *detail)
+void flow_step(struct task *t, enum task_event event, const char *detail)
 {
 	if (task_step(&t->rec, event) < 0) {
 		msg_err("task %s: %s is not possible while %s", t->rec.id, task_event_name(event),
@@ -20,7 +20,6 @@ void flow_step(struct front *f, struct task *t, enum task_event event, const cha
 		return;
 	}
 	commit_note(t, task_event_name(event), detail);
-	commit_mark(f, t);
 }
 
 void flow_occupy(struct front *f, struct task *t, bool occupies)
@@ -94,7 +93,8 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not take new tasks");
 	t->known_to_monitor = true;
 	flow_occupy(f, t, true);
-	flow_step(f, t, TASK_EV_DISPATCH, "");
+	flow_step(t, TASK_EV_DISPATCH, "");
+	commit_mark(f, t);
 	return 0;
 }
 
@@ -197,7 +197,8 @@ void flow_started(struct front *f, const struct mon_started *m)
 	t->want_warm = m->want_warm && t->rec.start_asked == START_AUTO;
 	if (*m->warning)
 		msg_warn("task %s: %s", t->rec.id, m->warning);
-	flow_step(f, t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
+	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
+	commit_mark_later(f, t);
 	ops_started(t);
 }
 
@@ -208,7 +209,8 @@ static void finish(struct front *f, struct task *t)
 	if (!t->rec.finished_ns)
 		t->rec.finished_ns = util_realtime_ns();
 	t->kill_at_ns = 0;
-	flow_step(f, t, task_verdict_event(verdict), verdict_name(verdict));
+	flow_step(t, task_verdict_event(verdict), verdict_name(verdict));
+	commit_mark(f, t);
 }
 
 /* Both its end and its log's end are known: only then is a task over. */
@@ -312,24 +314,34 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 	return true;
 }
 
-static void ask_log(struct front *f, struct task *t, void *arg)
+static void forget_asking(struct front *f, struct task *t, void *arg)
 {
-	(void)arg;
+	(void)f;
 	if (t->exited_at_ns && !t->rec.log_known) {
-		t->log_asked_ns = util_monotonic_ns();
-		flow_log_request(f, t->rec.id, LOG_FINISH);
+		t->log_asked_ns = 0;
+		t->exited_at_ns = *(const uint64_t *)arg;
 	}
 }
 
 void flow_log_again(struct front *f)
 {
-	registry_each(f, ask_log, NULL);
+	uint64_t now = util_monotonic_ns();
+
+	/* Not at once: what is left in the pipes must reach it first (LOG_OPEN). */
+	registry_each(f, forget_asking, &now);
+	front_tick_at(f, now + LOG_ASK_AFTER);
 }
 
 static void tick_task(struct front *f, struct task *t, void *arg)
 {
 	uint64_t now = *(const uint64_t *)arg, ask;
 
+	if (t->write_by_ns) {
+		if (now >= t->write_by_ns)
+			commit_mark(f, t);
+		else
+			front_tick_at(f, t->write_by_ns);
+	}
 	if (t->kill_at_ns && !t->exited_at_ns) {
 		if (now >= t->kill_at_ns) {
 			t->kill_at_ns = 0;
@@ -348,7 +360,8 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 	}
 	ask = t->log_asked_ns ? t->log_asked_ns + LOG_ASK_EVERY : t->exited_at_ns + LOG_ASK_AFTER;
 	if (now >= ask) {
-		ask_log(f, t, NULL);
+		t->log_asked_ns = now;
+		flow_log_request(f, t->rec.id, LOG_FINISH);
 		ask = now + LOG_ASK_EVERY;
 	}
 	front_tick_at(f, ask);

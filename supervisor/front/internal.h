@@ -56,7 +56,8 @@ struct task {
 	bool occupies;	       /* counted in front.n_running */
 	bool known_to_monitor; /* since this front runs */
 	bool want_warm;
-	bool is_new, dirty; /* not in the store; in the list of changes to write */
+	uint64_t write_by_ns; /* its change may wait until then; 0: there is none such */
+	bool is_new, dirty;   /* not in the store; in the list of changes to write */
 };
 
 /* A checkpoint to make. The list's first one is in the monitor's hands. */
@@ -134,11 +135,14 @@ void flow_log_again(struct front *f); /* after a new logger has come */
 void flow_tick(struct front *f, uint64_t now_ns);
 /* Takes the slot of a running task. */
 void flow_occupy(struct front *f, struct task *t, bool occupies);
-void flow_step(struct front *f, struct task *t, enum task_event event, const char *detail);
+/* The caller marks the change for the store. */
+void flow_step(struct task *t, enum task_event event, const char *detail);
 
 /* commit.c: changes are written together, at the end of a turn of the loop. */
 int commit_init(struct front *f);
 void commit_mark(struct front *f, struct task *t);
+/* For what the monitor would tell again: it may wait for the task's next change. */
+void commit_mark_later(struct front *f, struct task *t);
 void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
 /* Removes tasks that have ended, their logs and their histories. */

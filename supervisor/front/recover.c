@@ -61,7 +61,8 @@ void recover_running(struct front *f, const struct mon_running *m)
 	t->rec.started_ns = m->started_realtime_ns;
 	if (t->rec.started_ns > t->rec.created_ns)
 		t->rec.start_us = (t->rec.started_ns - t->rec.created_ns) / 1000;
-	flow_step(f, t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
+	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
+	commit_mark_later(f, t);
 }
 
 static void settle(struct front *f, struct task *t, void *arg)
@@ -76,7 +77,8 @@ static void settle(struct front *f, struct task *t, void *arg)
 		flow_end(f, t, VERDICT_CANCELLED, "");
 	} else if (t->rec.state == TASK_PREPARING) {
 		flow_occupy(f, t, false);
-		flow_step(f, t, TASK_EV_REQUEUE, "its start request was lost");
+		flow_step(t, TASK_EV_REQUEUE, "its start request was lost");
+		commit_mark(f, t);
 		flow_enqueue(f, t);
 	}
 }

@@ -43,7 +43,7 @@ static void test_restart(void **state)
 	rig_request(conn, RIG_CODE);
 	rig_expect_event(conn, "accepted", id[WAITS]);
 	(void)close(conn);
-	(void)usleep(50000); /* the "started" of two is written at the end of a turn */
+	(void)usleep(500000); /* the "started" of two is written a little later */
 	rig_kill(r);
 
 	rig_start(r, false);
