@@ -290,17 +290,17 @@ static void say_verdict(const struct run *run)
 
 static int exit_status(struct run *run)
 {
-	bool cancelled = !strcmp(ctl_text(run->task, "verdict"), "cancelled");
-
 	warn_once(run, ctl_text(run->task, "warning"));
-	if (!run->cancelled || !cancelled)
+	if (!run->cancelled || strcmp(ctl_text(run->task, "verdict"), "cancelled") != 0)
 		say_verdict(run);
-	if (run->log_ended && run->log_status == -EPIPE && cancelled)
-		return 128 + SIGPIPE;
-	if (run->log_ended && run->log_status < 0 && run->log_status != -EPIPE)
-		return err_exit_status(run->log_err.code);
-	if (run->signo && cancelled)
+	/* Who ended it knows how the task took it from its log, and scripts must see that it
+	 * was ended, even where the task made an orderly 0 of it. */
+	if (run->signo)
 		return 128 + run->signo;
+	if (run->log_ended && run->log_status == -EPIPE)
+		return 128 + SIGPIPE;
+	if (run->log_ended && run->log_status < 0)
+		return err_exit_status(run->log_err.code);
 	return ctl_task_exit_status(run->task);
 }
 

@@ -115,7 +115,7 @@ no_build_left() {
 	wait_until "$PATIENCE" test -n "$(find "$STATE/images" -maxdepth 1 -name '.build*' -print -quit)" ||
 		wait_until "$PATIENCE" building
 	kill -INT -- "-$pid"
-	run wait "$pid"
+	reap "$pid"
 	[ "$status" -ne 0 ]
 	wait_until "$PATIENCE" no_build_left
 	[ ! -e "$STATE/images/by-name/fresh" ]

@@ -118,10 +118,10 @@ while True:
     time.sleep(1000)'
 	wait_until "$PATIENCE" file_has out ready
 	kill -INT $pid
-	run wait $pid
+	reap $pid
 	[ "$status" = 130 ]
 	[ "$(cat out)" = $'ready\nbye' ]
-	labelled int cancelled
+	wait_until "$PATIENCE" none_running
 }
 
 @test "Ctrl-C again: KILL of the whole cgroup" {
@@ -132,7 +132,7 @@ while True:
 	# The first one has arrived when the daemon has been asked to cancel.
 	wait_until "$PATIENCE" cancel_asked "$id" || true
 	kill -INT $pid
-	run wait $pid
+	reap $pid
 	[ "$status" = 130 ]
 	status_is "$id" cancelled
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
@@ -147,7 +147,7 @@ cancel_asked() {
 	attached term "$FOREVER"
 	wait_until "$PATIENCE" file_has out ready
 	kill -TERM $pid
-	run wait $pid
+	reap $pid
 	[ "$status" = 143 ]
 	labelled term cancelled
 }
@@ -158,7 +158,7 @@ cancel_asked() {
 		attached "early$ms" "$FOREVER" --start cold
 		sleep "$(printf '0.%03d' $ms)"
 		kill -INT $pid
-		run wait $pid
+		reap $pid
 		echo "$ms ms: $status $(cat out err)"
 		[ "$status" = 130 ]
 	done
@@ -184,7 +184,7 @@ while True:
 	wait_until "$PATIENCE" labelled stuck cancelled
 	# What is left is output that nobody takes.
 	kill -INT $pid
-	run wait $pid
+	reap $pid
 	[ "$status" = 130 ]
 	exec 9>&-
 }
@@ -195,7 +195,7 @@ while True:
 	pid=$!
 	wait_until "$PATIENCE" file_has out ready
 	kill -INT $pid
-	run wait $pid
+	reap $pid
 	[ "$status" = 130 ]
 	status_is "$id" running
 	sandboxctl cancel --force "$id"
@@ -208,7 +208,7 @@ gate()
 print('later')"
 	wait_until "$PATIENCE" file_has out ready
 	kill -KILL $pid
-	run wait $pid
+	reap $pid
 	id=$(id_of killed)
 	status_is "$id" running
 	signal_task "$id" USR1

@@ -80,12 +80,12 @@ survives() {
 		wait_until "$PATIENCE" file_lines out $(($(wc -l <out) + 20)) || return 1
 	done
 	signal_task "$id" USR1
-	run wait $run
+	reap $run
 	echo "$mode $*: run $status; $(tail -n 2 out); $(grep -v '^err ' err)"
 	[ "$status" = 42 ] || return 1
-	run wait $logs
+	reap $logs
 	[ "$status" = 0 ] || return 1
-	run wait $wait
+	reap $wait
 	[ "$status" = 42 ] || return 1
 	[ "$(inspect "$id" '[.status, .verdict, .exit_code, .start.mode] | join(" ")')" = "error exit 42 $mode" ] || return 1
 	complete out out && complete err err || return 1

@@ -22,7 +22,8 @@ refused() {
 
 	shift
 	run --separate-stderr timeout "$PATIENCE" "$CTL" run python task.json "$@"
-	echo "$(head -c 200 task.json) -> $status $stderr"
+	[ ! -f task.json ] || head -c 200 task.json
+	echo " -> $status $stderr"
 	[ "$status" = 125 ] || return 1
 	[ -z "$output" ] || return 1
 	[[ $stderr == *"$want"* ]] || return 1

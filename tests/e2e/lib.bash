@@ -195,6 +195,13 @@ wait_until() {
 	done
 }
 
+# reap PID: waits for a background command of this shell; its exit status is in $status.
+# (bats' run waits in a subshell, whose child it is not.)
+reap() {
+	status=0
+	wait "$1" || status=$?
+}
+
 fail() {
 	echo "$*" >&2
 	return 1
