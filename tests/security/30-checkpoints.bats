@@ -102,6 +102,20 @@ refused() {
 	done
 }
 
+@test "a change after it was verified and used is noticed by the same daemon" {
+	local change file
+
+	for change in 'printf x | dd of=FILE bs=1 count=1 conv=notrunc' 'cp -p FILE y && mv y FILE && printf x |
+		dd of=FILE bs=1 count=1 conv=notrunc && touch -r heap FILE' 'truncate -s +1 FILE' 'touch added'; do
+		pristine
+		"$CTL" run python --start restore --label used --code 'print(1)'
+		[ "$(modes_of used | sort -u)" = restore ]
+		file=$(cd "$CHECKPOINT" && find . -name 'pages-*.img' | head -n 1)
+		(cd "$CHECKPOINT" && eval "${change//FILE/$file}") 2>/dev/null
+		refused "$change"
+	done
+}
+
 @test "the folder itself as a symlink is refused, even to the right files" {
 	pristine
 	mv "$CHECKPOINT" "$WORK/moved"

@@ -6,12 +6,12 @@ load lib.bash
 
 RESTORES=${RESTORES:-1000}
 # Warmed, so that their state is in the checkpoint.
-WARM='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson"]'
+IMPORTS='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson"]'
 
 setup_file() {
 	security_setup iron python
 	cp -r "$SECURITY/probes" "$WORK/probes"
-	task "$WORK/probes" draws.py "{\"warm\": {\"imports\": $WARM}}"
+	task "$WORK/probes" draws.py "{\"warm\": {\"imports\": $IMPORTS}}"
 }
 
 teardown_file() {
@@ -33,7 +33,7 @@ for _ in range(2):
 @test "$RESTORES restores share no draw, and their clock is right" {
 	local n modes since
 
-	"$CTL" image warm iron --imports "$(jq -r 'join(",")' <<<"$WARM")" >/dev/null
+	"$CTL" image warm iron --imports "$(jq -r 'join(",")' <<<"$IMPORTS")" >/dev/null
 	since=$(date +%s)
 	for ((n = 0; n < RESTORES; n++)); do
 		"$CTL" run iron "$WORK/probes/task.json" --start restore --label unique >>"$WORK/out/draws"
