@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 /* Above any pid of a payload; criu's helpers follow it. */
 #define CRIU_PID 1000
 #define CRIU_TIMEOUT_S 20
+#define CRIU_NOFILE 1024
 #define WARM_TIMEOUT_MS 120000
 /* Where criu's end of the socket and the payload's pipes are in criu. */
 enum criu_fd { CRIU_FD_SOCK = 3, CRIU_FD_PIPES = 4 };
@@ -48,6 +50,7 @@ criu_child(const struct sandbox_spec *spec, int sock, int go_r)
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int fds[] = {null, null, null, sock, go_r, spec->out_w, spec->err_w, spec->started_w};
 	int high[ARRAY_SIZE(fds)];
+	struct rlimit nofile;
 	sigset_t none;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
@@ -59,6 +62,11 @@ criu_child(const struct sandbox_spec *spec, int sock, int go_r)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
+	/* criu puts its own fds below the soft limit: a high one costs it a large table. */
+	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur > CRIU_NOFILE) {
+		nofile.rlim_cur = CRIU_NOFILE;
+		(void)setrlimit(RLIMIT_NOFILE, &nofile);
+	}
 	if (lend_real_uid(spec) < 0)
 		_exit(126);
 	(void)util_exec(spec->criu_path, argv, envp);

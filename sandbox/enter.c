@@ -50,8 +50,6 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 		r = checkpoint_wait_loaded(run, e); /* it is still loading the host's libraries */
 	if (r == 0)
 		r = rootfs_pivot(root, e); /* from here on no file of the host has a name */
-	if (r == 0)
-		r = rlimit_apply(&spec->limits, e);
 	net_close_host(&net);
 	util_close_fd(&root);
 	return r;

@@ -58,10 +58,11 @@ int fds_move_init(const struct sandbox_spec *spec, struct err *e)
 	return r;
 }
 
-int fds_move_payload(int in, int out, int err, int go, int started, struct err *e)
+int fds_move_payload(const int fds[PAYLOAD_FD_COUNT], struct err *e)
 {
-	const int fds[] = {in, out, err, go, started};
+	int r = move_fds(fds, PAYLOAD_FD_COUNT, 0, 0, e);
 
-	_Static_assert(ARRAY_SIZE(fds) == PAYLOAD_FD_COUNT, "enum payload_fd");
-	return move_fds(fds, ARRAY_SIZE(fds), 0, 0, e);
+	if (r == 0 && fcntl(PAYLOAD_FD_REPORT, F_SETFD, FD_CLOEXEC) < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "sandbox: fds");
+	return r;
 }

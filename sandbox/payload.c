@@ -16,7 +16,7 @@
 
 #include "sandbox/sandbox.h"
 
-#define RUNTIME_MAIN "/usr/lib/sandbox-runtime/boot.py"
+#define RUNTIME "/usr/lib/sandbox-runtime"
 #define PAYLOAD_PID 2
 
 struct handshake {
@@ -51,17 +51,35 @@ static int enter_userns(const struct handshake *h, struct err *e)
 	return caps_drop_all(e);
 }
 
-static int payload_main(const struct sandbox_spec *spec, bool park, const struct handshake *h,
-			int go_r, struct err *e)
+/*
+ * The runtime's main file compiles the script by itself. With a script and Python 3
+ * there is a way that is a millisecond shorter: the interpreter is given the script,
+ * and finds the runtime first as sitecustomize (images/runtime/sandbox_runtime.py).
+ */
+static int exec_interpreter(const struct sandbox_spec *spec, bool park, struct err *e)
 {
-	const char *const argv[] = {spec->image->interpreter, RUNTIME_MAIN, park ? "park" : "run",
-				    NULL};
-	static const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
-					   "HOME=/work",
-					   "LANG=C.UTF-8",
-					   "PYTHONUNBUFFERED=1",
-					   "PYTHONDONTWRITEBYTECODE=1",
-					   NULL};
+	static const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/work",
+					   "LANG=C.UTF-8", NULL};
+	static const char *const envp_script[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/work",
+						  "LANG=C.UTF-8", "PYTHONPATH=" RUNTIME, NULL};
+	const char *interpreter = spec->image->interpreter;
+	bool direct =
+		!park && spec->script && spec->script[0] && spec->image->python_version[0] == '3';
+	char script[300];
+	const char *const argv[] = {interpreter,	   "-u", "-B", RUNTIME "/boot.py",
+				    park ? "park" : "run", NULL};
+	const char *const argv_script[] = {interpreter, "-u", "-B", script, NULL};
+	int r;
+
+	(void)snprintf(script, sizeof(script), "/work/%s", direct ? spec->script : "");
+	r = direct ? util_exec(interpreter, argv_script, envp_script)
+		   : util_exec(interpreter, argv, envp);
+	return err_set(e, ERR_SYSTEM, -r, "image: interpreter %s", interpreter);
+}
+
+static int payload_main(const struct sandbox_spec *spec, bool park, const struct handshake *h,
+			int go_r, int *report_w, struct err *e)
+{
 	_cleanup_fd_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int r;
 
@@ -80,30 +98,32 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	if (r == 0 && !park)
 		r = enter_userns(h, e);
 	if (r == 0)
-		r = fds_move_payload(null, spec->out_w, spec->err_w, go_r, spec->started_w, e);
+		r = fds_move_payload((const int[]){null, spec->out_w, spec->err_w, go_r,
+						   spec->started_w, *report_w},
+				     e);
 	if (r < 0)
 		return r;
 	null = -1; /* closed by number just now */
-	r = seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
+	*report_w = PAYLOAD_FD_REPORT;
+	r = rlimit_apply(&spec->limits, e);
+	if (r == 0)
+		r = seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
 	if (r < 0)
 		return r;
-	r = util_exec(argv[0], argv, envp);
-	return err_set(e, ERR_SYSTEM, -r, "image: interpreter %s", argv[0]);
+	return exec_interpreter(spec, park, e);
 }
 
 /* The clone's side: never returns. A failure is told by the report pipe. */
 static void __attribute__((noreturn))
 payload_child(const struct sandbox_spec *spec, bool park, const struct handshake *h, int go_r)
 {
-	/* Above the payload's own numbers, close-on-exec: gone when the exec works. */
-	int report_w = fcntl(spec->report_w, F_DUPFD_CLOEXEC, 200);
+	int report_w = spec->report_w;
 	struct report report = {.type = REPORT_FAILED};
 	struct err e = {0};
 
-	(void)payload_main(spec, park, h, go_r, &e);
+	(void)payload_main(spec, park, h, go_r, &report_w, &e);
 	(void)snprintf(report.text, sizeof(report.text), "%s", e.msg);
-	if (report_w >= 0)
-		(void)util_write_all(report_w, &report, sizeof(report));
+	(void)util_write_all(report_w, &report, sizeof(report));
 	_exit(125);
 }
 

@@ -40,8 +40,13 @@ enum init_fd {
 	INIT_FD_COUNT
 };
 
-/* What the payload has open, and nothing else (fds.c). */
-enum payload_fd { PAYLOAD_FD_GO = 3, PAYLOAD_FD_STARTED = 4, PAYLOAD_FD_COUNT };
+/* What the payload has open beside 0-2, and nothing else (fds.c). */
+enum payload_fd {
+	PAYLOAD_FD_GO = 3,
+	PAYLOAD_FD_STARTED,
+	PAYLOAD_FD_REPORT, /* close-on-exec */
+	PAYLOAD_FD_COUNT
+};
 
 /*
  * RUN/tasks/ID: written by the monitor at offset 0 when the sandbox exists, and
@@ -120,6 +125,7 @@ struct sandbox_spec {
 	const char *root_dir;	 /* an empty directory to mount the new root on */
 	uint32_t net_index;	 /* for POLICY_NET_EGRESS */
 	const char *resolv_conf; /* text or NULL */
+	const char *script;	 /* beneath /work, or ""; see payload.c */
 };
 
 /*
@@ -154,6 +160,6 @@ int caps_drop_all(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
 int fds_move_init(const struct sandbox_spec *spec, struct err *e);
-int fds_move_payload(int in, int out, int err, int go, int started, struct err *e);
+int fds_move_payload(const int fds[PAYLOAD_FD_COUNT], struct err *e);
 
 #endif

@@ -192,6 +192,7 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 	if (!limits_allowed(&req->limits, &s->policy->policy.head.limits_max))
 		return err_set(e, ERR_LIMIT, 0, "limits beyond the policy's");
 	s->spec.limits = req->limits;
+	s->spec.script = req->script;
 	s->spec.job_fd = job_fd;
 	s->spec.checkpoint_fd = -1;
 	start_choose_mode(m, s, t, (enum start_mode)req->start);

@@ -40,7 +40,7 @@ struct proto_row {
 
 /* clang-format off */
 static const struct proto_row proto_table[] = {
-	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 2, {ID(mon_start), TEXT(mon_start, warm)}},
+	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 2, {ID(mon_start), TEXT(mon_start, warm), TEXT(mon_start, script)}},
 	{MON_WARM,    F_TO_M, sizeof(struct mon_warm),    0, 0, {TEXT(mon_warm, warm)}},
 	{MON_KILL,    F_TO_M, sizeof(struct mon_kill),    0, 0, {ID(mon_kill)}},
 	{MON_FORGET,  F_TO_M, sizeof(struct mon_forget),  0, 0, {ID(mon_forget)}},

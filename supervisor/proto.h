@@ -39,7 +39,7 @@ enum proto_type {
 	LOG_OPEN = 64, /* fds: stdout, stderr read ends. Again after a logger restart */
 	/* front -> logger */
 	LOG_FOLLOW = 80, /* fd: the follower's stream socket */
-	LOG_FINISH,      /* this task never started or has no pipes: end its log */
+	LOG_FINISH,	 /* this task never started or has no pipes: end its log */
 	LOG_DELETE,
 	/* logger -> front */
 	LOG_END = 96, /* both pipes at EOF and everything on disk; also the answer to
@@ -58,14 +58,16 @@ struct mon_start {
 	uint8_t has_package; /* a dirfd follows the job: mounted as lower of /work */
 	uint8_t pad[5];
 	uint8_t image[32], policy[32], package[32];
-	struct limits limits; /* only ever tighter than the policy's limits_max */
-	uint64_t received_ns; /* CLOCK_MONOTONIC at the request's receipt */
+	struct limits limits;	   /* only ever tighter than the policy's limits_max */
+	uint64_t received_ns;	   /* CLOCK_MONOTONIC at the request's receipt */
 	char warm[IMAGE_WARM_MAX]; /* '\n'-separated imports; part of the checkpoint's key */
+	/* The job's exec, or "": a cold start then has the interpreter run it directly. */
+	char script[256];
 };
 
 struct mon_warm {
 	struct proto_head h;
-	uint32_t tag; /* echoed in mon_warmed */
+	uint32_t tag;  /* echoed in mon_warmed */
 	uint8_t force; /* 1: even when a valid checkpoint is there */
 	uint8_t pad[3];
 	uint8_t image[32], policy[32];
@@ -89,7 +91,7 @@ struct mon_forget {
 struct mon_started {
 	struct proto_head h;
 	char id[TASK_ID_LEN + 1];
-	uint8_t mode; /* the one that was really used */
+	uint8_t mode;	   /* the one that was really used */
 	uint8_t want_warm; /* 1: auto found no checkpoint; one would help the next task */
 	uint8_t pad[5];
 	uint64_t first_ns;	      /* CLOCK_MONOTONIC at the first user bytecode */
@@ -119,7 +121,7 @@ struct mon_warmed {
 	uint32_t tag;
 	int32_t status; /* 0 or -errno */
 	uint64_t dump_us, bytes;
-	char key[65]; /* hex */
+	char key[65];	 /* hex */
 	uint8_t existed; /* 1: nothing was done, a valid one was there */
 	uint8_t pad[6];
 	char error[PROTO_TEXT_MAX];

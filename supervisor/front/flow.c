@@ -86,6 +86,9 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 	m.start.limits = t->rec.limits;
 	m.start.received_ns = t->received_ns;
 	memcpy(m.start.warm, t->rec.warm, sizeof(m.start.warm));
+	/* A longer name works too, by the runtime's own way. */
+	if (spec->kind == TASK_EXEC && strlen(spec->source) < sizeof(m.start.script))
+		memcpy(m.start.script, spec->source, strlen(spec->source));
 	if (t->rec.has_package)
 		fds[1] = TAKE_FD(t->package_fd);
 	r = link_send(&f->monitor, &m, fds, 1u + m.start.has_package);
