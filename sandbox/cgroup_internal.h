@@ -15,7 +15,7 @@ int cgroup_v1_create(const struct cgroup_host *host, const char *name, const str
 		     struct cgroup *ret, struct err *e);
 int cgroup_v2_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
 		     struct cgroup *ret, struct err *e);
-/* The v2 host's root group: controllers enabled, the daemon itself moved to a leaf. */
+/* The v2 host's root group, with controllers enabled above and below it. */
 int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e);
 
 #endif

@@ -43,47 +43,58 @@ int cgroup_v2_create(const struct cgroup_host *host, const char *name, const str
 	return 0;
 }
 
-static int enable_controllers(int dir, const char *where, struct err *e)
+static int enable_controllers(int dir)
 {
-	int r = cgroup_write(dir, "cgroup.subtree_control", "+memory +cpu +pids");
-
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r,
-			       "cgroup v2: enable memory, cpu and pids below %s; run as root, with "
-			       "Delegate=yes under systemd",
-			       where);
-	return 0;
+	return cgroup_write(dir, "cgroup.subtree_control", "+memory +cpu +pids");
 }
 
 /*
- * The daemon's own group (systemd's for the unit, or the top) is an inner node as
- * soon as controllers are enabled below it, and inner nodes may hold no process
- * (cgroups(7), "no internal processes"): the daemon moves itself to a leaf first.
+ * Where the top that we see is a container's own, we may be in it ourselves, and a
+ * group with controllers below it may hold no process (cgroups(7), "no internal
+ * processes" rule; only the real top is exempt): then the daemon moves to a leaf.
  */
-int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e)
+static int move_aside(int mount_dir, const char *root_name, struct err *e)
 {
 	_cleanup_fd_ int root = -1, leaf = -1;
 	int r;
 
-	r = enable_controllers(mount_dir, "the top", e);
-	if (r < 0)
-		return r;
-	if (mkdirat(mount_dir, root_name, 0755) < 0 && errno != EEXIST)
-		return err_set(e, ERR_SYSTEM, errno, "cgroup v2: make %s", root_name);
 	root = openat(mount_dir, root_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_set(e, ERR_SYSTEM, errno, "cgroup v2: %s", root_name);
-	if (mkdirat(root, "supervisor", 0755) < 0 && errno != EEXIST)
+	if (root < 0 || (mkdirat(root, "supervisor", 0755) < 0 && errno != EEXIST))
 		return err_set(e, ERR_SYSTEM, errno, "cgroup v2: %s/supervisor", root_name);
 	leaf = openat(root, "supervisor", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (leaf < 0)
 		return err_set(e, ERR_SYSTEM, errno, "cgroup v2: %s/supervisor", root_name);
 	r = cgroup_write(leaf, "cgroup.procs", "0");
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cgroup v2: enter %s/supervisor", root_name) : 0;
+}
+
+/*
+ * The tasks' groups are not below the daemon's own one (systemd's for the unit): they
+ * outlive it, and systemd 252 cannot start a unit again whose group has groups with
+ * processes below it.
+ */
+int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e)
+{
+	_cleanup_fd_ int root = -1;
+	int r;
+
+	if (mkdirat(mount_dir, root_name, 0755) < 0 && errno != EEXIST)
+		return err_set(e, ERR_SYSTEM, errno, "cgroup v2: make %s", root_name);
+	r = enable_controllers(mount_dir);
+	if (r == -EBUSY) {
+		r = move_aside(mount_dir, root_name, e);
+		if (r < 0)
+			return r;
+		r = enable_controllers(mount_dir);
+	}
+	root = openat(mount_dir, root_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r == 0)
+		r = root < 0 ? -errno : enable_controllers(root);
 	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "cgroup v2: enter %s/supervisor", root_name);
-	r = enable_controllers(root, root_name, e);
-	if (r < 0)
-		return r;
+		return err_set(e, ERR_SYSTEM, -r,
+			       "cgroup v2: enable memory, cpu and pids for %s; is this root, with "
+			       "a writable cgroup file system?",
+			       root_name);
 	*ret_root = TAKE_FD(root);
 	return 0;
 }
