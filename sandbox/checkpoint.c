@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -199,8 +200,10 @@ static int inherit_pipes(const struct checkpoint_manifest *m, struct err *e)
 static void tidy_run(void)
 {
 	static const char *const files[] = {"/run/criu/log", "/run/criu/stats-restore",
-					    "/run/criu.kdat"};
+					    "/run/criu.kdat", "/run/heap"};
 
+	/* The mappings stay; a restored task's mounts are then those of a cold one. */
+	(void)umount2("/run/heap", MNT_DETACH);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		(void)unlink(files[i]);
 	(void)rmdir("/run/criu");

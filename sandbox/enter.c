@@ -14,6 +14,7 @@
 #include "sandbox/checkpoint.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/title.h"
 
 static void report(int fd, enum report_type type, uint64_t value, const char *text)
 {
@@ -93,6 +94,7 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
 	struct err e = {0};
 	int report_fd = spec->report_w, r;
+	char title[TASK_ID_LEN + 16];
 	pid_t payload = -1;
 	sigset_t none;
 
@@ -101,6 +103,9 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	/* The monitor's death must not end tasks: no PR_SET_PDEATHSIG here, on purpose. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Also wipes the daemon's arguments and environment from this copy of its memory. */
+	(void)snprintf(title, sizeof(title), "init of %s", spec->id);
+	title_set(title);
 	(void)prctl(PR_SET_NAME, "sandbox-init");
 	r = build(spec, &run, &e);
 	if (r == 0 && spec->action == SANDBOX_DUMP) {

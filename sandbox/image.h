@@ -24,10 +24,10 @@
 struct image_head {
 	uint32_t magic, version;
 	char name[64];
-	char interpreter[128];	   /* absolute path in the image, "/usr/bin/python3" */
-	char policy[64];	   /* default policy's name */
-	uint8_t runtime_digest[32];/* SHA-256 over /usr/lib/sandbox-runtime */
-	char warm[IMAGE_WARM_MAX]; /* default warm imports, '\n'-separated, NUL-terminated */
+	char interpreter[128];	    /* absolute path in the image, "/usr/bin/python3" */
+	char policy[64];	    /* default policy's name */
+	uint8_t runtime_digest[32]; /* SHA-256 over /usr/lib/sandbox-runtime */
+	char warm[IMAGE_WARM_MAX];  /* default warm imports, '\n'-separated, NUL-terminated */
 	char python_version[32];
 };
 

@@ -32,8 +32,8 @@ enum policy_net_proto { POLICY_PROTO_ANY = 0, POLICY_PROTO_TCP = 6, POLICY_PROTO
 struct policy_net_rule {
 	uint8_t family; /* 4 or 6 */
 	uint8_t prefix;
-	uint8_t proto; /* enum policy_net_proto */
-	uint8_t allow; /* 1 accept, 0 drop */
+	uint8_t proto;		     /* enum policy_net_proto */
+	uint8_t allow;		     /* 1 accept, 0 drop */
 	uint16_t port_min, port_max; /* 0-65535; 0,65535 is any */
 	uint8_t addr[16];
 };
@@ -42,7 +42,7 @@ struct policy_net_rule {
 struct policy_head {
 	uint32_t magic, version, size /* of the whole file */, n_bpf;
 	char name[POLICY_NAME_MAX];
-	struct limits limits;     /* defaults for a task that names none */
+	struct limits limits;	  /* defaults for a task that names none */
 	struct limits limits_max; /* what a task may ask for at most */
 	uint32_t net_mode, n_net_rules;
 	uint8_t dns; /* 1: the host's resolv.conf is given to the sandbox */
@@ -68,8 +68,8 @@ int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e)
 
 /* The rule list that the JSON front end makes out of an OCI seccomp profile. */
 struct seccomp_arg {
-	uint8_t index;	   /* 0-5 */
-	uint8_t op;	   /* enum scmp_compare of libseccomp */
+	uint8_t index; /* 0-5 */
+	uint8_t op;    /* enum scmp_compare of libseccomp */
 	uint64_t value, value_two;
 };
 struct seccomp_rule {

@@ -17,7 +17,7 @@
 
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
-#include "supervisor/title.h"
+#include "sandbox/title.h"
 
 #define LISTEN_BACKLOG 512
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What ps shows of a role: "sandboxd: NAME". The command's name stays sandboxd. */
-#ifndef SUPERVISOR_TITLE_H
-#define SUPERVISOR_TITLE_H
+#ifndef SANDBOX_TITLE_H
+#define SANDBOX_TITLE_H
 
 /* First thing in main(); argv's and envp's texts are lost with the first title_set(). */
 void title_init(int argc, char **argv, char **envp);

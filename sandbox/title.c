@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "supervisor/title.h"
+#include "sandbox/title.h"
 
 #include <stdio.h>
 #include <string.h>
