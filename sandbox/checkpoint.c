@@ -237,12 +237,12 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	r = inject_userns(pid, e);
 	if (r == 0)
 		r = mounts_proc_readonly(true, e);
-	if (r == 0 && util_write_all(run->go_w, "g", 1) < 0)
-		r = err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
 	if (r < 0)
 		return r;
-	util_close_fd(&run->go_w);
 	tidy_run();
+	if (util_write_all(run->go_w, "g", 1) < 0)
+		return err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
+	util_close_fd(&run->go_w);
 	*ret = pid;
 	return 0;
 }
