@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What happens to a task, in the order of its life. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -242,6 +243,7 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 {
 	struct task *t = registry_find(f, m->id);
 	struct task_record old = {0};
+	int wait_status = m->wait_status;
 	struct err e = {0};
 
 	if (!t) {
@@ -262,8 +264,11 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 	t->exited_at_ns = util_monotonic_ns();
 	t->rec.verdict =
 		m->verdict > VERDICT_NONE && m->verdict < VERDICT_MAX ? m->verdict : VERDICT_LOST;
-	t->rec.exit_code = task_exit_code((enum verdict)t->rec.verdict, m->wait_status);
-	t->rec.signal = task_exit_signal(m->wait_status);
+	/* SIGKILL of the whole sandbox takes the one along that would tell of it. */
+	if (wait_status < 0 && t->rec.verdict == VERDICT_CANCELLED && t->rec.state == TASK_RUNNING)
+		wait_status = SIGKILL;
+	t->rec.exit_code = task_exit_code((enum verdict)t->rec.verdict, wait_status);
+	t->rec.signal = task_exit_signal(wait_status);
 	t->rec.cpu_us = m->cpu_us;
 	t->rec.memory_peak = m->memory_peak;
 	t->rec.finished_ns = m->finished_ns;

@@ -258,7 +258,7 @@ static void test_cancel(void **state)
 	rig_expect(r, false, MON_KILL, &m, NULL);
 	assert_int_equal(m.kill.reason, KILL_CANCEL_KILL);
 	rig_expect_error(rig_ask(r, "rm", id), "conflict", "cancel it first");
-	rig_exited(r, id, VERDICT_CANCELLED, SIGKILL);
+	rig_exited(r, id, VERDICT_CANCELLED, -1);
 	rig_log_end(r, id);
 	reply = rig_reply(conn);
 	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "cancelled");
