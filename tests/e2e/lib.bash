@@ -72,6 +72,7 @@ image_link() {
 }
 
 has_image() {
+	paths
 	[ -L "$IMAGES/by-name/$1" ]
 }
 
@@ -111,6 +112,8 @@ daemon_stop() {
 daemon_remove() {
 	local left='' pid group
 
+	# Without a name, everything on this machine would be this test's.
+	[ -n "${GROUP:-}" ] || return 0
 	gone "$(cat "$WORK/pid")" && left="the daemon died; its last words: $(tail -n 20 "$WORK/log")"$'\n'
 	daemon_stop || true
 	left+=$(left_overs)
@@ -129,6 +132,7 @@ daemon_remove() {
 
 # processes: all that live in a cgroup of this test's daemon, roles or tasks.
 processes() {
+	[ -n "${GROUP:-}" ] || return 0
 	grep -ls "$GROUP" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
 }
 
@@ -140,6 +144,7 @@ task_groups() {
 
 # task_processes: those of them that are in the cgroup of a task.
 task_processes() {
+	[ -n "${GROUP:-}" ] || return 0
 	grep -lsE "$GROUP.*[0-9a-f]{24}" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
 }
 
