@@ -66,23 +66,28 @@ foreground() {
 	done
 }
 
+# kill_one ROLE: or all of them at once. Fails when the role is just being started again.
 kill_one() {
-	local role=$1 pid
+	local main pids
 
-	if ! pid=$(role "$role") || [ -z "$pid" ]; then
-		return # it is being started again just now
+	main=$(cat "$WORK/pid")
+	if [ "$1" = all ]; then
+		pids="$main $(role front) $(role logger)"
+	else
+		pids=$(role "$1")
 	fi
-	kill -KILL "$pid" 2>/dev/null || return 0
-	if [ "$role" = monitor ]; then
-		wait_until "$PATIENCE" gone "$pid"
+	# shellcheck disable=SC2086 # one or more
+	[ -n "$pids" ] && kill -KILL $pids 2>/dev/null || return 1
+	if [ "$1" = monitor ] || [ "$1" = all ]; then
+		wait_until "$PATIENCE" gone "$main"
 		daemon_start
 	fi
 }
 
 @test "$KILLS times kill -9 of a role at a random moment, with tasks running" {
-	local roles=(monitor front logger) seed=${KILLS_SEED:-$RANDOM} i worker workers=()
+	local roles=(monitor front logger all) seed=${KILLS_SEED:-$RANDOM} killed=0 worker workers=()
 
-	echo "# KILLS_SEED=$seed"
+	echo "# KILLS_SEED=$seed" >&3
 	RANDOM=$seed
 	for worker in a b; do
 		background "$worker" 3>&- &
@@ -90,13 +95,16 @@ kill_one() {
 	done
 	foreground c 3>&- &
 	workers+=($!)
-	for ((i = 0; i < KILLS; i++)); do
+	while [ "$killed" -lt "$KILLS" ]; do
 		sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
-		kill_one "${roles[RANDOM % 3]}"
+		if kill_one "${roles[RANDOM % 4]}"; then
+			killed=$((killed + 1))
+		fi
 	done
 	touch "$WORK/stop"
 	wait_until "$PATIENCE" sandboxctl version
 	wait "${workers[@]}"
+	echo "# $(cat "$WORK"/acked-* | wc -l) tasks acknowledged, $(wc -l <"$WORK/ran-c") runs" >&3
 	[ "$(cat "$WORK"/acked-* | wc -l)" -ge 20 ]
 }
 
