@@ -6,12 +6,36 @@
 
 #include "supervisor/front/internal.h"
 #include "supervisor/msg.h"
+#include "supervisor/role_filter.h"
 
 #define RUNNING_MAX 64
 #define QUEUED_MAX 20000
 #define FINISHED_KEEP 10000
 #define PACKAGE_BYTES_MAX (1ULL << 30)
 #define PACKAGES_KEEP (4ULL << 30)
+
+/*
+ * No exec, no socket but those that it has, no mount, no other user. Files by what the
+ * user id may open; children (package.c) run under the same filter.
+ */
+/* clang-format off */
+static const char *const syscalls[] = {
+	"read", "write", "readv", "writev", "pread64", "pwrite64", "sendto", "sendmsg", "recvfrom",
+	"recvmsg", "accept4", "getsockopt", "epoll_create1", "epoll_ctl", "epoll_wait",
+	"epoll_pwait", "epoll_pwait2", "poll", "ppoll", "timerfd_create", "timerfd_settime",
+	"openat", "open", "close", "fcntl", "lseek", "stat", "lstat", "fstat", "newfstatat", "statx",
+	"statfs", "fstatfs", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
+	"getdents64", "getcwd", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename",
+	"renameat", "renameat2", "symlinkat", "chmod", "fchmod", "fchmodat", "fchown", "ftruncate",
+	"fallocate", "fsync", "fdatasync", "syncfs", "utimensat", "flock", "umask", "memfd_create",
+	"pipe2", "dup", "dup3", "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex",
+	"getrandom", "clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
+	"getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo",
+	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "clone", "wait4",
+	"waitid", "pidfd_open", "kill", "tgkill", "prctl", "set_robust_list", "rseq", "sched_yield",
+	"prlimit64", "exit", "exit_group",
+};
+/* clang-format on */
 
 void front_tick_at(struct front *f, uint64_t at_ns)
 {
@@ -71,7 +95,9 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	r = link_init(f);
 	if (r >= 0)
 		r = control_init(f);
-	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot watch the sockets") : 0;
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cannot watch the sockets");
+	return role_filter_load(syscalls, ARRAY_SIZE(syscalls), e);
 }
 
 static void free_task(struct front *f, struct task *t, void *arg)
