@@ -265,7 +265,8 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 	t->rec.verdict =
 		m->verdict > VERDICT_NONE && m->verdict < VERDICT_MAX ? m->verdict : VERDICT_LOST;
 	/* SIGKILL of the whole sandbox takes the one along that would tell of it. */
-	if (wait_status < 0 && t->rec.verdict == VERDICT_CANCELLED && t->rec.state == TASK_RUNNING)
+	if (wait_status < 0 && t->rec.verdict == VERDICT_CANCELLED &&
+	    (t->kill_sent || t->rec.state == TASK_RUNNING))
 		wait_status = SIGKILL;
 	t->rec.exit_code = task_exit_code((enum verdict)t->rec.verdict, wait_status);
 	t->rec.signal = task_exit_signal(wait_status);
@@ -314,6 +315,7 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 		flow_end(f, t, VERDICT_CANCELLED, "");
 		return true;
 	}
+	t->kill_sent |= force;
 	flow_kill(f, t->rec.id, force ? KILL_CANCEL_KILL : KILL_CANCEL_TERM);
 	if (!force && !t->kill_at_ns) {
 		t->kill_at_ns = now + CANCEL_GRACE_NS;
@@ -353,6 +355,7 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 	if (t->kill_at_ns && !t->exited_at_ns) {
 		if (now >= t->kill_at_ns) {
 			t->kill_at_ns = 0;
+			t->kill_sent = true;
 			flow_kill(f, t->rec.id, KILL_CANCEL_KILL);
 		} else {
 			front_tick_at(f, t->kill_at_ns);

@@ -56,6 +56,7 @@ struct task {
 	bool occupies;	       /* counted in front.n_running */
 	bool known_to_monitor; /* since this front runs */
 	bool want_warm;
+	bool kill_sent;	      /* SIGKILL was asked for */
 	uint64_t write_by_ns; /* its change may wait until then; 0: there is none such */
 	bool is_new, dirty;   /* not in the store; in the list of changes to write */
 };
