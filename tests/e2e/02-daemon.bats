@@ -8,6 +8,10 @@ setup_file() {
 	daemon_make
 }
 
+teardown() {
+	[ -z "${LISTENER:-}" ] || kill "$LISTENER" 2>/dev/null || true
+}
+
 teardown_file() {
 	daemon_remove
 }
@@ -111,10 +115,9 @@ teardown_file() {
 
 @test "it tells systemd when it is ready" {
 	daemon_stop
-	python=/usr/bin/python3
-	[ -x $python ] || skip "no Python outside of the images"
+	[ -x /usr/bin/python3 ] || fail "no Python to listen with"
 	# A datagram socket, as systemd's; the first word that comes is written down.
-	$python - "$WORK/notify" "$WORK/said" 3>&- 4>&- <<-'EOT' &
+	/usr/bin/python3 - "$WORK/notify" "$WORK/said" 3>&- 4>&- <<-'EOT' &
 		import socket, sys
 		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 		s.bind(sys.argv[1])
@@ -123,6 +126,7 @@ teardown_file() {
 		    said += s.recv(4096).decode()
 		open(sys.argv[2], "w").write(said)
 	EOT
+	LISTENER=$!
 	wait_until "$PATIENCE" test -S "$WORK/notify"
 	NOTIFY_SOCKET=$WORK/notify daemon_start
 	wait_until "$PATIENCE" file_has "$WORK/said" READY=1

@@ -14,7 +14,7 @@ setup() {
 
 teardown() {
 	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
-	ip addr del 203.0.113.1/32 dev lo 2>/dev/null || true
+	ip netns del "$GROUP" 2>/dev/null || true
 }
 
 teardown_file() {
@@ -127,20 +127,52 @@ threading.Thread(target=lambda: print("thread")).start()'
 	[[ $output == *thread* ]]
 }
 
-# A server on this machine at an address that is neither private nor its own network's.
-serve() {
-	ip addr add 203.0.113.1/32 dev lo
-	PYTHONUNBUFFERED=1 /usr/bin/python3 -c '
-import socket
-s = socket.create_server(("203.0.113.1", 0))
+# server ADDRESS [COMMAND...]: one that says "served" to whoever connects; its port is in
+# PORT. The command is what it runs under.
+server() {
+	local address=$1
+
+	shift
+	rm -f port
+	"$@" /usr/bin/python3 -c '
+import socket, sys
+s = socket.create_server((sys.argv[1], 0))
 print(s.getsockname()[1], flush=True)
 while True:
     c, peer = s.accept()
     c.sendall(b"served")
-    c.close()' >port 3>&- 4>&- &
+    c.close()' "$address" >port 3>&- 4>&- &
 	SERVER=$!
 	wait_until "$PATIENCE" test -s port
 	PORT=$(cat port)
+}
+
+# internet: another machine, beyond this one: a network namespace behind a veth pair, with a
+# server at 203.0.113.1. This machine is 203.0.113.2.
+internet() {
+	local here=e2e$$
+
+	ip netns add "$GROUP"
+	ip link add "$here" type veth peer name far netns "$GROUP"
+	ip addr add 203.0.113.2/30 dev "$here"
+	ip link set "$here" up
+	ip -n "$GROUP" addr add 203.0.113.1/30 dev far
+	ip -n "$GROUP" link set far up
+	ip -n "$GROUP" link set lo up
+	server 203.0.113.1 ip netns exec "$GROUP"
+}
+
+# egress NAME JQ: a policy that lets tasks out to 203.0.113.1, as the filter changes it.
+egress() {
+	jq --arg name "$1" '.name = $name | .network = {"mode": "egress", "allow":
+		[{"to": "203.0.113.0/30", "proto": "tcp"}]}' "$TOP/policies/network.json" | jq "${2:-.}" >egress.json
+	sandboxctl policy install egress.json
+}
+
+# connect POLICY TARGET [OPTION...]: what a task under this policy gets to hear from there.
+connect() {
+	run timeout "$PATIENCE" "$CTL" run python --policy "$1" -e "TARGET=$2" "${@:3}" --code "$CONNECT"
+	echo "$1 $2: $output"
 }
 
 CONNECT='
@@ -154,55 +186,72 @@ except OSError as e:
 '
 
 @test "network: out to what the policy allows, by NAT" {
-	[ -x /usr/bin/python3 ] || fail "no Python to serve with"
-	serve
-	jq '.name = "one" | .network = {"mode": "egress", "allow": [{"to": "203.0.113.1/32", "proto": "tcp"}]}' \
-		"$TOP/policies/network.json" >one.json
-	sandboxctl policy install one.json
-	run timeout "$PATIENCE" "$CTL" run python --policy one -e "TARGET=203.0.113.1:$PORT" --code "$CONNECT"
+	internet
+	egress out
+	connect out "203.0.113.1:$PORT"
 	[ "$output" = served ]
-	# A host's own other address, private, is not in the list.
-	run timeout "$PATIENCE" "$CTL" run python --policy one -e "TARGET=10.255.255.1:$PORT" --code "$CONNECT"
+	# Not to what it does not name.
+	connect out "198.51.100.1:$PORT"
 	[ "$output" != served ]
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
 
 @test "network: another port is dropped" {
-	serve
-	jq --argjson p $((PORT == 9 ? 10 : 9)) '.name = "port" | .network = {"mode": "egress", "allow":
-		[{"to": "203.0.113.1/32", "proto": "tcp", "ports": $p}]}' "$TOP/policies/network.json" >port.json
-	sandboxctl policy install port.json
-	run timeout "$PATIENCE" "$CTL" run python --policy port -e "TARGET=203.0.113.1:$PORT" --code "$CONNECT"
-	[ "$output" != served ]
+	internet
+	egress port "$(printf '.network.allow[0].ports = %d' $((PORT == 9 ? 10 : 9)))"
+	connect port "203.0.113.1:$PORT"
+	[ "$output" = dropped ]
 }
 
-@test "network: the host's own loopback is out of reach" {
-	/usr/bin/python3 -c '
-import socket
-s = socket.create_server(("127.0.0.1", 0))
-print(s.getsockname()[1], flush=True)
-s.accept()' >port 3>&- 4>&- &
-	SERVER=$!
-	wait_until "$PATIENCE" test -s port
-	run timeout "$PATIENCE" "$CTL" run python --policy network -e "TARGET=127.0.0.1:$(cat port)" --code "$CONNECT"
+@test "network: deny comes before allow" {
+	internet
+	egress deny '.network.deny = [{"to": "203.0.113.1/32"}]'
+	connect deny "203.0.113.1:$PORT"
+	[ "$output" = dropped ]
+}
+
+@test "network: this machine itself is out of reach, by loopback and by its addresses" {
+	internet
+	kill "$SERVER"
+	egress out
+	server 203.0.113.2
+	connect out "203.0.113.2:$PORT"
+	[ "$output" != served ]
+	kill "$SERVER"
+	server 127.0.0.1
+	connect out "127.0.0.1:$PORT"
 	[ "$output" = refused ]
 }
 
 @test "network: it works after a restore too, and interfaces are gone afterwards" {
-	serve
-	jq '.name = "one" | .network = {"mode": "egress", "allow": [{"to": "203.0.113.1/32", "proto": "tcp"}]}' \
-		"$TOP/policies/network.json" >one.json
-	sandboxctl policy install one.json
-	sandboxctl image warm python --policy one
-	run timeout "$PATIENCE" "$CTL" run python --start restore --policy one --label netrestore \
-		-e "TARGET=203.0.113.1:$PORT" --code "$CONNECT"
+	internet
+	egress restored
+	sandboxctl image warm python --policy restored
+	connect restored "203.0.113.1:$PORT" --start restore --label netrestore
 	[ "$output" = served ]
 	[ "$(inspect "$(id_of netrestore)" .start.mode)" = restore ]
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
 
+@test "network: tasks do not reach each other" {
+	egress out
+	one=$(detached python '
+import socket
+s = socket.create_server(("0.0.0.0", 4444))
+t = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+t.connect(("203.0.113.1", 9))
+print(t.getsockname()[0])
+while True:
+    s.accept()[0].sendall(b"served")' --policy out)
+	wait_until "$PATIENCE" log_has "$one" 10.
+	connect out "$(sandboxctl logs "$one"):4444"
+	[ "$output" = dropped ]
+	sandboxctl cancel --force "$one"
+	sandboxctl wait "$one" || true
+}
+
 @test "default: nothing is reachable" {
-	serve
-	run timeout "$PATIENCE" "$CTL" run python -e "TARGET=203.0.113.1:$PORT" --code "$CONNECT"
+	internet
+	connect default "203.0.113.1:$PORT"
 	[ "$output" = refused ]
 }

@@ -82,7 +82,7 @@ restored() {
 	fresh
 	cat >same.py <<-'EOT'
 		import json, os, sys
-		print(sys.argv[8:], open(os.environ["PAYLOAD_FILE"]).read(), os.getcwd(), sorted(os.environ))
+		print(sys.argv[9:], open(os.environ["PAYLOAD_FILE"]).read(), os.getcwd(), sorted(os.environ))
 		print(__name__, sys.flags, sys.path, sys.stdin.read() == "", os.getpid(), os.umask(0o22))
 		print(sorted(name for name in globals()))
 		sys.stderr.write("to stderr\n")
@@ -246,19 +246,19 @@ with_criu() {
 
 @test "a CRIU that dies: cold, right" {
 	fresh
-	with_criu 'case $1 in swrk) exit 1 ;; *) exec "$REAL" "$@" ;; esac'
+	with_criu 'case " $* " in *" swrk "*) exit 1 ;; *) exec "$REAL" "$@" ;; esac'
 	falls_back dies
 }
 
 @test "a CRIU that dies of a signal: cold, right" {
 	fresh
-	with_criu 'case $1 in swrk) kill -SEGV $$ ;; *) exec "$REAL" "$@" ;; esac'
+	with_criu 'case " $* " in *" swrk "*) kill -SEGV $$ ;; *) exec "$REAL" "$@" ;; esac'
 	falls_back crashes
 }
 
 @test "a CRIU that hangs: cold, right, and it is not left behind" {
 	fresh
-	with_criu 'case $1 in swrk) exec sleep 10000 ;; *) exec "$REAL" "$@" ;; esac'
+	with_criu 'case " $* " in *" swrk "*) exec sleep 10000 ;; *) exec "$REAL" "$@" ;; esac'
 	falls_back hangs
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 	run ! pgrep -f 'sleep 10000'

@@ -115,8 +115,11 @@ daemon_remove() {
 	# Without a name, everything on this machine would be this test's.
 	[ -n "${GROUP:-}" ] || return 0
 	gone "$(cat "$WORK/pid")" && left="the daemon died; its last words: $(tail -n 20 "$WORK/log")"$'\n'
+	# What has ended is cleaned up by the daemon, a moment later; what runs is a mistake.
+	wait_until 10 clean || true
 	daemon_stop || true
 	left+=$(left_overs)
+	nft delete table inet "$GROUP" 2>/dev/null || true
 	for pid in $(processes); do
 		kill -KILL "$pid" 2>/dev/null || true
 	done
@@ -161,9 +164,13 @@ left_overs() {
 	interfaces
 }
 
-# interfaces: this machine's ends of the tasks' veth pairs.
+# interfaces: this machine's ends of the tasks' veth pairs. Their names begin as in the
+# daemon's nft table, which is there once a task had a network.
 interfaces() {
-	ip -o link 2>/dev/null | grep -o ' sbx[^@: ]*' || true
+	local prefix
+
+	prefix=$(nft list table inet "$GROUP" 2>/dev/null | grep -o 'sb[0-9a-f][0-9a-f]-' | head -n 1 || true)
+	[ -z "$prefix" ] || ip -o link | grep -o " $prefix[^@: ]*" || true
 }
 
 clean() {
