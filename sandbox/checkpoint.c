@@ -19,7 +19,9 @@
 
 /* Above any pid of a payload; criu's helpers follow it. */
 #define CRIU_PID 1000
-#define CRIU_TIMEOUT_S 20
+/* A restore takes milliseconds; what takes seconds is a criu that hangs. */
+#define RESTORE_TIMEOUT_S 5
+#define DUMP_TIMEOUT_S 30
 #define CRIU_NOFILE 1024
 #define WARM_TIMEOUT_MS 120000
 /* Where criu's end of the socket and the payload's pipes are in criu. */
@@ -90,7 +92,8 @@ static int send_ping(struct checkpoint_run *run, struct err *e)
 
 int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
 {
-	const struct timeval timeout = {.tv_sec = CRIU_TIMEOUT_S};
+	const struct timeval timeout = {.tv_sec = spec->action == SANDBOX_DUMP ? DUMP_TIMEOUT_S
+									       : RESTORE_TIMEOUT_S};
 	_cleanup_fd_ int theirs = -1, go_r = -1;
 	int sk[2], go[2];
 	pid_t pid;
@@ -358,7 +361,7 @@ int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	if (r < 0)
 		return r;
 	criu_set_pid(payload);
-	criu_set_timeout(CRIU_TIMEOUT_S);
+	criu_set_timeout(DUMP_TIMEOUT_S);
 	use_socket(run);
 	t0 = util_monotonic_ns();
 	r = criu_dump();

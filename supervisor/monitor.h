@@ -47,6 +47,7 @@ struct mtask {
 	sd_event_source *exit_src, *report_src, *started_src, *deadline_src, *remove_src;
 	enum verdict killed_for; /* VERDICT_NONE: nobody killed it */
 	bool want_warm, exited, failed;
+	bool forgotten; /* only its cgroup is left to remove */
 	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
 	union proto_msg exit_msg; /* repeated until MON_FORGET */
 	/* restore */

@@ -63,8 +63,12 @@ static void remove_cgroup(struct mtask *t)
 {
 	int r = cgroup_remove(&t->cgroup);
 
-	if (r == 0)
+	if (r == 0) {
+		t->remove_src = sd_event_source_disable_unref(t->remove_src);
+		if (t->forgotten)
+			mtask_free(t);
 		return;
+	}
 	if (!t->remove_src)
 		(void)sd_event_add_time_relative(t->m->event, &t->remove_src, CLOCK_MONOTONIC, 5000,
 						 1000, on_remove, t);

@@ -249,5 +249,7 @@ int task_watch(struct mtask *t, struct err *e)
 void task_forget(struct mtask *t)
 {
 	(void)unlinkat(t->m->tasks_fd, t->id, 0);
-	mtask_free(t);
+	t->forgotten = true;
+	if (!t->remove_src)
+		mtask_free(t);
 }
