@@ -147,7 +147,8 @@ void task_ended(struct mtask *t)
 	if (t->warm) {
 		bool ok = !t->failed && t->dump_us > 0;
 
-		while (cgroup_remove(&t->cgroup) == -EBUSY)
+		/* Its processes are gone with its init; what the next start finds it removes. */
+		for (int i = 0; i < 100 && cgroup_remove(&t->cgroup) == -EBUSY; i++)
 			(void)usleep(1000);
 		if (!ok && !t->error[0])
 			(void)snprintf(t->error, sizeof(t->error), "warm: %s",
