@@ -36,7 +36,7 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 	if (r == 0)
 		r = net_open_host(spec->net_index, &net, e); /* while still in the host's netns */
 	if (r == 0)
-		r = ns_unshare_net(e);
+		r = net_enter_ns(spec->netns_fd, e);
 	if (r == 0 && spec->action != SANDBOX_COLD)
 		r = checkpoint_launch(spec, run, e); /* while the host's files are there to exec */
 	if (r == 0)

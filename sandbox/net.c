@@ -9,6 +9,7 @@
 #include <netlink/route/link.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -208,17 +209,60 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	return r;
 }
 
-int net_setup(uint32_t index, struct net_host *host, struct err *e)
+/* Here: the calling process is in the new namespace. */
+static int new_ns(struct err *e)
 {
 	struct nl_sock *sock = NULL;
-	int r = open_sock(&sock, e);
+	int r;
 
+	if (unshare(CLONE_NEWNET) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
+	r = open_sock(&sock, e);
 	if (r < 0)
 		return r;
 	/* lo is interface 1 of every new namespace. */
 	r = link_up(sock, 1, e);
-	if (r == 0 && index)
-		r = setup_egress(sock, index, host, e);
 	nl_socket_free(sock);
+	return r;
+}
+
+int net_make_ns(int *ret_fd, struct err *e)
+{
+	_cleanup_fd_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (home < 0)
+		return err_set(e, ERR_SYSTEM, errno, "the host's network namespace");
+	r = new_ns(e);
+	*ret_fd = r == 0 ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) : -1;
+	if (r == 0 && *ret_fd < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
+	/* A monitor that is lost in a sandbox's network must not go on. */
+	if (setns(home, CLONE_NEWNET) < 0)
+		abort();
+	return r;
+}
+
+int net_enter_ns(int fd, struct err *e)
+{
+	if (fd < 0)
+		return new_ns(e);
+	if (setns(fd, CLONE_NEWNET) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
+	return 0;
+}
+
+int net_setup(uint32_t index, struct net_host *host, struct err *e)
+{
+	struct nl_sock *sock = NULL;
+	int r;
+
+	if (!index)
+		return 0;
+	r = open_sock(&sock, e);
+	if (r == 0)
+		r = setup_egress(sock, index, host, e);
+	if (sock)
+		nl_socket_free(sock);
 	return r;
 }

@@ -47,17 +47,6 @@ pid_t ns_clone_pid(pid_t want)
 	return pid < 0 ? -errno : pid;
 }
 
-/*
- * Network and cgroup namespaces are made by the child itself: a new network
- * namespace is by far the dearest (0.4 ms), and the monitor's loop should not pay.
- */
-int ns_unshare_net(struct err *e)
-{
-	if (unshare(CLONE_NEWNET) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
-	return 0;
-}
-
 /* After the process is in its cgroup: that one becomes the namespace's root. */
 int ns_unshare_cgroup(struct err *e)
 {

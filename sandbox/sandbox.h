@@ -124,6 +124,7 @@ struct sandbox_spec {
 	size_t kdat_len;
 	const char *root_dir;	 /* an empty directory to mount the new root on */
 	uint32_t net_index;	 /* for POLICY_NET_EGRESS */
+	int netns_fd;		 /* of net_make_ns, or -1: one is made */
 	const char *resolv_conf; /* text or NULL */
 	const char *script;	 /* beneath /work, or ""; see payload.c */
 };
@@ -145,7 +146,6 @@ int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct
 /* The pieces that enter.c calls, one kernel feature a file. */
 int ns_clone_init(int cgroup_fd, pid_t *ret_pid, int *ret_pidfd, struct err *e); /* 0 in child */
 pid_t ns_clone_pid(pid_t want); /* fork with a chosen pid; needs the pid namespace's owner */
-int ns_unshare_net(struct err *e);
 int ns_unshare_cgroup(struct err *e);
 int ns_set_hostname(const char *name, struct err *e);
 int idmap_write(pid_t pid, struct err *e);

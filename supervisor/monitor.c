@@ -208,6 +208,8 @@ int monitor_main(const struct config *cfg, int listen_fd)
 	if (r == 0)
 		r = adopt_all(m, &e);
 	if (r == 0)
+		r = netns_start(m, &e);
+	if (r == 0)
 		r = roles_start(m, &e);
 	if (r < 0) {
 		msg_err("%s", e.msg);

@@ -32,6 +32,7 @@ struct role {
 	unsigned failures; /* quick deaths in a row: a pause before the next start */
 };
 
+#define NETNS_POOL 16
 #define TASK_BUCKETS 1024
 #define WARM_OUTPUT_MAX 400
 
@@ -84,7 +85,9 @@ struct monitor {
 	struct mtask *tasks[TASK_BUCKETS];
 	struct policy_entry *policies;
 	struct stamp_entry_cached *stamps;
-	uint8_t *net_used; /* NET_INDEX_MAX + 1 flags */
+	int netns_pool[NETNS_POOL], n_netns; /* ready, each for one sandbox */
+	sd_event_source *netns_src;	     /* fills the pool when nothing else is to do */
+	uint8_t *net_used;		     /* NET_INDEX_MAX + 1 flags */
 	char boot_id[40], kernel[256], cpu[65], criu_version[64];
 	bool criu_works;
 	char criu_problem[256];
@@ -112,6 +115,10 @@ int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int p
 int start_warm(struct monitor *m, const struct mon_warm *req);
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e);
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32]);
+
+/* monitor_netns.c: network namespaces ready before they are wanted */
+int netns_start(struct monitor *m, struct err *e);
+int netns_take(struct monitor *m); /* -1: none is ready; the caller closes it */
 
 /* monitor_task.c: what happens to one that runs */
 int task_watch(struct mtask *t, struct err *e);

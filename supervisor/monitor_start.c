@@ -123,6 +123,7 @@ static int make_mounts(struct monitor *m, struct start *s, int package_fd, struc
 
 static int spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e)
 {
+	_cleanup_fd_ int netns = -1;
 	struct timespec boot;
 	int r;
 
@@ -146,6 +147,7 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 	t->run.log_cap = s->spec.limits.log_bytes;
 	if (!t->warm)
 		task_send_pipes(t);
+	s->spec.netns_fd = netns = netns_take(m);
 	r = sandbox_spawn(&s->spec, &t->pid, &t->pidfd, e);
 	if (r < 0)
 		return r;
