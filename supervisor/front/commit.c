@@ -13,8 +13,6 @@
 #define RETRY_NS (1 * SEC)
 /* A short task has ended by then: its start costs no wait for the disk of its own. */
 #define LATER_NS (200 * MSEC)
-/* Under load the loop's other sources could keep this one waiting for too long. */
-#define DIRTY_MAX 64u
 /* Finished tasks beyond the bound are removed in batches. */
 #define PRUNE_EVERY 64u
 
@@ -26,13 +24,9 @@ void commit_mark(struct front *f, struct task *t)
 	t->dirty = true;
 	t->dirty_next = f->dirty;
 	f->dirty = t;
-	f->n_dirty++;
-	if (f->retry_ns)
-		return;
-	(void)sd_event_source_set_priority(f->committer, f->n_dirty >= DIRTY_MAX
-								 ? SD_EVENT_PRIORITY_IMPORTANT
-								 : SD_EVENT_PRIORITY_IDLE);
-	(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
+	/* In its turn among the sockets that are ready now: their changes go along. */
+	if (!f->retry_ns)
+		(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
 }
 
 void commit_mark_later(struct front *f, struct task *t)
@@ -180,7 +174,6 @@ void commit_now(struct front *f)
 	bool all, failed = false;
 
 	f->dirty = NULL;
-	f->n_dirty = 0;
 	f->retry_ns = 0;
 	if (!list)
 		return;

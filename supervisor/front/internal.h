@@ -84,7 +84,7 @@ struct front {
 	struct task *buckets[TASK_BUCKETS];
 	struct task *queue; /* by priority, then age */
 	struct task *dirty; /* to be written */
-	unsigned n_tasks, n_queued, n_running, n_dirty, n_finished;
+	unsigned n_tasks, n_queued, n_running, n_finished;
 	uint64_t retry_ns; /* when a failed write is tried again */
 
 	struct conn *conns;

@@ -88,7 +88,12 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 	rec->created_ns = util_realtime_ns();
 	rec->spec = json_dumps(task, JSON_COMPACT);
 	p->task->received_ns = op->req->received_ns;
-	return rec->spec ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep the task's text");
+	if (!rec->spec)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep the task's text");
+	/* It is read again when its turn comes. */
+	if (strlen(rec->spec) > TASK_SPEC_MAX)
+		return err_set(e, ERR_LIMIT, 0, "task.json: more than %u bytes", TASK_SPEC_MAX);
+	return 0;
 }
 
 struct run_keys {
