@@ -134,8 +134,12 @@ for i in range(0, len(data), 1000):
     os.write(1, data[i:i + 1000])
 os.write(2, b"\x00\xff\r\n\x1b[31m")'
 	sandboxctl run python --code "$code" >out 2>err
-	[ "$(sha256sum <out)" = "$({ printf 'no newline at the end: '; for _ in $(seq 300); do
-		all_bytes; done; } | sha256sum)" ]
+	all_bytes >bytes
+	printf 'no newline at the end: ' >want
+	for _ in $(seq 300); do
+		cat bytes
+	done >>want
+	cmp out want
 	[ "$(od -An -tx1 err)" = " 00 ff 0d 0a 1b 5b 33 31 6d" ]
 }
 
