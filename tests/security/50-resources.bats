@@ -95,7 +95,8 @@ nothing_left() {
 
 @test "memory bomb: many small processes" {
 	attack oom memory_bomb --memory 64M -- children
-	[ "$STATUS" -eq 137 ]
+	# The first process goes on, and ends by itself, where only one is killed (cgroup v1).
+	[ "$STATUS" -eq 137 ] || [ "$STATUS" -eq 1 ]
 }
 
 @test "disk: bytes" {

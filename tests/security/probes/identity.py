@@ -109,10 +109,14 @@ KNOWN = {
 
 
 def environment():
+    return ",".join(sorted(set(os.environ) - KNOWN)) or "known"
+
+
+def initial_environment():
+    """What the interpreter was started with; PYTHONPATH is the runtime's own, and gone since."""
     with open("/proc/self/environ", "rb") as f:
-        initial = f.read().split(b"\0")
-    names = {n.split(b"=")[0].decode("latin-1") for n in initial if n} | set(os.environ)
-    return ",".join(sorted(names - KNOWN)) or "known"
+        names = {n.split(b"=")[0].decode("latin-1") for n in f.read().split(b"\0") if n}
+    return ",".join(sorted(names - KNOWN - {"PYTHONPATH"})) or "known"
 
 
 WORDS = ("sandboxd", "checkpoint", "_sandbox", "control.sock", "libexec", "/rootfs")
@@ -129,6 +133,7 @@ def words_in(*paths):
 
 
 TABLE.add("environment", environment, "known", "!known", child=False)
+TABLE.add("environment:initial", initial_environment, "known", "!known", child=False)
 TABLE.add("names-in-environ", lambda: words_in("/proc/self/environ"), "none", "*", child=False)
 TABLE.add("names-in-mountinfo", lambda: words_in("/proc/self/mountinfo"), "none", "*", child=False)
 TABLE.add("names-in-cgroup", lambda: words_in("/proc/self/cgroup"), "none", "*", child=False)
