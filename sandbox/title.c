@@ -14,6 +14,13 @@ void title_init(int argc, char **argv, char **envp)
 
 	for (char **e = envp; *e && *e == end; e++)
 		end += strlen(*e) + 1;
+	/* getenv (sd_notify's NOTIFY_SOCKET) must find its texts elsewhere from now on. */
+	for (char **e = envp; *e; e++) {
+		char *copy = strdup(*e);
+
+		if (copy)
+			*e = copy;
+	}
 	title_start = argv[0];
 	title_size = (size_t)(end - argv[0]);
 }

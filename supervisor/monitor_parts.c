@@ -100,8 +100,8 @@ int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32]
 	(void)snprintf(s->inputs.kernel, sizeof(s->inputs.kernel), "%s", m->kernel);
 	(void)snprintf(s->inputs.cpu, sizeof(s->inputs.cpu), "%.63s", m->cpu);
 	/* What surrounds the process is this program's: another version, another checkpoint. */
-	(void)snprintf(s->inputs.criu, sizeof(s->inputs.criu), "%.40s, sandboxd %s", m->criu_version,
-		       SANDBOXD_VERSION);
+	(void)snprintf(s->inputs.criu, sizeof(s->inputs.criu), "%.40s, sandboxd %s",
+		       m->criu_version, SANDBOXD_VERSION);
 	s->spec.policy = &s->policy->policy;
 	s->spec.image = &s->image;
 	memcpy(s->spec.image_digest, image, 32);

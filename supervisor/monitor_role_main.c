@@ -7,11 +7,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "sandbox/title.h"
 #include "supervisor/front/front.h"
 #include "supervisor/logger/logger.h"
 #include "supervisor/monitor_roles.h"
 #include "supervisor/msg.h"
-#include "sandbox/title.h"
 
 const struct role_info role_table[R_N] = {
 	[R_FRONT] = {"front", "_sandboxd", ROLE_FRONT},
