@@ -65,6 +65,7 @@ struct checkpoint_run {
 	int sock;
 	pid_t criu;
 	int go_w;
+	struct err broken; /* criu did not start: checkpoint_restore fails with this */
 };
 #define CHECKPOINT_RUN_INIT                                                                        \
 	(struct checkpoint_run)                                                                    \

@@ -24,6 +24,18 @@ static void report(int fd, enum report_type type, uint64_t value, const char *te
 	(void)util_write_all(fd, &r, sizeof(r));
 }
 
+/* A restore that cannot even begin is no reason to fail: a cold start follows. */
+static int or_without(const struct sandbox_spec *spec, struct checkpoint_run *run, int r,
+		      struct err *e)
+{
+	if (r < 0 && spec->action == SANDBOX_RESTORE) {
+		run->broken = *e;
+		*e = (struct err){0};
+		r = 0;
+	}
+	return r;
+}
+
 /* The surroundings. Each step's place is forced by the one that its comment names. */
 static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
 {
@@ -38,7 +50,8 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 	if (r == 0)
 		r = net_enter_ns(spec->netns_fd, e);
 	if (r == 0 && spec->action != SANDBOX_COLD)
-		r = checkpoint_launch(spec, run, e); /* while the host's files are there to exec */
+		r = or_without(spec, run, checkpoint_launch(spec, run, e),
+			       e); /* while the host's files are there to exec */
 	if (r == 0)
 		r = net_setup(spec->net_index, &net, e);
 	if (r == 0)
@@ -48,7 +61,8 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 	if (r == 0)
 		r = mounts_make(spec, root, e); /* on the new root, before it is "/" */
 	if (r == 0 && spec->action != SANDBOX_COLD)
-		r = checkpoint_wait_loaded(run, e); /* it is still loading the host's libraries */
+		r = or_without(spec, run, checkpoint_wait_loaded(run, e),
+			       e); /* it is still loading the host's libraries */
 	if (r == 0)
 		r = rootfs_pivot(root, e); /* from here on no file of the host has a name */
 	net_close_host(&net);
