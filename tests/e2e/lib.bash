@@ -170,7 +170,7 @@ interfaces() {
 	local prefix
 
 	prefix=$(nft list table inet "$GROUP" 2>/dev/null | grep -o 'sb[0-9a-f][0-9a-f]-' | head -n 1 || true)
-	[ -z "$prefix" ] || ip -o link | grep -o " $prefix[^@: ]*" || true
+	[ -z "$prefix" ] || ip -o link | grep -o " ${prefix}[^@: ]*" || true
 }
 
 clean() {
@@ -209,6 +209,7 @@ wait_until() {
 
 # reap PID: waits for a background command of this shell; its exit status is in $status.
 # (bats' run waits in a subshell, whose child it is not.)
+# shellcheck disable=SC2034 # the tests read it
 reap() {
 	status=0
 	wait "$1" || status=$?
