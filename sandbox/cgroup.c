@@ -127,6 +127,12 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 	return 0;
 }
 
+uint64_t cgroup_pids(const struct cgroup *cg)
+{
+	return cgroup_read_u64(cg->host->v2 ? cg->unified : cg->dirs[CGROUP_PIDS], "pids.current",
+			       NULL);
+}
+
 /* Without cgroup.kill: signal what is listed, until nothing is, a bounded number of times. */
 static int kill_listed(int dir)
 {

@@ -50,6 +50,8 @@ int cgroup_clone_fd(const struct cgroup *cg);
  */
 int cgroup_enter(const struct cgroup *cg, struct err *e);
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
+/* Processes and threads in it, those that wait to be reaped among them; 0 when unknown. */
+uint64_t cgroup_pids(const struct cgroup *cg);
 /* SIGKILL to everything inside; empty groups are fine. */
 int cgroup_kill(const struct cgroup *cg);
 /* rmdir; -EBUSY while a process is left. Closes on success. */

@@ -24,6 +24,7 @@
 #define DUMP_TIMEOUT_S 30
 #define CRIU_NOFILE 1024
 #define WARM_TIMEOUT_MS 120000
+#define HEAP_CHECK_MS 100
 /* Where criu's end of the socket and the payload's pipes are in criu. */
 enum criu_fd { CRIU_FD_SOCK = 3, CRIU_FD_PIPES = 4 };
 
@@ -207,8 +208,9 @@ static void tidy_run(void)
 	static const char *const files[] = {"/run/criu/log", "/run/criu/stats-restore",
 					    "/run/criu.kdat", "/run/heap"};
 
-	/* The mappings stay; a restored task's mounts are then those of a cold one. */
-	(void)umount2("/run/heap", MNT_DETACH);
+	/* The mappings stay; a restored task's mounts are then those of a cold one. Called a
+	 * second time, after a failure, there may be something of the task's by this name. */
+	(void)umount2("/run/heap", MNT_DETACH | UMOUNT_NOFOLLOW);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		(void)unlink(files[i]);
 	(void)rmdir("/run/criu");
@@ -243,7 +245,7 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	pid = criu_restore();
 	if (pid < 0)
 		return criu_failed(e, "restore", pid);
-	r = inject_userns(pid, e);
+	r = inject_userns(pid, run->criu, spec->cgroup, e);
 	if (r == 0)
 		r = mounts_proc_readonly(true, e);
 	if (r < 0)
@@ -258,22 +260,45 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 
 void checkpoint_abort(struct checkpoint_run *run)
 {
-	util_close_fd(&run->sock);
-	util_close_fd(&run->go_w);
-	/* From PID 1: everything in this pid namespace but ourselves. */
+	/* From PID 1: everything in this pid namespace but ourselves. Before the pipe's end
+	 * is seen by a process that is not confined. */
 	(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
+	util_close_fd(&run->sock);
+	util_close_fd(&run->go_w);
 	tidy_run();
 	(void)mounts_proc_readonly(false, NULL);
+}
+
+/* The heap is a file of the host's disk, which no cgroup counts. It holds memory, so that
+ * more than the memory limit is no heap. */
+static int check_heap(const struct sandbox_spec *spec, struct err *e)
+{
+	uint64_t max = spec->limits.memory < CHECKPOINT_FILE_BYTES_MAX ? spec->limits.memory
+								       : CHECKPOINT_FILE_BYTES_MAX;
+	struct stat st;
+
+	if (fstatat(spec->checkpoint_fd, "heap", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: heap");
+	if ((uint64_t)st.st_blocks * 512 > max)
+		return err_set(e, ERR_LIMIT, 0, "warm: the imports wrote too much to /run/heap");
+	return 0;
 }
 
 static int wait_parked(const struct sandbox_spec *spec, struct err *e)
 {
 	struct pollfd p = {.fd = spec->started_r, .events = POLLIN};
+	int n = 0, r = 0;
 	char c;
 
-	if (poll(&p, 1, WARM_TIMEOUT_MS) != 1)
+	for (int ms = 0; ms < WARM_TIMEOUT_MS && n == 0 && r == 0; ms += HEAP_CHECK_MS) {
+		n = poll(&p, 1, HEAP_CHECK_MS);
+		r = check_heap(spec, e);
+	}
+	if (r < 0)
+		return r;
+	if (n != 1)
 		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "warm: the imports did not end");
 	if (read(spec->started_r, &c, 1) != 1 || c != 'P')
 		return err_set(e, ERR_INPUT, 0, "warm: the interpreter ended; see its output");

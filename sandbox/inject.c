@@ -37,6 +37,7 @@ __asm__(".pushsection .rodata\n"
 	"	movl $0x10000000, %edi\n"
 	"	syscall\n"
 	"	int3\n"
+	"inject_in_namespace:\n"
 	"	xorl %ebx, %ebx\n"
 	"1:	movl $157, %eax\n" /* prctl */
 	"	movl $24, %edi\n"  /* PR_CAPBSET_DROP */
@@ -55,12 +56,13 @@ __asm__(".pushsection .rodata\n"
 	"	leaq 4f(%rip), %rsi\n"
 	"	syscall\n"
 	"	int3\n"
+	"inject_confined:\n"
 	"	.balign 8\n"
 	"3:	.long 0x20080522, 0\n" /* _LINUX_CAPABILITY_VERSION_3, self */
 	"4:	.zero 24\n"
 	"inject_code_end:\n"
 	".popsection\n");
-extern const char inject_code[], inject_code_end[];
+extern const char inject_code[], inject_in_namespace[], inject_confined[], inject_code_end[];
 
 /* What is expected at the next stop. Anything else fails the injection. */
 enum inject_stop { STOP_INTERRUPT, STOP_TRAP };
@@ -154,6 +156,32 @@ static int attach(struct tracee *t, struct err *e)
 	return fail(e, EBUSY, "the process does not wait in a system call");
 }
 
+/*
+ * Nobody else may be there, whom the checkpoint held or who was forked before this stop:
+ * he would stay in the initial user namespace, and could write to the code below by
+ * /proc/PID/mem while no filter holds. The group's count cannot be dodged as a list of
+ * /proc can. criu is counted until it has been reaped.
+ */
+static int check_alone(pid_t criu, const struct cgroup *cg, struct err *e)
+{
+	uint64_t want = waitpid(criu, NULL, WNOHANG) == criu ? 2 : 3, have = cgroup_pids(cg);
+
+	if (have == want)
+		return 0;
+	return err_set(e, ERR_INPUT, 0, "restore: %llu processes where %llu are expected",
+		       (unsigned long long)have, (unsigned long long)want);
+}
+
+/*
+ * A trap is the one that is waited for only if it comes from there: a SIGTRAP may be
+ * pending, a timer's for one, and the kernel may have sent the process to an rseq(2)
+ * abort handler.
+ */
+static int check_at(const struct user_regs_struct *regs, unsigned long ip, struct err *e)
+{
+	return regs->rip == ip ? 0 : fail(e, EPROTO, "a trap in another place");
+}
+
 /* One system call at the instruction where the process waits. */
 static int remote_syscall(struct tracee *t, long nr, const unsigned long args[6], long *ret,
 			  struct err *e)
@@ -178,6 +206,8 @@ static int remote_syscall(struct tracee *t, long nr, const unsigned long args[6]
 	r = wait_stop(t->pid, STOP_TRAP, e);
 	if (r == 0)
 		r = get_regs(t, &regs, e);
+	if (r == 0)
+		r = check_at(&regs, t->syscall_ip + 2, e);
 	*ret = (long)regs.rax;
 	return r;
 }
@@ -205,8 +235,8 @@ static int map_code(struct tracee *t, struct err *e)
 	return 0;
 }
 
-/* Runs the code on to its next int3; *ret is the last system call's result. */
-static int run_to_trap(struct tracee *t, long *ret, struct err *e)
+/* Runs the code on to the int3 before a label; *ret is the last system call's result. */
+static int run_to_trap(struct tracee *t, const char *label, long *ret, struct err *e)
 {
 	struct user_regs_struct regs;
 	int r;
@@ -216,6 +246,8 @@ static int run_to_trap(struct tracee *t, long *ret, struct err *e)
 	r = wait_stop(t->pid, STOP_TRAP, e);
 	if (r == 0)
 		r = get_regs(t, &regs, e);
+	if (r == 0)
+		r = check_at(&regs, t->page + (unsigned long)(label - inject_code), e);
 	if (r == 0)
 		*ret = (long)regs.rax;
 	return r;
@@ -231,14 +263,14 @@ static int confine(struct tracee *t, struct err *e)
 	regs.orig_rax = ~0UL;
 	r = set_regs(t, &regs, e);
 	if (r == 0)
-		r = run_to_trap(t, &result, e);
+		r = run_to_trap(t, inject_in_namespace, &result, e);
 	if (r < 0)
 		return r;
 	if (result != 0)
 		return fail(e, (int)-result, "unshare");
 	r = idmap_write(t->pid, e);
 	if (r == 0)
-		r = run_to_trap(t, &result, e);
+		r = run_to_trap(t, inject_confined, &result, e);
 	if (r < 0)
 		return r;
 	return result != 0 ? fail(e, (int)-result, "capset") : 0;
@@ -255,10 +287,7 @@ static int put_back(struct tracee *t, struct err *e)
 	if (result != 0)
 		return fail(e, (int)-result, "munmap");
 	/* rax is -ERESTARTSYS and orig_rax read's number: the kernel restarts the read. */
-	r = set_regs(t, &t->saved, e);
-	if (r == 0 && ptrace(PTRACE_DETACH, t->pid, 0, 0) < 0)
-		r = fail(e, errno, "PTRACE_DETACH");
-	return r;
+	return set_regs(t, &t->saved, e);
 }
 
 /* The kernel's own word on the result. Every line must be there and right. */
@@ -298,11 +327,13 @@ static int check_status(pid_t pid, struct err *e)
 	return 0;
 }
 
-int inject_userns(pid_t pid, struct err *e)
+int inject_userns(pid_t pid, pid_t criu, const struct cgroup *cg, struct err *e)
 {
 	struct tracee t = {.pid = pid};
 	int r = attach(&t, e);
 
+	if (r == 0)
+		r = check_alone(criu, cg, e);
 	if (r == 0)
 		r = map_code(&t, e);
 	if (r == 0)
@@ -311,6 +342,8 @@ int inject_userns(pid_t pid, struct err *e)
 		r = put_back(&t, e);
 	if (r == 0)
 		r = check_status(pid, e);
+	if (r == 0 && ptrace(PTRACE_DETACH, pid, 0, 0) < 0)
+		r = fail(e, errno, "PTRACE_DETACH");
 	if (r < 0)
 		(void)kill(pid, SIGKILL);
 	return r;

@@ -128,7 +128,12 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	_cleanup_fd_ int tmpfs = -1;
 	int overlay = -1, r;
 
-	r = task_tmpfs(spec->limits.disk, "0755", SANDBOX_ID_BASE + SANDBOX_UID, &tmpfs);
+	/* Nobody's while a checkpoint is made: criu opens a checkpoint's files as root and by
+	 * name, and a task's package must not put a link in the place of one. */
+	if (spec->action == SANDBOX_DUMP)
+		r = task_tmpfs(spec->limits.disk, "0555", 0, &tmpfs);
+	else
+		r = task_tmpfs(spec->limits.disk, "0755", SANDBOX_ID_BASE + SANDBOX_UID, &tmpfs);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /work");
 	if (spec->package_mount < 0)
