@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "sandbox/checkpoint.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/title.h"
+
+#define RECORD_TRIES 20000 /* about 3 s */
 
 static void report(int fd, enum report_type type, uint64_t value, const char *text)
 {
@@ -103,6 +106,25 @@ static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run 
 	return r;
 }
 
+/*
+ * Nothing of the user's runs in a sandbox that no monitor could find again. The record
+ * is written a moment after the clone; when it does not come, the monitor died in
+ * between, and the task is started anew by the next one.
+ */
+static int wait_recorded(const struct sandbox_spec *spec, struct err *e)
+{
+	struct timespec nap = {0, 100000};
+	uint32_t magic = 0;
+
+	for (int i = 0; i < RECORD_TRIES; i++) {
+		if (pread(spec->record_fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+		    magic == RUN_RECORD_MAGIC)
+			return 0;
+		(void)nanosleep(&nap, NULL);
+	}
+	return err_set(e, ERR_INTERNAL, 0, "sandbox: no monitor has recorded it");
+}
+
 static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 {
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
@@ -122,6 +144,8 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	title_set(title);
 	(void)prctl(PR_SET_NAME, "sandbox-init");
 	r = build(spec, &run, &e);
+	if (r == 0)
+		r = wait_recorded(spec, &e);
 	if (r == 0 && spec->action == SANDBOX_DUMP) {
 		r = warm_and_dump(spec, &run, &e);
 		if (r == 0)

@@ -17,7 +17,7 @@
 #include "supervisor/msg.h"
 
 /* The init moves its fds to their places before it gives up root: milliseconds. */
-#define FDS_TRIES 500
+#define FDS_TRIES 2500
 
 static bool is_pipe(int fd, uint64_t ino)
 {
@@ -102,6 +102,9 @@ static int adopt_one(struct monitor *m, const char *id)
 		return 0;
 	}
 	take_pipes(t);
+	/* Without its pipes nobody would ever read its output, nor would its init end. */
+	if (t->out_r < 0)
+		task_kill(t, VERDICT_LOST);
 	r = task_watch(t, &e);
 	if (r < 0)
 		msg_err("task %s: %s", id, e.msg);
