@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,7 @@ static int take_fd(int pidfd, enum init_fd which, uint64_t ino)
 
 static void take_pipes(struct mtask *t)
 {
+	struct pollfd ended = {.fd = t->pidfd, .events = POLLIN};
 	struct timespec nap = {0, 2000000};
 
 	for (int i = 0; i < FDS_TRIES; i++) {
@@ -47,10 +49,14 @@ static void take_pipes(struct mtask *t)
 			break;
 		util_close_fd(&t->out_r);
 		util_close_fd(&t->err_r);
-		if (kill(t->pid, 0) < 0)
+		/* Readable: it has ended (pidfd_open(2)), and its record tells the rest. */
+		if (poll(&ended, 1, 0) != 0)
 			return;
 		(void)nanosleep(&nap, NULL);
 	}
+	/* Without its pipes nobody would ever read its output, nor would its init end. */
+	if (t->out_r < 0)
+		task_kill(t, VERDICT_LOST);
 	if (!t->run.started) {
 		t->started_r = take_fd(t->pidfd, INIT_FD_STARTED, t->run.started_ino);
 		if (t->started_r >= 0)
@@ -102,9 +108,6 @@ static int adopt_one(struct monitor *m, const char *id)
 		return 0;
 	}
 	take_pipes(t);
-	/* Without its pipes nobody would ever read its output, nor would its init end. */
-	if (t->out_r < 0)
-		task_kill(t, VERDICT_LOST);
 	r = task_watch(t, &e);
 	if (r < 0)
 		msg_err("task %s: %s", id, e.msg);
