@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# bats file_tags=v2
 # Tasks that exhaust what they can get: the right verdict, the neighbour works, the daemon
 # does not grow, and nothing is left.
 
@@ -62,6 +61,7 @@ nothing_left() {
 		fail "cgroups of $1 are left"
 }
 
+# bats test_tags=v2
 @test "fork bomb: pids" {
 	attack pids fork_bomb
 	[ "$STATUS" -eq 1 ]
@@ -77,6 +77,7 @@ nothing_left() {
 	[ "$STATUS" -eq 1 ]
 }
 
+# bats test_tags=v2
 @test "memory bomb: anonymous" {
 	attack oom memory_bomb --memory 64M -- anonymous
 	[ "$STATUS" -eq 137 ]
@@ -88,17 +89,20 @@ nothing_left() {
 	[ "$STATUS" -eq 137 ]
 }
 
+# bats test_tags=v2
 @test "memory bomb: memfd" {
 	attack oom memory_bomb --memory 64M -- memfd
 	[ "$STATUS" -eq 137 ]
 }
 
+# bats test_tags=v2
 @test "memory bomb: many small processes" {
 	attack oom memory_bomb --memory 64M -- children
 	# The first process goes on, and ends by itself, where only one is killed (cgroup v1).
 	[ "$STATUS" -eq 137 ] || [ "$STATUS" -eq 1 ]
 }
 
+# bats test_tags=v2
 @test "disk: bytes" {
 	attack disk disk_bomb -- bytes /tmp
 	attack disk disk_bomb -- bytes /work
@@ -130,6 +134,7 @@ nothing_left() {
 	[ "$(cat "$WORK/out/attack")" = EMFILE ]
 }
 
+# bats test_tags=v2
 @test "CPU: spinning processes that ignore signals end with the timeout" {
 	attack timeout spin --timeout 2
 	[ "$STATUS" -eq 124 ]

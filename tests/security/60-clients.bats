@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# bats file_tags=v2
 # Clients of the control socket that are wrong, hostile or slow: each is refused in words or cut
 # off, the daemon serves the next, and grows by nothing.
 

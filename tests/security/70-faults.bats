@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# bats file_tags=v2
 # What the machine may refuse the daemon: disk space, inodes, file descriptors. Requests are
 # refused in words, running tasks go on, and it recovers without a restart.
 
