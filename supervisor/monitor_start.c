@@ -123,6 +123,7 @@ static int make_mounts(struct monitor *m, struct start *s, int package_fd, struc
 
 static int spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e)
 {
+	struct limits limits = s->spec.limits;
 	_cleanup_fd_ int netns = -1;
 	struct timespec boot;
 	int r;
@@ -132,8 +133,11 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 		r = make_mounts(m, s, package_fd, e);
 	if (r == 0)
 		r = net_take_index(m, s->policy, &t->run.net_index, e);
+	/* The init counts too, and criu until the payload runs. */
+	t->pids = s->spec.limits.pids + 1;
+	limits.pids = t->pids + (s->spec.action != SANDBOX_COLD);
 	if (r == 0)
-		r = cgroup_create(&m->cgroups, t->id, &s->spec.limits, &t->cgroup, e);
+		r = cgroup_create(&m->cgroups, t->id, &limits, &t->cgroup, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->spec.id, sizeof(s->spec.id), "%s", t->id);
@@ -184,6 +188,26 @@ static void undo(struct mtask *t)
 	(void)cgroup_remove(&t->cgroup);
 }
 
+/*
+ * The front's own folder and no other: what it can name it can otherwise not always
+ * read, and /work's owner and mode hide those of what is below. Never waits for a file
+ * system that is slow to answer.
+ */
+static int check_package(struct monitor *m, int fd, struct err *e)
+{
+	struct statx have, own;
+
+	if (fd < 0)
+		return 0;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &have) < 0 ||
+	    statx(m->packages_fd, "", AT_EMPTY_PATH, STATX_UID, &own) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "package");
+	if (!S_ISDIR(have.stx_mode) || have.stx_uid != own.stx_uid || own.stx_uid == 0 ||
+	    have.stx_dev_major != own.stx_dev_major || have.stx_dev_minor != own.stx_dev_minor)
+		return err_set(e, ERR_DENIED, 0, "package: not a folder of the front's own");
+	return 0;
+}
+
 static int begin(struct monitor *m, struct start *s, const struct mon_start *req, struct mtask *t,
 		 int job_fd, int package_fd, struct err *e)
 {
@@ -193,6 +217,9 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 		return r;
 	if (!limits_allowed(&req->limits, &s->policy->policy.head.limits_max))
 		return err_set(e, ERR_LIMIT, 0, "limits beyond the policy's");
+	r = check_package(m, package_fd, e);
+	if (r < 0)
+		return r;
 	s->spec.limits = req->limits;
 	s->spec.script = req->script;
 	s->spec.job_fd = job_fd;
