@@ -245,7 +245,7 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	pid = criu_restore();
 	if (pid < 0)
 		return criu_failed(e, "restore", pid);
-	r = inject_userns(pid, run->criu, spec->cgroup, e);
+	r = inject_userns(spec, pid, run->criu, e);
 	if (r == 0)
 		r = mounts_proc_readonly(true, e);
 	if (r < 0)

@@ -23,7 +23,7 @@
 #include "sandbox/sandbox.h"
 
 #define CHECKPOINT_MAGIC 0x31434253u /* "SBC1" */
-#define CHECKPOINT_VERSION 1u
+#define CHECKPOINT_VERSION 2u
 #define CHECKPOINT_FILES_MAX 64
 /* The same at the dump and at each restore, for criu compares: the folder keeps others out. */
 #define HEAP_MODE 0644

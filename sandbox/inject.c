@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -28,7 +29,9 @@
 /*
  * What the process runs, on a fresh page of its own, with nothing of its own: no
  * stack, no library. One: unshare(CLONE_NEWUSER). Two, when its ids are mapped:
- * PR_CAPBSET_DROP for each capability until the kernel knows no more, capset(0).
+ * PR_CAPBSET_DROP for each capability until the kernel knows no more, capset(0), and
+ * setrlimit(RLIMIT_NOFILE), which the checkpoint has at the policy's maximum: it does
+ * this itself because the init may lack CAP_SYS_RESOURCE for another's limits.
  * The ambient set is empty in a new user namespace (user_namespaces(7)).
  */
 __asm__(".pushsection .rodata\n"
@@ -55,14 +58,25 @@ __asm__(".pushsection .rodata\n"
 	"	leaq 3f(%rip), %rdi\n"
 	"	leaq 4f(%rip), %rsi\n"
 	"	syscall\n"
-	"	int3\n"
+	"	testq %rax, %rax\n"
+	"	jnz 5f\n"
+	"	movl $160, %eax\n" /* setrlimit */
+	"	movl $7, %edi\n"   /* RLIMIT_NOFILE */
+	"	leaq 6f(%rip), %rsi\n"
+	"	syscall\n"
+	"5:	int3\n"
 	"inject_confined:\n"
 	"	.balign 8\n"
 	"3:	.long 0x20080522, 0\n" /* _LINUX_CAPABILITY_VERSION_3, self */
 	"4:	.zero 24\n"
+	"	.balign 8\n"
+	"inject_nofile:\n"
+	"6:	.zero 16\n" /* struct rlimit, filled in by map_code */
 	"inject_code_end:\n"
 	".popsection\n");
-extern const char inject_code[], inject_in_namespace[], inject_confined[], inject_code_end[];
+extern const char inject_code[], inject_in_namespace[], inject_confined[], inject_nofile[],
+	inject_code_end[];
+#define INJECT_CODE_MAX 256
 
 /* What is expected at the next stop. Anything else fails the injection. */
 enum inject_stop { STOP_INTERRUPT, STOP_TRAP };
@@ -212,22 +226,33 @@ static int remote_syscall(struct tracee *t, long nr, const unsigned long args[6]
 	return r;
 }
 
-static int map_code(struct tracee *t, struct err *e)
+static int map_code(struct tracee *t, uint32_t nofile, struct err *e)
 {
+	const size_t size = (size_t)(inject_code_end - inject_code);
+	struct rlimit limit;
+	char code[INJECT_CODE_MAX];
 	const unsigned long args[6] = {
 		0, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, ~0UL, 0};
 	struct iovec local, remote;
 	long addr = -1;
 	int r;
 
+	if (size > sizeof(code) || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return fail(e, EINVAL, "code");
+	/* As for a cold start (rlimit.c): no more than this process may have. */
+	if (nofile < limit.rlim_max)
+		limit.rlim_max = nofile;
+	limit.rlim_cur = limit.rlim_max;
+	memcpy(code, inject_code, size);
+	memcpy(code + (inject_nofile - inject_code), &limit, sizeof(limit));
 	r = remote_syscall(t, SYS_mmap, args, &addr, e);
 	if (r < 0)
 		return r;
 	if (addr < 0 && addr > -4096)
 		return fail(e, (int)-addr, "mmap");
 	t->page = (unsigned long)addr;
-	local.iov_base = (void *)(uintptr_t)inject_code;
-	local.iov_len = (size_t)(inject_code_end - inject_code);
+	local.iov_base = code;
+	local.iov_len = size;
 	remote.iov_base = (void *)t->page;
 	remote.iov_len = local.iov_len;
 	if (process_vm_writev(t->pid, &local, 1, &remote, 1, 0) != (ssize_t)local.iov_len)
@@ -273,7 +298,7 @@ static int confine(struct tracee *t, struct err *e)
 		r = run_to_trap(t, inject_confined, &result, e);
 	if (r < 0)
 		return r;
-	return result != 0 ? fail(e, (int)-result, "capset") : 0;
+	return result != 0 ? fail(e, (int)-result, "capset or setrlimit") : 0;
 }
 
 static int put_back(struct tracee *t, struct err *e)
@@ -327,15 +352,15 @@ static int check_status(pid_t pid, struct err *e)
 	return 0;
 }
 
-int inject_userns(pid_t pid, pid_t criu, const struct cgroup *cg, struct err *e)
+int inject_userns(const struct sandbox_spec *spec, pid_t pid, pid_t criu, struct err *e)
 {
 	struct tracee t = {.pid = pid};
 	int r = attach(&t, e);
 
 	if (r == 0)
-		r = check_alone(criu, cg, e);
+		r = check_alone(criu, spec->cgroup, e);
 	if (r == 0)
-		r = map_code(&t, e);
+		r = map_code(&t, spec->limits.nofile, e);
 	if (r == 0)
 		r = confine(&t, e);
 	if (r == 0)

@@ -9,18 +9,17 @@
 
 #include <sys/types.h>
 
-#include "sandbox/cgroup.h"
-#include "sandbox/util.h"
+#include "sandbox/sandbox.h"
 
 /*
  * Moves pid into a new user namespace with the sandbox's id map, with all five
- * capability sets empty, and leaves it where it was. It must have one thread, and be
+ * capability sets empty and the task's own limit of open files, and leaves it where it was. It must have one thread, and be
  * the only process in the sandbox's cgroup but the caller and criu: another one would
  * not be confined, and could write to its memory meanwhile.
  * Checks the result by /proc before the process runs on. The caller is the sandbox's init with CAP_SYS_ADMIN in
  * the initial namespace (PTRACE_O_SUSPEND_SECCOMP wants it) and a writable /proc.
  * Bounded in time; on failure pid has been killed.
  */
-int inject_userns(pid_t pid, pid_t criu, const struct cgroup *cg, struct err *e);
+int inject_userns(const struct sandbox_spec *spec, pid_t pid, pid_t criu, struct err *e);
 
 #endif

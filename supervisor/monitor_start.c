@@ -276,7 +276,6 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 	s->spec.action = SANDBOX_DUMP;
 	s->spec.limits = s->policy->policy.head.limits_max;
 	s->spec.limits.timeout_s = 150;
-	s->spec.limits.nofile = s->policy->policy.head.limits.nofile;
 	s->spec.job_fd = job;
 	s->spec.checkpoint_fd = s->checkpoint;
 	return spawn(m, s, t, -1, e);
