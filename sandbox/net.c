@@ -12,7 +12,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define VETH_TRIES 100 /* 2 s */
 
 struct net_instance net_instance;
 
@@ -175,6 +178,8 @@ static int add_veth(struct nl_sock *sock, const char *host_name, int host_netns,
 	rtnl_link_put(peer);
 	r = rtnl_link_add(sock, link, NLM_F_CREATE | NLM_F_EXCL);
 	rtnl_link_put(link);
+	if (r == -NLE_EXIST)
+		return err_set(e, ERR_SYSTEM, EEXIST, "sandbox: network: %s", host_name);
 	return r < 0 ? nl_fail(e, r, "veth pair") : 0;
 }
 
@@ -185,7 +190,15 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	char name[sizeof(net_instance.prefix) + 10]; /* within IFNAMSIZ for any index */
 
 	(void)snprintf(name, sizeof(name), "%s%u", net_instance.prefix, index);
-	r = add_veth(sock, name, host->netns, e);
+	/* The one that had this name before may not quite be gone: its namespace ends late. */
+	for (int i = 0; i < VETH_TRIES; i++) {
+		struct timespec nap = {0, 20000000};
+
+		r = add_veth(sock, name, host->netns, e);
+		if (r != -EEXIST)
+			break;
+		(void)nanosleep(&nap, NULL);
+	}
 	if (r < 0)
 		return r;
 	inside = ifindex_of(sock, "eth0", e);

@@ -67,6 +67,7 @@ struct policy_entry {
 	struct policy policy;
 	uint32_t net_block; /* first address index; 0: not installed */
 };
+	uint32_t net_next;  /* of the block: where to look for a free one */
 
 struct stamp_entry_cached {
 	struct stamp_entry_cached *next;

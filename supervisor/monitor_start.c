@@ -12,18 +12,25 @@
 #include "supervisor/monitor_start.h"
 #include "supervisor/msg.h"
 
-static int net_take_index(struct monitor *m, const struct policy_entry *p, uint32_t *ret,
-			  struct err *e)
+/*
+ * In turn: the kernel takes a namespace and its interface away some time after its last
+ * process, and the next one to have an address is not to get what was sent to the last.
+ */
+static int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e)
 {
 	*ret = 0;
 	if (p->policy.head.net_mode == POLICY_NET_NONE)
 		return 0;
-	for (uint32_t i = p->net_block; i < p->net_block + NET_BLOCK; i++)
-		if (!m->net_used[i]) {
-			m->net_used[i] = 1;
-			*ret = i;
-			return 0;
-		}
+	for (uint32_t n = 0; n < NET_BLOCK; n++) {
+		uint32_t i = p->net_block + (p->net_next + n) % NET_BLOCK;
+
+		if (m->net_used[i])
+			continue;
+		m->net_used[i] = 1;
+		p->net_next = (i - p->net_block + 1) % NET_BLOCK;
+		*ret = i;
+		return 0;
+	}
 	return err_set(e, ERR_LIMIT, 0, "no free address for another sandbox with a network");
 }
 
