@@ -108,6 +108,12 @@ int cgroup_enter(const struct cgroup *cg, struct err *e)
 	return 0;
 }
 
+int cgroup_set_pids(const struct cgroup *cg, uint32_t pids)
+{
+	return cgroup_write_u64(cg->host->v2 ? cg->unified : cg->dirs[CGROUP_PIDS], "pids.max",
+				pids);
+}
+
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 {
 	int memory = cg->dirs[CGROUP_MEMORY];

@@ -49,6 +49,8 @@ int cgroup_clone_fd(const struct cgroup *cg);
  * file, which takes no global lock; cgroup.procs waits for an RCU grace period, 10 ms.
  */
 int cgroup_enter(const struct cgroup *cg, struct err *e);
+/* Changes the limit on processes and threads, the sandbox's init among them. */
+int cgroup_set_pids(const struct cgroup *cg, uint32_t pids);
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 /* Processes and threads in it, those that wait to be reaped among them; 0 when unknown. */
 uint64_t cgroup_pids(const struct cgroup *cg);

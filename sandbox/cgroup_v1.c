@@ -13,10 +13,6 @@ static int make_dir(int parent, const char *name, int *ret)
 	return *ret < 0 ? -errno : 0;
 }
 
-/*
- * pids: two more than the task's own, for the init and for criu while it restores
- * (its helper threads are gone before user code runs).
- */
 static int set_limits(const struct cgroup *cg, const struct limits *l)
 {
 	int memory = cg->dirs[CGROUP_MEMORY], cpu = cg->dirs[CGROUP_CPU], r;
@@ -33,7 +29,7 @@ static int set_limits(const struct cgroup *cg, const struct limits *l)
 		r = cgroup_write_u64(cpu, "cpu.cfs_quota_us",
 				     (uint64_t)l->cpu_milli * (CGROUP_PERIOD_US / 1000));
 	if (r == 0)
-		r = cgroup_write_u64(cg->dirs[CGROUP_PIDS], "pids.max", l->pids + 2);
+		r = cgroup_write_u64(cg->dirs[CGROUP_PIDS], "pids.max", l->pids);
 	return r;
 }
 

@@ -23,7 +23,7 @@ static int set_limits(int dir, const struct limits *l)
 		return r;
 	r = cgroup_write(dir, "cpu.max", cpu);
 	if (r == 0)
-		r = cgroup_write_u64(dir, "pids.max", l->pids + 2); /* see cgroup_v1.c */
+		r = cgroup_write_u64(dir, "pids.max", l->pids);
 	return r;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "sandbox/inject.h"
@@ -286,21 +287,26 @@ static int check_heap(const struct sandbox_spec *spec, struct err *e)
 	return 0;
 }
 
-static int wait_parked(const struct sandbox_spec *spec, struct err *e)
+/* Its death is watched beside the pipe, which criu and we keep open as well. */
+static int wait_parked(const struct sandbox_spec *spec, pid_t payload, struct err *e)
 {
-	struct pollfd p = {.fd = spec->started_r, .events = POLLIN};
+	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, payload, 0);
+	struct pollfd p[] = {{.fd = spec->started_r, .events = POLLIN},
+			     {.fd = pidfd, .events = POLLIN}};
 	int n = 0, r = 0;
 	char c;
 
+	if (pidfd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: the interpreter");
 	for (int ms = 0; ms < WARM_TIMEOUT_MS && n == 0 && r == 0; ms += HEAP_CHECK_MS) {
-		n = poll(&p, 1, HEAP_CHECK_MS);
+		n = poll(p, ARRAY_SIZE(p), HEAP_CHECK_MS);
 		r = check_heap(spec, e);
 	}
 	if (r < 0)
 		return r;
-	if (n != 1)
+	if (n < 1)
 		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "warm: the imports did not end");
-	if (read(spec->started_r, &c, 1) != 1 || c != 'P')
+	if (!(p[0].revents & POLLIN) || read(spec->started_r, &c, 1) != 1 || c != 'P')
 		return err_set(e, ERR_INPUT, 0, "warm: the interpreter ended; see its output");
 	return 0;
 }
@@ -382,7 +388,7 @@ int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run,
 
 	if (work < 0)
 		return work;
-	r = wait_parked(spec, e);
+	r = wait_parked(spec, payload, e);
 	if (r == 0)
 		r = check_alone(payload, e);
 	if (r == 0)

@@ -17,7 +17,7 @@ static void md_free(EVP_MD_CTX **md)
 
 static int bad(struct err *e, const char *name, const char *what)
 {
-	return err_set(e, ERR_INPUT, EBADMSG, "checkpoint: %s: %s", name, what);
+	return err_set(e, ERR_INPUT, 0, "checkpoint: %s: %s", name, what);
 }
 
 static int sha256(const void *data, size_t len, uint8_t ret[32])

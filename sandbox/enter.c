@@ -39,35 +39,43 @@ static int or_without(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	return r;
 }
 
-/* The surroundings. Each step's place is forced by the one that its comment names. */
+/* The surroundings, in an order that the comments explain. */
 static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
 {
+	const bool criu = spec->action != SANDBOX_COLD;
 	struct net_host net = {0};
 	int r, root = -1;
 
-	r = cgroup_enter(spec->cgroup, e); /* first: everything below is on the task's bill */
+	r = fds_keep_spec(spec, e);
+	/* Early: everything below is on the task's bill. */
 	if (r == 0)
-		r = ns_unshare_cgroup(e); /* after cgroup_enter: its group is the root */
+		r = cgroup_enter(spec->cgroup, e);
+	/* After cgroup_enter: its group is the namespace's root. */
 	if (r == 0)
-		r = net_open_host(spec->net_index, &net, e); /* while still in the host's netns */
+		r = ns_unshare_cgroup(e);
+	/* While still in the host's network namespace. */
+	if (r == 0)
+		r = net_open_host(spec->net_index, &net, e);
 	if (r == 0)
 		r = net_enter_ns(spec->netns_fd, e);
-	if (r == 0 && spec->action != SANDBOX_COLD)
-		r = or_without(spec, run, checkpoint_launch(spec, run, e),
-			       e); /* while the host's files are there to exec */
+	/* While the host's files are there to exec. */
+	if (r == 0 && criu)
+		r = or_without(spec, run, checkpoint_launch(spec, run, e), e);
 	if (r == 0)
 		r = net_setup(spec->net_index, &net, e);
 	if (r == 0)
 		r = ns_set_hostname(spec->id, e);
 	if (r == 0)
 		r = rootfs_mount(spec, &root, e);
+	/* On the new root, before it is "/". */
 	if (r == 0)
-		r = mounts_make(spec, root, e); /* on the new root, before it is "/" */
-	if (r == 0 && spec->action != SANDBOX_COLD)
-		r = or_without(spec, run, checkpoint_wait_loaded(run, e),
-			       e); /* it is still loading the host's libraries */
+		r = mounts_make(spec, root, e);
+	/* It is still loading the host's libraries. */
+	if (r == 0 && criu)
+		r = or_without(spec, run, checkpoint_wait_loaded(run, e), e);
+	/* From here on no file of the host has a name. */
 	if (r == 0)
-		r = rootfs_pivot(root, e); /* from here on no file of the host has a name */
+		r = rootfs_pivot(root, e);
 	net_close_host(&net);
 	util_close_fd(&root);
 	return r;

@@ -31,6 +31,37 @@ static int move_fds(const int *fds, int n, int first, int cloexec, struct err *e
 	return 0;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* The init is a copy of the monitor: its sockets, and other tasks' pipes, are not for it. */
+int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
+{
+	const struct cgroup *cg = spec->cgroup;
+	int keep[] = {STDERR_FILENO,	spec->rootfs_mount, spec->dev_mount, spec->package_mount,
+		      spec->heap_mount, spec->netns_fd,	    spec->job_fd,    spec->out_r,
+		      spec->out_w,	spec->err_r,	    spec->err_w,     spec->started_r,
+		      spec->started_w,	spec->report_w,	    spec->record_fd, spec->checkpoint_fd,
+		      cg->unified,	cg->dirs[0],	    cg->dirs[1],     cg->dirs[2],
+		      cg->dirs[3]};
+	int next = STDERR_FILENO + 1;
+
+	_Static_assert(CGROUP_N == 4, "all of cg->dirs");
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
+	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+		if (keep[i] < next)
+			continue;
+		if (keep[i] > next && close_range((unsigned)next, (unsigned)keep[i] - 1, 0) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "sandbox: close_range");
+		next = keep[i] + 1;
+	}
+	if (close_range((unsigned)next, ~0U, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: close_range");
+	return 0;
+}
+
 int fds_move_init(const struct sandbox_spec *spec, struct err *e)
 {
 	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -159,6 +159,7 @@ int caps_drop_bounding(struct err *e); /* needs CAP_SETPCAP */
 int caps_drop_all(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
+int fds_keep_spec(const struct sandbox_spec *spec, struct err *e);
 int fds_move_init(const struct sandbox_spec *spec, struct err *e);
 int fds_move_payload(const int fds[PAYLOAD_FD_COUNT], struct err *e);
 

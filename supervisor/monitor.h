@@ -54,6 +54,7 @@ struct mtask {
 	/* restore */
 	bool verifying;
 	uint8_t key[32], stamp[32];
+	uint32_t pids; /* the limit once criu is gone: the task's and its init */
 	/* a checkpoint in the making; no task of the front's */
 	bool warm;
 	uint32_t warm_tag;
@@ -66,8 +67,8 @@ struct policy_entry {
 	struct policy_entry *next;
 	struct policy policy;
 	uint32_t net_block; /* first address index; 0: not installed */
-};
 	uint32_t net_next;  /* of the block: where to look for a free one */
+};
 
 struct stamp_entry_cached {
 	struct stamp_entry_cached *next;

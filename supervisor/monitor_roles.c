@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "supervisor/monitor_roles.h"
@@ -316,6 +317,9 @@ void roles_stop(struct monitor *m)
 
 		role->child = sd_event_source_disable_unref(role->child);
 		role->io = sd_event_source_disable_unref(role->io);
+		/* Not close alone: a sandbox's init that was cloned just now has a copy. */
+		if (role->sock >= 0)
+			(void)shutdown(role->sock, SHUT_RDWR);
 		util_close_fd(&role->sock);
 	}
 	for (int i = 0; i < R_N; i++)

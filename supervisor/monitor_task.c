@@ -134,6 +134,8 @@ static void take_started(struct mtask *t, const char *text)
 
 	if (ns > now || now - ns > 60000000000ULL)
 		ns = now;
+	if (t->pids && t->run.mode != START_COLD)
+		(void)cgroup_set_pids(&t->cgroup, t->pids);
 	t->run.started = 1;
 	t->run.first_ns = ns;
 	(void)task_save_record(t);

@@ -15,11 +15,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "sandbox/title.h"
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
-#include "sandbox/title.h"
 
 #define LISTEN_BACKLOG 512
+#define NOFILE_MIN 1024
 
 static void usage(FILE *f)
 {
@@ -194,7 +195,7 @@ static void write_pid(const struct config *cfg)
 
 static int serve(const struct config *cfg)
 {
-	struct rlimit nofile;
+	struct rlimit nofile = {0};
 	struct err e = {0};
 	int listen_fd = -1, r;
 
@@ -203,7 +204,12 @@ static int serve(const struct config *cfg)
 		(void)setrlimit(RLIMIT_NOFILE, &nofile);
 	}
 	(void)umask(022);
-	r = make_folders(cfg, &e);
+	r = nofile.rlim_cur >= NOFILE_MIN
+		    ? make_folders(cfg, &e)
+		    : err_set(&e, ERR_SYSTEM, 0,
+			      "the hard limit on open files is %llu, at least %d are needed: "
+			      "ulimit -Hn, or LimitNOFILE= in the unit",
+			      (unsigned long long)nofile.rlim_cur, NOFILE_MIN);
 	if (r == 0)
 		r = lock_run(cfg, &e);
 	if (r == 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The control socket's server: connections, frames in, answers out. */
 #include <endian.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include "supervisor/front/internal.h"
 #include "supervisor/msg.h"
 
+#define TRIM_BYTES (1u << 20)
 #define CONNS_MAX 4096u
 #define WAITERS_MAX 64u	      /* of one connection */
 #define INPUT_MAX (64u << 20) /* half-read frames of all connections */
@@ -284,6 +286,9 @@ static void conn_request(struct conn *c)
 	for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
 		util_close_fd(&req.fds[i]);
 	free(req.text);
+	/* What a request of megabytes was parsed into is not kept for the next one. */
+	if (req.len > TRIM_BYTES)
+		(void)malloc_trim(0);
 }
 
 static int conn_ready(sd_event_source *s, int fd, uint32_t events, void *arg)

@@ -136,14 +136,16 @@ static int prepare_all(struct store *store, struct err *e)
 	(void)snprintf(insert, sizeof(insert), "INSERT INTO tasks VALUES (%s)", marks);
 	(void)snprintf(update, sizeof(update), "UPDATE tasks SET %s WHERE id = ?1", sets);
 	(void)snprintf(get, sizeof(get), "SELECT %s FROM tasks WHERE id = ?1", columns);
+	/* Not finished_ns: that is known before the task is over, while its log still ends. */
+	_Static_assert(TASK_RUNNING == 2, "state <= 2 below is every state that is not final");
 	/* ?1: active only; ?2: before this creation time. */
 	(void)snprintf(list, sizeof(list),
-		       "SELECT %s FROM tasks WHERE (?1 = 0 OR finished_ns = 0) AND (?2 IS NULL OR "
+		       "SELECT %s FROM tasks WHERE (?1 = 0 OR state <= 2) AND (?2 IS NULL OR "
 		       "created_ns < (SELECT created_ns FROM tasks WHERE id = ?2))"
 		       " ORDER BY created_ns DESC",
 		       columns);
 	(void)snprintf(active, sizeof(active),
-		       "SELECT %s FROM tasks WHERE finished_ns = 0 ORDER BY created_ns", columns);
+		       "SELECT %s FROM tasks WHERE state <= 2 ORDER BY created_ns", columns);
 	const char *const sql[ST_MAX] = {
 		[ST_BEGIN] = "BEGIN IMMEDIATE",
 		[ST_COMMIT] = "COMMIT",
@@ -157,10 +159,9 @@ static int prepare_all(struct store *store, struct err *e)
 		[ST_LIST] = list,
 		[ST_LIST_ACTIVE] = active,
 		[ST_FIND] = "SELECT id FROM tasks WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
-		[ST_OLDEST] =
-			("SELECT id FROM tasks WHERE finished_ns > 0 ORDER BY finished_ns "
-			 "LIMIT max(0, min(?1, (SELECT count(*) FROM tasks WHERE finished_ns > 0)"
-			 " - ?2))"),
+		[ST_OLDEST] = ("SELECT id FROM tasks WHERE state > 2 ORDER BY finished_ns "
+			       "LIMIT max(0, min(?1, (SELECT count(*) FROM tasks WHERE state > 2)"
+			       " - ?2))"),
 		[ST_HISTORY] = ("SELECT time_ns, event, detail FROM history WHERE task_id = ?1 "
 				"ORDER BY rowid"),
 	};
