@@ -64,6 +64,7 @@ static int make_pipe(int *r, int *w, uint64_t *ino, struct err *e)
 
 static int make_fds(struct monitor *m, struct start *s, struct mtask *t, struct err *e)
 {
+	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
 	int r = make_pipe(&t->out_r, &s->out_w, &t->run.out_ino, e);
 
 	if (r == 0)
@@ -74,6 +75,9 @@ static int make_fds(struct monitor *m, struct start *s, struct mtask *t, struct 
 		r = make_pipe(&t->report_r, &s->report_w, NULL, e);
 	if (r < 0)
 		return r;
+	/* Who opens /dev/stdout opens the pipe anew, and its mode is for its owner. */
+	if (fchown(s->out_w, uid, uid) < 0 || fchown(s->err_w, uid, uid) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "pipe");
 	(void)fcntl(t->started_r, F_SETFL, O_NONBLOCK);
 	(void)fcntl(t->report_r, F_SETFL, O_NONBLOCK);
 	(void)unlinkat(m->tasks_fd, t->id, 0);

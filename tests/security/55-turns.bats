@@ -39,3 +39,18 @@ print(s.getsockname()[0])' >>"$WORK/out/addresses"
 		done
 	done
 }
+
+@test "a task opens its own output by name in every start mode, and nobody else's" {
+	local mode
+
+	for mode in $SECURITY_MODES; do
+		[ "$("$CTL" run python --start "$mode" --code '
+for name in "/dev/stdout", "/proc/self/fd/1":
+    with open(name, "w") as out:
+        out.write("x")
+try:
+    open("/proc/1/fd/3")
+except PermissionError:
+    print("y")')" = xxy ]
+	done
+}
