@@ -45,11 +45,13 @@ int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *
 	uint8_t self[32];
 	struct stat st;
 
+	if (fstat(dir, &st) < 0 || st.st_uid != 0 || (st.st_mode & 077))
+		return bad(e, "folder", "not root's alone");
 	fd = openat(dir, "manifest", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno,
 			       "checkpoint: manifest");
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0 ||
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) ||
 	    st.st_size != (off_t)sizeof(*ret))
 		return bad(e, "manifest", "not root's, or of another size");
 	if (util_read_all(fd, ret, sizeof(*ret)) < 0)
@@ -79,6 +81,8 @@ static int open_file(int dir, const char *name, uint64_t *ret_size, struct err *
 		return err_set(e, ERR_INPUT, errno, "checkpoint: %s", name);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return bad(e, name, "not a plain file");
+	if (st.st_uid != 0 || (st.st_mode & 022))
+		return bad(e, name, "not a file that only root can write");
 	if ((uint64_t)st.st_size > CHECKPOINT_FILE_BYTES_MAX)
 		return bad(e, name, "too large");
 	*ret_size = (uint64_t)st.st_size;
