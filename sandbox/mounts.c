@@ -127,6 +127,7 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	_cleanup_fd_ int tmpfs = -1;
 	int overlay = -1, r;
+	char lower[40];
 
 	/* Nobody's while a checkpoint is made: criu opens a checkpoint's files as root and by
 	 * name, and a task's package must not put a link in the place of one. */
@@ -150,6 +151,13 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	r = work_overlay(tmpfs, &overlay);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: package over /work (overlayfs)");
+	/* overlayfs has a copy of its own; this one would show in mountinfo where it is from. */
+	(void)snprintf(lower, sizeof(lower), "/proc/self/fd/%d", spec->package_mount);
+	if (umount2(lower, MNT_DETACH) < 0) {
+		r = err_set(e, ERR_SYSTEM, errno, "sandbox: package");
+		util_close_fd(&overlay);
+		return r;
+	}
 	/* Onto the tmpfs' own root, which hides it. */
 	return attach(overlay, tmpfs, ".", true, e);
 }
