@@ -59,8 +59,8 @@ struct run_record {
 	uint64_t init_start; /* clock ticks after boot: names the process for good */
 	char boot_id[40];    /* of the kernel that ran it */
 	char id[TASK_ID_LEN + 1];
-	uint8_t mode, started, pad;
-	uint32_t net_index; /* 0: none */
+	uint8_t mode, started, warm; /* warm: a checkpoint in the making, no task */
+	uint32_t net_index;	     /* 0: none */
 	uint64_t first_ns, started_realtime_ns;
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
 	uint64_t log_cap;

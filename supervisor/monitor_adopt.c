@@ -103,7 +103,15 @@ static int adopt_one(struct monitor *m, const char *id)
 	if (t->run.net_index && t->run.net_index <= NET_INDEX_MAX)
 		m->net_used[t->run.net_index] = 1;
 	(void)cgroup_open(&m->cgroups, id, &t->cgroup, NULL);
-	if (take_process(t) < 0) {
+	r = take_process(t);
+	if (t->run.warm) {
+		/* Whoever asked is gone, and it is quickly made again. */
+		if (r == 0)
+			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+		task_forget(t);
+		return 0;
+	}
+	if (r < 0) {
 		task_ended(t);
 		return 0;
 	}

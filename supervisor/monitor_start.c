@@ -170,6 +170,7 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 	(void)clock_gettime(CLOCK_BOOTTIME, &boot);
 	t->run.deadline_ns = (uint64_t)boot.tv_sec * 1000000000ULL + (uint64_t)boot.tv_nsec +
 			     (uint64_t)s->spec.limits.timeout_s * 1000000000ULL;
+	t->run.warm = t->warm;
 	t->run.magic = RUN_RECORD_MAGIC;
 	t->run.init_pid = t->pid;
 	t->run.started_realtime_ns = util_realtime_ns();
