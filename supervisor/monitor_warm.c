@@ -11,6 +11,8 @@
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
 
+#define CHECKPOINTS_MAX 64
+
 /* The job file's form is the runtime's: KEY LENGTH, bytes, newline. */
 int warm_job(const char *warm, struct err *e)
 {
@@ -82,6 +84,40 @@ static int publish(struct mtask *t, const char *hex)
 	return renameat(parent, t->warm_dir, parent, hex) < 0 ? -errno : 0;
 }
 
+/*
+ * Each list of warm imports has a checkpoint of its own, and tasks name their lists:
+ * the oldest goes when there are too many. It costs its next task a cold start.
+ */
+static void prune(struct monitor *m)
+{
+	char oldest[65] = "";
+	struct timespec least = {0};
+	unsigned n = 0;
+	struct dirent *d;
+	struct stat st;
+	int copy = openat(m->checkpoints_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
+
+	if (!stream) {
+		util_close_fd(&copy);
+		return;
+	}
+	while ((d = readdir(stream))) {
+		if (strlen(d->d_name) != 64 ||
+		    fstatat(m->checkpoints_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		n++;
+		if (!oldest[0] || st.st_mtim.tv_sec < least.tv_sec ||
+		    (st.st_mtim.tv_sec == least.tv_sec && st.st_mtim.tv_nsec < least.tv_nsec)) {
+			least = st.st_mtim;
+			memcpy(oldest, d->d_name, sizeof(oldest));
+		}
+	}
+	(void)closedir(stream);
+	if (n > CHECKPOINTS_MAX)
+		warm_remove_dir(m, oldest);
+}
+
 static uint64_t folder_bytes(struct monitor *m, const char *hex)
 {
 	static struct checkpoint_manifest manifest;
@@ -115,6 +151,8 @@ void warm_ended(struct mtask *t, bool ok)
 		r = publish(t, w->key);
 	if (r < 0)
 		(void)snprintf(t->error, sizeof(t->error), "checkpoint folder: %s", strerror(-r));
+	if (ok && r == 0 && t->warm_dir[0])
+		prune(m);
 	if (ok && r == 0)
 		w->bytes = folder_bytes(m, w->key);
 	else
