@@ -17,12 +17,19 @@ static const struct {
 	const char *name;
 	void (*check)(struct doctor *d);
 } checks[] = {
-	{"kernel", doctor_kernel},	   {"system calls", doctor_calls},
-	{"namespaces", doctor_namespaces}, {"cgroups", doctor_cgroups},
-	{"seccomp", doctor_seccomp},	   {"overlayfs", doctor_overlay},
-	{"network", doctor_net},	   {"criu", doctor_criu},
-	{"users", doctor_users},	   {"state folder", doctor_state},
-	{"images", doctor_images},	   {"checkpoints", doctor_checkpoints},
+	{"kernel", doctor_kernel},
+	{"system calls", doctor_calls},
+	{"namespaces", doctor_namespaces},
+	{"cgroups", doctor_cgroups},
+	{"seccomp", doctor_seccomp},
+	{"overlayfs", doctor_overlay},
+	{"network", doctor_net},
+	{"criu", doctor_criu},
+	{"users", doctor_users},
+	{"state folder", doctor_state},
+	{"images", doctor_images},
+	{"policies", doctor_policies},
+	{"checkpoints", doctor_checkpoints},
 	{"daemon", doctor_daemon},
 };
 

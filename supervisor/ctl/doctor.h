@@ -33,6 +33,7 @@ void doctor_criu(struct doctor *d);
 void doctor_users(struct doctor *d);
 void doctor_state(struct doctor *d);
 void doctor_images(struct doctor *d);
+void doctor_policies(struct doctor *d);
 void doctor_checkpoints(struct doctor *d);
 void doctor_daemon(struct doctor *d);
 

@@ -140,8 +140,9 @@ void doctor_state(struct doctor *d)
 		doctor_report(d, DOCTOR_OK, NULL, "%s", dir);
 }
 
-/* Counts the names in a folder below the state folder; -1 when it cannot be read. */
-static int count_names(struct doctor *d, const char *below, char *list, size_t size)
+/* Counts the names (or only the symlinks) in a folder below the state folder; -1 when it
+ * cannot be read. */
+static int count_names(struct doctor *d, const char *below, bool links, char *list, size_t size)
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
@@ -153,7 +154,7 @@ static int count_names(struct doctor *d, const char *below, char *list, size_t s
 	if (!dir)
 		return -1;
 	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
+		if (entry->d_name[0] == '.' || (links && entry->d_type != DT_LNK))
 			continue;
 		n++;
 		if (list && strlen(list) + strlen(entry->d_name) + 2 < size) {
@@ -168,7 +169,7 @@ static int count_names(struct doctor *d, const char *below, char *list, size_t s
 void doctor_images(struct doctor *d)
 {
 	char list[512] = "";
-	int n = count_names(d, "images/by-name", list, sizeof(list));
+	int n = count_names(d, "images/by-name", false, list, sizeof(list));
 
 	if (n > 0)
 		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
@@ -176,9 +177,21 @@ void doctor_images(struct doctor *d)
 		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl image build python", "none");
 }
 
+void doctor_policies(struct doctor *d)
+{
+	char list[512] = "";
+	int n = count_names(d, "policies", true, list, sizeof(list));
+
+	if (n > 0)
+		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
+	else
+		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl policy install --defaults",
+			      "none: no task can run");
+}
+
 void doctor_checkpoints(struct doctor *d)
 {
-	int n = count_names(d, "checkpoints", NULL, 0);
+	int n = count_names(d, "checkpoints", false, NULL, 0);
 
 	if (n < 0 && !d->root)
 		doctor_report(d, DOCTOR_OK, NULL, "only root can see them");

@@ -28,7 +28,9 @@ static const struct ctl_verb verbs[] = {
 	 "usage: sandboxctl cancel ID... [--force|-f]\n\n"
 	 "Sends TERM to the task's first process. With --force everything in the sandbox is\n"
 	 "killed at once. Returns as soon as the daemon has done it; see 'wait'.\n"},
-	{"rm", "forget ended tasks and their logs", ctl_rm, "usage: sandboxctl rm ID...\n"},
+	{"rm", "forget ended tasks and their logs", ctl_rm,
+	 "usage: sandboxctl rm ID...\n\n"
+	 "Tasks that have not ended are refused: cancel them first.\n"},
 	{"image", "build, list, inspect, warm and remove images", ctl_image, NULL},
 	{"policy", "list, show, check and install policies", ctl_policy, NULL},
 	{"doctor", "what this host offers, what is missing, what to do", ctl_doctor,
@@ -129,7 +131,7 @@ static int take_globals(struct ctl *ctl, int *argc, char **argv, struct globals 
 			continue;
 		if (!strcmp(argv[i], "--json"))
 			ctl->json = true;
-		else if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && n == 1))
+		else if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && n <= 2))
 			g->help = true;
 		else if (!strcmp(argv[i], "--version") && n == 1)
 			g->version = true;

@@ -178,15 +178,22 @@ static int install_file(struct ctl *ctl, int dirfd, const char *path, const char
 {
 	_cleanup_source_ struct policy_source source = {0};
 	struct err e = {0};
-	char hex[65];
+	char hex[65], old[80] = "";
+	bool same;
 
-	if (source_read(path, name, &source, &e) < 0 || install_source(dirfd, &source, &e) < 0)
+	if (source_read(path, name, &source, &e) < 0)
 		return ctl_fail(&e);
 	util_hex(source.policy.id, sizeof(source.policy.id), hex);
+	same = readlinkat(dirfd, source.policy.head.name, old, sizeof(old) - 1) >= 64 &&
+	       strncmp(old, hex, 64) == 0;
+	/* All the same: what was damaged is put right. */
+	if (install_source(dirfd, &source, &e) < 0)
+		return ctl_fail(&e);
 	if (ctl->json)
 		json_array_append_new(list, policy_json(&source.policy));
 	else
-		printf("policy %s: installed (%.12s)\n", source.policy.head.name, hex);
+		printf("policy %s: %s (%.12s)\n", source.policy.head.name,
+		       same ? "up to date" : "installed", hex);
 	return 0;
 }
 

@@ -36,6 +36,7 @@ static void print_table(const json_t *tasks)
 	char cell[PS_COLUMNS][80];
 	const json_t *task;
 	size_t i;
+	int last;
 
 	for (int c = 0; c < PS_COLUMNS; c++)
 		width[c] = (int)strlen(titles[c]);
@@ -52,9 +53,12 @@ static void print_table(const json_t *tasks)
 	json_array_foreach(tasks, i, task)
 	{
 		row_of(task, cell);
-		for (int c = 0; c < PS_COLUMNS; c++) {
+		last = PS_COLUMNS - 1;
+		while (last > 0 && !*cell[last])
+			last--; /* no blanks at the end of a line */
+		for (int c = 0; c <= last; c++) {
 			ctl_print_text(cell[c]);
-			if (c < PS_COLUMNS - 1)
+			if (c < last)
 				printf("%*s", width[c] + 2 - (int)strlen(cell[c]), "");
 		}
 		putchar('\n');

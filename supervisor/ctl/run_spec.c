@@ -21,7 +21,7 @@ const char ctl_run_help[] =
 	"usage: sandboxctl run [OPTION]... IMAGE TASK.json|- [OPTION]... [-- ARG...]\n"
 	"       sandboxctl run [OPTION]... IMAGE --code SOURCE [-- ARG...]\n\n"
 	"      --code SOURCE     run this Python instead of a task.json\n"
-	"      --start MODE      auto, cold, restore or fork\n"
+	"      --start MODE      auto, cold or restore\n"
 	"      --payload JSON    the task's payload; @FILE reads it from a file\n"
 	"      --policy NAME     the policy that confines it\n"
 	"      --label TEXT      shown by ps and inspect\n"
@@ -164,6 +164,8 @@ static int set_env(json_t *task, const char *arg, struct err *e)
 	const char *value = equals ? equals + 1 : getenv(arg);
 	json_t *text = value ? json_string(value) : NULL;
 
+	if (!*arg || equals == arg)
+		return err_set(e, ERR_INPUT, 0, "--env '%s': names no variable", arg);
 	if (!value)
 		return 0; /* as other tools do: a variable that is not set is not passed on */
 	if (!name || !text)
