@@ -112,8 +112,7 @@ no_build_left() {
 	# A process group of its own, as a terminal's Ctrl-C reaches all of it.
 	setsid "$CTL" image build "$BATS_TEST_TMPDIR/image" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
 	pid=$!
-	wait_until "$PATIENCE" test -n "$(find "$STATE/images" -maxdepth 1 -name '.build*' -print -quit)" ||
-		wait_until "$PATIENCE" building
+	wait_until "$PATIENCE" building
 	kill -INT -- "-$pid"
 	reap "$pid"
 	[ "$status" -ne 0 ]
