@@ -159,6 +159,8 @@ void warm_ended(struct mtask *t, bool ok)
 		w->status = -EIO;
 	if (w->status && t->warm_dir[0])
 		warm_remove_dir(m, t->warm_dir);
+	for (size_t n = strlen(t->warm_output); n > 0 && t->warm_output[n - 1] == '\n'; n--)
+		t->warm_output[n - 1] = '\0';
 	if (w->status && t->warm_output[0])
 		(void)snprintf(w->error, sizeof(w->error), "%.100s: %.390s",
 			       t->error[0] ? t->error : "the warm-up failed", t->warm_output);

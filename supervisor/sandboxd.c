@@ -21,6 +21,7 @@
 
 #define LISTEN_BACKLOG 512
 #define NOFILE_MIN 1024
+#define LOCK_FD_MIN 64
 
 static void usage(FILE *f)
 {
@@ -148,12 +149,16 @@ static int lock_run(const struct config *cfg, struct err *e)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char path[512];
-	int fd;
+	int low, fd;
 
 	(void)snprintf(path, sizeof(path), "%s/lock", cfg->run);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	low = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* Such a lock is lost with the close of any fd of its file. An adopting monitor takes
+	 * fds of low numbers out of a sandbox's init, and closes what is not a pipe. */
+	fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, LOCK_FD_MIN);
 	if (fd < 0)
 		return err_set(e, ERR_SYSTEM, errno, "%s", path);
+	(void)close(low);
 	if (fcntl(fd, F_SETLK, &lock) < 0)
 		return err_set(e, ERR_CONFLICT, 0, "another sandboxd runs with --run %s", cfg->run);
 	return 0; /* kept open until the process ends */
@@ -193,6 +198,14 @@ static void write_pid(const struct config *cfg)
 		(void)util_write_file_at(dir, "sandboxd.pid", 0644, text, strlen(text));
 }
 
+static void remove_pid(const struct config *cfg)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/sandboxd.pid", cfg->run);
+	(void)unlink(path);
+}
+
 static int serve(const struct config *cfg)
 {
 	struct rlimit nofile = {0};
@@ -221,7 +234,12 @@ static int serve(const struct config *cfg)
 	}
 	write_pid(cfg);
 	title_set("monitor");
-	return monitor_main(cfg, listen_fd);
+	r = monitor_main(cfg, listen_fd);
+	if (r == 0) {
+		remove_pid(cfg);
+		msg_info("stopped");
+	}
+	return r;
 }
 
 /*
@@ -255,6 +273,7 @@ static int detach(struct config *cfg)
 {
 	char path[512], text[1024] = "";
 	int ready[2], log;
+	off_t was;
 	char c;
 
 	if ((mkdir(cfg->run, 0755) < 0 && errno != EEXIST) || pipe2(ready, O_CLOEXEC) < 0) {
@@ -267,6 +286,7 @@ static int detach(struct config *cfg)
 		(void)fprintf(stderr, "sandboxd: %s: %s\n", path, strerror(errno));
 		return 125;
 	}
+	was = lseek(log, 0, SEEK_END);
 	if (fork() == 0) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -285,9 +305,7 @@ static int detach(struct config *cfg)
 	(void)close(ready[1]);
 	if (read(ready[0], &c, 1) == 1)
 		return 0;
-	if (lseek(log, -512, SEEK_END) < 0)
-		(void)lseek(log, 0, SEEK_SET);
-	if (read(log, text, sizeof(text) - 1) > 0)
+	if (lseek(log, was, SEEK_SET) == was && read(log, text, sizeof(text) - 1) > 0)
 		(void)fputs(text, stderr);
 	(void)fprintf(stderr, "sandboxd: not started; see %s\n", path);
 	return 125;
