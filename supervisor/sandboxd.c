@@ -20,7 +20,7 @@
 #include "supervisor/msg.h"
 
 #define LISTEN_BACKLOG 512
-#define NOFILE_MIN 1024
+#define NOFILE_MIN 128
 #define LOCK_FD_MIN 64
 
 static void usage(FILE *f)
