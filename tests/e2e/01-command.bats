@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
 # sandboxctl by itself: words, exit statuses, and what it says where no daemon answers.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib

@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
 # The daemon's own life: how it starts, what it answers, how it ends.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib

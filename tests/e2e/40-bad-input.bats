@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
 # Bad input: each error names the field's path, and nothing is created for a refused task.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib

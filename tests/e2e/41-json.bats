@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
 # What scripts may rely on: the task objects of inspect --json and ps --all --json.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib
