@@ -101,11 +101,12 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_LIB_SRC))
 	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 fuzz: $(FUZZ_BIN)
-	@for t in $(FUZZ_BIN); do echo "== $$t"; mkdir -p $(BUILD)/corpus/$$(basename $$t); \
+	@for t in $(FUZZ_BIN); do n=$$(basename $$t); echo "== $$n"; mkdir -p $(BUILD)/corpus/$$n; \
 		$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 \
-			-artifact_prefix=$(BUILD)/fuzz/ \
-			$(BUILD)/corpus/$$(basename $$t) $$(ls -d tests/fuzz/seeds/$$(basename $$t) 2>/dev/null) \
-			2>&1 | tail -n 3 || exit 1; done
+			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/corpus/$$n \
+			$$(ls -d tests/fuzz/seeds/$$n 2>/dev/null) >$(BUILD)/fuzz/$$n.log 2>&1 || \
+			{ tail -n 40 $(BUILD)/fuzz/$$n.log; exit 1; }; \
+		tail -n 1 $(BUILD)/fuzz/$$n.log; done
 
 asan:
 	$(MAKE) BUILD=build-asan OPT='-O1 -g -fno-omit-frame-pointer' HARDEN=-fPIE \
@@ -138,7 +139,9 @@ install: all
 	for i in images/*/image.json; do \
 		d=$(DESTDIR)$(PREFIX)/share/sandboxd/images/$$(basename $$(dirname $$i)); \
 		mkdir -p $$d && cp -r $$(dirname $$i)/. $$d/; done
-	install -D -m 644 scripts/sandboxd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/sandboxd.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local/,$(PREFIX)/,' scripts/sandboxd.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/sandboxd.service
 
 clean:
 	rm -rf build build-asan

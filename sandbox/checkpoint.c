@@ -263,7 +263,8 @@ void checkpoint_abort(struct checkpoint_run *run)
 {
 	/* From PID 1: everything in this pid namespace but ourselves. Before the pipe's end
 	 * is seen by a process that is not confined. */
-	(void)kill(-1, SIGKILL);
+	if (getpid() == 1)
+		(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 	util_close_fd(&run->sock);

@@ -89,8 +89,10 @@ void init_supervise(pid_t payload)
 	record.wait_status = pid == payload ? status : -1;
 	record.finished_ns = util_realtime_ns();
 	record.disk_full = disk_full(INIT_FD_WORK) || disk_full(INIT_FD_TMP);
-	/* Everything that is left in this pid namespace, then its zombies. */
-	(void)kill(-1, SIGKILL);
+	/* Everything that is left in this pid namespace, then its zombies. Anywhere else
+	 * than as PID 1 of a sandbox this would be everything on the machine. */
+	if (getpid() == 1)
+		(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 	if (pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET) < 0)
