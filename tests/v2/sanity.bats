@@ -105,8 +105,7 @@ open(sys.argv[1] + "/said", "w").write(str(x + 1))
 	roots=$(find "$SANDBOXD_STATE_SEED/images" -maxdepth 3 -type d -name rootfs)
 	[ -n "$roots" ] || skip "no image was given (SANDBOXD_STATE_SEED)"
 	for root in $roots; do
-		python=/usr/bin/python3
-		[ -e "$root$python" ] || python=/usr/bin/python2.7
+		python=$(jq -r .interpreter "${root%/rootfs}/image.json")
 		run chroot "$root" "$python" -c 'print("hello")'
 		[ "$output" = hello ]
 	done
