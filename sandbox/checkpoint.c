@@ -252,6 +252,10 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	if (r < 0)
 		return r;
 	tidy_run();
+	/* It has answered and is on its way out; user code is not to see it. */
+	(void)kill(run->criu, SIGKILL);
+	while (waitpid(run->criu, NULL, 0) < 0 && errno == EINTR)
+		;
 	if (util_write_all(run->go_w, "g", 1) < 0)
 		return err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
 	util_close_fd(&run->go_w);

@@ -235,6 +235,7 @@ int monitor_main(const struct config *cfg, int listen_fd)
 	if (cfg->ready_fd >= 0)
 		(void)util_write_all(cfg->ready_fd, "r", 1);
 	r = sd_event_loop(m->event);
+	warm_stop_all(m);
 	roles_stop(m);
 	if (r >= 0)
 		leave_network(m);

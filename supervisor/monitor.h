@@ -142,6 +142,7 @@ int adopt_all(struct monitor *m, struct err *e);
 int warm_job(const char *warm, struct err *e); /* a memfd or -errno */
 int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e);
 void warm_ended(struct mtask *t, bool ok);
+void warm_stop_all(struct monitor *m);
 void warm_remove_dir(struct monitor *m, const char *name);
 
 /* monitor_probe.c: what the host and criu are; once a boot, kept in RUN */

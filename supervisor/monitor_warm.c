@@ -2,11 +2,13 @@
 /* MON_WARM: a sandbox that ends as a checkpoint. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
@@ -132,6 +134,22 @@ static uint64_t folder_bytes(struct monitor *m, const char *hex)
 	for (uint32_t i = 0; i < manifest.n_files; i++)
 		sum += manifest.files[i].size;
 	return sum;
+}
+
+/* At a stop: whoever asked is gone too, and a warm-up is quickly made again. */
+void warm_stop_all(struct monitor *m)
+{
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (struct mtask *t = m->tasks[b]; t; t = t->next) {
+			if (!t->warm || t->pid <= 0)
+				continue;
+			(void)kill(t->pid, SIGKILL);
+			(void)waitpid(t->pid, NULL, 0);
+			for (int i = 0; i < 100 && cgroup_remove(&t->cgroup) == -EBUSY; i++)
+				(void)usleep(1000);
+			(void)unlinkat(m->tasks_fd, t->id, 0);
+			warm_remove_dir(m, t->warm_dir);
+		}
 }
 
 /* ok: dumped, or an earlier one is valid. Frees t. */
