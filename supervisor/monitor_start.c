@@ -142,7 +142,8 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 	r = make_fds(m, s, t, e);
 	if (r == 0)
 		r = make_mounts(m, s, package_fd, e);
-	if (r == 0)
+	/* Nothing is fetched while warming up: only lo. */
+	if (r == 0 && !t->warm)
 		r = net_take_index(m, s->policy, &t->run.net_index, e);
 	/* The init counts too, and criu until the payload runs. */
 	t->pids = s->spec.limits.pids + 1;

@@ -14,6 +14,9 @@ setup() {
 
 teardown() {
 	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
+	# By name: the kernel removes a dead namespace's interfaces when it finds time, and the next
+	# test's packets would still leave by this one's route.
+	ip link del "e2e$$" 2>/dev/null || true
 	ip netns del "$GROUP" 2>/dev/null || true
 }
 
@@ -160,6 +163,8 @@ internet() {
 	ip -n "$GROUP" link set far up
 	ip -n "$GROUP" link set lo up
 	server 203.0.113.1 ip netns exec "$GROUP"
+	# From here it can be reached: what a task does not reach, its policy keeps it from.
+	[ "$(timeout 10 cat <"/dev/tcp/203.0.113.1/$PORT")" = served ]
 }
 
 # egress NAME JQ: a policy that lets tasks out to 203.0.113.1, as the filter changes it.

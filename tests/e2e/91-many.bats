@@ -78,6 +78,8 @@ settled() {
 
 @test "no fd, mount, cgroup, process, interface or file more than before" {
 	wait_until "$PATIENCE" settled || diff "$WORK/before" <(counts)
+	# The pool is bounded (NETNS_POOL).
+	[ "$(netns)" -le 16 ] || fail "$(netns) network namespaces"
 }
 
 @test "no growth of memory" {

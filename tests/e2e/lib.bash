@@ -308,14 +308,19 @@ is_v2() {
 	[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
 }
 
-# fds: open files of the roles together. rss: their anonymous kilobytes.
+# fds: open files of the roles together, but for the pool of network namespaces, which is as
+# full as there was time to fill it. netns: those. rss: the roles' anonymous kilobytes.
 fds() {
 	local pid n=0
 
 	for pid in $(cat "$WORK/pid") $(pgrep -P "$(cat "$WORK/pid")" -u _sandboxd,_sandboxd-log); do
-		n=$((n + $(find "/proc/$pid/fd" -mindepth 1 2>/dev/null | wc -l)))
+		n=$((n + $(find "/proc/$pid/fd" -mindepth 1 -not -lname 'net:*' 2>/dev/null | wc -l)))
 	done
 	echo "$n"
+}
+
+netns() {
+	find "/proc/$(cat "$WORK/pid")/fd" -mindepth 1 -lname 'net:*' | wc -l
 }
 
 rss() {
