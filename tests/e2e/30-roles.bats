@@ -60,6 +60,11 @@ complete() {
 	[ "$n" -gt 0 ] && diff <(grep "^$2 " "$1") <(seq -f "$2 %g" 0 $((n - 1)))
 }
 
+# connected PID: it has a socket.
+connected() {
+	find "/proc/$1/fd" -lname 'socket:*' | grep -q .
+}
+
 # survives MODE KILL...: a task started in this mode and followed by run, logs -f and wait
 # goes through these kills.
 survives() {
@@ -74,6 +79,8 @@ survives() {
 	logs=$!
 	sandboxctl wait "$id" >wait.out 2>wait.err 3>&- 4>&- &
 	wait=$!
+	# A client that finds no daemon at all ends at once; one that has lost it comes back.
+	wait_until "$PATIENCE" connected "$logs" && wait_until "$PATIENCE" connected "$wait" || return 1
 	for name; do
 		kill_role "$name" || return 1
 		status_is "$id" running || return 1
