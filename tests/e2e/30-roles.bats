@@ -60,9 +60,9 @@ complete() {
 	[ "$n" -gt 0 ] && diff <(grep "^$2 " "$1") <(seq -f "$2 %g" 0 $((n - 1)))
 }
 
-# connected PID: it has a socket.
+# connected PID: the client below this shell has a socket.
 connected() {
-	find "/proc/$1/fd" -lname 'socket:*' | grep -q .
+	find "/proc/$(pgrep -P "$1")/fd" -lname 'socket:*' | grep -q .
 }
 
 # survives MODE KILL...: a task started in this mode and followed by run, logs -f and wait
