@@ -16,9 +16,10 @@
 #include "sandbox/util.h"
 
 #define POLICY_MAGIC 0x31584253u /* "SBX1" */
-#define POLICY_VERSION 1u
+#define POLICY_VERSION 2u
 #define POLICY_NAME_MAX 64
 #define POLICY_NET_RULES_MAX 64
+#define POLICY_PARKED_MAX 8
 #define POLICY_BPF_MAX 4096 /* BPF_MAXINSNS */
 
 enum policy_net_mode {
@@ -45,8 +46,9 @@ struct policy_head {
 	struct limits limits;	  /* defaults for a task that names none */
 	struct limits limits_max; /* what a task may ask for at most */
 	uint32_t net_mode, n_net_rules;
-	uint8_t dns; /* 1: the host's resolv.conf is given to the sandbox */
-	uint8_t reserved[7];
+	uint8_t dns;	/* 1: the host's resolv.conf is given to the sandbox */
+	uint8_t parked; /* clones of a template that wait for a task, 0 to POLICY_PARKED_MAX */
+	uint8_t reserved[6];
 	struct policy_net_rule net_rules[POLICY_NET_RULES_MAX];
 };
 

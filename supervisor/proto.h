@@ -20,19 +20,22 @@
 #define PROTO_VERSION 1u
 #define PROTO_FDS_MAX 4
 #define PROTO_TEXT_MAX 512
+#define TEMPLATE_ID_LEN 12 /* lower-case hex */
 
 enum proto_type {
 	/* front -> monitor */
 	MON_START = 1, /* fds: job (sealed memfd), [package dir when has_package] */
 	MON_WARM,      /* make a checkpoint */
 	MON_KILL,
-	MON_FORGET, /* the front has recorded this exit durably */
+	MON_FORGET,    /* the front has recorded this exit durably */
+	MON_TEMPLATES, /* list the templates, or retire some of them */
 	/* monitor -> front */
 	MON_STARTED = 32,
 	MON_EXITED, /* repeated after a front restart until MON_FORGET */
 	MON_WARMED,
 	MON_RUNNING, /* one for each running task when a front (re)starts, then: */
 	MON_READY,
+	MON_TEMPLATE, /* the answer to MON_TEMPLATES: one for each, then one that is `last` */
 	/* monitor -> front, monitor -> logger: the other role is new; fd: the socket to it */
 	ROLE_PEER = 48,
 	/* monitor -> logger */
@@ -127,6 +130,38 @@ struct mon_warmed {
 	char error[PROTO_TEXT_MAX];
 };
 
+enum template_verb { TEMPLATE_LIST = 0, TEMPLATE_RETIRE };
+struct mon_templates {
+	struct proto_head h;
+	uint32_t tag; /* echoed in each mon_template */
+	uint8_t verb; /* enum template_verb */
+	uint8_t all;  /* 1: every template, and id is ignored */
+	uint8_t pad[2];
+	char id[TEMPLATE_ID_LEN + 1];
+	uint8_t pad2[3];
+};
+
+/* RETIRED: its answer to TEMPLATE_RETIRE, or still there for the tasks that came out of it. */
+enum template_state { TEMPLATE_MAKING = 0, TEMPLATE_READY, TEMPLATE_RETIRED, TEMPLATE_STATE_MAX };
+struct mon_template {
+	struct proto_head h;
+	uint32_t tag;
+	uint8_t last;  /* 1: the end of the answer; the rest is zero */
+	uint8_t state; /* enum template_state */
+	uint8_t pad[2];
+	char id[TEMPLATE_ID_LEN + 1];
+	uint8_t pad2[3];
+	uint8_t image[32], policy[32];
+	uint32_t parked, running; /* clones that wait for a task; that have one */
+	uint64_t forks;		  /* tasks that were started from it */
+	uint64_t created_ns, used_ns /* 0: never */; /* CLOCK_REALTIME */
+	uint64_t memory_bytes;			     /* of the template itself, by its cgroup */
+	char key[65];				     /* of its checkpoint, hex */
+	char policy_name[64];
+	uint8_t pad3[7];
+	char warm[IMAGE_WARM_MAX]; /* '\n'-separated imports */
+};
+
 struct proto_empty { /* MON_READY, ROLE_PEER */
 	struct proto_head h;
 };
@@ -202,10 +237,12 @@ union proto_msg {
 	struct mon_warm warm;
 	struct mon_kill kill;
 	struct mon_forget forget;
+	struct mon_templates templates;
 	struct mon_started started;
 	struct mon_exited exited;
 	struct mon_running running;
 	struct mon_warmed warmed;
+	struct mon_template template;
 	struct proto_empty empty;
 	struct log_open log_open;
 	struct log_follow log_follow;
