@@ -90,7 +90,9 @@ static int check_head(const struct policy_head *head, size_t len, struct err *e)
 	if (head->magic != POLICY_MAGIC)
 		return err_set(e, ERR_INPUT, 0, "not a compiled policy");
 	if (head->version != POLICY_VERSION)
-		return err_set(e, ERR_INPUT, 0, "compiled by another version (%u, not %u)",
+		return err_set(e, ERR_INPUT, 0,
+			       "compiled by another version of sandboxd (%u, not %u): install it "
+			       "again, as root: sandboxctl policy install --defaults, or FILE",
 			       head->version, POLICY_VERSION);
 	if (head->n_bpf == 0 || head->n_bpf > POLICY_BPF_MAX)
 		return err_set(e, ERR_INPUT, 0, "a seccomp filter of %u instructions", head->n_bpf);
@@ -99,6 +101,9 @@ static int check_head(const struct policy_head *head, size_t len, struct err *e)
 	if (strnlen(head->name, sizeof(head->name)) == sizeof(head->name) ||
 	    !util_is_name(head->name))
 		return err_set(e, ERR_INPUT, 0, "not a name in its head");
+	if (head->parked > POLICY_PARKED_MAX)
+		return err_set(e, ERR_INPUT, 0, "fork.parked is %u, more than %u", head->parked,
+			       POLICY_PARKED_MAX);
 	if (!all_zero(head->reserved, sizeof(head->reserved)))
 		return err_set(e, ERR_INPUT, 0, "reserved bytes are set");
 	r = check_limits(&head->limits, "limits", e);

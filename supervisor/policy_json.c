@@ -7,6 +7,7 @@
 #include "supervisor/task_limits.h"
 
 #define DESCRIPTION_MAX 1024
+#define PARKED_DEFAULT 4
 
 /* What a task gets where the policy does not say. */
 static const struct limits limits_default = {
@@ -69,6 +70,18 @@ static int read_limits(struct json_strict *top, struct policy_head *head)
 	return 0;
 }
 
+static void read_fork(struct json_strict *top, struct policy_head *head)
+{
+	int64_t parked = PARKED_DEFAULT;
+	struct json_strict fork;
+
+	if (json_strict_object(top, "fork", &fork)) {
+		(void)json_strict_int(&fork, "parked", 0, POLICY_PARKED_MAX, &parked);
+		(void)json_strict_end(&fork);
+	}
+	head->parked = (uint8_t)parked;
+}
+
 static int read_name(struct json_strict *top, const char *name, const char *fallback,
 		     struct policy_head *head)
 {
@@ -99,6 +112,7 @@ static int read_document(json_t *doc, const char *what, const char *name, const 
 	if (bare) {
 		(void)snprintf(head->name, sizeof(head->name), "%s", name ? name : fallback);
 		head->limits = head->limits_max = limits_default;
+		head->parked = PARKED_DEFAULT;
 		if (!util_is_name(head->name))
 			return json_strict_fail(&top, NULL, "needs a name: use --name NAME");
 		return policy_seccomp_read(&top, profile);
@@ -106,6 +120,7 @@ static int read_document(json_t *doc, const char *what, const char *name, const 
 	(void)read_name(&top, name, fallback, head);
 	(void)json_strict_string(&top, "description", DESCRIPTION_MAX);
 	(void)read_limits(&top, head);
+	read_fork(&top, head);
 	if (json_strict_object(&top, "network", &part))
 		(void)policy_network_read(&part, head);
 	if (json_strict_object(&top, "seccomp", &part))

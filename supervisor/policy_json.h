@@ -6,6 +6,8 @@
  *	  "seccomp": linux.seccomp of the OCI runtime specification, required,
  *	  "limits": {"memory", "cpus", "pids", "disk", "timeout", "nofile", "log",
  *		     "max": {the same: what a task may ask for; default: the limits}},
+ *	  "fork": {"parked": clones of a template that wait ahead of their tasks, 0 to
+ *		   POLICY_PARKED_MAX; default: 4},
  *	  "network": {"mode": "none" or "egress", "dns": bool,
  *		      "allow": [{"to": CIDR, "ports": 443 or "80-90" or a list,
  *				 "proto": "tcp", "udp" or "any"}], "deny": [the same]} }

@@ -86,10 +86,11 @@ static json_t *policy_json(const struct policy *p)
 	char hex[65];
 
 	util_hex(p->id, sizeof(p->id), hex);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:I}}", "name", p->head.name, "id", hex,
-			 "limits", task_limits_json(&p->head.limits), "limits_max",
-			 task_limits_json(&p->head.limits_max), "network", network_json(&p->head),
-			 "seccomp", "instructions", (json_int_t)p->head.n_bpf);
+	return json_pack("{s:s, s:s, s:o, s:o, s:{s:i}, s:o, s:{s:I}}", "name", p->head.name, "id",
+			 hex, "limits", task_limits_json(&p->head.limits), "limits_max",
+			 task_limits_json(&p->head.limits_max), "fork", "parked", p->head.parked,
+			 "network", network_json(&p->head), "seccomp", "instructions",
+			 (json_int_t)p->head.n_bpf);
 }
 
 /* "320M 1 cpu 64 pids ..." */
@@ -110,6 +111,7 @@ static void print_summary(const struct policy *p)
 	printf("  limits   %s\n", limits);
 	format_limits(&p->head.limits_max, limits, sizeof(limits));
 	printf("  at most  %s\n", limits);
+	printf("  fork     %u parked\n", p->head.parked);
 	printf("  seccomp  %u BPF instructions\n", p->head.n_bpf);
 	printf("  network  %s%s\n", p->head.net_mode == POLICY_NET_EGRESS ? "egress" : "none",
 	       p->head.dns ? ", dns" : "");
@@ -277,6 +279,7 @@ static int load_installed(int dirfd, const char *name, struct policy *ret, struc
 	char target[128];
 	uint8_t id[32];
 	ssize_t n;
+	int r;
 
 	if (!util_is_name(name))
 		return err_set(e, ERR_INPUT, 0, "'%s' is not a policy's name", name);
@@ -293,7 +296,8 @@ static int load_installed(int dirfd, const char *name, struct policy *ret, struc
 	if (util_unhex(target, 32, id) < 0)
 		return err_set(e, ERR_INPUT, 0, "policy %s: its link is broken; install it again",
 			       name);
-	return policy_load(dirfd, id, ret, e);
+	r = policy_load(dirfd, id, ret, e);
+	return r < 0 ? err_wrap(e, r, "policy %s", name) : 0;
 }
 
 static void print_row(const struct policy *p)
@@ -302,8 +306,8 @@ static void print_row(const struct policy *p)
 
 	util_hex(p->id, sizeof(p->id), hex);
 	format_limits(&p->head.limits, limits, sizeof(limits));
-	printf("%-16s %.12s  %-7s %s\n", p->head.name, hex,
-	       p->head.net_mode == POLICY_NET_EGRESS ? "egress" : "none", limits);
+	printf("%-16s %.12s  %-7s %6u  %s\n", p->head.name, hex,
+	       p->head.net_mode == POLICY_NET_EGRESS ? "egress" : "none", p->head.parked, limits);
 }
 
 static int policy_ls(struct ctl *ctl, int argc, char **argv)
@@ -324,7 +328,7 @@ static int policy_ls(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail(&e);
 	}
 	if (!ctl->json)
-		printf("%-16s %-12s  %-7s %s\n", "NAME", "ID", "NETWORK", "LIMITS");
+		printf("%-16s %-12s  %-7s %6s  %s\n", "NAME", "ID", "NETWORK", "PARKED", "LIMITS");
 	for (size_t i = 0; i < names.n; i++) {
 		struct policy p = {0};
 

@@ -21,7 +21,7 @@ const char ctl_run_help[] =
 	"usage: sandboxctl run [OPTION]... IMAGE TASK.json|- [OPTION]... [-- ARG...]\n"
 	"       sandboxctl run [OPTION]... IMAGE --code SOURCE [-- ARG...]\n\n"
 	"      --code SOURCE     run this Python instead of a task.json\n"
-	"      --start MODE      auto, cold or restore\n"
+	"      --start MODE      auto, cold, restore or fork\n"
 	"      --payload JSON    the task's payload; @FILE reads it from a file\n"
 	"      --policy NAME     the policy that confines it\n"
 	"      --label TEXT      shown by ps and inspect\n"

@@ -274,6 +274,11 @@ static const struct {
 	 "p.json: limits.max.pids: must be from 4 to"},
 	{"{\"limits\": {\"pids\": 100, \"max\": {\"pids\": 50}}, " SECCOMP "}",
 	 "p.json: limits.max.pids: is less than limits.pids"},
+	{"{\"fork\": 4, " SECCOMP "}", "p.json: fork: must be an object, not a number"},
+	{"{\"fork\": {\"parked\": 9}, " SECCOMP "}", "p.json: fork.parked: must be from 0 to 8"},
+	{"{\"fork\": {\"parked\": -1}, " SECCOMP "}", "p.json: fork.parked: must be from 0 to 8"},
+	{"{\"fork\": {\"parked\": \"4\"}, " SECCOMP "}", "p.json: fork.parked: must be an integer"},
+	{"{\"fork\": {\"ahead\": 4}, " SECCOMP "}", "p.json: fork.ahead: unknown key"},
 	{"{\"network\": {}, " SECCOMP "}", "p.json: network.mode: is missing"},
 	{"{\"network\": {\"mode\": \"host\"}, " SECCOMP "}",
 	 "p.json: network.mode: must be \"none\" or \"egress\""},
@@ -378,8 +383,8 @@ static void test_errors_name_the_path(void **state)
 
 static void test_truncated_everywhere(void **state)
 {
-	static const char text[] =
-		"{\"limits\": {\"pids\": 8}, \"network\": {\"mode\": \"none\"}, " SECCOMP "}";
+	static const char text[] = "{\"limits\": {\"pids\": 8}, \"fork\": {\"parked\": 2}, "
+				   "\"network\": {\"mode\": \"none\"}, " SECCOMP "}";
 
 	(void)state;
 	for (size_t n = 0; n + 1 < sizeof(text); n++) {
@@ -416,6 +421,30 @@ static void test_limits(void **state)
 	assert_int_equal(p.head.limits_max.memory, 1 << 30);
 	assert_int_equal(p.head.limits_max.cpu_milli, 250);
 	policy_clear(&p);
+}
+
+static void expect_parked(const char *text, unsigned parked)
+{
+	struct policy p = {0};
+	struct err e = {0};
+
+	if (build(text, &p, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(p.head.parked, parked);
+	policy_clear(&p);
+}
+
+static void test_fork(void **state)
+{
+	(void)state;
+	expect_parked("{" SECCOMP "}", 4);
+	expect_parked("{\"fork\": {}, " SECCOMP "}", 4);
+	expect_parked("{\"fork\": {\"parked\": 0}, " SECCOMP "}", 0);
+	expect_parked("{\"fork\": {\"parked\": 8}, " SECCOMP "}", POLICY_PARKED_MAX);
+	/* A container engine's profile alone. */
+	expect_parked("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": "
+		      "[{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\"}]}",
+		      4);
 }
 
 static void test_network_rules(void **state)
@@ -636,6 +665,10 @@ static void test_parse_bounds(void **state)
 	} while (0)
 	REFUSED(h->magic++);
 	REFUSED(h->version++);
+	e = (struct err){0};
+	REFUSED(h->version = 1);
+	assert_non_null(strstr(e.msg, "another version of sandboxd (1, not 2)"));
+	assert_non_null(strstr(e.msg, "sandboxctl policy install --defaults"));
 	REFUSED(h->size--);
 	REFUSED(h->n_bpf = 0);
 	REFUSED(h->n_bpf = UINT32_MAX);
@@ -650,7 +683,9 @@ static void test_parse_bounds(void **state)
 	REFUSED(h->n_net_rules = POLICY_NET_RULES_MAX + 1);
 	REFUSED(h->n_net_rules = 1);
 	REFUSED(h->dns = 1);
-	REFUSED(h->reserved[3] = 1);
+	REFUSED(h->parked = POLICY_PARKED_MAX + 1);
+	REFUSED(h->reserved[0] = 1);
+	REFUSED(h->reserved[sizeof(h->reserved) - 1] = 1);
 	REFUSED(h->net_mode = 1; h->n_net_rules = 1; h->net_rules[0].family = 5);
 	REFUSED(h->net_mode = 1; h->n_net_rules = 1; h->net_rules[0].family = 4;
 		h->net_rules[0].prefix = 33);
@@ -669,6 +704,7 @@ int main(void)
 		cmocka_unit_test(test_errors_name_the_path),
 		cmocka_unit_test(test_truncated_everywhere),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_network_rules),
 		cmocka_unit_test(test_container_profile),
 		cmocka_unit_test_setup_teardown(test_load, setup_store, teardown_store),
