@@ -28,10 +28,13 @@
  * warm          image policy? imports? force?                        key existed dump_ms bytes
  *               imports: array of module names
  * images-in-use                                                      images [{name digest tasks}]
+ * templates                                                          templates
+ * template_retire  id or all                                         templates: those retired
+ *               id: a template's whole id; all: true
  * rm            id                                                   id
  * prune                                                              removed
  *
- * id: a whole task id or a unique prefix of at least 4 characters.
+ * id, of a task: a whole one or a unique prefix of at least 4 characters.
  */
 #ifndef SUPERVISOR_FRONT_CONTROL_H
 #define SUPERVISOR_FRONT_CONTROL_H

@@ -108,6 +108,7 @@ static void free_task(struct front *f, struct task *t, void *arg)
 
 static void front_free(struct front *f)
 {
+	template_clear(f);
 	control_clear(f);
 	registry_each(f, free_task, NULL);
 	warm_clear(f);

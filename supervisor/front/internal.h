@@ -94,6 +94,8 @@ struct front {
 	struct warm *warms;
 	struct warm_failure *warm_failures;
 	uint32_t warm_tag;
+	struct template_ask *template_asks;
+	uint32_t template_tag;
 	unsigned n_unpacking;
 	sd_event_source *pruner; /* NULL when none runs */
 
@@ -161,6 +163,11 @@ void warm_request(struct front *f, const struct warm *what, struct waiter *w);
 void warm_background(struct front *f, const struct task *t);
 void warm_done(struct front *f, const struct mon_warmed *m);
 void warm_clear(struct front *f);
+
+/* template.c */
+void template_row(struct front *f, const struct mon_template *m);
+/* Tells those who wait that there will be no answer: while their connections are there. */
+void template_clear(struct front *f);
 
 /* resolve.c: names to what they stand for now. */
 int resolve_image(struct front *f, const char *name, uint8_t digest[32], struct image_head *ret,

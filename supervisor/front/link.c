@@ -151,6 +151,9 @@ static void monitor_message(struct front *f, const union proto_msg *m, int *fds)
 	case MON_WARMED:
 		warm_done(f, &m->warmed);
 		break;
+	case MON_TEMPLATE:
+		template_row(f, &m->template);
+		break;
 	case MON_RUNNING:
 		recover_running(f, &m->running);
 		break;

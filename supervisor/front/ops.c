@@ -20,6 +20,8 @@ static const struct {
 	{"logs", op_logs, 1},
 	{"warm", op_warm, 0},
 	{"images-in-use", op_images_in_use, 0},
+	{"templates", op_templates, 0},
+	{"template_retire", op_template_retire, 0},
 	{"rm", op_rm, 0},
 	{"prune", op_prune, 0},
 };

@@ -44,5 +44,8 @@ int op_version(struct op *op, struct err *e);
 int op_logs(struct op *op, struct err *e);
 int op_warm(struct op *op, struct err *e);
 int op_images_in_use(struct op *op, struct err *e);
+/* template.c */
+int op_templates(struct op *op, struct err *e);
+int op_template_retire(struct op *op, struct err *e);
 
 #endif
