@@ -47,12 +47,11 @@ int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *
 
 	if (fstat(dir, &st) < 0 || st.st_uid != 0 || (st.st_mode & 077))
 		return bad(e, "folder", "not root's alone");
-	fd = openat(dir, "manifest", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno,
+	fd = util_open_file_at(dir, "manifest", O_RDONLY, &st);
+	if (fd < 0 && fd != -ENOTSUP)
+		return err_set(e, fd == -ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, -fd,
 			       "checkpoint: manifest");
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) ||
-	    st.st_size != (off_t)sizeof(*ret))
+	if (fd < 0 || st.st_uid != 0 || (st.st_mode & 022) || st.st_size != (off_t)sizeof(*ret))
 		return bad(e, "manifest", "not root's, or of another size");
 	if (util_read_all(fd, ret, sizeof(*ret)) < 0)
 		return bad(e, "manifest", "cannot be read");
@@ -73,13 +72,12 @@ int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *
 /* fd of a regular file that root owns, and its size. */
 static int open_file(int dir, const char *name, uint64_t *ret_size, struct err *e)
 {
-	_cleanup_fd_ int fd =
-		openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
+	_cleanup_fd_ int fd = util_open_file_at(dir, name, O_RDONLY, &st);
 
-	if (fd < 0)
-		return err_set(e, ERR_INPUT, errno, "checkpoint: %s", name);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
+	if (fd < 0 && fd != -ENOTSUP)
+		return err_set(e, ERR_INPUT, -fd, "checkpoint: %s", name);
+	if (fd < 0 || st.st_nlink != 1)
 		return bad(e, name, "not a plain file");
 	if (st.st_uid != 0 || (st.st_mode & 022))
 		return bad(e, name, "not a file that only root can write");

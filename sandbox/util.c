@@ -94,29 +94,36 @@ const char *err_code_name(enum err_code code)
 	return err_table[code < ERR_CODE_MAX ? code : ERR_INTERNAL].name;
 }
 
-int util_write_all(int fd, const void *buf, size_t len)
+int util_write_on(int fd, const char **p, size_t *len)
 {
-	const char *p = buf;
-
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
+	while (*len > 0) {
+		ssize_t n = write(fd, *p, *len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		p += n;
-		len -= (size_t)n;
+		*p += n;
+		*len -= (size_t)n;
 	}
 	return 0;
 }
 
-int util_read_all(int fd, void *buf, size_t len)
+int util_write_all(int fd, const void *buf, size_t len)
 {
-	char *p = buf;
+	const char *p = buf;
 
-	while (len > 0) {
-		ssize_t n = read(fd, p, len);
+	return util_write_on(fd, &p, &len);
+}
+
+/* offset -1: from where the file stands. */
+static int read_from(int fd, char *buf, size_t len, off_t offset)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = offset < 0 ? read(fd, buf + got, len - got)
+				       : pread(fd, buf + got, len - got, offset + (off_t)got);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -124,27 +131,42 @@ int util_read_all(int fd, void *buf, size_t len)
 			return -errno;
 		if (n == 0)
 			return -ENODATA;
-		p += n;
-		len -= (size_t)n;
+		got += (size_t)n;
 	}
 	return 0;
+}
+
+int util_read_all(int fd, void *buf, size_t len)
+{
+	return read_from(fd, buf, len, -1);
+}
+
+int util_pread_all(int fd, void *buf, size_t len, uint64_t offset)
+{
+	return offset > INT64_MAX ? -EINVAL : read_from(fd, buf, len, (off_t)offset);
+}
+
+int util_open_file_at(int dirfd, const char *name, int flags, struct stat *ret)
+{
+	/* O_NONBLOCK: opening a FIFO that somebody planted must not wait for a writer. */
+	_cleanup_fd_ int fd =
+		openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+
+	if (fd < 0 || fstat(fd, ret) < 0)
+		return -errno;
+	return S_ISREG(ret->st_mode) ? TAKE_FD(fd) : -ENOTSUP;
 }
 
 int util_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len)
 {
 	_cleanup_fd_ int fd = -1;
 	_cleanup_free_ char *buf = NULL;
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
-	/* O_NONBLOCK: opening a FIFO that somebody planted must not wait for a writer. */
-	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	fd = util_open_file_at(dirfd, name, O_RDONLY, &st);
 	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ENOTSUP;
+		return fd;
 	if ((uint64_t)st.st_size > max)
 		return -EFBIG;
 	buf = malloc((size_t)st.st_size + 1);
@@ -313,6 +335,19 @@ int util_parse_size(const char *s, uint64_t *ret)
 		return -ERANGE;
 	*ret = v << shift;
 	return 0;
+}
+
+char *util_format_size(uint64_t bytes, char *buf, size_t size)
+{
+	static const char units[] = "\0KMGT";
+	unsigned u = 0;
+
+	while (u < 4 && bytes >= 1024 && bytes % 1024 == 0) {
+		bytes /= 1024;
+		u++;
+	}
+	(void)snprintf(buf, size, "%llu%.1s", (unsigned long long)bytes, units + u);
+	return buf;
 }
 
 int util_proc_start_time(pid_t pid, uint64_t *ret)

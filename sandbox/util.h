@@ -81,10 +81,18 @@ const char *err_code_name(enum err_code code);
  * meets EOF early is -ENODATA. */
 int util_write_all(int fd, const void *buf, size_t len);
 int util_read_all(int fd, void *buf, size_t len);
+int util_pread_all(int fd, void *buf, size_t len, uint64_t offset);
+/* A whole write that can be gone on with, as after -EAGAIN: *p and *len are what is left. */
+int util_write_on(int fd, const char **p, size_t *len);
 /*
- * Reads a whole regular file beneath dirfd (O_NOFOLLOW, not a FIFO or device) of
- * at most max bytes. *ret is malloc'ed and has a NUL after its *ret_len bytes.
- * -EFBIG when larger, -ENOTSUP when not a regular file.
+ * Opens a regular file beneath dirfd (O_NOFOLLOW, not a FIFO or device: -ENOTSUP).
+ * Returns the fd, which the caller owns, or -errno. With O_CREAT its mode is 0600.
+ */
+struct stat;
+int util_open_file_at(int dirfd, const char *name, int flags, struct stat *ret);
+/*
+ * Reads a whole file that util_open_file_at opens, of at most max bytes (-EFBIG). *ret is
+ * malloc'ed and has a NUL after its *ret_len bytes.
  */
 int util_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len);
 /* Writes name beneath dirfd atomically and durably (temporary file, fsync, rename). */
@@ -112,6 +120,8 @@ bool util_is_name(const char *s);
 
 /* Sizes as people write them: "64M", "1G", "512K", "1048576". -EINVAL or -ERANGE. */
 int util_parse_size(const char *s, uint64_t *ret);
+/* The other way round, in the largest unit that loses nothing. buf >= 24. Returns buf. */
+char *util_format_size(uint64_t bytes, char *buf, size_t size);
 
 /* Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat),
  * which together with the pid names a process for good. -ESRCH when gone. */

@@ -7,108 +7,6 @@
 
 #define KEY_SHOWN_MAX 80
 
-char *json_strict_escape(const char *s, char *buf, size_t size)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t n = 0;
-
-	for (; *s && n + 5 < size; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c >= 0x20 && c < 0x7f) {
-			buf[n++] = (char)c;
-			continue;
-		}
-		buf[n++] = '\\';
-		buf[n++] = 'x';
-		buf[n++] = digits[c >> 4];
-		buf[n++] = digits[c & 15];
-	}
-	buf[n] = '\0';
-	return buf;
-}
-
-/* Line and column, both from 1, of the byte at offset. */
-static void text_position(const char *text, size_t offset, size_t *ret_line, size_t *ret_column)
-{
-	size_t line = 1, start = 0;
-
-	for (size_t i = 0; i < offset; i++) {
-		if (text[i] != '\n')
-			continue;
-		line++;
-		start = i + 1;
-	}
-	*ret_line = line;
-	*ret_column = offset - start + 1;
-}
-
-/*
- * What jansson does not refuse early enough or at all: its own nesting bound is 2048
- * levels of recursion, and a NUL reads as its end of input.
- */
-static int text_scan(const char *what, const char *text, size_t len, struct err *e)
-{
-	bool in_string = false;
-	unsigned depth = 0;
-	size_t line, column;
-
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-
-		if (c == '\0') {
-			text_position(text, i, &line, &column);
-			return err_set(e, ERR_INPUT, 0,
-				       "%s: line %zu, column %zu: a NUL byte is not allowed", what,
-				       line, column);
-		}
-		if (in_string) {
-			/* The byte after a backslash cannot end the string; a NUL is seen above. */
-			if (c == '\\' && i + 1 < len && text[i + 1] != '\0')
-				i++;
-			else if (c == '"')
-				in_string = false;
-		} else if (c == '"') {
-			in_string = true;
-		} else if (c == '{' || c == '[') {
-			if (++depth > JSON_STRICT_DEPTH_MAX) {
-				text_position(text, i, &line, &column);
-				return err_set(e, ERR_INPUT, 0,
-					       "%s: line %zu, column %zu: nested deeper than %d "
-					       "levels",
-					       what, line, column, JSON_STRICT_DEPTH_MAX);
-			}
-		} else if ((c == '}' || c == ']') && depth > 0) {
-			depth--;
-		}
-	}
-	return 0;
-}
-
-int json_strict_load(const char *what, const char *text, size_t len, size_t max, json_t **ret,
-		     struct err *e)
-{
-	char shown[sizeof(((json_error_t *)NULL)->text) * 2];
-	json_error_t je;
-	json_t *doc;
-	int r;
-
-	if (len > max)
-		return err_set(e, ERR_LIMIT, 0, "%s: %zu bytes, and at most %zu are allowed", what,
-			       len, max);
-	if (len == 0)
-		return err_set(e, ERR_INPUT, 0, "%s: the document is empty", what);
-	r = text_scan(what, text, len, e);
-	if (r < 0)
-		return r;
-	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (!doc)
-		return err_set(e, ERR_INPUT, 0, "%s: line %d, column %d: %s", what, je.line,
-			       je.column, json_strict_escape(je.text, shown, sizeof(shown)));
-	*ret = doc;
-	return 0;
-}
-
 static const char *type_name(const json_t *value)
 {
 	switch (json_typeof(value)) {
@@ -196,30 +94,26 @@ int json_strict_begin(struct json_strict *s, const char *what, json_t *doc, stru
 	return 0;
 }
 
-json_t *json_strict_get(struct json_strict *s, const char *key)
-{
-	unsigned i;
-
-	if (s->status < 0)
-		return NULL;
-	for (i = 0; i < s->n_known && strcmp(s->known[i], key) != 0; i++)
-		;
-	if (i == s->n_known) {
-		if (i == ARRAY_SIZE(s->known)) {
-			(void)json_strict_fail(s, key, "this reader knows too many keys");
-			return NULL;
-		}
-		s->known[s->n_known++] = key;
-	}
-	return json_object_get(s->obj, key);
-}
-
 static bool known(const struct json_strict *s, const char *key)
 {
 	for (unsigned i = 0; i < s->n_known; i++)
 		if (strcmp(s->known[i], key) == 0)
 			return true;
 	return false;
+}
+
+json_t *json_strict_get(struct json_strict *s, const char *key)
+{
+	if (s->status < 0)
+		return NULL;
+	if (!known(s, key)) {
+		if (s->n_known == ARRAY_SIZE(s->known)) {
+			(void)json_strict_fail(s, key, "this reader knows too many keys");
+			return NULL;
+		}
+		s->known[s->n_known++] = key;
+	}
+	return json_object_get(s->obj, key);
 }
 
 int json_strict_end(struct json_strict *s)
@@ -321,19 +215,6 @@ bool json_strict_number(struct json_strict *s, const char *key, double min, doub
 	return true;
 }
 
-static const char *format_size(uint64_t v, char *buf, size_t size)
-{
-	static const char units[] = "\0KMGT";
-	unsigned u = 0;
-
-	while (u < 4 && v >= 1024 && v % 1024 == 0) {
-		v /= 1024;
-		u++;
-	}
-	(void)snprintf(buf, size, "%llu%.1s", (unsigned long long)v, units + u);
-	return buf;
-}
-
 bool json_strict_size(struct json_strict *s, const char *key, uint64_t min, uint64_t max,
 		      uint64_t *ret)
 {
@@ -356,8 +237,8 @@ bool json_strict_size(struct json_strict *s, const char *key, uint64_t min, uint
 	}
 	if (r < 0 || v < min || v > max) {
 		(void)json_strict_fail(s, key, "must be from %s to %s bytes",
-				       format_size(min, a, sizeof(a)),
-				       format_size(max, b, sizeof(b)));
+				       util_format_size(min, a, sizeof(a)),
+				       util_format_size(max, b, sizeof(b)));
 		return false;
 	}
 	*ret = v;

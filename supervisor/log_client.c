@@ -53,18 +53,6 @@ static int write_text(struct log_client *c, int stream, const struct log_frame *
 	return o.error;
 }
 
-static void format_size(uint64_t bytes, char *buf, size_t size)
-{
-	static const char *const units[] = {"", "K", "M", "G", "T"};
-	size_t u = 0;
-
-	while (bytes >= 1024 && bytes % 1024 == 0 && u + 1 < ARRAY_SIZE(units)) {
-		bytes /= 1024;
-		u++;
-	}
-	(void)snprintf(buf, size, "%llu%s", (unsigned long long)bytes, units[u]);
-}
-
 /* On stderr, on a line of its own: how much is missing here. */
 static int write_marker(struct log_client *c, bool final)
 {
@@ -76,7 +64,6 @@ static int write_marker(struct log_client *c, bool final)
 	c->dropped_told = c->dropped;
 	if (c->opts.quiet || c->opts.err_fd < 0)
 		return 0;
-	format_size(c->kept, size, sizeof(size));
 	if (c->drop_reason == LOG_DROP_DISK)
 		n = snprintf(text, sizeof(text), "%s[no room for the log: %llu bytes dropped%s]\n",
 			     c->text[1].mid_line ? "\n" : "", (unsigned long long)c->dropped,
@@ -84,8 +71,9 @@ static int write_marker(struct log_client *c, bool final)
 	else
 		n = snprintf(text, sizeof(text),
 			     "%s[log limit of %s reached: %llu bytes dropped%s]\n",
-			     c->text[1].mid_line ? "\n" : "", size, (unsigned long long)c->dropped,
-			     final ? "" : " so far");
+			     c->text[1].mid_line ? "\n" : "",
+			     util_format_size(c->kept, size, sizeof(size)),
+			     (unsigned long long)c->dropped, final ? "" : " so far");
 	r = log_text_write(c->opts.err_fd, text, (size_t)n);
 	c->text[1].mid_line = false;
 	return r;

@@ -8,25 +8,13 @@
 /* Unlike a plain write it waits where stdout is a pipe in non-blocking mode. */
 int log_text_write(int fd, const void *bytes, size_t len)
 {
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 	const char *p = bytes;
+	int r;
 
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EAGAIN) {
-			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-
-			(void)poll(&pfd, 1, -1);
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	while ((r = util_write_on(fd, &p, &len)) == -EAGAIN)
+		(void)poll(&pfd, 1, -1);
+	return r;
 }
 
 void log_text_flush(struct log_text_out *o)

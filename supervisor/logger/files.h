@@ -31,7 +31,8 @@ struct log_record {
 	uint8_t reason;	  /* DROPPED: enum log_drop, else 0 */
 	uint8_t pad[2];
 };
-_Static_assert(sizeof(struct log_record) == 32, "must divide a page: a write is never torn");
+#define LOG_RECORD_SIZE sizeof(struct log_record)
+_Static_assert(LOG_RECORD_SIZE == 32, "must divide a page: a write is never torn");
 
 /* What the records up to some point say. */
 struct log_tally {
@@ -46,9 +47,10 @@ struct log_files {
 	int raw_fd[2], index_fd;
 	uint64_t size[2]; /* of the raw files; at least tally.covered */
 	bool mid_line[2]; /* the stream's last byte is no newline */
-	uint64_t n_records, n_reserved /* records that the disk has room for, promised */;
-	uint64_t sent;	/* records before this one may have been seen by a follower */
-	bool drop_open; /* the last record is DROPPED, still counting, and not shown yet */
+	uint64_t n_records;
+	uint64_t n_reserved; /* records that the disk has promised room for */
+	uint64_t sent;	     /* records before this one may have been seen by a follower */
+	bool drop_open;	     /* the last record is DROPPED, still counting, and not shown yet */
 	struct log_tally tally;
 };
 
@@ -71,6 +73,8 @@ int log_files_delete(int logs_dirfd, const char *id);
 int log_files_reserve(struct log_files *f);
 /* n bytes were added to raw file stream (0 or 1): adds the records over them. */
 int log_files_added(struct log_files *f, int stream, uint64_t n);
+/* Adds records until the whole raw file is covered. */
+int log_files_cover(struct log_files *f, int stream);
 int log_files_dropped(struct log_files *f, enum log_drop reason, uint64_t n);
 /* Shows the DROPPED record that is still counting; the next drop begins another. */
 void log_files_show_drop(struct log_files *f);

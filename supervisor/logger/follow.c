@@ -21,18 +21,10 @@ struct batch {
 static bool batch_add(struct batch *b, const struct log_frame *head, int raw_fd, uint64_t offset)
 {
 	uint8_t *data = b->buf + b->len + sizeof(*head);
-	size_t got = 0;
 
 	memcpy(b->buf + b->len, head, sizeof(*head));
-	while (raw_fd >= 0 && got < head->len) {
-		ssize_t n = pread(raw_fd, data + got, head->len - got, (off_t)(offset + got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		got += (size_t)n;
-	}
+	if (raw_fd >= 0 && util_pread_all(raw_fd, data, head->len, offset) < 0)
+		return false;
 	b->len += sizeof(*head) + head->len;
 	return true;
 }
