@@ -7,29 +7,19 @@
 #ifndef TESTS_UNIT_LOGGER_RIG_H
 #define TESTS_UNIT_LOGGER_RIG_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/logger_capture.h"
 
-#include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "supervisor/logger/files.h"
 #include "supervisor/logger/logger.h"
-#include "supervisor/proto.h"
 
-#define RIG_WAIT_MS 20000
-#define RIG_UNUSED __attribute__((unused))
+#define MIB (1ull << 20)
 
 struct rig {
 	pid_t pid;
@@ -42,25 +32,6 @@ struct rig_task {
 	uint64_t cap;
 	int read_end[2], write_end[2];
 };
-
-/* What a follower was sent, by a parser of the test's own. */
-struct rig_capture {
-	uint8_t *bytes[2]; /* out, err */
-	size_t len[2], size[2];
-	uint64_t cursors[4096], dropped, kept, next_cursor;
-	uint8_t *pending;
-	size_t n_pending;
-	unsigned n_frames;
-	uint8_t types[4096], reason;
-	bool ended, complete, reset;
-};
-
-static void rig_wait_readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	assert_int_equal(poll(&p, 1, RIG_WAIT_MS), 1);
-}
 
 static void rig_start(struct rig *r)
 {
@@ -123,7 +94,7 @@ RIG_UNUSED static void rig_kill(struct rig *r)
 	(void)rig_reap(r);
 }
 
-RIG_UNUSED static void rig_free(struct rig *r)
+static void rig_free(struct rig *r)
 {
 	char path[400];
 	DIR *d = opendir(r->dir);
@@ -147,6 +118,37 @@ RIG_UNUSED static void rig_free(struct rig *r)
 	assert_int_equal(rmdir(r->dir), 0);
 }
 
+/* The rig of a whole group of tests. */
+static struct rig rig;
+
+static int rig_setup(void **state)
+{
+	(void)state;
+	rig_new(&rig);
+	return 0;
+}
+
+static int rig_teardown(void **state)
+{
+	(void)state;
+	rig_free(&rig);
+	return 0;
+}
+
+/* A new front, brought by the monitor; the old one's socket just closes. */
+RIG_UNUSED static void rig_front_new(struct rig *r)
+{
+	union proto_msg m = {0};
+	int fds[2];
+
+	(void)close(r->front);
+	assert_int_equal(proto_socketpair(fds), 0);
+	proto_init(&m, ROLE_PEER);
+	assert_int_equal(proto_send(r->monitor, &m, &fds[1], 1), 0);
+	(void)close(fds[1]);
+	r->front = fds[0];
+}
+
 static void rig_task_give(struct rig *r, const struct rig_task *t)
 {
 	union proto_msg m = {0};
@@ -157,7 +159,8 @@ static void rig_task_give(struct rig *r, const struct rig_task *t)
 	assert_int_equal(proto_send(r->monitor, &m, t->read_end, 2), 0);
 }
 
-static void rig_task_new(struct rig *r, struct rig_task *t, uint64_t cap)
+/* Its pipes, which the logger has not been given yet. */
+static void rig_task_make(struct rig_task *t, uint64_t cap)
 {
 	util_new_id(t->id);
 	t->cap = cap;
@@ -168,6 +171,11 @@ static void rig_task_new(struct rig *r, struct rig_task *t, uint64_t cap)
 		t->read_end[s] = fds[0];
 		t->write_end[s] = fds[1];
 	}
+}
+
+static void rig_task_new(struct rig *r, struct rig_task *t, uint64_t cap)
+{
+	rig_task_make(t, cap);
 	rig_task_give(r, t);
 }
 
@@ -238,104 +246,18 @@ static struct log_end rig_end(struct rig *r, const char *id)
 	return m.log_end;
 }
 
-static void capture_frame(struct rig_capture *c, const struct log_frame *h, const uint8_t *data)
+/* One follower reads to the end, and this stream was these bytes. Is the log complete? */
+static bool rig_log_is(struct rig *r, struct rig_follow f, int stream, const void *bytes,
+		       size_t len)
 {
-	int s = h->type - LOG_FRAME_OUT;
+	struct rig_capture c = {0};
+	bool complete;
 
-	assert_false(c->ended);
-	assert_in_range(h->type, LOG_FRAME_OUT, LOG_FRAME_END);
-	if (c->n_frames < ARRAY_SIZE(c->cursors)) {
-		c->cursors[c->n_frames] = h->cursor;
-		c->types[c->n_frames] = h->type;
-	}
-	c->n_frames++;
-	if (h->type == LOG_FRAME_END) {
-		c->ended = true;
-		c->complete = h->aux;
-		return;
-	}
-	assert_true(h->cursor >= c->next_cursor);
-	c->next_cursor = h->cursor + 1;
-	if (h->type == LOG_FRAME_DROPPED) {
-		assert_int_equal(h->len, sizeof(uint64_t));
-		memcpy(&c->kept, data, sizeof(c->kept));
-		c->dropped += h->aux;
-		c->reason = h->reason;
-		return;
-	}
-	assert_in_range(h->len, 1, LOG_FRAME_DATA_MAX);
-	if (c->len[s] + h->len > c->size[s]) {
-		c->size[s] = 2 * c->size[s] + LOG_FRAME_DATA_MAX;
-		c->bytes[s] = realloc(c->bytes[s], c->size[s]);
-	}
-	assert_non_null(c->bytes[s]);
-	memcpy(c->bytes[s] + c->len[s], data, h->len);
-	c->len[s] += h->len;
-}
-
-/* Reads once; false at the stream's end. */
-static bool capture_read(struct rig_capture *c, int fd)
-{
-	struct log_frame h;
-	size_t pos = 0;
-	ssize_t n;
-
-	if (!c->pending)
-		c->pending = malloc(1 << 20);
-	assert_non_null(c->pending);
-	n = recv(fd, c->pending + c->n_pending, (1 << 20) - c->n_pending, 0);
-	if (n <= 0) {
-		c->reset = !c->ended;
-		return false;
-	}
-	c->n_pending += (size_t)n;
-	while (c->n_pending - pos >= sizeof(h)) {
-		memcpy(&h, c->pending + pos, sizeof(h));
-		assert_true(h.len <= LOG_FRAME_DATA_MAX);
-		if (c->n_pending - pos < sizeof(h) + h.len)
-			break;
-		capture_frame(c, &h, c->pending + pos + sizeof(h));
-		pos += sizeof(h) + h.len;
-	}
-	memmove(c->pending, c->pending + pos, c->n_pending - pos);
-	c->n_pending -= pos;
-	return true;
-}
-
-/* Reads until so many bytes of a stream have come. */
-RIG_UNUSED static void capture_until(struct rig_capture *c, int fd, int stream, size_t len)
-{
-	while (c->len[stream] < len) {
-		rig_wait_readable(fd);
-		assert_true(capture_read(c, fd));
-	}
-}
-
-/* Reads to the END frame and the end of the stream, which must follow at once. */
-static void capture_all(struct rig_capture *c, int fd)
-{
-	do
-		rig_wait_readable(fd);
-	while (capture_read(c, fd));
-	assert_true(c->ended);
-	assert_int_equal(c->n_pending, 0);
-	(void)close(fd);
-}
-
-static void capture_free(struct rig_capture *c)
-{
-	free(c->bytes[0]);
-	free(c->bytes[1]);
-	free(c->pending);
-	memset(c, 0, sizeof(*c));
-}
-
-RIG_UNUSED static void capture_check(const struct rig_capture *c, int stream, const void *bytes,
-				     size_t len)
-{
-	assert_int_equal(c->len[stream], len);
-	if (len)
-		assert_memory_equal(c->bytes[stream], bytes, len);
+	capture_all(&c, rig_follow(r, f));
+	capture_check(&c, stream, bytes, len);
+	complete = c.complete;
+	capture_free(&c);
+	return complete;
 }
 
 RIG_UNUSED static unsigned rig_count_fds(const struct rig *r)

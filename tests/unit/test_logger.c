@@ -2,24 +2,6 @@
 /* What a follower sees and what the front is told, while nothing goes wrong. */
 #include "tests/unit/logger_rig.h"
 
-#define MIB (1ull << 20)
-
-static struct rig rig;
-
-static int setup(void **state)
-{
-	(void)state;
-	rig_new(&rig);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_free(&rig);
-	return 0;
-}
-
 static void test_live_and_in_order(void **state)
 {
 	struct rig_capture c = {0};
@@ -112,20 +94,18 @@ static void test_streams_and_since(void **state)
 	(void)rig_end(&rig, t.id);
 	capture_free(&c);
 
-	fd = rig_follow(&rig, (struct rig_follow){.id = t.id, .streams = LOG_STREAM_ERR});
-	capture_all(&c, fd);
+	capture_all(&c,
+		    rig_follow(&rig, (struct rig_follow){.id = t.id, .streams = LOG_STREAM_ERR}));
 	capture_check(&c, 0, NULL, 0);
 	capture_check(&c, 1, "early err\nlate err\n", 19);
 	capture_free(&c);
 
-	fd = rig_follow(&rig, (struct rig_follow){.id = t.id, .since_ns = since});
-	capture_all(&c, fd);
+	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .since_ns = since}));
 	capture_check(&c, 0, "late out\n", 9);
 	capture_check(&c, 1, "late err\n", 9);
 	capture_free(&c);
 
-	fd = rig_follow(&rig, (struct rig_follow){.id = t.id, .since_ns = UINT64_MAX});
-	capture_all(&c, fd);
+	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .since_ns = UINT64_MAX}));
 	assert_int_equal(c.n_frames, 1);
 	assert_true(c.complete);
 	capture_free(&c);
@@ -133,7 +113,7 @@ static void test_streams_and_since(void **state)
 
 static void test_snapshot(void **state)
 {
-	struct rig_capture live = {0}, c = {0};
+	struct rig_capture live = {0};
 	struct rig_task t;
 	int fd;
 
@@ -142,18 +122,14 @@ static void test_snapshot(void **state)
 	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
 	rig_write(&t, 0, "so far\n");
 	capture_until(&live, fd, 0, 7);
-	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .snapshot = true}));
-	capture_check(&c, 0, "so far\n", 7);
-	assert_false(c.complete);
-	capture_free(&c);
+	assert_false(rig_log_is(&rig, (struct rig_follow){.id = t.id, .snapshot = true}, 0,
+				"so far\n", 7));
 	rig_task_close(&t);
 	capture_all(&live, fd);
 	capture_free(&live);
 	(void)rig_end(&rig, t.id);
-	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .snapshot = true}));
-	capture_check(&c, 0, "so far\n", 7);
-	assert_true(c.complete);
-	capture_free(&c);
+	assert_true(rig_log_is(&rig, (struct rig_follow){.id = t.id, .snapshot = true}, 0,
+			       "so far\n", 7));
 }
 
 static void test_unknown_ids(void **state)
@@ -162,7 +138,7 @@ static void test_unknown_ids(void **state)
 	struct rig_task t;
 	struct log_end end;
 	char id[TASK_ID_LEN + 1];
-	int fd, fds[2];
+	int fd;
 
 	(void)state;
 	util_new_id(id);
@@ -170,24 +146,13 @@ static void test_unknown_ids(void **state)
 	end = rig_end(&rig, id);
 	assert_int_equal(end.lines + end.bytes + end.dropped, 0);
 	util_new_id(id);
-	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = id, .dead = true}));
-	assert_true(c.complete);
+	assert_true(rig_log_is(&rig, (struct rig_follow){.id = id, .dead = true}, 0, "", 0));
 	(void)rig_end(&rig, id);
-	capture_free(&c);
 	util_new_id(id);
-	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = id, .snapshot = true}));
-	assert_false(c.complete);
-	capture_free(&c);
+	assert_false(rig_log_is(&rig, (struct rig_follow){.id = id, .snapshot = true}, 0, "", 0));
 
 	/* One that is to come is waited for. */
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	util_new_id(t.id);
-	t.cap = MIB;
-	t.read_end[0] = fds[0];
-	t.write_end[0] = fds[1];
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	t.read_end[1] = fds[0];
-	t.write_end[1] = fds[1];
+	rig_task_make(&t, MIB);
 	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
 	rig_task_give(&rig, &t);
 	rig_write(&t, 1, "here\n");
@@ -201,7 +166,6 @@ static void test_unknown_ids(void **state)
 
 static void test_bytes_are_kept_as_they_are(void **state)
 {
-	struct rig_capture c = {0};
 	uint8_t bytes[3000];
 	struct rig_task t;
 	struct log_end end;
@@ -214,9 +178,7 @@ static void test_bytes_are_kept_as_they_are(void **state)
 	rig_task_close(&t);
 	end = rig_end(&rig, t.id);
 	assert_int_equal(end.bytes, sizeof(bytes));
-	capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id}));
-	capture_check(&c, 0, bytes, sizeof(bytes));
-	capture_free(&c);
+	assert_true(rig_log_is(&rig, (struct rig_follow){.id = t.id}, 0, bytes, sizeof(bytes)));
 }
 
 static void test_cap(void **state)
@@ -432,5 +394,5 @@ int main(void)
 		cmocka_unit_test(test_confined),
 	};
 
-	return cmocka_run_group_tests_name("logger", tests, setup, teardown);
+	return cmocka_run_group_tests_name("logger", tests, rig_setup, rig_teardown);
 }
