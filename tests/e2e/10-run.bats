@@ -2,19 +2,7 @@
 # bats file_tags=v2
 # sandboxctl run: what a task gets, and what comes back.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
-}
+load daemon
 
 @test "code: its output on stdout, nothing else anywhere, exit 0" {
 	run --separate-stderr sandboxctl run python --code 'print("hello")'

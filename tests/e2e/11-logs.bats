@@ -1,19 +1,7 @@
 #!/usr/bin/env bats
 # Logs: live, late, many, filtered; every byte once and in order.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
-}
+load daemon
 
 @test "run streams: a line arrives while its task still waits" {
 	sandboxctl run python --label live --code "$GATE

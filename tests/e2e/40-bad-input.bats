@@ -1,19 +1,7 @@
 #!/usr/bin/env bats
 # Bad input: each error names the field's path, and nothing is created for a refused task.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
-}
+load daemon
 
 # refused WANT [OPTION...]: task.json is refused with these words, and leaves no task.
 refused() {

@@ -1,14 +1,10 @@
 #!/usr/bin/env bats
 # What scripts may rely on: the task objects of inspect --json and ps --all --json.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	WARM=1 daemon_make
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 TIME='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+Z$'
