@@ -41,8 +41,18 @@ int ctl_cancel(struct ctl *ctl, int argc, char **argv);
 int ctl_rm(struct ctl *ctl, int argc, char **argv);
 int ctl_image(struct ctl *ctl, int argc, char **argv);
 int ctl_policy(struct ctl *ctl, int argc, char **argv);
+int ctl_template(struct ctl *ctl, int argc, char **argv);
 int ctl_version(struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(struct ctl *ctl, int argc, char **argv);
+
+/* The second word of a verb: "image build". */
+struct ctl_word {
+	const char *name;
+	ctl_verb_fn run;
+};
+/* Calls the one that argv[1] names, with argv from there on; answers --help. */
+int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words, const char *help,
+		 int argc, char **argv);
 
 extern const char ctl_run_help[], ctl_logs_help[], ctl_doctor_help[];
 
@@ -106,6 +116,20 @@ int ctl_print_json(const json_t *value);
 int ctl_print_json_line(const json_t *value);
 /* Prints s with control characters escaped, for a person's terminal. */
 void ctl_print_text(const char *s);
+/* "name         text", or nothing when there is no text. */
+void ctl_print_field(const char *name, const char *text);
+/* "13.5M" */
+void ctl_format_size(char *buf, size_t size, double bytes);
+
+/* A table for people; its columns are as wide as what is in them. */
+#define CTL_COLUMNS_MAX 12
+#define CTL_CELL 80
+struct ctl_table {
+	unsigned n; /* columns */
+	const char *titles[CTL_COLUMNS_MAX];
+	void (*row)(const json_t *of, char cell[][CTL_CELL]);
+};
+void ctl_print_table(const struct ctl_table *table, const json_t *rows);
 /* Flushes stdout at the end of a verb: status, or 125 when it could not be written. */
 int ctl_flush(int status);
 

@@ -58,15 +58,6 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(status);
 }
 
-static void print_field(const char *name, const char *value)
-{
-	if (!*value)
-		return;
-	printf("%-12s ", name);
-	ctl_print_text(value);
-	putchar('\n');
-}
-
 static void print_list(const char *name, const json_t *list)
 {
 	size_t i;
@@ -112,17 +103,17 @@ static int image_inspect(struct ctl *ctl, int argc, char **argv)
 	(void)snprintf(size, sizeof(size), "%.1f MB in %lld files",
 		       (double)json_integer_value(json_object_get(entry.doc, "size")) / 1e6,
 		       (long long)json_integer_value(json_object_get(entry.doc, "files")));
-	print_field("name", entry.name);
-	print_field("digest", entry.hex);
-	print_field("description", ctl_text(entry.doc, "description"));
-	print_field("suite", ctl_text(entry.doc, "suite"));
-	print_field("interpreter", ctl_text(entry.doc, "interpreter"));
-	print_field("policy", ctl_text(entry.doc, "policy"));
+	ctl_print_field("name", entry.name);
+	ctl_print_field("digest", entry.hex);
+	ctl_print_field("description", ctl_text(entry.doc, "description"));
+	ctl_print_field("suite", ctl_text(entry.doc, "suite"));
+	ctl_print_field("interpreter", ctl_text(entry.doc, "interpreter"));
+	ctl_print_field("policy", ctl_text(entry.doc, "policy"));
 	print_list("packages", json_object_get(entry.doc, "packages"));
 	print_list("requirements", json_object_get(entry.doc, "requirements"));
 	print_list("warm", json_object_get(json_object_get(entry.doc, "warm"), "imports"));
-	print_field("size", size);
-	print_field("built", ctl_text(entry.doc, "built_at"));
+	ctl_print_field("size", size);
+	ctl_print_field("built", ctl_text(entry.doc, "built_at"));
 	print_modules(entry.doc);
 	return ctl_flush(0);
 }
@@ -240,10 +231,10 @@ static int image_warm(struct ctl *ctl, int argc, char **argv)
 
 int ctl_image(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct store_verb verbs[] = {
+	static const struct ctl_word verbs[] = {
 		{"build", image_build}, {"ls", image_ls},     {"inspect", image_inspect},
 		{"rm", image_rm},	{"warm", image_warm}, {0},
 	};
 
-	return store_dispatch(ctl, "image", verbs, image_help, argc, argv);
+	return ctl_dispatch(ctl, "image", verbs, image_help, argc, argv);
 }

@@ -4,27 +4,6 @@
 
 #include "supervisor/ctl/ctl.h"
 
-static void print_line(const char *name, const char *text)
-{
-	if (!*text)
-		return;
-	printf("%-12s ", name);
-	ctl_print_text(text);
-	putchar('\n');
-}
-
-static void print_size(char *buf, size_t size, double bytes)
-{
-	static const char units[] = "BKMGT";
-	int u = 0;
-
-	while (bytes >= 1024 && units[u + 1]) {
-		bytes /= 1024;
-		u++;
-	}
-	snprintf(buf, size, u ? "%.1f%c" : "%.0f%c", bytes, units[u]);
-}
-
 static void print_status(const json_t *task)
 {
 	const json_t *exit_code = json_object_get(task, "exit_code");
@@ -41,7 +20,7 @@ static void print_status(const json_t *task)
 	if (json_is_integer(signal))
 		(void)snprintf(text + n, sizeof(text) - (size_t)n, ", signal %lld",
 			       (long long)json_integer_value(signal));
-	print_line("status", text);
+	ctl_print_field("status", text);
 }
 
 static void print_numbers(const json_t *task)
@@ -55,24 +34,24 @@ static void print_numbers(const json_t *task)
 	if (json_is_number(json_object_get(start, "ms"))) {
 		snprintf(text, sizeof(text), "%s, %.3f ms to the first user bytecode",
 			 ctl_text(start, "mode"), json_number_value(json_object_get(start, "ms")));
-		print_line("start", text);
+		ctl_print_field("start", text);
 	} else {
-		print_line("start", ctl_text(start, "mode"));
+		ctl_print_field("start", ctl_text(start, "mode"));
 	}
 	v = json_object_get(usage, "cpu_ms");
 	if (json_is_number(v)) {
-		print_size(size, sizeof(size),
-			   json_number_value(json_object_get(usage, "memory_peak_bytes")));
+		ctl_format_size(size, sizeof(size),
+				json_number_value(json_object_get(usage, "memory_peak_bytes")));
 		snprintf(text, sizeof(text), "%.1f ms of CPU, at most %s of memory",
 			 json_number_value(v), size);
-		print_line("usage", text);
+		ctl_print_field("usage", text);
 	}
 	if (json_is_integer(json_object_get(log, "bytes"))) {
 		snprintf(text, sizeof(text), "%lld lines, %lld bytes, %lld of them dropped",
 			 (long long)json_integer_value(json_object_get(log, "lines")),
 			 (long long)json_integer_value(json_object_get(log, "bytes")),
 			 (long long)json_integer_value(json_object_get(log, "dropped")));
-		print_line("log", text);
+		ctl_print_field("log", text);
 	}
 }
 
@@ -90,7 +69,7 @@ static void print_limits(const json_t *limits)
 		if (!json_is_number(v))
 			continue;
 		if (bytes)
-			print_size(size, sizeof(size), json_number_value(v));
+			ctl_format_size(size, sizeof(size), json_number_value(v));
 		else
 			snprintf(size, sizeof(size), "%g", json_number_value(v));
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s", n ? ", " : "", key,
@@ -98,7 +77,7 @@ static void print_limits(const json_t *limits)
 		if (n >= sizeof(text))
 			break;
 	}
-	print_line("limits", text);
+	ctl_print_field("limits", text);
 }
 
 static void print_history(const json_t *history)
@@ -113,7 +92,7 @@ static void print_history(const json_t *history)
 
 		snprintf(text, sizeof(text), "%s  %s%s%.90s", ctl_text(event, "time"),
 			 ctl_text(event, "event"), *detail ? ": " : "", detail);
-		print_line(i ? "" : "history", text);
+		ctl_print_field(i ? "" : "history", text);
 	}
 }
 
@@ -121,19 +100,19 @@ static void print_task(const json_t *task)
 {
 	char text[160];
 
-	print_line("id", ctl_text(task, "id"));
-	print_line("project", ctl_text(task, "project"));
+	ctl_print_field("id", ctl_text(task, "id"));
+	ctl_print_field("project", ctl_text(task, "project"));
 	snprintf(text, sizeof(text), "%s (%.12s)", ctl_text(task, "image"),
 		 ctl_text(task, "image_digest"));
-	print_line("image", *ctl_text(task, "image_digest") ? text : ctl_text(task, "image"));
-	print_line("policy", ctl_text(task, "policy"));
-	print_line("label", ctl_text(task, "label"));
+	ctl_print_field("image", *ctl_text(task, "image_digest") ? text : ctl_text(task, "image"));
+	ctl_print_field("policy", ctl_text(task, "policy"));
+	ctl_print_field("label", ctl_text(task, "label"));
 	print_status(task);
-	print_line("error", ctl_text(task, "error"));
-	print_line("warning", ctl_text(task, "warning"));
-	print_line("created", ctl_text(task, "created_at"));
-	print_line("started", ctl_text(task, "started_at"));
-	print_line("finished", ctl_text(task, "finished_at"));
+	ctl_print_field("error", ctl_text(task, "error"));
+	ctl_print_field("warning", ctl_text(task, "warning"));
+	ctl_print_field("created", ctl_text(task, "created_at"));
+	ctl_print_field("started", ctl_text(task, "started_at"));
+	ctl_print_field("finished", ctl_text(task, "finished_at"));
 	print_numbers(task);
 	print_limits(json_object_get(task, "limits"));
 	print_history(json_object_get(task, "history"));

@@ -33,6 +33,8 @@ static const struct ctl_verb verbs[] = {
 	 "Tasks that have not ended are refused: cancel them first.\n"},
 	{"image", "build, list, inspect, warm and remove images", ctl_image, NULL},
 	{"policy", "list, show, check and install policies", ctl_policy, NULL},
+	{"template", "list, inspect and retire the templates that tasks are forked from",
+	 ctl_template, NULL},
 	{"doctor", "what this host offers, what is missing, what to do", ctl_doctor,
 	 ctl_doctor_help},
 	{"version", "this command's and the daemon's version", ctl_version,
@@ -62,6 +64,23 @@ static void print_overview(FILE *to)
 	      "Exit status: the task's own for run and wait; 125 when sandboxctl or the daemon\n"
 	      "could not do what was asked; else 0.\n",
 	      to);
+}
+
+int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words, const char *help,
+		 int argc, char **argv)
+{
+	if (argc < 2)
+		return ctl_usage(verb, "needs a word more");
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0)
+			continue;
+		fputs(help, stdout);
+		return ctl_flush(0);
+	}
+	for (; words->name; words++)
+		if (strcmp(words->name, argv[1]) == 0)
+			return words->run(ctl, argc - 1, argv + 1);
+	return ctl_usage(verb, "there is no '%s'", argv[1]);
 }
 
 static int print_verb_help(struct ctl *ctl, const struct ctl_verb *verb)

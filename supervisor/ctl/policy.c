@@ -382,7 +382,7 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 
 int ctl_policy(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct store_verb verbs[] = {
+	static const struct ctl_word verbs[] = {
 		{"ls", policy_ls},
 		{"show", policy_show},
 		{"check", policy_check},
@@ -390,5 +390,5 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv)
 		{0},
 	};
 
-	return store_dispatch(ctl, "policy", verbs, policy_help, argc, argv);
+	return ctl_dispatch(ctl, "policy", verbs, policy_help, argc, argv);
 }

@@ -30,6 +30,63 @@ void ctl_print_text(const char *s)
 	print_escaped(stdout, s);
 }
 
+void ctl_print_field(const char *name, const char *text)
+{
+	if (!*text)
+		return;
+	printf("%-12s ", name);
+	ctl_print_text(text);
+	putchar('\n');
+}
+
+void ctl_format_size(char *buf, size_t size, double bytes)
+{
+	static const char units[] = "BKMGT";
+	int u = 0;
+
+	while (bytes >= 1024 && units[u + 1]) {
+		bytes /= 1024;
+		u++;
+	}
+	snprintf(buf, size, u ? "%.1f%c" : "%.0f%c", bytes, units[u]);
+}
+
+/* Columns grow with their content, so each row is made twice. */
+void ctl_print_table(const struct ctl_table *table, const json_t *rows)
+{
+	char cell[CTL_COLUMNS_MAX][CTL_CELL];
+	int width[CTL_COLUMNS_MAX];
+	const json_t *row;
+	unsigned last;
+	size_t i;
+
+	for (unsigned c = 0; c < table->n; c++)
+		width[c] = (int)strlen(table->titles[c]);
+	json_array_foreach(rows, i, row)
+	{
+		table->row(row, cell);
+		for (unsigned c = 0; c < table->n; c++)
+			if ((int)strlen(cell[c]) > width[c])
+				width[c] = (int)strlen(cell[c]);
+	}
+	for (unsigned c = 0; c + 1 < table->n; c++)
+		printf("%-*s  ", width[c], table->titles[c]);
+	puts(table->titles[table->n - 1]);
+	json_array_foreach(rows, i, row)
+	{
+		table->row(row, cell);
+		last = table->n - 1;
+		while (last > 0 && !*cell[last])
+			last--; /* no blanks at the end of a line */
+		for (unsigned c = 0; c <= last; c++) {
+			ctl_print_text(cell[c]);
+			if (c < last)
+				printf("%*s", width[c] + 2 - (int)strlen(cell[c]), "");
+		}
+		putchar('\n');
+	}
+}
+
 static void say(const char *verb, const char *fmt, va_list ap)
 {
 	char text[ERR_MSG_MAX + 256];

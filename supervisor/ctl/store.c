@@ -10,23 +10,6 @@
 
 #define TREE_DEPTH_MAX 256
 
-int store_dispatch(struct ctl *ctl, const char *verb, const struct store_verb *verbs,
-		   const char *help, int argc, char **argv)
-{
-	if (argc < 2)
-		return ctl_usage(verb, "needs a word more");
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0)
-			continue;
-		fputs(help, stdout);
-		return ctl_flush(0);
-	}
-	for (; verbs->name; verbs++)
-		if (strcmp(verbs->name, argv[1]) == 0)
-			return verbs->run(ctl, argc - 1, argv + 1);
-	return ctl_usage(verb, "there is no '%s'", argv[1]);
-}
-
 int store_need_root(const char *what, struct err *e)
 {
 	if (geteuid() == 0)

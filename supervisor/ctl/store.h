@@ -8,15 +8,6 @@
 
 #include "supervisor/ctl/ctl.h"
 
-/* The second word of a verb: "image build". */
-struct store_verb {
-	const char *name;
-	ctl_verb_fn run;
-};
-/* Calls the one that argv[1] names, with argv from there on; answers --help. */
-int store_dispatch(struct ctl *ctl, const char *verb, const struct store_verb *verbs,
-		   const char *help, int argc, char **argv);
-
 int store_need_root(const char *what, struct err *e);
 /* STATE/name as a fd for openat; with create, it and STATE are made (0755). */
 int store_open(struct ctl *ctl, const char *name, bool create, int *ret, struct err *e);
