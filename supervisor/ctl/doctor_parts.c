@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "sandbox/policy.h"
 #include "supervisor/ctl/doctor.h"
 
 #define CRIU_TIMEOUT_MS 20000
@@ -177,12 +178,35 @@ void doctor_images(struct doctor *d)
 		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl image build python", "none");
 }
 
+/* Is the file that this name leads to of another version of sandboxd? */
+static bool other_version(struct doctor *d, const char *name)
+{
+	uint32_t head[2] = {0}; /* as struct policy_head begins */
+	char path[PATH_MAX];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/policies/%s", d->ctl->state_dir, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || util_read_all(fd, head, sizeof(head)) < 0)
+		head[0] = 0;
+	util_close_fd(&fd);
+	return head[0] == POLICY_MAGIC && head[1] != POLICY_VERSION;
+}
+
 void doctor_policies(struct doctor *d)
 {
-	char list[512] = "";
+	char list[512] = "", words[512], old[512] = "", *save;
 	int n = count_names(d, "policies", true, list, sizeof(list));
 
-	if (n > 0)
+	strcpy(words, list);
+	for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		if (other_version(d, w))
+			(void)snprintf(old + strlen(old), sizeof(old) - strlen(old), " %s", w);
+	if (*old)
+		doctor_report(d, DOCTOR_FAIL,
+			      "as root: sandboxctl policy install --defaults, or FILE",
+			      "compiled by another version of sandboxd:%s", old);
+	else if (n > 0)
 		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
 	else
 		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl policy install --defaults",
