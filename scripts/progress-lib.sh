@@ -66,6 +66,22 @@ phase_end() {
 	progress_phase=
 }
 
+# quietly WHAT COMMAND...: a phase whose output matters only when it fails, and then the script
+# does. It has a folder $work and a function die.
+quietly() {
+	local what=$1
+
+	shift
+	phase "$what"
+	# shellcheck disable=SC2154 # the script's
+	"$@" </dev/null >"$work/log" 2>&1 || {
+		phase_end
+		tail -n 40 "$work/log" >&2
+		die "$what failed"
+	}
+	phase_end
+}
+
 # progress_stop: for the script's EXIT trap, after success and failure alike.
 progress_stop() {
 	[ -n "$progress_dir" ] || return 0
