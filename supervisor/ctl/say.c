@@ -55,7 +55,7 @@ void ctl_format_size(char *buf, size_t size, double bytes)
 void ctl_print_table(const struct ctl_table *table, const json_t *rows)
 {
 	char cell[CTL_COLUMNS_MAX][CTL_CELL];
-	int width[CTL_COLUMNS_MAX];
+	int width[CTL_COLUMNS_MAX] = {0};
 	const json_t *row;
 	unsigned last;
 	size_t i;
