@@ -47,7 +47,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 FUZZ_SECONDS ?= 60
 
-.PHONY: all clean install check fuzz lint format bench help asan
+.PHONY: all clean install check fuzz lint format bench bench-programs help asan
 all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/sandboxctl-full $(BUILD)/runtime/park.so
 
 help:
@@ -124,8 +124,15 @@ lint:
 format:
 	clang-format -i $(C_FILES)
 
-bench: all
-	tests/bench/run
+# load asks as sandboxctl does.
+BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(call obj,supervisor/ctl/client.c supervisor/ctl/say.c) \
+		$(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+bench-programs: $(BENCH_BIN)
+bench: all bench-programs
+	BUILD=$(BUILD) tests/bench/run
 
 install: all
 	install -D -m 755 $(BUILD)/sandboxd $(DESTDIR)$(PREFIX)/sbin/sandboxd
