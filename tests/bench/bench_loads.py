@@ -155,9 +155,9 @@ def parked_kib(daemon, image, code):
         daemon.settle()
         taken[parked] = before - available_kib()
     counts = [t.get("parked") for t in daemon.templates()
-              if HOWS["parked-8"][1] in (t.get("policy"), t.get("policy_name"))]
-    if counts and counts[0] != 8:
-        return 0, 0.0, "%s clones are parked where 8 should be" % counts[0]
+              if t.get("policy") == HOWS["parked-8"][1]]
+    if counts != [8]:
+        return 0, 0.0, "clones parked by template: %s; one with 8 should be" % counts
     return 8, (taken[8] - taken[0]) / 8.0, None
 
 
