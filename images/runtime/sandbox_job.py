@@ -41,8 +41,11 @@ def read_file(path):
         os.close(fd)
 
 
-def write_file(path, data):
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+def make_file(path):
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+
+
+def fill_file(fd, data):
     try:
         while data:
             data = data[os.write(fd, data):]
@@ -82,28 +85,36 @@ def folders():
     return os.environ.get("SANDBOX_RUN", "/run"), os.environ.get("SANDBOX_WORK", "/work")
 
 
-def surround(job, run_dir, work_dir):
-    """Make the task's surroundings; returns its arguments."""
+def surround_ahead(run_dir, work_dir):
+    """Make what no job decides of a task's surroundings; returns what surround() goes on with."""
+    payload_file = run_dir + "/payload"
+    config_file = run_dir + "/config"
     try:
-        os.chdir(work_dir)
-        payload_file = run_dir + "/payload"
-        config_file = run_dir + "/config"
-        write_file(payload_file, job.get("payload", b""))
-        write_file(config_file, job.get("config", b""))
+        fds = make_file(payload_file), make_file(config_file)
     except EnvironmentError as error:
         fail(125, "the task's surroundings cannot be made: %s" % error)
-    task_id = text(job.get("id", b""))
+    own = {"TASK_ID": "", "TASK_DIR": work_dir, "PAYLOAD_FILE": payload_file, "CONFIG_FILE": config_file}
+    os.environ.clear()
+    os.environ.update(BASE_ENV, HOME=work_dir, **own)
+    return fds, own
 
-    env = dict(BASE_ENV, HOME=work_dir)
+
+def surround(job, work_dir, ahead):
+    """Make the rest; returns the task's arguments."""
+    (payload_fd, config_fd), own = ahead
+    try:
+        os.chdir(work_dir)
+        fill_file(payload_fd, job.get("payload", b""))
+        fill_file(config_fd, job.get("config", b""))
+    except EnvironmentError as error:
+        fail(125, "the task's surroundings cannot be made: %s" % error)
+
+    env = os.environ
     for item in job["env"]:
         name, _, value = item.partition("=")
-        env[name] = value
-    env["TASK_ID"] = task_id
-    env["TASK_DIR"] = work_dir
-    env["PAYLOAD_FILE"] = payload_file
-    env["CONFIG_FILE"] = config_file
-    os.environ.clear()
-    os.environ.update(env)
+        if name not in own:
+            env[name] = value
+    env["TASK_ID"] = task_id = text(job.get("id", b""))
     if "TZ" in env:
         # The C library has read its zone before this environment existed.
         import time
@@ -111,7 +122,7 @@ def surround(job, run_dir, work_dir):
     if env.get("PYTHONPATH"):
         # Of the interpreter's own variables this is the one that can still be honoured.
         sys.path[1:1] = env["PYTHONPATH"].split(":")
-    return ["-d", work_dir, "-payload", payload_file, "-config", config_file,
+    return ["-d", work_dir, "-payload", own["PAYLOAD_FILE"], "-config", own["CONFIG_FILE"],
             "-id", task_id] + job["arg"]
 
 
@@ -122,16 +133,16 @@ def cannot_open(path, error):
          "can't open file '%s': [Errno %d] %s" % (path, error.errno, error.strerror))
 
 
-def started(clock=None):
+def started(clock=None, fds=(GO_FD, STARTED_FD)):
     """Tell the supervisor that user code comes next.  Nobody listening is no reason to stop."""
     if clock is None:
         import time
         clock = getattr(time, "monotonic_ns", int)
     try:
-        os.write(STARTED_FD, b"S %d\n" % clock())
+        os.write(fds[1], b"S %d\n" % clock())
     except OSError:
         pass
-    for fd in (GO_FD, STARTED_FD):
+    for fd in fds:
         try:
             os.close(fd)
         except OSError:
@@ -147,7 +158,7 @@ def prepare_script():
         fail(125, "the job is not to run '%s'" % sys.argv[0])
     # The folder of this module, from PYTHONPATH; the script's own comes in its place later.
     here = sys.path[0]
-    args = surround(job, run_dir, work_dir)
+    args = surround(job, work_dir, surround_ahead(run_dir, work_dir))
     del sys.path[0]
     sys.path_importer_cache.pop(here, None)
     sys.argv[1:] = args

@@ -5,7 +5,6 @@ The contract is in sandbox_runtime; park.c says what the helper does.
 
 import fcntl
 import gc
-import json
 import os
 import stat
 import struct
@@ -14,35 +13,26 @@ import threading
 
 import sandbox_c
 from sandbox_c import Long
-from sandbox_job import GO_FD, STARTED_FD, fail, parse_job, read_job, surround
+from sandbox_job import GO_FD, STARTED_FD, fail, read_job, surround_ahead
+from sandbox_rehearse import rehearse
 from sandbox_repair import Repairs, watch_seeding
+from sandbox_runtime import Run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ATTEMPTS = 5
 PAGE = 4096
+# Often enough for the interpreter to specialize the code of a start.
+REHEARSALS = 20
+
+# What the go pipe says.
+GO = ord("g")
+PREPARE = ord("c")
 
 # Of the flags in smaps: device memory, huge pages, locked, userfaultfd, a stack; memory that the
 # kernel drops (the state of its vDSO random numbers, which must not be kept), wipes or leaves out
 # when it forks.
 UNMOVABLE = frozenset("io pf ht lo um uw gd ss dp wf dc".split())
 
-
-REHEARSAL = b"""
-import os, sys
-class Thing(object):
-    def __init__(self, name):
-        self.name = name
-def work(n):
-    return sum(i * i for i in range(n))
-things = [Thing("%s-%d" % (sys.argv[0], n)) for n in range(10)]
-table = dict((thing.name, work(10)) for thing in things)
-try:
-    table["none"]
-except KeyError as error:
-    str(error)
-"".join(sorted(table)).encode("utf-8").decode("utf-8").upper()
-os.path.join(os.getcwd(), "a")
-"""
 
 
 class Area(object):
@@ -128,16 +118,6 @@ def is_library_file(fd, path, folders):
             and not path.startswith(tuple(folder + "/" for folder in folders)))
 
 
-def rehearse(run_dir, work_dir):
-    """Do once what every task does, so that what it makes and caches is there already."""
-    json.dumps(json.loads('{"a": [1, 2.5, null, "b"]}'))
-    surround(parse_job(b"id 1\n1\nenv 3\nA=1\n"), run_dir, work_dir)
-    os.unlink(run_dir + "/payload")
-    os.unlink(run_dir + "/config")
-    os.chdir("/")
-    exec(compile(REHEARSAL, "<rehearsal>", "exec"), {"__name__": "__main__"})
-
-
 def single_threaded():
     return len(os.listdir("/proc/self/task")) == 1
 
@@ -174,52 +154,93 @@ def fork_hooks():
             sandbox_c.find(python, "PyOS_AfterFork_Child", sandbox_c.Procedure))
 
 
-def park(run_dir, work_dir):
-    """Waits for a task; returns its job and a clock."""
-    try:
-        wait, after_fork, repairs, clock, collecting = settle(run_dir, work_dir)
-    except Exception as error:
-        fail(3, "the process cannot be parked: %s: %s" % (type(error).__name__, error))
-    if not wait(Long(STARTED_FD), Long(GO_FD)):
-        os._exit(4)
+class Parked(object):
+    """A process that waits, and what it has found out ahead, to be something else when it wakes up."""
 
-    job = read_job(run_dir + "/job")
-    try:
-        after_fork()
-        repairs.run(job.get("seed", b""))
-    except BaseException as error:
-        fail(125, "the restored process cannot be made a new one: %s: %s" % (type(error).__name__, error))
-    if collecting:
-        gc.enable()
-    return job, clock
+    def __init__(self, run_dir, work_dir):
+        self.run_dir = run_dir
+        self.work_dir = work_dir
+        self.resume = None
+
+    def settle(self):
+        """Everything before the wait."""
+        run_dir, work_dir = self.run_dir, self.work_dir
+        job = read_job(run_dir + "/job")
+        sys.path[0] = work_dir
+        folders = (work_dir, run_dir, "/tmp")
+        library = sandbox_c.load(os.path.join(HERE, "park.so"))
+        move = sandbox_c.find(library, "park_move")
+        self.wait = sandbox_c.find(library, "park_wait")
+        self.clock = sandbox_c.find(library, "park_clock")
+        before_fork, self.after_fork = fork_hooks()
+        seeded = import_modules(job["warm"])
+        self.repairs = Repairs(seeded, memory_areas(), folders)
+        rehearse(self, REHEARSALS)
+        sys.stdout.flush()
+        check_quiet(folders)
+
+        self.resume = gc.enable if gc.isenabled() else None
+        gc.collect()
+        gc.disable()
+        freeze()
+        trim = sandbox_c.find(sandbox_c.load(None), "malloc_trim")
+        if trim is not None:
+            trim(Long(0))
+        before_fork()
+        problem = move_memory(move, run_dir + "/heap")
+        if problem:
+            sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % problem)
+
+    def order(self, ready_fd, go_fd, known):
+        """Waits for one of the orders that it knows."""
+        order = self.wait(Long(ready_fd), Long(go_fd))
+        if order not in known:
+            os._exit(4)
+        return order
+
+    def make_unique(self, seed):
+        try:
+            self.after_fork()
+            self.repairs.run(seed)
+        except BaseException as error:
+            fail(125, "the restored process cannot be made a new one: %s: %s" % (type(error).__name__, error))
+
+    def prepare(self):
+        """Do ahead of the job all that can be; returns what the task has of it."""
+        self.make_unique(b"")
+        try:
+            rehearse(self)
+        except Exception as error:
+            fail(125, "the clone cannot be prepared: %s: %s" % (type(error).__name__, error))
+        # What is new is old by the time of the task: a first collection is not in its way.
+        gc.collect(0)
+        freeze()
+        return surround_ahead(self.run_dir, self.work_dir)
+
+    def prepared(self, ready_fd, go_fd, name, kind, ahead):
+        """Waits for the job of a process that is prepared; returns the task."""
+        self.order(ready_fd, go_fd, (GO,))
+        job = read_job(name)
+        self.repairs.refresh()
+        return kind(job, self.work_dir, ahead, self.clock, self.resume)
 
 
-def settle(run_dir, work_dir):
-    """Everything before the wait."""
-    job = read_job(run_dir + "/job")
-    sys.path[0] = work_dir
-    folders = (work_dir, run_dir, "/tmp")
-    library = sandbox_c.load(os.path.join(HERE, "park.so"))
-    move = sandbox_c.find(library, "park_move")
-    wait = sandbox_c.find(library, "park_wait")
-    clock = sandbox_c.find(library, "park_clock")
-    before_fork, after_fork = fork_hooks()
-    seeded = import_modules(job["warm"])
-    rehearse(run_dir, work_dir)
-    repairs = Repairs(seeded, memory_areas(), folders)
-    sys.stdout.flush()
-    check_quiet(folders)
-
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
+def freeze():
     if hasattr(gc, "freeze"):
         gc.freeze()
-    trim = sandbox_c.find(sandbox_c.load(None), "malloc_trim")
-    if trim is not None:
-        trim(Long(0))
-    before_fork()
-    problem = move_memory(move, run_dir + "/heap")
-    if problem:
-        sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % problem)
-    return wait, after_fork, repairs, clock, collecting
+
+
+def park(run_dir, work_dir):
+    """Waits for a job; returns its task."""
+    # For as long as the process lives: to free it would be in the task's way.
+    parked = Parked.last = Parked(run_dir, work_dir)
+    try:
+        parked.settle()
+    except Exception as error:
+        fail(3, "the process cannot be parked: %s: %s" % (type(error).__name__, error))
+    if parked.order(STARTED_FD, GO_FD, (GO, PREPARE)) == PREPARE:
+        ahead = parked.prepare()
+        return parked.prepared(STARTED_FD, GO_FD, run_dir + "/job", Run, ahead)
+    job = read_job(run_dir + "/job")
+    parked.make_unique(job.get("seed", b""))
+    return Run(job, work_dir, surround_ahead(run_dir, work_dir), parked.clock, parked.resume)

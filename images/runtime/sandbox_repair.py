@@ -183,6 +183,12 @@ class Repairs(object):
         forget(sys.path_importer_cache, self.folders)
         for module, repair in self.todo:
             repair(self, module)
+        self.refresh()
+
+    def refresh(self):
+        """What the time decides, which goes on after the rest is repaired."""
+        if "logging" in sys.modules:
+            self.logging(sys.modules["logging"])
 
     def new_seed(self):
         return int("".join("%02x" % byte for byte in bytearray(fresh(32) + self.seed)), 16)
@@ -253,7 +259,6 @@ TABLE = (
     ("multiprocessing.synchronize", Repairs.multiprocessing_synchronize),
     ("bson.objectid", Repairs.bson_objectid),
     ("platform", Repairs.platform),
-    ("logging", Repairs.logging),
     ("linecache", Repairs.linecache),
     ("zipimport", Repairs.zipimport),
 )

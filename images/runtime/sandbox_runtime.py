@@ -34,9 +34,16 @@ A key that is absent is unset.
 run:  reads the job, makes the task's surroundings and runs it.
 park: reads a job that holds only `warm` records, imports those modules, moves
       its heap into the file RUN/heap, writes `P` to fd 4 and blocks reading fd
-      3, where it is dumped.  Restored, it reads one byte from fd 3 (end of file:
-      exit status 4), then the job, repairs all that must be unique to a process,
-      and goes on as `run` does.
+      3, where it is dumped, or held as a template of which clones are made.
+      Restored or cloned, it reads one byte from fd 3.  Anything but these, or
+      end of file, is exit status 4:
+      `g`: it reads the job, repairs all that must be unique to a process, with
+           the job's seed, and goes on as `run` does.
+      `c`: it is a clone that is made ahead of its task.  It repairs all that
+           must be unique, does everything that needs no job (RUN/payload and
+           RUN/config exist from here on), writes `P` to fd 4 again and blocks
+           reading fd 3 again.  Now only `g` is known.  The job's seed is not
+           used.  WORK may still be filled before the `g`.
 
 The surroundings: cwd is WORK; argv is the script and `-d WORK -payload FILE
 -config FILE -id ID` and the job's arguments; the environment is PATH, HOME=WORK
@@ -56,7 +63,8 @@ script, module or function.
 import os
 import sys
 
-from sandbox_job import cannot_open, fail, folders, read_file, read_job, started, surround, text
+from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, read_file, read_job, started,
+                         surround, surround_ahead, text)
 
 try:
     import builtins
@@ -70,11 +78,14 @@ CO_VARARGS = 0x04
 class Run(object):
     """One task, from its job to its end."""
 
-    def __init__(self, job, run_dir, work_dir, clock=None):
+    fds = GO_FD, STARTED_FD
+
+    def __init__(self, job, work_dir, ahead, clock=None, resume=None):
         self.job = job
-        self.run_dir = run_dir
         self.work_dir = work_dir
+        self.ahead = ahead
         self.clock = clock
+        self.resume = resume
         self.source = None
 
     def go(self):
@@ -83,8 +94,13 @@ class Run(object):
         start = {"exec": self.start_exec, "code": self.start_code, "entry": self.start_entry}.get(kind)
         if start is None or value is None:
             fail(125, "the job says neither exec, code nor entry")
-        self.args = surround(self.job, self.run_dir, self.work_dir)
+        self.args = surround(self.job, self.work_dir, self.ahead)
         start(value)
+
+    def started(self):
+        started(self.clock, self.fds)
+        if self.resume is not None:
+            self.resume()
 
     def set_program(self, name, folder):
         sys.path[0] = folder
@@ -140,7 +156,7 @@ class Run(object):
             finally:
                 # The clock stops before a syntax error too: it is the user's code that is wrong.
                 del source
-                started(self.clock)
+                self.started()
             exec(code, scope)
         except:  # noqa: E722, every exception, to be handed on
             self.hook()
@@ -159,7 +175,7 @@ class Run(object):
                 payload = json.loads(payload)
             except ValueError:
                 pass    # a payload is text first; a client may send some that is not JSON
-        started(self.clock)
+        self.started()
         try:
             target = self.find_entry(entry, module_name, path)
             result = target(payload) if takes_argument(target) else target()
@@ -287,12 +303,11 @@ def takes_argument(target):
 
 
 def main(argv):
-    mode = argv[1]
     run_dir, work_dir = folders()
-    clock = None
-    if mode == "park":
+    if argv[1] == "park":
         import sandbox_park
-        job, clock = sandbox_park.park(run_dir, work_dir)
+        run = sandbox_park.park(run_dir, work_dir)
     else:
         job = read_job(run_dir + "/job")
-    Run(job, run_dir, work_dir, clock).go()
+        run = Run(job, work_dir, surround_ahead(run_dir, work_dir))
+    run.go()

@@ -56,7 +56,7 @@ class Process:
 
     SAME = object()
 
-    def __init__(self, mode, records, files=(), job=SAME):
+    def __init__(self, mode, records, files=(), job=SAME, boot="boot.py"):
         self.top = tempfile.mkdtemp(prefix="runtime-test-")
         self.run_dir = os.path.join(self.top, "run")
         self.work = os.path.join(self.top, "work")
@@ -68,6 +68,7 @@ class Process:
             with open(path, "wb") as out:
                 out.write(content if isinstance(content, bytes) else content.encode())
         self.records = records
+        self.boot = boot
         job = records if job is self.SAME else job
         if job is not None:
             self.write_job(job)
@@ -90,7 +91,7 @@ class Process:
             env["PYTHONPATH"] = RUNTIME
             argv = BARE + [os.path.join(self.work, dict(self.records)["exec"])]
         else:
-            argv = BARE + [os.path.join(RUNTIME, "boot.py"), mode]
+            argv = BARE + [os.path.join(RUNTIME, self.boot), mode]
         plan = ((null, 0), (out_write, 1), (err_write, 2), (go_read, 3), (started_write, 4))
         self.pid = os.fork()
         if self.pid == 0:
@@ -124,6 +125,12 @@ class Process:
                     found[-1][0] += int(words[1])
         return found
 
+    def prepare(self):
+        """As a clone that is made ahead of its task."""
+        os.write(self.go, b"c")
+        if self.read_started(1) != b"P":
+            raise AssertionError(self.finish())
+
     def wake(self, records):
         os.chmod(os.path.join(self.run_dir, "heap"), 0o400)
         self.write_job(records)
@@ -153,12 +160,14 @@ class Process:
         return status, out.decode(), err.decode(), started.decode()
 
 
-def restored(records, files=(), warm=()):
-    """As run(), in a parked process that goes on."""
+def restored(records, files=(), warm=(), prepare=False):
+    """As run(), in a parked process that goes on, or is prepared first."""
     process = Process("park", [("warm", name) for name in warm], files)
     top = process.top
     if process.read_started(1) != b"P":
         raise AssertionError(process.finish())
+    if prepare:
+        process.prepare()
     process.wake(records)
     status, out, err, started = process.finish()
     return status, out.replace(top + "/work", "WORK").replace(top, "TOP"), \
@@ -167,8 +176,8 @@ def restored(records, files=(), warm=()):
 
 def run(records, files=(), mode="run"):
     """Runs one task cold; `WORK` in what it prints stands for its work folder."""
-    if mode == "park":
-        return restored(records, files)
+    if mode in ("park", "prepare"):
+        return restored(records, files, (), mode == "prepare")
     process = Process(mode, records, files)
     top = process.top
     status, out, err, started = process.finish()

@@ -18,8 +18,8 @@ print(json.dumps({
 }))
 """
 
-# The ways of a start: by boot.py, by the script itself, and parked first.
-MODES = ("run", "script", "park") if VERSION[0] == 3 else ("run", "park")
+# The ways of a start: by boot.py, by the script itself, parked first, and parked and prepared.
+MODES = ("run", "script", "park", "prepare") if VERSION[0] == 3 else ("run", "park", "prepare")
 
 # What a script may do that ends it; the runtime adds and takes away nothing.
 LIKE_BARE = {

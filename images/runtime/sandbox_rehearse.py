@@ -1,0 +1,91 @@
+"""What every task does, done once for nothing, so that what it makes and caches is there already.
+
+In the process that is parked this makes types, caches and specialized code.  In a clone of it, it
+also makes the pages that a start writes to the clone's own, and has the others in its page table.
+"""
+
+import os
+import sys
+
+from sandbox_job import fill_file, make_file, surround_ahead
+from sandbox_runtime import CODE_NAME, Run
+
+SOURCE = b"""
+import os, sys
+class Thing(object):
+    def __init__(self, name):
+        self.name = name
+def work(n):
+    return sum(i * i for i in range(n))
+things = [Thing("%s-%d" % (sys.argv[0], n)) for n in range(10)]
+table = dict((thing.name, work(10)) for thing in things)
+try:
+    table["none"]
+except KeyError as error:
+    str(error)
+"".join(sorted(table)).encode("utf-8").decode("utf-8").upper()
+os.path.join(os.getcwd(), "a")
+"""
+
+PAYLOAD = b'{"a": [1, 2.5, null, "b"]}'
+
+
+def entry(payload):
+    """What a job's entry can name."""
+    assert payload["a"][1] == 2.5
+
+
+class Rehearsal(Run):
+    """A task that says nothing to anybody, and whose files go."""
+
+    def started(self):
+        self.resume = None
+        Run.started(self)
+        for name in "payload", "config":
+            os.unlink(self.ahead[1][name.upper() + "_FILE"])
+
+
+def job_text(*records):
+    return b"".join(("%s %d\n" % (key, len(value))).encode() + value + b"\n" for key, value in records)
+
+
+def jobs(run_dir):
+    common = (("id", b"1"), ("env", b"A=1"), ("arg", b"-a"), ("seed", b"\0" * 32), ("hostname", b"h"))
+    # A script's file that is there in every sandbox is the payload, written a moment before.
+    script = os.path.join(run_dir, "payload").encode()
+    yield job_text(("kind", b"entry"), ("entry", b"sandbox_rehearse:entry"), ("payload", PAYLOAD), *common)
+    yield job_text(("kind", b"exec"), ("exec", script), ("payload", SOURCE), *common)
+    yield job_text(("kind", b"code"), ("code", SOURCE), ("config", b"c"), *common)
+
+
+def keep():
+    """What a task changes in its process for its own sake: to be put back."""
+    return (list(sys.path), list(sys.argv), list(getattr(sys, "orig_argv", ())), sys.modules["__main__"],
+            list(sys.meta_path), dict(sys.path_importer_cache))
+
+
+def put_back(kept):
+    path, sys.argv, orig_argv, sys.modules["__main__"], meta_path, importers = kept
+    sys.path[:] = path
+    sys.meta_path[:] = meta_path
+    if orig_argv:
+        sys.orig_argv = orig_argv
+    for name in set(sys.path_importer_cache) - set(importers):
+        del sys.path_importer_cache[name]
+    if "linecache" in sys.modules:
+        sys.modules["linecache"].cache.pop(CODE_NAME, None)
+    os.chdir("/")
+
+
+def rehearse(parked, times=1):
+    """All from the go byte on that is the same in every task."""
+    name = parked.run_dir + "/rehearsal"
+    kept = keep()
+    for _ in range(times):
+        for job in jobs(parked.run_dir):
+            fill_file(make_file(name), job)
+            ahead = surround_ahead(parked.run_dir, parked.work_dir)
+            go_fd, started_fd = Rehearsal.fds = os.pipe()
+            os.write(started_fd, b"g")
+            parked.prepared(started_fd, go_fd, name, Rehearsal, ahead).go()
+    put_back(kept)

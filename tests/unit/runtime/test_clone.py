@@ -1,0 +1,169 @@
+"""A clone of a parked process that is prepared ahead of its task; needs root, for new pids."""
+
+import json
+import os
+import select
+import shutil
+import tempfile
+import time
+import unittest
+
+from harness import HERE, RUNTIME, VERSION, Process, restored
+
+STATE = """
+import gc, json, os, sys
+print(json.dumps({
+    "modules": sorted(sys.modules), "path": sys.path, "meta_path": [repr(f)[:20] for f in sys.meta_path],
+    "importers": sorted(sys.path_importer_cache), "argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd(),
+    "run": sorted(os.listdir(os.path.dirname(os.environ["PAYLOAD_FILE"]))), "work": os.listdir("."),
+    "gc": [gc.isenabled(), gc.get_threshold()], "hook": sys.excepthook is sys.__excepthook__,
+    "linecache": sorted(sys.modules["linecache"].cache) if "linecache" in sys.modules else None,
+    "main": sorted(globals()), "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+    "orig_argv": getattr(sys, "orig_argv", None), "umask": os.umask(18),
+}, sort_keys=True))
+"""
+
+DRAW = """
+import json, os, random, tempfile, uuid
+import m
+print(json.dumps({
+    "random": random.random(), "unseeded": m.unseeded.random(), "own_seed": m.own_seed.random(),
+    "urandom": repr(os.urandom(8)), "uuid4": str(uuid.uuid4()), "tempfile": next(tempfile._get_candidate_names()),
+    "openssl": repr(m.rand_bytes(8)),
+    "authkey": repr(bytes(m.multiprocessing.current_process().authkey)),
+    "numpy": m.numpy and m.numpy.random.random(), "pid": os.getpid(),
+}))
+"""
+DRAWS = """
+import json, multiprocessing, os, random, ssl, tempfile, uuid
+unseeded = random.Random()
+own_seed = random.Random(5)
+rand_bytes = getattr(ssl, "RAND_bytes", None) or os.urandom
+try:
+    import numpy
+    numpy.random.random()
+except ImportError:
+    numpy = None
+rand_bytes(8), uuid.uuid4(), random.random(), next(tempfile._get_candidate_names())
+"""
+
+
+class Prepared(unittest.TestCase):
+    def parked(self, warm=(), files=()):
+        process = Process("park", [("warm", name) for name in warm], files)
+        self.assertEqual(process.read_started(1), b"P")
+        return process
+
+    def test_nothing_left(self):
+        for warm in ((), ("logging", "linecache", "zipimport")):
+            for kind in "code", "exec":
+                records = [("id", "i"), ("kind", kind), ("code", STATE), ("exec", "main.py"), ("env", "Q=1")]
+                states = [restored(records, {"main.py": STATE}, warm, prepare) for prepare in (False, True)]
+                self.assertEqual(states[0][0], 0)
+                self.assertTrue(json.loads(states[0][1])["gc"][0])
+                self.assertEqual(states[0][:3], states[1][:3])
+                self.assertRegex(states[1][3], r"\AS \d+\n\Z")
+
+    def test_while_it_waits(self):
+        process = self.parked()
+        process.prepare()
+        self.assertEqual(sorted(os.listdir(process.run_dir)), ["config", "heap", "payload"])
+        self.assertEqual(os.listdir(process.work), [])
+        self.assertEqual(os.readlink("/proc/%d/cwd" % process.pid), os.readlink("/proc/%d/root" % process.pid))
+        process.wake([("id", "i"), ("kind", "code"), ("code", "print('task')")])
+        self.assertEqual(process.finish()[:3], (0, "task\n", ""))
+
+    def test_orders(self):
+        for orders in (b"x", b"P", b"cc", b"cx", b"c\0", b"c"):
+            process = self.parked()
+            os.write(process.go, orders)
+            os.close(process.go)
+            process.go = os.open("/dev/null", os.O_RDONLY)
+            self.assertEqual(process.finish(), (4, "", "", "P" if orders[:1] == b"c" else ""))
+
+    def test_files_and_cwd_of_later(self):
+        # What is put into the folders between the two orders is there for the task.
+        process = self.parked(["m"], {"m.py": "try:\n    import late\nexcept ImportError:\n    pass\n"})
+        process.prepare()
+        mtime = os.stat(process.work)
+        with open(process.work + "/late.py", "w") as out:
+            out.write("x = 7\n")
+        os.utime(process.work, ns=(mtime.st_atime_ns, mtime.st_mtime_ns))
+        process.wake([("id", "i"), ("kind", "code"), ("code", "import late\nprint(late.x)")])
+        self.assertEqual(process.finish()[:3], (0, "7\n", ""))
+
+    def test_broken_repair(self):
+        # A clone that cannot be made unique says so before it says that it is ready.
+        module = "import uuid\nclass U(type(uuid)):\n    def __setattr__(self, name, value):\n        raise KeyError(name)\n" \
+                 "import sys\nu = U('uuid')\nsys.modules['uuid'] = u\n"
+        process = self.parked(["m"], {"m.py": module})
+        os.write(process.go, b"c")
+        os.close(process.go)
+        process.go = os.open("/dev/null", os.O_RDONLY)
+        status, out, err, started = process.finish()
+        self.assertEqual((status, out, started), (125, "", ""))
+        self.assertIn("cannot be made a new one: KeyError", err)
+
+    def test_clock(self):
+        process = self.parked(["logging"])
+        process.prepare()
+        time.sleep(0.05)
+        before = time.time()
+        process.wake([("id", "i"), ("kind", "code"), ("code", "import logging\nprint(repr(logging._startTime))")])
+        began = float(process.finish()[1])
+        self.assertGreaterEqual(began / (1e9 if began > 1e15 else 1), before - 0.001)
+
+
+class Template(unittest.TestCase):
+    def setUp(self):
+        shutil.copy(os.path.join(HERE, "template.py"), RUNTIME)
+        self.template = Process("park", [("warm", "m")], {"m.py": DRAWS}, boot="template.py")
+        self.assertEqual(self.template.read_started(1), b"P")
+
+    def tearDown(self):
+        os.close(self.template.go)
+        self.template.go = os.open("/dev/null", os.O_RDONLY)
+        self.assertEqual(self.template.finish()[0], 4)
+
+    def clone(self, order, code):
+        folder = tempfile.mkdtemp(prefix="runtime-test-")
+        try:
+            return self.clone_in(folder, order, code)
+        finally:
+            shutil.rmtree(folder)
+
+    def clone_in(self, folder, order, code):
+        pipes = []
+        for name in "go", "started":
+            os.mkfifo(os.path.join(folder, name))
+            pipes.append(os.open(os.path.join(folder, name), os.O_RDWR))
+        go, started = pipes
+        os.write(self.template.go, b"f" + folder.encode())
+        self.assertEqual(os.read(started, 1), b"P")
+        if order:
+            os.write(go, order)
+            self.assertEqual(os.read(started, 1), b"P")
+        self.template.write_job([("id", "i"), ("kind", "code"), ("code", code), ("seed", b"s")])
+        os.write(go, b"g")
+        self.assertEqual(self.template.read_started(1), b"P")   # waits again, the clone has ended
+        self.assertRegex(os.read(started, 100), rb"\AS \d+\n\Z")
+        out = self.template.out.fileno()
+        self.assertTrue(select.select([out], [], [], 0)[0])
+        for fd in pipes:
+            os.close(fd)
+        for name in "payload", "config":
+            os.unlink(os.path.join(self.template.run_dir, name))
+        self.assertEqual(os.listdir(self.template.run_dir), ["heap"])
+        return json.loads(os.read(out, 10000).decode())
+
+    def test_unique(self):
+        for order in (b"c", b""):
+            one, other = self.clone(order, DRAW), self.clone(order, DRAW)
+            same = {name for name in one if one[name] == other[name]}
+            expected = {"own_seed", "pid"} | ({"numpy"} if one["numpy"] is None else set())
+            self.assertEqual(same, expected)
+            self.assertEqual(one["pid"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
