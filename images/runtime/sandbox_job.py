@@ -8,7 +8,7 @@ import sys
 
 GO_FD = 3
 STARTED_FD = 4
-REPEATED = ("arg", "env", "warm")
+REPEATED = ("arg", "env", "warm", "module")
 BASE_ENV = (
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("LANG", "C.UTF-8"),
@@ -54,7 +54,7 @@ def fill_file(fd, data):
 
 
 def parse_job(data):
-    job = {"arg": [], "env": [], "warm": []}
+    job = {"arg": [], "env": [], "warm": [], "module": []}
     at = 0
     while at < len(data):
         head = data.index(b"\n", at)

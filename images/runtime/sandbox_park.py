@@ -13,6 +13,7 @@ import threading
 
 import sandbox_c
 from sandbox_c import Long
+from sandbox_entropy import Refusal
 from sandbox_job import GO_FD, STARTED_FD, fail, read_job, surround_ahead
 from sandbox_rehearse import rehearse
 from sandbox_repair import Repairs, watch_seeding
@@ -82,13 +83,34 @@ def movable_ranges(heap_inode):
     return struct.pack("%dL" % len(numbers), *numbers), len(numbers) // 3
 
 
-def import_modules(names):
-    with watch_seeding() as seeded:
-        for name in names:
-            try:
-                __import__(name)
-            except BaseException as error:
-                fail(3, "warm: module '%s' does not import: %s: %s" % (name, type(error).__name__, error))
+def import_module(name):
+    try:
+        __import__(name)
+    except BaseException as error:
+        fail(3, "warm: module '%s' does not import: %s: %s" % (name, type(error).__name__, error))
+
+
+def import_modules(job, work_dir):
+    """The image's modules, then the package's own; returns the generators made without a seed."""
+    entropy = job.get("entropy")
+    if entropy not in (None, b"refuse"):
+        fail(125, "the job's entropy is %r" % entropy)
+    if entropy is None:
+        with watch_seeding() as seeded:
+            for name in job["warm"] + job["module"]:
+                import_module(name)
+        return seeded
+
+    refusal = Refusal(work_dir)
+    with watch_seeding(refusal.refuse) as seeded:
+        for name in job["warm"]:
+            import_module(name)
+        with refusal:
+            for name in job["module"]:
+                import_module(name)
+                for changed in refusal.changed():
+                    fail(3, "warm: module '%s' changes the state of %s's global generator when it is imported"
+                         % (name, changed))
     return seeded
 
 
@@ -173,7 +195,7 @@ class Parked(object):
         self.wait = sandbox_c.find(library, "park_wait")
         self.clock = sandbox_c.find(library, "park_clock")
         before_fork, self.after_fork = fork_hooks()
-        seeded = import_modules(job["warm"])
+        seeded = import_modules(job, work_dir)
         self.repairs = Repairs(seeded, memory_areas(), folders)
         rehearse(self, REHEARSALS)
         sys.stdout.flush()

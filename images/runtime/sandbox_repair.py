@@ -36,14 +36,19 @@ class watch_seeding(object):
     in every task, as it would after a cold start.
     """
 
+    def __init__(self, refuse=lambda name: None):
+        self.refuse = refuse    # may raise, as long as it is a mistake to make one
+
     def __enter__(self):
         import random
         self.random = random
         self.seed = seed = random.Random.__dict__["seed"]
         unseeded = weakref.WeakKeyDictionary()
+        refuse = self.refuse
 
         def watched(self, a=None, *args, **named):
             if a is None:
+                refuse("random.Random")
                 unseeded[self] = True
             else:
                 unseeded.pop(self, None)

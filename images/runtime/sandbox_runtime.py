@@ -28,13 +28,16 @@ bytes, `\\n`.  KEY is one of
     entry     module:function                 payload  JSON text
     config    text                            seed     bytes of the supervisor's entropy
     hostname, label                           for information
-    arg, env, warm                            repeated; env is NAME=VALUE
+    arg, env                                  repeated; env is NAME=VALUE
+    warm, module                              repeated, for `park`: modules to import
+    entropy                                   for `park`: refuse
 A key that is absent is unset.
 
 run:  reads the job, makes the task's surroundings and runs it.
-park: reads a job that holds only `warm` records, imports those modules, moves
-      its heap into the file RUN/heap, writes `P` to fd 4 and blocks reading fd
-      3, where it is dumped, or held as a template of which clones are made.
+park: reads a job that holds only `warm`, `module` and `entropy` records, imports
+      the modules, moves its heap into the file RUN/heap, writes `P` to fd 4 and
+      blocks reading fd 3, where it is dumped, or held as a template of which
+      clones are made.
       Restored or cloned, it reads one byte from fd 3.  Anything but these, or
       end of file, is exit status 4:
       `g`: it reads the job, repairs all that must be unique to a process, with
@@ -44,6 +47,16 @@ park: reads a job that holds only `warm` records, imports those modules, moves
            RUN/config exist from here on), writes `P` to fd 4 again and blocks
            reading fd 3 again.  Now only `g` is known.  The job's seed is not
            used.  WORK may still be filled before the `g`.
+
+`module` is a package's own, imported after all `warm` ones, in order; sys.path
+begins with WORK for both.  With `entropy refuse`, a module's code in WORK that
+draws a random number while a `module` is imported gets a RuntimeError that names
+the function: those of random and secrets, random.Random() without a seed,
+os.urandom and os.getrandom, uuid1, uuid4, uuid6 and uuid7, numpy.random's global
+ones and default_rng() without a seed.  If the state of random's or numpy's global
+generator is another one after the import, parking fails.  Modules of the image
+may draw when such an import has them imported: it is repaired, as for `warm`.
+All is as it was before the process is parked.
 
 The surroundings: cwd is WORK; argv is the script and `-d WORK -payload FILE
 -config FILE -id ID` and the job's arguments; the environment is PATH, HOME=WORK
