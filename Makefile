@@ -77,6 +77,12 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Freestanding too: it is copied into processes that are not trusted and that nothing of
+# this program is in. No sanitizer, no vector registers (the process's own are in them).
+$(BUILD)/sandbox/inject_code.o: CFLAGS := -std=gnu11 -O2 -g $(WARN) -fPIC -ffreestanding \
+	-fno-builtin -fno-stack-protector -fcf-protection=none -fno-jump-tables \
+	-fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables -mgeneral-regs-only
+
 # Freestanding: it is loaded by whatever Python and libc an image has, and must not
 # call into them while it replaces their memory.
 $(BUILD)/runtime/park.so: images/runtime/park.c

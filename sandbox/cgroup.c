@@ -108,6 +108,33 @@ int cgroup_enter(const struct cgroup *cg, struct err *e)
 	return 0;
 }
 
+int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e)
+{
+	for (int i = 0; i < CGROUP_N + 1; i++) {
+		int dir = i < CGROUP_N ? cg->dirs[i] : cg->unified, fd;
+
+		if (dir < 0 || (cg->host->v2 ? i < CGROUP_N : i == CGROUP_N))
+			continue;
+		fd = openat(dir, cg->host->v2 ? "cgroup.procs" : "tasks", O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			return err_set(e, ERR_SYSTEM, errno, "cgroup %s", cg->name);
+		fds[(*n)++] = fd;
+	}
+	return 0;
+}
+
+int cgroup_rename(struct cgroup *cg, const char *name)
+{
+	if (cg->host->v2 || cg->unified >= 0)
+		return -EOPNOTSUPP;
+	for (int i = 0; i < CGROUP_N; i++)
+		if (cg->dirs[i] >= 0 &&
+		    renameat(cg->host->dirs[i], cg->name, cg->host->dirs[i], name) < 0)
+			return -errno;
+	(void)snprintf(cg->name, sizeof(cg->name), "%s", name);
+	return 0;
+}
+
 int cgroup_set_pids(const struct cgroup *cg, uint32_t pids)
 {
 	return cgroup_write_u64(cg->host->v2 ? cg->unified : cg->dirs[CGROUP_PIDS], "pids.max",
@@ -122,12 +149,14 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 	if (cg->host->v2) {
 		ret->cpu_us = cgroup_read_u64(cg->unified, "cpu.stat", "usage_usec");
 		ret->memory_peak = cgroup_read_u64(cg->unified, "memory.peak", NULL);
+		ret->memory_now = cgroup_read_u64(cg->unified, "memory.current", NULL);
 		ret->oom_kills = cgroup_read_u64(cg->unified, "memory.events", "oom_kill");
 		ret->pids_refused = cgroup_read_u64(cg->unified, "pids.events", "max");
 		return 0;
 	}
 	ret->cpu_us = cgroup_read_u64(cg->dirs[CGROUP_CPUACCT], "cpuacct.usage", NULL) / 1000;
 	ret->memory_peak = cgroup_read_u64(memory, "memory.max_usage_in_bytes", NULL);
+	ret->memory_now = cgroup_read_u64(memory, "memory.usage_in_bytes", NULL);
 	ret->oom_kills = cgroup_read_u64(memory, "memory.oom_control", "oom_kill");
 	ret->pids_refused = cgroup_read_u64(cg->dirs[CGROUP_PIDS], "pids.events", "max");
 	return 0;
@@ -196,6 +225,12 @@ void cgroup_close(struct cgroup *cg)
 		util_close_fd(&cg->dirs[i]);
 }
 
+/* What has no task of its own (any more, or yet). */
+static bool is_ours(const char *name)
+{
+	return strncmp(name, "template-", 9) == 0 || strncmp(name, "parked-", 7) == 0;
+}
+
 int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg), void *arg)
 {
 	int dir = host->v2 ? host->unified : host->dirs[CGROUP_MEMORY];
@@ -211,7 +246,7 @@ int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, voi
 		return -ENOMEM;
 	}
 	while ((d = readdir(stream)))
-		if (d->d_type == DT_DIR && util_is_id(d->d_name))
+		if (d->d_type == DT_DIR && (util_is_id(d->d_name) || is_ours(d->d_name)))
 			fn(d->d_name, arg);
 	(void)closedir(stream);
 	return 0;

@@ -29,7 +29,7 @@ struct cgroup {
 };
 
 struct cgroup_usage {
-	uint64_t cpu_us, memory_peak;
+	uint64_t cpu_us, memory_peak, memory_now;
 	uint64_t oom_kills, pids_refused;
 };
 
@@ -49,6 +49,11 @@ int cgroup_clone_fd(const struct cgroup *cg);
  * file, which takes no global lock; cgroup.procs waits for an RCU grace period, 10 ms.
  */
 int cgroup_enter(const struct cgroup *cg, struct err *e);
+/* Files, open for writing, by which a process that may not open them itself joins it with
+ * a "0": the opener's rights count (kernel commit 1756d7994ad8). Appended to fds. */
+int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e);
+/* v1 only, where a folder can have another name: -EOPNOTSUPP on v2. */
+int cgroup_rename(struct cgroup *cg, const char *name);
 /* Changes the limit on processes and threads, the sandbox's init among them. */
 int cgroup_set_pids(const struct cgroup *cg, uint32_t pids);
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);

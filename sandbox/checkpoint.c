@@ -246,8 +246,9 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	pid = criu_restore();
 	if (pid < 0)
 		return criu_failed(e, "restore", pid);
-	r = inject_userns(spec, pid, run->criu, e);
-	if (r == 0)
+	/* A template is held instead, and nothing of it runs. */
+	r = spec->action == SANDBOX_TEMPLATE ? 0 : inject_userns(spec, pid, run->criu, e);
+	if (r == 0 && spec->action != SANDBOX_TEMPLATE)
 		r = mounts_proc_readonly(true, e);
 	if (r < 0)
 		return r;
@@ -256,9 +257,10 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	(void)kill(run->criu, SIGKILL);
 	while (waitpid(run->criu, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (util_write_all(run->go_w, "g", 1) < 0)
+	if (spec->action != SANDBOX_TEMPLATE && util_write_all(run->go_w, "g", 1) < 0)
 		return err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
-	util_close_fd(&run->go_w);
+	if (spec->action != SANDBOX_TEMPLATE)
+		util_close_fd(&run->go_w);
 	*ret = pid;
 	return 0;
 }

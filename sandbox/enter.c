@@ -15,6 +15,7 @@
 #include "sandbox/checkpoint.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/template.h"
 #include "sandbox/title.h"
 
 #define RECORD_TRIES 20000 /* about 3 s */
@@ -40,10 +41,14 @@ static int or_without(const struct sandbox_spec *spec, struct checkpoint_run *ru
 }
 
 /* The surroundings, in an order that the comments explain. */
-static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
+static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, struct net_host *keep,
+		 struct err *e)
 {
 	const bool criu = spec->action != SANDBOX_COLD;
-	struct net_host net = {0};
+	/* A keeper makes networks for its clones, and has none itself. */
+	const bool keeper =
+		spec->action == SANDBOX_TEMPLATE && spec->policy->head.net_mode != POLICY_NET_NONE;
+	struct net_host net = {.netns = -1};
 	int r, root = -1;
 
 	r = fds_keep_spec(spec, e);
@@ -56,6 +61,8 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 	/* While still in the host's network namespace. */
 	if (r == 0)
 		r = net_open_host(spec->net_index, &net, e);
+	if (r == 0 && keeper)
+		r = net_open_host(1, keep, e);
 	if (r == 0)
 		r = net_enter_ns(spec->netns_fd, e);
 	/* While the host's files are there to exec. */
@@ -101,6 +108,20 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 	return payload_start(spec, false, payload, e);
 }
 
+/* Does not return but by a failure. */
+static int keep_template(const struct sandbox_spec *spec, struct checkpoint_run *run,
+			 struct net_host *host, struct err *e)
+{
+	pid_t template;
+	int r = checkpoint_restore(spec, run, &template, e);
+
+	if (r < 0)
+		return r;
+	if (!spec->verified)
+		report(spec->report_w, REPORT_VERIFIED, 0, "");
+	template_keep(spec, host, template);
+}
+
 static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
 {
 	uint64_t us;
@@ -136,6 +157,7 @@ static int wait_recorded(const struct sandbox_spec *spec, struct err *e)
 static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 {
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
+	struct net_host host = {.netns = -1};
 	struct err e = {0};
 	int report_fd = spec->report_w, r;
 	char title[TASK_ID_LEN + 16];
@@ -151,20 +173,22 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	(void)snprintf(title, sizeof(title), "init of %s", spec->id);
 	title_set(title);
 	(void)prctl(PR_SET_NAME, "sandbox-init");
-	r = build(spec, &run, &e);
+	r = build(spec, &run, &host, &e);
 	if (r == 0)
 		r = wait_recorded(spec, &e);
 	if (r == 0 && spec->action == SANDBOX_DUMP) {
 		r = warm_and_dump(spec, &run, &e);
 		if (r == 0)
 			_exit(0);
+	} else if (r == 0 && spec->action == SANDBOX_TEMPLATE) {
+		r = keep_template(spec, &run, &host, &e);
 	} else if (r == 0) {
 		r = start_payload(spec, &run, &payload, &e);
 		if (r == 0)
 			r = fds_move_init(spec, &e);
 		if (r == 0) {
 			report_fd = INIT_FD_REPORT;
-			r = init_drop(&e);
+			r = init_drop(SANDBOX_ID_BASE + SANDBOX_INIT_UID, &e);
 		}
 		if (r == 0)
 			init_supervise(payload);

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "sandbox/sandbox.h"
@@ -36,21 +37,15 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* The init is a copy of the monitor: its sockets, and other tasks' pipes, are not for it. */
-int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
+int fds_keep(const int *fds, size_t n, struct err *e)
 {
-	const struct cgroup *cg = spec->cgroup;
-	int keep[] = {STDERR_FILENO,	spec->rootfs_mount, spec->dev_mount, spec->package_mount,
-		      spec->heap_mount, spec->netns_fd,	    spec->job_fd,    spec->out_r,
-		      spec->out_w,	spec->err_r,	    spec->err_w,     spec->started_r,
-		      spec->started_w,	spec->report_w,	    spec->record_fd, spec->checkpoint_fd,
-		      cg->unified,	cg->dirs[0],	    cg->dirs[1],     cg->dirs[2],
-		      cg->dirs[3]};
-	int next = STDERR_FILENO + 1;
+	int keep[32], next = STDERR_FILENO + 1;
 
-	_Static_assert(CGROUP_N == 4, "all of cg->dirs");
-	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
-	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+	if (n > ARRAY_SIZE(keep))
+		return err_set(e, ERR_INTERNAL, 0, "sandbox: fds");
+	memcpy(keep, fds, n * sizeof(*keep));
+	qsort(keep, n, sizeof(keep[0]), by_number);
+	for (size_t i = 0; i < n; i++) {
 		if (keep[i] < next)
 			continue;
 		if (keep[i] > next && close_range((unsigned)next, (unsigned)keep[i] - 1, 0) < 0)
@@ -60,6 +55,22 @@ int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
 	if (close_range((unsigned)next, ~0U, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: close_range");
 	return 0;
+}
+
+/* The init is a copy of the monitor: its sockets, and other tasks' pipes, are not for it. */
+int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
+{
+	const struct cgroup *cg = spec->cgroup;
+	const int keep[] = {spec->rootfs_mount, spec->dev_mount, spec->package_mount,
+			    spec->heap_mount,	spec->netns_fd,	 spec->job_fd,
+			    spec->out_r,	spec->out_w,	 spec->err_r,
+			    spec->err_w,	spec->started_r, spec->started_w,
+			    spec->report_w,	spec->record_fd, spec->checkpoint_fd,
+			    spec->keeper_sock,	cg->unified,	 cg->dirs[0],
+			    cg->dirs[1],	cg->dirs[2],	 cg->dirs[3]};
+
+	_Static_assert(CGROUP_N == 4, "all of cg->dirs");
+	return fds_keep(keep, ARRAY_SIZE(keep), e);
 }
 
 int fds_move_init(const struct sandbox_spec *spec, struct err *e)
@@ -77,7 +88,8 @@ int fds_move_init(const struct sandbox_spec *spec, struct err *e)
 			   spec->record_fd,
 			   spec->report_w,
 			   work,
-			   tmp};
+			   tmp,
+			   spec->status_r >= 0 ? spec->status_r : null};
 	int r;
 
 	if (null < 0 || work < 0 || tmp < 0)

@@ -5,24 +5,23 @@
 
 #include "sandbox/sandbox.h"
 
-static int write_map(pid_t pid, const char *which, struct err *e)
+static int write_map(int proc, pid_t pid, const char *which, struct err *e)
 {
 	_cleanup_fd_ int fd = -1;
 	char path[64], map[64];
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, which);
+	(void)snprintf(path, sizeof(path), "%d/%s", (int)pid, which);
 	(void)snprintf(map, sizeof(map), "0 %u %u\n", SANDBOX_ID_BASE, SANDBOX_ID_COUNT);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	fd = openat(proc, path, O_WRONLY | O_CLOEXEC);
 	/* One write: the kernel takes a map only as a whole, user_namespaces(7). */
 	if (fd < 0 || write(fd, map, strlen(map)) != (ssize_t)strlen(map))
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: %s", which);
 	return 0;
 }
 
-/* Called by the init, whose /proc is the sandbox's own and still writable. */
-int idmap_write(pid_t pid, struct err *e)
+int idmap_write(int proc, pid_t pid, struct err *e)
 {
-	int r = write_map(pid, "uid_map", e);
+	int r = write_map(proc, pid, "uid_map", e);
 
-	return r < 0 ? r : write_map(pid, "gid_map", e);
+	return r < 0 ? r : write_map(proc, pid, "gid_map", e);
 }

@@ -26,10 +26,8 @@ static void forward_term(int sig)
 		(void)kill((pid_t)payload_pid, sig);
 }
 
-int init_drop(struct err *e)
+int init_drop(uid_t id, struct err *e)
 {
-	const uid_t id = SANDBOX_ID_BASE + SANDBOX_INIT_UID;
-
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's user");
@@ -72,21 +70,38 @@ static void wait_until_drained(void)
 	}
 }
 
+/* A clone's parent is its template's keeper, whom the kernel tells. Orphans become ours,
+ * and go by themselves. */
+static bool wait_clone(int *status)
+{
+	(void)signal(SIGCHLD, SIG_IGN);
+	payload_pid = PAYLOAD_PID;
+	return util_read_all(INIT_FD_STATUS, status, sizeof(*status)) == 0;
+}
+
+static bool wait_payload(pid_t payload, int *status)
+{
+	pid_t pid;
+
+	payload_pid = payload;
+	do {
+		pid = waitpid(-1, status, 0);
+	} while (pid != payload && (pid > 0 || errno == EINTR));
+	return pid == payload;
+}
+
 void init_supervise(pid_t payload)
 {
 	struct sigaction term = {.sa_handler = forward_term, .sa_flags = SA_RESTART};
 	struct exit_record record = {.magic = EXIT_RECORD_MAGIC};
 	int status;
-	pid_t pid;
+	bool known;
 
-	payload_pid = payload;
 	(void)sigaction(SIGTERM, &term, NULL);
 	(void)close(INIT_FD_REPORT);
-	do {
-		pid = waitpid(-1, &status, 0);
-	} while (pid != payload && (pid > 0 || errno == EINTR));
+	known = payload < 0 ? wait_clone(&status) : wait_payload(payload, &status);
 	payload_pid = 0;
-	record.wait_status = pid == payload ? status : -1;
+	record.wait_status = known ? status : -1;
 	record.finished_ns = util_realtime_ns();
 	record.disk_full = disk_full(INIT_FD_WORK) || disk_full(INIT_FD_TMP);
 	/* Everything that is left in this pid namespace, then its zombies. Anywhere else

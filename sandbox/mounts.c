@@ -177,10 +177,10 @@ static int write_file(int dir, const char *name, mode_t mode, uid_t owner, const
 	return r;
 }
 
-/* The job, copied from the front's memfd: its size was bounded when it was sealed. */
-static int copy_job(int run, int job_fd)
+/* The job, copied from the front's memfd: its size was bounded when it was sealed. owner:
+ * -1 for the caller's own user. */
+static int copy_job(int run, int job_fd, uid_t owner)
 {
-	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
 	_cleanup_fd_ int fd = -1;
 	off_t off = 0;
 	char buf[16384];
@@ -201,7 +201,15 @@ static int copy_job(int run, int job_fd)
 			return r;
 		off += n;
 	}
-	return fchown(fd, uid, uid) < 0 ? -errno : 0;
+	return owner != (uid_t)-1 && fchown(fd, owner, owner) < 0 ? -errno : 0;
+}
+
+int mounts_put_job(const char *run, int job_fd, struct err *e)
+{
+	_cleanup_fd_ int dir = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int r = dir < 0 ? -errno : copy_job(dir, job_fd, (uid_t)-1);
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "sandbox: job") : 0;
 }
 
 /*
@@ -217,7 +225,8 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 	r = task_tmpfs(spec->limits.disk, "1777", 0, &run);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /run");
-	r = copy_job(run, spec->job_fd);
+	if (spec->job_fd >= 0)
+		r = copy_job(run, spec->job_fd, SANDBOX_ID_BASE + SANDBOX_UID);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: job");
 	if (spec->action != SANDBOX_COLD) {
@@ -235,7 +244,7 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 		return r;
 	return attach_copy(spec->heap_mount, run, "heap", false,
 			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
-				   (spec->action == SANDBOX_RESTORE ? MOUNT_ATTR_RDONLY : 0),
+				   (spec->action == SANDBOX_DUMP ? 0 : MOUNT_ATTR_RDONLY),
 			   e);
 }
 
@@ -294,12 +303,17 @@ static int mount_resolv_conf(const struct sandbox_spec *spec, int root, struct e
 	return bind(file, root, "etc/resolv.conf", false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, e);
 }
 
+int mounts_new_proc(void)
+{
+	return new_fs("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	int tmp, r;
 
-	r = attach(new_fs("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
-		   root, "proc", true, e);
+	r = attach(spec->proc_mount >= 0 ? spec->proc_mount : mounts_new_proc(), root, "proc", true,
+		   e);
 	if (r == 0)
 		r = mount_dev(spec, root, e);
 	if (r == 0)

@@ -222,21 +222,25 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	return r;
 }
 
-/* Here: the calling process is in the new namespace. */
-static int new_ns(struct err *e)
+int net_up(struct err *e)
 {
 	struct nl_sock *sock = NULL;
-	int r;
+	int r = open_sock(&sock, e);
 
-	if (unshare(CLONE_NEWNET) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
-	r = open_sock(&sock, e);
 	if (r < 0)
 		return r;
 	/* lo is interface 1 of every new namespace. */
 	r = link_up(sock, 1, e);
 	nl_socket_free(sock);
 	return r;
+}
+
+/* Here: the calling process is in the new namespace. */
+static int new_ns(struct err *e)
+{
+	if (unshare(CLONE_NEWNET) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
+	return net_up(e);
 }
 
 int net_make_ns(int *ret_fd, struct err *e)

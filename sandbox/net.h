@@ -46,6 +46,8 @@ void net_configure(const char *name);
 int net_make_ns(int *ret_fd, struct err *e);
 /* Enters one that net_make_ns made (single-use: the caller closes it), or a new one. */
 int net_enter_ns(int fd, struct err *e);
+/* lo, in the namespace that the caller is in. */
+int net_up(struct err *e);
 
 /* index 0: only lo. Else an address index in the policy's block. */
 int net_open_host(uint32_t index, struct net_host *ret, struct err *e);

@@ -35,6 +35,19 @@ int ns_clone_init(int cgroup_fd, pid_t *ret_pid, int *ret_pidfd, struct err *e)
 	return 0;
 }
 
+pid_t ns_clone_into(int cgroup_fd)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	pid_t pid;
+
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup_fd;
+	}
+	pid = clone3_fork(&args);
+	return pid < 0 ? -errno : pid;
+}
+
 pid_t ns_clone_pid(pid_t want)
 {
 	struct clone_args args = {

@@ -17,7 +17,6 @@
 #include "sandbox/sandbox.h"
 
 #define RUNTIME "/usr/lib/sandbox-runtime"
-#define PAYLOAD_PID 2
 
 struct handshake {
 	int ready[2]; /* payload -> init: I am in my user namespace */
@@ -143,6 +142,7 @@ payload_child(const struct sandbox_spec *spec, bool park, const struct handshake
 
 static int map_ids(pid_t pid, struct handshake *h, struct err *e)
 {
+	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char c;
 	int r;
 
@@ -150,7 +150,7 @@ static int map_ids(pid_t pid, struct handshake *h, struct err *e)
 	util_close_fd(&h->go[0]);
 	if (util_read_all(h->ready[0], &c, 1) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "sandbox: the payload failed before its id map");
-	r = idmap_write(pid, e);
+	r = idmap_write(proc, pid, e);
 	if (r == 0)
 		r = mounts_proc_readonly(true, e);
 	if (r == 0 && util_write_all(h->go[1], "g", 1) < 0)

@@ -27,6 +27,7 @@
 #define SANDBOX_ID_COUNT 65536u
 #define SANDBOX_UID 1000u
 #define SANDBOX_INIT_UID 999u
+#define PAYLOAD_PID 2
 
 /* Where the init keeps what a new monitor wants back by pidfd_getfd(2). */
 enum init_fd {
@@ -37,6 +38,7 @@ enum init_fd {
 	INIT_FD_REPORT, /* write end, struct report; closed once the payload runs */
 	INIT_FD_WORK,	/* O_PATH of /work and /tmp: is one of them full? */
 	INIT_FD_TMP,
+	INIT_FD_STATUS, /* of a clone, whose parent is its template's keeper; else /dev/null */
 	INIT_FD_COUNT
 };
 
@@ -52,14 +54,21 @@ enum payload_fd {
  * RUN/tasks/ID: written by the monitor at offset 0 when the sandbox exists, and
  * by the init behind it when the payload has ended. Read back by the next monitor.
  */
-#define RUN_RECORD_MAGIC 0x31524253u /* "SBR1" */
+#define RUN_RECORD_MAGIC 0x32524253u /* "SBR2" */
+enum run_kind {
+	RUN_TASK = 0,
+	RUN_WARM,     /* a checkpoint in the making */
+	RUN_TEMPLATE, /* has no record: it ends with its monitor and its last task */
+	RUN_PARKED,   /* a clone without a task: has no record, ends with its monitor */
+};
 struct run_record {
 	uint32_t magic;
 	int32_t init_pid;    /* in the host's pid namespace */
 	uint64_t init_start; /* clock ticks after boot: names the process for good */
 	char boot_id[40];    /* of the kernel that ran it */
 	char id[TASK_ID_LEN + 1];
-	uint8_t mode, started, warm; /* warm: a checkpoint in the making, no task */
+	char cgroup[64];	     /* its name: the id, or what it was parked as */
+	uint8_t mode, started, kind; /* kind: enum run_kind */
 	uint32_t net_index;	     /* 0: none */
 	uint64_t first_ns, started_realtime_ns;
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
@@ -97,7 +106,7 @@ struct report {
 	char text[ERR_MSG_MAX];
 };
 
-enum sandbox_action { SANDBOX_COLD, SANDBOX_RESTORE, SANDBOX_DUMP };
+enum sandbox_action { SANDBOX_COLD, SANDBOX_RESTORE, SANDBOX_DUMP, SANDBOX_TEMPLATE };
 
 /* Everything is borrowed for the call; the child has its own copies of the fds. */
 struct sandbox_spec {
@@ -111,10 +120,13 @@ struct sandbox_spec {
 	int rootfs_mount;
 	int dev_mount;	   /* the device nodes (mounts_make_dev) */
 	int package_mount; /* or -1: lower layer of /work */
+	int proc_mount;	   /* of the sandbox's pid namespace; or -1: one is made */
 	int heap_mount;	   /* the checkpoint's heap file, for RESTORE and DUMP; or -1 */
 	int job_fd;	   /* the job's bytes, any offset */
 	int out_r, out_w, err_r, err_w, started_r, started_w;
 	int report_w, record_fd;
+	int keeper_sock;   /* TEMPLATE: where template_park messages come from; or -1 */
+	int status_r;	   /* a clone's init: its payload's wait status comes here; or -1 */
 	int checkpoint_fd; /* directory, for RESTORE and DUMP */
 	uint8_t checkpoint_key[32], image_digest[32];
 	const struct checkpoint_inputs *checkpoint_inputs; /* DUMP: described in the manifest */
@@ -135,30 +147,40 @@ struct sandbox_spec {
  */
 int sandbox_spawn(const struct sandbox_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct err *e);
 
-/* init.c: the rest of the init's life after the payload runs. Does not return. */
+/* init.c: the rest of the init's life after the payload runs. Does not return. -1: the
+ * payload is nobody's child here (a clone), its end comes by INIT_FD_STATUS. */
 void init_supervise(pid_t payload) __attribute__((noreturn));
-/* Gives up its uid and all but CAP_KILL. fds_move_init comes before it. */
-int init_drop(struct err *e);
+/* Becomes id, as its user namespace says it, and gives up all but CAP_KILL.
+ * fds_move_init comes before it. */
+int init_drop(uid_t id, struct err *e);
 
 /* payload.c: start it cold (also to warm it for a dump). Runs in the init. */
 int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct err *e);
 
 /* The pieces that enter.c calls, one kernel feature a file. */
 int ns_clone_init(int cgroup_fd, pid_t *ret_pid, int *ret_pidfd, struct err *e); /* 0 in child */
-pid_t ns_clone_pid(pid_t want); /* fork with a chosen pid; needs the pid namespace's owner */
+pid_t ns_clone_into(int cgroup_fd); /* fork, born in a cgroup of v2 unless -1 */
+pid_t ns_clone_pid(pid_t want);	    /* fork with a chosen pid; needs the pid namespace's owner */
 int ns_unshare_cgroup(struct err *e);
 int ns_set_hostname(const char *name, struct err *e);
-int idmap_write(pid_t pid, struct err *e);
+/* proc: a writable /proc of a pid namespace that sees the process as pid. */
+int idmap_write(int proc, pid_t pid, struct err *e);
 int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);
+/* The job, for its payload, in this folder; by a process of the payload's user. */
+int mounts_put_job(const char *run, int job_fd, struct err *e);
+/* A procfs of the caller's pid namespace, detached. -errno. */
+int mounts_new_proc(void);
 int mounts_make_dev(const char *dir, struct err *e);
 int mounts_proc_readonly(bool readonly, struct err *e);
 int caps_drop_bounding(struct err *e); /* needs CAP_SETPCAP */
 int caps_drop_all(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
+/* Closes all others above stderr. The list may hold -1. */
+int fds_keep(const int *fds, size_t n, struct err *e);
 int fds_keep_spec(const struct sandbox_spec *spec, struct err *e);
 int fds_move_init(const struct sandbox_spec *spec, struct err *e);
 int fds_move_payload(const int fds[PAYLOAD_FD_COUNT], struct err *e);

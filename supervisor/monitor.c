@@ -39,14 +39,14 @@ struct mtask *mtask_new(struct monitor *m, const char *id)
 		return NULL;
 	t->m = m;
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = -1;
+	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = t->ctl = -1;
 	t->cgroup = (struct cgroup){.host = &m->cgroups, .unified = -1, .dirs = {-1, -1, -1, -1}};
 	t->next = m->tasks[bucket(id)];
 	m->tasks[bucket(id)] = t;
 	return t;
 }
 
-void mtask_free(struct mtask *t)
+static void unlink_task(struct mtask *t)
 {
 	struct mtask **p = &t->m->tasks[bucket(t->id)];
 
@@ -54,6 +54,21 @@ void mtask_free(struct mtask *t)
 		p = &(*p)->next;
 	if (*p)
 		*p = t->next;
+}
+
+void mtask_rename(struct mtask *t, const char *id)
+{
+	struct monitor *m = t->m;
+
+	unlink_task(t);
+	(void)snprintf(t->id, sizeof(t->id), "%s", id);
+	t->next = m->tasks[bucket(id)];
+	m->tasks[bucket(id)] = t;
+}
+
+void mtask_free(struct mtask *t)
+{
+	unlink_task(t);
 	sd_event_source_disable_unref(t->exit_src);
 	sd_event_source_disable_unref(t->report_src);
 	sd_event_source_disable_unref(t->started_src);
@@ -66,6 +81,8 @@ void mtask_free(struct mtask *t)
 	util_close_fd(&t->started_r);
 	util_close_fd(&t->out_r);
 	util_close_fd(&t->err_r);
+	util_close_fd(&t->ctl);
+	free(t->warm_req);
 	if (t->cgroup.host)
 		cgroup_close(&t->cgroup);
 	free(t);
@@ -224,6 +241,8 @@ int monitor_main(const struct config *cfg, int listen_fd)
 	if (r == 0)
 		r = netns_start(m, &e);
 	if (r == 0)
+		r = template_start(m, &e);
+	if (r == 0)
 		r = roles_start(m, &e);
 	if (r < 0) {
 		msg_err("%s", e.msg);
@@ -235,6 +254,7 @@ int monitor_main(const struct config *cfg, int listen_fd)
 	if (cfg->ready_fd >= 0)
 		(void)util_write_all(cfg->ready_fd, "r", 1);
 	r = sd_event_loop(m->event);
+	template_stop_all(m);
 	warm_stop_all(m);
 	roles_stop(m);
 	if (r >= 0)

@@ -52,16 +52,27 @@ struct mtask {
 	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
 	union proto_msg exit_msg; /* repeated until MON_FORGET */
 	/* restore */
-	bool verifying;
 	uint8_t key[32], stamp[32];
 	uint32_t pids; /* the limit once criu is gone: the task's and its init */
+	/* a clone, or the keeper of them */
+	struct template *template;
+	struct mtask *clone_next; /* of those that are being made or wait */
+	uint32_t clone_tag;	  /* until the keeper has answered; then 0 */
+	int ctl;		  /* where it waits for its task; -1 */
+	uint8_t package[32];	  /* zero: none */
+	struct limits limits;	  /* that it was made with */
+	struct pending *pending;  /* its task, while it is being made; owned */
 	/* a checkpoint in the making; no task of the front's */
-	bool warm;
-	uint32_t warm_tag;
+	struct mon_warm *warm_req; /* owned */
 	uint64_t dump_us;
 	char warm_dir[64], warm_output[WARM_OUTPUT_MAX + 1];
 	sd_event_source *output_src;
 };
+
+static inline bool mtask_is_warm(const struct mtask *t)
+{
+	return t->run.kind == RUN_WARM;
+}
 
 struct policy_entry {
 	struct policy_entry *next;
@@ -87,6 +98,8 @@ struct monitor {
 	struct mtask *tasks[TASK_BUCKETS];
 	struct policy_entry *policies;
 	struct stamp_entry_cached *stamps;
+	struct template *templates;
+	sd_event_source *template_tick;
 	int netns_pool[NETNS_POOL], n_netns; /* ready, each for one sandbox */
 	sd_event_source *netns_src;	     /* fills the pool when nothing else is to do */
 	uint8_t *net_used;		     /* NET_INDEX_MAX + 1 flags */
@@ -105,6 +118,7 @@ void monitor_to_logger(struct monitor *m, const union proto_msg *msg, const int 
 struct mtask *monitor_find(struct monitor *m, const char *id);
 struct mtask *mtask_new(struct monitor *m, const char *id);
 void mtask_free(struct mtask *t); /* also from the table */
+void mtask_rename(struct mtask *t, const char *id);
 
 /* monitor_roles.c: fork, confine, watch, start again */
 int roles_start(struct monitor *m, struct err *e);
@@ -114,7 +128,16 @@ int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, co
 
 /* monitor_start.c */
 int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd);
+/* The same without a clone: when there was to be one and it failed, with why. */
+void start_without_fork(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd,
+			const char *why);
 int start_warm(struct monitor *m, const struct mon_warm *req);
+/* A new checkpoint in the place of an old one; nobody waits for it. */
+void start_warm_again(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
+		      const char *warm);
+/* A template's sandbox, from the checkpoint; t is ended by template_ended. */
+int start_template(struct monitor *m, struct mtask *t, const uint8_t image[32],
+		   const uint8_t policy[32], const char *warm, int keeper_sock, struct err *e);
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e);
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32]);
 
@@ -122,18 +145,39 @@ void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stam
 int netns_start(struct monitor *m, struct err *e);
 int netns_take(struct monitor *m); /* -1: none is ready; the caller closes it */
 
+/* monitor_template.c: which there are, and for how long */
+/* One would have helped: makes it, unless there is one or it has failed lately. */
+void template_want(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
+		   const char *warm);
+void template_ended(struct mtask *keeper);
+void template_list(struct monitor *m, const struct mon_templates *req);
+void template_stop_all(struct monitor *m);
+int template_start(struct monitor *m, struct err *e);
+
+/* monitor_clone.c: clones, from the request to the task */
+/* Starts the task in a clone, now or when it is made. False: there is no template. */
+bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd);
+void clone_ended(struct mtask *t); /* one that never had a task */
+void clone_left(struct mtask *t);  /* a task has ended: its template has one less */
+
 /* monitor_task.c: what happens to one that runs */
 int task_watch(struct mtask *t, struct err *e);
+int task_watch_deadline(struct mtask *t, struct err *e);
+void task_set_deadline(struct mtask *t, uint32_t timeout_s); /* in its record; from now */
 void task_kill(struct mtask *t, enum verdict why);
 void task_term(struct mtask *t);
 void task_fail(struct monitor *m, const char *id, const char *why);
 void task_send_running(struct mtask *t);
 void task_send_pipes(struct mtask *t);
 void task_forget(struct mtask *t);
+/* The end of one that never was. */
+void task_fail_new(struct monitor *m, const char *id, enum verdict why);
 int task_save_record(struct mtask *t);
 
 /* monitor_exit.c */
 void task_ended(struct mtask *t);
+void task_reap(struct mtask *t);	  /* its process, and all that was open for it */
+void task_remove_cgroup(struct mtask *t); /* when it is empty; frees t then if it is forgotten */
 
 /* monitor_adopt.c */
 int adopt_all(struct monitor *m, struct err *e);

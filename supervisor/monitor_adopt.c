@@ -93,7 +93,8 @@ static int adopt_one(struct monitor *m, const char *id)
 	t->record_fd = openat(m->tasks_fd, id, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (t->record_fd < 0 ||
 	    pread(t->record_fd, &t->run, sizeof(t->run), 0) != (ssize_t)sizeof(t->run) ||
-	    t->run.magic != RUN_RECORD_MAGIC || strcmp(t->run.id, id) != 0) {
+	    t->run.magic != RUN_RECORD_MAGIC || strcmp(t->run.id, id) != 0 ||
+	    !memchr(t->run.cgroup, '\0', sizeof(t->run.cgroup))) {
 		/* Nothing ran yet, or it will be found by its cgroup: the front asks again. */
 		task_forget(t);
 		return 0;
@@ -102,9 +103,9 @@ static int adopt_one(struct monitor *m, const char *id)
 		t->run.killed_for < VERDICT_MAX ? (enum verdict)t->run.killed_for : VERDICT_NONE;
 	if (t->run.net_index && t->run.net_index <= NET_INDEX_MAX)
 		m->net_used[t->run.net_index] = 1;
-	(void)cgroup_open(&m->cgroups, id, &t->cgroup, NULL);
+	(void)cgroup_open(&m->cgroups, t->run.cgroup, &t->cgroup, NULL);
 	r = take_process(t);
-	if (t->run.warm) {
+	if (mtask_is_warm(t)) {
 		/* Whoever asked is gone, and it is quickly made again. */
 		if (r == 0)
 			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
@@ -124,12 +125,24 @@ static int adopt_one(struct monitor *m, const char *id)
 	return r;
 }
 
+/* A clone's group may have another name than its task. */
+static bool find_group(struct monitor *m, const char *name)
+{
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (struct mtask *t = m->tasks[b]; t; t = t->next)
+			if (strcmp(t->cgroup.name, name) == 0)
+				return true;
+	return false;
+}
+
 static void kill_stray(const char *name, void *arg)
 {
 	struct monitor *m = arg;
 	struct cgroup cg;
 
-	if (monitor_find(m, name) || cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
+	/* A keeper ends by itself, with its last task; it is that task's parent. */
+	if (find_group(m, name) || strncmp(name, "template-", 9) == 0 ||
+	    cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
 		return;
 	msg_warn("sandbox %s has no record: ended", name);
 	(void)cgroup_kill(&cg);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "supervisor/monitor.h"
+#include "supervisor/monitor_start.h"
 #include "supervisor/msg.h"
 
 struct final_record {
@@ -59,7 +59,7 @@ static enum verdict without_status(struct mtask *t, const struct cgroup_usage *u
 static int on_remove(sd_event_source *s, uint64_t usec, void *arg);
 
 /* A group is busy for a moment after its last process has gone; try until it is not. */
-static void remove_cgroup(struct mtask *t)
+void task_remove_cgroup(struct mtask *t)
 {
 	int r = cgroup_remove(&t->cgroup);
 
@@ -81,7 +81,7 @@ static int on_remove(sd_event_source *s, uint64_t usec, void *arg)
 {
 	(void)s;
 	(void)usec;
-	remove_cgroup(arg);
+	task_remove_cgroup(arg);
 	return 0;
 }
 
@@ -104,7 +104,7 @@ static void judge(struct mtask *t, struct mon_exited *x)
 		       x->verdict == VERDICT_FAILED || x->verdict == VERDICT_LOST ? t->error : "");
 }
 
-static void reap(struct mtask *t)
+void task_reap(struct mtask *t)
 {
 	if (t->child && t->pid > 0)
 		(void)waitpid(t->pid, NULL, 0);
@@ -117,18 +117,27 @@ static void reap(struct mtask *t)
 	util_close_fd(&t->report_r);
 	util_close_fd(&t->started_r);
 	util_close_fd(&t->out_r);
-	if (!t->warm)
+	if (!mtask_is_warm(t))
 		util_close_fd(&t->err_r);
-	if (t->run.net_index)
-		t->m->net_used[t->run.net_index] = 0;
-	t->run.net_index = 0;
+	net_put_index(t);
+}
+
+void task_fail_new(struct monitor *m, const char *id, enum verdict why)
+{
+	struct mtask *t = mtask_new(m, id);
+
+	if (!t)
+		return;
+	t->killed_for = why;
+	task_ended(t);
 }
 
 void task_ended(struct mtask *t)
 {
 	struct final_record final = {0};
 
-	reap(t);
+	task_reap(t);
+	clone_left(t);
 	proto_init(&t->exit_msg, MON_EXITED);
 	memcpy(t->exit_msg.exited.id, t->id, sizeof(t->id));
 	if (read_at(t->record_fd, FINAL_RECORD_OFFSET, &final, sizeof(final)) &&
@@ -144,7 +153,7 @@ void task_ended(struct mtask *t)
 			msg_warn("task %s: its verdict cannot be kept: %s", t->id, strerror(errno));
 	}
 	t->exited = true;
-	if (t->warm) {
+	if (mtask_is_warm(t)) {
 		bool ok = !t->failed && t->dump_us > 0;
 
 		/* Its processes are gone with its init; what the next start finds it removes. */
@@ -158,5 +167,5 @@ void task_ended(struct mtask *t)
 	}
 	monitor_to_front(t->m, &t->exit_msg);
 	/* After the answer: off the request's path. */
-	remove_cgroup(t);
+	task_remove_cgroup(t);
 }

@@ -156,7 +156,6 @@ int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, s
 		return err_set(e, ERR_INPUT, errno, "checkpoint: heap");
 	memcpy(t->key, s->spec.checkpoint_key, 32);
 	s->spec.verified = stamp_known(m, t->key, t->stamp);
-	t->verifying = !s->spec.verified;
 	s->spec.checkpoint_fd = s->checkpoint;
 	return 0;
 }
@@ -181,6 +180,8 @@ void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum
 	if (r == 0) {
 		s->spec.action = SANDBOX_RESTORE;
 		t->run.mode = START_RESTORE;
+		if (asked == START_AUTO || asked == START_FORK)
+			template_want(m, s->inputs.image, s->inputs.policy, s->inputs.warm);
 		if (asked == START_FORK)
 			(void)snprintf(t->warning, sizeof(t->warning),
 				       "restored: no template is ready to fork from");

@@ -92,7 +92,7 @@ static void on_kill_request(struct monitor *m, const struct mon_kill *req)
 {
 	struct mtask *t = monitor_find(m, req->id);
 
-	if (!t || t->exited || t->warm)
+	if (!t || t->exited || t->run.kind != RUN_TASK)
 		return;
 	if (req->reason == KILL_CANCEL_TERM)
 		task_term(t);
@@ -110,12 +110,15 @@ static int dispatch(struct monitor *m, const union proto_msg *msg, int *fds, uns
 		return start_task(m, &msg->start, fds[0], n_fds > 1 ? fds[1] : -1);
 	case MON_WARM:
 		return start_warm(m, &msg->warm);
+	case MON_TEMPLATES:
+		template_list(m, &msg->templates);
+		return 0;
 	case MON_KILL:
 		on_kill_request(m, &msg->kill);
 		return 0;
 	case MON_FORGET:
 		t = monitor_find(m, msg->forget.id);
-		if (t && t->exited && !t->warm)
+		if (t && t->exited && t->run.kind == RUN_TASK)
 			task_forget(t);
 		return 0;
 	default:
@@ -175,7 +178,7 @@ static void announce(struct monitor *m, enum role_id id)
 
 	for (int b = 0; b < TASK_BUCKETS; b++)
 		for (struct mtask *t = m->tasks[b]; t; t = t->next) {
-			if (t->warm)
+			if (t->run.kind != RUN_TASK)
 				continue;
 			if (id == R_LOGGER)
 				task_send_pipes(t);

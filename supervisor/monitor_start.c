@@ -4,11 +4,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "sandbox/net.h"
+#include "sandbox/template.h"
 #include "supervisor/monitor_start.h"
 #include "supervisor/msg.h"
 
@@ -16,7 +17,7 @@
  * In turn: the kernel takes a namespace and its interface away some time after its last
  * process, and the next one to have an address is not to get what was sent to the last.
  */
-static int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e)
+int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e)
 {
 	*ret = 0;
 	if (p->policy.head.net_mode == POLICY_NET_NONE)
@@ -34,8 +35,15 @@ static int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *r
 	return err_set(e, ERR_LIMIT, 0, "no free address for another sandbox with a network");
 }
 
+void net_put_index(struct mtask *t)
+{
+	if (t->run.net_index)
+		t->m->net_used[t->run.net_index] = 0;
+	t->run.net_index = 0;
+}
+
 /* The front can only tighten. Anything else is not a user's error: front checked it. */
-static bool limits_allowed(const struct limits *l, const struct limits *max)
+bool limits_allowed(const struct limits *l, const struct limits *max)
 {
 	return l->memory >= LIMIT_MEMORY_MIN && l->memory <= max->memory &&
 	       l->disk >= LIMIT_DISK_MIN && l->disk <= max->disk && l->log_bytes >= LIMIT_LOG_MIN &&
@@ -62,33 +70,55 @@ static int make_pipe(int *r, int *w, uint64_t *ino, struct err *e)
 	return 0;
 }
 
-static int make_fds(struct monitor *m, struct start *s, struct mtask *t, struct err *e)
+int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
+		     struct err *e)
 {
 	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
-	int r = make_pipe(&t->out_r, &s->out_w, &t->run.out_ino, e);
+	int r = make_pipe(&t->out_r, out_w, &t->run.out_ino, e);
 
 	if (r == 0)
-		r = make_pipe(&t->err_r, &s->err_w, &t->run.err_ino, e);
+		r = make_pipe(&t->err_r, err_w, &t->run.err_ino, e);
 	if (r == 0)
-		r = make_pipe(&t->started_r, &s->started_w, &t->run.started_ino, e);
+		r = make_pipe(&t->started_r, started_w, &t->run.started_ino, e);
 	if (r == 0)
-		r = make_pipe(&t->report_r, &s->report_w, NULL, e);
+		r = make_pipe(&t->report_r, report_w, NULL, e);
 	if (r < 0)
 		return r;
 	/* Who opens /dev/stdout opens the pipe anew, and its mode is for its owner. */
-	if (fchown(s->out_w, uid, uid) < 0 || fchown(s->err_w, uid, uid) < 0)
+	if (fchown(*out_w, uid, uid) < 0 || fchown(*err_w, uid, uid) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "pipe");
 	(void)fcntl(t->started_r, F_SETFL, O_NONBLOCK);
 	(void)fcntl(t->report_r, F_SETFL, O_NONBLOCK);
-	(void)unlinkat(m->tasks_fd, t->id, 0);
-	t->record_fd = openat(m->tasks_fd, t->id,
-			      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return 0;
+}
+
+int start_open_record(struct mtask *t, struct err *e)
+{
+	int r;
+
+	if (t->run.kind == RUN_TEMPLATE) {
+		/* Nobody looks for it later. */
+		t->record_fd = memfd_create("record", MFD_CLOEXEC);
+	} else {
+		(void)unlinkat(t->m->tasks_fd, t->id, 0);
+		t->record_fd = openat(t->m->tasks_fd, t->id,
+				      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
 	if (t->record_fd < 0)
 		return err_set(e, ERR_SYSTEM, errno, "run record");
 	/* Its room is taken now: a full disk must not swallow an exit status later. */
 	r = posix_fallocate(t->record_fd, 0, RUN_RECORD_SIZE);
-	if (r != 0)
-		return err_set(e, ERR_SYSTEM, r, "run record");
+	return r != 0 ? err_set(e, ERR_SYSTEM, r, "run record") : 0;
+}
+
+static int make_fds(struct start *s, struct mtask *t, struct err *e)
+{
+	int r = start_make_pipes(t, &s->out_w, &s->err_w, &s->started_w, &s->report_w, e);
+
+	if (r == 0)
+		r = start_open_record(t, e);
+	if (r < 0)
+		return r;
 	s->spec.out_r = t->out_r;
 	s->spec.out_w = s->out_w;
 	s->spec.err_r = t->err_r;
@@ -101,18 +131,18 @@ static int make_fds(struct monitor *m, struct start *s, struct mtask *t, struct 
 }
 
 /* May be a link into /run: it is the host's own file, so links are followed. */
-static void read_resolv_conf(struct start *s)
+char *start_read_resolv_conf(const struct policy *policy)
 {
 	_cleanup_fd_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
 	ssize_t n;
 
-	if (!s->spec.policy->head.dns)
-		return;
+	if (!policy->head.dns)
+		return NULL;
 	fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-	s->resolv_conf = calloc(1, 4097);
-	n = fd >= 0 && s->resolv_conf ? read(fd, s->resolv_conf, 4096) : -1;
-	if (n > 0)
-		s->spec.resolv_conf = s->resolv_conf;
+	text = calloc(1, RESOLV_CONF_MAX);
+	n = fd >= 0 && text ? read(fd, text, RESOLV_CONF_MAX - 1) : -1;
+	return n > 0 ? TAKE_PTR(text) : NULL;
 }
 
 static int make_mounts(struct monitor *m, struct start *s, int package_fd, struct err *e)
@@ -136,14 +166,13 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 {
 	struct limits limits = s->spec.limits;
 	_cleanup_fd_ int netns = -1;
-	struct timespec boot;
 	int r;
 
-	r = make_fds(m, s, t, e);
+	r = make_fds(s, t, e);
 	if (r == 0)
 		r = make_mounts(m, s, package_fd, e);
 	/* Nothing is fetched while warming up: only lo. */
-	if (r == 0 && !t->warm)
+	if (r == 0 && t->run.kind == RUN_TASK)
 		r = net_take_index(m, s->policy, &t->run.net_index, e);
 	/* The init counts too, and criu until the payload runs. */
 	t->pids = s->spec.limits.pids + 1;
@@ -159,24 +188,23 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 	s->spec.criu_path = m->cfg->criu;
 	s->spec.kdat = m->kdat;
 	s->spec.kdat_len = m->kdat_len;
-	read_resolv_conf(s);
+	s->resolv_conf = start_read_resolv_conf(s->spec.policy);
+	s->spec.resolv_conf = s->resolv_conf;
 	t->run.log_cap = s->spec.limits.log_bytes;
-	if (!t->warm)
+	if (t->run.kind == RUN_TASK)
 		task_send_pipes(t);
 	s->spec.netns_fd = netns = netns_take(m);
 	r = sandbox_spawn(&s->spec, &t->pid, &t->pidfd, e);
 	if (r < 0)
 		return r;
 	t->child = true;
-	(void)clock_gettime(CLOCK_BOOTTIME, &boot);
-	t->run.deadline_ns = (uint64_t)boot.tv_sec * 1000000000ULL + (uint64_t)boot.tv_nsec +
-			     (uint64_t)s->spec.limits.timeout_s * 1000000000ULL;
-	t->run.warm = t->warm;
+	task_set_deadline(t, s->spec.limits.timeout_s);
 	t->run.magic = RUN_RECORD_MAGIC;
 	t->run.init_pid = t->pid;
 	t->run.started_realtime_ns = util_realtime_ns();
 	memcpy(t->run.boot_id, m->boot_id, sizeof(t->run.boot_id));
 	memcpy(t->run.id, t->id, sizeof(t->run.id));
+	memcpy(t->run.cgroup, t->cgroup.name, sizeof(t->run.cgroup));
 	r = util_proc_start_time(t->pid, &t->run.init_start);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "the sandbox's init");
@@ -196,8 +224,7 @@ static void undo(struct mtask *t)
 	}
 	if (t->record_fd >= 0)
 		(void)unlinkat(t->m->tasks_fd, t->id, 0);
-	if (t->run.net_index)
-		t->m->net_used[t->run.net_index] = 0;
+	net_put_index(t);
 	(void)cgroup_remove(&t->cgroup);
 }
 
@@ -206,7 +233,7 @@ static void undo(struct mtask *t)
  * read, and /work's owner and mode hide those of what is below. Never waits for a file
  * system that is slow to answer.
  */
-static int check_package(struct monitor *m, int fd, struct err *e)
+int start_check_package(struct monitor *m, int fd, struct err *e)
 {
 	struct statx have, own;
 
@@ -230,7 +257,7 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 		return r;
 	if (!limits_allowed(&req->limits, &s->policy->policy.head.limits_max))
 		return err_set(e, ERR_LIMIT, 0, "limits beyond the policy's");
-	r = check_package(m, package_fd, e);
+	r = start_check_package(m, package_fd, e);
 	if (r < 0)
 		return r;
 	s->spec.limits = req->limits;
@@ -241,28 +268,68 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 	return spawn(m, s, t, package_fd, e);
 }
 
-int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
+/* A new sandbox. why: what kept the task from a clone, or "". */
+static void start_sandbox(struct monitor *m, const struct mon_start *req, int job_fd,
+			  int package_fd, const char *why)
 {
 	_cleanup_start_ struct start s = START_INIT;
+	struct mtask *t = mtask_new(m, req->id);
 	struct err e = {0};
-	struct mtask *t;
 
-	if (!util_is_id(req->id) || req->start >= START_MODE_MAX ||
-	    (req->has_package != 0) != (package_fd >= 0))
-		return -EPROTO;
-	/* Asked twice: the front was restarted in between. The first one counts. */
-	if (monitor_find(m, req->id))
-		return 0;
-	t = mtask_new(m, req->id);
 	if (!t)
-		return 0; /* out of memory: the front's own record stays, and asks again */
+		return; /* out of memory: the front's own record stays, and asks again */
+	(void)snprintf(t->warning, sizeof(t->warning), "%s", why);
 	if (begin(m, &s, req, t, job_fd, package_fd, &e) < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);
 		t->failed = true;
 		undo(t);
 		task_ended(t);
 	}
+}
+
+void start_without_fork(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd,
+			const char *why)
+{
+	struct mon_start again = *req;
+
+	again.start = START_RESTORE;
+	start_sandbox(m, &again, job_fd, package_fd, why);
+}
+
+int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
+{
+	if (!util_is_id(req->id) || req->start >= START_MODE_MAX ||
+	    (req->has_package != 0) != (package_fd >= 0))
+		return -EPROTO;
+	/* Asked twice: the front was restarted in between. The first one counts. */
+	if (monitor_find(m, req->id))
+		return 0;
+	if ((req->start == START_AUTO || req->start == START_FORK) &&
+	    clone_start(m, req, job_fd, package_fd))
+		return 0;
+	start_sandbox(m, req, job_fd, package_fd, "");
 	return 0;
+}
+
+int start_template(struct monitor *m, struct mtask *t, const uint8_t image[32],
+		   const uint8_t policy[32], const char *warm, int keeper_sock, struct err *e)
+{
+	_cleanup_start_ struct start s = START_INIT;
+	int r = start_load_parts(m, &s, image, policy, warm, e);
+
+	t->run.kind = RUN_TEMPLATE;
+	if (r == 0)
+		r = start_open_checkpoint(m, &s, t, e);
+	if (r == 0) {
+		s.spec.action = SANDBOX_TEMPLATE;
+		s.spec.limits = s.policy->policy.head.limits;
+		s.spec.job_fd = -1;
+		s.spec.keeper_sock = keeper_sock;
+		r = spawn(m, &s, t, -1, e);
+	}
+	if (r < 0)
+		undo(t);
+	return r;
 }
 
 static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req,
@@ -294,6 +361,17 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 	return spawn(m, s, t, -1, e);
 }
 
+void start_warm_again(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
+		      const char *warm)
+{
+	struct mon_warm req = {.tag = 0, .force = 1};
+
+	memcpy(req.image, image, 32);
+	memcpy(req.policy, policy, 32);
+	(void)snprintf(req.warm, sizeof(req.warm), "%s", warm);
+	(void)start_warm(m, &req);
+}
+
 int start_warm(struct monitor *m, const struct mon_warm *req)
 {
 	_cleanup_start_ struct start s = START_INIT;
@@ -306,8 +384,13 @@ int start_warm(struct monitor *m, const struct mon_warm *req)
 	t = mtask_new(m, id);
 	if (!t)
 		return 0;
-	t->warm = true;
-	t->warm_tag = req->tag;
+	t->run.kind = RUN_WARM;
+	t->warm_req = malloc(sizeof(*req));
+	if (!t->warm_req) {
+		mtask_free(t);
+		return 0;
+	}
+	*t->warm_req = *req;
 	r = begin_warm(m, &s, req, t, &e);
 	if (r < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);

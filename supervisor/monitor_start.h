@@ -22,10 +22,23 @@ void start_clear(struct start *s);
 #define START_INIT                                                                                 \
 	{                                                                                          \
 		.rootfs = -1, .checkpoint = -1, .heap = -1, .mounts = {-1, -1, -1, -1},            \
-		.report_w = -1, .out_w = -1, .err_w = -1, .started_w = -1                          \
+		.spec = {.keeper_sock = -1, .status_r = -1, .proc_mount = -1}, .report_w = -1,     \
+		.out_w = -1, .err_w = -1, .started_w = -1                                          \
 	}
 
 /* Policy, image, and what a checkpoint of the two is valid for. */
+/* What surrounds a sandbox that is not there yet: pipes with t's ends, a network index.
+ * net_put gives the index back; pipes are closed with their owners. */
+int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
+		     struct err *e);
+int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e);
+void net_put_index(struct mtask *t);
+bool limits_allowed(const struct limits *l, const struct limits *max);
+int start_check_package(struct monitor *m, int fd, struct err *e);
+/* RUN/tasks/ID, empty, with its room taken. */
+int start_open_record(struct mtask *t, struct err *e);
+/* The host's, for a policy with dns; NULL for others. The caller frees it. */
+char *start_read_resolv_conf(const struct policy *policy);
 int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32],
 		     const uint8_t policy[32], const char *warm, struct err *e);
 /* The checkpoint that fits: its fds, and whether its digests are known to be right. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
@@ -27,6 +28,15 @@ void task_send_pipes(struct mtask *t)
 	memcpy(msg.log_open.id, t->id, sizeof(t->id));
 	msg.log_open.cap = t->run.log_cap;
 	monitor_to_logger(t->m, &msg, fds, 2);
+}
+
+void task_set_deadline(struct mtask *t, uint32_t timeout_s)
+{
+	struct timespec boot;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &boot);
+	t->run.deadline_ns = (uint64_t)boot.tv_sec * 1000000000ULL + (uint64_t)boot.tv_nsec +
+			     (uint64_t)timeout_s * 1000000000ULL;
 }
 
 void task_send_running(struct mtask *t)
@@ -161,7 +171,13 @@ static void drain_started(struct mtask *t)
 	n = read(t->started_r, text, sizeof(text) - 1);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n > 0 && !t->run.started && !t->warm) {
+	/* A clone has made itself unique, and waits. Its task's stamp may be there as well. */
+	if (n > 0 && t->template && text[0] == 'P') {
+		memmove(text, text + 1, (size_t)--n);
+		if (n == 0)
+			return;
+	}
+	if (n > 0 && !t->run.started && t->run.kind == RUN_TASK) {
 		text[n] = '\0';
 		/* Reports were written before: what mode it was is known. */
 		drain_report(t);
@@ -197,7 +213,12 @@ static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)events;
 	drain_report(t);
 	drain_started(t);
-	task_ended(t);
+	if (t->run.kind == RUN_TEMPLATE)
+		template_ended(t);
+	else if (t->run.kind == RUN_PARKED)
+		clone_ended(t);
+	else
+		task_ended(t);
 	return 0;
 }
 
@@ -227,6 +248,14 @@ static int on_warm_output(sd_event_source *s, int fd, uint32_t events, void *arg
 	return 0;
 }
 
+int task_watch_deadline(struct mtask *t, struct err *e)
+{
+	int r = sd_event_add_time(t->m->event, &t->deadline_src, CLOCK_BOOTTIME,
+				  t->run.deadline_ns / 1000, 1000, on_deadline, t);
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the sandbox") : 0;
+}
+
 int task_watch(struct mtask *t, struct err *e)
 {
 	sd_event *event = t->m->event;
@@ -238,14 +267,13 @@ int task_watch(struct mtask *t, struct err *e)
 	if (r >= 0 && t->report_r >= 0)
 		r = sd_event_add_io(event, &t->report_src, t->report_r, EPOLLIN, on_report, t);
 	/* In a warm-up the init itself reads this one: the template's "parked". */
-	if (r >= 0 && t->started_r >= 0 && !t->run.started && !t->warm)
+	if (r >= 0 && t->started_r >= 0 && !t->run.started && !mtask_is_warm(t))
 		r = sd_event_add_io(event, &t->started_src, t->started_r, EPOLLIN, on_started, t);
-	if (r >= 0 && t->warm)
+	if (r >= 0 && mtask_is_warm(t))
 		r = sd_event_add_io(event, &t->output_src, t->err_r, EPOLLIN, on_warm_output, t);
-	if (r >= 0)
-		r = sd_event_add_time(event, &t->deadline_src, CLOCK_BOOTTIME,
-				      t->run.deadline_ns / 1000, 1000, on_deadline, t);
-	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the sandbox") : 0;
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "watch the sandbox");
+	return t->run.kind == RUN_TASK || mtask_is_warm(t) ? task_watch_deadline(t, e) : 0;
 }
 
 void task_forget(struct mtask *t)

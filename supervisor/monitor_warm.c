@@ -141,7 +141,7 @@ void warm_stop_all(struct monitor *m)
 {
 	for (int b = 0; b < TASK_BUCKETS; b++)
 		for (struct mtask *t = m->tasks[b]; t; t = t->next) {
-			if (!t->warm || t->pid <= 0)
+			if (!mtask_is_warm(t) || t->pid <= 0)
 				continue;
 			(void)kill(t->pid, SIGKILL);
 			(void)waitpid(t->pid, NULL, 0);
@@ -161,7 +161,7 @@ void warm_ended(struct mtask *t, bool ok)
 	int r = 0;
 
 	proto_init(&msg, MON_WARMED);
-	w->tag = t->warm_tag;
+	w->tag = t->warm_req->tag;
 	w->dump_us = t->dump_us;
 	util_hex(t->key, 32, w->key);
 	w->existed = ok && !t->warm_dir[0];
@@ -185,7 +185,11 @@ void warm_ended(struct mtask *t, bool ok)
 	else if (w->status)
 		(void)snprintf(w->error, sizeof(w->error), "%s",
 			       t->error[0] ? t->error : "the warm-up failed");
-	monitor_to_front(m, &msg);
+	/* 0: nobody of the front's. */
+	if (w->tag)
+		monitor_to_front(m, &msg);
+	if (w->status == 0)
+		template_want(m, t->warm_req->image, t->warm_req->policy, t->warm_req->warm);
 	(void)unlinkat(m->tasks_fd, t->id, 0);
 	mtask_free(t);
 }

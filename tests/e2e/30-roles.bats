@@ -60,9 +60,13 @@ complete() {
 	[ "$n" -gt 0 ] && diff <(grep "^$2 " "$1") <(seq -f "$2 %g" 0 $((n - 1)))
 }
 
-# connected PID: the client below this shell has a socket.
+# connected PID: the client that is this process, or its child, has a socket.
 connected() {
-	find "/proc/$(pgrep -P "$1")/fd" -lname 'socket:*' | grep -q .
+	local pid
+
+	for pid in "$1" $(pgrep -P "$1"); do
+		find "/proc/$pid/fd" -lname 'socket:*'
+	done | grep -q .
 }
 
 # survives MODE KILL...: a task started in this mode and followed by run, logs -f and wait

@@ -18,7 +18,7 @@ TIME='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+Z$'
 		.status == "error" and .exit_code == 3 and .signal == null and .verdict == "exit" and
 		([.created_at, .started_at, .finished_at] | all(test($time))) and
 		.created_at < .started_at and .started_at < .finished_at and
-		(.start.mode | IN("cold", "restore")) and (.start.ms > 0) and
+		(.start.mode | IN("cold", "restore", "fork")) and (.start.ms > 0) and
 		(.usage.cpu_ms > 0) and (.usage.memory_peak_bytes > 100000) and
 		.log == {"lines": 1, "bytes": 3, "dropped": 0}' "$BATS_TEST_TMPDIR/task"
 }

@@ -7,7 +7,7 @@ SECURITY=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.bash
 . "$SECURITY/../e2e/lib.bash"
 
-SECURITY_MODES=${SECURITY_MODES:-cold restore}
+SECURITY_MODES=${SECURITY_MODES:-cold restore fork}
 SECURITY_POLICIES=${SECURITY_POLICIES:-default network strict}
 export SECURITY SECURITY_MODES SECURITY_POLICIES
 

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Runs in a template, which is held stopped for ever otherwise, and in what is cloned
+ * out of it; no memory of the template's is read or trusted but the page that the
+ * keeper has just written. Compiled freestanding (Makefile): no stack protector, no
+ * calls, general registers only.
+ *
+ * Three processes in turn:
+ *   the template    clones the helper, which shares its memory;
+ *   the helper      receives the fds, joins the new sandbox's cgroup and namespaces,
+ *                   and clones the task, which is born in all of them. It may, because
+ *                   an unprivileged owner of a user namespace has every capability over
+ *                   it (user_namespaces(7)), and the template's user owns this one.
+ *   the task        takes its fds, and gives up what it got with the namespace.
+ * Each ends in a trap.
+ */
+#include "sandbox/inject_code.h"
+
+#include <asm/unistd.h>
+#include <linux/errno.h>
+#include <linux/sched.h>
+
+#define in_page static inline __attribute__((always_inline))
+
+in_page long call5(long number, long a, long b, long c, long d, long e)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+in_page long call3(long number, long a, long b, long c)
+{
+	return call5(number, a, b, c, 0, 0);
+}
+
+#define PR_CAPBSET_DROP 24
+#define RLIMIT_NOFILE 7
+#define MSG_DONTWAIT 0x40
+#define MSG_CMSG_CLOEXEC 0x40000000
+#define F_DUPFD_CLOEXEC 1030
+
+/* Notes a failure; true when there is one. */
+in_page int failed(struct inject_page *p, long result, int step)
+{
+	p->step = step;
+	p->error = result < 0 ? (int)result : 0;
+	return result < 0;
+}
+
+in_page int received(struct inject_page *p, int i)
+{
+	return ((const int *)(p->cmsg + 2))[i];
+}
+
+in_page int take_fds(struct inject_page *p)
+{
+	long n = call3(__NR_recvmsg, p->sock, (long)p->msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	/* Fewer than were sent: this process's table is full. */
+	if (n >= 0 && p->cmsg[0] != 2 * sizeof(uint64_t) + sizeof(int) * (unsigned)p->n_fds)
+		n = -EMFILE;
+	return failed(p, n, CLONE_STEP_RECEIVE);
+}
+
+/* Before the task is cloned: its page tables are on its own bill then. */
+in_page int join_cgroup(struct inject_page *p)
+{
+	const char zero = '0';
+
+	for (int i = CLONE_NS_N + CLONE_FD_N; i < p->n_fds; i++)
+		if (failed(p, call3(__NR_write, received(p, i), (long)&zero, 1), CLONE_STEP_CGROUP))
+			return 1;
+	return 0;
+}
+
+in_page int join_namespaces(struct inject_page *p)
+{
+	/* 0: whatever the fd is of; all seven are checked by the keeper afterwards. */
+	for (int i = 0; i < CLONE_NS_N; i++)
+		if (failed(p, call3(__NR_setns, received(p, i), 0, 0), CLONE_STEP_SETNS))
+			return 1;
+	return 0;
+}
+
+/* The task's own in their places, and nothing that was received or sent for left over. */
+in_page int move_fds(struct inject_page *p)
+{
+	long r;
+
+	/* Above the targets first: no target is a source that is still wanted. */
+	for (int i = 0; i < CLONE_FD_N; i++) {
+		r = call3(__NR_fcntl, received(p, CLONE_NS_N + i), F_DUPFD_CLOEXEC, 64);
+		if (failed(p, r, CLONE_STEP_FDS))
+			return 1;
+		p->high[i] = (int)r;
+	}
+	for (int i = 0; i < p->n_fds; i++)
+		(void)call3(__NR_close, received(p, i), 0, 0);
+	for (int i = 0; i < CLONE_FD_N; i++) {
+		if (failed(p, call3(__NR_dup3, p->high[i], p->places[i], 0), CLONE_STEP_FDS))
+			return 1;
+		(void)call3(__NR_close, p->high[i], 0, 0);
+	}
+	(void)call3(__NR_close, p->sock, 0, 0);
+	return 0;
+}
+
+/* What a thread tells the kernel of itself and a clone does not inherit. */
+in_page void keep_thread(struct inject_page *p)
+{
+	if (p->robust_list)
+		(void)call3(__NR_set_robust_list, (long)p->robust_list, (long)p->robust_len, 0);
+	(void)call3(__NR_sigaltstack, (long)p->altstack, 0, 0);
+	if (p->rseq)
+		(void)call5(__NR_rseq, (long)p->rseq, (long)p->rseq_len, 0, (long)p->rseq_signature,
+			    0);
+}
+
+/* The bounding set as far as the kernel knows capabilities, then the others. The ambient
+ * set is empty in a new user namespace. */
+in_page int confine(struct inject_page *p)
+{
+	if (failed(p, call3(__NR_setrlimit, RLIMIT_NOFILE, (long)p->nofile, 0), CLONE_STEP_LIMIT))
+		return 1;
+	for (long cap = 0; cap < 64; cap++)
+		if (call5(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			break;
+	return failed(p, call3(__NR_capset, (long)p->cap_head, (long)p->cap_data, 0),
+		      CLONE_STEP_CAPS);
+}
+
+in_page int helper(struct inject_page *p)
+{
+	long r;
+
+	if (take_fds(p) || join_cgroup(p) || join_namespaces(p) || move_fds(p))
+		return 1;
+	r = call3(__NR_clone3, (long)p->task_args, sizeof(p->task_args), 0);
+	if (failed(p, r, CLONE_STEP_CLONE) || r > 0)
+		return 1;
+	keep_thread(p);
+	return confine(p);
+}
+
+__attribute__((section("inject_text"), noinline, used)) void inject_run(struct inject_page *p)
+{
+	long r = call3(__NR_clone3, (long)p->helper_args, sizeof(p->helper_args), 0);
+
+	if (!failed(p, r, CLONE_STEP_HELPER) && r == 0 && !helper(p))
+		p->step = CLONE_STEP_DONE;
+	__asm__ volatile("int3");
+	__builtin_unreachable();
+}

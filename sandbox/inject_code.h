@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What runs inside a template and its clone, and the page that it works on. The code
+ * is in a section of its own and is copied into the template with this struct behind
+ * it: it calls nobody and uses no data but this.
+ */
+#ifndef SANDBOX_INJECT_CODE_H
+#define SANDBOX_INJECT_CODE_H
+
+#include <stdint.h>
+
+#include "sandbox/cgroup.h"
+
+/* In the order of the message. The user namespace first: it gives the power for the rest. */
+enum clone_ns {
+	CLONE_NS_USER,
+	CLONE_NS_MNT,
+	CLONE_NS_IPC,
+	CLONE_NS_UTS,
+	CLONE_NS_NET,
+	CLONE_NS_CGROUP,
+	CLONE_NS_PID,
+	CLONE_NS_N
+};
+enum clone_fd { CLONE_FD_GO, CLONE_FD_OUT, CLONE_FD_ERR, CLONE_FD_STARTED, CLONE_FD_N };
+/* Namespaces, then enum clone_fd, then the files that a process joins a cgroup by. */
+#define CLONE_FDS_MAX (CLONE_NS_N + CLONE_FD_N + CGROUP_N)
+
+/* Where it failed, for the error message. */
+enum clone_step {
+	CLONE_STEP_HELPER = 1,
+	CLONE_STEP_RECEIVE,
+	CLONE_STEP_CGROUP,
+	CLONE_STEP_SETNS,
+	CLONE_STEP_CLONE,
+	CLONE_STEP_FDS,
+	CLONE_STEP_LIMIT,
+	CLONE_STEP_CAPS,
+	CLONE_STEP_DONE
+};
+
+struct inject_page {
+	/* What the clone keeps of the template's thread, found out once. */
+	uint64_t tid_address, robust_list, robust_len;
+	uint64_t rseq, rseq_len, rseq_signature;
+	uint64_t altstack[3];
+	uint64_t nofile[2]; /* struct rlimit */
+	/* clone3(2)'s arguments, each as in struct clone_args. */
+	uint64_t helper_args[11], task_args[11];
+	int32_t task_pid; /* of the clone in its pid namespace */
+	int32_t sock, n_fds, high[CLONE_FD_N], places[CLONE_FD_N];
+	/* msghdr, iovec and room for the fds, as the kernel lays them out */
+	uint64_t msg[7], iov[2];
+	uint64_t cmsg[2 + (CLONE_FDS_MAX + 1) / 2];
+	uint64_t byte;
+	uint32_t cap_head[2], cap_data[6];
+	/* The answer. */
+	int32_t step, error;
+};
+
+/* Code at INJECT_CODE, the page's struct at INJECT_DATA, the stack down from INJECT_SIZE. */
+#define INJECT_CODE 0UL
+#define INJECT_DATA 4096UL
+#define INJECT_SIZE 16384UL
+
+void inject_run(struct inject_page *p);
+extern const char __start_inject_text[], __stop_inject_text[];
+
+#endif

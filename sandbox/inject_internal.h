@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between inject.c (the tracee) and its two uses, a restore and a clone. */
+#ifndef SANDBOX_INJECT_INTERNAL_H
+#define SANDBOX_INJECT_INTERNAL_H
+
+#include "sandbox/inject.h"
+
+/* What is expected at the next stop. Anything else fails the injection. */
+enum inject_stop {
+	STOP_INTERRUPT, /* after PTRACE_INTERRUPT, and of a new child that is traced from birth */
+	STOP_TRAP,	/* a single step, or the trap at an injection's end */
+	STOP_CLONE,	/* it has cloned; PTRACE_GETEVENTMSG has the child */
+};
+
+int inject_fail(const struct tracee *t, struct err *e, int errnum, const char *step);
+/* Waits for the stop, bounded in time. -ESRCH when the process has ended (and is reaped). */
+int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct err *e);
+int inject_get_regs(const struct tracee *t, struct user_regs_struct *regs, struct err *e);
+int inject_set_regs(const struct tracee *t, const struct user_regs_struct *regs, struct err *e);
+int inject_cont(const struct tracee *t, struct err *e);
+/* Seizes a process that waits in a system call; it is stopped, and t->saved is filled. */
+int inject_attach(struct tracee *t, long options, struct err *e);
+/* One system call at the instruction where the process waits. *ret is what it returned. */
+int inject_syscall(const struct tracee *t, long nr, const unsigned long args[6], long *ret,
+		   struct err *e);
+/* Private memory of the process's, readable, writable and executable, with bytes in it. */
+int inject_map(struct tracee *t, size_t size, const void *bytes, size_t len, struct err *e);
+int inject_unmap(struct tracee *t, size_t size, struct err *e);
+/* The kernel's own word on a confined process: every line must be there and right.
+ * proc: the folder /proc of a pid namespace that sees it as pid. */
+int inject_check_status(int proc, pid_t pid, const char *what, struct err *e);
+
+#endif

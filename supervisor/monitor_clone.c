@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Clones. One is made ahead of its task (parked) or for it, by the template's keeper.
+ * It is a sandbox like any other, so that what comes after its start is not here.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "sandbox/template.h"
+#include "supervisor/monitor_start.h"
+#include "supervisor/monitor_template.h"
+#include "supervisor/msg.h"
+
+#define MAKE_TIMEOUT_US 5000000
+#define REFILL_US 3000
+#define REFILL_NEXT_US 500
+
+/* A task whose clone is being made. */
+struct pending {
+	struct mon_start req;
+	int job_fd, package_fd;
+};
+
+static void pending_free(struct pending *p)
+{
+	if (!p)
+		return;
+	util_close_fd(&p->job_fd);
+	util_close_fd(&p->package_fd);
+	free(p);
+}
+
+static struct pending *pending_new(const struct mon_start *req, int job_fd, int package_fd)
+{
+	struct pending *p = malloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->req = *req;
+	p->job_fd = fcntl(job_fd, F_DUPFD_CLOEXEC, 3);
+	p->package_fd = package_fd < 0 ? -1 : fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+	if (p->job_fd < 0 || (package_fd >= 0 && p->package_fd < 0)) {
+		pending_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+static void unlink_clone(struct mtask *t)
+{
+	struct mtask **p = t->template ? &t->template->clones : NULL;
+
+	while (p && *p && *p != t)
+		p = &(*p)->clone_next;
+	if (p && *p)
+		*p = t->clone_next;
+	t->clone_next = NULL;
+}
+
+unsigned clone_count(const struct template *tpl)
+{
+	unsigned n = 0;
+
+	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
+		n += !t->pending;
+	return n;
+}
+
+/* Of a clone: what its payload and its init hold is the same for any task with these. */
+static bool same_sandbox(const struct limits *a, const struct limits *b)
+{
+	return a->memory == b->memory && a->disk == b->disk && a->cpu_milli == b->cpu_milli &&
+	       a->pids == b->pids && a->nofile == b->nofile;
+}
+
+static void package_of(const struct mon_start *req, uint8_t ret[32])
+{
+	memset(ret, 0, 32);
+	if (req->has_package)
+		memcpy(ret, req->package, 32);
+}
+
+/* The end of a clone without a task. Its init may be alive: it ends with the socket. */
+static void drop(struct mtask *t)
+{
+	unlink_clone(t);
+	pending_free(TAKE_PTR(t->pending));
+	util_close_fd(&t->ctl);
+	if (t->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+	task_reap(t);
+	t->template = NULL;
+	t->forgotten = true;
+	task_remove_cgroup(t);
+}
+
+void clone_ended(struct mtask *t)
+{
+	drop(t);
+}
+
+void clone_left(struct mtask *t)
+{
+	if (t->template && t->run.kind == RUN_TASK && t->template->running > 0)
+		t->template->running--;
+	t->template = NULL;
+}
+
+/* The task is started in another way, once, with the reason. */
+static void give_up(struct mtask *t, const char *why)
+{
+	struct pending *p = TAKE_PTR(t->pending);
+	struct monitor *m = t->m;
+	char words[PROTO_TEXT_MAX];
+	bool killed = t->killed_for != VERDICT_NONE;
+
+	if (!p) {
+		drop(t);
+		return;
+	}
+	/* Its name is free for the one that follows. */
+	mtask_rename(t, "");
+	drop(t);
+	(void)snprintf(words, sizeof(words), "restored: %.480s", why);
+	if (killed)
+		task_fail_new(m, p->req.id, VERDICT_CANCELLED);
+	else
+		start_without_fork(m, &p->req, p->job_fd, p->package_fd, words);
+	pending_free(p);
+}
+
+void clone_drop_all(struct template *tpl, const char *why)
+{
+	while (tpl->clones)
+		give_up(tpl->clones, why);
+}
+
+static int send_with_fds(int sock, const void *buf, size_t len, const int *fds, int n)
+{
+	char control[CMSG_SPACE(PARK_FDS_MAX * sizeof(int))] = {0};
+	struct iovec iov = {(void *)(uintptr_t)buf, len};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
+	return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX], int package,
+		     struct err *e)
+{
+	static struct template_park park;
+	_cleanup_free_ char *resolv = start_read_resolv_conf(&tpl->rules->policy);
+	int n = PARK_FD_N, r;
+
+	memset(&park, 0, sizeof(park));
+	park.tag = t->clone_tag;
+	park.net_index = t->run.net_index;
+	park.limits = t->limits;
+	memcpy(park.cgroup, t->cgroup.name, sizeof(park.cgroup));
+	if (resolv)
+		(void)snprintf(park.resolv_conf, sizeof(park.resolv_conf), "%s", resolv);
+	if (package >= 0) {
+		park.has_package = 1;
+		fds[n++] = package;
+	}
+	for (int i = 0; i < CGROUP_N; i++)
+		if (t->cgroup.dirs[i] >= 0) {
+			park.cgroup_mask |= 1u << i;
+			fds[n++] = t->cgroup.dirs[i];
+		}
+	if (t->cgroup.unified >= 0) {
+		park.cgroup_mask |= PARK_UNIFIED;
+		fds[n++] = t->cgroup.unified;
+	}
+	r = send_with_fds(tpl->sock, &park, sizeof(park), fds, n);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
+}
+
+static int request(struct template *tpl, struct mtask *t, int package_fd, struct err *e)
+{
+	_cleanup_fd_ int out_w = -1, err_w = -1, started_w = -1, report_w = -1, theirs = -1,
+			 package = -1;
+	struct limits limits = t->limits;
+	int fds[PARK_FDS_MAX], sk[2], r;
+
+	r = start_make_pipes(t, &out_w, &err_w, &started_w, &report_w, e);
+	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "socket");
+	if (r < 0)
+		return r;
+	t->ctl = sk[0];
+	theirs = sk[1];
+	if (package_fd >= 0)
+		r = rootfs_detach(package_fd, "package", &package, e);
+	if (r == 0)
+		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
+	/* The init, and for a moment what clones the payload. */
+	t->pids = limits.pids + 1;
+	limits.pids += 2;
+	if (r == 0)
+		r = cgroup_create(&tpl->m->cgroups, t->id, &limits, &t->cgroup, e);
+	if (r < 0)
+		return r;
+	fds[PARK_FD_OUT_R] = t->out_r;
+	fds[PARK_FD_OUT_W] = out_w;
+	fds[PARK_FD_ERR_R] = t->err_r;
+	fds[PARK_FD_ERR_W] = err_w;
+	fds[PARK_FD_STARTED_R] = t->started_r;
+	fds[PARK_FD_STARTED_W] = started_w;
+	fds[PARK_FD_REPORT] = report_w;
+	fds[PARK_FD_CTL] = theirs;
+	return send_park(tpl, t, fds, package, e);
+}
+
+static int on_make_timeout(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct mtask *t = arg;
+
+	(void)s;
+	(void)usec;
+	/* It may be busy with its own tasks' end for ever: no more is asked of it. */
+	template_failed(t->template, "its keeper does not answer");
+	return 0;
+}
+
+/* Asks the keeper for one. NULL: it cannot be asked, and nothing is left. */
+static struct mtask *make(struct template *tpl, const struct limits *limits,
+			  const uint8_t package_id[32], int package_fd)
+{
+	char name[TASK_ID_LEN + 1], hex[13];
+	uint8_t random[6];
+	struct mtask *t;
+	struct err e = {0};
+	int r;
+
+	(void)!getrandom(random, sizeof(random), 0);
+	util_hex(random, sizeof(random), hex);
+	(void)snprintf(name, sizeof(name), "parked-%s", hex);
+	t = mtask_new(tpl->m, name);
+	if (!t)
+		return NULL;
+	t->run.kind = RUN_PARKED;
+	t->template = tpl;
+	t->limits = *limits;
+	memcpy(t->package, package_id, 32);
+	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
+	t->clone_next = tpl->clones;
+	tpl->clones = t;
+	r = request(tpl, t, package_fd, &e);
+	if (r == 0)
+		r = sd_event_add_time_relative(tpl->m->event, &t->deadline_src, CLOCK_MONOTONIC,
+					       MAKE_TIMEOUT_US, 0, on_make_timeout, t);
+	if (r < 0) {
+		msg_warn("template %s: %s", tpl->id, e.msg[0] ? e.msg : strerror(-r));
+		drop(t);
+		return NULL;
+	}
+	return t;
+}
+
+static bool is_like(const struct template *tpl, const struct mtask *t)
+{
+	return same_sandbox(&t->limits, &tpl->like) &&
+	       memcmp(t->package, tpl->like_package, 32) == 0;
+}
+
+/* One that waits for another kind of task, and is in the way. */
+static struct mtask *find_other(struct template *tpl)
+{
+	for (struct mtask *t = tpl->clones; t; t = t->clone_next)
+		if (!t->pending && !t->clone_tag && !is_like(tpl, t))
+			return t;
+	return NULL;
+}
+
+/* As many as the policy says, one a time, for tasks like the last one. */
+static int on_refill(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct template *tpl = arg;
+	struct mtask *other;
+	unsigned like = 0;
+
+	(void)usec;
+	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
+		like += !t->pending && is_like(tpl, t);
+	if (like >= tpl->rules->policy.head.parked || tpl->m->stopping)
+		return 0;
+	other = clone_count(tpl) >= tpl->rules->policy.head.parked ? find_other(tpl) : NULL;
+	if (other)
+		drop(other);
+	if (!make(tpl, &tpl->like, tpl->like_package, tpl->like_package_fd))
+		return 0;
+	(void)sd_event_source_set_time_relative(s, REFILL_NEXT_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+/* Not now: the task that has just been given away is to have the processor. */
+int clone_refill_soon(struct template *tpl)
+{
+	int on = SD_EVENT_OFF, r;
+
+	if (!tpl->refill)
+		return sd_event_add_time_relative(tpl->m->event, &tpl->refill, CLOCK_MONOTONIC,
+						  REFILL_US, 1, on_refill, tpl);
+	r = sd_event_source_get_enabled(tpl->refill, &on);
+	if (r < 0 || on != SD_EVENT_OFF)
+		return r;
+	(void)sd_event_source_set_time_relative(tpl->refill, REFILL_US);
+	return sd_event_source_set_enabled(tpl->refill, SD_EVENT_ONESHOT);
+}
+
+static void note_kind(struct template *tpl, const struct mon_start *req, int package_fd)
+{
+	uint8_t package[32];
+
+	tpl->like = req->limits;
+	package_of(req, package);
+	if (memcmp(package, tpl->like_package, 32) == 0)
+		return;
+	memcpy(tpl->like_package, package, 32);
+	util_close_fd(&tpl->like_package_fd);
+	if (package_fd >= 0)
+		tpl->like_package_fd = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Its host pid, as this procfs says it. */
+static pid_t pid_of(int pidfd)
+{
+	char path[48], buf[512], *p;
+	_cleanup_fd_ int fd = -1;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return -1;
+	buf[n] = '\0';
+	p = strstr(buf, "\nPid:");
+	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
+}
+
+static int begin_task(struct mtask *t, const struct mon_start *req, int job_fd, struct err *e)
+{
+	struct shell_task task = {.magic = SHELL_TASK_MAGIC};
+	int fds[2], r;
+
+	mtask_rename(t, req->id);
+	t->run.kind = RUN_TASK;
+	r = start_open_record(t, e);
+	if (r < 0)
+		return r;
+	(void)cgroup_rename(&t->cgroup, t->id);
+	t->run.mode = START_FORK;
+	t->run.log_cap = req->limits.log_bytes;
+	t->run.magic = RUN_RECORD_MAGIC;
+	t->run.init_pid = t->pid;
+	t->run.started_realtime_ns = util_realtime_ns();
+	memcpy(t->run.boot_id, t->m->boot_id, sizeof(t->run.boot_id));
+	memcpy(t->run.id, t->id, sizeof(t->run.id));
+	memcpy(t->run.cgroup, t->cgroup.name, sizeof(t->run.cgroup));
+	task_set_deadline(t, req->limits.timeout_s);
+	r = task_save_record(t);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "run record");
+	task_send_pipes(t);
+	memcpy(task.id, t->id, sizeof(task.id));
+	fds[0] = job_fd;
+	fds[1] = t->record_fd;
+	r = send_with_fds(t->ctl, &task, sizeof(task), fds, 2);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "its init");
+	util_close_fd(&t->ctl);
+	return task_watch_deadline(t, e);
+}
+
+/* The clone gets its task. What fails here fails the task: it may have run. */
+static void assign(struct mtask *t, const struct mon_start *req, int job_fd)
+{
+	struct template *tpl = t->template;
+	struct err e = {0};
+
+	unlink_clone(t);
+	tpl->running++;
+	tpl->forks++;
+	tpl->used_ns = util_realtime_ns();
+	tpl->used_mono_ns = util_monotonic_ns();
+	if (begin_task(t, req, job_fd, &e) < 0) {
+		(void)snprintf(t->error, sizeof(t->error), "fork: %.480s", e.msg);
+		t->failed = true;
+		if (t->pidfd >= 0)
+			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+	}
+}
+
+static struct mtask *take_parked(struct template *tpl, const struct mon_start *req)
+{
+	uint8_t package[32];
+
+	package_of(req, package);
+	for (struct mtask *t = tpl->clones; t; t = t->clone_next)
+		if (!t->pending && !t->clone_tag && same_sandbox(&t->limits, &req->limits) &&
+		    memcmp(t->package, package, 32) == 0)
+			return t;
+	return NULL;
+}
+
+bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
+{
+	struct template *tpl = template_find(m, req->image, req->policy, req->warm);
+	uint8_t package[32];
+	struct mtask *t;
+
+	/* A request that is not allowed is refused where all others are. */
+	if (!tpl || tpl->state != TEMPLATE_READY ||
+	    !limits_allowed(&req->limits, &tpl->rules->policy.head.limits_max) ||
+	    start_check_package(m, package_fd, NULL) < 0)
+		return false;
+	t = take_parked(tpl, req);
+	if (t) {
+		assign(t, req, job_fd);
+	} else {
+		package_of(req, package);
+		t = make(tpl, &req->limits, package, package_fd);
+		if (!t)
+			return false;
+		t->pending = pending_new(req, job_fd, package_fd);
+		if (!t->pending) {
+			drop(t);
+			return false;
+		}
+		mtask_rename(t, req->id);
+	}
+	note_kind(tpl, req, package_fd);
+	(void)clone_refill_soon(tpl);
+	return true;
+}
+
+static struct mtask *find_tag(struct template *tpl, uint32_t tag)
+{
+	struct mtask *t = tpl->clones;
+
+	while (t && t->clone_tag != tag)
+		t = t->clone_next;
+	return t;
+}
+
+/* The clone is there. */
+static void made(struct mtask *t, int pidfd)
+{
+	struct pending *p = TAKE_PTR(t->pending);
+	struct err e = {0};
+	int r;
+
+	t->clone_tag = 0;
+	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
+	t->pidfd = pidfd;
+	t->pid = pid_of(pidfd);
+	(void)cgroup_set_pids(&t->cgroup, t->pids);
+	t->pids = 0;
+	r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
+	if (r == 0)
+		r = task_watch(t, &e);
+	t->pending = p;
+	if (r < 0 || t->killed_for != VERDICT_NONE) {
+		give_up(t, e.msg[0] ? e.msg : "the clone is gone");
+		return;
+	}
+	if (p) {
+		t->pending = NULL;
+		assign(t, &p->req, p->job_fd);
+		pending_free(p);
+	}
+}
+
+/* Nothing is believed but the form: the keeper is ours, its neighbour is not. */
+void clone_answer(struct template *tpl)
+{
+	struct template_answer a;
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = {&a, sizeof(a)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(tpl->sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	_cleanup_fd_ int pidfd = -1;
+	struct mtask *t;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&pidfd, CMSG_DATA(c), sizeof(int));
+	if (n != (ssize_t)sizeof(a)) {
+		/* Its sandbox ends now, and the report says why. */
+		tpl->io = sd_event_source_disable_unref(tpl->io);
+		return;
+	}
+	a.text[sizeof(a.text) - 1] = '\0';
+	if (a.tag == 0) {
+		if (a.status == 0 && tpl->state == TEMPLATE_MAKING) {
+			tpl->state = TEMPLATE_READY;
+			tpl->like = tpl->rules->policy.head.limits;
+			(void)clone_refill_soon(tpl);
+		} else {
+			template_failed(tpl, a.text);
+		}
+		return;
+	}
+	t = find_tag(tpl, a.tag);
+	if (!t)
+		return;
+	if (a.status == 0 && pidfd >= 0) {
+		tpl->failures = 0;
+		made(t, TAKE_FD(pidfd));
+		return;
+	}
+	/* One that cannot be cloned once is not asked again. */
+	t->clone_tag = 0;
+	give_up(t, a.text);
+	template_failed(tpl, a.text);
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Templates: made when a checkpoint is used, bounded in number, rotated by age and
+ * count, retired when idle, made again after a crash.
+ */
+#include "supervisor/monitor_template.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "supervisor/msg.h"
+
+#define TEMPLATES_MAX 16
+#define SECOND 1000000000ULL
+#define TICK_US 5000000
+#define IDLE_NS (600 * SECOND)
+/* All that come out of one checkpoint have its address layout and hash seed. */
+#define AGE_NS (3600 * SECOND)
+#define FORKS_MAX 1000000
+#define RETRY_NS (1 * SECOND) /* twice as long after each failure in a row */
+#define RETRY_DOUBLINGS_MAX 9
+
+struct template *template_find(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
+			       const char *warm)
+{
+	for (struct template *tpl = m->templates; tpl; tpl = tpl->next)
+		if (tpl->state != TEMPLATE_RETIRED && memcmp(tpl->image, image, 32) == 0 &&
+		    memcmp(tpl->policy, policy, 32) == 0 && strcmp(tpl->warm, warm) == 0)
+			return tpl;
+	return NULL;
+}
+
+static void forget(struct template *tpl)
+{
+	struct template **p = &tpl->m->templates;
+
+	while (*p && *p != tpl)
+		p = &(*p)->next;
+	if (*p)
+		*p = tpl->next;
+	/* Its tasks go on without. */
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (struct mtask *t = tpl->m->tasks[b]; t; t = t->next)
+			if (t->template == tpl)
+				t->template = NULL;
+	free(tpl);
+}
+
+/* What is left of one that has failed is remembered until it may be tried again. */
+static void forget_if_over(struct template *tpl)
+{
+	if (tpl->state == TEMPLATE_RETIRED && !tpl->keeper && !tpl->clones &&
+	    util_monotonic_ns() >= tpl->retry_ns)
+		forget(tpl);
+}
+
+void template_retire(struct template *tpl)
+{
+	if (tpl->state == TEMPLATE_RETIRED)
+		return;
+	tpl->state = TEMPLATE_RETIRED;
+	tpl->io = sd_event_source_disable_unref(tpl->io);
+	tpl->refill = sd_event_source_disable_unref(tpl->refill);
+	util_close_fd(&tpl->like_package_fd);
+	/* Its keeper ends with its last task. */
+	util_close_fd(&tpl->sock);
+	clone_drop_all(tpl, "the template was retired");
+}
+
+void template_failed(struct template *tpl, const char *why)
+{
+	unsigned n = tpl->failures < RETRY_DOUBLINGS_MAX ? tpl->failures : RETRY_DOUBLINGS_MAX;
+
+	if (tpl->state == TEMPLATE_RETIRED)
+		return;
+	msg_warn("template %s: %s", tpl->id, why);
+	tpl->retry_ns = util_monotonic_ns() + (RETRY_NS << n);
+	tpl->failures++;
+	template_retire(tpl);
+}
+
+static int on_answer(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	(void)s;
+	(void)fd;
+	(void)events;
+	clone_answer(arg);
+	return 0;
+}
+
+static unsigned count_live(const struct monitor *m)
+{
+	unsigned n = 0;
+
+	for (const struct template *tpl = m->templates; tpl; tpl = tpl->next)
+		n += tpl->keeper != NULL;
+	return n;
+}
+
+/* The one that was used longest ago goes. Its keeper may live on for its tasks. */
+static bool make_room(struct monitor *m)
+{
+	struct template *oldest = NULL;
+
+	if (count_live(m) < TEMPLATES_MAX)
+		return true;
+	for (struct template *tpl = m->templates; tpl; tpl = tpl->next)
+		if (tpl->state != TEMPLATE_RETIRED &&
+		    (!oldest || tpl->used_mono_ns < oldest->used_mono_ns))
+			oldest = tpl;
+	if (!oldest)
+		return false;
+	template_retire(oldest);
+	return count_live(m) < 2 * TEMPLATES_MAX;
+}
+
+static int begin(struct template *tpl, struct err *e)
+{
+	struct monitor *m = tpl->m;
+	char name[TASK_ID_LEN + 1];
+	uint8_t random[TEMPLATE_ID_LEN / 2];
+	_cleanup_fd_ int theirs = -1;
+	int sk[2], r;
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "socket");
+	tpl->sock = sk[0];
+	theirs = sk[1];
+	util_hex(random, sizeof(random), tpl->id);
+	(void)snprintf(name, sizeof(name), "template-%s", tpl->id);
+	tpl->keeper = mtask_new(m, name);
+	if (!tpl->keeper)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "template");
+	tpl->keeper->template = tpl;
+	r = policy_get(m, tpl->policy, &tpl->rules, e);
+	if (r == 0)
+		r = start_template(m, tpl->keeper, tpl->image, tpl->policy, tpl->warm, theirs, e);
+	if (r == 0) {
+		r = sd_event_add_io(m->event, &tpl->io, tpl->sock, EPOLLIN, on_answer, tpl);
+		if (r < 0)
+			(void)err_set(e, ERR_SYSTEM, -r, "event loop");
+	}
+	if (r < 0 && tpl->keeper->pid <= 0) {
+		mtask_free(tpl->keeper);
+		tpl->keeper = NULL;
+	}
+	return r;
+}
+
+void template_want(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
+		   const char *warm)
+{
+	uint64_t now = util_monotonic_ns();
+	struct template *tpl, *next;
+	unsigned failures = 0;
+	struct err e = {0};
+
+	if (m->stopping || !m->criu_works || template_find(m, image, policy, warm))
+		return;
+	for (tpl = m->templates; tpl; tpl = next) {
+		next = tpl->next;
+		if (memcmp(tpl->image, image, 32) != 0 || memcmp(tpl->policy, policy, 32) != 0 ||
+		    strcmp(tpl->warm, warm) != 0)
+			continue;
+		if (tpl->retry_ns > now)
+			return;
+		if (tpl->failures > failures)
+			failures = tpl->failures;
+		forget_if_over(tpl);
+	}
+	if (!make_room(m))
+		return;
+	tpl = calloc(1, sizeof(*tpl));
+	if (!tpl)
+		return;
+	tpl->m = m;
+	tpl->sock = tpl->like_package_fd = -1;
+	tpl->state = TEMPLATE_MAKING;
+	tpl->failures = failures;
+	tpl->created_ns = util_realtime_ns();
+	tpl->begun_ns = tpl->used_mono_ns = now;
+	memcpy(tpl->image, image, 32);
+	memcpy(tpl->policy, policy, 32);
+	(void)snprintf(tpl->warm, sizeof(tpl->warm), "%s", warm);
+	tpl->next = m->templates;
+	m->templates = tpl;
+	if (begin(tpl, &e) < 0)
+		template_failed(tpl, e.msg);
+}
+
+/* The keeper is gone, and with it all that came out of it. */
+void template_ended(struct mtask *keeper)
+{
+	struct template *tpl = keeper->template;
+
+	task_reap(keeper);
+	if (tpl) {
+		tpl->keeper = NULL;
+		template_failed(tpl, keeper->error[0] ? keeper->error : "its keeper has ended");
+		forget_if_over(tpl);
+	}
+	keeper->template = NULL;
+	keeper->forgotten = true;
+	task_remove_cgroup(keeper);
+}
+
+static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct monitor *m = arg;
+	uint64_t now = util_monotonic_ns();
+	struct template *tpl, *next;
+
+	for (tpl = m->templates; tpl; tpl = next) {
+		uint64_t age = now - tpl->begun_ns;
+
+		next = tpl->next;
+		if (tpl->state == TEMPLATE_READY && now - tpl->used_mono_ns > IDLE_NS)
+			template_retire(tpl);
+		else if (tpl->state == TEMPLATE_READY && (age > AGE_NS || tpl->forks > FORKS_MAX)) {
+			struct template old = *tpl;
+
+			template_retire(tpl);
+			/* A new checkpoint, and out of that a new template. */
+			start_warm_again(m, old.image, old.policy, old.warm);
+		}
+		forget_if_over(tpl);
+	}
+	(void)sd_event_source_set_time(s, usec + TICK_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+int template_start(struct monitor *m, struct err *e)
+{
+	int r = sd_event_add_time_relative(m->event, &m->template_tick, CLOCK_MONOTONIC, TICK_US,
+					   TICK_US / 10, on_tick, m);
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "monitor: event loop") : 0;
+}
+
+static void send_row(struct monitor *m, const struct template *tpl, uint32_t tag)
+{
+	union proto_msg msg = {0};
+	struct mon_template *row = &msg.template;
+	struct cgroup_usage usage = {0};
+
+	proto_init(&msg, MON_TEMPLATE);
+	row->tag = tag;
+	row->state = (uint8_t)tpl->state;
+	memcpy(row->id, tpl->id, sizeof(row->id));
+	memcpy(row->image, tpl->image, 32);
+	memcpy(row->policy, tpl->policy, 32);
+	row->parked = clone_count(tpl);
+	row->running = tpl->running;
+	row->forks = tpl->forks;
+	row->created_ns = tpl->created_ns;
+	row->used_ns = tpl->used_ns;
+	if (tpl->keeper) {
+		(void)cgroup_usage(&tpl->keeper->cgroup, &usage);
+		util_hex(tpl->keeper->key, 32, row->key);
+	}
+	row->memory_bytes = usage.memory_now;
+	if (tpl->rules)
+		(void)snprintf(row->policy_name, sizeof(row->policy_name), "%s",
+			       tpl->rules->policy.head.name);
+	memcpy(row->warm, tpl->warm, sizeof(row->warm));
+	monitor_to_front(m, &msg);
+}
+
+void template_list(struct monitor *m, const struct mon_templates *req)
+{
+	union proto_msg msg = {0};
+
+	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
+		bool retire = req->verb == TEMPLATE_RETIRE;
+
+		/* What is only remembered is no template. */
+		if (!tpl->keeper || (retire && tpl->state == TEMPLATE_RETIRED))
+			continue;
+		if (retire && !req->all && strcmp(tpl->id, req->id) != 0)
+			continue;
+		if (retire)
+			template_retire(tpl);
+		send_row(m, tpl, req->tag);
+	}
+	proto_init(&msg, MON_TEMPLATE);
+	msg.template.tag = req->tag;
+	msg.template.last = 1;
+	monitor_to_front(m, &msg);
+}
+
+/* At a stop. Templates without a task go now; the others are left to their keepers. */
+void template_stop_all(struct monitor *m)
+{
+	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
+		struct mtask *t = tpl->keeper;
+
+		if (t && t->pid > 0 && !tpl->running) {
+			(void)kill(t->pid, SIGKILL);
+			/* Everything in its pid namespace is gone when this returns. */
+			(void)waitpid(t->pid, NULL, 0);
+			t->pid = 0;
+			(void)cgroup_remove(&t->cgroup);
+		}
+		template_retire(tpl);
+	}
+}
