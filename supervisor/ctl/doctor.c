@@ -31,6 +31,7 @@ static const struct {
 	{"policies", doctor_policies},
 	{"checkpoints", doctor_checkpoints},
 	{"daemon", doctor_daemon},
+	{"templates", doctor_templates},
 };
 
 static const char *const level_names[] = {

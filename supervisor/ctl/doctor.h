@@ -36,5 +36,6 @@ void doctor_images(struct doctor *d);
 void doctor_policies(struct doctor *d);
 void doctor_checkpoints(struct doctor *d);
 void doctor_daemon(struct doctor *d);
+void doctor_templates(struct doctor *d); /* no line where the daemon does not answer */
 
 #endif

@@ -248,3 +248,21 @@ void doctor_daemon(struct doctor *d)
 			      ctl_text(reply, "version"), d->ctl->socket_path);
 	json_decref(reply);
 }
+
+void doctor_templates(struct doctor *d)
+{
+	json_auto_t *reply = NULL;
+	struct err ignored = {0};
+	const json_t *t;
+	int ready = 0;
+	size_t i;
+
+	if (ctl_call(d->ctl, json_pack("{s:s}", "op", "templates"), NULL, 0, &reply, &ignored) < 0)
+		return;
+	json_array_foreach(json_object_get(reply, "templates"), i, t) ready +=
+		!strcmp(ctl_text(t, "state"), "ready");
+	if (ready > 0)
+		doctor_report(d, DOCTOR_OK, NULL, "%d ready", ready);
+	else
+		doctor_report(d, DOCTOR_OK, NULL, "none now: they are made where tasks use them");
+}

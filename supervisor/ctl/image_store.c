@@ -189,6 +189,25 @@ static void drop_checkpoints(struct ctl *ctl, const char *hex)
 	free(entries);
 }
 
+/* No task can ask for them any more, and they would hold memory until they are old. */
+static void retire_templates(struct ctl *ctl, const char *hex)
+{
+	json_auto_t *reply = NULL;
+	struct err ignored = {0};
+	const json_t *t;
+	size_t i;
+
+	(void)ctl_call(ctl, json_pack("{s:s}", "op", "templates"), NULL, 0, &reply, &ignored);
+	json_array_foreach(json_object_get(reply, "templates"), i, t)
+	{
+		if (strcmp(ctl_text(t, "image_digest"), hex) == 0)
+			(void)ctl_call(ctl,
+				       json_pack("{s:s, s:s}", "op", "template_retire", "id",
+						 ctl_text(t, "id")),
+				       NULL, 0, NULL, &ignored);
+	}
+}
+
 int image_drop(struct ctl *ctl, int images, const char *hex, struct err *e)
 {
 	char old[80];
@@ -196,6 +215,7 @@ int image_drop(struct ctl *ctl, int images, const char *hex, struct err *e)
 
 	if (has_name(images, hex))
 		return 0;
+	retire_templates(ctl, hex);
 	/* Out of sight first: a crash leaves a dead build's folder, never half an image. */
 	(void)snprintf(old, sizeof(old), ".build-old-%.32s", hex);
 	if (renameat(images, hex, images, old) < 0)
