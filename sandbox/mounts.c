@@ -100,9 +100,8 @@ static int task_tmpfs(uint64_t size, const char *mode, unsigned uid, int *ret)
  * /work with a package: its files below, a tmpfs above. Directories are named by
  * /proc/self/fd (the host's /proc is still there), so no path is ever composed.
  */
-static int work_overlay(int tmpfs, int *ret)
+static int work_overlay(int tmpfs, uid_t uid, int *ret)
 {
-	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
 	_cleanup_fd_ int lower = -1, upper = -1, work = -1;
 	char lower_s[40], upper_s[40], work_s[40];
 	const char *const opts[] = {"lowerdir", lower_s, "upperdir", upper_s,
@@ -148,7 +147,9 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 				MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
 	if (r < 0)
 		return r;
-	r = work_overlay(tmpfs, &overlay);
+	/* Nobody's while a checkpoint is made, as above. */
+	r = work_overlay(tmpfs, spec->action == SANDBOX_DUMP ? 0 : SANDBOX_ID_BASE + SANDBOX_UID,
+			 &overlay);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: package over /work (overlayfs)");
 	/* overlayfs has a copy of its own; this one would show in mountinfo where it is from. */

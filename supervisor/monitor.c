@@ -39,7 +39,8 @@ struct mtask *mtask_new(struct monitor *m, const char *id)
 		return NULL;
 	t->m = m;
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = t->ctl = -1;
+	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = t->ctl =
+		t->warm_package = -1;
 	t->cgroup = (struct cgroup){.host = &m->cgroups, .unified = -1, .dirs = {-1, -1, -1, -1}};
 	t->next = m->tasks[bucket(id)];
 	m->tasks[bucket(id)] = t;
@@ -82,6 +83,7 @@ void mtask_free(struct mtask *t)
 	util_close_fd(&t->out_r);
 	util_close_fd(&t->err_r);
 	util_close_fd(&t->ctl);
+	util_close_fd(&t->warm_package);
 	free(t->warm_req);
 	if (t->cgroup.host)
 		cgroup_close(&t->cgroup);

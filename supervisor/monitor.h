@@ -64,6 +64,7 @@ struct mtask {
 	struct pending *pending;  /* its task, while it is being made; owned */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
+	int warm_package;	   /* its package, or -1 */
 	uint64_t dump_us;
 	char warm_dir[64], warm_output[WARM_OUTPUT_MAX + 1];
 	sd_event_source *output_src;
@@ -73,6 +74,14 @@ static inline bool mtask_is_warm(const struct mtask *t)
 {
 	return t->run.kind == RUN_WARM;
 }
+
+/* What a checkpoint, and then a template, is of. */
+struct recipe {
+	uint8_t image[32], policy[32];
+	uint8_t package[32]; /* zero but where a module of it is warmed */
+	int package_fd;	     /* borrowed; -1 */
+	char warm[IMAGE_WARM_MAX];
+};
 
 struct policy_entry {
 	struct policy_entry *next;
@@ -131,13 +140,16 @@ int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int p
 /* The same without a clone: when there was to be one and it failed, with why. */
 void start_without_fork(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd,
 			const char *why);
-int start_warm(struct monitor *m, const struct mon_warm *req);
+int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd);
 /* A new checkpoint in the place of an old one; nobody waits for it. */
-void start_warm_again(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
-		      const char *warm);
+void start_warm_again(struct monitor *m, const struct recipe *of);
+void start_warmed(struct mtask *t);
 /* A template's sandbox, from the checkpoint; t is ended by template_ended. */
-int start_template(struct monitor *m, struct mtask *t, const uint8_t image[32],
-		   const uint8_t policy[32], const char *warm, int keeper_sock, struct err *e);
+int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, int keeper_sock,
+		   struct err *e);
+/* package_fd: of the request, or -1; borrowed by the recipe. */
+void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe *ret);
+bool recipe_is(const struct recipe *a, const struct recipe *b);
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e);
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32]);
 
@@ -147,8 +159,7 @@ int netns_take(struct monitor *m); /* -1: none is ready; the caller closes it */
 
 /* monitor_template.c: which there are, and for how long */
 /* One would have helped: makes it, unless there is one or it has failed lately. */
-void template_want(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
-		   const char *warm);
+void template_want(struct monitor *m, const struct recipe *of);
 void template_ended(struct mtask *keeper);
 void template_list(struct monitor *m, const struct mon_templates *req);
 void template_stop_all(struct monitor *m);

@@ -419,9 +419,13 @@ static struct mtask *take_parked(struct template *tpl, const struct mon_start *r
 
 bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
 {
-	struct template *tpl = template_find(m, req->image, req->policy, req->warm);
 	uint8_t package[32];
+	struct template *tpl;
+	struct recipe of;
 	struct mtask *t;
+
+	recipe_of_start(req, package_fd, &of);
+	tpl = template_find(m, &of);
 
 	/* A request that is not allowed is refused where all others are. */
 	if (!tpl || tpl->state != TEMPLATE_READY ||

@@ -82,21 +82,40 @@ void start_clear(struct start *s)
 	util_close_fd(&s->started_w);
 	free(s->resolv_conf);
 }
-int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32],
-		     const uint8_t policy[32], const char *warm, struct err *e)
-{
-	int r = policy_get(m, policy, &s->policy, e);
 
+void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe *ret)
+{
+	bool module = package_fd >= 0 && strstr(req->warm, WARM_MODULE);
+
+	*ret = (struct recipe){.package_fd = module ? package_fd : -1};
+	memcpy(ret->image, req->image, 32);
+	memcpy(ret->policy, req->policy, 32);
+	if (module)
+		memcpy(ret->package, req->package, 32);
+	memcpy(ret->warm, req->warm, sizeof(ret->warm));
+}
+
+bool recipe_is(const struct recipe *a, const struct recipe *b)
+{
+	return memcmp(a->image, b->image, 32) == 0 && memcmp(a->policy, b->policy, 32) == 0 &&
+	       memcmp(a->package, b->package, 32) == 0 && strcmp(a->warm, b->warm) == 0;
+}
+
+int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e)
+{
+	int r = policy_get(m, of->policy, &s->policy, e);
+
+	s->recipe = *of;
 	if (r == 0)
-		r = image_load(m->images_fd, image, &s->image, &s->rootfs, e);
+		r = image_load(m->images_fd, of->image, &s->image, &s->rootfs, e);
 	if (r < 0)
 		return r;
-	memcpy(s->inputs.image, image, 32);
+	memcpy(s->inputs.image, of->image, 32);
 	memcpy(s->inputs.runtime, s->image.runtime_digest, 32);
-	memcpy(s->inputs.policy, policy, 32);
-	/* inputs.package stays zero: a package is mounted, not imported before a start. */
+	memcpy(s->inputs.policy, of->policy, 32);
+	memcpy(s->inputs.package, of->package, 32);
 	/* inputs is zero, and stays so behind each text's end: the key is over all of it. */
-	(void)snprintf(s->inputs.warm, sizeof(s->inputs.warm), "%s", warm);
+	(void)snprintf(s->inputs.warm, sizeof(s->inputs.warm), "%s", of->warm);
 	(void)snprintf(s->inputs.kernel, sizeof(s->inputs.kernel), "%s", m->kernel);
 	(void)snprintf(s->inputs.cpu, sizeof(s->inputs.cpu), "%.63s", m->cpu);
 	/* What surrounds the process is this program's: another version, another checkpoint. */
@@ -104,7 +123,7 @@ int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32]
 		       m->criu_version, SANDBOXD_VERSION);
 	s->spec.policy = &s->policy->policy;
 	s->spec.image = &s->image;
-	memcpy(s->spec.image_digest, image, 32);
+	memcpy(s->spec.image_digest, of->image, 32);
 	s->spec.checkpoint_inputs = &s->inputs;
 	return checkpoint_key(&s->inputs, s->spec.checkpoint_key, e);
 }
@@ -181,7 +200,7 @@ void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum
 		s->spec.action = SANDBOX_RESTORE;
 		t->run.mode = START_RESTORE;
 		if (asked == START_AUTO || asked == START_FORK)
-			template_want(m, s->inputs.image, s->inputs.policy, s->inputs.warm);
+			template_want(m, &s->recipe);
 		if (asked == START_FORK)
 			(void)snprintf(t->warning, sizeof(t->warning),
 				       "restored: no template is ready to fork from");

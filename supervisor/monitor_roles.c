@@ -109,7 +109,7 @@ static int dispatch(struct monitor *m, const union proto_msg *msg, int *fds, uns
 	case MON_START:
 		return start_task(m, &msg->start, fds[0], n_fds > 1 ? fds[1] : -1);
 	case MON_WARM:
-		return start_warm(m, &msg->warm);
+		return start_warm(m, &msg->warm, fds[0]);
 	case MON_TEMPLATES:
 		template_list(m, &msg->templates);
 		return 0;

@@ -251,8 +251,11 @@ int start_check_package(struct monitor *m, int fd, struct err *e)
 static int begin(struct monitor *m, struct start *s, const struct mon_start *req, struct mtask *t,
 		 int job_fd, int package_fd, struct err *e)
 {
-	int r = start_load_parts(m, s, req->image, req->policy, req->warm, e);
+	struct recipe of;
+	int r;
 
+	recipe_of_start(req, package_fd, &of);
+	r = start_load_parts(m, s, &of, e);
 	if (r < 0)
 		return r;
 	if (!limits_allowed(&req->limits, &s->policy->policy.head.limits_max))
@@ -311,11 +314,11 @@ int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int p
 	return 0;
 }
 
-int start_template(struct monitor *m, struct mtask *t, const uint8_t image[32],
-		   const uint8_t policy[32], const char *warm, int keeper_sock, struct err *e)
+int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, int keeper_sock,
+		   struct err *e)
 {
 	_cleanup_start_ struct start s = START_INIT;
-	int r = start_load_parts(m, &s, image, policy, warm, e);
+	int r = start_load_parts(m, &s, of, e);
 
 	t->run.kind = RUN_TEMPLATE;
 	if (r == 0)
@@ -325,18 +328,36 @@ int start_template(struct monitor *m, struct mtask *t, const uint8_t image[32],
 		s.spec.limits = s.policy->policy.head.limits;
 		s.spec.job_fd = -1;
 		s.spec.keeper_sock = keeper_sock;
-		r = spawn(m, &s, t, -1, e);
+		r = spawn(m, &s, t, of->package_fd, e);
 	}
 	if (r < 0)
 		undo(t);
 	return r;
 }
 
+static void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *ret)
+{
+	*ret = (struct recipe){.package_fd = package_fd};
+	memcpy(ret->image, req->image, 32);
+	memcpy(ret->policy, req->policy, 32);
+	if (package_fd >= 0)
+		memcpy(ret->package, req->package, 32);
+	memcpy(ret->warm, req->warm, sizeof(ret->warm));
+}
+
 static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req,
 		      struct mtask *t, struct err *e)
 {
 	_cleanup_fd_ int job = -1;
-	int r = start_load_parts(m, s, req->image, req->policy, req->warm, e);
+	struct recipe of;
+	int r;
+
+	recipe_of_warm(req, t->warm_package, &of);
+	if (strstr(req->warm, WARM_MODULE) && t->warm_package < 0)
+		return err_set(e, ERR_NOT_FOUND, 0, "warm.module: there is no package (any more)");
+	r = start_check_package(m, t->warm_package, e);
+	if (r == 0)
+		r = start_load_parts(m, s, &of, e);
 
 	if (r < 0)
 		return r;
@@ -358,21 +379,30 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 	s->spec.limits.timeout_s = 150;
 	s->spec.job_fd = job;
 	s->spec.checkpoint_fd = s->checkpoint;
-	return spawn(m, s, t, -1, e);
+	return spawn(m, s, t, of.package_fd, e);
 }
 
-void start_warm_again(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
-		      const char *warm)
+void start_warm_again(struct monitor *m, const struct recipe *of)
 {
-	struct mon_warm req = {.tag = 0, .force = 1};
+	struct mon_warm req = {.tag = 0, .force = 1, .has_package = of->package_fd >= 0};
 
-	memcpy(req.image, image, 32);
-	memcpy(req.policy, policy, 32);
-	(void)snprintf(req.warm, sizeof(req.warm), "%s", warm);
-	(void)start_warm(m, &req);
+	memcpy(req.image, of->image, 32);
+	memcpy(req.policy, of->policy, 32);
+	memcpy(req.package, of->package, 32);
+	memcpy(req.warm, of->warm, sizeof(req.warm));
+	(void)start_warm(m, &req, of->package_fd);
 }
 
-int start_warm(struct monitor *m, const struct mon_warm *req)
+/* When it is done, a template is made of it. */
+void start_warmed(struct mtask *t)
+{
+	struct recipe of;
+
+	recipe_of_warm(t->warm_req, t->warm_package, &of);
+	template_want(t->m, &of);
+}
+
+int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
 {
 	_cleanup_start_ struct start s = START_INIT;
 	char id[TASK_ID_LEN + 1];
@@ -391,6 +421,8 @@ int start_warm(struct monitor *m, const struct mon_warm *req)
 		return 0;
 	}
 	*t->warm_req = *req;
+	if (package_fd >= 0)
+		t->warm_package = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
 	r = begin_warm(m, &s, req, t, &e);
 	if (r < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);

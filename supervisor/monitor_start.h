@@ -13,6 +13,7 @@ struct start {
 	struct policy_entry *policy;
 	struct image_head image;
 	struct checkpoint_inputs inputs;
+	struct recipe recipe;
 	int rootfs, checkpoint, heap, mounts[MOUNT_N], report_w, out_w, err_w, started_w;
 	char *resolv_conf;
 };
@@ -39,8 +40,7 @@ int start_check_package(struct monitor *m, int fd, struct err *e);
 int start_open_record(struct mtask *t, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */
 char *start_read_resolv_conf(const struct policy *policy);
-int start_load_parts(struct monitor *m, struct start *s, const uint8_t image[32],
-		     const uint8_t policy[32], const char *warm, struct err *e);
+int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e);
 /* The checkpoint that fits: its fds, and whether its digests are known to be right. */
 int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, struct err *e);
 void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum start_mode asked);

@@ -5,6 +5,7 @@
  */
 #include "supervisor/monitor_template.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,12 +25,10 @@
 #define RETRY_NS (1 * SECOND) /* twice as long after each failure in a row */
 #define RETRY_DOUBLINGS_MAX 9
 
-struct template *template_find(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
-			       const char *warm)
+struct template *template_find(struct monitor *m, const struct recipe *of)
 {
 	for (struct template *tpl = m->templates; tpl; tpl = tpl->next)
-		if (tpl->state != TEMPLATE_RETIRED && memcmp(tpl->image, image, 32) == 0 &&
-		    memcmp(tpl->policy, policy, 32) == 0 && strcmp(tpl->warm, warm) == 0)
+		if (tpl->state != TEMPLATE_RETIRED && recipe_is(&tpl->of, of))
 			return tpl;
 	return NULL;
 }
@@ -47,6 +46,7 @@ static void forget(struct template *tpl)
 		for (struct mtask *t = tpl->m->tasks[b]; t; t = t->next)
 			if (t->template == tpl)
 				t->template = NULL;
+	util_close_fd(&tpl->of.package_fd);
 	free(tpl);
 }
 
@@ -137,9 +137,9 @@ static int begin(struct template *tpl, struct err *e)
 	if (!tpl->keeper)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "template");
 	tpl->keeper->template = tpl;
-	r = policy_get(m, tpl->policy, &tpl->rules, e);
+	r = policy_get(m, tpl->of.policy, &tpl->rules, e);
 	if (r == 0)
-		r = start_template(m, tpl->keeper, tpl->image, tpl->policy, tpl->warm, theirs, e);
+		r = start_template(m, tpl->keeper, &tpl->of, theirs, e);
 	if (r == 0) {
 		r = sd_event_add_io(m->event, &tpl->io, tpl->sock, EPOLLIN, on_answer, tpl);
 		if (r < 0)
@@ -152,20 +152,18 @@ static int begin(struct template *tpl, struct err *e)
 	return r;
 }
 
-void template_want(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
-		   const char *warm)
+void template_want(struct monitor *m, const struct recipe *of)
 {
 	uint64_t now = util_monotonic_ns();
 	struct template *tpl, *next;
 	unsigned failures = 0;
 	struct err e = {0};
 
-	if (m->stopping || !m->criu_works || template_find(m, image, policy, warm))
+	if (m->stopping || !m->criu_works || template_find(m, of))
 		return;
 	for (tpl = m->templates; tpl; tpl = next) {
 		next = tpl->next;
-		if (memcmp(tpl->image, image, 32) != 0 || memcmp(tpl->policy, policy, 32) != 0 ||
-		    strcmp(tpl->warm, warm) != 0)
+		if (!recipe_is(&tpl->of, of))
 			continue;
 		if (tpl->retry_ns > now)
 			return;
@@ -184,9 +182,9 @@ void template_want(struct monitor *m, const uint8_t image[32], const uint8_t pol
 	tpl->failures = failures;
 	tpl->created_ns = util_realtime_ns();
 	tpl->begun_ns = tpl->used_mono_ns = now;
-	memcpy(tpl->image, image, 32);
-	memcpy(tpl->policy, policy, 32);
-	(void)snprintf(tpl->warm, sizeof(tpl->warm), "%s", warm);
+	tpl->of = *of;
+	if (of->package_fd >= 0)
+		tpl->of.package_fd = fcntl(of->package_fd, F_DUPFD_CLOEXEC, 3);
 	tpl->next = m->templates;
 	m->templates = tpl;
 	if (begin(tpl, &e) < 0)
@@ -222,11 +220,9 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 		if (tpl->state == TEMPLATE_READY && now - tpl->used_mono_ns > IDLE_NS)
 			template_retire(tpl);
 		else if (tpl->state == TEMPLATE_READY && (age > AGE_NS || tpl->forks > FORKS_MAX)) {
-			struct template old = *tpl;
-
 			template_retire(tpl);
 			/* A new checkpoint, and out of that a new template. */
-			start_warm_again(m, old.image, old.policy, old.warm);
+			start_warm_again(m, &tpl->of);
 		}
 		forget_if_over(tpl);
 	}
@@ -252,8 +248,8 @@ static void send_row(struct monitor *m, const struct template *tpl, uint32_t tag
 	row->tag = tag;
 	row->state = (uint8_t)tpl->state;
 	memcpy(row->id, tpl->id, sizeof(row->id));
-	memcpy(row->image, tpl->image, 32);
-	memcpy(row->policy, tpl->policy, 32);
+	memcpy(row->image, tpl->of.image, 32);
+	memcpy(row->policy, tpl->of.policy, 32);
 	row->parked = clone_count(tpl);
 	row->running = tpl->running;
 	row->forks = tpl->forks;
@@ -267,7 +263,7 @@ static void send_row(struct monitor *m, const struct template *tpl, uint32_t tag
 	if (tpl->rules)
 		(void)snprintf(row->policy_name, sizeof(row->policy_name), "%s",
 			       tpl->rules->policy.head.name);
-	memcpy(row->warm, tpl->warm, sizeof(row->warm));
+	memcpy(row->warm, tpl->of.warm, sizeof(row->warm));
 	monitor_to_front(m, &msg);
 }
 

@@ -6,7 +6,7 @@
 #include "supervisor/monitor.h"
 
 /*
- * One for each image, policy and warm list that was asked for lately. Never trusted:
+ * One for each image, policy and warm list (and package, if of that a module is in it) that was asked for lately. Never trusted:
  * what comes from its keeper's socket is checked, and only its own tasks depend on it.
  */
 struct template
@@ -15,8 +15,7 @@ struct template
 	struct monitor *m;
 	char id[TEMPLATE_ID_LEN + 1];
 	enum template_state state;
-	uint8_t image[32], policy[32];
-	char warm[IMAGE_WARM_MAX];
+	struct recipe of;	    /* its package_fd is owned */
 	struct policy_entry *rules; /* policies are never given up */
 	struct mtask *keeper;	    /* its sandbox; NULL once that has ended */
 	int sock;		    /* to the keeper; -1 when retired */
@@ -35,8 +34,7 @@ struct template
 	uint64_t retry_ns;
 };
 
-struct template *template_find(struct monitor *m, const uint8_t image[32], const uint8_t policy[32],
-			       const char *warm);
+struct template *template_find(struct monitor *m, const struct recipe *of);
 /* No clones come out of it any more; it ends when those that have tasks have ended. */
 void template_retire(struct template *tpl);
 /* Retired because something is wrong with it. */

@@ -15,6 +15,17 @@
 
 #define CHECKPOINTS_MAX 64
 
+static int write_record(int fd, const char *line, int n)
+{
+	const int prefix = (int)strlen(WARM_MODULE);
+
+	if (n > prefix && strncmp(line, WARM_MODULE, (size_t)prefix) == 0)
+		return dprintf(fd, "module %d\n%.*s\n", n - prefix, n - prefix, line + prefix);
+	if (n == (int)strlen(WARM_REFUSE) && strncmp(line, WARM_REFUSE, (size_t)n) == 0)
+		return dprintf(fd, "entropy 6\nrefuse\n");
+	return dprintf(fd, "warm %d\n%.*s\n", n, n, line);
+}
+
 /* The job file's form is the runtime's: KEY LENGTH, bytes, newline. */
 int warm_job(const char *warm, struct err *e)
 {
@@ -25,7 +36,7 @@ int warm_job(const char *warm, struct err *e)
 	for (const char *p = warm; *p;) {
 		int n = (int)strcspn(p, "\n");
 
-		if (n > 0 && dprintf(fd, "warm %d\n%.*s\n", n, n, p) < 0)
+		if (n > 0 && write_record(fd, p, n) < 0)
 			return err_set(e, ERR_SYSTEM, errno, "warm: job");
 		p += n + (p[n] == '\n');
 	}
@@ -189,7 +200,7 @@ void warm_ended(struct mtask *t, bool ok)
 	if (w->tag)
 		monitor_to_front(m, &msg);
 	if (w->status == 0)
-		template_want(m, t->warm_req->image, t->warm_req->policy, t->warm_req->warm);
+		start_warmed(t);
 	(void)unlinkat(m->tasks_fd, t->id, 0);
 	mtask_free(t);
 }

@@ -41,7 +41,7 @@ struct proto_row {
 /* clang-format off */
 static const struct proto_row proto_table[] = {
 	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 2, {ID(mon_start), TEXT(mon_start, warm), TEXT(mon_start, script)}},
-	{MON_WARM,    F_TO_M, sizeof(struct mon_warm),    0, 0, {TEXT(mon_warm, warm)}},
+	{MON_WARM,    F_TO_M, sizeof(struct mon_warm),    0, 1, {TEXT(mon_warm, warm)}},
 	{MON_KILL,    F_TO_M, sizeof(struct mon_kill),    0, 0, {ID(mon_kill)}},
 	{MON_FORGET,  F_TO_M, sizeof(struct mon_forget),  0, 0, {ID(mon_forget)}},
 	{MON_TEMPLATES, F_TO_M, sizeof(struct mon_templates), 0, 0, {TEXT(mon_templates, id)}},
@@ -105,12 +105,14 @@ int proto_check(const void *buf, size_t len, enum proto_role from, enum proto_ro
 	if (!row || h.version != PROTO_VERSION || h.size != len || row->size != len)
 		return -EPROTO;
 	fds_max = row->fds_max;
-	if (row->type == MON_START) {
-		/* The only message whose number of fds depends on what it says. */
+	/* The messages whose number of fds depends on what they say. */
+	if (row->type == MON_START || row->type == MON_WARM) {
 		uint8_t has_package =
-			((const uint8_t *)buf)[offsetof(struct mon_start, has_package)];
+			((const uint8_t *)buf)[row->type == MON_START
+						       ? offsetof(struct mon_start, has_package)
+						       : offsetof(struct mon_warm, has_package)];
 
-		if (has_package > 1 || n_fds != 1u + has_package)
+		if (has_package > 1 || n_fds != row->fds_min + has_package)
 			return -EPROTO;
 	}
 	if (n_fds < row->fds_min || n_fds > fds_max)

@@ -25,7 +25,7 @@
 enum proto_type {
 	/* front -> monitor */
 	MON_START = 1, /* fds: job (sealed memfd), [package dir when has_package] */
-	MON_WARM,      /* make a checkpoint */
+	MON_WARM,      /* make a checkpoint; fd: package dir when has_package */
 	MON_KILL,
 	MON_FORGET,    /* the front has recorded this exit durably */
 	MON_TEMPLATES, /* list the templates, or retire some of them */
@@ -54,6 +54,13 @@ struct proto_head {
 	uint16_t type, size; /* enum proto_type, whole message's bytes */
 };
 
+/*
+ * A warm list is lines: an image's module; or WARM_MODULE and a module of the package,
+ * which is then part of the checkpoint; or WARM_REFUSE, no entropy for those.
+ */
+#define WARM_MODULE "@module "
+#define WARM_REFUSE "@entropy refuse"
+
 struct mon_start {
 	struct proto_head h;
 	char id[TASK_ID_LEN + 1];
@@ -63,17 +70,18 @@ struct mon_start {
 	uint8_t image[32], policy[32], package[32];
 	struct limits limits;	   /* only ever tighter than the policy's limits_max */
 	uint64_t received_ns;	   /* CLOCK_MONOTONIC at the request's receipt */
-	char warm[IMAGE_WARM_MAX]; /* '\n'-separated imports; part of the checkpoint's key */
+	char warm[IMAGE_WARM_MAX]; /* warm list, see WARM_MODULE; part of the checkpoint's key */
 	/* The job's exec, or "": a cold start then has the interpreter run it directly. */
 	char script[256];
 };
 
 struct mon_warm {
 	struct proto_head h;
-	uint32_t tag;  /* echoed in mon_warmed */
-	uint8_t force; /* 1: even when a valid checkpoint is there */
-	uint8_t pad[3];
-	uint8_t image[32], policy[32];
+	uint32_t tag;	     /* echoed in mon_warmed */
+	uint8_t force;	     /* 1: even when a valid checkpoint is there */
+	uint8_t has_package; /* a module of it is warmed: part of the checkpoint */
+	uint8_t pad[2];
+	uint8_t image[32], policy[32], package[32];
 	char warm[IMAGE_WARM_MAX];
 };
 

@@ -255,6 +255,7 @@ int task_spec_imports(const char *what, const char *path, const json_t *array, c
 static void read_warm(struct json_strict *s, struct task_spec *spec)
 {
 	struct json_strict warm;
+	const char *module, *entropy;
 	json_t *imports;
 
 	if (!json_strict_object(s, "warm", &warm))
@@ -266,6 +267,17 @@ static void read_warm(struct json_strict *s, struct task_spec *spec)
 		if (task_spec_imports(s->what, "warm.imports", imports, spec->warm, s->e) < 0)
 			s->status = warm.status = -EINVAL;
 	}
+	module = json_strict_string(&warm, "module", sizeof(spec->warm_module) - 1);
+	if (module && !is_dotted(module, strlen(module)))
+		(void)json_strict_fail(&warm, "module", "must be a module's name such as \"app\"");
+	else if (module)
+		(void)snprintf(spec->warm_module, sizeof(spec->warm_module), "%s", module);
+	entropy = json_strict_string(&warm, "entropy", 16);
+	if (entropy && strcmp(entropy, "refuse") != 0 && strcmp(entropy, "allow") != 0)
+		(void)json_strict_fail(&warm, "entropy", "must be \"allow\" or \"refuse\"");
+	else if (entropy && !module)
+		(void)json_strict_fail(&warm, "entropy", "is for warm.module, which is missing");
+	spec->warm_refuse = entropy && strcmp(entropy, "refuse") == 0;
 	(void)json_strict_end(&warm);
 }
 

@@ -53,6 +53,8 @@ struct task_spec {
 	enum start_mode start;
 	bool has_warm;
 	char warm[IMAGE_WARM_MAX]; /* '\n'-separated */
+	char warm_module[128];	   /* of the package; "": none */
+	bool warm_refuse;	   /* no entropy while that is imported */
 	int priority;
 };
 

@@ -67,7 +67,8 @@ struct warm {
 	struct waiter *waiters;
 	uint32_t tag;
 	bool force;
-	uint8_t image[32], policy[32];
+	bool has_package; /* a module of it is warmed */
+	uint8_t image[32], policy[32], package[32];
 	char imports[IMAGE_WARM_MAX];
 };
 

@@ -59,6 +59,23 @@ static void unpacked(struct front *f, void *arg, const uint8_t digest[32], int d
 	begin(f, p);
 }
 
+/* What the image says, or the task; and then its own module. */
+static int make_warm_list(const struct task_spec *spec, const char *of_image, char *ret,
+			  struct err *e)
+{
+	const char *imports = spec->has_warm ? spec->warm : of_image;
+	int n = snprintf(ret, IMAGE_WARM_MAX, "%s", imports);
+
+	if (spec->warm_module[0])
+		n = snprintf(ret, IMAGE_WARM_MAX, "%s%s" WARM_MODULE "%s%s", imports,
+			     *imports ? "\n" : "", spec->warm_module,
+			     spec->warm_refuse ? "\n" WARM_REFUSE : "");
+	if (n >= IMAGE_WARM_MAX)
+		return err_set(e, ERR_INPUT, 0, "task.json: warm: names have more than %d bytes",
+			       IMAGE_WARM_MAX - 1);
+	return 0;
+}
+
 static int fill_record(struct op *op, struct pending *p, const char *image, json_t *task,
 		       struct err *e)
 {
@@ -81,7 +98,9 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 	(void)snprintf(rec->project, sizeof(rec->project), "default");
 	(void)snprintf(rec->image, sizeof(rec->image), "%s", image);
 	(void)snprintf(rec->label, sizeof(rec->label), "%s", spec->label ? spec->label : "");
-	memcpy(rec->warm, spec->has_warm ? spec->warm : head.warm, sizeof(rec->warm));
+	r = make_warm_list(spec, head.warm, rec->warm, e);
+	if (r < 0)
+		return r;
 	rec->start_asked = spec->start;
 	rec->priority = (uint32_t)spec->priority;
 	rec->requested_by = conn_uid(op->req->conn);
@@ -145,6 +164,10 @@ static int check_package(const struct task_spec *spec, bool package, struct err 
 	if (spec->kind == TASK_EXEC && !package)
 		return err_set(e, ERR_INPUT, 0,
 			       "task.json: exec: the folder with the script was not sent along");
+	if (spec->warm_module[0] && !package)
+		return err_set(e, ERR_INPUT, 0,
+			       "task.json: warm.module: the folder with the module was not sent "
+			       "along: give dir");
 	return 0;
 }
 

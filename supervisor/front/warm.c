@@ -15,21 +15,21 @@
 struct warm_failure {
 	struct warm_failure *next;
 	uint64_t until_ns; /* CLOCK_MONOTONIC */
-	uint8_t image[32], policy[32];
-	char imports[IMAGE_WARM_MAX];
+	struct warm what;
 };
 
-static bool same_key(const struct warm *a, const uint8_t image[32], const uint8_t policy[32],
-		     const char *imports)
+static bool same_key(const struct warm *a, const struct warm *b)
 {
-	return memcmp(a->image, image, 32) == 0 && memcmp(a->policy, policy, 32) == 0 &&
-	       strcmp(a->imports, imports) == 0;
+	return memcmp(a->image, b->image, 32) == 0 && memcmp(a->policy, b->policy, 32) == 0 &&
+	       a->has_package == b->has_package && memcmp(a->package, b->package, 32) == 0 &&
+	       strcmp(a->imports, b->imports) == 0;
 }
 
 static void send_first(struct front *f)
 {
 	union proto_msg m = {0};
 	struct warm *w = f->warms;
+	_cleanup_fd_ int package = -1;
 	int r;
 
 	if (!w)
@@ -39,8 +39,15 @@ static void send_first(struct front *f)
 	m.warm.force = w->force;
 	memcpy(m.warm.image, w->image, 32);
 	memcpy(m.warm.policy, w->policy, 32);
+	memcpy(m.warm.package, w->package, 32);
 	memcpy(m.warm.warm, w->imports, sizeof(m.warm.warm));
-	r = link_send(&f->monitor, &m, NULL, 0);
+	m.warm.has_package = w->has_package;
+	if (w->has_package)
+		package = package_open(f, w->package);
+	/* One that is gone: the monitor finds that there is nothing to import from. */
+	if (w->has_package && package < 0)
+		m.warm.has_package = 0;
+	r = link_send(&f->monitor, &m, &package, m.warm.has_package);
 	if (r < 0)
 		msg_err("the monitor does not take a request to warm: %s", strerror(-r));
 }
@@ -50,8 +57,7 @@ void warm_request(struct front *f, const struct warm *what, struct waiter *waite
 	struct warm **p = &f->warms, *w;
 
 	for (; *p; p = &(*p)->next) {
-		if ((!what->force || ((*p)->force && *p != f->warms)) &&
-		    same_key(*p, what->image, what->policy, what->imports)) {
+		if ((!what->force || ((*p)->force && *p != f->warms)) && same_key(*p, what)) {
 			if (waiter)
 				waiter_attach(waiter, &(*p)->waiters);
 			return;
@@ -89,7 +95,7 @@ static bool failed_lately(struct front *f, const struct warm *w)
 			free(failure);
 			continue;
 		}
-		found |= same_key(w, failure->image, failure->policy, failure->imports);
+		found |= same_key(w, &failure->what);
 		p = &failure->next;
 	}
 	return found;
@@ -102,9 +108,7 @@ static void remember_failure(struct front *f, const struct warm *w)
 	if (!failure)
 		return;
 	failure->until_ns = util_monotonic_ns() + RETRY_AFTER_NS;
-	memcpy(failure->image, w->image, 32);
-	memcpy(failure->policy, w->policy, 32);
-	memcpy(failure->imports, w->imports, sizeof(failure->imports));
+	failure->what = *w;
 	failure->next = f->warm_failures;
 	f->warm_failures = failure;
 }
@@ -118,6 +122,10 @@ void warm_background(struct front *f, const struct task *t)
 	memcpy(w.image, t->rec.image_digest, 32);
 	memcpy(w.policy, t->rec.policy_id, 32);
 	memcpy(w.imports, t->rec.warm, sizeof(w.imports));
+	if (strstr(w.imports, WARM_MODULE)) {
+		w.has_package = true;
+		memcpy(w.package, t->rec.package, 32);
+	}
 	if (!failed_lately(f, &w))
 		warm_request(f, &w, NULL);
 }

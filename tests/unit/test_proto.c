@@ -38,14 +38,30 @@ static const struct {
 	{LOG_END, ROLE_LOGGER, ROLE_FRONT, 0, sizeof(struct log_end)},
 };
 
-/* A good message of this type: its id, where it has one, follows the head. */
+/* A good message of this type: a task's id, where it has one, follows the head. */
 static void word_make(union proto_msg *m, size_t nr)
 {
 	memset(m, 0, sizeof(*m));
 	proto_init(m, words[nr].type);
-	if (words[nr].size > sizeof(m->empty) && words[nr].type != MON_WARM &&
-	    words[nr].type != MON_WARMED)
-		memset(m->log_id.id, 'b', TASK_ID_LEN);
+	switch (words[nr].type) {
+	case MON_WARM:
+	case MON_WARMED:
+	case MON_TEMPLATES:
+	case MON_TEMPLATE:
+		return;
+	default:
+		if (words[nr].size > sizeof(m->empty))
+			memset(m->log_id.id, 'b', TASK_ID_LEN);
+	}
+}
+
+static size_t nr_of(enum proto_type type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (words[i].type == type)
+			return i;
+	fail();
+	return 0;
 }
 
 static int word_check(const union proto_msg *m, size_t nr)
@@ -122,7 +138,7 @@ static void test_unknown_types(void **state)
 static void test_ids_and_texts(void **state)
 {
 	union proto_msg m;
-	size_t start = 0, exited = 5;
+	const size_t start = nr_of(MON_START), exited = nr_of(MON_EXITED), warm = nr_of(MON_WARM);
 
 	(void)state;
 	for (size_t i = 0; i < TASK_ID_LEN + 1; i++) {
@@ -150,6 +166,10 @@ static void test_ids_and_texts(void **state)
 	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 2), 0);
 	m.start.has_package = 2;
 	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 3), -EPROTO);
+	word_make(&m, warm);
+	m.warm.has_package = 1;
+	assert_int_equal(word_check(&m, warm), -EPROTO);
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 1), 0);
 }
 
 /* Tells whether any fd was left open since the last time. */
@@ -175,7 +195,7 @@ static void test_send_and_receive(void **state)
 	low = lowest_free_fd();
 	assert_int_equal(proto_recv(pair[1], ROLE_MONITOR, ROLE_LOGGER, &got, fds, &n_fds),
 			 -EAGAIN);
-	word_make(&m, 11);
+	word_make(&m, nr_of(LOG_OPEN));
 	m.log_open.cap = 12345;
 	assert_int_equal(proto_send(pair[0], &m, pipe_fds, 2), 0);
 	assert_int_equal(proto_recv(pair[1], ROLE_MONITOR, ROLE_LOGGER, &got, fds, &n_fds), 0);
@@ -211,7 +231,7 @@ static void test_a_full_socket(void **state)
 
 	(void)state;
 	assert_int_equal(proto_socketpair(pair), 0);
-	word_make(&m, 13);
+	word_make(&m, nr_of(LOG_FINISH));
 	while ((r = proto_send(pair[0], &m, NULL, 0)) == 0)
 		sent++;
 	assert_int_equal(r, -EAGAIN);
@@ -258,7 +278,7 @@ static void test_receive_refuses(void **state)
 	assert_int_equal(proto_recv(pair[1], ROLE_MONITOR, ROLE_LOGGER, &m, fds, &n_fds), -EPROTO);
 	assert_int_equal(lowest_free_fd(), low);
 
-	word_make(&m, 11);
+	word_make(&m, nr_of(LOG_OPEN));
 	assert_int_equal(proto_send(pair[0], &m, many, 2), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	none = old;

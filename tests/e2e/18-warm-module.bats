@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# A task's own module, imported before the task is there: once, for all tasks of that folder.
+# shellcheck disable=SC2154 # stderr is set by run
+load daemon
+
+mode() {
+	inspect "$(id_of "$1")" .start.mode
+}
+
+# app VALUE [LINE...]: a folder with a module that says so when it is imported.
+app() {
+	mkdir -p app
+	cat >app/app.py <<-EOF
+		import sys, time
+		VALUE, LOADED = "$1", time.time_ns()
+		sys.stderr.write("importing\\n")
+		${2:-}
+		def main():
+		    return [VALUE, LOADED]
+	EOF
+	echo '{"entry": "app:main", "dir": ".", "warm": {"module": "app"'"${3:-}"'}}' >app/task.json
+}
+
+# forked: such a task has come out of a template.
+forked() {
+	sandboxctl run python app/task.json --label forked >forked.out 2>forked.err || return 1
+	[ "$(mode forked)" = fork ]
+}
+
+@test "a module of the task's own folder is imported once, for all that follow" {
+	app one
+	run --separate-stderr sandboxctl run python app/task.json --label first
+	[ "$status" = 0 ]
+	[ "$(mode first)" = cold ]
+	[ "$stderr" = importing ]
+	wait_until "$PATIENCE" forked
+	[ ! -s forked.err ]
+	cp forked.out before
+	sandboxctl run python app/task.json --start restore --label restored >out 2>err
+	[ "$(mode restored)" = restore ]
+	[ ! -s err ]
+	cmp out before
+	[ "$(jq -r '.[0]' out)" = one ]
+}
+
+@test "another folder has its own, also under the same name" {
+	app one
+	sandboxctl run python app/task.json
+	wait_until "$PATIENCE" forked
+	app two
+	sandboxctl run python app/task.json --label other >out
+	[ "$(jq -r '.[0]' out)" = two ]
+	wait_until "$PATIENCE" forked
+	[ "$(jq -r '.[0]' forked.out)" = two ]
+}
+
+@test "a module that draws random numbers where that is refused is imported by each task" {
+	app three 'import random; random.random()' ', "entropy": "refuse"'
+	for label in a b; do
+		run --separate-stderr sandboxctl run python app/task.json --label "$label"
+		[ "$status" = 0 ]
+		[ "$stderr" = importing ]
+		[ "$(jq -r '.[0]' <<<"$output")" = three ]
+		wait_until "$PATIENCE" file_has "$WORK/log" 'Cannot use random.random()'
+	done
+	[ "$(mode b)" = cold ]
+}
+
+@test "one that draws none may be refused them" {
+	app four 'import random' ', "entropy": "refuse"'
+	sandboxctl run python app/task.json
+	wait_until "$PATIENCE" forked
+	[ ! -s forked.err ]
+}
+
+@test "a module without a folder is refused by the field's name" {
+	run sandboxctl run python - <<<'{"code": "print(1)", "warm": {"module": "app"}}'
+	[ "$status" = 125 ]
+	[[ $output == *warm.module* ]]
+}
