@@ -22,6 +22,16 @@ class Object(_ctypes._SimpleCData):
     _type_ = "O"
 
 
+class Char(_ctypes._SimpleCData):
+    _type_ = "c"
+
+
+class Room(_ctypes.Array):
+    """Bytes for a function to fill in."""
+    _type_ = Char
+    _length_ = 65536
+
+
 class Function(_ctypes.CFuncPtr):
     _flags_ = KEEP_GIL
     _restype_ = Long

@@ -8,7 +8,11 @@ import sys
 
 GO_FD = 3
 STARTED_FD = 4
-REPEATED = ("arg", "env", "warm", "module")
+REPEATED = frozenset(("arg", "env", "warm", "module"))
+# What most jobs hold: a look-up is less than to decode it.
+KEYS = dict((name.encode(), name) for name in (
+    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "arg", "env"))
+HEEDED = ("TZ", "PYTHONPATH")
 BASE_ENV = (
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("LANG", "C.UTF-8"),
@@ -56,13 +60,14 @@ def fill_file(fd, data):
 def parse_job(data):
     job = {"arg": [], "env": [], "warm": [], "module": []}
     at = 0
-    while at < len(data):
+    size = len(data)
+    while at < size:
         head = data.index(b"\n", at)
         key, length = data[at:head].split(b" ")
         end = head + 1 + int(length)
         if data[end:end + 1] != b"\n":
             raise ValueError("record %r is cut short" % key)
-        key = text(key)
+        key = KEYS.get(key) or text(key)
         if key in REPEATED:
             job[key].append(text(data[head + 1:end]))
         else:
@@ -71,10 +76,12 @@ def parse_job(data):
     return job
 
 
-def read_job(path):
+def read_job(path, data=None):
+    """The job, of a file that goes; or what somebody has read of it already."""
     try:
-        data = read_file(path)
-        os.unlink(path)
+        if data is None:
+            data = read_file(path)
+            os.unlink(path)
         return parse_job(data)
     except (EnvironmentError, ValueError) as error:
         fail(125, "the job cannot be read: %s" % error)
@@ -99,6 +106,16 @@ def surround_ahead(run_dir, work_dir):
     return fds, own
 
 
+def heed(env):
+    """Do what the C library and the interpreter do of a variable that they find when they start."""
+    if "TZ" in env:
+        import time
+        time.tzset()
+    if env.get("PYTHONPATH"):
+        # Of the interpreter's own this is the one that can still be honoured.
+        sys.path[1:1] = env["PYTHONPATH"].split(":")
+
+
 def surround(job, work_dir, ahead):
     """Make the rest; returns the task's arguments."""
     (payload_fd, config_fd), own = ahead
@@ -110,18 +127,15 @@ def surround(job, work_dir, ahead):
         fail(125, "the task's surroundings cannot be made: %s" % error)
 
     env = os.environ
+    heeded = False
     for item in job["env"]:
         name, _, value = item.partition("=")
         if name not in own:
             env[name] = value
+            heeded = heeded or name in HEEDED
     env["TASK_ID"] = task_id = text(job.get("id", b""))
-    if "TZ" in env:
-        # The C library has read its zone before this environment existed.
-        import time
-        time.tzset()
-    if env.get("PYTHONPATH"):
-        # Of the interpreter's own variables this is the one that can still be honoured.
-        sys.path[1:1] = env["PYTHONPATH"].split(":")
+    if heeded:
+        heed(env)
     return ["-d", work_dir, "-payload", own["PAYLOAD_FILE"], "-config", own["CONFIG_FILE"],
             "-id", task_id] + job["arg"]
 

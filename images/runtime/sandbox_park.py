@@ -12,7 +12,7 @@ import sys
 import threading
 
 import sandbox_c
-from sandbox_c import Long
+from sandbox_c import Long, Room
 from sandbox_entropy import Refusal
 from sandbox_job import GO_FD, STARTED_FD, fail, read_job, surround_ahead
 from sandbox_rehearse import rehearse
@@ -182,7 +182,6 @@ class Parked(object):
     def __init__(self, run_dir, work_dir):
         self.run_dir = run_dir
         self.work_dir = work_dir
-        self.resume = None
 
     def settle(self):
         """Everything before the wait."""
@@ -193,11 +192,13 @@ class Parked(object):
         library = sandbox_c.load(os.path.join(HERE, "park.so"))
         move = sandbox_c.find(library, "park_move")
         self.wait = sandbox_c.find(library, "park_wait")
+        self.wait_job = sandbox_c.find(library, "park_job")
         self.clock = sandbox_c.find(library, "park_clock")
+        self.room = Room()
         before_fork, self.after_fork = fork_hooks()
         seeded = import_modules(job, work_dir)
         self.repairs = Repairs(seeded, memory_areas(), folders)
-        rehearse(self, REHEARSALS)
+        rehearse(self, REHEARSALS, b"/template")
         sys.stdout.flush()
         check_quiet(folders)
 
@@ -213,13 +214,6 @@ class Parked(object):
         if problem:
             sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % problem)
 
-    def order(self, ready_fd, go_fd, known):
-        """Waits for one of the orders that it knows."""
-        order = self.wait(Long(ready_fd), Long(go_fd))
-        if order not in known:
-            os._exit(4)
-        return order
-
     def make_unique(self, seed):
         try:
             self.after_fork()
@@ -231,7 +225,7 @@ class Parked(object):
         """Do ahead of the job all that can be; returns what the task has of it."""
         self.make_unique(b"")
         try:
-            rehearse(self)
+            rehearse(self, 1, b"/clone")
         except Exception as error:
             fail(125, "the clone cannot be prepared: %s: %s" % (type(error).__name__, error))
         # What is new is old by the time of the task: a first collection is not in its way.
@@ -239,12 +233,14 @@ class Parked(object):
         freeze()
         return surround_ahead(self.run_dir, self.work_dir)
 
-    def prepared(self, ready_fd, go_fd, name, kind, ahead):
+    def prepared(self, name, ahead, resume, go_fd=GO_FD, ready_fd=STARTED_FD):
         """Waits for the job of a process that is prepared; returns the task."""
-        self.order(ready_fd, go_fd, (GO,))
-        job = read_job(name)
+        length = self.wait_job(Long(ready_fd), Long(go_fd), name, self.room, Long(Room._length_))
+        if length < 0:
+            os._exit(4)
+        job = read_job(name, self.room[:length] if length else None)
         self.repairs.refresh()
-        return kind(job, self.work_dir, ahead, self.clock, self.resume)
+        return Run(job, self.work_dir, ahead, self.clock, resume, (go_fd, ready_fd))
 
 
 def freeze():
@@ -260,9 +256,12 @@ def park(run_dir, work_dir):
         parked.settle()
     except Exception as error:
         fail(3, "the process cannot be parked: %s: %s" % (type(error).__name__, error))
-    if parked.order(STARTED_FD, GO_FD, (GO, PREPARE)) == PREPARE:
+    order = parked.wait(Long(STARTED_FD), Long(GO_FD))
+    if order == PREPARE:
         ahead = parked.prepare()
-        return parked.prepared(STARTED_FD, GO_FD, run_dir + "/job", Run, ahead)
+        return parked.prepared((run_dir + "/job").encode(), ahead, parked.resume)
+    if order != GO:
+        os._exit(4)
     job = read_job(run_dir + "/job")
     parked.make_unique(job.get("seed", b""))
     return Run(job, work_dir, surround_ahead(run_dir, work_dir), parked.clock, parked.resume)

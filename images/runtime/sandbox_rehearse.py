@@ -8,7 +8,7 @@ import os
 import sys
 
 from sandbox_job import fill_file, make_file, surround_ahead
-from sandbox_runtime import CODE_NAME, Run
+from sandbox_runtime import CODE_NAME
 
 SOURCE = b"""
 import os, sys
@@ -25,9 +25,12 @@ except KeyError as error:
     str(error)
 "".join(sorted(table)).encode("utf-8").decode("utf-8").upper()
 os.path.join(os.getcwd(), "a")
+[bytes(bytearray((n,))) for n in range(0, 256, 8)]
 """
 
 PAYLOAD = b'{"a": [1, 2.5, null, "b"]}'
+
+ENV = "API_KEY", "DEBUG", "HTTP_PROXY", "KEY", "MODE", "NAME", "PORT", "REGION", "TOKEN", "URL", "X", "a", "z"
 
 
 def entry(payload):
@@ -35,27 +38,21 @@ def entry(payload):
     assert payload["a"][1] == 2.5
 
 
-class Rehearsal(Run):
-    """A task that says nothing to anybody, and whose files go."""
-
-    def started(self):
-        self.resume = None
-        Run.started(self)
-        for name in "payload", "config":
-            os.unlink(self.ahead[1][name.upper() + "_FILE"])
-
-
 def job_text(*records):
     return b"".join(("%s %d\n" % (key, len(value))).encode() + value + b"\n" for key, value in records)
 
 
-def jobs(run_dir):
-    common = (("id", b"1"), ("env", b"A=1"), ("arg", b"-a"), ("seed", b"\0" * 32), ("hostname", b"h"))
+def jobs(run_dir, value):
+    common = [("id", b"1"), ("arg", b"-a"), ("seed", b"\0" * 32), ("hostname", b"h")]
     # A script's file that is there in every sandbox is the payload, written a moment before.
     script = os.path.join(run_dir, "payload").encode()
-    yield job_text(("kind", b"entry"), ("entry", b"sandbox_rehearse:entry"), ("payload", PAYLOAD), *common)
-    yield job_text(("kind", b"exec"), ("exec", script), ("payload", SOURCE), *common)
-    yield job_text(("kind", b"code"), ("code", SOURCE), ("config", b"c"), *common)
+    for number, records in enumerate((
+            [("kind", b"entry"), ("entry", b"sandbox_rehearse:entry"), ("payload", PAYLOAD)],
+            [("kind", b"exec"), ("exec", script), ("payload", SOURCE)],
+            [("kind", b"code"), ("code", SOURCE), ("config", b"c")])):
+        # The C library keeps all that was ever in the environment: these are not there yet.
+        records += [("env", ("%s=%d" % (name, number)).encode() + value) for name in ENV]
+        yield job_text(*(records + common))
 
 
 def keep():
@@ -77,15 +74,23 @@ def put_back(kept):
     os.chdir("/")
 
 
-def rehearse(parked, times=1):
-    """All from the go byte on that is the same in every task."""
-    name = parked.run_dir + "/rehearsal"
+def rehearse(parked, times, value):
+    """All from the go byte on that is the same in every task.
+
+    The environment has values that end with `value`.
+    """
+    name = (parked.run_dir + "/rehearsal").encode()
     kept = keep()
     for _ in range(times):
-        for job in jobs(parked.run_dir):
+        for job in jobs(parked.run_dir, value):
             fill_file(make_file(name), job)
             ahead = surround_ahead(parked.run_dir, parked.work_dir)
-            go_fd, started_fd = Rehearsal.fds = os.pipe()
+            go_fd, started_fd = os.pipe()
             os.write(started_fd, b"g")
-            parked.prepared(started_fd, go_fd, name, Rehearsal, ahead).go()
+            parked.prepared(name, ahead, remove_files, go_fd, started_fd).go()
     put_back(kept)
+
+
+def remove_files():
+    os.unlink(os.environ["PAYLOAD_FILE"])
+    os.unlink(os.environ["CONFIG_FILE"])

@@ -85,20 +85,22 @@ except ImportError:
     import __builtin__ as builtins
 
 CODE_NAME = "<code>"
+PYTHON_3 = sys.version_info[0] == 3
+# Where the interpreter itself gives every module annotations.
+ANNOTATED = PYTHON_3 and sys.version_info < (3, 14)
 CO_VARARGS = 0x04
 
 
 class Run(object):
     """One task, from its job to its end."""
 
-    fds = GO_FD, STARTED_FD
-
-    def __init__(self, job, work_dir, ahead, clock=None, resume=None):
+    def __init__(self, job, work_dir, ahead, clock=None, resume=None, fds=(GO_FD, STARTED_FD)):
         self.job = job
         self.work_dir = work_dir
         self.ahead = ahead
         self.clock = clock
         self.resume = resume
+        self.fds = fds
         self.source = None
 
     def go(self):
@@ -125,7 +127,7 @@ class Run(object):
         """A __main__ as the interpreter makes it for a script, in place of boot.py's."""
         main = type(sys)("__main__")
         names["__builtins__"] = builtins
-        if sys.version_info[:2] < (3, 14) and sys.version_info[0] == 3:
+        if ANNOTATED:
             names["__annotations__"] = {}
         main.__dict__.update(names)
         # Python 2 empties the dictionary of a module that goes away, and boot.py still runs in it.
@@ -143,7 +145,7 @@ class Run(object):
             cannot_open(path, error)
         self.set_program(path, os.path.dirname(os.path.realpath(path)))
         names = {"__file__": path}
-        if sys.version_info[0] == 3:
+        if PYTHON_3:
             machinery = sys.modules["_frozen_importlib_external"]
             names["__loader__"] = machinery.SourceFileLoader("__main__", path)
             names["__cached__"] = None
@@ -152,7 +154,7 @@ class Run(object):
     def start_code(self, source):
         self.set_program("-c", self.work_dir)
         names = {}
-        if sys.version_info[0] == 3:
+        if PYTHON_3:
             names["__loader__"] = sys.modules["_frozen_importlib"].BuiltinImporter
             source = source.decode("utf-8", "surrogatepass")
             self.source = source
@@ -206,7 +208,7 @@ class Run(object):
             __import__(module_name)
         except ImportError as error:
             # Only if it is this module that is missing, not one that it imports.
-            if sys.version_info[0] == 2:
+            if not PYTHON_3:
                 missing = sys.exc_info()[2].tb_next is None
             else:
                 missing = isinstance(error, ModuleNotFoundError) and (
@@ -265,7 +267,7 @@ class Run(object):
 
     def seed_linecache(self):
         """Show tracebacks the lines of source text, without paying for linecache now."""
-        if "linecache" in sys.modules or sys.version_info[0] == 2:
+        if "linecache" in sys.modules or not PYTHON_3:
             import linecache
             self.add_lines(linecache)
         else:

@@ -81,6 +81,39 @@ class Prepared(unittest.TestCase):
             process.go = os.open("/dev/null", os.O_RDONLY)
             self.assertEqual(process.finish(), (4, "", "", "P" if orders[:1] == b"c" else ""))
 
+    def test_jobs(self):
+        # Also one that is longer than what the helper has room for.
+        code = "import os\nprint(len(open(os.environ['PAYLOAD_FILE']).read()))"
+        for size in 0, 1, 4096, 65000, 65536, 65537, 300000:
+            process = self.parked()
+            process.prepare()
+            process.wake([("payload", "x" * size), ("id", "i"), ("kind", "code"), ("code", code)])
+            self.assertEqual(process.read_started(100)[:2], b"S ")
+            self.assertEqual(os.path.exists(process.run_dir + "/job"), False)
+            self.assertEqual(process.finish()[:3], (0, "%d\n" % size, ""))
+
+    def test_broken_jobs(self):
+        for text in b"", b"id", b"id 5\nabc\n", b"\xff 1\nx\n", None:
+            process = self.parked()
+            process.prepare()
+            if text is not None:
+                process.write_job(text)
+            os.write(process.go, b"g")
+            status, out, err, started = process.finish()
+            self.assertEqual((status, out, started), (125, "", ""))
+            self.assertIn("the job", err)
+            self.assertNotIn("Traceback", err)
+
+    def test_environment(self):
+        # The last of a name counts, and what is the sandbox's own is not the job's.
+        env = ["A=1", "TZ=ABC-2", "TZ=XYZ-3", "PYTHONPATH=no", "PYTHONPATH=x:y", "TASK_DIR=no", "HOME=/h", "A=2"]
+        code = "import os, sys, time\ne = os.environ\n" \
+               "print('%s %s %s %s %s' % (e['A'], e['HOME'], e['TASK_DIR'] == os.getcwd(), sys.path[1:3], " \
+               "time.strftime('%H %Z', time.localtime(0))))"
+        records = [("id", "i"), ("kind", "code"), ("code", code)] + [("env", item) for item in env]
+        for prepare in False, True:
+            self.assertEqual(restored(records, (), (), prepare)[:3], (0, "2 /h True ['x', 'y'] 03 XYZ\n", ""))
+
     def test_files_and_cwd_of_later(self):
         # What is put into the folders between the two orders is there for the task.
         process = self.parked(["m"], {"m.py": "try:\n    import late\nexcept ImportError:\n    pass\n"})

@@ -236,7 +236,7 @@ class Missing(unittest.TestCase):
             self.assertNotIn("Traceback", err)
 
     def test_no_job(self):
-        for mode in MODES:
+        for mode in ("run", "script", "park")[:: 1 if VERSION[0] == 3 else 2]:
             process = Process(mode, [("kind", "exec"), ("exec", "x.py")], job=None)
             status, out, err, started = process.finish()
             self.assertEqual((status, out, started), (125, "", ""))
