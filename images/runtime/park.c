@@ -209,7 +209,7 @@ park_export long park_job(long ready_fd, long go_fd, const char *path, void *roo
 
 	if (park_wait(ready_fd, go_fd) != 'g')
 		return -1;
-	fd = call4(__NR_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+	fd = call4(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return 0;
 	n = call4(__NR_read, fd, (long)room, size, 0);
