@@ -156,6 +156,8 @@ int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, 
 			    "template: %llu processes and threads where 2 are expected",
 			    (unsigned long long)cgroup_pids(cg));
 	if (r == 0)
+		r = inject_check_quiet(it->proc, pid, "template", e);
+	if (r == 0)
 		r = inject_map(&it->t, INJECT_SIZE, __start_inject_text, size, e);
 	if (r == 0)
 		r = read_thread(it, e);
@@ -194,7 +196,8 @@ static int code_failed(const struct inject_template *it, struct err *e)
 		[CLONE_STEP_HELPER] = "clone",	   [CLONE_STEP_RECEIVE] = "receive fds",
 		[CLONE_STEP_CGROUP] = "cgroup",	   [CLONE_STEP_SETNS] = "join namespaces",
 		[CLONE_STEP_CLONE] = "clone task", [CLONE_STEP_FDS] = "fds",
-		[CLONE_STEP_LIMIT] = "setrlimit",  [CLONE_STEP_CAPS] = "capabilities"};
+		[CLONE_STEP_SESSION] = "setsid",   [CLONE_STEP_LIMIT] = "setrlimit",
+		[CLONE_STEP_CAPS] = "capabilities"};
 	struct inject_page p;
 	int r = copy_page(it, it->t.pid, &p, false, e);
 

@@ -123,6 +123,13 @@ in_page void keep_thread(struct inject_page *p)
 			    0);
 }
 
+/* Not the template's session: kill(0) knows no pid namespace, and would reach the template
+ * and all that was cloned out of it. */
+in_page int leave_session(struct inject_page *p)
+{
+	return failed(p, call3(__NR_setsid, 0, 0, 0), CLONE_STEP_SESSION);
+}
+
 /* The bounding set as far as the kernel knows capabilities, then the others. The ambient
  * set is empty in a new user namespace. */
 in_page int confine(struct inject_page *p)
@@ -146,7 +153,7 @@ in_page int helper(struct inject_page *p)
 	if (failed(p, r, CLONE_STEP_CLONE) || r > 0)
 		return 1;
 	keep_thread(p);
-	return confine(p);
+	return leave_session(p) || confine(p);
 }
 
 __attribute__((section("inject_text"), noinline, used)) void inject_run(struct inject_page *p)

@@ -30,4 +30,8 @@ int inject_unmap(struct tracee *t, size_t size, struct err *e);
  * proc: the folder /proc of a pid namespace that sees it as pid. */
 int inject_check_status(int proc, pid_t pid, const char *what, struct err *e);
 
+/* A stopped process has nothing that its clones would share with it but files of the image,
+ * to read. To be asked before anything else is done to it. */
+int inject_check_quiet(int proc, pid_t pid, const char *what, struct err *e);
+
 #endif

@@ -216,6 +216,30 @@ time.sleep(600)'
 	"$CTL" cancel --force "$id"
 }
 
+@test "kill(0) in one task leaves the others alone: no session is shared" {
+	local id mode
+
+	for mode in $SECURITY_MODES; do
+		ready_for "$mode" python
+		id=$("$CTL" run python --start "$mode" --label "group-$mode" --detach --code "$GATE
+print('ready', flush=True)
+gate()
+print('went on')")
+		wait_until "$PATIENCE" log_has "$id" ready
+		run "$CTL" run python --start "$mode" --label "group-$mode" --code '
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpgrp(), os.getsid(0), flush=True)
+os.kill(0, signal.SIGTERM)'
+		[ "$status" = 0 ]
+		[ "$output" = "2 2" ] || fail "$mode: process group and session $output"
+		signal_task "$id" USR1
+		"$CTL" wait "$id"
+		log_has "$id" "went on"
+		[ "$(modes_of "group-$mode" | sort -u)" = "$mode" ]
+	done
+}
+
 @test "core: a crash starts no handler of this machine's" {
 	local pattern handler=$WORK/handler before id
 
@@ -254,11 +278,13 @@ os.abort()'
 	refute grep -qaF $'\xe2\x80\xae' "$WORK/out/tty"
 }
 
-@test "clones: what one restored task writes, no other sees" {
+# clones MODE: four at once; what one writes to memory, /tmp and the work folder no other sees.
+clones() {
 	local i ids=()
 
+	ready_for "$1" python
 	for i in 1 2 3 4; do
-		ids+=("$("$CTL" --json run python --start restore --detach --label "clone-$i" --code "
+		ids+=("$("$CTL" --json run python --start "$1" --detach --label "clone-$1-$i" --code "
 import json, os, sys, time
 assert not hasattr(json, 'mark'), 'another clone wrote here'
 json.mark = $i
@@ -272,6 +298,16 @@ print(json.mark, set(json.decoder.mark), open('/tmp/mark').read(), sorted(os.lis
 	for i in 1 2 3 4; do
 		"$CTL" wait "${ids[i - 1]}"
 		[ "$("$CTL" logs "${ids[i - 1]}")" = "$i {$i} $i ['mark']" ]
-		[ "$(modes_of "clone-$i")" = restore ]
+		[ "$(modes_of "clone-$1-$i" | sort -u)" = "$1" ]
 	done
+}
+
+@test "clones: what one restored task writes, no other sees" {
+	clones restore
+}
+
+@test "clones: what one forked task writes, neither another one nor the template sees" {
+	clones fork
+	# Out of the same template, after them.
+	clones fork
 }
