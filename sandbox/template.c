@@ -143,8 +143,8 @@ static int clone_into(struct keeper *k, const struct sandbox_spec *spec, struct 
 	return r;
 }
 
-static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, struct clone *ret,
-		      struct err *e)
+static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, bool ahead,
+		      struct clone *ret, struct err *e)
 {
 	_cleanup_fd_ int rootfs = -1, dev = -1, go_r = -1;
 	struct shell s = SHELL_INIT;
@@ -163,8 +163,8 @@ static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, stru
 	if (r < 0)
 		return r;
 	r = clone_into(k, spec, &s, go_r, &ret->task, e);
-	/* "You are a clone: be different from the others." */
-	if (r == 0 && util_write_all(s.go_w, "c", 1) < 0)
+	/* "You are a clone: prepare for a task." Else it does what it must when the task comes. */
+	if (r == 0 && ahead && util_write_all(s.go_w, "c", 1) < 0)
 		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the process is gone");
 	if (r < 0) {
 		shell_kill(&s);
@@ -201,7 +201,7 @@ static void serve(struct keeper *k)
 	else if (!c)
 		r = err_set(&e, ERR_LIMIT, 0, "fork: %d clones of this template live", CLONES_MAX);
 	else
-		r = make_clone(k, &spec, fds[PARK_FD_CTL], &made, &e);
+		r = make_clone(k, &spec, fds[PARK_FD_CTL], park.ahead, &made, &e);
 	if (r == 0) {
 		*c = made;
 		k->n_clones++;

@@ -45,6 +45,7 @@ struct template_park {
 	uint32_t net_index;   /* for POLICY_NET_EGRESS */
 	uint32_t cgroup_mask; /* 1 << enum cgroup_controller, PARK_UNIFIED */
 	uint32_t has_package;
+	uint32_t ahead; /* 1: it has time to prepare itself for its task */
 	char cgroup[64];
 	struct limits limits;
 	char resolv_conf[RESOLV_CONF_MAX]; /* "": none */

@@ -18,6 +18,7 @@ struct config {
 	const char *state, *run, *cgroup, *criu;
 	bool network;
 	bool detach;
+	unsigned max_running; /* tasks at a time; 0: the front's default */
 	int ready_fd; /* a byte is written when requests are served; -1 */
 };
 

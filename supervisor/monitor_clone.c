@@ -167,6 +167,7 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 	memset(&park, 0, sizeof(park));
 	park.tag = t->clone_tag;
 	park.net_index = t->run.net_index;
+	park.ahead = !t->pending;
 	park.limits = t->limits;
 	memcpy(park.cgroup, t->cgroup.name, sizeof(park.cgroup));
 	if (resolv)
@@ -235,9 +236,10 @@ static int on_make_timeout(sd_event_source *s, uint64_t usec, void *arg)
 	return 0;
 }
 
-/* Asks the keeper for one. NULL: it cannot be asked, and nothing is left. */
+/* Asks the keeper for one, whose pending task becomes its own. NULL: it cannot be asked,
+ * and nothing is left. */
 static struct mtask *make(struct template *tpl, const struct limits *limits,
-			  const uint8_t package_id[32], int package_fd)
+			  const uint8_t package_id[32], int package_fd, struct pending *pending)
 {
 	char name[TASK_ID_LEN + 1], hex[13];
 	uint8_t random[6];
@@ -249,10 +251,13 @@ static struct mtask *make(struct template *tpl, const struct limits *limits,
 	util_hex(random, sizeof(random), hex);
 	(void)snprintf(name, sizeof(name), "parked-%s", hex);
 	t = mtask_new(tpl->m, name);
-	if (!t)
+	if (!t) {
+		pending_free(pending);
 		return NULL;
+	}
 	t->run.kind = RUN_PARKED;
 	t->template = tpl;
+	t->pending = pending;
 	t->limits = *limits;
 	memcpy(t->package, package_id, 32);
 	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
@@ -300,7 +305,7 @@ static int on_refill(sd_event_source *s, uint64_t usec, void *arg)
 	other = clone_count(tpl) >= tpl->rules->policy.head.parked ? find_other(tpl) : NULL;
 	if (other)
 		drop(other);
-	if (!make(tpl, &tpl->like, tpl->like_package, tpl->like_package_fd))
+	if (!make(tpl, &tpl->like, tpl->like_package, tpl->like_package_fd, NULL))
 		return 0;
 	(void)sd_event_source_set_time_relative(s, REFILL_NEXT_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -436,15 +441,12 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 	if (t) {
 		assign(t, req, job_fd);
 	} else {
+		struct pending *pending = pending_new(req, job_fd, package_fd);
+
 		package_of(req, package);
-		t = make(tpl, &req->limits, package, package_fd);
+		t = pending ? make(tpl, &req->limits, package, package_fd, pending) : NULL;
 		if (!t)
 			return false;
-		t->pending = pending_new(req, job_fd, package_fd);
-		if (!t->pending) {
-			drop(t);
-			return false;
-		}
 		mtask_rename(t, req->id);
 	}
 	note_kind(tpl, req, package_fd);

@@ -67,7 +67,8 @@ void role_main(struct monitor *m, enum role_id id, int sock, int peer)
 	title_set(role_table[id].name);
 	msg_init(role_table[id].name);
 	if (id == R_FRONT) {
-		struct front_config cfg = {.monitor_sock = sock,
+		struct front_config cfg = {.running_max = m->cfg->max_running,
+					   .monitor_sock = sock,
 					   .logger_sock = peer,
 					   .listen_fd = m->listen_fd,
 					   .state_dirfd = m->state_fd,

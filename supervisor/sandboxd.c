@@ -20,6 +20,7 @@
 #include "supervisor/msg.h"
 
 #define LISTEN_BACKLOG 512
+#define MAX_RUNNING_MAX 10000
 #define NOFILE_MIN 128
 #define LOCK_FD_MIN 64
 
@@ -33,6 +34,7 @@ static void usage(FILE *f)
 		"  --cgroup NAME  root cgroup of the tasks (sandboxd)\n"
 		"  --criu PATH    criu to use (" SANDBOXD_PREFIX
 		"/lib/sandboxd/criu/sbin/criu, else /usr/sbin/criu)\n"
+		"  --max-running N  tasks at a time; the others wait for their turn (64)\n"
 		"  --no-network   refuse policies that want a network\n"
 		"  --detach       go to the background when ready; messages to RUN/sandboxd.log\n"
 		"  --help, --version\n\n"
@@ -40,13 +42,40 @@ static void usage(FILE *f)
 		f);
 }
 
+static int parse_count(const char *text, unsigned *ret)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || text[0] < '1' || text[0] > '9' || n > MAX_RUNNING_MAX) {
+		(void)fprintf(stderr, "sandboxd: --max-running: a number from 1 to %d\n",
+			      MAX_RUNNING_MAX);
+		return -EINVAL;
+	}
+	*ret = (unsigned)n;
+	return 0;
+}
+
 static int parse_options(int argc, char **argv, struct config *cfg)
 {
-	enum { O_STATE = 256, O_RUN, O_CGROUP, O_CRIU, O_NONET, O_DETACH, O_HELP, O_VERSION };
+	enum {
+		O_STATE = 256,
+		O_RUN,
+		O_CGROUP,
+		O_CRIU,
+		O_MAX,
+		O_NONET,
+		O_DETACH,
+		O_HELP,
+		O_VERSION
+	};
 	static const struct option options[] = {{"state", required_argument, NULL, O_STATE},
 						{"run", required_argument, NULL, O_RUN},
 						{"cgroup", required_argument, NULL, O_CGROUP},
 						{"criu", required_argument, NULL, O_CRIU},
+						{"max-running", required_argument, NULL, O_MAX},
 						{"no-network", no_argument, NULL, O_NONET},
 						{"detach", no_argument, NULL, O_DETACH},
 						{"help", no_argument, NULL, O_HELP},
@@ -67,6 +96,10 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 			break;
 		case O_CRIU:
 			cfg->criu = optarg;
+			break;
+		case O_MAX:
+			if (parse_count(optarg, &cfg->max_running) < 0)
+				return -EINVAL;
 			break;
 		case O_NONET:
 			cfg->network = false;

@@ -101,6 +101,14 @@ teardown_file() {
 	daemon_start
 }
 
+@test "--max-running: a wrong number is refused by the option's name" {
+	for n in 0 -1 many 1x 1000000; do
+		run "$DAEMON" --max-running "$n"
+		[ "$status" != 0 ]
+		[[ $output == *--max-running* ]]
+	done
+}
+
 @test "--detach returns when the daemon answers" {
 	daemon_stop
 	mapfile -t options < <(daemon_options)
