@@ -41,13 +41,10 @@ static int or_without(const struct sandbox_spec *spec, struct checkpoint_run *ru
 }
 
 /* The surroundings, in an order that the comments explain. */
-static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, struct net_host *keep,
-		 struct err *e)
+static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
+		 struct template_host *keep, struct err *e)
 {
 	const bool criu = spec->action != SANDBOX_COLD;
-	/* A keeper makes networks for its clones, and has none itself. */
-	const bool keeper =
-		spec->action == SANDBOX_TEMPLATE && spec->policy->head.net_mode != POLICY_NET_NONE;
 	struct net_host net = {.netns = -1};
 	int r, root = -1;
 
@@ -55,14 +52,14 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run, st
 	/* Early: everything below is on the task's bill. */
 	if (r == 0)
 		r = cgroup_enter(spec->cgroup, e);
+	/* While still in the host's namespaces. */
+	if (r == 0 && spec->action == SANDBOX_TEMPLATE)
+		r = template_open_host(spec, keep, e);
+	if (r == 0)
+		r = net_open_host(spec->net_index, &net, e);
 	/* After cgroup_enter: its group is the namespace's root. */
 	if (r == 0)
 		r = ns_unshare_cgroup(e);
-	/* While still in the host's network namespace. */
-	if (r == 0)
-		r = net_open_host(spec->net_index, &net, e);
-	if (r == 0 && keeper)
-		r = net_open_host(1, keep, e);
 	if (r == 0)
 		r = net_enter_ns(spec->netns_fd, e);
 	/* While the host's files are there to exec. */
@@ -110,7 +107,7 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 
 /* Does not return but by a failure. */
 static int keep_template(const struct sandbox_spec *spec, struct checkpoint_run *run,
-			 struct net_host *host, struct err *e)
+			 struct template_host *host, struct err *e)
 {
 	pid_t template;
 	int r = checkpoint_restore(spec, run, &template, e);
@@ -157,7 +154,7 @@ static int wait_recorded(const struct sandbox_spec *spec, struct err *e)
 static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 {
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
-	struct net_host host = {.netns = -1};
+	struct template_host host = TEMPLATE_HOST_INIT;
 	struct err e = {0};
 	int report_fd = spec->report_w, r;
 	char title[TASK_ID_LEN + 16];

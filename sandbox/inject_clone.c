@@ -249,7 +249,7 @@ static int run_template(const struct inject_template *it, struct err *e)
 /* The code's last trap, in the task: confined. Its memory is its own by now. */
 static int wait_confined(const struct inject_template *it, pid_t task, struct err *e)
 {
-	struct inject_page p;
+	struct inject_page p = {0};
 	int r = inject_wait(&it->t, task, STOP_TRAP, e);
 
 	if (r == 0)

@@ -45,7 +45,7 @@ static bool is_image_file(int fdinfo, const char *name, const struct stat *st, u
 static int check_fd(int fds, int fdinfo, const char *name, uint64_t mount, const char *what,
 		    struct err *e)
 {
-	int fd = atoi(name);
+	const long fd = strtol(name, NULL, 10);
 	struct stat st;
 
 	/* The pipes: each clone gets its own in their places. */
@@ -55,7 +55,7 @@ static int check_fd(int fds, int fdinfo, const char *name, uint64_t mount, const
 	    (is_image_file(fdinfo, name, &st, mount) ||
 	     (fd == STDIN_FILENO && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))))
 		return 0;
-	return err_set(e, ERR_INPUT, 0, "%s: file descriptor %d is open", what, fd);
+	return err_set(e, ERR_INPUT, 0, "%s: file descriptor %ld is open", what, fd);
 }
 
 static int check_fds(int dir, const char *what, struct err *e)
@@ -66,16 +66,16 @@ static int check_fds(int dir, const char *what, struct err *e)
 	const uint64_t mount = root_mount();
 	struct dirent *d;
 
-	if (!stream || fdinfo < 0 || !mount) {
-		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
-		if (!stream)
-			util_close_fd(&fds);
+	if (!stream) {
+		util_close_fd(&fds);
+		return err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
 	}
+	if (fdinfo < 0 || !mount)
+		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
 	while (r == 0 && (d = readdir(stream)))
 		if (d->d_name[0] != '.')
 			r = check_fd(fds, fdinfo, d->d_name, mount, what, e);
-	if (stream)
-		(void)closedir(stream);
+	(void)closedir(stream);
 	return r;
 }
 

@@ -79,6 +79,7 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
 			    spec->report_w, ctl,	 go_w,	      status_r};
 	struct shell_task task;
 	int fds[2] = {-1, -1}, report_fd = spec->report_w, r;
+	char title[TASK_ID_LEN + 16];
 	struct err e = {0};
 
 	/* Nobody else is in these namespaces yet. */
@@ -93,6 +94,8 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
 			_exit(0);
 		(void)close(ctl);
 		memcpy(spec->id, task.id, sizeof(spec->id));
+		(void)snprintf(title, sizeof(title), "init of %s", spec->id);
+		title_set(title);
 		spec->job_fd = fds[0];
 		spec->record_fd = fds[1];
 		spec->status_r = status_r;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,7 @@ struct clone {
 
 struct keeper {
 	const struct sandbox_spec *spec;
-	struct net_host *host;
+	struct template_host *host;
 	struct inject_template it;
 	pid_t template; /* 0: dead */
 	int sock;	/* the monitor; -1 when it has hung up */
@@ -159,7 +160,7 @@ static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, bool
 		return r;
 	spec->rootfs_mount = rootfs;
 	spec->dev_mount = dev;
-	r = shell_make(spec, k->host, ctl, &s, &go_r, e);
+	r = shell_make(spec, &k->host->net, ctl, &s, &go_r, e);
 	if (r < 0)
 		return r;
 	r = clone_into(k, spec, &s, go_r, &ret->task, e);
@@ -183,7 +184,7 @@ static void serve(struct keeper *k)
 	struct cgroup cg = {.host = k->spec->cgroup->host};
 	struct clone *c = NULL, made = {0};
 	struct err e = {0};
-	int fds[PARK_FDS_MAX], n, pidfd = -1, r;
+	int fds[PARK_FDS_MAX] = {-1}, n, pidfd = -1, r;
 
 	r = receive(k, &park, fds, &n);
 	if (r == -EINTR || r == -EAGAIN)
@@ -263,7 +264,28 @@ static void end_template(struct keeper *k)
 	k->template = 0;
 }
 
-void template_keep(const struct sandbox_spec *spec, struct net_host *host, pid_t template)
+int template_open_host(const struct sandbox_spec *spec, struct template_host *ret, struct err *e)
+{
+	*ret = TEMPLATE_HOST_INIT;
+	ret->cgroup_ns = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	if (ret->cgroup_ns < 0)
+		return err_set(e, ERR_SYSTEM, errno, "template: the host's cgroup namespace");
+	/* Any index: what matters is that there is one. */
+	return net_open_host(spec->policy->head.net_mode != POLICY_NET_NONE, &ret->net, e);
+}
+
+/* The template stays in the namespace that was made for it. */
+static int begin(struct keeper *k, struct err *e)
+{
+	if (k->sigfd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "template: signalfd");
+	if (setns(k->host->cgroup_ns, CLONE_NEWCGROUP) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "template: cgroup namespace");
+	util_close_fd(&k->host->cgroup_ns);
+	return inject_hold(&k->it, k->template, k->spec->cgroup, e);
+}
+
+void template_keep(const struct sandbox_spec *spec, struct template_host *host, pid_t template)
 {
 	static struct keeper keeper;
 	struct keeper *k = &keeper;
@@ -278,8 +300,7 @@ void template_keep(const struct sandbox_spec *spec, struct net_host *host, pid_t
 	(void)sigaddset(&chld, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &chld, NULL);
 	k->sigfd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-	r = k->sigfd < 0 ? err_set(&e, ERR_SYSTEM, errno, "template: signalfd")
-			 : inject_hold(&k->it, template, spec->cgroup, &e);
+	r = begin(k, &e);
 	answer(k, 0, r, e.msg, -1);
 	if (r < 0)
 		_exit(1);

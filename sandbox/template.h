@@ -67,9 +67,23 @@ struct shell_task {
 	uint8_t pad[3];
 };
 
-/* template.c: the keeper's life, once its template is restored. Ends when the monitor has
- * hung up (or asked by hanging up) and the last clone has ended. */
-void template_keep(const struct sandbox_spec *spec, struct net_host *host, pid_t template)
+/*
+ * template.c: what a keeper takes along of the host's namespaces, opened before it leaves
+ * them: the network, to which its clones' interfaces go (none where the policy has none),
+ * and the cgroup namespace: a cgroup v2 mounted with nsdelegate, as systemd's is, lets
+ * nobody place a process in a group outside of his own (cgroups(7), ENOENT).
+ */
+struct template_host {
+	struct net_host net;
+	int cgroup_ns; /* -1 */
+};
+#define TEMPLATE_HOST_INIT ((struct template_host){.net = {.netns = -1}, .cgroup_ns = -1})
+
+int template_open_host(const struct sandbox_spec *spec, struct template_host *ret, struct err *e);
+
+/* The keeper's life, once its template is restored. Ends when the monitor has hung up (or
+ * asked by hanging up) and the last clone has ended. */
+void template_keep(const struct sandbox_spec *spec, struct template_host *host, pid_t template)
 	__attribute__((noreturn));
 
 /* shell.c: the sandbox around a clone. */

@@ -19,7 +19,7 @@ struct config {
 	bool network;
 	bool detach;
 	unsigned max_running; /* tasks at a time; 0: the front's default */
-	int ready_fd; /* a byte is written when requests are served; -1 */
+	int ready_fd;	      /* a byte is written when requests are served; -1 */
 };
 
 enum role_id { R_FRONT, R_LOGGER, R_N };

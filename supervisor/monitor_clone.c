@@ -194,7 +194,7 @@ static int request(struct template *tpl, struct mtask *t, int package_fd, struct
 	_cleanup_fd_ int out_w = -1, err_w = -1, started_w = -1, report_w = -1, theirs = -1,
 			 package = -1;
 	struct limits limits = t->limits;
-	int fds[PARK_FDS_MAX], sk[2], r;
+	int fds[PARK_FDS_MAX], sk[2] = {-1, -1}, r;
 
 	r = start_make_pipes(t, &out_w, &err_w, &started_w, &report_w, e);
 	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)

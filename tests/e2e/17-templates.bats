@@ -119,6 +119,7 @@ print("went on")' --start fork)
 	run sandboxctl run python --start fork --label next --code 'print("right")'
 	[ "$status" = 0 ]
 	grep -qx right <<<"$output"
+	grep -lqsz "sandboxd: init of $task" /proc/[0-9]*/cmdline
 	signal_task "$task" USR1
 	[ "$(sandboxctl wait "$task")" = 0 ]
 	log_has "$task" "went on"

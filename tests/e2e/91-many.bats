@@ -61,10 +61,6 @@ counts() {
 	echo "zombies=$(pgrep -c -r Z -P "$main")"
 }
 
-no_templates() {
-	[ "$(sandboxctl template ls --json)" = '[]' ]
-}
-
 settled() {
 	[ "$(counts)" = "$(cat "$WORK/before")" ]
 }
@@ -73,9 +69,7 @@ settled() {
 	# What is made once is there before anything is counted.
 	some 1 100 >"$WORK/wrong"
 	# Clones that wait for a task have a cgroup and a network already.
-	sandboxctl template retire --all >/dev/null
-	wait_until "$PATIENCE" clean
-	wait_until "$PATIENCE" no_templates
+	retire_all
 	counts >"$WORK/before"
 	rss >"$WORK/rss"
 	some 101 "$TASKS" >>"$WORK/wrong"

@@ -177,6 +177,18 @@ clean() {
 	[ -z "$(left_overs)" ]
 }
 
+# One that was asked for a moment ago may come only now.
+no_templates() {
+	sandboxctl template retire --all >/dev/null
+	[ "$(sandboxctl --json template ls)" = '[]' ] && clean &&
+		[ -z "$(find /sys/fs/cgroup -type d -path "*/$GROUP/*" \( -name 'parked-*' -o -name 'template-*' \))" ]
+}
+
+# retire_all: no template and nothing that is parked is left, to be counted with what leaked.
+retire_all() {
+	wait_until "$PATIENCE" no_templates || fail "$(sandboxctl template ls)$(left_overs)"
+}
+
 # role NAME: the pid of a role: monitor, front or logger.
 role() {
 	local main user
@@ -264,6 +276,16 @@ detached() {
 	sandboxctl run --detach "$image" --code "$code" "$@"
 }
 
+# groups_of ID: the cgroups of a task. A group of cgroup v2 cannot be renamed: that of a forked
+# task is called as it was when it waited, which its record tells.
+groups_of() {
+	local parked
+
+	task_groups | grep "$1" || true
+	parked=$(grep -aoE 'parked-[0-9a-f]{12}' "$RUN/tasks/$1" 2>/dev/null) || return 0
+	find /sys/fs/cgroup -type d -path "*/$GROUP/$parked*"
+}
+
 # payload ID: the pid of a task's first Python process, as this machine sees it.
 payload() {
 	local pid group
@@ -276,7 +298,7 @@ payload() {
 				return
 			fi
 		done <"$group/cgroup.procs"
-	done < <(task_groups | grep "$1")
+	done < <(groups_of "$1")
 	return 1
 }
 

@@ -8,6 +8,7 @@ load lib.bash
 setup_file() {
 	security_setup
 	"$CTL" run python --code 'print(1)' >/dev/null
+	retire_all
 	rss >"$WORK/memory"
 	fds >"$WORK/fds"
 	"$CTL" --json ps --all | jq length >"$WORK/tasks"
@@ -24,6 +25,7 @@ clients() {
 	timeout 300 /usr/bin/python3 "$SECURITY/hostile_client.py" "$SANDBOXD_SOCKET" python "$1" \
 		>"$WORK/out/clients-${1%:}" || fail "the client itself failed"
 	"$SECURITY/judge.py" sandbox "$WORK/out/clients-${1%:}"
+	retire_all
 	wait_until 20 fds_at_most "$(cat "$WORK/fds")" ||
 		fail "$(cat "$WORK/fds") fds became $(fds)"
 	grown=$(($(rss) - $(cat "$WORK/memory")))
