@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # bats file_tags=v2
-# How tasks end, in both start modes: exit status, verdict, and what is said about it.
+# How tasks end, in each start mode: exit status, verdict, and what is said about it.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib
 
@@ -17,13 +17,13 @@ verdict() {
 	local want=$1 verdict=$2 state=$3 code=$4 mode id
 
 	shift 4
-	for mode in cold restore; do
-		run --separate-stderr timeout "$PATIENCE" "$CTL" run python --start $mode \
+	for mode in $MODES; do
+		run --separate-stderr timeout "$PATIENCE" "$CTL" run python --start "$mode" \
 			--label "v-$BATS_TEST_NUMBER" --code "$code" "$@"
 		echo "$mode: exit $status; $output; $stderr"
 		[ "$status" = "$want" ] || return 1
 		id=$(id_of "v-$BATS_TEST_NUMBER")
-		[ "$(inspect "$id" .start.mode)" = $mode ] || return 1
+		[ "$(inspect "$id" .start.mode)" = "$mode" ] || return 1
 		[ "$(inspect "$id" .verdict)" = "$verdict" ] || return 1
 		[ "$(inspect "$id" .status)" = "$state" ] || return 1
 		[ "$(inspect "$id" .exit_code)" = "$want" ] || return 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Ending tasks from outside: cancel, Ctrl-C on run, in each phase and both start modes.
+# Ending tasks from outside: cancel, Ctrl-C on run, in each phase and each start mode.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib
 
@@ -40,7 +40,7 @@ attached() {
 }
 
 @test "cancel is TERM: the task may end in its own way" {
-	for mode in cold restore; do
+	for mode in $MODES; do
 		id=$(detached python '
 import signal, sys, time
 def end(number, frame):
@@ -49,20 +49,20 @@ def end(number, frame):
 signal.signal(signal.SIGTERM, end)
 print("ready")
 while True:
-    time.sleep(1000)' --start $mode)
+    time.sleep(1000)' --start "$mode")
 		wait_until "$PATIENCE" log_has "$id" ready
 		sandboxctl cancel "$id"
 		sandboxctl wait "$id" || true
 		[ "$(inspect "$id" .status)" = cancelled ]
 		[ "$(inspect "$id" .verdict)" = cancelled ]
 		[ "$(sandboxctl logs "$id")" = $'ready\nbye' ]
-		[ "$(inspect "$id" .start.mode)" = $mode ]
+		[ "$(inspect "$id" .start.mode)" = "$mode" ]
 	done
 }
 
 @test "a task without a handler dies of TERM: 143" {
-	for mode in cold restore; do
-		id=$(detached python "$FOREVER" --start $mode)
+	for mode in $MODES; do
+		id=$(detached python "$FOREVER" --start "$mode")
 		wait_until "$PATIENCE" log_has "$id" ready
 		sandboxctl cancel "$id"
 		run timeout "$PATIENCE" "$CTL" wait "$id"
@@ -72,8 +72,8 @@ while True:
 }
 
 @test "cancel --force kills what ignores TERM, with all its children" {
-	for mode in cold restore; do
-		id=$(detached python "$IGNORING" --start $mode)
+	for mode in $MODES; do
+		id=$(detached python "$IGNORING" --start "$mode")
 		wait_until "$PATIENCE" log_has "$id" ready
 		sandboxctl cancel "$id"
 		status_is "$id" running

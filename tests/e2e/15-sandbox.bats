@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # bats file_tags=v2
-# What a task sees of the world, in both start modes. tests/security tries to get out.
+# What a task sees of the world, in each start mode. tests/security tries to get out.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib
 
@@ -16,19 +16,20 @@ teardown_file() {
 	daemon_remove
 }
 
-# both CODE: the output of the code in both start modes, which must be the same.
-both() {
-	local cold restored
+# alike CODE: the output of the code in each start mode, which must be the same.
+alike() {
+	local mode out
 
-	cold=$(sandboxctl run python --start cold --code "$1") || return 1
-	restored=$(sandboxctl run python --start restore --code "$1") || return 1
-	[ "$cold" = "$restored" ] || fail "cold: $cold"$'\n'"restored: $restored" || return 1
-	output=$cold
+	unset output
+	for mode in $MODES; do
+		out=$(sandboxctl run python --start "$mode" --code "$1") || return 1
+		[ "${output=$out}" = "$out" ] || fail "cold: $output"$'\n'"$mode: $out" || return 1
+	done
 }
 
 @test "all seven namespaces are its own" {
-	for mode in cold restore; do
-		inside=$(sandboxctl run python --start $mode --code '
+	for mode in $MODES; do
+		inside=$(sandboxctl run python --start "$mode" --code '
 import os
 for name in "user mnt pid net ipc uts cgroup".split():
     print(name, os.readlink("/proc/self/ns/" + name))')
@@ -41,7 +42,7 @@ for name in "user mnt pid net ipc uts cgroup".split():
 }
 
 @test "it is nobody: no root id, no group, no capability, no new privileges, a filter" {
-	both '
+	alike '
 import os
 print(os.getresuid(), os.getresgid(), os.getgroups())
 for line in open("/proc/self/status"):
@@ -58,14 +59,14 @@ Seccomp: 2" ]
 }
 
 @test "only its own processes are there" {
-	both '
+	alike '
 import os
 print(os.getpid(), sorted(int(p) for p in os.listdir("/proc") if p.isdigit()))'
 	[ "$output" = "2 [1, 2]" ]
 }
 
 @test "the root is the read-only image; /tmp, /work and /run are its own" {
-	both '
+	alike '
 import os
 for path in "/new", "/usr/new", "/etc/new", "/work/new", "/tmp/new":
     try:
@@ -83,7 +84,7 @@ print(sorted(os.listdir("/tmp")), os.getcwd())'
 }
 
 @test "/dev is short" {
-	both '
+	alike '
 import os
 names = []
 for folder, folders, files in os.walk("/dev"):
@@ -101,7 +102,7 @@ assert open("/dev/zero", "rb").read(2) == b"\0\0"'
 }
 
 @test "only its three standard files are open" {
-	both '
+	alike '
 import os
 print(sorted(int(fd) for fd in os.listdir("/proc/self/fd")))'
 	# The fourth is the listing of /proc/self/fd itself.
@@ -109,8 +110,8 @@ print(sorted(int(fd) for fd in os.listdir("/proc/self/fd")))'
 }
 
 @test "a host name of its own, which it cannot change" {
-	for mode in cold restore; do
-		run sandboxctl run python --start $mode --code '
+	for mode in $MODES; do
+		run sandboxctl run python --start "$mode" --code '
 import socket
 print(socket.gethostname())
 try:
@@ -123,7 +124,7 @@ except OSError as e:
 }
 
 @test "no network by default: lo alone, and no socket but AF_UNIX" {
-	both '
+	alike '
 import os, socket
 print(sorted(os.listdir("/sys/class/net")) if os.path.isdir("/sys/class/net") else "no /sys")
 print([line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line])
@@ -141,7 +142,7 @@ for family in socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK
 }
 
 @test "lo is up under a policy with sockets" {
-	for mode in cold restore; do
+	for mode in $MODES; do
 		run sandboxctl run python --policy network --code '
 import socket
 server = socket.create_server(("127.0.0.1", 0))
@@ -153,7 +154,7 @@ print(server.accept()[0].recv(20).decode())'
 }
 
 @test "threads, subprocesses, multiprocessing, asyncio and sqlite work" {
-	for mode in cold restore; do
+	for mode in $MODES; do
 		cat >all.py <<-'EOT'
 			import asyncio, concurrent.futures, multiprocessing, sqlite3, subprocess, sys, tempfile
 
@@ -178,7 +179,7 @@ print(server.accept()[0].recv(20).decode())'
 			    print("done")
 		EOT
 		echo '{"exec": "all.py"}' >task.json
-		run --separate-stderr timeout "$PATIENCE" "$CTL" run python --start $mode task.json
+		run --separate-stderr timeout "$PATIENCE" "$CTL" run python --start "$mode" task.json
 		echo "$mode: $output $stderr"
 		[ "$status" = 0 ]
 		[ "$output" = $'285\n285\nchild\nshell\nslept\n42\ndone' ]
@@ -186,9 +187,9 @@ print(server.accept()[0].recv(20).decode())'
 }
 
 @test "the clock is right, after a restore too" {
-	for mode in cold restore; do
+	for mode in $MODES; do
 		before=$(date +%s)
-		inside=$(sandboxctl run python --start $mode --code 'import time; print(int(time.time()))')
+		inside=$(sandboxctl run python --start "$mode" --code 'import time; print(int(time.time()))')
 		after=$(date +%s)
 		[ "$inside" -ge "$before" ]
 		[ "$inside" -le "$after" ]

@@ -199,8 +199,7 @@ except OSError as e:
 	connect out "198.51.100.1:$PORT"
 	[ "$output" != served ]
 	# Clones that wait for a task have their interface already.
-	sandboxctl template retire --all >/dev/null
-	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+	retire_all
 }
 
 @test "network: another port is dropped" {
@@ -238,8 +237,7 @@ except OSError as e:
 	[ "$output" = served ]
 	[ "$(inspect "$(id_of netrestore)" .start.mode)" = restore ]
 	# Clones that wait for a task have their interface already.
-	sandboxctl template retire --all >/dev/null
-	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+	retire_all
 }
 
 @test "network: tasks do not reach each other" {

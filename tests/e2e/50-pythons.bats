@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Other Pythons, out of other suites, built by the same code: cold and restored.
+# Other Pythons, out of other suites, built by the same code: in each start mode.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load lib
 
@@ -23,18 +23,18 @@ teardown_file() {
 	daemon_remove
 }
 
-# each CODE WANT [OPTION...]: in every image and both start modes.
+# each CODE WANT [OPTION...]: in every image and each start mode.
 each() {
 	local code=$1 want=$2 name mode
 
 	shift 2
 	for name in $FOUND; do
-		for mode in cold restore; do
-			run --separate-stderr timeout "$PATIENCE" "$CTL" run "$name" --start $mode \
+		for mode in $MODES; do
+			run --separate-stderr timeout "$PATIENCE" "$CTL" run "$name" --start "$mode" \
 				--label "$name-$mode" --code "$code" "$@"
 			echo "$name $mode: $status; $output; $stderr"
 			[ "$output" = "${want//VERSION/$(version_of "$name")}" ] || return 1
-			[ "$(inspect "$(id_of "$name-$mode")" .start.mode)" = $mode ] || return 1
+			[ "$(inspect "$(id_of "$name-$mode")" .start.mode)" = "$mode" ] || return 1
 		done
 	done
 }
@@ -57,13 +57,13 @@ print("%s %s %s" % (json.load(open(os.environ["PAYLOAD_FILE"]))["n"], sys.argv[-
 
 @test "exit status and tracebacks are the interpreter's own" {
 	for name in $FOUND; do
-		for mode in cold restore; do
-			run --separate-stderr sandboxctl run "$name" --start $mode --code '1 / 0'
+		for mode in $MODES; do
+			run --separate-stderr sandboxctl run "$name" --start "$mode" --code '1 / 0'
 			[ "$status" = 1 ]
 			[[ $stderr == "Traceback (most recent call last):"*ZeroDivisionError* ]]
-			run sandboxctl run "$name" --start $mode --code 'raise SystemExit(9)'
+			run sandboxctl run "$name" --start "$mode" --code 'raise SystemExit(9)'
 			[ "$status" = 9 ]
-			run sandboxctl run "$name" --start $mode --code 'import os; os.abort()'
+			run sandboxctl run "$name" --start "$mode" --code 'import os; os.abort()'
 			[ "$status" = 134 ]
 		done
 	done
@@ -74,10 +74,10 @@ print("%s %s %s" % (json.load(open(os.environ["PAYLOAD_FILE"]))["n"], sys.argv[-
 	printf 'def add(payload):\n    return payload["a"] + 1\n' >job/module.py
 	echo 'import module; print(module.add({"a": 1}))' >job/main.py
 	for name in $FOUND; do
-		for mode in cold restore; do
-			run sandboxctl run "$name" --start $mode - <<<'{"exec": "main.py", "dir": "job"}'
+		for mode in $MODES; do
+			run sandboxctl run "$name" --start "$mode" - <<<'{"exec": "main.py", "dir": "job"}'
 			[ "$output" = 2 ]
-			run sandboxctl run "$name" --start $mode - <<<'{"entry": "module:add", "dir": "job", "payload": {"a": 41}}'
+			run sandboxctl run "$name" --start "$mode" - <<<'{"entry": "module:add", "dir": "job", "payload": {"a": 41}}'
 			[ "$output" = 42 ]
 		done
 	done

@@ -26,14 +26,15 @@ mounts() {
 }
 
 @test "$N tasks in each start mode: fds, mounts, processes and memory stay" {
-	many cold
-	many restore
-	wait_until "$PATIENCE" clean || fail "$(left_overs)"
-	fds=$(fds) mounts=$(mounts) rss=$(rss) processes=$(processes | wc -l)
-	for mode in cold restore; do
-		many $mode
+	for mode in $MODES; do
+		many "$mode"
 	done
-	wait_until "$PATIENCE" clean || fail "$(left_overs)"
+	retire_all
+	fds=$(fds) mounts=$(mounts) rss=$(rss) processes=$(processes | wc -l)
+	for mode in $MODES; do
+		many "$mode"
+	done
+	retire_all
 	echo "fds $fds $(fds), mounts $mounts $(mounts), kB $rss $(rss), processes $processes $(processes | wc -l)"
 	[ "$(fds)" -le $((fds + 4)) ]
 	[ "$(mounts)" = "$mounts" ]
@@ -43,7 +44,7 @@ mounts() {
 }
 
 @test "every one of them is remembered" {
-	[ "$(sandboxctl ps --all --json | jq length)" -ge $((4 * N)) ]
+	[ "$(sandboxctl ps --all --json | jq length)" -ge $((6 * N)) ]
 	[ "$(sandboxctl ps --all --json | jq '[.[] | select(.exit_code != 0)] | length')" = 0 ]
 }
 

@@ -12,6 +12,8 @@ E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$E2E/../.." && pwd)
 # A machine under emulation is slow: this is how long things may take, never how long
 # they are waited for when they are ready.
+# Start modes: what must be alike in all is tried in each.
+MODES='cold restore fork'
 PATIENCE=${PATIENCE:-60}
 [ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300
 export E2E TOP PATIENCE
@@ -36,7 +38,7 @@ sandboxctl() {
 }
 
 # daemon_make [IMAGE...]: a state folder with these images (hard links; default: python)
-# and the policies, then a daemon of its own. WARM=1: and a checkpoint of each image.
+# and the policies, then a daemon of its own. WARM=1: and a checkpoint and a template of each image.
 daemon_make() {
 	local name
 
@@ -56,7 +58,19 @@ daemon_make() {
 	daemon_start
 	[ -z "${WARM:-}" ] || for name; do
 		sandboxctl image warm "$name" >/dev/null
+		forks "$name"
 	done
+}
+
+# forks IMAGE [OPTION...]: waits until a task like this comes out of a template; for the others
+# after it there is one.
+forks() {
+	wait_until "$PATIENCE" forked_once "$@" || fail "no task is forked: $(tail -n 3 "$WORK/log")"
+}
+
+forked_once() {
+	sandboxctl run "$1" --start fork --label forked-once "${@:2}" --code 'pass' </dev/null &&
+		[ "$(inspect "$(id_of forked-once)" .start.mode)" = fork ]
 }
 
 # image_link NAME: the image in this test's state folder, its files as hard links.

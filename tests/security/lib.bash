@@ -33,17 +33,6 @@ modes_of() {
 	"$CTL" --json ps --all | jq -r --arg l "$1" '.[] | select(.label == $l) | .start.mode'
 }
 
-# forks IMAGE [OPTION...]: waits until a task like this comes out of a template; for the others
-# after it there is one.
-forks() {
-	wait_until "$PATIENCE" forked_once "$@" || fail "no task is forked: $(tail -n 3 "$WORK/log")"
-}
-
-forked_once() {
-	"$CTL" run "$1" --start fork --label forked-once "${@:2}" --code 'pass' </dev/null &&
-		[ "$(field forked-once .start.mode)" = fork ]
-}
-
 # ready_for MODE IMAGE [OPTION...]
 ready_for() {
 	[ "$1" != fork ] || forks "${@:2}"
