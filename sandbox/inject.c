@@ -22,7 +22,7 @@
 
 #define STOP_TIMEOUT_NS 2000000000ULL
 /* rt_sigreturn or the way back into the read may not have come to its syscall yet. */
-#define ATTACH_TRIES 200
+#define ATTACH_TRIES 1000
 
 int inject_fail(const struct tracee *t, struct err *e, int errnum, const char *step)
 {
@@ -84,11 +84,18 @@ int inject_cont(const struct tracee *t, struct err *e)
 	return ptrace(PTRACE_CONT, t->pid, 0, 0) < 0 ? inject_fail(t, e, errno, "PTRACE_CONT") : 0;
 }
 
-/* Stopped at a syscall? Then the two bytes before its ip are the instruction. */
+/*
+ * Stopped while it waits in a syscall? The kernel says so by a result that no program ever
+ * sees (ERESTARTSYS and its like, include/linux/errno.h): one that has done its work would
+ * do it twice. Then the two bytes before its ip are the instruction.
+ */
 static bool at_syscall(struct tracee *t)
 {
+	const long result = (long)t->saved.rax;
 	long word;
 
+	if (result != -512 && result != -513 && result != -514 && result != -516)
+		return false;
 	errno = 0;
 	word = ptrace(PTRACE_PEEKTEXT, t->pid, t->saved.rip - 2, 0);
 	if (errno || (word & 0xffff) != 0x050f || (long)t->saved.orig_rax < 0)

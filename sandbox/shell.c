@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +33,23 @@ static void report_failed(int fd, const struct err *e)
 	(void)util_write_all(fd, &r, sizeof(r));
 }
 
-/* Waits for the task. False when there will be none. */
+/*
+ * When the payload ends first there will be no task: the monitor sees it by this init's
+ * end, or by an EPIPE when it is about to send one. One that was sent before that is still
+ * there to be read, and fails in words.
+ */
+static void wait_for_task(int ctl, int status_r)
+{
+	struct pollfd p[] = {{.fd = ctl, .events = POLLIN}, {.fd = status_r, .events = POLLIN}};
+
+	while (poll(p, ARRAY_SIZE(p), -1) < 0)
+		if (errno != EINTR)
+			break;
+	if (!p[0].revents)
+		(void)shutdown(ctl, SHUT_RDWR);
+}
+
+/* False when there will be none. */
 static bool receive_task(int ctl, struct shell_task *task, int fds[2])
 {
 	char control[CMSG_SPACE(2 * sizeof(int))];
@@ -90,6 +107,7 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
 	r = fds_keep(keep, ARRAY_SIZE(keep), &e);
 	if (r == 0) {
 		/* The monitor has died, or has no use for it any more: PID 1 takes all along. */
+		wait_for_task(ctl, status_r);
 		if (!receive_task(ctl, &task, fds))
 			_exit(0);
 		(void)close(ctl);
@@ -294,10 +312,8 @@ void shell_close(struct shell *s)
 
 void shell_kill(struct shell *s)
 {
-	if (s->init > 0) {
+	if (s->init > 0)
 		(void)kill(s->init, SIGKILL); /* our own child, not reaped: the pid is right */
-		(void)waitpid(s->init, NULL, 0);
-	}
 	s->init = 0;
 	shell_close(s);
 }

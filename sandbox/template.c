@@ -239,6 +239,15 @@ static void ended(struct keeper *k, pid_t pid, int status)
 	}
 }
 
+/* A clone of a template that died before it could tell of it: traced by birth, and stopped. */
+static bool is_stray(const struct keeper *k, pid_t pid)
+{
+	for (unsigned i = 0; i < CLONES_MAX; i++)
+		if (pid == k->clones[i].task || pid == k->clones[i].init)
+			return false;
+	return pid != k->template;
+}
+
 static void reap(struct keeper *k)
 {
 	struct signalfd_siginfo si;
@@ -246,9 +255,12 @@ static void reap(struct keeper *k)
 	pid_t pid;
 
 	(void)!read(k->sigfd, &si, sizeof(si));
-	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
 		if (!WIFSTOPPED(status))
 			ended(k, pid, status);
+		else if (is_stray(k, pid))
+			(void)kill(pid, SIGKILL); /* our own child, not reaped: the pid is right */
+	}
 }
 
 /* No more clones: the template is not wanted, its memory is given back. */

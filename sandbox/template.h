@@ -97,11 +97,14 @@ struct shell {
 	{                                                                                          \
 		.ns = {-1, -1, -1, -1, -1, -1, -1}, .go_w = -1, .status_w = -1                     \
 	}
-/* spec: of the clone. go_r: what its payload will wait on. On failure nothing is left. */
+/* spec: of the clone. go_r: what its payload will wait on. On failure as after
+ * shell_kill(). */
 int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, struct shell *ret,
 	       int *ret_go_r, struct err *e);
 /* Without its processes, which live on. */
 void shell_close(struct shell *s);
+/* The init dies, and all in its pid namespace with it. It is for the caller to reap, with all
+ * other children, among which is what it waits for: a payload, even one that is unknown. */
 void shell_kill(struct shell *s);
 
 #endif

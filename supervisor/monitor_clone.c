@@ -357,14 +357,10 @@ static pid_t pid_of(int pidfd)
 	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
 }
 
-static int begin_task(struct mtask *t, const struct mon_start *req, int job_fd, struct err *e)
+static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
 {
-	struct shell_task task = {.magic = SHELL_TASK_MAGIC};
-	int fds[2], r;
+	int r = start_open_record(t, e);
 
-	mtask_rename(t, req->id);
-	t->run.kind = RUN_TASK;
-	r = start_open_record(t, e);
 	if (r < 0)
 		return r;
 	(void)cgroup_rename(&t->cgroup, t->id);
@@ -378,31 +374,59 @@ static int begin_task(struct mtask *t, const struct mon_start *req, int job_fd, 
 	memcpy(t->run.cgroup, t->cgroup.name, sizeof(t->run.cgroup));
 	task_set_deadline(t, req->limits.timeout_s);
 	r = task_save_record(t);
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "run record");
-	task_send_pipes(t);
-	memcpy(task.id, t->id, sizeof(task.id));
-	fds[0] = job_fd;
-	fds[1] = t->record_fd;
-	r = send_with_fds(t->ctl, &task, sizeof(task), fds, 2);
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "its init");
-	util_close_fd(&t->ctl);
-	return task_watch_deadline(t, e);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "run record") : 0;
 }
 
-/* The clone gets its task. What fails here fails the task: it may have run. */
-static void assign(struct mtask *t, const struct mon_start *req, int job_fd)
+static int send_task(struct mtask *t, int job_fd, struct err *e)
 {
-	struct template *tpl = t->template;
-	struct err e = {0};
+	struct shell_task task = {.magic = SHELL_TASK_MAGIC};
+	const int fds[2] = {job_fd, t->record_fd};
+	int r;
 
+	memcpy(task.id, t->id, sizeof(task.id));
+	r = send_with_fds(t->ctl, &task, sizeof(task), fds, 2);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
+}
+
+/* It has not begun, and is as it was. */
+static void take_back(struct mtask *t, const char *parked_as, struct pending *pending,
+		      const char *why)
+{
+	(void)cgroup_rename(&t->cgroup, parked_as);
+	t->run.kind = RUN_PARKED;
+	t->pending = pending;
+	give_up(t, why);
+}
+
+/* The clone gets its task, and pending is freed. What fails once it has it fails the task,
+ * which may have run. */
+static void assign(struct mtask *t, struct pending *pending)
+{
+	const struct mon_start *req = &pending->req;
+	struct template *tpl = t->template;
+	char parked_as[sizeof(t->cgroup.name)];
+	struct err e = {0};
+	int r;
+
+	memcpy(parked_as, t->cgroup.name, sizeof(parked_as));
+	mtask_rename(t, req->id);
+	t->run.kind = RUN_TASK;
+	r = record_task(t, req, &e);
+	if (r == 0)
+		r = send_task(t, pending->job_fd, &e);
+	if (r < 0) {
+		take_back(t, parked_as, pending, e.msg);
+		return;
+	}
 	unlink_clone(t);
 	tpl->running++;
 	tpl->forks++;
 	tpl->used_ns = util_realtime_ns();
 	tpl->used_mono_ns = util_monotonic_ns();
-	if (begin_task(t, req, job_fd, &e) < 0) {
+	util_close_fd(&t->ctl);
+	task_send_pipes(t);
+	pending_free(pending);
+	if (task_watch_deadline(t, &e) < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "fork: %.480s", e.msg);
 		t->failed = true;
 		if (t->pidfd >= 0)
@@ -426,6 +450,7 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 {
 	uint8_t package[32];
 	struct template *tpl;
+	struct pending *pending;
 	struct recipe of;
 	struct mtask *t;
 
@@ -437,14 +462,15 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 	    !limits_allowed(&req->limits, &tpl->rules->policy.head.limits_max) ||
 	    start_check_package(m, package_fd, NULL) < 0)
 		return false;
+	pending = pending_new(req, job_fd, package_fd);
+	if (!pending)
+		return false;
 	t = take_parked(tpl, req);
 	if (t) {
-		assign(t, req, job_fd);
+		assign(t, pending);
 	} else {
-		struct pending *pending = pending_new(req, job_fd, package_fd);
-
 		package_of(req, package);
-		t = pending ? make(tpl, &req->limits, package, package_fd, pending) : NULL;
+		t = make(tpl, &req->limits, package, package_fd, pending);
 		if (!t)
 			return false;
 		mtask_rename(t, req->id);
@@ -486,8 +512,7 @@ static void made(struct mtask *t, int pidfd)
 	}
 	if (p) {
 		t->pending = NULL;
-		assign(t, &p->req, p->job_fd);
-		pending_free(p);
+		assign(t, p);
 	}
 }
 
