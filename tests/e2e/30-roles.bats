@@ -106,19 +106,26 @@ survives() {
 	cmp out after.out
 }
 
-@test "front killed: cold and restored tasks go on" {
+@test "front killed: tasks go on" {
 	survives cold front
 	survives restore front
+	survives fork front
 }
 
-@test "logger killed: cold and restored tasks go on" {
+@test "logger killed: tasks go on" {
 	survives cold logger
 	survives restore logger
+	survives fork logger
 }
 
 @test "monitor killed and started again: tasks are adopted" {
 	survives cold monitor
 	survives restore monitor
+	# The templates were the old monitor's.
+	forks python
+	survives fork monitor
+	forks python
+	survives fork front logger monitor
 }
 
 @test "all three, one after the other, twice" {
@@ -143,30 +150,38 @@ survives() {
 }
 
 @test "a task that ends while the daemon is away: true exit status, whole log" {
-	for code in "sys.exit(7)" "os.abort()" "os.kill(os.getpid(), 9)"; do
-		sandboxctl run -d python --label away --code "$GATE
+	for mode in $MODES; do
+		for end in "7 sys.exit(7)" "134 os.abort()" "137 os.kill(os.getpid(), 9)"; do
+			forks python
+			ends_away "$mode" "${end#* }" "${end%% *}"
+		done
+	done
+}
+
+# ends_away MODE CODE STATUS
+ends_away() {
+	local id pid
+
+	sandboxctl run -d python --start "$1" --label away --code "$GATE
 import os
 print('before')
 gate()
 print('x' * 100000)
 sys.stdout.flush()
-$code"
-		id=$(id_of away)
-		wait_until "$PATIENCE" log_has "$id" before
-		pid=$(payload "$id")
-		daemon_stop
-		kill -USR1 "$pid"
-		wait_until "$PATIENCE" not_running "$pid"
-		daemon_start
-		run timeout "$PATIENCE" "$CTL" wait "$id"
-		echo "$code: $status"
-		case $code in
-		*exit*) [ "$status" = 7 ] ;;
-		*abort*) [ "$status" = 134 ] ;;
-		*kill*) [ "$status" = 137 ] && [ "$(inspect "$id" .verdict)" = signal ] ;;
-		esac
-		[ "$(sandboxctl logs "$id" | wc -c)" = 100008 ]
-	done
+$2"
+	id=$(id_of away)
+	wait_until "$PATIENCE" log_has "$id" before
+	[ "$(inspect "$id" .start.mode)" = "$1" ]
+	pid=$(payload "$id")
+	daemon_stop
+	kill -USR1 "$pid"
+	wait_until "$PATIENCE" not_running "$pid"
+	daemon_start
+	run timeout "$PATIENCE" "$CTL" wait "$id"
+	echo "$1, $2: $status"
+	[ "$status" = "$3" ]
+	[ "$status" != 137 ] || [ "$(inspect "$id" .verdict)" = signal ]
+	[ "$(sandboxctl logs "$id" | wc -c)" = 100008 ]
 }
 
 # not_running PID: gone, or dead and not yet collected, or waiting for room in its pipe.

@@ -4,7 +4,10 @@
 
 load lib.bash
 
+#
+#	RESTORES, FORKS  how many of each (1000)
 RESTORES=${RESTORES:-1000}
+FORKS=${FORKS:-1000}
 # Warmed, so that their state is in the checkpoint.
 IMPORTS='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson"]'
 
@@ -30,17 +33,41 @@ for _ in range(2):
 	[ "$(echo "$output" | sort -u | wc -l)" = 1 ]
 }
 
+# draw MODE COUNT: what that many tasks draw, two at a time, in a file.
+draw() {
+	local modes
+
+	# shellcheck disable=SC2016 # the inner shell's own variables
+	seq "$2" | MODE=$1 xargs -P 2 -I{} sh -c '
+		"$CTL" run iron "$WORK/probes/task.json" --start "$MODE" --label "unique-$MODE" >"$WORK/out/one-{}" &&
+			cat "$WORK/out/one-{}" && rm "$WORK/out/one-{}"' >>"$WORK/out/draws-$1"
+	modes=$(modes_of "unique-$1" | sort | uniq -c)
+	[ "$modes" = "$(printf '%7d %s' "$2" "$1")" ] || fail "started as: $modes"
+}
+
 @test "$RESTORES restores share no draw, and their clock is right" {
-	local n modes since
+	local since
 
 	"$CTL" image warm iron --imports "$(jq -r 'join(",")' <<<"$IMPORTS")" >/dev/null
 	since=$(date +%s)
-	for ((n = 0; n < RESTORES; n++)); do
-		"$CTL" run iron "$WORK/probes/task.json" --start restore --label unique >>"$WORK/out/draws"
-	done
-	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/draws" "$RESTORES"
-	modes=$("$CTL" --json ps --all | jq -r '.[] | select(.label == "unique") | .start.mode' | sort | uniq -c)
-	[ "$modes" = "$(printf '%7d restore' "$RESTORES")" ]
+	draw restore "$RESTORES"
+	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/draws-restore" "$RESTORES"
+}
+
+@test "$FORKS forks of one template share no draw, nor do they with restores" {
+	local since
+
+	since=$(date +%s)
+	wait_until "$PATIENCE" its_forked
+	draw fork "$FORKS"
+	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/draws-fork" "$FORKS"
+	cat "$WORK/out/draws-restore" >>"$WORK/out/draws-fork"
+	NOT_BEFORE=0 "$SECURITY/duplicates.py" "$WORK/out/draws-fork" $((RESTORES + FORKS))
+}
+
+its_forked() {
+	"$CTL" run iron "$WORK/probes/task.json" --start fork --label its-forked >/dev/null &&
+		[ "$(field its-forked .start.mode)" = fork ]
 }
 
 @test "restores at the same moment share no draw" {
