@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #define ATTACH_TIMEOUT_MS 5000
+/* A connection that was not just taken and closed. */
+#define LASTED_NS 250000000ULL
 
 int follow_init(struct follow *f, struct ctl *ctl, const char *id,
 		const struct log_client_options *opts)
@@ -31,6 +33,7 @@ int follow_socket(struct follow *f, int *ret_theirs, struct err *e)
 		return err_set(e, ERR_SYSTEM, errno, "socketpair");
 	util_close_fd(&f->sock);
 	f->sock = pair[0];
+	f->attached_at = util_monotonic_ns();
 	*ret_theirs = pair[1];
 	return 0;
 }
@@ -86,11 +89,14 @@ static int detach(struct follow *f, struct err *e)
 	uint64_t now = util_monotonic_ns(), cursor = log_client_cursor(&f->log);
 
 	/* A logger that takes the socket and closes it each time is as good as none: only
-	 * frames that arrive put the end off. */
-	if (f->give_up && cursor == f->broke_at && now > f->give_up)
+	 * frames that arrive put the end off, and a connection that lasted. A task may say
+	 * nothing for hours, in which the daemon is restarted now and then. */
+	const bool alive = cursor != f->broke_at || now - f->attached_at > LASTED_NS;
+
+	if (f->give_up && !alive && now > f->give_up)
 		return err_set(e, ERR_UNAVAILABLE, 0, "the daemon does not give the log of task %s",
 			       f->id);
-	if (!f->give_up || cursor != f->broke_at)
+	if (!f->give_up || alive)
 		f->give_up = now + CTL_RETRY_FOR_NS;
 	f->broke_at = cursor;
 	log_client_reconnect(&f->log);

@@ -13,6 +13,7 @@ struct follow {
 	int streams;		  /* bits LOG_STREAM_OUT, LOG_STREAM_ERR */
 	uint64_t since_ns;	  /* CLOCK_REALTIME; 0: all */
 	int sock;		  /* the socket that the frames come on; -1: not attached */
+	uint64_t attached_at;	  /* CLOCK_MONOTONIC */
 	uint64_t broke_at;	  /* cursor at the last break of the connection */
 	uint64_t give_up;	  /* CLOCK_MONOTONIC; 0 until the first break */
 	struct log_client log;

@@ -37,6 +37,15 @@ attached() {
 	env --default-signal=INT "$CTL" run python --label "$label" --code "$code" "$@" \
 		>out 2>err 3>&- 4>&- &
 	pid=$!
+	# A shell's background job ignores it, until env has undone that.
+	wait_until "$PATIENCE" hears_int "$pid"
+}
+
+hears_int() {
+	local ignored
+
+	ignored=$(awk '/^SigIgn:/ { print $2 }' "/proc/$1/status") || return
+	[ $((0x$ignored & 2)) = 0 ]
 }
 
 @test "cancel is TERM: the task may end in its own way" {

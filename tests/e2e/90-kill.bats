@@ -148,6 +148,34 @@ kill_one() {
 	[ "$whole" -ge 5 ]
 }
 
+@test "a task that says nothing, and two restarts more than half a minute apart" {
+	local id run
+
+	sandboxctl run python --label silent --code "$GATE
+gate()
+print('at last')
+sys.exit(7)" >"$WORK/silent" 2>&1 3>&- 4>&- &
+	run=$!
+	wait_until "$PATIENCE" silent_runs
+	id=$(id_of silent)
+	wait_until "$PATIENCE" kill_one logger
+	# As long as run waits for a daemon that is gone (CTL_RETRY_FOR_NS), and a little.
+	wait_until 60 older_than 33 "$(date +%s)"
+	wait_until "$PATIENCE" kill_one logger
+	wait_until "$PATIENCE" signal_task "$id" USR1
+	reap "$run"
+	[ "$status" = 7 ] || fail "$status: $(cat "$WORK/silent")"
+	[ "$(cat "$WORK/silent")" = "at last" ]
+}
+
+silent_runs() {
+	[ "$(inspect "$(id_of silent)" .status)" = running ]
+}
+
+older_than() {
+	[ $(($(date +%s) - $2)) -gt "$1" ]
+}
+
 @test "afterwards nothing is left and new tasks run" {
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 	[ "$(sandboxctl run python --start restore --code 'print(42)')" = 42 ]
