@@ -6,6 +6,7 @@
  * or checkpoint_restore, and nothing is read from the image's files.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "sandbox/title.h"
 
 #define RECORD_TRIES 20000 /* about 3 s */
+#define RECORD_YIELDS 100
 
 static void report(int fd, enum report_type type, uint64_t value, const char *text)
 {
@@ -137,16 +139,20 @@ static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run 
  * is written a moment after the clone; when it does not come, the monitor died in
  * between, and the task is started anew by the next one.
  */
-static int wait_recorded(const struct sandbox_spec *spec, struct err *e)
+int sandbox_wait_recorded(int record_fd, struct err *e)
 {
 	struct timespec nap = {0, 100000};
 	uint32_t magic = 0;
 
 	for (int i = 0; i < RECORD_TRIES; i++) {
-		if (pread(spec->record_fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+		if (pread(record_fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
 		    magic == RUN_RECORD_MAGIC)
 			return 0;
-		(void)nanosleep(&nap, NULL);
+		/* A nap is longer than most waits for it. */
+		if (i < RECORD_YIELDS)
+			(void)sched_yield();
+		else
+			(void)nanosleep(&nap, NULL);
 	}
 	return err_set(e, ERR_INTERNAL, 0, "sandbox: no monitor has recorded it");
 }
@@ -172,7 +178,7 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	(void)prctl(PR_SET_NAME, "sandbox-init");
 	r = build(spec, &run, &host, &e);
 	if (r == 0)
-		r = wait_recorded(spec, &e);
+		r = sandbox_wait_recorded(spec->record_fd, &e);
 	if (r == 0 && spec->action == SANDBOX_DUMP) {
 		r = warm_and_dump(spec, &run, &e);
 		if (r == 0)

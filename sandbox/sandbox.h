@@ -147,6 +147,9 @@ struct sandbox_spec {
  */
 int sandbox_spawn(const struct sandbox_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct err *e);
 
+/* For an init: returns once the monitor has written the run record, or fails after about 3 s. */
+int sandbox_wait_recorded(int record_fd, struct err *e);
+
 /* init.c: the rest of the init's life after the payload runs. Does not return. -1: the
  * payload is nobody's child here (a clone), its end comes by INIT_FD_STATUS. */
 void init_supervise(pid_t payload) __attribute__((noreturn));

@@ -79,6 +79,9 @@ static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struc
 
 	if (r == 0)
 		r = mounts_put_job("/run", spec->job_fd, e);
+	/* The monitor writes it while we have been busy. */
+	if (r == 0)
+		r = sandbox_wait_recorded(spec->record_fd, e);
 	if (r == 0 && util_write_all(go_w, "g", 1) < 0)
 		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the process is gone");
 	if (r == 0)

@@ -7,26 +7,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "sandbox/template.h"
+#include "supervisor/monitor_clone.h"
 #include "supervisor/monitor_start.h"
-#include "supervisor/monitor_template.h"
 #include "supervisor/msg.h"
 
-#define MAKE_TIMEOUT_US 5000000
 #define REFILL_US 3000
 #define REFILL_NEXT_US 500
 
-/* A task whose clone is being made. */
-struct pending {
-	struct mon_start req;
-	int job_fd, package_fd;
-};
-
-static void pending_free(struct pending *p)
+void pending_free(struct pending *p)
 {
 	if (!p)
 		return;
@@ -86,7 +78,7 @@ static void package_of(const struct mon_start *req, uint8_t ret[32])
 }
 
 /* The end of a clone without a task. Its init may be alive: it ends with the socket. */
-static void drop(struct mtask *t)
+void clone_drop(struct mtask *t)
 {
 	unlink_clone(t);
 	pending_free(TAKE_PTR(t->pending));
@@ -101,7 +93,7 @@ static void drop(struct mtask *t)
 
 void clone_ended(struct mtask *t)
 {
-	drop(t);
+	clone_drop(t);
 }
 
 void clone_left(struct mtask *t)
@@ -120,12 +112,12 @@ static void give_up(struct mtask *t, const char *why)
 	bool killed = t->killed_for != VERDICT_NONE;
 
 	if (!p) {
-		drop(t);
+		clone_drop(t);
 		return;
 	}
 	/* Its name is free for the one that follows. */
 	mtask_rename(t, "");
-	drop(t);
+	clone_drop(t);
 	(void)snprintf(words, sizeof(words), "restored: %.480s", why);
 	if (killed)
 		task_fail_new(m, p->req.id, VERDICT_CANCELLED);
@@ -138,141 +130,6 @@ void clone_drop_all(struct template *tpl, const char *why)
 {
 	while (tpl->clones)
 		give_up(tpl->clones, why);
-}
-
-static int send_with_fds(int sock, const void *buf, size_t len, const int *fds, int n)
-{
-	char control[CMSG_SPACE(PARK_FDS_MAX * sizeof(int))] = {0};
-	struct iovec iov = {(void *)(uintptr_t)buf, len};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
-	return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX], int package,
-		     struct err *e)
-{
-	static struct template_park park;
-	_cleanup_free_ char *resolv = start_read_resolv_conf(&tpl->rules->policy);
-	int n = PARK_FD_N, r;
-
-	memset(&park, 0, sizeof(park));
-	park.tag = t->clone_tag;
-	park.net_index = t->run.net_index;
-	park.ahead = !t->pending;
-	park.limits = t->limits;
-	memcpy(park.cgroup, t->cgroup.name, sizeof(park.cgroup));
-	if (resolv)
-		(void)snprintf(park.resolv_conf, sizeof(park.resolv_conf), "%s", resolv);
-	if (package >= 0) {
-		park.has_package = 1;
-		fds[n++] = package;
-	}
-	for (int i = 0; i < CGROUP_N; i++)
-		if (t->cgroup.dirs[i] >= 0) {
-			park.cgroup_mask |= 1u << i;
-			fds[n++] = t->cgroup.dirs[i];
-		}
-	if (t->cgroup.unified >= 0) {
-		park.cgroup_mask |= PARK_UNIFIED;
-		fds[n++] = t->cgroup.unified;
-	}
-	r = send_with_fds(tpl->sock, &park, sizeof(park), fds, n);
-	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
-}
-
-static int request(struct template *tpl, struct mtask *t, int package_fd, struct err *e)
-{
-	_cleanup_fd_ int out_w = -1, err_w = -1, started_w = -1, report_w = -1, theirs = -1,
-			 package = -1;
-	struct limits limits = t->limits;
-	int fds[PARK_FDS_MAX], sk[2] = {-1, -1}, r;
-
-	r = start_make_pipes(t, &out_w, &err_w, &started_w, &report_w, e);
-	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
-		r = err_set(e, ERR_SYSTEM, errno, "socket");
-	if (r < 0)
-		return r;
-	t->ctl = sk[0];
-	theirs = sk[1];
-	if (package_fd >= 0)
-		r = rootfs_detach(package_fd, "package", &package, e);
-	if (r == 0)
-		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
-	/* The init, and for a moment what clones the payload. */
-	t->pids = limits.pids + 1;
-	limits.pids += 2;
-	if (r == 0)
-		r = cgroup_create(&tpl->m->cgroups, t->id, &limits, &t->cgroup, e);
-	if (r < 0)
-		return r;
-	fds[PARK_FD_OUT_R] = t->out_r;
-	fds[PARK_FD_OUT_W] = out_w;
-	fds[PARK_FD_ERR_R] = t->err_r;
-	fds[PARK_FD_ERR_W] = err_w;
-	fds[PARK_FD_STARTED_R] = t->started_r;
-	fds[PARK_FD_STARTED_W] = started_w;
-	fds[PARK_FD_REPORT] = report_w;
-	fds[PARK_FD_CTL] = theirs;
-	return send_park(tpl, t, fds, package, e);
-}
-
-static int on_make_timeout(sd_event_source *s, uint64_t usec, void *arg)
-{
-	struct mtask *t = arg;
-
-	(void)s;
-	(void)usec;
-	/* It may be busy with its own tasks' end for ever: no more is asked of it. */
-	template_failed(t->template, "its keeper does not answer");
-	return 0;
-}
-
-/* Asks the keeper for one, whose pending task becomes its own. NULL: it cannot be asked,
- * and nothing is left. */
-static struct mtask *make(struct template *tpl, const struct limits *limits,
-			  const uint8_t package_id[32], int package_fd, struct pending *pending)
-{
-	char name[TASK_ID_LEN + 1], hex[13];
-	uint8_t random[6];
-	struct mtask *t;
-	struct err e = {0};
-	int r;
-
-	(void)!getrandom(random, sizeof(random), 0);
-	util_hex(random, sizeof(random), hex);
-	(void)snprintf(name, sizeof(name), "parked-%s", hex);
-	t = mtask_new(tpl->m, name);
-	if (!t) {
-		pending_free(pending);
-		return NULL;
-	}
-	t->run.kind = RUN_PARKED;
-	t->template = tpl;
-	t->pending = pending;
-	t->limits = *limits;
-	memcpy(t->package, package_id, 32);
-	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
-	t->clone_next = tpl->clones;
-	tpl->clones = t;
-	r = request(tpl, t, package_fd, &e);
-	if (r == 0)
-		r = sd_event_add_time_relative(tpl->m->event, &t->deadline_src, CLOCK_MONOTONIC,
-					       MAKE_TIMEOUT_US, 0, on_make_timeout, t);
-	if (r < 0) {
-		msg_warn("template %s: %s", tpl->id, e.msg[0] ? e.msg : strerror(-r));
-		drop(t);
-		return NULL;
-	}
-	return t;
 }
 
 static bool is_like(const struct template *tpl, const struct mtask *t)
@@ -304,8 +161,8 @@ static int on_refill(sd_event_source *s, uint64_t usec, void *arg)
 		return 0;
 	other = clone_count(tpl) >= tpl->rules->policy.head.parked ? find_other(tpl) : NULL;
 	if (other)
-		drop(other);
-	if (!make(tpl, &tpl->like, tpl->like_package, tpl->like_package_fd, NULL))
+		clone_drop(other);
+	if (!clone_make(tpl, &tpl->like, tpl->like_package, tpl->like_package_fd, NULL))
 		return 0;
 	(void)sd_event_source_set_time_relative(s, REFILL_NEXT_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -359,10 +216,8 @@ static pid_t pid_of(int pidfd)
 
 static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
 {
-	int r = start_open_record(t, e);
+	int r;
 
-	if (r < 0)
-		return r;
 	(void)cgroup_rename(&t->cgroup, t->id);
 	t->run.mode = START_FORK;
 	t->run.log_cap = req->limits.log_bytes;
@@ -384,49 +239,45 @@ static int send_task(struct mtask *t, int job_fd, struct err *e)
 	int r;
 
 	memcpy(task.id, t->id, sizeof(task.id));
-	r = send_with_fds(t->ctl, &task, sizeof(task), fds, 2);
+	r = clone_send(t->ctl, &task, sizeof(task), fds, 2);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
 }
 
-/* It has not begun, and is as it was. */
-static void take_back(struct mtask *t, const char *parked_as, struct pending *pending,
-		      const char *why)
-{
-	(void)cgroup_rename(&t->cgroup, parked_as);
-	t->run.kind = RUN_PARKED;
-	t->pending = pending;
-	give_up(t, why);
-}
-
-/* The clone gets its task, and pending is freed. What fails once it has it fails the task,
- * which may have run. */
+/*
+ * The clone gets its task, and pending is freed. Its init begins while the rest is done
+ * here, and waits for the record before any of the task runs: a monitor that dies before
+ * leaves nothing that has begun.
+ */
 static void assign(struct mtask *t, struct pending *pending)
 {
 	const struct mon_start *req = &pending->req;
 	struct template *tpl = t->template;
-	char parked_as[sizeof(t->cgroup.name)];
 	struct err e = {0};
 	int r;
 
-	memcpy(parked_as, t->cgroup.name, sizeof(parked_as));
 	mtask_rename(t, req->id);
 	t->run.kind = RUN_TASK;
-	r = record_task(t, req, &e);
+	r = start_open_record(t, &e);
 	if (r == 0)
 		r = send_task(t, pending->job_fd, &e);
 	if (r < 0) {
-		take_back(t, parked_as, pending, e.msg);
+		t->run.kind = RUN_PARKED;
+		t->pending = pending;
+		give_up(t, e.msg);
 		return;
 	}
+	util_close_fd(&t->ctl);
 	unlink_clone(t);
 	tpl->running++;
 	tpl->forks++;
 	tpl->used_ns = util_realtime_ns();
 	tpl->used_mono_ns = util_monotonic_ns();
-	util_close_fd(&t->ctl);
-	task_send_pipes(t);
+	r = record_task(t, req, &e);
 	pending_free(pending);
-	if (task_watch_deadline(t, &e) < 0) {
+	task_send_pipes(t);
+	if (r == 0)
+		r = task_watch_deadline(t, &e);
+	if (r < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "fork: %.480s", e.msg);
 		t->failed = true;
 		if (t->pidfd >= 0)
@@ -470,7 +321,7 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 		assign(t, pending);
 	} else {
 		package_of(req, package);
-		t = make(tpl, &req->limits, package, package_fd, pending);
+		t = clone_make(tpl, &req->limits, package, package_fd, pending);
 		if (!t)
 			return false;
 		mtask_rename(t, req->id);

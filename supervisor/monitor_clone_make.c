@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Asks a template's keeper for a clone: what it needs is made here and sent along. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "sandbox/template.h"
+#include "supervisor/monitor_clone.h"
+#include "supervisor/monitor_start.h"
+#include "supervisor/msg.h"
+
+#define MAKE_TIMEOUT_US 5000000
+
+int clone_send(int sock, const void *buf, size_t len, const int *fds, int n)
+{
+	char control[CMSG_SPACE(PARK_FDS_MAX * sizeof(int))] = {0};
+	struct iovec iov = {(void *)(uintptr_t)buf, len};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
+	return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX], int package,
+		     struct err *e)
+{
+	static struct template_park park;
+	_cleanup_free_ char *resolv = start_read_resolv_conf(&tpl->rules->policy);
+	int n = PARK_FD_N, r;
+
+	memset(&park, 0, sizeof(park));
+	park.tag = t->clone_tag;
+	park.net_index = t->run.net_index;
+	park.ahead = !t->pending;
+	park.limits = t->limits;
+	memcpy(park.cgroup, t->cgroup.name, sizeof(park.cgroup));
+	if (resolv)
+		(void)snprintf(park.resolv_conf, sizeof(park.resolv_conf), "%s", resolv);
+	if (package >= 0) {
+		park.has_package = 1;
+		fds[n++] = package;
+	}
+	for (int i = 0; i < CGROUP_N; i++)
+		if (t->cgroup.dirs[i] >= 0) {
+			park.cgroup_mask |= 1u << i;
+			fds[n++] = t->cgroup.dirs[i];
+		}
+	if (t->cgroup.unified >= 0) {
+		park.cgroup_mask |= PARK_UNIFIED;
+		fds[n++] = t->cgroup.unified;
+	}
+	r = clone_send(tpl->sock, &park, sizeof(park), fds, n);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
+}
+
+static int request(struct template *tpl, struct mtask *t, int package_fd, struct err *e)
+{
+	_cleanup_fd_ int out_w = -1, err_w = -1, started_w = -1, report_w = -1, theirs = -1,
+			 package = -1;
+	struct limits limits = t->limits;
+	int fds[PARK_FDS_MAX], sk[2] = {-1, -1}, r;
+
+	r = start_make_pipes(t, &out_w, &err_w, &started_w, &report_w, e);
+	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "socket");
+	if (r < 0)
+		return r;
+	t->ctl = sk[0];
+	theirs = sk[1];
+	if (package_fd >= 0)
+		r = rootfs_detach(package_fd, "package", &package, e);
+	if (r == 0)
+		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
+	/* The init, and for a moment what clones the payload. */
+	t->pids = limits.pids + 1;
+	limits.pids += 2;
+	if (r == 0)
+		r = cgroup_create(&tpl->m->cgroups, t->id, &limits, &t->cgroup, e);
+	if (r < 0)
+		return r;
+	fds[PARK_FD_OUT_R] = t->out_r;
+	fds[PARK_FD_OUT_W] = out_w;
+	fds[PARK_FD_ERR_R] = t->err_r;
+	fds[PARK_FD_ERR_W] = err_w;
+	fds[PARK_FD_STARTED_R] = t->started_r;
+	fds[PARK_FD_STARTED_W] = started_w;
+	fds[PARK_FD_REPORT] = report_w;
+	fds[PARK_FD_CTL] = theirs;
+	return send_park(tpl, t, fds, package, e);
+}
+
+static int on_make_timeout(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct mtask *t = arg;
+
+	(void)s;
+	(void)usec;
+	/* It may be busy with its own tasks' end for ever: no more is asked of it. */
+	template_failed(t->template, "its keeper does not answer");
+	return 0;
+}
+
+struct mtask *clone_make(struct template *tpl, const struct limits *limits,
+			 const uint8_t package_id[32], int package_fd, struct pending *pending)
+{
+	char name[TASK_ID_LEN + 1], hex[13];
+	uint8_t random[6];
+	struct mtask *t;
+	struct err e = {0};
+	int r;
+
+	(void)!getrandom(random, sizeof(random), 0);
+	util_hex(random, sizeof(random), hex);
+	(void)snprintf(name, sizeof(name), "parked-%s", hex);
+	t = mtask_new(tpl->m, name);
+	if (!t) {
+		pending_free(pending);
+		return NULL;
+	}
+	t->run.kind = RUN_PARKED;
+	t->template = tpl;
+	t->pending = pending;
+	t->limits = *limits;
+	memcpy(t->package, package_id, 32);
+	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
+	t->clone_next = tpl->clones;
+	tpl->clones = t;
+	r = request(tpl, t, package_fd, &e);
+	if (r == 0)
+		r = sd_event_add_time_relative(tpl->m->event, &t->deadline_src, CLOCK_MONOTONIC,
+					       MAKE_TIMEOUT_US, 0, on_make_timeout, t);
+	if (r < 0) {
+		msg_warn("template %s: %s", tpl->id, e.msg[0] ? e.msg : strerror(-r));
+		clone_drop(t);
+		return NULL;
+	}
+	return t;
+}
