@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "sandbox/cgroup_internal.h"
 
@@ -97,7 +98,7 @@ int cgroup_enter(const struct cgroup *cg, struct err *e)
 {
 	int r = 0;
 
-	/* v2: born inside. Hybrid: the v2 folder gives cgroup.kill and is entered too. */
+	/* v2: born inside. */
 	if (cg->host->v2)
 		return 0;
 	for (int i = 0; i < CGROUP_N && r == 0; i++)
@@ -123,14 +124,29 @@ int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e)
 	return 0;
 }
 
+/* cpu and cpuacct may be one hierarchy, as systemd has it: done by the first is done. */
+static int rename_one(int parent, const char *from, const char *to)
+{
+	if (renameat(parent, from, parent, to) == 0 ||
+	    (errno == ENOENT && faccessat(parent, to, F_OK, 0) == 0))
+		return 0;
+	return -errno;
+}
+
 int cgroup_rename(struct cgroup *cg, const char *name)
 {
 	if (cg->host->v2 || cg->unified >= 0)
 		return -EOPNOTSUPP;
-	for (int i = 0; i < CGROUP_N; i++)
-		if (cg->dirs[i] >= 0 &&
-		    renameat(cg->host->dirs[i], cg->name, cg->host->dirs[i], name) < 0)
-			return -errno;
+	for (int i = 0; i < CGROUP_N; i++) {
+		int r = cg->dirs[i] < 0 ? 0 : rename_one(cg->host->dirs[i], cg->name, name);
+
+		if (r < 0) {
+			while (i-- > 0)
+				if (cg->dirs[i] >= 0)
+					(void)rename_one(cg->host->dirs[i], name, cg->name);
+			return r;
+		}
+	}
 	(void)snprintf(cg->name, sizeof(cg->name), "%s", name);
 	return 0;
 }
@@ -139,6 +155,11 @@ int cgroup_set_pids(const struct cgroup *cg, uint32_t pids)
 {
 	return cgroup_write_u64(cg->host->v2 ? cg->unified : cg->dirs[CGROUP_PIDS], "pids.max",
 				pids);
+}
+
+int cgroup_set_cpu(const struct cgroup *cg, uint32_t cpu_milli)
+{
+	return cg->host->v2 ? cgroup_v2_set_cpu(cg, cpu_milli) : cgroup_v1_set_cpu(cg, cpu_milli);
 }
 
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
@@ -215,6 +236,16 @@ int cgroup_remove(struct cgroup *cg)
 		r = remove_one(cg->host->dirs[i], cg->name);
 	if (r == 0)
 		cgroup_close(cg);
+	return r;
+}
+
+int cgroup_remove_within(struct cgroup *cg, unsigned ms)
+{
+	const struct timespec nap = {0, 1000000};
+	int r;
+
+	while ((r = cgroup_remove(cg)) == -EBUSY && ms-- > 0)
+		(void)nanosleep(&nap, NULL);
 	return r;
 }
 

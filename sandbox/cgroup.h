@@ -24,7 +24,7 @@ struct cgroup_host {
 struct cgroup {
 	const struct cgroup_host *host;
 	char name[64];
-	int dirs[CGROUP_N]; /* v1 folders of this task; aliases share one fd number: see cgroup.c */
+	int dirs[CGROUP_N]; /* v1 folders of this task; cpu and cpuacct may be one */
 	int unified;	    /* v2 folder */
 };
 
@@ -56,6 +56,8 @@ int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e);
 int cgroup_rename(struct cgroup *cg, const char *name);
 /* Changes the limit on processes and threads, the sandbox's init among them. */
 int cgroup_set_pids(const struct cgroup *cg, uint32_t pids);
+/* Thousandths of a processor. */
+int cgroup_set_cpu(const struct cgroup *cg, uint32_t cpu_milli);
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 /* Processes and threads in it, those that wait to be reaped among them; 0 when unknown. */
 uint64_t cgroup_pids(const struct cgroup *cg);
@@ -63,6 +65,8 @@ uint64_t cgroup_pids(const struct cgroup *cg);
 int cgroup_kill(const struct cgroup *cg);
 /* rmdir; -EBUSY while a process is left. Closes on success. */
 int cgroup_remove(struct cgroup *cg);
+/* The same, again and again while something in it is still about to end. */
+int cgroup_remove_within(struct cgroup *cg, unsigned ms);
 void cgroup_close(struct cgroup *cg);
 /* Calls fn with the name of each task group below our root. */
 int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg), void *arg);

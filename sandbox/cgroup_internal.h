@@ -18,4 +18,7 @@ int cgroup_v2_create(const struct cgroup_host *host, const char *name, const str
 /* The v2 host's root group, with controllers enabled above and below it. */
 int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e);
 
+int cgroup_v1_set_cpu(const struct cgroup *cg, uint32_t cpu_milli);
+int cgroup_v2_set_cpu(const struct cgroup *cg, uint32_t cpu_milli);
+
 #endif

@@ -13,6 +13,12 @@ static int make_dir(int parent, const char *name, int *ret)
 	return *ret < 0 ? -errno : 0;
 }
 
+int cgroup_v1_set_cpu(const struct cgroup *cg, uint32_t cpu_milli)
+{
+	return cgroup_write_u64(cg->dirs[CGROUP_CPU], "cpu.cfs_quota_us",
+				(uint64_t)cpu_milli * (CGROUP_PERIOD_US / 1000));
+}
+
 static int set_limits(const struct cgroup *cg, const struct limits *l)
 {
 	int memory = cg->dirs[CGROUP_MEMORY], cpu = cg->dirs[CGROUP_CPU], r;
@@ -26,8 +32,7 @@ static int set_limits(const struct cgroup *cg, const struct limits *l)
 		return r;
 	r = cgroup_write_u64(cpu, "cpu.cfs_period_us", CGROUP_PERIOD_US);
 	if (r == 0)
-		r = cgroup_write_u64(cpu, "cpu.cfs_quota_us",
-				     (uint64_t)l->cpu_milli * (CGROUP_PERIOD_US / 1000));
+		r = cgroup_v1_set_cpu(cg, l->cpu_milli);
 	if (r == 0)
 		r = cgroup_write_u64(cg->dirs[CGROUP_PIDS], "pids.max", l->pids);
 	return r;

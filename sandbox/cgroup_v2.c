@@ -6,14 +6,19 @@
 
 #include "sandbox/cgroup_internal.h"
 
-static int set_limits(int dir, const struct limits *l)
+int cgroup_v2_set_cpu(const struct cgroup *cg, uint32_t cpu_milli)
 {
 	char cpu[64];
-	int r;
 
 	(void)snprintf(cpu, sizeof(cpu), "%llu %u",
-		       (unsigned long long)l->cpu_milli * (CGROUP_PERIOD_US / 1000),
-		       CGROUP_PERIOD_US);
+		       (unsigned long long)cpu_milli * (CGROUP_PERIOD_US / 1000), CGROUP_PERIOD_US);
+	return cgroup_write(cg->unified, "cpu.max", cpu);
+}
+
+static int set_limits(const struct cgroup *cg, const struct limits *l)
+{
+	int dir = cg->unified, r;
+
 	r = cgroup_write_u64(dir, "memory.max", l->memory);
 	if (r < 0)
 		return r;
@@ -21,7 +26,7 @@ static int set_limits(int dir, const struct limits *l)
 	r = cgroup_write(dir, "memory.swap.max", "0");
 	if (r < 0 && r != -ENOENT)
 		return r;
-	r = cgroup_write(dir, "cpu.max", cpu);
+	r = cgroup_v2_set_cpu(cg, l->cpu_milli);
 	if (r == 0)
 		r = cgroup_write_u64(dir, "pids.max", l->pids);
 	return r;
@@ -37,7 +42,7 @@ int cgroup_v2_create(const struct cgroup_host *host, const char *name, const str
 	ret->unified = openat(host->unified, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (ret->unified < 0)
 		return err_set(e, ERR_SYSTEM, errno, "cgroup %s", name);
-	r = set_limits(ret->unified, limits);
+	r = set_limits(ret, limits);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cgroup %s", name);
 	return 0;

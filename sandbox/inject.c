@@ -21,6 +21,7 @@
 #endif
 
 #define STOP_TIMEOUT_NS 2000000000ULL
+#define WAIT_YIELDS 1000
 /* rt_sigreturn or the way back into the read may not have come to its syscall yet. */
 #define ATTACH_TRIES 1000
 
@@ -48,6 +49,8 @@ static bool is_stop(int status, enum inject_stop want)
 int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct err *e)
 {
 	const uint64_t end = util_monotonic_ns() + STOP_TIMEOUT_NS;
+	const struct timespec nap = {0, 50000};
+	unsigned turns = 0;
 	int status;
 	pid_t r;
 
@@ -59,8 +62,12 @@ int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct
 			break;
 		if (util_monotonic_ns() > end)
 			return inject_fail(t, e, ETIMEDOUT, "stop");
-		/* A stop takes microseconds; sched_yield keeps a 1-CPU machine moving. */
-		(void)sched_yield();
+		/* A stop takes microseconds; sched_yield keeps a 1-CPU machine moving. What takes
+		 * longer is to have the processor. */
+		if (turns++ < WAIT_YIELDS)
+			(void)sched_yield();
+		else
+			(void)nanosleep(&nap, NULL);
 	}
 	if (!WIFSTOPPED(status))
 		return inject_fail(t, e, ESRCH, "the process died");

@@ -23,7 +23,7 @@
 #define PR_GET_TID_ADDRESS 40
 #endif
 
-/* The three processes of one clone, in the order in which they come to be. */
+/* What comes to be besides the template, in this order. */
 struct cloning {
 	struct inject_template *it;
 	pid_t helper, task; /* 0: not there, or not any more */
@@ -44,6 +44,13 @@ static int copy_page(const struct inject_template *it, pid_t pid, struct inject_
 
 	return n == (ssize_t)sizeof(*p) ? 0
 					: inject_fail(&it->t, e, n < 0 ? errno : EFAULT, "page");
+}
+
+/* Addresses that the template has given the kernel to write to: none may be in our memory,
+ * whose place it can guess. */
+static bool is_in_page(const struct inject_template *it, uint64_t address, uint64_t size)
+{
+	return address < it->t.page + INJECT_SIZE && address + size > it->t.page;
 }
 
 /* What a thread has told the kernel of itself, for its clones to tell again. */
@@ -70,11 +77,16 @@ static int read_thread(struct inject_template *it, struct err *e)
 			return inject_fail(&it->t, e, (int)-result, "its thread");
 	}
 	r = copy_page(it, it->t.pid, &it->page, false, e);
+	if (r == 0 && is_in_page(it, it->page.tid_address, sizeof(int)))
+		return inject_fail(&it->t, e, EINVAL, "its tid address");
 	/* A kernel before 5.13 cannot say; glibc then works without rseq(2). */
 	if (r == 0 && ptrace(PTRACE_GET_RSEQ_CONFIGURATION, it->t.pid, sizeof(rseq), &rseq) > 0) {
 		it->page.rseq = rseq.rseq_abi_pointer;
 		it->page.rseq_len = rseq.rseq_abi_size;
 		it->page.rseq_signature = rseq.signature;
+		/* The kernel writes to it whenever it has preempted the process. */
+		if (is_in_page(it, rseq.rseq_abi_pointer, rseq.rseq_abi_size))
+			return inject_fail(&it->t, e, EINVAL, "its rseq area");
 	}
 	return r;
 }
@@ -122,9 +134,11 @@ static void fill_page(struct inject_template *it)
 				  .places = {[CLONE_FD_GO] = PAYLOAD_FD_GO,
 					     [CLONE_FD_OUT] = STDOUT_FILENO,
 					     [CLONE_FD_ERR] = STDERR_FILENO,
-					     [CLONE_FD_STARTED] = PAYLOAD_FD_STARTED}};
+					     [CLONE_FD_STARTED] = PAYLOAD_FD_STARTED},
+				  .null_path = "/dev/null"};
 	p->helper_args[0] = CLONE_VM | CLONE_PARENT;
-	p->task_args[0] = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+	/* No CLONE_CHILD_SETTID: it would write where the template says. Its libc knows this pid. */
+	p->task_args[0] = CLONE_PARENT | CLONE_CHILD_CLEARTID;
 	p->task_args[2] = p->tid_address;
 	p->task_args[8] = DATA(it, task_pid);
 	p->task_args[9] = 1;
@@ -148,7 +162,7 @@ int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, 
 		return inject_fail(&it->t, e, EINVAL, "code");
 	r = inject_attach(&it->t,
 			  PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE |
-				  PTRACE_O_TRACEFORK,
+				  PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK,
 			  e);
 	/* Nobody may be there who could write to its memory, or be it: the two of us. */
 	if (r == 0 && cgroup_pids(cg) != 2)
@@ -195,9 +209,9 @@ static int code_failed(const struct inject_template *it, struct err *e)
 	static const char *const steps[] = {
 		[CLONE_STEP_HELPER] = "clone",	   [CLONE_STEP_RECEIVE] = "receive fds",
 		[CLONE_STEP_CGROUP] = "cgroup",	   [CLONE_STEP_SETNS] = "join namespaces",
-		[CLONE_STEP_CLONE] = "clone task", [CLONE_STEP_FDS] = "fds",
-		[CLONE_STEP_SESSION] = "setsid",   [CLONE_STEP_LIMIT] = "setrlimit",
-		[CLONE_STEP_CAPS] = "capabilities"};
+		[CLONE_STEP_CLONE] = "clone task", [CLONE_STEP_STDIN] = "/dev/null",
+		[CLONE_STEP_FDS] = "fds",	   [CLONE_STEP_SESSION] = "setsid",
+		[CLONE_STEP_LIMIT] = "setrlimit",  [CLONE_STEP_CAPS] = "capabilities"};
 	struct inject_page p;
 	int r = copy_page(it, it->t.pid, &p, false, e);
 
@@ -315,7 +329,7 @@ static int release(const struct inject_template *it, pid_t task, const int *fds,
 	return r;
 }
 
-static int clone_task(struct cloning *c, const int *fds, struct err *e)
+static int clone_task(struct cloning *c, const int *fds, const struct cgroup *cg, struct err *e)
 {
 	struct inject_template *it = c->it;
 	int r = run_template(it, e);
@@ -332,11 +346,14 @@ static int clone_task(struct cloning *c, const int *fds, struct err *e)
 		r = run_on(it, c->task, e);
 	if (r == 0)
 		r = wait_confined(it, c->task, e);
+	/* The new sandbox's init and the task: nothing has slipped away in between. */
+	if (r == 0 && cgroup_pids(cg) != 2)
+		r = inject_fail(&it->t, e, EPROTO, "processes");
 	return r < 0 ? r : release(it, c->task, fds, e);
 }
 
-int inject_clone(struct inject_template *it, const int *fds, int n_fds, uint32_t nofile, pid_t *ret,
-		 struct err *e)
+int inject_clone(struct inject_template *it, const int *fds, int n_fds, const struct cgroup *cg,
+		 uint32_t nofile, pid_t *ret, struct err *e)
 {
 	struct cloning c = {.it = it};
 	struct rlimit limit;
@@ -353,7 +370,7 @@ int inject_clone(struct inject_template *it, const int *fds, int n_fds, uint32_t
 	if (r == 0)
 		r = send_fds(it, fds, n_fds, e);
 	if (r == 0)
-		r = clone_task(&c, fds, e);
+		r = clone_task(&c, fds, cg, e);
 	end_process(&c.helper);
 	if (r < 0)
 		end_process(&c.task);

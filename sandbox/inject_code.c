@@ -45,6 +45,8 @@ in_page long call3(long number, long a, long b, long c)
 #define MSG_DONTWAIT 0x40
 #define MSG_CMSG_CLOEXEC 0x40000000
 #define F_DUPFD_CLOEXEC 1030
+#define O_RDONLY 0
+#define RSEQ_CS 8 /* offsetof(struct rseq, rseq_cs) */
 
 /* Notes a failure; true when there is one. */
 in_page int failed(struct inject_page *p, long result, int step)
@@ -89,6 +91,21 @@ in_page int join_namespaces(struct inject_page *p)
 	return 0;
 }
 
+/* Of its own: an open file has flags and an owner that all who share it would see. */
+in_page int open_stdin(struct inject_page *p)
+{
+	long fd = call3(__NR_openat, -100, (long)p->null_path, O_RDONLY);
+
+	if (failed(p, fd, CLONE_STEP_STDIN))
+		return 1;
+	if (fd == 0)
+		return 0;
+	if (failed(p, call3(__NR_dup3, fd, 0, 0), CLONE_STEP_STDIN))
+		return 1;
+	(void)call3(__NR_close, fd, 0, 0);
+	return 0;
+}
+
 /* The task's own in their places, and nothing that was received or sent for left over. */
 in_page int move_fds(struct inject_page *p)
 {
@@ -118,9 +135,12 @@ in_page void keep_thread(struct inject_page *p)
 	if (p->robust_list)
 		(void)call3(__NR_set_robust_list, (long)p->robust_list, (long)p->robust_len, 0);
 	(void)call3(__NR_sigaltstack, (long)p->altstack, 0, 0);
-	if (p->rseq)
+	if (p->rseq) {
+		/* No critical section is in force: the kernel would go to its abort handler. */
+		*(volatile uint64_t *)(p->rseq + RSEQ_CS) = 0;
 		(void)call5(__NR_rseq, (long)p->rseq, (long)p->rseq_len, 0, (long)p->rseq_signature,
 			    0);
+	}
 }
 
 /* Not the template's session: kill(0) knows no pid namespace, and would reach the template
@@ -147,13 +167,15 @@ in_page int helper(struct inject_page *p)
 {
 	long r;
 
-	if (take_fds(p) || join_cgroup(p) || join_namespaces(p) || move_fds(p))
+	if (take_fds(p) || join_cgroup(p) || join_namespaces(p) || open_stdin(p) || move_fds(p))
 		return 1;
 	r = call3(__NR_clone3, (long)p->task_args, sizeof(p->task_args), 0);
 	if (failed(p, r, CLONE_STEP_CLONE) || r > 0)
 		return 1;
+	if (leave_session(p) || confine(p))
+		return 1;
 	keep_thread(p);
-	return leave_session(p) || confine(p);
+	return 0;
 }
 
 __attribute__((section("inject_text"), noinline, used)) void inject_run(struct inject_page *p)

@@ -33,6 +33,7 @@ enum clone_step {
 	CLONE_STEP_CGROUP,
 	CLONE_STEP_SETNS,
 	CLONE_STEP_CLONE,
+	CLONE_STEP_STDIN,
 	CLONE_STEP_FDS,
 	CLONE_STEP_SESSION,
 	CLONE_STEP_LIMIT,
@@ -55,6 +56,7 @@ struct inject_page {
 	uint64_t cmsg[2 + (CLONE_FDS_MAX + 1) / 2];
 	uint64_t byte;
 	uint32_t cap_head[2], cap_data[6];
+	char null_path[16];
 	/* The answer. */
 	int32_t step, error;
 };

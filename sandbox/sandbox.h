@@ -5,9 +5,12 @@
  * the ordered list in enter.c, starts the payload (pid 2) cold or out of a
  * checkpoint, gives up everything but CAP_KILL, and waits.
  *
- * The init is trusted: it runs this code and nothing else, in the initial user
- * namespace. The payload is not: it lives in its own user namespace, which owns
- * none of the sandbox's other namespaces, without capabilities, under seccomp.
+ * The init is trusted: it runs this code and nothing else. The payload is not: it lives
+ * in a user namespace, without capabilities, under seccomp. Cold or restored, that
+ * namespace has the payload alone in it and owns none of the sandbox's others, which
+ * are the initial one's, as the init is. Of a clone (template.h) it owns all six of them:
+ * only so may a process without privileges join them. A capability that slipped into a
+ * clone would be worth much more; inject_check_status() is there to see that none does.
  */
 #ifndef SANDBOX_SANDBOX_H
 #define SANDBOX_SANDBOX_H

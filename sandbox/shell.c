@@ -286,8 +286,11 @@ int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, 
 		return err_set(e, ERR_SYSTEM, errno, "fork: pipe");
 	go_r = go[0];
 	ret->go_w = go[1];
-	if (pipe2(status, O_CLOEXEC) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "fork: pipe");
+	if (pipe2(status, O_CLOEXEC) < 0) {
+		r = err_set(e, ERR_SYSTEM, errno, "fork: pipe");
+		shell_kill(ret);
+		return r;
+	}
 	status_r = status[0];
 	ret->status_w = status[1];
 	r = make_init(&copy, ctl, ret->go_w, status_r, ret, e);

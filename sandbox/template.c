@@ -138,7 +138,7 @@ static int clone_into(struct keeper *k, const struct sandbox_spec *spec, struct 
 	first_join = n;
 	r = cgroup_open_join(spec->cgroup, fds, &n, e);
 	if (r == 0)
-		r = inject_clone(&k->it, fds, n, spec->limits.nofile, ret, e);
+		r = inject_clone(&k->it, fds, n, spec->cgroup, spec->limits.nofile, ret, e);
 	for (int i = first_join; i < n; i++)
 		util_close_fd(&fds[i]);
 	return r;
@@ -149,6 +149,7 @@ static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, bool
 {
 	_cleanup_fd_ int rootfs = -1, dev = -1, go_r = -1;
 	struct shell s = SHELL_INIT;
+	siginfo_t si;
 	int r;
 
 	if (!k->template)
@@ -168,6 +169,9 @@ static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, bool
 	if (r == 0 && ahead && util_write_all(s.go_w, "c", 1) < 0)
 		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the process is gone");
 	if (r < 0) {
+		/* Was it the template that died? Its pid is not ours to use any more then. */
+		if (waitid(P_PID, (id_t)k->template, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+			k->template = 0;
 		shell_kill(&s);
 		return r;
 	}

@@ -140,17 +140,14 @@ static void kill_stray(const char *name, void *arg)
 	struct monitor *m = arg;
 	struct cgroup cg;
 
-	/* A keeper ends by itself, with its last task; it is that task's parent. */
+	/* A keeper ends by itself, with its last task; it is that task's parent. Its group is
+	 * removed then (monitor_template.c). */
 	if (find_group(m, name) || strncmp(name, "template-", 9) == 0 ||
 	    cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
 		return;
 	msg_warn("sandbox %s has no record: ended", name);
 	(void)cgroup_kill(&cg);
-	for (int i = 0; i < 500 && cgroup_remove(&cg) < 0; i++) {
-		struct timespec nap = {0, 2000000};
-
-		(void)nanosleep(&nap, NULL);
-	}
+	(void)cgroup_remove_within(&cg, 1000);
 	cgroup_close(&cg);
 }
 

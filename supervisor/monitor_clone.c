@@ -186,15 +186,20 @@ int clone_refill_soon(struct template *tpl)
 static void note_kind(struct template *tpl, const struct mon_start *req, int package_fd)
 {
 	uint8_t package[32];
+	int fd = -1;
 
 	tpl->like = req->limits;
 	package_of(req, package);
 	if (memcmp(package, tpl->like_package, 32) == 0)
 		return;
+	if (package_fd >= 0) {
+		fd = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0) /* the digest alone would promise a folder that is not there */
+			return;
+	}
 	memcpy(tpl->like_package, package, 32);
 	util_close_fd(&tpl->like_package_fd);
-	if (package_fd >= 0)
-		tpl->like_package_fd = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+	tpl->like_package_fd = fd;
 }
 
 /* Its host pid, as this procfs says it. */
@@ -351,9 +356,12 @@ static void made(struct mtask *t, int pidfd)
 	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
 	t->pidfd = pidfd;
 	t->pid = pid_of(pidfd);
-	(void)cgroup_set_pids(&t->cgroup, t->pids);
+	r = cgroup_set_pids(&t->cgroup, t->pids);
+	if (r == 0)
+		r = cgroup_set_cpu(&t->cgroup, t->limits.cpu_milli);
 	t->pids = 0;
-	r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
+	if (r == 0)
+		r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
 	if (r == 0)
 		r = task_watch(t, &e);
 	t->pending = p;

@@ -80,6 +80,9 @@ static int request(struct template *tpl, struct mtask *t, int package_fd, struct
 		r = rootfs_detach(package_fd, "package", &package, e);
 	if (r == 0)
 		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
+	/* The keeper waits for what is done in there: not with a thousandth of a processor. */
+	if (limits.cpu_milli < 1000)
+		limits.cpu_milli = 1000;
 	/* The init, and for a moment what clones the payload. */
 	t->pids = limits.pids + 1;
 	limits.pids += 2;

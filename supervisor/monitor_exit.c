@@ -157,8 +157,7 @@ void task_ended(struct mtask *t)
 		bool ok = !t->failed && t->dump_us > 0;
 
 		/* Its processes are gone with its init; what the next start finds it removes. */
-		for (int i = 0; i < 100 && cgroup_remove(&t->cgroup) == -EBUSY; i++)
-			(void)usleep(1000);
+		(void)cgroup_remove_within(&t->cgroup, 100);
 		if (!ok && !t->error[0])
 			(void)snprintf(t->error, sizeof(t->error), "warm: %s",
 				       verdict_name(t->exit_msg.exited.verdict));

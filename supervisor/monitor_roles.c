@@ -92,7 +92,8 @@ static void on_kill_request(struct monitor *m, const struct mon_kill *req)
 {
 	struct mtask *t = monitor_find(m, req->id);
 
-	if (!t || t->exited || t->run.kind != RUN_TASK)
+	/* Pending: of a task whose clone is being made; it is told of then. */
+	if (!t || t->exited || (t->run.kind != RUN_TASK && !t->pending))
 		return;
 	if (req->reason == KILL_CANCEL_TERM)
 		task_term(t);

@@ -207,6 +207,21 @@ void template_ended(struct mtask *keeper)
 	task_remove_cgroup(keeper);
 }
 
+/* Of a keeper that an earlier monitor started, and that has ended by now. */
+static void remove_stray(const char *name, void *arg)
+{
+	struct monitor *m = arg;
+	struct cgroup cg;
+
+	for (const struct template *tpl = m->templates; tpl; tpl = tpl->next)
+		if (tpl->keeper && strcmp(tpl->keeper->cgroup.name, name) == 0)
+			return;
+	if (strncmp(name, "template-", 9) != 0 || cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
+		return;
+	if (cgroup_remove(&cg) < 0)
+		cgroup_close(&cg);
+}
+
 static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct monitor *m = arg;
@@ -226,6 +241,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 		}
 		forget_if_over(tpl);
 	}
+	(void)cgroup_each(&m->cgroups, remove_stray, m);
 	(void)sd_event_source_set_time(s, usec + TICK_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
@@ -300,7 +316,7 @@ void template_stop_all(struct monitor *m)
 			/* Everything in its pid namespace is gone when this returns. */
 			(void)waitpid(t->pid, NULL, 0);
 			t->pid = 0;
-			(void)cgroup_remove(&t->cgroup);
+			(void)cgroup_remove_within(&t->cgroup, 100);
 		}
 		template_retire(tpl);
 	}

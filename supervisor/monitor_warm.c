@@ -156,8 +156,7 @@ void warm_stop_all(struct monitor *m)
 				continue;
 			(void)kill(t->pid, SIGKILL);
 			(void)waitpid(t->pid, NULL, 0);
-			for (int i = 0; i < 100 && cgroup_remove(&t->cgroup) == -EBUSY; i++)
-				(void)usleep(1000);
+			(void)cgroup_remove_within(&t->cgroup, 100);
 			(void)unlinkat(m->tasks_fd, t->id, 0);
 			warm_remove_dir(m, t->warm_dir);
 		}

@@ -116,9 +116,9 @@ print("went on")' --start fork)
 	[ "$status" = 0 ]
 	[[ $output == *"$id"*retired* ]]
 	templates "all(.[]; .id != \"$id\" or (.state == \"retired\" and .parked == 0))"
-	run sandboxctl run python --start fork --label next --code 'print("right")'
+	run --separate-stderr sandboxctl run python --start fork --label next --code 'print("right")'
 	[ "$status" = 0 ]
-	grep -qx right <<<"$output"
+	[ "$output" = right ]
 	grep -lqsz "sandboxd: init of $task" /proc/[0-9]*/cmdline
 	signal_task "$task" USR1
 	[ "$(sandboxctl wait "$task")" = 0 ]

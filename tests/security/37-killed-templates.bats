@@ -41,7 +41,7 @@ killed() {
 			right=$((right + 1))
 		else
 			# By the kernel's word, or by ours.
-			[[ $status == 137 || $status == 125 ]] && [ -n "$stderr" ] || fail "task $n: $status: $stderr"
+			[[ ($status == 137 || $status == 125) && -n $stderr ]] || fail "task $n: $status: $stderr"
 		fi
 	done
 	wait "$killer"

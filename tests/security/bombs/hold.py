@@ -20,6 +20,15 @@ libc.shmat.argtypes = ctypes.c_int, ctypes.c_void_p, ctypes.c_int
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
 libc.syscall.restype = ctypes.c_long
+libc.munmap.argtypes = ctypes.c_void_p, ctypes.c_size_t
+
+
+def wide(call):
+    """ctypes would pass an int as 32 bits."""
+    return lambda *args: call(*(ctypes.c_long(a) if isinstance(a, int) else a for a in args))
+
+
+libc.syscall = wide(libc.syscall)
 # For as long as the process lives.
 kept = []
 kept_word = ctypes.create_string_buffer(8)
@@ -207,6 +216,14 @@ def garbage():
     os.close(w)
 
 
+def where_the_page_will_be():
+    """The next mapping of its size goes where the last one was."""
+    size = 16384
+    place = libc.mmap(None, size, 3, 0x22, -1, 0)
+    libc.munmap(place, size)
+    return place
+
+
 def rseq_area():
     """libc's registration is taken back: its area's address and length."""
     offset = ctypes.c_long.in_dll(libc, "__rseq_offset").value
@@ -226,7 +243,8 @@ def rseq_trap(shared=False):
     out = struct.pack("I", 0x53053053) + b"\x48\xb8" + struct.pack("Q", section) + \
         b"\x48\xa3" + struct.pack("Q", area + 8) + FOREVER
     ctypes.memmove(way_out, out, len(out))
-    ctypes.memmove(section, struct.pack("IIQQQ", 0, 0, way_out + 4096, (1 << 46) - 1, way_out + 4), 32)
+    ctypes.memmove(section, struct.pack("IIQQQ", 0, 0, way_out + 4096,
+                                         (1 << 47) - 8192 - (way_out + 4096), way_out + 4), 32)
     if libc.syscall(334, area, 32, 0, 0x53053053):
         os._exit(98)
     ctypes.memmove(area + 8, struct.pack("Q", section), 8)
