@@ -3,8 +3,7 @@
  * What a stopped process would have in common with its clones, and they with each other.
  * The runtime refuses all of it before it parks (sandbox_park.py, check_quiet), but runs
  * in the process itself; this is the check that counts. One open file is enough to reach
- * into the others: /proc/self/mem is an mm's, whoever has it open; and a file of the image,
- * which a checkpoint may have, has one offset for all that share it.
+ * into the others: /proc/self/mem is an mm's, whoever has it open.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,32 +16,69 @@
 #include "sandbox/inject_internal.h"
 #include "sandbox/sandbox.h"
 
-/* By name: a number. The pipes: each clone gets its own in their places, and its own stdin. */
-static bool is_expected(int fds, const char *name)
+/* The image's; 0 when it cannot be known. */
+static uint64_t root_mount(void)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
+		return 0;
+	return st.stx_mnt_id;
+}
+
+/*
+ * A file of the image, open for reading. Images are mounted read-only. What its clones have in
+ * common by it is its offset, its flags and who is to get SIGIO. Not refused: libffi 3.4.7 and
+ * newer has its own library open, to map it once more for closures.
+ */
+static bool is_image_file(int fdinfo, const char *name, const struct stat *st, uint64_t mount)
+{
+	_cleanup_fd_ int fd = openat(fdinfo, name, O_RDONLY | O_CLOEXEC);
+	char buf[512], *flags, *mnt;
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (n <= 0 || !S_ISREG(st->st_mode))
+		return false;
+	buf[n] = '\0';
+	flags = strstr(buf, "flags:");
+	mnt = strstr(buf, "mnt_id:");
+	return flags && mnt && strtoull(mnt + 7, NULL, 10) == mount &&
+	       !(strtoul(flags + 6, NULL, 8) & (O_ACCMODE | O_PATH));
+}
+
+static int check_fd(int fds, int fdinfo, const char *name, uint64_t mount, const char *what,
+		    struct err *e)
 {
 	const long fd = strtol(name, NULL, 10);
 	struct stat st;
 
+	/* The pipes: each clone gets its own in their places, and its own stdin. */
 	if (fd > STDIN_FILENO && fd <= PAYLOAD_FD_STARTED)
-		return true;
-	return fd == STDIN_FILENO && fstatat(fds, name, &st, 0) == 0 && S_ISCHR(st.st_mode) &&
-	       st.st_rdev == makedev(1, 3);
+		return 0;
+	if (fstatat(fds, name, &st, 0) == 0 &&
+	    (is_image_file(fdinfo, name, &st, mount) ||
+	     (fd == STDIN_FILENO && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))))
+		return 0;
+	return err_set(e, ERR_INPUT, 0, "%s: file descriptor %ld is open", what, fd);
 }
 
 static int check_fds(int dir, const char *what, struct err *e)
 {
+	_cleanup_fd_ int fdinfo = openat(dir, "fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fds = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *stream = fds < 0 ? NULL : fdopendir(fds);
+	const uint64_t mount = root_mount();
 	struct dirent *d;
 
 	if (!stream) {
 		util_close_fd(&fds);
 		return err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
 	}
+	if (fdinfo < 0 || !mount)
+		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
 	while (r == 0 && (d = readdir(stream)))
-		if (d->d_name[0] != '.' && !is_expected(fds, d->d_name))
-			r = err_set(e, ERR_INPUT, 0, "%s: file descriptor %s is open", what,
-				    d->d_name);
+		if (d->d_name[0] != '.')
+			r = check_fd(fds, fdinfo, d->d_name, mount, what, e);
 	(void)closedir(stream);
 	return r;
 }

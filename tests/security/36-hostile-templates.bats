@@ -261,9 +261,9 @@ def act():
 restored(act)' 'template [0-9a-f]*: '
 }
 
-@test "files that its clones would have in common: refused" {
-	for file in 'os.open("/usr/bin/python3", os.O_RDONLY)' \
-		'os.open("/proc/self/mem", os.O_RDWR)' 'os.dup2(os.open("/proc/self/mem", os.O_RDWR), 0)' \
+@test "files that its clones would have in common: refused, but for the image" {
+	holds fork 'restored(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
+	for file in 'os.open("/proc/self/mem", os.O_RDWR)' 'os.dup2(os.open("/proc/self/mem", os.O_RDWR), 0)' \
 		'os.open("/tmp/x", os.O_RDWR | os.O_CREAT)' 'os.open("/proc", os.O_PATH)' 'os.open("/", os.O_RDONLY)' \
 		'socket.socketpair()[0].detach()' 'os.memfd_create("x")' 'os.open("/proc/self/maps", os.O_RDONLY)' \
 		'select.epoll().__class__ and os.eventfd(0)' 'os.open("/usr/bin/python3", os.O_PATH)' \
