@@ -184,25 +184,6 @@ int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, 
 	return r;
 }
 
-static int send_fds(const struct inject_template *it, const int *fds, int n, struct err *e)
-{
-	char byte = 'f', control[CMSG_SPACE(CLONE_FDS_MAX * sizeof(int))] = {0};
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
-	if (sendmsg(it->sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
-		return inject_fail(&it->t, e, errno, "send fds");
-	return 0;
-}
-
 /* The code has ended in its trap before its time: where, and why. */
 static int code_failed(const struct inject_template *it, struct err *e)
 {
@@ -352,6 +333,8 @@ static int clone_task(struct cloning *c, const int *fds, const struct cgroup *cg
 	return r < 0 ? r : release(it, c->task, fds, e);
 }
 
+_Static_assert(CLONE_FDS_MAX <= FDS_SEND_MAX, "fds_send");
+
 int inject_clone(struct inject_template *it, const int *fds, int n_fds, const struct cgroup *cg,
 		 uint32_t nofile, pid_t *ret, struct err *e)
 {
@@ -367,8 +350,11 @@ int inject_clone(struct inject_template *it, const int *fds, int n_fds, const st
 	it->page.nofile[0] = it->page.nofile[1] = limit.rlim_max;
 	it->page.n_fds = n_fds;
 	r = copy_page(it, it->t.pid, &it->page, true, e);
-	if (r == 0)
-		r = send_fds(it, fds, n_fds, e);
+	if (r == 0) {
+		r = fds_send(it->sock, "f", 1, fds, n_fds);
+		if (r < 0)
+			r = inject_fail(&it->t, e, -r, "send fds");
+	}
 	if (r == 0)
 		r = clone_task(&c, fds, cg, e);
 	end_process(&c.helper);

@@ -185,6 +185,9 @@ int caps_drop_bounding(struct err *e); /* needs CAP_SETPCAP */
 int caps_drop_all(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
+/* One message with fds, of which there are 1 to FDS_SEND_MAX. 0 or -errno; never waits. */
+#define FDS_SEND_MAX 32
+int fds_send(int sock, const void *buf, size_t len, const int *fds, int n);
 /* Closes all others above stderr. The list may hold -1. */
 int fds_keep(const int *fds, size_t n, struct err *e);
 int fds_keep_spec(const struct sandbox_spec *spec, struct err *e);

@@ -244,7 +244,7 @@ static int send_task(struct mtask *t, int job_fd, struct err *e)
 	int r;
 
 	memcpy(task.id, t->id, sizeof(task.id));
-	r = clone_send(t->ctl, &task, sizeof(task), fds, 2);
+	r = fds_send(t->ctl, &task, sizeof(task), fds, 2);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
 }
 

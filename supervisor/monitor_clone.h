@@ -20,7 +20,4 @@ void clone_drop(struct mtask *t);
 struct mtask *clone_make(struct template *tpl, const struct limits *limits,
 			 const uint8_t package_id[32], int package_fd, struct pending *pending);
 
-/* One message with n > 0 fds. 0 or -errno; never waits. */
-int clone_send(int sock, const void *buf, size_t len, const int *fds, int n);
-
 #endif

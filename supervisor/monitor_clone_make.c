@@ -13,22 +13,7 @@
 
 #define MAKE_TIMEOUT_US 5000000
 
-int clone_send(int sock, const void *buf, size_t len, const int *fds, int n)
-{
-	char control[CMSG_SPACE(PARK_FDS_MAX * sizeof(int))] = {0};
-	struct iovec iov = {(void *)(uintptr_t)buf, len};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
-	return sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
+_Static_assert(PARK_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 
 static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX], int package,
 		     struct err *e)
@@ -58,7 +43,7 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 		park.cgroup_mask |= PARK_UNIFIED;
 		fds[n++] = t->cgroup.unified;
 	}
-	r = clone_send(tpl->sock, &park, sizeof(park), fds, n);
+	r = fds_send(tpl->sock, &park, sizeof(park), fds, n);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
 }
 

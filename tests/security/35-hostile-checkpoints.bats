@@ -7,12 +7,7 @@ load lib.bash
 
 setup_file() {
 	security_setup
-	# A copy of the image with a module of its own; its other files are links.
-	EVIL=$STATE/images/$(printf evil | sha256sum | cut -d ' ' -f 1)
-	export EVIL
-	cp -al "$(realpath "$STATE/images/by-name/python")" "$EVIL"
-	ln -s "../${EVIL##*/}" "$STATE/images/by-name/evil"
-	mkdir -p "$EVIL/rootfs/usr/lib/python3/dist-packages"
+	evil_image
 }
 
 teardown_file() {

@@ -8,12 +8,7 @@ load lib.bash
 
 setup_file() {
 	security_setup
-	# A copy of the image with modules of its own; its other files are links.
-	EVIL=$STATE/images/$(printf evil | sha256sum | cut -d ' ' -f 1)
-	export EVIL
-	cp -al "$(realpath "$STATE/images/by-name/python")" "$EVIL"
-	ln -s "../${EVIL##*/}" "$STATE/images/by-name/evil"
-	mkdir -p "$EVIL/rootfs/usr/lib/python3/dist-packages"
+	evil_image
 	cp "$SECURITY/bombs/hold.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/hold.py"
 	"$CTL" image warm python >/dev/null
 	forks python

@@ -83,3 +83,13 @@ refute() {
 		fail "should have failed: $*"
 	fi
 }
+
+# evil_image: an image "evil", for modules of its own: a copy of python's, its other files are
+# links. Its folder is in $EVIL.
+evil_image() {
+	EVIL=$STATE/images/$(printf evil | sha256sum | cut -d ' ' -f 1)
+	export EVIL
+	cp -al "$(realpath "$STATE/images/by-name/python")" "$EVIL"
+	ln -s "../${EVIL##*/}" "$STATE/images/by-name/evil"
+	mkdir -p "$EVIL/rootfs/usr/lib/python3/dist-packages"
+}
