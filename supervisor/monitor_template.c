@@ -22,8 +22,10 @@
 /* All that come out of one checkpoint have its address layout and hash seed. */
 #define AGE_NS (3600 * SECOND)
 #define FORKS_MAX 1000000
-#define RETRY_NS (1 * SECOND) /* twice as long after each failure in a row */
-#define RETRY_DOUBLINGS_MAX 9
+/* Twice as long after each failure in a row, up to half a minute: then a try costs a
+ * thousandth of a processor, and what has been mended meanwhile is found soon. */
+#define RETRY_NS (1 * SECOND)
+#define RETRY_DOUBLINGS_MAX 5
 
 struct template *template_find(struct monitor *m, const struct recipe *of)
 {

@@ -14,7 +14,9 @@
  * relocations and calls nobody.  The process must have one thread.
  */
 
+#define _GNU_SOURCE /* dl_phdr_info */
 #include <asm/unistd.h>
+#include <link.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 
@@ -229,4 +231,20 @@ park_export long park_clock(void)
 
 	call4(__NR_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0);
 	return now.seconds * 1000000000L + now.nanoseconds;
+}
+
+static int take_loads(struct dl_phdr_info *info, size_t size, void *ret)
+{
+	(void)size;
+	*(long *)ret = (long)info->dlpi_adds;
+	return 1;
+}
+
+/* How many libraries this process has ever loaded. The argument is dl_iterate_phdr(3). */
+park_export long park_loads(int (*iterate)(int (*)(struct dl_phdr_info *, size_t, void *), void *))
+{
+	long loads = 0;
+
+	iterate(take_loads, &loads);
+	return loads;
 }

@@ -52,6 +52,11 @@ def load(path):
     return _ctypes.dlopen(path, RTLD_NOW)
 
 
+def address(handle, name):
+    """Where a function is that is not called from here."""
+    return _ctypes.dlsym(handle, name)
+
+
 def find(handle, name, kind=Function):
     """A function, or None.  What it is called with is bytes, Long, Double or Object."""
     try:

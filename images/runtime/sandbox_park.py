@@ -19,6 +19,10 @@ from sandbox_rehearse import rehearse
 from sandbox_repair import Repairs, watch_seeding
 from sandbox_runtime import Run
 
+Leave = None     # Python 2 ends as it always does
+if sys.version_info[0] > 2:
+    from sandbox_leave import Leave
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ATTEMPTS = 5
 PAGE = 4096
@@ -196,11 +200,14 @@ class Parked(object):
         self.clock = sandbox_c.find(library, "park_clock")
         self.room = Room()
         before_fork, self.after_fork = fork_hooks()
+        self.leave = Leave(library) if Leave else None
         seeded = import_modules(job, work_dir)
         self.repairs = Repairs(seeded, memory_areas(), folders)
         rehearse(self, REHEARSALS, b"/template")
         sys.stdout.flush()
         check_quiet(folders)
+        if self.leave is not None:
+            self.leave.settle()
 
         self.resume = gc.enable if gc.isenabled() else None
         gc.collect()
@@ -259,9 +266,13 @@ def park(run_dir, work_dir):
     order = parked.wait(Long(STARTED_FD), Long(GO_FD))
     if order == PREPARE:
         ahead = parked.prepare()
-        return parked.prepared((run_dir + "/job").encode(), ahead, parked.resume)
+        run = parked.prepared((run_dir + "/job").encode(), ahead, parked.resume)
+        run.leave = parked.leave
+        return run
     if order != GO:
         os._exit(4)
     job = read_job(run_dir + "/job")
     parked.make_unique(job.get("seed", b""))
-    return Run(job, work_dir, surround_ahead(run_dir, work_dir), parked.clock, parked.resume)
+    run = Run(job, work_dir, surround_ahead(run_dir, work_dir), parked.clock, parked.resume)
+    run.leave = parked.leave
+    return run

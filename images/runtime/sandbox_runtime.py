@@ -58,6 +58,8 @@ generator is another one after the import, parking fails.  Modules of the image
 may draw when such an import has them imported: it is repaired, as for `warm`.
 All is as it was before the process is parked.
 
+A process that was parked ends sooner than others, by what sandbox_leave says.
+
 The surroundings: cwd is WORK; argv is the script and `-d WORK -payload FILE
 -config FILE -id ID` and the job's arguments; the environment is PATH, HOME=WORK
 and LANG=C.UTF-8, then the job's, then TASK_ID, TASK_DIR, PAYLOAD_FILE and CONFIG_FILE, and
@@ -102,6 +104,7 @@ class Run(object):
         self.resume = resume
         self.fds = fds
         self.source = None
+        self.leave = None
 
     def go(self):
         kind = text(self.job.get("kind", b""))
@@ -110,7 +113,15 @@ class Run(object):
         if start is None or value is None:
             fail(125, "the job says neither exec, code nor entry")
         self.args = surround(self.job, self.work_dir, self.ahead)
-        start(value)
+        if self.leave is None:
+            start(value)
+            return
+        try:
+            start(value)
+        except SystemExit as error:
+            self.leave.ended(error.code)
+            raise
+        self.leave.ended(None)
 
     def started(self):
         started(self.clock, self.fds)

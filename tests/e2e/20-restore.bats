@@ -222,8 +222,9 @@ with open(sys.argv[1], "r+b") as f:
 }
 
 @test "no checkpoint and --start restore: cold, right, said" {
-	checkpoints | xargs -r rm -rf
+	# Stopped first: it may be making one in the background.
 	daemon_stop
+	checkpoints | xargs -r rm -rf
 	daemon_start
 	run --separate-stderr sandboxctl run python --start restore --label none --code 'print("right")'
 	[ "$status" = 0 ]

@@ -4,7 +4,8 @@
 
 template, keeper: the stopped interpreter, or the init that holds it. parked: the other
 children of a keeper. making: one that was not there a moment ago, as soon as it is seen or a
-random moment later; not each, for a template that never succeeds is tried ever more rarely. Nothing but descendants of the monitor's is ever killed.
+random moment later; one in ten, for a template that never succeeds is tried ever more rarely.
+Nothing but descendants of the monitor's is ever killed.
 """
 import os
 import random
@@ -12,8 +13,9 @@ import signal
 import sys
 import time
 
-# How long to wait for the next one before giving up: a machine under load is slow.
-PATIENCE = 60
+# How long to wait for the next one before giving up. After failures in a row a template is not
+# tried again for half a minute (monitor_template.c), and a machine under load is slow.
+PATIENCE = 120
 
 
 def children(pid):
@@ -63,7 +65,7 @@ class Killer:
             elif self.kind == "parked":
                 yield from below[1:]
             else:
-                if self.random.random() < 0.3:
+                if self.random.random() < 0.1:
                     yield from (pid for pid in below[1:] if pid not in self.known)
                 self.known.update(below)
 
