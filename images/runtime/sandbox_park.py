@@ -232,7 +232,7 @@ class Parked(object):
         """Do ahead of the job all that can be; returns what the task has of it."""
         self.make_unique(b"")
         try:
-            rehearse(self, 1, b"/clone")
+            rehearse(self, 1, b"/clone", 1)
         except Exception as error:
             fail(125, "the clone cannot be prepared: %s: %s" % (type(error).__name__, error))
         # What is new is old by the time of the task: a first collection is not in its way.

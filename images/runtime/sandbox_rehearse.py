@@ -42,14 +42,16 @@ def job_text(*records):
     return b"".join(("%s %d\n" % (key, len(value))).encode() + value + b"\n" for key, value in records)
 
 
-def jobs(run_dir, value):
+def jobs(run_dir, value, kinds):
     common = [("id", b"1"), ("arg", b"-a"), ("seed", b"\0" * 32), ("hostname", b"h")]
     # A script's file that is there in every sandbox is the payload, written a moment before.
     script = os.path.join(run_dir, "payload").encode()
     for number, records in enumerate((
-            [("kind", b"entry"), ("entry", b"sandbox_rehearse:entry"), ("payload", PAYLOAD)],
             [("kind", b"exec"), ("exec", script), ("payload", SOURCE)],
+            [("kind", b"entry"), ("entry", b"sandbox_rehearse:entry"), ("payload", PAYLOAD)],
             [("kind", b"code"), ("code", SOURCE), ("config", b"c")])):
+        if number >= kinds:
+            break
         # The C library keeps all that was ever in the environment: these are not there yet.
         records += [("env", ("%s=%d" % (name, number)).encode() + value) for name in ENV]
         yield job_text(*(records + common))
@@ -74,15 +76,16 @@ def put_back(kept):
     os.chdir("/")
 
 
-def rehearse(parked, times, value):
+def rehearse(parked, times, value, kinds=3):
     """All from the go byte on that is the same in every task.
 
-    The environment has values that end with `value`.
+    The environment has values that end with `value`.  The first of the kinds of jobs touches nearly
+    all that the others do.
     """
     name = (parked.run_dir + "/rehearsal").encode()
     kept = keep()
     for _ in range(times):
-        for job in jobs(parked.run_dir, value):
+        for job in jobs(parked.run_dir, value, kinds):
             fill_file(make_file(name), job)
             ahead = surround_ahead(parked.run_dir, parked.work_dir)
             go_fd, started_fd = os.pipe()

@@ -2,6 +2,7 @@
 """A daemon to be measured, and what the kernel says about it and about the machine."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -82,7 +83,8 @@ class Daemon:
             self.ctl, self.binary, share = BUILD + "/sandboxctl", BUILD + "/sandboxd", TOP
         self.share = os.environ.get("SANDBOXD_SHARE", share)
         self.env = dict(ENV, SANDBOXD_SHARE=self.share)
-        self.state, self.run = work + "/state", work + "/run"
+        # On a tmpfs, as /run is on every machine with systemd.
+        self.state, self.run = work + "/state", "/dev/shm/%s-run" % os.path.basename(work)
         self.group = "sandboxd-%s-%d" % (os.path.basename(work).lower()[-24:], os.getpid())
         self.running_max = running_max
         self.refused = {}  # policies that cannot be had here, and why
@@ -133,6 +135,8 @@ class Daemon:
             self.process.kill()
             self.process.wait()
         self.log.close()
+        shutil.rmtree(self.run, ignore_errors=True)
+        os.unlink(self.log.name)
         for folder in self.cgroups():
             for pid in read(folder + "/cgroup.procs").split():
                 os.kill(int(pid), signal.SIGKILL)
