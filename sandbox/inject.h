@@ -33,10 +33,24 @@ struct tracee {
  */
 int inject_userns(const struct sandbox_spec *spec, pid_t pid, pid_t criu, struct err *e);
 
+/* A file of the image that a template has open, as it was when the template was held. */
+struct inject_file {
+	int number, flags; /* flags: of fdinfo, FD_CLOEXEC as O_CLOEXEC */
+	int same;	   /* the first in the list of this open file description */
+	off_t offset;
+	dev_t dev;
+	ino_t ino;
+};
+struct inject_files {
+	int n;
+	struct inject_file of[CLONE_FILES_MAX];
+};
+
 /* A template: stopped for as long as it lives, its own code never runs again. */
 struct inject_template {
 	struct tracee t;
 	struct inject_page page;
+	struct inject_files files;
 	uint64_t sigmask;
 	int sock, proc;
 };
@@ -50,8 +64,8 @@ int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, 
  * Clones it into a sandbox. fds, in this order: CLONE_NS_N namespaces, owned by a user
  * namespace that the template's user owns, whose ids are mapped; CLONE_FD_N for its
  * stdio and pipes; and the rest, opened by root, to join cg by, which nothing is in but
- * the sandbox's init. The clone is the
- * sandbox's pid 2, confined, checked, and goes on in the template's read.
+ * the sandbox's init. The clone is the sandbox's pid 2, confined, checked, shares no open
+ * file with anybody, and goes on in the template's read.
  *
  * *ret: its pid in the caller's pid namespace; a child of the caller's, whose exit
  * status waitpid(2) has with __WALL. On failure nothing of it is left; -ESRCH when the

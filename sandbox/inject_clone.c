@@ -148,6 +148,11 @@ static void fill_page(struct inject_template *it)
 	p->msg[3] = 1;
 	p->msg[4] = DATA(it, cmsg);
 	p->msg[5] = sizeof(p->cmsg);
+	p->n_files = it->files.n;
+	for (int i = 0; i < p->n_files; i++) {
+		p->files[i] = it->files.of[i].number;
+		p->file_flags[i] = it->files.of[i].flags & O_CLOEXEC;
+	}
 }
 
 int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, struct err *e)
@@ -170,7 +175,7 @@ int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, 
 			    "template: %llu processes and threads where 2 are expected",
 			    (unsigned long long)cgroup_pids(cg));
 	if (r == 0)
-		r = inject_check_quiet(it->proc, pid, "template", e);
+		r = inject_check_quiet(it->proc, pid, &it->files, "template", e);
 	if (r == 0)
 		r = inject_map(&it->t, INJECT_SIZE, __start_inject_text, size, e);
 	if (r == 0)
@@ -190,9 +195,10 @@ static int code_failed(const struct inject_template *it, struct err *e)
 	static const char *const steps[] = {
 		[CLONE_STEP_HELPER] = "clone",	   [CLONE_STEP_RECEIVE] = "receive fds",
 		[CLONE_STEP_CGROUP] = "cgroup",	   [CLONE_STEP_SETNS] = "join namespaces",
-		[CLONE_STEP_CLONE] = "clone task", [CLONE_STEP_STDIN] = "/dev/null",
-		[CLONE_STEP_FDS] = "fds",	   [CLONE_STEP_SESSION] = "setsid",
-		[CLONE_STEP_LIMIT] = "setrlimit",  [CLONE_STEP_CAPS] = "capabilities"};
+		[CLONE_STEP_CLONE] = "clone task", [CLONE_STEP_FILES] = "files of the image",
+		[CLONE_STEP_STDIN] = "/dev/null",  [CLONE_STEP_FDS] = "fds",
+		[CLONE_STEP_SESSION] = "setsid",   [CLONE_STEP_LIMIT] = "setrlimit",
+		[CLONE_STEP_CAPS] = "capabilities"};
 	struct inject_page p;
 	int r = copy_page(it, it->t.pid, &p, false, e);
 
@@ -338,9 +344,9 @@ _Static_assert(CLONE_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 int inject_clone(struct inject_template *it, const int *fds, int n_fds, const struct cgroup *cg,
 		 uint32_t nofile, pid_t *ret, struct err *e)
 {
+	int all[CLONE_FDS_MAX], *files = all + n_fds, r;
 	struct cloning c = {.it = it};
 	struct rlimit limit;
-	int r;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return inject_fail(&it->t, e, errno, "getrlimit");
@@ -348,13 +354,17 @@ int inject_clone(struct inject_template *it, const int *fds, int n_fds, const st
 	if (nofile < limit.rlim_max)
 		limit.rlim_max = nofile;
 	it->page.nofile[0] = it->page.nofile[1] = limit.rlim_max;
-	it->page.n_fds = n_fds;
-	r = copy_page(it, it->t.pid, &it->page, true, e);
+	it->page.n_fds = n_fds + it->files.n;
+	memcpy(all, fds, (size_t)n_fds * sizeof(*fds));
+	r = inject_open_files(it, files, e);
+	if (r == 0)
+		r = copy_page(it, it->t.pid, &it->page, true, e);
 	if (r == 0) {
-		r = fds_send(it->sock, "f", 1, fds, n_fds);
+		r = fds_send(it->sock, "f", 1, all, it->page.n_fds);
 		if (r < 0)
 			r = inject_fail(&it->t, e, -r, "send fds");
 	}
+	inject_close_files(it, files);
 	if (r == 0)
 		r = clone_task(&c, fds, cg, e);
 	end_process(&c.helper);

@@ -76,7 +76,7 @@ in_page int join_cgroup(struct inject_page *p)
 {
 	const char zero = '0';
 
-	for (int i = CLONE_NS_N + CLONE_FD_N; i < p->n_fds; i++)
+	for (int i = CLONE_NS_N + CLONE_FD_N; i < p->n_fds - p->n_files; i++)
 		if (failed(p, call3(__NR_write, received(p, i), (long)&zero, 1), CLONE_STEP_CGROUP))
 			return 1;
 	return 0;
@@ -87,6 +87,19 @@ in_page int join_namespaces(struct inject_page *p)
 	/* 0: whatever the fd is of; all seven are checked by the keeper afterwards. */
 	for (int i = 0; i < CLONE_NS_N; i++)
 		if (failed(p, call3(__NR_setns, received(p, i), 0, 0), CLONE_STEP_SETNS))
+			return 1;
+	return 0;
+}
+
+/* Its own in the places of those that it has in common with the template. These numbers are
+ * taken: none of them is a received one. */
+in_page int place_files(struct inject_page *p)
+{
+	for (int i = 0; i < p->n_files; i++)
+		if (failed(p,
+			   call3(__NR_dup3, received(p, p->n_fds - p->n_files + i), p->files[i],
+				 p->file_flags[i]),
+			   CLONE_STEP_FILES))
 			return 1;
 	return 0;
 }
@@ -167,7 +180,8 @@ in_page int helper(struct inject_page *p)
 {
 	long r;
 
-	if (take_fds(p) || join_cgroup(p) || join_namespaces(p) || open_stdin(p) || move_fds(p))
+	if (take_fds(p) || join_cgroup(p) || join_namespaces(p) || place_files(p) ||
+	    open_stdin(p) || move_fds(p))
 		return 1;
 	r = call3(__NR_clone3, (long)p->task_args, sizeof(p->task_args), 0);
 	if (failed(p, r, CLONE_STEP_CLONE) || r > 0)

@@ -23,8 +23,11 @@ enum clone_ns {
 	CLONE_NS_N
 };
 enum clone_fd { CLONE_FD_GO, CLONE_FD_OUT, CLONE_FD_ERR, CLONE_FD_STARTED, CLONE_FD_N };
-/* Namespaces, then enum clone_fd, then the files that a process joins a cgroup by. */
-#define CLONE_FDS_MAX (CLONE_NS_N + CLONE_FD_N + CGROUP_N)
+/* Files of the image that a template may have open. */
+#define CLONE_FILES_MAX 16
+/* Namespaces, then enum clone_fd, then the files that a process joins a cgroup by, then those
+ * in the place of the template's own. */
+#define CLONE_FDS_MAX (CLONE_NS_N + CLONE_FD_N + CGROUP_N + CLONE_FILES_MAX)
 
 /* Where it failed, for the error message. */
 enum clone_step {
@@ -33,6 +36,7 @@ enum clone_step {
 	CLONE_STEP_CGROUP,
 	CLONE_STEP_SETNS,
 	CLONE_STEP_CLONE,
+	CLONE_STEP_FILES,
 	CLONE_STEP_STDIN,
 	CLONE_STEP_FDS,
 	CLONE_STEP_SESSION,
@@ -51,6 +55,8 @@ struct inject_page {
 	uint64_t helper_args[11], task_args[11];
 	int32_t task_pid; /* of the clone in its pid namespace */
 	int32_t sock, n_fds, high[CLONE_FD_N], places[CLONE_FD_N];
+	/* The numbers of the template's own files, and flags for dup3(2). */
+	int32_t n_files, files[CLONE_FILES_MAX], file_flags[CLONE_FILES_MAX];
 	/* msghdr, iovec and room for the fds, as the kernel lays them out */
 	uint64_t msg[7], iov[2];
 	uint64_t cmsg[2 + (CLONE_FDS_MAX + 1) / 2];

@@ -3,6 +3,8 @@
 #ifndef SANDBOX_INJECT_INTERNAL_H
 #define SANDBOX_INJECT_INTERNAL_H
 
+#include <sys/stat.h>
+
 #include "sandbox/inject.h"
 
 /* What is expected at the next stop. Anything else fails the injection. */
@@ -31,7 +33,15 @@ int inject_unmap(struct tracee *t, size_t size, struct err *e);
 int inject_check_status(int proc, pid_t pid, const char *what, struct err *e);
 
 /* A stopped process has nothing that its clones would share with it but files of the image,
- * to read. To be asked before anything else is done to it. */
-int inject_check_quiet(int proc, pid_t pid, const char *what, struct err *e);
+ * to read, which are noted. To be asked before anything else is done to it. */
+int inject_check_quiet(int proc, pid_t pid, struct inject_files *ret, const char *what,
+		       struct err *e);
+/* Notes pid's file of this number. fdinfo: the text of its file in /proc/PID/fdinfo. */
+int inject_note_file(struct inject_files *files, pid_t pid, int number, const struct stat *st,
+		     const char *fdinfo, const char *what, struct err *e);
+/* Opens what was noted anew, for one clone: fds for the same numbers in the same order, for
+ * inject_close_files, also on failure. */
+int inject_open_files(const struct inject_template *it, int fds[CLONE_FILES_MAX], struct err *e);
+void inject_close_files(const struct inject_template *it, int fds[CLONE_FILES_MAX]);
 
 #endif

@@ -27,58 +27,73 @@ static uint64_t root_mount(void)
 }
 
 /*
- * A file of the image, open for reading. Images are mounted read-only. What its clones have in
- * common by it is its offset, its flags and who is to get SIGIO. Not refused: libffi 3.4.7 and
- * newer has its own library open, to map it once more for closures.
+ * A file of the image, open for reading, with no lock. Images are mounted read-only. Not
+ * refused: libffi 3.4.7 and newer has its own library open, to map it once more for closures.
  */
-static bool is_image_file(int fdinfo, const char *name, const struct stat *st, uint64_t mount)
+static bool is_image_file(const struct stat *st, const char *fdinfo, uint64_t mount)
 {
-	_cleanup_fd_ int fd = openat(fdinfo, name, O_RDONLY | O_CLOEXEC);
-	char buf[512], *flags, *mnt;
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	const char *flags = strstr(fdinfo, "flags:"), *mnt = strstr(fdinfo, "mnt_id:");
 
-	if (n <= 0 || !S_ISREG(st->st_mode))
-		return false;
-	buf[n] = '\0';
-	flags = strstr(buf, "flags:");
-	mnt = strstr(buf, "mnt_id:");
-	return flags && mnt && strtoull(mnt + 7, NULL, 10) == mount &&
-	       !(strtoul(flags + 6, NULL, 8) & (O_ACCMODE | O_PATH));
+	return S_ISREG(st->st_mode) && flags && mnt && strtoull(mnt + 7, NULL, 10) == mount &&
+	       !(strtoul(flags + 6, NULL, 8) & (O_ACCMODE | O_PATH)) && !strstr(fdinfo, "lock:");
 }
 
-static int check_fd(int fds, int fdinfo, const char *name, uint64_t mount, const char *what,
-		    struct err *e)
+static void read_fdinfo(int dir, const char *name, char *buf, size_t size)
 {
-	const long fd = strtol(name, NULL, 10);
+	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	buf[n < 0 ? 0 : n] = '\0';
+}
+
+/* What is asked of each. */
+struct check {
+	pid_t pid;
+	int fds, fdinfo; /* the folders of these names */
+	uint64_t mount;
+	const char *what;
+	struct inject_files *files;
+};
+
+static int check_fd(const struct check *c, const char *name, struct err *e)
+{
+	const int fd = (int)strtol(name, NULL, 10);
+	char fdinfo[512];
 	struct stat st;
 
 	/* The pipes: each clone gets its own in their places, and its own stdin. */
 	if (fd > STDIN_FILENO && fd <= PAYLOAD_FD_STARTED)
 		return 0;
-	if (fstatat(fds, name, &st, 0) == 0 &&
-	    (is_image_file(fdinfo, name, &st, mount) ||
-	     (fd == STDIN_FILENO && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))))
+	if (fstatat(c->fds, name, &st, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "%s: file descriptor %d", c->what, fd);
+	if (fd == STDIN_FILENO && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
 		return 0;
-	return err_set(e, ERR_INPUT, 0, "%s: file descriptor %ld is open", what, fd);
+	read_fdinfo(c->fdinfo, name, fdinfo, sizeof(fdinfo));
+	if (!is_image_file(&st, fdinfo, c->mount))
+		return err_set(e, ERR_INPUT, 0, "%s: file descriptor %d is open", c->what, fd);
+	return fd == STDIN_FILENO ? 0
+				  : inject_note_file(c->files, c->pid, fd, &st, fdinfo, c->what, e);
 }
 
-static int check_fds(int dir, const char *what, struct err *e)
+static int check_fds(struct check *c, int dir, struct err *e)
 {
 	_cleanup_fd_ int fdinfo = openat(dir, "fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fds = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *stream = fds < 0 ? NULL : fdopendir(fds);
-	const uint64_t mount = root_mount();
 	struct dirent *d;
 
 	if (!stream) {
 		util_close_fd(&fds);
-		return err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
+		return err_set(e, ERR_SYSTEM, errno, "%s: its files", c->what);
 	}
-	if (fdinfo < 0 || !mount)
-		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", what);
+	c->fds = fds;
+	c->fdinfo = fdinfo;
+	c->mount = root_mount();
+	if (fdinfo < 0 || !c->mount)
+		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", c->what);
 	while (r == 0 && (d = readdir(stream)))
 		if (d->d_name[0] != '.')
-			r = check_fd(fds, fdinfo, d->d_name, mount, what, e);
+			r = check_fd(c, d->d_name, e);
 	(void)closedir(stream);
 	return r;
 }
@@ -104,14 +119,17 @@ static int check_maps(int dir, const char *what, struct err *e)
 	return r;
 }
 
-int inject_check_quiet(int proc, pid_t pid, const char *what, struct err *e)
+int inject_check_quiet(int proc, pid_t pid, struct inject_files *ret, const char *what,
+		       struct err *e)
 {
+	struct check c = {.pid = pid, .what = what, .files = ret};
 	_cleanup_fd_ int dir = -1;
 	char name[16];
 	int r;
 
+	ret->n = 0;
 	(void)snprintf(name, sizeof(name), "%d", (int)pid);
 	dir = openat(proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = check_fds(dir, what, e);
+	r = check_fds(&c, dir, e);
 	return r == 0 ? check_maps(dir, what, e) : r;
 }

@@ -267,6 +267,49 @@ restored(act)' 'template [0-9a-f]*: '
 	done
 }
 
+# reads NAME: what a task reads of files that its template has open, and where it is then.
+reads() {
+	run_evil 'import fcntl, os
+print([(os.read(n, 4), os.get_inheritable(n), fcntl.fcntl(n, fcntl.F_GETFL)) for n in (50, 51, 52)],
+      [os.lseek(n, 0, os.SEEK_CUR) for n in (50, 51, 52)], sorted(map(int, os.listdir("/proc/self/fd"))))' "$@"
+	[ "$status" = 0 ] || fail "$status $output $stderr"
+}
+
+@test "files of the image: each clone has them to itself, as a restored task has them" {
+	local restored n
+
+	echo 'abcdefghijklmnopqrstuvwxyz' >"$EVIL/rootfs/usr/lib/python3/dist-packages/letters"
+	LOGGED=$(($(wc -l <"$WORK/log") + 1)) REASON='the template is held'
+	# 51 is 50 by another number, 52 is not.
+	evil '
+def act():
+    for n in 50, 52:
+        os.dup2(os.open("/usr/lib/python3/dist-packages/letters", os.O_RDONLY | os.O_NONBLOCK), n)
+    os.closerange(5, 50)
+    os.dup2(50, 51, inheritable=False)
+    os.lseek(50, 3, 0)
+parked(act)'
+	reads --start restore
+	restored=$output
+	[[ $restored == *"[(b'defg', True, "*"), (b'hijk', False, "*"), (b'abcd', True, "*")] [11, 11, 4] "* ]] ||
+		fail "$restored"
+	wait_until "$PATIENCE" settled
+	for n in 1 2 3 4 5 6; do
+		reads
+		[ "$(field "$MODULE" .start.mode)" = fork ] || fail "task $n: $stderr $(new_log)"
+		[ "$output" = "$restored" ] || fail "task $n: $output, not $restored"
+	done
+	unharmed
+}
+
+@test "more files of the image than it may have, or one with a lock: refused" {
+	local open='os.open("/usr/bin/python3", os.O_RDONLY)'
+
+	holds fork "restored(lambda: [$open for _ in range(16)])"
+	holds restore "restored(lambda: [$open for _ in range(17)])" 'more than 16 files'
+	holds restore "restored(lambda: fcntl.flock($open, fcntl.LOCK_SH))" 'file descriptor [0-9]* is open'
+}
+
 @test "memory that its clones would write to in common: refused" {
 	holds restore 'restored(lambda: kept.append(mmap.mmap(-1, 4096)))' 'memory is shared'
 	# Read-only now, and not for ever.
