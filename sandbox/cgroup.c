@@ -111,12 +111,14 @@ int cgroup_enter(const struct cgroup *cg, struct err *e)
 
 int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e)
 {
-	for (int i = 0; i < CGROUP_N + 1; i++) {
-		int dir = i < CGROUP_N ? cg->dirs[i] : cg->unified, fd;
+	const bool v2 = cg->host->v2;
 
-		if (dir < 0 || (cg->host->v2 ? i < CGROUP_N : i == CGROUP_N))
+	for (int i = 0; i < (v2 ? 1 : CGROUP_N); i++) {
+		int dir = v2 ? cg->unified : cg->dirs[i], fd;
+
+		if (dir < 0)
 			continue;
-		fd = openat(dir, cg->host->v2 ? "cgroup.procs" : "tasks", O_WRONLY | O_CLOEXEC);
+		fd = openat(dir, v2 ? "cgroup.procs" : "tasks", O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
 			return err_set(e, ERR_SYSTEM, errno, "cgroup %s", cg->name);
 		fds[(*n)++] = fd;
@@ -135,7 +137,7 @@ static int rename_one(int parent, const char *from, const char *to)
 
 int cgroup_rename(struct cgroup *cg, const char *name)
 {
-	if (cg->host->v2 || cg->unified >= 0)
+	if (cg->host->v2)
 		return -EOPNOTSUPP;
 	for (int i = 0; i < CGROUP_N; i++) {
 		int r = cg->dirs[i] < 0 ? 0 : rename_one(cg->host->dirs[i], cg->name, name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One cgroup a task, for memory, cpu, pids. Three kinds of host: v1 (a folder in
- * each controller's hierarchy), v2, and hybrid (limits by v1, and v2's
- * cgroup.kill). The choice is made once, by what is mounted.
+ * One cgroup a task, for memory, cpu, pids. Two kinds of host: v1 (a folder in each
+ * controller's hierarchy) and v2. The choice is made once, by what is mounted: where v2
+ * has no controllers, as on a hybrid host, it is v1, and v2 is left alone.
  */
 #ifndef SANDBOX_CGROUP_H
 #define SANDBOX_CGROUP_H
@@ -15,17 +15,17 @@
 enum cgroup_controller { CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_N };
 
 struct cgroup_host {
-	bool v2;	    /* limits by v2 */
-	int dirs[CGROUP_N]; /* v1: our root folder in each hierarchy, -1 when missing */
-	int unified;	    /* v2: our root folder; -1 */
+	bool v2;
+	int dirs[CGROUP_N]; /* v1: our root folder in each hierarchy; -1 when missing, and on v2 */
+	int unified;	    /* v2: our root folder; -1 on v1 */
 	char text[256];	    /* for doctor: what was chosen */
 };
 
 struct cgroup {
 	const struct cgroup_host *host;
 	char name[64];
-	int dirs[CGROUP_N]; /* v1 folders of this task; cpu and cpuacct may be one */
-	int unified;	    /* v2 folder */
+	int dirs[CGROUP_N]; /* of this task, as in the host's; cpu and cpuacct may be one */
+	int unified;
 };
 
 struct cgroup_usage {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* cgroup_rename() on plain folders: which hierarchies a host mounts together is its own affair. */
+/* cgroup_rename() and cgroup_open_join() on plain folders: which hierarchies a host mounts together is its own affair. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,11 +99,64 @@ static void test_rename_fails(void **state)
 	clear(&host, &cg);
 }
 
+static void touch(int dir, const char *name)
+{
+	close(openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+
+/* By how many files it is joined. */
+static int join(const struct cgroup *cg)
+{
+	int fds[CGROUP_N + 1], n = 0;
+
+	assert_int_equal(cgroup_open_join(cg, fds, &n, NULL), 0);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	return n;
+}
+
+/* v1: one file in each hierarchy that is there. */
+static void test_join(void **state)
+{
+	struct cgroup_host host;
+	struct cgroup cg;
+
+	(void)state;
+	make(&host, &cg);
+	for (int i = 0; i < CGROUP_N; i++)
+		touch(cg.dirs[i], "tasks");
+	close(cg.dirs[CGROUP_CPUACCT]);
+	cg.dirs[CGROUP_CPUACCT] = -1;
+	assert_int_equal(join(&cg), CGROUP_N - 1);
+	for (int i = 0; i < CGROUP_N; i++)
+		if (cg.dirs[i] >= 0)
+			(void)unlinkat(cg.dirs[i], "tasks", 0);
+	clear(&host, &cg);
+}
+
+/* v2: one file. */
+static void test_join_v2(void **state)
+{
+	struct cgroup_host host, v2;
+	struct cgroup cg, group;
+
+	(void)state;
+	make(&host, &cg);
+	v2 = (struct cgroup_host){.v2 = true, .unified = host.dirs[0], .dirs = {-1, -1, -1, -1}};
+	group = (struct cgroup){.host = &v2, .unified = cg.dirs[0], .dirs = {-1, -1, -1, -1}};
+	touch(group.unified, "cgroup.procs");
+	assert_int_equal(join(&group), 1);
+	(void)unlinkat(group.unified, "cgroup.procs", 0);
+	clear(&host, &cg);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rename),
 		cmocka_unit_test(test_rename_fails),
+		cmocka_unit_test(test_join),
+		cmocka_unit_test(test_join_v2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
