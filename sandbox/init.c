@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * PID 1 of a sandbox after its payload runs: no uid of anybody, CAP_KILL over its
- * own pid namespace, ten fds. It reaps, tells how the payload ended, and keeps
- * the pipes alive until everything in them has been read.
+ * own pid namespace, the fds of enum init_fd and no other. It reaps, tells how the
+ * payload ended, and keeps the pipes alive until everything in them has been read.
  */
 #include <fcntl.h>
 #include <grp.h>

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Runs in a template, which is held stopped for ever otherwise, and in what is cloned
- * out of it; no memory of the template's is read or trusted but the page that the
- * keeper has just written. Compiled freestanding (Makefile): no stack protector, no
- * calls, general registers only.
+ * out of it. It reads no memory but the page, which the keeper has just written and
+ * nobody else writes to, and writes to no other but one word of the task's rseq area.
+ * Compiled freestanding (Makefile): no stack protector, no calls, general registers only.
  *
  * Three processes in turn:
  *   the template    clones the helper, which shares its memory;
- *   the helper      receives the fds, joins the new sandbox's cgroup and namespaces,
- *                   and clones the task, which is born in all of them. It may, because
- *                   an unprivileged owner of a user namespace has every capability over
- *                   it (user_namespaces(7)), and the template's user owns this one.
- *   the task        takes its fds, and gives up what it got with the namespace.
- * Each ends in a trap.
+ *   the helper      receives the fds, joins the new sandbox's cgroup and namespaces, puts
+ *                   the task's fds in their places, and clones the task, which is born
+ *                   with all that. It may, because an unprivileged owner of a user
+ *                   namespace has every capability over it (user_namespaces(7)), and the
+ *                   template's user owns this one.
+ *   the task        leaves the template's session, gives up what it got with the
+ *                   namespace, and tells the kernel of its thread.
+ * The keeper stops the first two where they have cloned; the task ends in a trap, and so
+ * does whichever meets a failure.
  */
 #include "sandbox/inject_code.h"
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a stopped process would have in common with its clones, and they with each other.
- * The runtime refuses all of it before it parks (sandbox_park.py, check_quiet), but runs
- * in the process itself; this is the check that counts. One open file is enough to reach
- * into the others: /proc/self/mem is an mm's, whoever has it open.
+ * What a stopped process would have in common with its clones, and they with each other:
+ * open files, and memory that is shared. The runtime refuses open files before it parks
+ * (sandbox_park.py, check_quiet), but runs in the process itself; this is the check that
+ * counts. One open file is enough to reach into the others: /proc/self/mem is an mm's,
+ * whoever has it open. Those of the image alone may stay: each clone gets them anew.
  */
 #include <dirent.h>
 #include <fcntl.h>

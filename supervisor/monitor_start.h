@@ -27,19 +27,20 @@ void start_clear(struct start *s);
 		.out_w = -1, .err_w = -1, .started_w = -1                                          \
 	}
 
-/* Policy, image, and what a checkpoint of the two is valid for. */
-/* What surrounds a sandbox that is not there yet: pipes with t's ends, a network index.
- * net_put gives the index back; pipes are closed with their owners. */
+/* Pipes, with their read ends in t. Each is closed by its owner. */
 int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e);
+/* Of a policy with a network: which address, until net_put_index. 0 for others. */
 int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e);
 void net_put_index(struct mtask *t);
 bool limits_allowed(const struct limits *l, const struct limits *max);
+/* fd, unless it is -1, is a folder that the front owns. */
 int start_check_package(struct monitor *m, int fd, struct err *e);
 /* RUN/tasks/ID, empty, with its room taken. */
 int start_open_record(struct mtask *t, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */
 char *start_read_resolv_conf(const struct policy *policy);
+/* Policy, image, and what a checkpoint of the two is valid for. */
 int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e);
 /* The checkpoint that fits: its fds, and whether its digests are known to be right. */
 int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, struct err *e);
