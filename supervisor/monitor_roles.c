@@ -22,17 +22,59 @@ struct out_message {
 
 static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *e);
 
-static void free_queue(struct role *role)
+static void message_free(struct out_message *o)
 {
-	struct out_message *o;
+	for (unsigned i = 0; i < o->n_fds; i++)
+		util_close_fd(&o->fds[i]);
+	free(o);
+}
 
-	while ((o = role->queue)) {
-		role->queue = o->next;
-		for (unsigned i = 0; i < o->n_fds; i++)
-			util_close_fd(&o->fds[i]);
-		free(o);
+/* With fds of its own. */
+static int message_new(const union proto_msg *msg, const int *fds, unsigned n_fds,
+		       struct out_message **ret)
+{
+	struct out_message *o = calloc(1, sizeof(*o));
+	int r;
+
+	if (!o)
+		return -ENOMEM;
+	o->msg = *msg;
+	for (; o->n_fds < n_fds; o->n_fds++) {
+		o->fds[o->n_fds] = fcntl(fds[o->n_fds], F_DUPFD_CLOEXEC, 3);
+		if (o->fds[o->n_fds] < 0) {
+			r = -errno;
+			message_free(o);
+			return r;
+		}
 	}
-	role->queue_end = &role->queue;
+	*ret = o;
+	return 0;
+}
+
+static void pop_queue(struct role *role)
+{
+	struct out_message *o = role->queue;
+
+	role->queue = o->next;
+	if (!role->queue)
+		role->queue_end = &role->queue;
+	message_free(o);
+}
+
+static void role_down(struct monitor *m, enum role_id id, const char *why)
+{
+	struct role *role = &m->roles[id];
+
+	if (role->sock < 0)
+		return;
+	msg_warn("%s: %s", role_table[id].name, why);
+	role->io = sd_event_source_disable_unref(role->io);
+	util_close_fd(&role->sock);
+	while (role->queue)
+		pop_queue(role);
+	/* Fatal to the role, not to tasks. on_role_exit starts it again. */
+	if (role->pid > 0)
+		(void)kill(role->pid, SIGKILL);
 }
 
 static int set_events(struct role *role, uint32_t events)
@@ -42,30 +84,24 @@ static int set_events(struct role *role, uint32_t events)
 
 static void flush_queue(struct role *role)
 {
-	struct out_message *o;
+	while (role->queue) {
+		struct out_message *o = role->queue;
 
-	while ((o = role->queue)) {
-		int r = proto_send(role->sock, &o->msg, o->fds, o->n_fds);
-
-		if (r == -EAGAIN)
+		if (proto_send(role->sock, &o->msg, o->fds, o->n_fds) == -EAGAIN)
 			return;
-		role->queue = o->next;
-		if (!role->queue)
-			role->queue_end = &role->queue;
-		for (unsigned i = 0; i < o->n_fds; i++)
-			util_close_fd(&o->fds[i]);
-		free(o);
+		pop_queue(role);
 	}
 	(void)set_events(role, EPOLLIN);
 }
 
-/* Nothing is lost while the role lives: what it does not take at once waits here.
- * While it is down nothing is kept: its successor is told everything anew. */
+/* Nothing is lost while the role lives: what it does not take at once waits here, and one
+ * for which that cannot be kept does not live on. While it is down nothing is kept: its
+ * successor is told everything anew. */
 int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, const int *fds,
 	      unsigned n_fds)
 {
 	struct role *role = &m->roles[id];
-	struct out_message *o;
+	struct out_message *o = NULL;
 	int r;
 
 	if (role->sock < 0)
@@ -75,13 +111,10 @@ int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, co
 		if (r != -EAGAIN)
 			return r;
 	}
-	o = calloc(1, sizeof(*o));
-	if (!o)
-		return -ENOMEM;
-	o->msg = *msg;
-	for (unsigned i = 0; i < n_fds; i++) {
-		o->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-		o->n_fds++;
+	r = message_new(msg, fds, n_fds, &o);
+	if (r < 0) {
+		role_down(m, id, "no memory or file descriptor is left for what it is to be told");
+		return r;
 	}
 	*role->queue_end = o;
 	role->queue_end = &o->next;
@@ -125,21 +158,6 @@ static int dispatch(struct monitor *m, const union proto_msg *msg, int *fds, uns
 	default:
 		return -EPROTO;
 	}
-}
-
-static void role_down(struct monitor *m, enum role_id id, const char *why)
-{
-	struct role *role = &m->roles[id];
-
-	if (role->sock < 0)
-		return;
-	msg_warn("%s: %s", role_table[id].name, why);
-	role->io = sd_event_source_disable_unref(role->io);
-	util_close_fd(&role->sock);
-	free_queue(role);
-	/* Fatal to the role that sent it, not to tasks. on_role_exit starts it again. */
-	if (role->pid > 0)
-		(void)kill(role->pid, SIGKILL);
 }
 
 static int on_role_io(sd_event_source *s, int fd, uint32_t events, void *arg)
@@ -218,13 +236,22 @@ static int respawn(struct monitor *m, enum role_id id, struct err *e)
 	return 0;
 }
 
+/* At once, unless it cannot live: then 10 ms, doubling up to 5 s. */
+static int restart_later(struct role *role)
+{
+	uint64_t pause_us =
+		role->failures < 3 ? 0 : 10000ULL << (role->failures < 12 ? role->failures - 3 : 9);
+
+	return sd_event_add_time_relative(role->m->event, &role->restart, CLOCK_MONOTONIC, pause_us,
+					  1, on_restart, role);
+}
+
 static int on_role_exit(sd_event_source *s, const siginfo_t *si, void *arg)
 {
 	struct monitor *m = arg;
 	enum role_id id = m->roles[R_FRONT].child == s ? R_FRONT : R_LOGGER;
 	struct role *role = &m->roles[id];
 	bool quick = util_monotonic_ns() - role->started_ns < 2000000000ULL;
-	uint64_t pause_us;
 
 	role->pid = 0;
 	role->child = sd_event_source_disable_unref(role->child);
@@ -234,13 +261,7 @@ static int on_role_exit(sd_event_source *s, const siginfo_t *si, void *arg)
 		msg_warn("%s died of signal %d", role_table[id].name, si->si_status);
 	role_down(m, id, "gone");
 	role->failures = quick ? role->failures + 1 : 0;
-	/* At once, unless it cannot live: then 10 ms, doubling up to 5 s. */
-	pause_us =
-		role->failures < 3 ? 0 : 10000ULL << (role->failures < 12 ? role->failures - 3 : 9);
-	if (m->stopping)
-		return 0;
-	return sd_event_add_time_relative(m->event, &role->restart, CLOCK_MONOTONIC, pause_us, 1,
-					  on_restart, role);
+	return m->stopping ? 0 : restart_later(role);
 }
 
 static int on_restart(sd_event_source *s, uint64_t usec, void *arg)
@@ -252,9 +273,12 @@ static int on_restart(sd_event_source *s, uint64_t usec, void *arg)
 	(void)s;
 	(void)usec;
 	role->restart = sd_event_source_disable_unref(role->restart);
-	if (respawn(m, (enum role_id)(role - m->roles), &e) < 0)
-		msg_err("%s", e.msg);
-	return 0;
+	if (respawn(m, (enum role_id)(role - m->roles), &e) == 0)
+		return 0;
+	msg_err("%s", e.msg);
+	role->failures++;
+	/* Not there at all: no exit of it would bring the next try. */
+	return role->pid > 0 ? 0 : restart_later(role);
 }
 
 static int watch_role(struct monitor *m, enum role_id id, int sock, pid_t pid, struct err *e)

@@ -120,7 +120,7 @@ static bool make_room(struct monitor *m)
 	return count_live(m) < 2 * TEMPLATES_MAX;
 }
 
-static int begin(struct template *tpl, struct err *e)
+static int begin(struct template *tpl, int package_fd, struct err *e)
 {
 	struct monitor *m = tpl->m;
 	char name[TASK_ID_LEN + 1];
@@ -134,6 +134,11 @@ static int begin(struct template *tpl, struct err *e)
 	tpl->sock = sk[0];
 	theirs = sk[1];
 	util_hex(random, sizeof(random), tpl->id);
+	if (package_fd >= 0) {
+		tpl->of.package_fd = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+		if (tpl->of.package_fd < 0)
+			return err_set(e, ERR_SYSTEM, errno, "package");
+	}
 	(void)snprintf(name, sizeof(name), "template-%s", tpl->id);
 	tpl->keeper = mtask_new(m, name);
 	if (!tpl->keeper)
@@ -185,11 +190,10 @@ void template_want(struct monitor *m, const struct recipe *of)
 	tpl->created_ns = util_realtime_ns();
 	tpl->begun_ns = tpl->used_mono_ns = now;
 	tpl->of = *of;
-	if (of->package_fd >= 0)
-		tpl->of.package_fd = fcntl(of->package_fd, F_DUPFD_CLOEXEC, 3);
+	tpl->of.package_fd = -1;
 	tpl->next = m->templates;
 	m->templates = tpl;
-	if (begin(tpl, &e) < 0)
+	if (begin(tpl, of->package_fd, &e) < 0)
 		template_failed(tpl, e.msg);
 }
 

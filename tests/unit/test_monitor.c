@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The monitor when it runs out of file descriptors: an fd that is none fails as one too many. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "supervisor/monitor_template.h"
+
+#define NO_FD 100000
+
+/* A role that reads nothing, and has been told more than its socket takes. */
+static void make_busy(struct role *role, struct monitor *m, int pair[2])
+{
+	union proto_msg msg = {0};
+
+	assert_int_equal(proto_socketpair(pair), 0);
+	role->sock = pair[0];
+	role->queue_end = &role->queue;
+	proto_init(&msg, MON_READY);
+	while (!role->queue)
+		assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), 0);
+}
+
+static void test_message_kept(void **state)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	struct role *role = &m->roles[R_LOGGER];
+	union proto_msg msg = {0};
+	int pair[2], fds[2] = {STDIN_FILENO, STDOUT_FILENO};
+
+	(void)state;
+	make_busy(role, m, pair);
+	proto_init(&msg, LOG_OPEN);
+	assert_int_equal(role_send(m, R_LOGGER, &msg, fds, 2), 0);
+	assert_true(role->sock >= 0);
+	/* Without it nobody would tell a successor, who would tell it everything: it goes. */
+	fds[1] = NO_FD;
+	assert_int_equal(role_send(m, R_LOGGER, &msg, fds, 2), -EBADF);
+	assert_int_equal(role->sock, -1);
+	assert_null(role->queue);
+	assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), -ENOTCONN);
+	close(pair[1]);
+	free(m);
+}
+
+/* Its package is part of what it is made of: without it there is no template. */
+static void test_template_package(void **state)
+{
+	const struct recipe of = {.package = {1}, .package_fd = NO_FD, .warm = "app"};
+	int log = memfd_create("log", MFD_CLOEXEC), err = dup(STDERR_FILENO);
+	struct monitor *m = calloc(1, sizeof(*m));
+	char text[1024] = "";
+
+	(void)state;
+	m->criu_works = true;
+	m->images_fd = m->policies_fd = -1;
+	dup2(log, STDERR_FILENO);
+	template_want(m, &of);
+	dup2(err, STDERR_FILENO);
+	assert_true(pread(log, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "package: Bad file descriptor"));
+	/* Remembered, to be tried again later. */
+	assert_non_null(m->templates);
+	assert_int_equal(m->templates->state, TEMPLATE_RETIRED);
+	assert_int_equal(m->templates->of.package_fd, -1);
+	assert_null(m->templates->keeper);
+	free(m->templates);
+	free(m);
+	close(log);
+	close(err);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_message_kept),
+		cmocka_unit_test(test_template_package),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
