@@ -102,22 +102,36 @@ void link_clear(struct link *link)
 	link->n_waiting = 0;
 }
 
-static int logger_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
+static void take_message(struct front *f, const union proto_msg *m, int *fds);
+
+/* What is there to be sent and to be taken. -errno when the link is at its end. */
+static int link_turn(struct front *f, struct link *link, enum proto_role from, int fd,
+		     uint32_t events)
 {
-	struct front *f = arg;
 	int fds[PROTO_FDS_MAX], r = 0;
 	union proto_msg m;
 	unsigned n_fds;
 
-	(void)s;
 	if (events & EPOLLOUT)
-		r = link_flush(&f->logger);
+		r = link_flush(link);
 	for (int i = 0; r >= 0 && i < LINK_TURN; i++) {
-		r = proto_recv(fd, ROLE_LOGGER, ROLE_FRONT, &m, fds, &n_fds);
-		if (r >= 0 && m.h.type == LOG_END)
-			flow_log_end(f, &m.log_end);
+		r = proto_recv(fd, from, ROLE_FRONT, &m, fds, &n_fds);
+		if (r < 0)
+			break;
+		take_message(f, &m, fds);
+		for (unsigned j = 0; j < n_fds; j++)
+			util_close_fd(&fds[j]);
 	}
-	if (r < 0 && r != -EAGAIN) {
+	return r == -EAGAIN ? 0 : r;
+}
+
+static int logger_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	struct front *f = arg;
+	int r = link_turn(f, &f->logger, ROLE_LOGGER, fd, events);
+
+	(void)s;
+	if (r < 0) {
 		if (r != -ECONNRESET)
 			msg_warn("the logger's socket failed: %s", strerror(-r));
 		/* The monitor starts a new one and sends its socket (ROLE_PEER). */
@@ -139,9 +153,13 @@ static int logger_connect(struct front *f, int sock)
 	return r;
 }
 
-static void monitor_message(struct front *f, const union proto_msg *m, int *fds)
+/* proto_recv has checked whose it may be. */
+static void take_message(struct front *f, const union proto_msg *m, int *fds)
 {
 	switch (m->h.type) {
+	case LOG_END:
+		flow_log_end(f, &m->log_end);
+		break;
 	case MON_STARTED:
 		flow_started(f, &m->started);
 		break;
@@ -174,22 +192,10 @@ static void monitor_message(struct front *f, const union proto_msg *m, int *fds)
 static int monitor_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct front *f = arg;
-	int fds[PROTO_FDS_MAX], r = 0;
-	union proto_msg m;
-	unsigned n_fds;
+	int r = link_turn(f, &f->monitor, ROLE_MONITOR, fd, events);
 
 	(void)s;
-	if (events & EPOLLOUT)
-		r = link_flush(&f->monitor);
-	for (int i = 0; r >= 0 && i < LINK_TURN; i++) {
-		r = proto_recv(fd, ROLE_MONITOR, ROLE_FRONT, &m, fds, &n_fds);
-		if (r < 0)
-			break;
-		monitor_message(f, &m, fds);
-		for (unsigned j = 0; j < n_fds; j++)
-			util_close_fd(&fds[j]);
-	}
-	if (r >= 0 || r == -EAGAIN)
+	if (r >= 0)
 		return 0;
 	/* Without its monitor this role is nothing: the next monitor starts a new one,
 	 * which learns from it and from the store where each task is. */
