@@ -200,6 +200,8 @@ int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e);
 void warm_ended(struct mtask *t, bool ok);
 void warm_stop_all(struct monitor *m);
 void warm_remove_dir(struct monitor *m, const char *name);
+/* A checkpoint is of use: not the next one to go. */
+void warm_used(struct monitor *m, const uint8_t key[32]);
 
 /* monitor_probe.c: what the host and criu are; once a boot, kept in RUN */
 int probe_host(struct monitor *m, struct err *e);

@@ -176,6 +176,7 @@ int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, s
 	memcpy(t->key, s->spec.checkpoint_key, 32);
 	s->spec.verified = stamp_known(m, t->key, t->stamp);
 	s->spec.checkpoint_fd = s->checkpoint;
+	warm_used(m, t->key);
 	return 0;
 }
 

@@ -228,6 +228,16 @@ static void remove_stray(const char *name, void *arg)
 		cgroup_close(&cg);
 }
 
+/* A fork reads nothing of the checkpoint, which is of use all the same: others like it come
+ * out of that one. */
+static void count_use(struct template *tpl)
+{
+	if (!tpl->keeper || tpl->used_ns == tpl->counted_ns)
+		return;
+	warm_used(tpl->m, tpl->keeper->key);
+	tpl->counted_ns = tpl->used_ns;
+}
+
 static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct monitor *m = arg;
@@ -238,6 +248,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 		uint64_t age = now - tpl->begun_ns;
 
 		next = tpl->next;
+		count_use(tpl);
 		if (tpl->state == TEMPLATE_READY && now - tpl->used_mono_ns > IDLE_NS)
 			template_retire(tpl);
 		else if (tpl->state == TEMPLATE_READY && (age > AGE_NS || tpl->forks > FORKS_MAX)) {

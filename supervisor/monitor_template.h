@@ -6,8 +6,9 @@
 #include "supervisor/monitor.h"
 
 /*
- * One for each image, policy and warm list (and package, if of that a module is in it) that was asked for lately. Never trusted:
- * what comes from its keeper's socket is checked, and only its own tasks depend on it.
+ * One for each image, policy and warm list (and package, where a module of that is warmed)
+ * that was asked for lately. Never trusted: what comes from its keeper's socket is checked,
+ * and only its own tasks depend on it.
  */
 struct template
 {
@@ -29,6 +30,7 @@ struct template
 	uint32_t last_tag, running;
 	uint64_t forks, created_ns, used_ns; /* CLOCK_REALTIME */
 	uint64_t begun_ns, used_mono_ns;     /* CLOCK_MONOTONIC */
+	uint64_t counted_ns;		     /* used_ns, when its checkpoint was told last */
 	/* A failure: no other try before retry_ns, later each time. The struct stays. */
 	unsigned failures;
 	uint64_t retry_ns;

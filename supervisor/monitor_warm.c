@@ -97,9 +97,19 @@ static int publish(struct mtask *t, const char *hex)
 	return renameat(parent, t->warm_dir, parent, hex) < 0 ? -errno : 0;
 }
 
+/* The folder's own mtime, which nothing else is made of: checkpoint_stamp is over its files. */
+void warm_used(struct monitor *m, const uint8_t key[32])
+{
+	char hex[65];
+
+	util_hex(key, 32, hex);
+	(void)utimensat(m->checkpoints_fd, hex, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
 /*
- * Each list of warm imports has a checkpoint of its own, and tasks name their lists:
- * the oldest goes when there are too many. It costs its next task a cold start.
+ * Each list of warm imports has a checkpoint of its own, and tasks name their lists: the
+ * one that was used longest ago goes when there are too many. It costs its next task a
+ * cold start.
  */
 static void prune(struct monitor *m)
 {

@@ -289,6 +289,34 @@ warmed() {
 	[ "$(sandboxctl run python task.json --label warmed)" = True ] && [ "$(mode warmed)" = fork ]
 }
 
+# used_again DIR: by its date, which a test has put back to long ago.
+used_again() {
+	[ "$(stat -c %Y "$1")" -gt 1000000000 ]
+}
+
+@test "of too many, the checkpoint that was used longest ago goes; forks use theirs too" {
+	local mine mode n
+
+	fresh
+	mine=$(checkpoints)
+	forks python
+	for mode in restore fork; do
+		touch -d @1000 "$mine"
+		sandboxctl run python --start "$mode" --label used --code 'print(1)'
+		[ "$(mode used)" = "$mode" ]
+		wait_until "$PATIENCE" used_again "$mine"
+	done
+	for n in {1..64}; do
+		mkdir "$(printf '%s/checkpoints/%064x' "$STATE" "$n")"
+		touch -d "@$((n + 2000))" "$(printf '%s/checkpoints/%064x' "$STATE" "$n")"
+	done
+	sandboxctl image warm python --imports decimal
+	[ "$(checkpoints | wc -l)" = 65 ]
+	[ -d "$mine" ]
+	[ ! -d "$(printf '%s/checkpoints/%064x' "$STATE" 1)" ]
+	wait_until 10 forget_checkpoints
+}
+
 @test "an import that cannot be done makes no checkpoint, and the task starts cold" {
 	run sandboxctl image warm python --imports no_such_module
 	[ "$status" = 125 ]
