@@ -206,66 +206,21 @@ void waiter_send(struct waiter *w, json_t *reply)
 	conn_send(w->conn, reply);
 }
 
-/* fds of a frame are those that come while it is read; 0 or -EPROTO. */
-static int take_fds(struct frame *frame, struct msghdr *msg)
-{
-	int r = msg->msg_flags & MSG_CTRUNC ? -EPROTO : 0;
-
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(msg); m; m = CMSG_NXTHDR(msg, m)) {
-		unsigned n = (unsigned)((m->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-
-		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (unsigned i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(m) + i * sizeof(int), sizeof(int));
-			if (frame->n_fds < PROTO_FDS_MAX) {
-				frame->fds[frame->n_fds++] = fd;
-			} else {
-				util_close_fd(&fd);
-				r = -EPROTO;
-			}
-		}
-	}
-	return r;
-}
-
 /* 1: a whole frame; 0: nothing more now; -errno: the connection is at its end. */
 static int conn_read(struct conn *c)
 {
 	for (;;) {
-		union {
-			char buf[CMSG_SPACE(sizeof(int) * PROTO_FDS_MAX)];
-			struct cmsghdr align;
-		} control;
-		struct iovec iov;
-		struct msghdr msg = {.msg_iov = &iov,
-				     .msg_iovlen = 1,
-				     .msg_control = control.buf,
-				     .msg_controllen = sizeof(control.buf)};
-		size_t before = c->in.allocated;
-		ssize_t n;
-		int r;
+		const size_t before = c->in.allocated;
+		const bool first = c->in.got == 0;
+		int r = frame_recv(&c->in, c->fd);
 
-		if (frame_room(&c->in, &iov.iov_base, &iov.iov_len) < 0)
-			return -ENOMEM;
 		c->front->input_bytes += c->in.allocated - before;
 		if (c->front->input_bytes > INPUT_MAX)
 			return -ENOBUFS;
-		n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		r = take_fds(&c->in, &msg);
-		if (r < 0 || n == 0)
-			return r < 0 ? r : -ECONNRESET;
-		if (c->in.got == 0)
-			conn_set_deadline(c);
-		r = frame_took(&c->in, (size_t)n);
 		if (r != 0)
-			return r;
+			return r == -EAGAIN ? 0 : r;
+		if (first)
+			conn_set_deadline(c);
 	}
 }
 

@@ -58,7 +58,8 @@ struct request {
 	uint64_t received_ns; /* CLOCK_MONOTONIC when its last byte was read */
 };
 
-/* What has been read of one frame, and nothing else: no socket, so that it can be fuzzed. */
+/* What has been read of one frame, and nothing else: no socket, so that it can be fuzzed
+ * (frame.c; frame_recv.c has the socket's part). */
 struct frame {
 	uint8_t head[4];
 	char *body;		    /* owned; grows with what arrives, never by what is announced */
@@ -74,6 +75,8 @@ int frame_room(struct frame *frame, void **ret, size_t *ret_len);
 int frame_took(struct frame *frame, size_t n);
 /* Closes its fds and frees its memory. */
 void frame_clear(struct frame *frame);
+/* What is there for it now, as by frame_took; -EAGAIN when that is nothing. */
+int frame_recv(struct frame *frame, int sock);
 
 /* control.c: the server. */
 int control_init(struct front *f);

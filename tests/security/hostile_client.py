@@ -360,6 +360,16 @@ def slowloris():
             sock.close()
 
 
+@case("slow:half-frame-ends", "closed")
+def half_frame():
+    """One that goes silent within a frame loses its connection, long before one that has asked nothing."""
+    sock = connect()
+    sock.send(struct.pack("<I", 2) + b"{")
+    reply = answer(sock)
+    sock.close()
+    return verdict(reply)
+
+
 @case("slow:byte-by-byte", "ok")
 def byte_by_byte():
     sock = connect()
