@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a task's record maps to a row: one table of columns. For store.c alone. */
+/* How a task's record maps to a row: one table of columns. For store.c and store_open.c alone. */
 #ifndef SUPERVISOR_FRONT_STORE_ROW_H
 #define SUPERVISOR_FRONT_STORE_ROW_H
 

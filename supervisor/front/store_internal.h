@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between store_open.c (the file, its schema, its statements) and store.c (their use). */
+#ifndef SUPERVISOR_FRONT_STORE_INTERNAL_H
+#define SUPERVISOR_FRONT_STORE_INTERNAL_H
+
+#include "supervisor/front/store.h"
+#include "supervisor/front/store_row.h"
+
+enum statement {
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_ROLLBACK,
+	ST_INSERT,
+	ST_UPDATE,
+	ST_DELETE,
+	ST_DELETE_HISTORY,
+	ST_EVENT,
+	ST_GET,
+	ST_LIST,
+	ST_LIST_ACTIVE,
+	ST_FIND,
+	ST_OLDEST,
+	ST_HISTORY,
+	ST_MAX
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *st[ST_MAX];
+};
+
+/* What SQLite says of its last failure: "the task store cannot ...". */
+int store_fail(struct store *store, struct err *e, const char *doing);
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/store_internal.h"
+
+#define STORE_FILE "tasks.db"
+#define STORE_VERSION 1
+
+/*
+ * SQLite wants a full path of its file, which this role may not be able to walk. The
+ * path is left as it is instead: relative to the working directory (store_open).
+ */
+static int keep_pathname(sqlite3_vfs *vfs, const char *name, int n, char *ret)
+{
+	(void)vfs;
+	if ((int)strlen(name) >= n)
+		return SQLITE_CANTOPEN;
+	strcpy(ret, name);
+	return SQLITE_OK;
+}
+
+static const char *vfs_register(void)
+{
+	static sqlite3_vfs beneath;
+
+	if (!beneath.zName) {
+		const sqlite3_vfs *unix_vfs = sqlite3_vfs_find("unix");
+
+		if (!unix_vfs)
+			return NULL;
+		beneath = *unix_vfs;
+		beneath.pNext = NULL;
+		beneath.zName = "beneath";
+		beneath.xFullPathname = keep_pathname;
+		if (sqlite3_vfs_register(&beneath, 0) != SQLITE_OK)
+			return NULL;
+	}
+	return beneath.zName;
+}
+
+int store_fail(struct store *store, struct err *e, const char *doing)
+{
+	int code = store->db ? sqlite3_errcode(store->db) : SQLITE_NOMEM;
+
+	if ((code & 0xff) == SQLITE_FULL)
+		return err_set(e, ERR_LIMIT, ENOSPC, "the task store cannot %s", doing);
+	return err_set(e, ERR_UNAVAILABLE, 0, "the task store cannot %s: %s", doing,
+		       store->db ? sqlite3_errmsg(store->db) : "out of memory");
+}
+
+static int exec_sql(struct store *store, const char *sql, const char *doing, struct err *e)
+{
+	if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return store_fail(store, e, doing);
+	return 0;
+}
+
+static int schema_version(struct store *store, int *ret, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int r = 0;
+
+	if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK ||
+	    sqlite3_step(st) != SQLITE_ROW)
+		r = store_fail(store, e, "be read");
+	else
+		*ret = sqlite3_column_int(st, 0);
+	(void)sqlite3_finalize(st);
+	return r;
+}
+
+static int schema_create(struct store *store, struct err *e)
+{
+	char columns[STORE_ROW_SQL_MAX], sql[STORE_ROW_SQL_MAX + 1024];
+	int version = 0, r;
+
+	r = schema_version(store, &version, e);
+	if (r < 0)
+		return r;
+	if (version == STORE_VERSION)
+		return 0;
+	if (version != 0)
+		return err_set(e, ERR_CONFLICT, 0,
+			       "the task store has version %d and this sandboxd knows %d: it was "
+			       "made by another release",
+			       version, STORE_VERSION);
+	store_row_sql(STORE_SQL_CREATE, columns, sizeof(columns));
+	(void)snprintf(sql, sizeof(sql),
+		       "BEGIN IMMEDIATE; CREATE TABLE tasks (%s);"
+		       "CREATE INDEX tasks_created ON tasks (created_ns);"
+		       "CREATE INDEX tasks_finished ON tasks (finished_ns);"
+		       "CREATE TABLE history (task_id TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+		       " event TEXT NOT NULL, detail TEXT NOT NULL);"
+		       "CREATE INDEX history_task ON history (task_id);"
+		       "PRAGMA user_version = %d; COMMIT",
+		       columns, STORE_VERSION);
+	return exec_sql(store, sql, "be created", e);
+}
+
+static int prepare_all(struct store *store, struct err *e)
+{
+	char columns[STORE_ROW_SQL_MAX], marks[STORE_ROW_SQL_MAX], sets[STORE_ROW_SQL_MAX];
+	char insert[2 * STORE_ROW_SQL_MAX], update[2 * STORE_ROW_SQL_MAX];
+	char get[2 * STORE_ROW_SQL_MAX], list[2 * STORE_ROW_SQL_MAX], active[2 * STORE_ROW_SQL_MAX];
+
+	store_row_sql(STORE_SQL_COLUMNS, columns, sizeof(columns));
+	store_row_sql(STORE_SQL_MARKS, marks, sizeof(marks));
+	store_row_sql(STORE_SQL_SETS, sets, sizeof(sets));
+	(void)snprintf(insert, sizeof(insert), "INSERT INTO tasks VALUES (%s)", marks);
+	(void)snprintf(update, sizeof(update), "UPDATE tasks SET %s WHERE id = ?1", sets);
+	(void)snprintf(get, sizeof(get), "SELECT %s FROM tasks WHERE id = ?1", columns);
+	/* Not finished_ns: that is known before the task is over, while its log still ends. */
+	_Static_assert(TASK_RUNNING == 2, "state <= 2 below is every state that is not final");
+	/* ?1: active only; ?2: before this creation time. */
+	(void)snprintf(list, sizeof(list),
+		       "SELECT %s FROM tasks WHERE (?1 = 0 OR state <= 2) AND (?2 IS NULL OR "
+		       "created_ns < (SELECT created_ns FROM tasks WHERE id = ?2))"
+		       " ORDER BY created_ns DESC",
+		       columns);
+	(void)snprintf(active, sizeof(active),
+		       "SELECT %s FROM tasks WHERE state <= 2 ORDER BY created_ns", columns);
+	const char *const sql[ST_MAX] = {
+		[ST_BEGIN] = "BEGIN IMMEDIATE",
+		[ST_COMMIT] = "COMMIT",
+		[ST_ROLLBACK] = "ROLLBACK",
+		[ST_INSERT] = insert,
+		[ST_UPDATE] = update,
+		[ST_DELETE] = "DELETE FROM tasks WHERE id = ?1",
+		[ST_DELETE_HISTORY] = "DELETE FROM history WHERE task_id = ?1",
+		[ST_EVENT] = "INSERT INTO history VALUES (?1, ?2, ?3, ?4)",
+		[ST_GET] = get,
+		[ST_LIST] = list,
+		[ST_LIST_ACTIVE] = active,
+		[ST_FIND] = "SELECT id FROM tasks WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
+		[ST_OLDEST] = ("SELECT id FROM tasks WHERE state > 2 ORDER BY finished_ns "
+			       "LIMIT max(0, min(?1, (SELECT count(*) FROM tasks WHERE state > 2)"
+			       " - ?2))"),
+		[ST_HISTORY] = ("SELECT time_ns, event, detail FROM history WHERE task_id = ?1 "
+				"ORDER BY rowid"),
+	};
+
+	for (int i = 0; i < ST_MAX; i++)
+		if (sqlite3_prepare_v3(store->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+				       &store->st[i], NULL) != SQLITE_OK)
+			return store_fail(store, e, "prepare its statements");
+	return 0;
+}
+
+int store_open(int dirfd, struct store **ret, struct err *e)
+{
+	const char *vfs = vfs_register();
+	struct store *store;
+	int r;
+
+	if (fchdir(dirfd) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "cannot enter the task store's folder");
+	store = calloc(1, sizeof(*store));
+	if (!store || !vfs) {
+		free(store);
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot open the task store");
+	}
+	if (sqlite3_open_v2(STORE_FILE, &store->db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
+				    SQLITE_OPEN_NOMUTEX,
+			    vfs) != SQLITE_OK)
+		r = store_fail(store, e, "be opened");
+	else
+		/* Exclusive: no shared memory file, and never two daemons on one store. The
+		 * timeout covers a predecessor that is just being torn down. */
+		r = exec_sql(store,
+			     "PRAGMA busy_timeout = 5000; PRAGMA locking_mode = EXCLUSIVE;"
+			     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			     "PRAGMA trusted_schema = OFF",
+			     "be opened", e);
+	if (r == 0)
+		r = schema_create(store, e);
+	if (r == 0)
+		r = prepare_all(store, e);
+	if (r < 0) {
+		store_free(store);
+		return r;
+	}
+	*ret = store;
+	return 0;
+}
+
+void store_free(struct store *store)
+{
+	if (!store)
+		return;
+	for (int i = 0; i < ST_MAX; i++)
+		(void)sqlite3_finalize(store->st[i]);
+	(void)sqlite3_close(store->db);
+	free(store);
+}
+
+/* Runs a statement that returns no rows. */
