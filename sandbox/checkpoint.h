@@ -73,10 +73,11 @@ struct checkpoint_run {
 		.sock = -1, .criu = -1, .go_w = -1                                                 \
 	}
 
-/* checkpoint.c, called by the sandbox's init. libcriu is used nowhere else. */
+/* checkpoint_launch.c, called by the sandbox's init. */
 int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e);
 /* Until criu and its libraries are loaded: the host's files are needed no more. */
 int checkpoint_wait_loaded(struct checkpoint_run *run, struct err *e);
+/* checkpoint.c, called by the same. libcriu is used nowhere else. */
 /* Verifies unless spec->verified, restores, confines (inject.c), lets it go. */
 int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *ret,
 		       struct err *e);

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/* criu is started early, and loads while the sandbox is made. */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "sandbox/checkpoint_internal.h"
+
+/* Above any pid of a payload; criu's helpers follow it. */
+#define CRIU_PID 1000
+#define CRIU_NOFILE 1024
+/* A restore takes milliseconds; what takes seconds is a criu that hangs. */
+#define RESTORE_TIMEOUT_S 5
+
+/*
+ * Without CAP_SYS_RESOURCE prlimit(2) on another process wants equal real uids
+ * (check_prlimit_permission()), and a dump reads the limits: criu then gets the
+ * template's real uid beside its effective root.
+ */
+static int lend_real_uid(const struct sandbox_spec *spec)
+{
+	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
+
+	if (spec->action != SANDBOX_DUMP || cap_get_bound(CAP_SYS_RESOURCE) == 1)
+		return 0;
+	return setresgid(id, 0, 0) < 0 || setresuid(id, 0, 0) < 0 ? -errno : 0;
+}
+
+static void __attribute__((noreturn))
+criu_child(const struct sandbox_spec *spec, int sock, int go_r)
+{
+	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+					   /* Root's, empty, and not the image's /usr/lib/criu. */
+					   "CRIU_LIBS_DIR=/run/criu", NULL};
+	/* Sizes are enough: the image is read-only and named by its digest. */
+	const char *const argv[] = {
+		"criu", "--no-default-config", "--file-validation", "filesize", "swrk", "3", NULL};
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const int fds[] = {null, null, null, sock, go_r, spec->out_w, spec->err_w, spec->started_w};
+	int high[ARRAY_SIZE(fds)];
+	struct rlimit nofile;
+	sigset_t none;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (dup2(high[i], (int)i) < 0)
+			_exit(126);
+	(void)close_range(ARRAY_SIZE(fds), ~0U, 0);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	/* criu puts its own fds below the soft limit: a high one costs it a large table. */
+	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur > CRIU_NOFILE) {
+		nofile.rlim_cur = CRIU_NOFILE;
+		(void)setrlimit(RLIMIT_NOFILE, &nofile);
+	}
+	if (lend_real_uid(spec) < 0)
+		_exit(126);
+	(void)util_exec(spec->criu_path, argv, envp);
+	_exit(127);
+}
+
+/*
+ * A version request with keep_open, sent at once and answered when criu reads its
+ * socket, which is after all loading. By hand, because libcriu closes the socket
+ * after this request; as in rpc.proto: field 1 type = VERSION (10), field 4 keep_open.
+ */
+static int send_ping(struct checkpoint_run *run, struct err *e)
+{
+	static const uint8_t ping[] = {1 << 3, 10, 4 << 3, 1};
+
+	if (send(run->sock, ping, sizeof(ping), MSG_NOSIGNAL) != (ssize_t)sizeof(ping))
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: criu");
+	return 0;
+}
+
+int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)
+{
+	const struct timeval timeout = {.tv_sec = spec->action == SANDBOX_DUMP ? DUMP_TIMEOUT_S
+									       : RESTORE_TIMEOUT_S};
+	_cleanup_fd_ int theirs = -1, go_r = -1;
+	int sk[2], go[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: socket");
+	run->sock = sk[0];
+	theirs = sk[1];
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipe");
+	go_r = go[0];
+	run->go_w = go[1];
+	/* libcriu waits in recv: a criu that hangs must not hang the task. */
+	if (setsockopt(run->sock, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: socket");
+	pid = ns_clone_pid(CRIU_PID);
+	if (pid == 0)
+		criu_child(spec, theirs, go_r);
+	if (pid < 0)
+		return err_set(e, ERR_SYSTEM, -pid, "checkpoint: start %s", spec->criu_path);
+	run->criu = pid;
+	return send_ping(run, e);
+}
+
+int checkpoint_wait_loaded(struct checkpoint_run *run, struct err *e)
+{
+	uint8_t pong[256];
+
+	if (run->broken.code)
+		return 0;
+	if (recv(run->sock, pong, sizeof(pong), 0) <= 0)
+		return err_set(e, ERR_SYSTEM, 0, "checkpoint: criu does not start");
+	return 0;
+}
