@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between monitor_start.c and monitor_parts.c: what one start needs. */
+/* Between monitor_start.c, monitor_parts.c and monitor_surround.c: what one start needs. */
 #ifndef SUPERVISOR_MONITOR_START_H
 #define SUPERVISOR_MONITOR_START_H
 
@@ -27,6 +27,7 @@ void start_clear(struct start *s);
 		.out_w = -1, .err_w = -1, .started_w = -1                                          \
 	}
 
+/* monitor_surround.c: also of what is cloned */
 /* Pipes, with their read ends in t. Each is closed by its owner. */
 int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e);
@@ -40,6 +41,8 @@ int start_check_package(struct monitor *m, int fd, struct err *e);
 int start_open_record(struct mtask *t, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */
 char *start_read_resolv_conf(const struct policy *policy);
+
+/* monitor_parts.c */
 /* Policy, image, and what a checkpoint of the two is valid for. */
 int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e);
 /* The checkpoint that fits: its fds, and whether its digests are known to be right. */
