@@ -5,115 +5,14 @@
 # start mode if need be, the neighbours' are forked, and no clone has fewer walls than others.
 
 load lib.bash
+load templates.bash
 
 setup_file() {
-	security_setup
-	evil_image
-	cp "$SECURITY/bombs/hold.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/hold.py"
-	"$CTL" image warm python >/dev/null
-	forks python
-	role monitor >"$WORK/monitor"
-	(nothing_of evil && fds) >"$WORK/fds"
+	templates_setup
 }
 
 teardown_file() {
 	daemon_remove
-}
-
-# evil SOURCE: a module, and a checkpoint that has it. hold.py says what it may use; only parked
-# does it its worst.
-evil() {
-	MODULE=evil_${BATS_TEST_NUMBER}_$((++MODULES))
-	printf 'import sys\nif sys.argv[1:] == ["park"]:\n    from hold import *\n%s\n' \
-		"    ${1//$'\n'/$'\n    '}" >"$EVIL/rootfs/usr/lib/python3/dist-packages/$MODULE.py"
-	"$CTL" image warm evil --imports "$MODULE" >"$WORK/out/warm" 2>&1
-}
-
-# run_evil CODE [OPTION...]: a task that wants to be forked; in $output and $status.
-run_evil() {
-	jq -n --arg code "$1" --arg name "$MODULE" \
-		'{code: $code, warm: {imports: [$name]}, start: "fork"}' >"$WORK/out/task.json"
-	run --separate-stderr timeout "$PATIENCE" "$CTL" run evil "$WORK/out/task.json" \
-		--label "$MODULE" --timeout 20 "${@:2}"
-}
-
-# its_template FILTER: what jq says of the template of this test.
-its_template() {
-	"$CTL" --json template ls | jq -e --arg m "$MODULE" "[.[] | select(.warm == [\$m])] | $1"
-}
-
-# settled: it is ready, or is none, and the log says why.
-settled() {
-	its_template 'any(.[]; .state == "ready")' || grep -q "$REASON" <(new_log)
-}
-
-new_log() {
-	tail -n "+$LOGGED" "$WORK/log"
-}
-
-# right MODE: tasks of this template have the right result, and are started so; "other": not
-# by a fork; "any": however they are.
-right() {
-	local mode n
-
-	for n in 1 2 3 4 5 6; do
-		run_evil 'print(6 * 7)'
-		[ "$status $output" = "0 42" ] || fail "task $n: status $status, $output, $stderr, $(new_log)"
-	done
-	mode=$(field "$MODULE" .start.mode)
-	[ "$1" != other ] || [ "$mode" = fork ] || return 0
-	[ "$1" = any ] || [ "$mode" = "$1" ] || fail "$(modes_of "$MODULE") instead of $1: $(new_log)"
-}
-
-# unharmed: the neighbour's tasks are forked, the monitor lives, nothing of this template's is
-# left when it goes.
-unharmed() {
-	# Its checkpoint may have been the 65th.
-	forks python
-	[ "$(role monitor)" = "$(cat "$WORK/monitor")" ]
-	wait_until "$PATIENCE" nothing_of evil || fail "$("$CTL" template ls; left_overs)"
-	fds_at_most $(($(cat "$WORK/fds") + 3)) || fail "$(cat "$WORK/fds") fds have become $(fds)"
-}
-
-# nothing_of IMAGE: no template of it any more, nor any process.
-nothing_of() {
-	local id
-
-	for id in $("$CTL" --json template ls | jq -r --arg i "$1" '.[] | select(.image == $i) | .id'); do
-		"$CTL" template retire "$id" >/dev/null
-	done
-	clean && [ "$("$CTL" --json template ls | jq --arg i "$1" '[.[] | select(.image == $i)] | length')" = 0 ] &&
-		[ "$(find /sys/fs/cgroup -type d -path "*/$GROUP/template-*" -printf '%f\n' | sort -u | wc -l)" = \
-			"$("$CTL" --json template ls | jq length)" ]
-}
-
-# holds MODE SOURCE [REASON]: a template that has done this, and what becomes of its tasks. With
-# a reason it is refused, if it has done it before it was held: a matter of luck.
-holds() {
-	local try
-
-	REASON=${3:-the template is held}
-	for try in 1 2 3 4 5 6 7 8; do
-		LOGGED=$(($(wc -l <"$WORK/log") + 1))
-		evil "$2" || fail "$(cat "$WORK/out/warm")"
-		wait_until "$PATIENCE" settled || fail "neither held nor refused: $(new_log)"
-		if [ -z "${3:-}" ] || ! its_template 'any(.[]; .state == "ready")' >/dev/null; then
-			break
-		fi
-	done
-	echo "$2: try $try: $(new_log)"
-	right "$1"
-	[ -z "${3:-}" ] || grep -q "$3" <(new_log) || fail "no word of $3: $(new_log)"
-	unharmed
-}
-
-# never_warm SOURCE REASON: no checkpoint is made of it; its tasks start cold.
-never_warm() {
-	LOGGED=$(($(wc -l <"$WORK/log") + 1))
-	refute evil "$1"
-	grep -q "$2" "$WORK/out/warm" || fail "$(cat "$WORK/out/warm")"
-	right cold
-	unharmed
 }
 
 @test "control: a module that does nothing is forked" {
@@ -254,100 +153,6 @@ def act():
     except OSError:
         pass
 restored(act)' 'template [0-9a-f]*: '
-}
-
-@test "files that its clones would have in common: refused, but for the image" {
-	holds fork 'restored(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
-	for file in 'os.open("/proc/self/mem", os.O_RDWR)' 'os.dup2(os.open("/proc/self/mem", os.O_RDWR), 0)' \
-		'os.open("/tmp/x", os.O_RDWR | os.O_CREAT)' 'os.open("/proc", os.O_PATH)' 'os.open("/", os.O_RDONLY)' \
-		'socket.socketpair()[0].detach()' 'os.memfd_create("x")' 'os.open("/proc/self/maps", os.O_RDONLY)' \
-		'select.epoll().__class__ and os.eventfd(0)' 'os.open("/usr/bin/python3", os.O_PATH)' \
-		'os.pidfd_open(os.getpid())' 'libc.inotify_init()' 'os.dup(3)'; do
-		holds restore "restored(lambda: $file)" 'file descriptor [0-9]* is open'
-	done
-}
-
-# reads NAME: what a task reads of files that its template has open, and where it is then.
-reads() {
-	run_evil 'import fcntl, os
-print([(os.read(n, 4), os.get_inheritable(n), fcntl.fcntl(n, fcntl.F_GETFL)) for n in (50, 51, 52)],
-      [os.lseek(n, 0, os.SEEK_CUR) for n in (50, 51, 52)], sorted(map(int, os.listdir("/proc/self/fd"))))' "$@"
-	[ "$status" = 0 ] || fail "$status $output $stderr"
-}
-
-@test "files of the image: each clone has them to itself, as a restored task has them" {
-	local restored n
-
-	echo 'abcdefghijklmnopqrstuvwxyz' >"$EVIL/rootfs/usr/lib/python3/dist-packages/letters"
-	LOGGED=$(($(wc -l <"$WORK/log") + 1)) REASON='the template is held'
-	# 51 is 50 by another number, 52 is not.
-	evil '
-def act():
-    for n in 50, 52:
-        os.dup2(os.open("/usr/lib/python3/dist-packages/letters", os.O_RDONLY | os.O_NONBLOCK), n)
-    os.closerange(5, 50)
-    os.dup2(50, 51, inheritable=False)
-    os.lseek(50, 3, 0)
-parked(act)'
-	reads --start restore
-	restored=$output
-	[[ $restored == *"[(b'defg', True, "*"), (b'hijk', False, "*"), (b'abcd', True, "*")] [11, 11, 4] "* ]] ||
-		fail "$restored"
-	wait_until "$PATIENCE" settled
-	for n in 1 2 3 4 5 6; do
-		reads
-		[ "$(field "$MODULE" .start.mode)" = fork ] || fail "task $n: $stderr $(new_log)"
-		[ "$output" = "$restored" ] || fail "task $n: $output, not $restored"
-	done
-	unharmed
-}
-
-@test "more files of the image than it may have, or one with a lock: refused" {
-	local open='os.open("/usr/bin/python3", os.O_RDONLY)'
-
-	holds fork "restored(lambda: [$open for _ in range(16)])"
-	holds restore "restored(lambda: [$open for _ in range(17)])" 'more than 16 files'
-	holds restore "restored(lambda: fcntl.flock($open, fcntl.LOCK_SH))" 'file descriptor [0-9]* is open'
-}
-
-@test "memory that its clones would write to in common: refused" {
-	holds restore 'restored(lambda: kept.append(mmap.mmap(-1, 4096)))' 'memory is shared'
-	# Read-only now, and not for ever.
-	holds restore 'restored(lambda: map_shared_readonly())' 'memory is shared'
-	holds restore 'restored(lambda: libc.shmat(libc.shmget(0, 4096, 0o1600), None, 0))' 'memory is shared'
-	holds fork '
-def act():
-    fd = os.open("/usr/bin/python3", os.O_RDONLY)
-    kept.append(libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0))
-    os.close(fd)
-restored(act)'
-}
-
-@test "what one clone writes to the memory of all by a file of the template's: no other sees it" {
-	local n
-
-	# /proc/self/mem of the template would do it, wherever the file is.
-	for n in 0 50; do
-		LOGGED=1 REASON=template
-		evil "
-import builtins
-def act():
-    builtins.room = ctypes.create_string_buffer(4096)
-    os.dup2(os.open('/proc/self/mem', os.O_RDWR), $n)
-restored(act)"
-		wait_until "$PATIENCE" settled
-		for _ in 1 2 3 4 5 6 7 8; do
-			run_evil "
-import builtins, ctypes, os
-try:
-    print(getattr(builtins, 'room', ctypes.create_string_buffer(1)).value)
-    os.pwrite($n, b'written by another', ctypes.addressof(builtins.room))
-except (OSError, AttributeError):
-    pass"
-			[ "$output" = "b''" ] || fail "$status $output $stderr"
-		done
-		unharmed
-	done
 }
 
 @test "an address space that is full of holes, locked, or huge" {

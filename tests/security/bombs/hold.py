@@ -1,4 +1,4 @@
-"""What a module that is hostile does while it is warmed; for 36-hostile-templates.bats."""
+"""What a module that is hostile does while it is warmed; for templates.bash."""
 
 import ctypes
 import fcntl  # noqa: F401

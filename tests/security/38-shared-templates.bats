@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What a template has open or mapped, its clones have too: they share nothing by it, neither
+# with it nor with each other.
+
+load lib.bash
+load templates.bash
+
+setup_file() {
+	templates_setup
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+@test "files that its clones would have in common: refused, but for the image" {
+	holds fork 'restored(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
+	for file in 'os.open("/proc/self/mem", os.O_RDWR)' 'os.dup2(os.open("/proc/self/mem", os.O_RDWR), 0)' \
+		'os.open("/tmp/x", os.O_RDWR | os.O_CREAT)' 'os.open("/proc", os.O_PATH)' 'os.open("/", os.O_RDONLY)' \
+		'socket.socketpair()[0].detach()' 'os.memfd_create("x")' 'os.open("/proc/self/maps", os.O_RDONLY)' \
+		'select.epoll().__class__ and os.eventfd(0)' 'os.open("/usr/bin/python3", os.O_PATH)' \
+		'os.pidfd_open(os.getpid())' 'libc.inotify_init()' 'os.dup(3)'; do
+		holds restore "restored(lambda: $file)" 'file descriptor [0-9]* is open'
+	done
+}
+
+# reads [OPTION...]: what a task reads of files that its template has open, and where it is then.
+reads() {
+	run_evil 'import fcntl, os
+print([(os.read(n, 4), os.get_inheritable(n), fcntl.fcntl(n, fcntl.F_GETFL)) for n in (50, 51, 52)],
+      [os.lseek(n, 0, os.SEEK_CUR) for n in (50, 51, 52)], sorted(map(int, os.listdir("/proc/self/fd"))))' "$@"
+	[ "$status" = 0 ] || fail "$status $output $stderr"
+}
+
+@test "files of the image: each clone has them to itself, as a restored task has them" {
+	local restored n
+
+	echo 'abcdefghijklmnopqrstuvwxyz' >"$EVIL/rootfs/usr/lib/python3/dist-packages/letters"
+	LOGGED=$(($(wc -l <"$WORK/log") + 1)) REASON='the template is held'
+	# 51 is 50 by another number, 52 is not.
+	evil '
+def act():
+    for n in 50, 52:
+        os.dup2(os.open("/usr/lib/python3/dist-packages/letters", os.O_RDONLY | os.O_NONBLOCK), n)
+    os.closerange(5, 50)
+    os.dup2(50, 51, inheritable=False)
+    os.lseek(50, 3, 0)
+parked(act)'
+	reads --start restore
+	restored=$output
+	[[ $restored == *"[(b'defg', True, "*"), (b'hijk', False, "*"), (b'abcd', True, "*")] [11, 11, 4] "* ]] ||
+		fail "$restored"
+	wait_until "$PATIENCE" settled
+	for n in 1 2 3 4 5 6; do
+		reads
+		[ "$(field "$MODULE" .start.mode)" = fork ] || fail "task $n: $stderr $(new_log)"
+		[ "$output" = "$restored" ] || fail "task $n: $output, not $restored"
+	done
+	unharmed
+}
+
+@test "more files of the image than it may have, or one with a lock: refused" {
+	local open='os.open("/usr/bin/python3", os.O_RDONLY)'
+
+	holds fork "restored(lambda: [$open for _ in range(16)])"
+	holds restore "restored(lambda: [$open for _ in range(17)])" 'more than 16 files'
+	holds restore "restored(lambda: fcntl.flock($open, fcntl.LOCK_SH))" 'file descriptor [0-9]* is open'
+}
+
+@test "memory that its clones would write to in common: refused" {
+	holds restore 'restored(lambda: kept.append(mmap.mmap(-1, 4096)))' 'memory is shared'
+	# Read-only now, and not for ever.
+	holds restore 'restored(lambda: map_shared_readonly())' 'memory is shared'
+	holds restore 'restored(lambda: libc.shmat(libc.shmget(0, 4096, 0o1600), None, 0))' 'memory is shared'
+	holds fork '
+def act():
+    fd = os.open("/usr/bin/python3", os.O_RDONLY)
+    kept.append(libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0))
+    os.close(fd)
+restored(act)'
+}
+
+@test "what one clone writes to the memory of all by a file of the template's: no other sees it" {
+	local n
+
+	# /proc/self/mem of the template would do it, wherever the file is.
+	for n in 0 50; do
+		LOGGED=1 REASON=template
+		evil "
+import builtins
+def act():
+    builtins.room = ctypes.create_string_buffer(4096)
+    os.dup2(os.open('/proc/self/mem', os.O_RDWR), $n)
+restored(act)"
+		wait_until "$PATIENCE" settled
+		for _ in 1 2 3 4 5 6 7 8; do
+			run_evil "
+import builtins, ctypes, os
+try:
+    print(getattr(builtins, 'room', ctypes.create_string_buffer(1)).value)
+    os.pwrite($n, b'written by another', ctypes.addressof(builtins.room))
+except (OSError, AttributeError):
+    pass"
+			[ "$output" = "b''" ] || fail "$status $output $stderr"
+		done
+		unharmed
+	done
+}

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # status, output and stderr are set by run
+# Templates that a module of their image has made hostile, and what is asked of all of them:
+# tasks end with the right result, in another start mode if need be, and the neighbours' are
+# forked.
+
+# templates_setup: the daemon, the image evil, and a neighbour's template.
+templates_setup() {
+	security_setup
+	evil_image
+	cp "$SECURITY/bombs/hold.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/hold.py"
+	"$CTL" image warm python >/dev/null
+	forks python
+	role monitor >"$WORK/monitor"
+	(nothing_of evil && fds) >"$WORK/fds"
+}
+
+# evil SOURCE: a module, and a checkpoint that has it. hold.py says what it may use; only parked
+# does it its worst.
+evil() {
+	MODULE=evil_${BATS_TEST_NUMBER}_$((++MODULES))
+	printf 'import sys\nif sys.argv[1:] == ["park"]:\n    from hold import *\n%s\n' \
+		"    ${1//$'\n'/$'\n    '}" >"$EVIL/rootfs/usr/lib/python3/dist-packages/$MODULE.py"
+	"$CTL" image warm evil --imports "$MODULE" >"$WORK/out/warm" 2>&1
+}
+
+# run_evil CODE [OPTION...]: a task that wants to be forked; in $output and $status.
+run_evil() {
+	jq -n --arg code "$1" --arg name "$MODULE" \
+		'{code: $code, warm: {imports: [$name]}, start: "fork"}' >"$WORK/out/task.json"
+	run --separate-stderr timeout "$PATIENCE" "$CTL" run evil "$WORK/out/task.json" \
+		--label "$MODULE" --timeout 20 "${@:2}"
+}
+
+# its_template FILTER: what jq says of the template of this test.
+its_template() {
+	"$CTL" --json template ls | jq -e --arg m "$MODULE" "[.[] | select(.warm == [\$m])] | $1"
+}
+
+# settled: it is ready, or is none, and the log says why.
+settled() {
+	its_template 'any(.[]; .state == "ready")' || grep -q "$REASON" <(new_log)
+}
+
+new_log() {
+	tail -n "+$LOGGED" "$WORK/log"
+}
+
+# right MODE: tasks of this template have the right result, and are started so; "other": not
+# by a fork; "any": however they are.
+right() {
+	local mode n
+
+	for n in 1 2 3 4 5 6; do
+		run_evil 'print(6 * 7)'
+		[ "$status $output" = "0 42" ] || fail "task $n: status $status, $output, $stderr, $(new_log)"
+	done
+	mode=$(field "$MODULE" .start.mode)
+	[ "$1" != other ] || [ "$mode" = fork ] || return 0
+	[ "$1" = any ] || [ "$mode" = "$1" ] || fail "$(modes_of "$MODULE") instead of $1: $(new_log)"
+}
+
+# unharmed: the neighbour's tasks are forked, the monitor lives, nothing of this template's is
+# left when it goes.
+unharmed() {
+	# Its checkpoint may have been the 65th.
+	forks python
+	[ "$(role monitor)" = "$(cat "$WORK/monitor")" ]
+	wait_until "$PATIENCE" nothing_of evil || fail "$("$CTL" template ls; left_overs)"
+	fds_at_most $(($(cat "$WORK/fds") + 3)) || fail "$(cat "$WORK/fds") fds have become $(fds)"
+}
+
+# nothing_of IMAGE: no template of it any more, nor any process.
+nothing_of() {
+	local id
+
+	for id in $("$CTL" --json template ls | jq -r --arg i "$1" '.[] | select(.image == $i) | .id'); do
+		"$CTL" template retire "$id" >/dev/null
+	done
+	clean && [ "$("$CTL" --json template ls | jq --arg i "$1" '[.[] | select(.image == $i)] | length')" = 0 ] &&
+		[ "$(find /sys/fs/cgroup -type d -path "*/$GROUP/template-*" -printf '%f\n' | sort -u | wc -l)" = \
+			"$("$CTL" --json template ls | jq length)" ]
+}
+
+# holds MODE SOURCE [REASON]: a template that has done this, and what becomes of its tasks. With
+# a reason it is refused, if it has done it before it was held: a matter of luck.
+holds() {
+	local try
+
+	REASON=${3:-the template is held}
+	for try in 1 2 3 4 5 6 7 8; do
+		LOGGED=$(($(wc -l <"$WORK/log") + 1))
+		evil "$2" || fail "$(cat "$WORK/out/warm")"
+		wait_until "$PATIENCE" settled || fail "neither held nor refused: $(new_log)"
+		if [ -z "${3:-}" ] || ! its_template 'any(.[]; .state == "ready")' >/dev/null; then
+			break
+		fi
+	done
+	echo "$2: try $try: $(new_log)"
+	right "$1"
+	[ -z "${3:-}" ] || grep -q "$3" <(new_log) || fail "no word of $3: $(new_log)"
+	unharmed
+}
+
+# never_warm SOURCE REASON: no checkpoint is made of it; its tasks start cold.
+never_warm() {
+	LOGGED=$(($(wc -l <"$WORK/log") + 1))
+	refute evil "$1"
+	grep -q "$2" "$WORK/out/warm" || fail "$(cat "$WORK/out/warm")"
+	right cold
+	unharmed
+}
