@@ -41,6 +41,14 @@ int caps_drop_all(struct err *e)
 	return set_caps(NULL, 0, e);
 }
 
+/* Of its own user namespace: a clone's init gives its sandbox a name, its task a file. */
+int caps_keep_for_task(struct err *e)
+{
+	static const cap_value_t keep[] = {CAP_KILL, CAP_CHOWN, CAP_SYS_ADMIN};
+
+	return set_caps(keep, ARRAY_SIZE(keep), e);
+}
+
 /*
  * The init must end what its payload left behind, whatever uid that has. Its kill
  * reaches its own pid namespace only, pid_namespaces(7).

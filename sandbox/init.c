@@ -26,7 +26,7 @@ static void forward_term(int sig)
 		(void)kill((pid_t)payload_pid, sig);
 }
 
-int init_drop(uid_t id, struct err *e)
+int init_become(uid_t id, struct err *e)
 {
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
@@ -36,7 +36,14 @@ int init_drop(uid_t id, struct err *e)
 	/* After a change of uid: not readable through /proc/1 by the payload. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's dumpable");
-	return caps_keep_only_kill(e);
+	return 0;
+}
+
+int init_drop(uid_t id, struct err *e)
+{
+	int r = init_become(id, e);
+
+	return r < 0 ? r : caps_keep_only_kill(e);
 }
 
 static bool disk_full(int fd)

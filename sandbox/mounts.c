@@ -178,8 +178,7 @@ static int write_file(int dir, const char *name, mode_t mode, uid_t owner, const
 	return r;
 }
 
-/* The job, copied from the front's memfd: its size was bounded when it was sealed. owner:
- * -1 for the caller's own user. */
+/* The job, copied from the front's memfd: its size was bounded when it was sealed. */
 static int copy_job(int run, int job_fd, uid_t owner)
 {
 	_cleanup_fd_ int fd = -1;
@@ -202,13 +201,13 @@ static int copy_job(int run, int job_fd, uid_t owner)
 			return r;
 		off += n;
 	}
-	return owner != (uid_t)-1 && fchown(fd, owner, owner) < 0 ? -errno : 0;
+	return fchown(fd, owner, owner) < 0 ? -errno : 0;
 }
 
-int mounts_put_job(const char *run, int job_fd, struct err *e)
+int mounts_put_job(const char *run, int job_fd, uid_t owner, struct err *e)
 {
 	_cleanup_fd_ int dir = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int r = dir < 0 ? -errno : copy_job(dir, job_fd, (uid_t)-1);
+	int r = dir < 0 ? -errno : copy_job(dir, job_fd, owner);
 
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "sandbox: job") : 0;
 }

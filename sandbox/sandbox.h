@@ -156,8 +156,9 @@ int sandbox_wait_recorded(int record_fd, struct err *e);
 /* init.c: the rest of the init's life after the payload runs. Does not return. -1: the
  * payload is nobody's child here (a clone), its end comes by INIT_FD_STATUS. */
 void init_supervise(pid_t payload) __attribute__((noreturn));
-/* Becomes id, as its user namespace says it, and gives up all but CAP_KILL.
- * fds_move_init comes before it. */
+/* Becomes id, as its user namespace says it: nobody else's there, and readable by nobody. */
+int init_become(uid_t id, struct err *e);
+/* The same, and gives up all but CAP_KILL. fds_move_init comes before it. */
 int init_drop(uid_t id, struct err *e);
 
 /* payload.c: start it cold (also to warm it for a dump). Runs in the init. */
@@ -175,14 +176,15 @@ int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);
-/* The job, for its payload, in this folder; by a process of the payload's user. */
-int mounts_put_job(const char *run, int job_fd, struct err *e);
+/* The job, for its payload, in this folder; owner: as the caller's user namespace says it. */
+int mounts_put_job(const char *run, int job_fd, uid_t owner, struct err *e);
 /* A procfs of the caller's pid namespace, detached. -errno. */
 int mounts_new_proc(void);
 int mounts_make_dev(const char *dir, struct err *e);
 int mounts_proc_readonly(bool readonly, struct err *e);
 int caps_drop_bounding(struct err *e); /* needs CAP_SETPCAP */
 int caps_drop_all(struct err *e);
+int caps_keep_for_task(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
 /* One message with fds, of which there are 1 to FDS_SEND_MAX. 0 or -errno; never waits. */

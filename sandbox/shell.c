@@ -3,7 +3,7 @@
  * A sandbox that is ready before what runs in it: its init waits for a task, as PID 1
  * of seven new namespaces that belong to the user namespace among them. Made by a
  * template's keeper. Privilege: the builder is root of the host and exits; the init has
- * its user namespace's, and nothing outside.
+ * its user namespace's, of which it keeps what a task's begin takes, and nothing outside.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -38,9 +38,9 @@ static void report_failed(int fd, const struct err *e)
  * end, or by an EPIPE when it is about to send one. One that was sent before that is still
  * there to be read, and fails in words.
  */
-static void wait_for_task(int ctl, int status_r)
+static void wait_for_task(int ctl, int status)
 {
-	struct pollfd p[] = {{.fd = ctl, .events = POLLIN}, {.fd = status_r, .events = POLLIN}};
+	struct pollfd p[] = {{.fd = ctl, .events = POLLIN}, {.fd = status, .events = POLLIN}};
 
 	while (poll(p, ARRAY_SIZE(p), -1) < 0)
 		if (errno != EINTR)
@@ -78,7 +78,7 @@ static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struc
 	int r = ns_set_hostname(spec->id, e);
 
 	if (r == 0)
-		r = mounts_put_job("/run", spec->job_fd, e);
+		r = mounts_put_job("/run", spec->job_fd, SANDBOX_UID, e);
 	/* The monitor writes it while we have been busy. */
 	if (r == 0)
 		r = sandbox_wait_recorded(spec->record_fd, e);
@@ -88,15 +88,35 @@ static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struc
 		r = fds_move_init(spec, e);
 	if (r == 0)
 		*report_fd = INIT_FD_REPORT;
-	return r == 0 ? init_drop(SANDBOX_INIT_UID, e) : r;
+	return r == 0 ? caps_keep_only_kill(e) : r;
+}
+
+/*
+ * It was made with the payload's uid, which may signal it, limit it and choose its
+ * processors: it has one of its own before there is a payload. The keeper says when its
+ * ids are mapped, and waits for the answer.
+ */
+static int take_uid(int status, struct err *e)
+{
+	char c;
+	int r;
+
+	if (util_read_all(status, &c, 1) < 0)
+		return err_set(e, ERR_SYSTEM, EPIPE, "fork: id map");
+	r = init_become(SANDBOX_INIT_UID, e);
+	if (r == 0)
+		r = caps_keep_for_task(e);
+	if (r == 0 && util_write_all(status, "i", 1) < 0)
+		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the init's user");
+	return r;
 }
 
 /* The init. Everything that it needs it has: fds, and privileges of its own namespaces. */
 static void __attribute__((noreturn))
-shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
+shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status)
 {
 	const int keep[] = {STDERR_FILENO,  spec->out_r, spec->err_r, spec->started_r,
-			    spec->report_w, ctl,	 go_w,	      status_r};
+			    spec->report_w, ctl,	 go_w,	      status};
 	struct shell_task task;
 	int fds[2] = {-1, -1}, report_fd = spec->report_w, r;
 	char title[TASK_ID_LEN + 16];
@@ -108,9 +128,11 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
 	(void)signal(SIGPIPE, SIG_IGN);
 	title_set("init, parked");
 	r = fds_keep(keep, ARRAY_SIZE(keep), &e);
+	if (r == 0)
+		r = take_uid(status, &e);
 	if (r == 0) {
 		/* The monitor has died, or has no use for it any more: PID 1 takes all along. */
-		wait_for_task(ctl, status_r);
+		wait_for_task(ctl, status);
 		if (!receive_task(ctl, &task, fds))
 			_exit(0);
 		(void)close(ctl);
@@ -119,7 +141,7 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
 		title_set(title);
 		spec->job_fd = fds[0];
 		spec->record_fd = fds[1];
-		spec->status_r = status_r;
+		spec->status_r = status;
 		r = begin_task(spec, go_w, &report_fd, &e);
 	}
 	if (r == 0)
@@ -131,7 +153,7 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r)
 /* What clones the init: it has the template's user, who is then the owner of the new user
  * namespace. The init is its sibling. Its pid goes by shared memory. */
 static void __attribute__((noreturn))
-maker_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r, volatile pid_t *ret)
+maker_main(struct sandbox_spec *spec, int ctl, int go_w, int status, volatile pid_t *ret)
 {
 	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
 	struct clone_args args = {.flags = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWPID |
@@ -145,7 +167,7 @@ maker_main(struct sandbox_spec *spec, int ctl, int go_w, int status_r, volatile 
 		_exit(1);
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
-		shell_main(spec, ctl, go_w, status_r);
+		shell_main(spec, ctl, go_w, status);
 	*ret = pid < 0 ? -errno : pid;
 	_exit(0);
 }
@@ -163,7 +185,7 @@ static volatile pid_t *shared_pid(void)
 	return page;
 }
 
-static int make_init(struct sandbox_spec *spec, int ctl, int go_w, int status_r, struct shell *s,
+static int make_init(struct sandbox_spec *spec, int ctl, int go_w, int theirs, struct shell *s,
 		     struct err *e)
 {
 	volatile pid_t *made = shared_pid();
@@ -175,7 +197,7 @@ static int make_init(struct sandbox_spec *spec, int ctl, int go_w, int status_r,
 	*made = -EIO;
 	maker = ns_clone_into(cgroup_clone_fd(spec->cgroup));
 	if (maker == 0)
-		maker_main(spec, ctl, go_w, status_r, made);
+		maker_main(spec, ctl, go_w, theirs, made);
 	if (maker < 0)
 		return err_set(e, ERR_SYSTEM, -maker, "fork: process");
 	(void)waitpid(maker, &status, 0);
@@ -273,33 +295,49 @@ static int run_builder(struct sandbox_spec *spec, struct net_host *host, const s
 	return 0;
 }
 
+/* It has a uid of its own, or is dead. By now it has had the time. */
+static int wait_uid(const struct shell *s, struct err *e)
+{
+	char c = 0;
+
+	if (util_read_all(s->status, &c, 1) < 0 || c != 'i')
+		return err_set(e, ERR_SYSTEM, ESRCH, "fork: the init's user");
+	return 0;
+}
+
 int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, struct shell *ret,
 	       int *ret_go_r, struct err *e)
 {
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_fd_ int go_r = -1, status_r = -1;
+	_cleanup_fd_ int go_r = -1, theirs = -1;
 	struct sandbox_spec copy = *spec;
-	int go[2], status[2], r;
+	int go[2], sk[2], r;
 
 	copy.root_dir = SHELL_ROOT;
 	if (proc < 0 || pipe2(go, O_CLOEXEC) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "fork: pipe");
 	go_r = go[0];
 	ret->go_w = go[1];
-	if (pipe2(status, O_CLOEXEC) < 0) {
-		r = err_set(e, ERR_SYSTEM, errno, "fork: pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sk) < 0) {
+		r = err_set(e, ERR_SYSTEM, errno, "fork: socket");
 		shell_kill(ret);
 		return r;
 	}
-	status_r = status[0];
-	ret->status_w = status[1];
-	r = make_init(&copy, ctl, ret->go_w, status_r, ret, e);
+	ret->status = sk[0];
+	theirs = sk[1];
+	r = make_init(&copy, ctl, ret->go_w, theirs, ret, e);
+	util_close_fd(&theirs); /* its end is seen here */
 	if (r == 0)
 		r = open_namespaces(ret, proc, e);
 	if (r == 0)
 		r = idmap_write(proc, ret->init, e);
+	/* It takes its uid while the rest is built, and has it before a payload is there. */
+	if (r == 0 && util_write_all(ret->status, "m", 1) < 0)
+		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the init is gone");
 	if (r == 0)
 		r = run_builder(&copy, host, ret, e);
+	if (r == 0)
+		r = wait_uid(ret, e);
 	if (r < 0) {
 		shell_kill(ret);
 		return r;
@@ -313,7 +351,7 @@ void shell_close(struct shell *s)
 	for (int i = 0; i < CLONE_NS_N; i++)
 		util_close_fd(&s->ns[i]);
 	util_close_fd(&s->go_w);
-	util_close_fd(&s->status_w);
+	util_close_fd(&s->status);
 }
 
 void shell_kill(struct shell *s)

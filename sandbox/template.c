@@ -21,7 +21,7 @@
 
 struct clone {
 	pid_t task, init; /* 0: ended */
-	int status_w;	  /* to its init: the payload's wait status */
+	int status;	  /* to its init: the payload's wait status */
 };
 
 struct keeper {
@@ -176,7 +176,7 @@ static int make_clone(struct keeper *k, struct sandbox_spec *spec, int ctl, bool
 		return r;
 	}
 	ret->init = s.init;
-	ret->status_w = TAKE_FD(s.status_w);
+	ret->status = TAKE_FD(s.status);
 	shell_close(&s);
 	return 0;
 }
@@ -229,9 +229,9 @@ static void ended(struct keeper *k, pid_t pid, int status)
 
 		if (pid == c->task) {
 			c->task = 0;
-			/* A pipe: the init is there, or nobody wants to know. */
-			(void)util_write_all(c->status_w, &status, sizeof(status));
-			util_close_fd(&c->status_w);
+			/* The init is there, or nobody wants to know. */
+			(void)util_write_all(c->status, &status, sizeof(status));
+			util_close_fd(&c->status);
 		} else if (pid == c->init) {
 			c->init = 0;
 		} else {

@@ -9,7 +9,7 @@
  *	└─ keeper             root, PID 1 of the template's pid namespace
  *	   ├─ template        stopped; its code never runs again
  *	   ├─ init            PID 1 of a task's pid namespace, which is below the keeper's;
- *	   │                  owns its user namespace, gives up all but CAP_KILL in it
+ *	   │                  has a uid of its own, gives up all but CAP_KILL
  *	   └─ task            the clone: pid 2 there; the kernel tells the keeper its end
  *
  * So a keeper lives as long as the last task that came out of it; its death is theirs.
@@ -90,12 +90,13 @@ void template_keep(const struct sandbox_spec *spec, struct template_host *host, 
 struct shell {
 	pid_t init; /* in the keeper's pid namespace; 0 when there is none */
 	int ns[CLONE_NS_N];
-	int go_w, status_w;
+	int go_w;
+	int status; /* to its init and back; in the end the payload's wait status */
 };
 #define SHELL_INIT                                                                                 \
 	(struct shell)                                                                             \
 	{                                                                                          \
-		.ns = {-1, -1, -1, -1, -1, -1, -1}, .go_w = -1, .status_w = -1                     \
+		.ns = {-1, -1, -1, -1, -1, -1, -1}, .go_w = -1, .status = -1                       \
 	}
 /* spec: of the clone. go_r: what its payload will wait on. On failure as after
  * shell_kill(). */

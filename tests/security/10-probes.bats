@@ -71,6 +71,10 @@ in_the_open() {
 	in_the_open processes
 }
 
+@test "control: what is asked of the init is done outside" {
+	in_the_open init
+}
+
 @test "system calls: refused before the kernel looks, in each mode and policy" {
 	in_sandboxes syscalls
 }
@@ -89,4 +93,8 @@ in_the_open() {
 
 @test "processes: the own tree only" {
 	in_sandboxes processes
+}
+
+@test "the init: out of reach" {
+	in_sandboxes init
 }

@@ -254,3 +254,29 @@ restored(act)' 'template [0-9a-f]*: '
 		unharmed
 	done
 }
+
+@test "a clone without a task gets of its init what a cold task gets: nothing" {
+	local policy try
+
+	printf 'import sys, init\ninit.TABLE.run(sys.stdout)\n' >"$WORK/out/cold.py"
+	for policy in default unparked; do
+		evil 'import builtins, io, init
+def act():
+    out = io.StringIO()
+    init.TABLE.run(out)
+    builtins.seen = out.getvalue()
+at_once(act)' --policy "$policy" || fail "$(cat "$WORK/out/warm")"
+		for try in 1 2 3 4 5 6 7 8; do
+			run_evil 'import builtins; print(getattr(builtins, "seen", ""), end="")' --policy "$policy"
+			[ "$status" = 0 ] || fail "$status $output $stderr"
+			[ -z "$output" ] || break
+			wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
+		done
+		[ "$(field "$MODULE" .start.mode)" = fork ]
+		echo "$output" >"$WORK/out/waiting"
+		"$CTL" run evil --start cold --policy "$policy" --code "$(cat "$WORK/out/cold.py")" >"$WORK/out/cold"
+		"$SECURITY/judge.py" sandbox "$WORK/out/waiting"
+		"$SECURITY/judge.py" same "$WORK/out/cold" "$WORK/out/waiting"
+		unharmed
+	done
+}

@@ -9,20 +9,20 @@
 templates_setup() {
 	security_setup
 	evil_image
-	cp "$SECURITY/bombs/hold.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/hold.py"
+	cp "$SECURITY"/bombs/hold.py "$SECURITY"/probes/{probe,init}.py "$EVIL/rootfs/usr/lib/python3/dist-packages/"
 	"$CTL" image warm python >/dev/null
 	forks python
 	role monitor >"$WORK/monitor"
 	(nothing_of evil && fds) >"$WORK/fds"
 }
 
-# evil SOURCE: a module, and a checkpoint that has it. hold.py says what it may use; only parked
+# evil SOURCE [OPTION...]: a module, and a checkpoint that has it. hold.py says what it may use; only parked
 # does it its worst.
 evil() {
 	MODULE=evil_${BATS_TEST_NUMBER}_$((++MODULES))
 	printf 'import sys\nif sys.argv[1:] == ["park"]:\n    from hold import *\n%s\n' \
 		"    ${1//$'\n'/$'\n    '}" >"$EVIL/rootfs/usr/lib/python3/dist-packages/$MODULE.py"
-	"$CTL" image warm evil --imports "$MODULE" >"$WORK/out/warm" 2>&1
+	"$CTL" image warm evil --imports "$MODULE" "${@:2}" >"$WORK/out/warm" 2>&1
 }
 
 # run_evil CODE [OPTION...]: a task that wants to be forked; in $output and $status.
