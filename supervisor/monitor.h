@@ -57,12 +57,13 @@ struct mtask {
 	uint32_t pids; /* the limit once criu is gone: the task's and its init */
 	/* a clone, or the keeper of them */
 	struct template *template;
-	struct mtask *clone_next; /* of those that are being made or wait */
-	uint32_t clone_tag;	  /* until the keeper has answered; then 0 */
-	int ctl;		  /* where it waits for its task; -1 */
-	uint8_t package[32];	  /* zero: none */
-	struct limits limits;	  /* that it was made with */
-	struct pending *pending;  /* its task, while it is being made; owned */
+	struct mtask *clone_next;     /* of those that are being made or wait */
+	uint32_t clone_tag;	      /* until the keeper has answered; then 0 */
+	int ctl;		      /* where it waits for its task; -1 */
+	uint8_t package[32];	      /* zero: none */
+	struct limits limits;	      /* that it was made with */
+	struct pending *pending;      /* its task, until that has begun; owned */
+	sd_event_source *held_src[2]; /* its output, which nobody reads before */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
 	int warm_package;	   /* its package, or -1 */
@@ -171,6 +172,13 @@ int template_start(struct monitor *m, struct err *e);
 bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd);
 void clone_ended(struct mtask *t); /* one that never had a task */
 void clone_left(struct mtask *t);  /* a task has ended: its template has one less */
+
+/* monitor_clone_begin.c */
+/* Its task is not to be started in another way any more: for any task, at any time. */
+void clone_begun(struct mtask *t);
+/* A task's sandbox has ended. True: it was a clone that had not begun, the task is started
+ * in another way, and t is not to be used. */
+bool clone_again(struct mtask *t);
 
 /* monitor_task.c: what happens to one that runs */
 int task_watch(struct mtask *t, struct err *e);

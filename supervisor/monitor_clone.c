@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Clones. One is made ahead of its task (parked) or for it, by the template's keeper.
- * It is a sandbox like any other, so that what comes after its start is not here.
+ * With its task (monitor_clone_begin.c) it is a sandbox like any other.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -43,7 +43,7 @@ static struct pending *pending_new(const struct mon_start *req, int job_fd, int 
 	return p;
 }
 
-static void unlink_clone(struct mtask *t)
+void clone_unlink(struct mtask *t)
 {
 	struct mtask **p = t->template ? &t->template->clones : NULL;
 
@@ -80,7 +80,7 @@ static void package_of(const struct mon_start *req, uint8_t ret[32])
 /* The end of a clone without a task. Its init may be alive: it ends with the socket. */
 void clone_drop(struct mtask *t)
 {
-	unlink_clone(t);
+	clone_unlink(t);
 	pending_free(TAKE_PTR(t->pending));
 	util_close_fd(&t->ctl);
 	if (t->pidfd >= 0)
@@ -103,8 +103,7 @@ void clone_left(struct mtask *t)
 	t->template = NULL;
 }
 
-/* The task is started in another way, once, with the reason. */
-static void give_up(struct mtask *t, const char *why)
+void clone_give_up(struct mtask *t, const char *why)
 {
 	struct pending *p = TAKE_PTR(t->pending);
 	struct monitor *m = t->m;
@@ -129,7 +128,7 @@ static void give_up(struct mtask *t, const char *why)
 void clone_drop_all(struct template *tpl, const char *why)
 {
 	while (tpl->clones)
-		give_up(tpl->clones, why);
+		clone_give_up(tpl->clones, why);
 }
 
 static bool is_like(const struct template *tpl, const struct mtask *t)
@@ -219,77 +218,6 @@ static pid_t pid_of(int pidfd)
 	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
 }
 
-static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
-{
-	int r;
-
-	(void)cgroup_rename(&t->cgroup, t->id);
-	t->run.mode = START_FORK;
-	t->run.log_cap = req->limits.log_bytes;
-	t->run.magic = RUN_RECORD_MAGIC;
-	t->run.init_pid = t->pid;
-	t->run.started_realtime_ns = util_realtime_ns();
-	memcpy(t->run.boot_id, t->m->boot_id, sizeof(t->run.boot_id));
-	memcpy(t->run.id, t->id, sizeof(t->run.id));
-	memcpy(t->run.cgroup, t->cgroup.name, sizeof(t->run.cgroup));
-	task_set_deadline(t, req->limits.timeout_s);
-	r = task_save_record(t);
-	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "run record") : 0;
-}
-
-static int send_task(struct mtask *t, int job_fd, struct err *e)
-{
-	struct shell_task task = {.magic = SHELL_TASK_MAGIC};
-	const int fds[2] = {job_fd, t->record_fd};
-	int r;
-
-	memcpy(task.id, t->id, sizeof(task.id));
-	r = fds_send(t->ctl, &task, sizeof(task), fds, 2);
-	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
-}
-
-/*
- * The clone gets its task, and pending is freed. Its init begins while the rest is done
- * here, and waits for the record before any of the task runs: a monitor that dies before
- * leaves nothing that has begun.
- */
-static void assign(struct mtask *t, struct pending *pending)
-{
-	const struct mon_start *req = &pending->req;
-	struct template *tpl = t->template;
-	struct err e = {0};
-	int r;
-
-	mtask_rename(t, req->id);
-	t->run.kind = RUN_TASK;
-	r = start_open_record(t, &e);
-	if (r == 0)
-		r = send_task(t, pending->job_fd, &e);
-	if (r < 0) {
-		t->run.kind = RUN_PARKED;
-		t->pending = pending;
-		give_up(t, e.msg);
-		return;
-	}
-	util_close_fd(&t->ctl);
-	unlink_clone(t);
-	tpl->running++;
-	tpl->forks++;
-	tpl->used_ns = util_realtime_ns();
-	tpl->used_mono_ns = util_monotonic_ns();
-	r = record_task(t, req, &e);
-	pending_free(pending);
-	task_send_pipes(t);
-	if (r == 0)
-		r = task_watch_deadline(t, &e);
-	if (r < 0) {
-		(void)snprintf(t->error, sizeof(t->error), "fork: %.480s", e.msg);
-		t->failed = true;
-		if (t->pidfd >= 0)
-			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
-	}
-}
-
 static struct mtask *take_parked(struct template *tpl, const struct mon_start *req)
 {
 	uint8_t package[32];
@@ -323,7 +251,8 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 		return false;
 	t = take_parked(tpl, req);
 	if (t) {
-		assign(t, pending);
+		t->pending = pending;
+		clone_assign(t);
 	} else {
 		package_of(req, package);
 		t = clone_make(tpl, &req->limits, package, package_fd, pending);
@@ -348,7 +277,6 @@ static struct mtask *find_tag(struct template *tpl, uint32_t tag)
 /* The clone is there. */
 static void made(struct mtask *t, int pidfd)
 {
-	struct pending *p = TAKE_PTR(t->pending);
 	struct err e = {0};
 	int r;
 
@@ -364,15 +292,12 @@ static void made(struct mtask *t, int pidfd)
 		r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
 	if (r == 0)
 		r = task_watch(t, &e);
-	t->pending = p;
 	if (r < 0 || t->killed_for != VERDICT_NONE) {
-		give_up(t, e.msg[0] ? e.msg : "the clone is gone");
+		clone_give_up(t, e.msg[0] ? e.msg : "the clone is gone");
 		return;
 	}
-	if (p) {
-		t->pending = NULL;
-		assign(t, p);
-	}
+	if (t->pending)
+		clone_assign(t);
 }
 
 /* Nothing is believed but the form: the keeper is ours, its neighbour is not. */
@@ -420,6 +345,6 @@ void clone_answer(struct template *tpl)
 	}
 	/* One that cannot be cloned once is not asked again. */
 	t->clone_tag = 0;
-	give_up(t, a.text);
+	clone_give_up(t, a.text);
 	template_failed(tpl, a.text);
 }

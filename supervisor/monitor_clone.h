@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between monitor_clone.c (who gets which clone) and monitor_clone_make.c (how one is made). */
+/* Between monitor_clone.c (who gets which clone), monitor_clone_make.c (how one is made) and
+ * monitor_clone_begin.c (how it gets its task). */
 #ifndef SUPERVISOR_MONITOR_CLONE_H
 #define SUPERVISOR_MONITOR_CLONE_H
 
 #include "supervisor/monitor_template.h"
 
-/* A task whose clone is being made. */
+/* A task whose clone is being made, or has not yet begun with it. */
 struct pending {
 	struct mon_start req;
 	int job_fd, package_fd;
@@ -14,6 +15,15 @@ void pending_free(struct pending *p); /* NULL: nothing */
 
 /* The end of a clone without a task. Its init may be alive: it ends with the socket. */
 void clone_drop(struct mtask *t);
+/* The same; a task that it was to have is started in another way, once, with the reason. */
+void clone_give_up(struct mtask *t, const char *why);
+void clone_unlink(struct mtask *t); /* from its template's list */
+
+/* Gives it the pending task. */
+void clone_assign(struct mtask *t);
+
+/* What one is called that has no task. */
+void clone_name(char ret[TASK_ID_LEN + 1]);
 
 /* Asks the keeper for one, whose pending task becomes its own. NULL: it cannot be asked,
  * and nothing is left. */

@@ -97,18 +97,25 @@ static int on_make_timeout(sd_event_source *s, uint64_t usec, void *arg)
 	return 0;
 }
 
+void clone_name(char ret[TASK_ID_LEN + 1])
+{
+	uint8_t random[6];
+	char hex[13];
+
+	(void)!getrandom(random, sizeof(random), 0);
+	util_hex(random, sizeof(random), hex);
+	(void)snprintf(ret, TASK_ID_LEN + 1, "parked-%s", hex);
+}
+
 struct mtask *clone_make(struct template *tpl, const struct limits *limits,
 			 const uint8_t package_id[32], int package_fd, struct pending *pending)
 {
-	char name[TASK_ID_LEN + 1], hex[13];
-	uint8_t random[6];
+	char name[TASK_ID_LEN + 1];
 	struct mtask *t;
 	struct err e = {0};
 	int r;
 
-	(void)!getrandom(random, sizeof(random), 0);
-	util_hex(random, sizeof(random), hex);
-	(void)snprintf(name, sizeof(name), "parked-%s", hex);
+	clone_name(name);
 	t = mtask_new(tpl->m, name);
 	if (!t) {
 		pending_free(pending);

@@ -22,7 +22,8 @@ void task_send_pipes(struct mtask *t)
 	union proto_msg msg = {0};
 	int fds[2] = {t->out_r, t->err_r};
 
-	if (t->out_r < 0 || t->err_r < 0)
+	/* With a task pending it may come to have other ones (monitor_clone_begin.c). */
+	if (t->out_r < 0 || t->err_r < 0 || t->pending)
 		return;
 	proto_init(&msg, LOG_OPEN);
 	memcpy(msg.log_open.id, t->id, sizeof(t->id));
@@ -159,6 +160,7 @@ static void take_started(struct mtask *t, const char *text)
 	/* A verified checkpoint is known from now on, also without its report. */
 	if (t->warning[0])
 		msg_warn("task %s: %s", t->id, t->warning);
+	clone_begun(t);
 }
 
 static void drain_started(struct mtask *t)
@@ -217,7 +219,7 @@ static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
 		template_ended(t);
 	else if (t->run.kind == RUN_PARKED)
 		clone_ended(t);
-	else
+	else if (!clone_again(t))
 		task_ended(t);
 	return 0;
 }

@@ -36,13 +36,14 @@ kept_word = ctypes.create_string_buffer(8)
 sandbox_park.check_quiet = lambda folders: None
 
 def hook(wait):
-    """In the place of the runtime's wait, which is given to it."""
+    """In the place of the runtime's wait, which is given to it. The runtime."""
     frame = sys._getframe()
     while frame.f_code.co_name != "settle":
         frame = frame.f_back
     runtime = frame.f_locals["self"]
     real = runtime.wait
     runtime.wait = lambda *fds: wait(lambda: real(*fds))
+    return runtime
 
 
 def parked(act):
@@ -75,7 +76,7 @@ def restored(act, wait=wait_go):
         if os.uname().nodename.startswith("template-"):
             act()
         return wait()
-    hook(hooked)
+    return hook(hooked)
 
 
 def cloned(act):
@@ -100,6 +101,25 @@ def at_once(act):
         act()
         return wait_go()
     restored(lambda: None, wait)
+
+
+def begun(act):
+    """In a clone that has just got its task, of which nothing has run; not when it is restored."""
+    def wait():
+        template = os.uname().nodename.startswith("template-")
+        byte = wait_go()
+        if template and byte == ord("g"):
+            act()
+        return byte
+
+    def prepared(*args):
+        length = wait_job(*args)
+        # Not when it is rehearsed.
+        if args[1].value == 3:
+            act()
+        return length
+    runtime = restored(lambda: None, wait)
+    wait_job, runtime.wait_job = runtime.wait_job, prepared
 
 
 def waiting(call):

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A clone gets its task. Until the first of the user's bytecode the task can still be
+ * started in another way and nobody can tell: so long the request is kept, and the logger
+ * does not know of pipes whose end would be taken for the task's.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "sandbox/template.h"
+#include "supervisor/monitor_clone.h"
+#include "supervisor/monitor_start.h"
+
+static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
+{
+	int r;
+
+	(void)cgroup_rename(&t->cgroup, t->id);
+	t->run.mode = START_FORK;
+	t->run.log_cap = req->limits.log_bytes;
+	t->run.magic = RUN_RECORD_MAGIC;
+	t->run.init_pid = t->pid;
+	t->run.started_realtime_ns = util_realtime_ns();
+	memcpy(t->run.boot_id, t->m->boot_id, sizeof(t->run.boot_id));
+	memcpy(t->run.id, t->id, sizeof(t->run.id));
+	memcpy(t->run.cgroup, t->cgroup.name, sizeof(t->run.cgroup));
+	task_set_deadline(t, req->limits.timeout_s);
+	r = task_save_record(t);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "run record") : 0;
+}
+
+static int send_task(struct mtask *t, int job_fd, struct err *e)
+{
+	struct shell_task task = {.magic = SHELL_TASK_MAGIC};
+	const int fds[2] = {job_fd, t->record_fd};
+	int r;
+
+	memcpy(task.id, t->id, sizeof(task.id));
+	r = fds_send(t->ctl, &task, sizeof(task), fds, 2);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
+}
+
+static void forget_output(struct mtask *t)
+{
+	for (int i = 0; i < 2; i++)
+		t->held_src[i] = sd_event_source_disable_unref(t->held_src[i]);
+}
+
+void clone_begun(struct mtask *t)
+{
+	forget_output(t);
+	if (!t->pending)
+		return;
+	pending_free(TAKE_PTR(t->pending));
+	task_send_pipes(t);
+}
+
+/* It says something before its time: it must not wait for a reader, nor say it again. */
+static int on_output(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	(void)fd;
+	if (events & EPOLLIN)
+		clone_begun(arg);
+	else /* nobody can write any more */
+		(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	return 0;
+}
+
+static void hold_output(struct mtask *t)
+{
+	sd_event *event = t->m->event;
+
+	/* One that has closed its pipe, or has used it up: its first bytecode would not be seen. */
+	if (t->started_r < 0 ||
+	    sd_event_add_io(event, &t->held_src[0], t->out_r, EPOLLIN, on_output, t) < 0 ||
+	    sd_event_add_io(event, &t->held_src[1], t->err_r, EPOLLIN, on_output, t) < 0)
+		clone_begun(t);
+}
+
+/*
+ * Its init begins while the rest is done here, and waits for the record before any of the
+ * task runs: a monitor that dies before leaves nothing that has begun.
+ */
+void clone_assign(struct mtask *t)
+{
+	const struct mon_start *req = &t->pending->req;
+	struct template *tpl = t->template;
+	struct err e = {0};
+	int r;
+
+	mtask_rename(t, req->id);
+	t->run.kind = RUN_TASK;
+	r = start_open_record(t, &e);
+	if (r == 0)
+		r = send_task(t, t->pending->job_fd, &e);
+	if (r < 0) {
+		t->run.kind = RUN_PARKED;
+		clone_give_up(t, e.msg);
+		return;
+	}
+	util_close_fd(&t->ctl);
+	clone_unlink(t);
+	tpl->running++;
+	tpl->forks++;
+	tpl->used_ns = util_realtime_ns();
+	tpl->used_mono_ns = util_monotonic_ns();
+	r = record_task(t, req, &e);
+	hold_output(t);
+	if (r == 0)
+		r = task_watch_deadline(t, &e);
+	if (r < 0) {
+		(void)snprintf(t->error, sizeof(t->error), "fork: %.480s", e.msg);
+		t->failed = true;
+		if (t->pidfd >= 0)
+			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+	}
+}
+
+/* A runtime that finds nothing to run says so by its exit status. */
+static bool ended_by_itself(const struct mtask *t)
+{
+	struct exit_record x;
+
+	return pread(t->record_fd, &x, sizeof(x), EXIT_RECORD_OFFSET) == (ssize_t)sizeof(x) &&
+	       x.magic == EXIT_RECORD_MAGIC && x.wait_status != -1 && WIFEXITED(x.wait_status);
+}
+
+bool clone_again(struct mtask *t)
+{
+	char why[PROTO_TEXT_MAX], name[TASK_ID_LEN + 1];
+
+	if (!t->pending)
+		return false;
+	if (t->killed_for != VERDICT_NONE || ended_by_itself(t)) {
+		clone_begun(t);
+		return false;
+	}
+	(void)snprintf(why, sizeof(why), "%s",
+		       t->error[0] ? t->error : "fork: the clone ended before its first bytecode");
+	/* Its group may be there for a moment longer, and the task's name is wanted. */
+	clone_name(name);
+	(void)cgroup_rename(&t->cgroup, name);
+	clone_left(t);
+	clone_give_up(t, why);
+	return true;
+}
