@@ -280,8 +280,6 @@ static void made(struct mtask *t, int pidfd)
 	struct err e = {0};
 	int r;
 
-	t->clone_tag = 0;
-	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
 	t->pidfd = pidfd;
 	t->pid = pid_of(pidfd);
 	r = cgroup_set_pids(&t->cgroup, t->pids);
@@ -338,13 +336,14 @@ void clone_answer(struct template *tpl)
 	t = find_tag(tpl, a.tag);
 	if (!t)
 		return;
+	t->clone_tag = 0;
+	(void)clone_answered(tpl);
 	if (a.status == 0 && pidfd >= 0) {
 		tpl->failures = 0;
 		made(t, TAKE_FD(pidfd));
 		return;
 	}
 	/* One that cannot be cloned once is not asked again. */
-	t->clone_tag = 0;
 	clone_give_up(t, a.text);
 	template_failed(tpl, a.text);
 }

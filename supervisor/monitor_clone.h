@@ -19,6 +19,9 @@ void clone_drop(struct mtask *t);
 void clone_give_up(struct mtask *t, const char *why);
 void clone_unlink(struct mtask *t); /* from its template's list */
 
+/* The keeper has answered one request, and has the usual time for the next one. */
+int clone_answered(struct template *tpl);
+
 /* Gives it the pending task. */
 void clone_assign(struct mtask *t);
 

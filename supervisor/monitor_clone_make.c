@@ -11,7 +11,7 @@
 #include "supervisor/monitor_start.h"
 #include "supervisor/msg.h"
 
-#define MAKE_TIMEOUT_US 5000000
+#define SILENCE_US 5000000
 
 _Static_assert(PARK_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 
@@ -86,15 +86,43 @@ static int request(struct template *tpl, struct mtask *t, int package_fd, struct
 	return send_park(tpl, t, fds, package, e);
 }
 
-static int on_make_timeout(sd_event_source *s, uint64_t usec, void *arg)
+static int on_silence(sd_event_source *s, uint64_t usec, void *arg)
 {
-	struct mtask *t = arg;
-
 	(void)s;
 	(void)usec;
 	/* It may be busy with its own tasks' end for ever: no more is asked of it. */
-	template_failed(t->template, "its keeper does not answer");
+	template_failed(arg, "its keeper does not answer");
 	return 0;
+}
+
+static bool is_asked(const struct template *tpl)
+{
+	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
+		if (t->clone_tag)
+			return true;
+	return false;
+}
+
+/* It makes one at a time: what others wait in its queue is not its silence. */
+static int await_answer(struct template *tpl)
+{
+	int r;
+
+	if (tpl->silence) {
+		r = sd_event_source_set_time_relative(tpl->silence, SILENCE_US);
+		return r < 0 ? r : sd_event_source_set_enabled(tpl->silence, SD_EVENT_ONESHOT);
+	}
+	r = sd_event_add_time_relative(tpl->m->event, &tpl->silence, CLOCK_MONOTONIC, SILENCE_US, 0,
+				       on_silence, tpl);
+	/* After the answers of the same turn: this process may have been the one that slept. */
+	return r < 0 ? r : sd_event_source_set_priority(tpl->silence, SD_EVENT_PRIORITY_IDLE / 2);
+}
+
+int clone_answered(struct template *tpl)
+{
+	if (is_asked(tpl))
+		return await_answer(tpl);
+	return sd_event_source_set_enabled(tpl->silence, SD_EVENT_OFF);
 }
 
 void clone_name(char ret[TASK_ID_LEN + 1])
@@ -113,6 +141,7 @@ struct mtask *clone_make(struct template *tpl, const struct limits *limits,
 	char name[TASK_ID_LEN + 1];
 	struct mtask *t;
 	struct err e = {0};
+	bool asked;
 	int r;
 
 	clone_name(name);
@@ -126,13 +155,13 @@ struct mtask *clone_make(struct template *tpl, const struct limits *limits,
 	t->pending = pending;
 	t->limits = *limits;
 	memcpy(t->package, package_id, 32);
+	asked = is_asked(tpl);
 	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
 	t->clone_next = tpl->clones;
 	tpl->clones = t;
 	r = request(tpl, t, package_fd, &e);
-	if (r == 0)
-		r = sd_event_add_time_relative(tpl->m->event, &t->deadline_src, CLOCK_MONOTONIC,
-					       MAKE_TIMEOUT_US, 0, on_make_timeout, t);
+	if (r == 0 && !asked)
+		r = await_answer(tpl);
 	if (r < 0) {
 		msg_warn("template %s: %s", tpl->id, e.msg[0] ? e.msg : strerror(-r));
 		clone_drop(t);

@@ -66,6 +66,7 @@ void template_retire(struct template *tpl)
 		return;
 	tpl->state = TEMPLATE_RETIRED;
 	tpl->io = sd_event_source_disable_unref(tpl->io);
+	tpl->silence = sd_event_source_disable_unref(tpl->silence);
 	tpl->refill = sd_event_source_disable_unref(tpl->refill);
 	util_close_fd(&tpl->like_package_fd);
 	/* Its keeper ends with its last task. */

@@ -21,7 +21,8 @@ struct template
 	struct mtask *keeper;	    /* its sandbox; NULL once that has ended */
 	int sock;		    /* to the keeper; -1 when retired */
 	sd_event_source *io;
-	struct mtask *clones; /* being made, or waiting for a task; by clone_next */
+	sd_event_source *silence; /* its keeper is asked for a clone, and does not answer */
+	struct mtask *clones;	  /* being made, or waiting for a task; by clone_next */
 	/* What the last task was like: for others like it clones are made, a moment later. */
 	sd_event_source *refill;
 	struct limits like;

@@ -148,6 +148,64 @@ print("went on")' --start fork)
 	ready 0 unparked
 }
 
+# slow ID: a template's keeper has this much of a processor from now on.
+slow() {
+	local file
+
+	while read -r file; do
+		case $file in
+		*/cpu.max) echo "1000 100000" >"$file" ;;
+		*) echo 1000 >"$file" ;;
+		esac
+	done < <(find /sys/fs/cgroup -path "*/$GROUP/template-$1/*" \( -name cpu.max -o -name cpu.cfs_quota_us \))
+}
+
+# unparked: a template whose clones are made when they are asked for, in $id.
+unparked() {
+	jq '.name = "unparked" | .fork = {"parked": 0}' "$TOP/policies/default.json" >unparked.json
+	sandboxctl policy install unparked.json
+	sandboxctl image warm python --policy unparked
+	wait_until "$PATIENCE" forked --policy unparked
+	id=$(sandboxctl template ls --json |
+		jq -er 'map(select(.state == "ready" and .policy == "unparked"))[0].id')
+}
+
+# keeper ID: its pid, as this machine sees it.
+keeper() {
+	local pid
+
+	for pid in $(find /sys/fs/cgroup -path "*/$GROUP/template-$1/cgroup.procs" -exec cat {} + | sort -un); do
+		[[ $(tr '\0' ' ' <"/proc/$pid/cmdline") != 'sandboxd: template'* ]] || { echo "$pid" && return; }
+	done
+	return 1
+}
+
+@test "a keeper that is silent is not asked any more, and its tasks are restored" {
+	unparked
+	stopped=$(keeper "$id")
+	kill -STOP "$stopped"
+	run --separate-stderr sandboxctl run python --policy unparked --start fork --code 'print("right")'
+	kill -CONT "$stopped"
+	[ "$status $output" = "0 right" ]
+	[[ $stderr == *"restored: the template was retired"* ]]
+	templates "all(.[]; .id != \"$id\" or .state == \"retired\")"
+}
+
+@test "a keeper that is slow, and is asked for many at a time, is not taken for a silent one" {
+	unparked
+	slow "$id"
+	tasks=()
+	# No more than wait in its socket.
+	for _ in {1..22}; do
+		tasks+=("$(detached python 'print("right")' --start fork --policy unparked)")
+	done
+	for task in "${tasks[@]}"; do
+		[ "$(sandboxctl wait "$task")" = 0 ]
+		[ "$(inspect "$task" .start.mode)" = fork ] || fail "$(inspect "$task" .warning)"
+	done
+	sandboxctl template retire "$id"
+}
+
 @test "fork.parked: what is wrong is refused with its path" {
 	local edit want
 	while IFS='|' read -r edit want; do
