@@ -75,6 +75,7 @@ survives() {
 	local mode=$1 label=r-$BATS_TEST_NUMBER-$1 id run logs wait name
 
 	shift
+	: >out # the last one's would be taken for this one's
 	sandboxctl run python --start "$mode" --label "$label" --code "$COUNTING" >out 2>err 3>&- 4>&- &
 	run=$!
 	wait_until "$PATIENCE" file_lines out 20 || return 1
