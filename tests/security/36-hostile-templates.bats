@@ -9,6 +9,9 @@ load templates.bash
 
 setup_file() {
 	templates_setup
+	# Each clone is made for its task, when that is there.
+	jq '.name = "unparked" | .fork = {"parked": 0}' "$TOP/policies/default.json" >"$WORK/unparked.json"
+	"$CTL" policy install "$WORK/unparked.json" >/dev/null
 }
 
 teardown_file() {
