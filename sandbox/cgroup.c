@@ -164,6 +164,13 @@ int cgroup_set_cpu(const struct cgroup *cg, uint32_t cpu_milli)
 	return cg->host->v2 ? cgroup_v2_set_cpu(cg, cpu_milli) : cgroup_v1_set_cpu(cg, cpu_milli);
 }
 
+int cgroup_set_memory(const struct cgroup *cg, uint64_t bytes)
+{
+	if (cg->host->v2)
+		return cgroup_write_u64(cg->unified, "memory.max", bytes);
+	return cgroup_write_u64(cg->dirs[CGROUP_MEMORY], "memory.limit_in_bytes", bytes);
+}
+
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 {
 	int memory = cg->dirs[CGROUP_MEMORY];

@@ -58,6 +58,8 @@ int cgroup_rename(struct cgroup *cg, const char *name);
 int cgroup_set_pids(const struct cgroup *cg, uint32_t pids);
 /* Thousandths of a processor. */
 int cgroup_set_cpu(const struct cgroup *cg, uint32_t cpu_milli);
+/* Bytes; not more than it was made with, for that is what it may have with swap. */
+int cgroup_set_memory(const struct cgroup *cg, uint64_t bytes);
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 /* Processes and threads in it, those that wait to be reaped among them; 0 when unknown. */
 uint64_t cgroup_pids(const struct cgroup *cg);

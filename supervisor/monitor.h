@@ -63,6 +63,7 @@ struct mtask {
 	uint8_t package[32];	      /* zero: none */
 	struct limits limits;	      /* that it was made with */
 	struct pending *pending;      /* its task, until that has begun; owned */
+	bool ahead;	 /* a clone that was made before its task: with the limits of one */
 	sd_event_source *held_src[2]; /* its output, which nobody reads before */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
@@ -172,6 +173,7 @@ int template_start(struct monitor *m, struct err *e);
 bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd);
 void clone_ended(struct mtask *t); /* one that never had a task */
 void clone_left(struct mtask *t);  /* a task has ended: its template has one less */
+void clone_ready(struct mtask *t); /* it says that it waits, and may be gone after this */
 
 /* monitor_clone_begin.c */
 /* Its task is not to be started in another way any more: for any task, at any time. */

@@ -15,8 +15,9 @@
 #include "supervisor/monitor_start.h"
 #include "supervisor/msg.h"
 
-#define REFILL_US 3000
-#define REFILL_NEXT_US 500
+/* What one that waits may use, and how long it may take to come so far. */
+#define WAITING_CPU_MILLI 10
+#define READY_TIMEOUT_US 10000000
 
 void pending_free(struct pending *p)
 {
@@ -61,20 +62,6 @@ unsigned clone_count(const struct template *tpl)
 	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
 		n += !t->pending;
 	return n;
-}
-
-/* Of a clone: what its payload and its init hold is the same for any task with these. */
-static bool same_sandbox(const struct limits *a, const struct limits *b)
-{
-	return a->memory == b->memory && a->disk == b->disk && a->cpu_milli == b->cpu_milli &&
-	       a->pids == b->pids && a->nofile == b->nofile;
-}
-
-static void package_of(const struct mon_start *req, uint8_t ret[32])
-{
-	memset(ret, 0, 32);
-	if (req->has_package)
-		memcpy(ret, req->package, 32);
 }
 
 /* The end of a clone without a task. Its init may be alive: it ends with the socket. */
@@ -131,76 +118,6 @@ void clone_drop_all(struct template *tpl, const char *why)
 		clone_give_up(tpl->clones, why);
 }
 
-static bool is_like(const struct template *tpl, const struct mtask *t)
-{
-	return same_sandbox(&t->limits, &tpl->like) &&
-	       memcmp(t->package, tpl->like_package, 32) == 0;
-}
-
-/* One that waits for another kind of task, and is in the way. */
-static struct mtask *find_other(struct template *tpl)
-{
-	for (struct mtask *t = tpl->clones; t; t = t->clone_next)
-		if (!t->pending && !t->clone_tag && !is_like(tpl, t))
-			return t;
-	return NULL;
-}
-
-/* As many as the policy says, one a time, for tasks like the last one. */
-static int on_refill(sd_event_source *s, uint64_t usec, void *arg)
-{
-	struct template *tpl = arg;
-	struct mtask *other;
-	unsigned like = 0;
-
-	(void)usec;
-	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
-		like += !t->pending && is_like(tpl, t);
-	if (like >= tpl->rules->policy.head.parked || tpl->m->stopping)
-		return 0;
-	other = clone_count(tpl) >= tpl->rules->policy.head.parked ? find_other(tpl) : NULL;
-	if (other)
-		clone_drop(other);
-	if (!clone_make(tpl, &tpl->like, tpl->like_package, tpl->like_package_fd, NULL))
-		return 0;
-	(void)sd_event_source_set_time_relative(s, REFILL_NEXT_US);
-	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
-}
-
-/* Not now: the task that has just been given away is to have the processor. */
-int clone_refill_soon(struct template *tpl)
-{
-	int on = SD_EVENT_OFF, r;
-
-	if (!tpl->refill)
-		return sd_event_add_time_relative(tpl->m->event, &tpl->refill, CLOCK_MONOTONIC,
-						  REFILL_US, 1, on_refill, tpl);
-	r = sd_event_source_get_enabled(tpl->refill, &on);
-	if (r < 0 || on != SD_EVENT_OFF)
-		return r;
-	(void)sd_event_source_set_time_relative(tpl->refill, REFILL_US);
-	return sd_event_source_set_enabled(tpl->refill, SD_EVENT_ONESHOT);
-}
-
-static void note_kind(struct template *tpl, const struct mon_start *req, int package_fd)
-{
-	uint8_t package[32];
-	int fd = -1;
-
-	tpl->like = req->limits;
-	package_of(req, package);
-	if (memcmp(package, tpl->like_package, 32) == 0)
-		return;
-	if (package_fd >= 0) {
-		fd = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0) /* the digest alone would promise a folder that is not there */
-			return;
-	}
-	memcpy(tpl->like_package, package, 32);
-	util_close_fd(&tpl->like_package_fd);
-	tpl->like_package_fd = fd;
-}
-
 /* Its host pid, as this procfs says it. */
 static pid_t pid_of(int pidfd)
 {
@@ -218,26 +135,16 @@ static pid_t pid_of(int pidfd)
 	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
 }
 
-static struct mtask *take_parked(struct template *tpl, const struct mon_start *req)
-{
-	uint8_t package[32];
-
-	package_of(req, package);
-	for (struct mtask *t = tpl->clones; t; t = t->clone_next)
-		if (!t->pending && !t->clone_tag && same_sandbox(&t->limits, &req->limits) &&
-		    memcmp(t->package, package, 32) == 0)
-			return t;
-	return NULL;
-}
-
 bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
 {
-	uint8_t package[32];
+	struct clone_kind kind = {.limits = req->limits, .package_fd = package_fd};
 	struct template *tpl;
 	struct pending *pending;
 	struct recipe of;
 	struct mtask *t;
 
+	if (req->has_package)
+		memcpy(kind.package, req->package, 32);
 	recipe_of_start(req, package_fd, &of);
 	tpl = template_find(m, &of);
 
@@ -249,19 +156,18 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 	pending = pending_new(req, job_fd, package_fd);
 	if (!pending)
 		return false;
-	t = take_parked(tpl, req);
+	t = pool_take(tpl, &kind);
 	if (t) {
 		t->pending = pending;
 		clone_assign(t);
 	} else {
-		package_of(req, package);
-		t = clone_make(tpl, &req->limits, package, package_fd, pending);
+		t = clone_make(tpl, &kind, pending);
 		if (!t)
 			return false;
 		mtask_rename(t, req->id);
 	}
-	note_kind(tpl, req, package_fd);
-	(void)clone_refill_soon(tpl);
+	pool_note(tpl, &kind);
+	(void)pool_refill_soon(tpl);
 	return true;
 }
 
@@ -274,6 +180,27 @@ static struct mtask *find_tag(struct template *tpl, uint32_t tag)
 	return t;
 }
 
+static int on_not_ready(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct mtask *t = arg;
+
+	(void)s;
+	(void)usec;
+	pool_close(t->template, "a clone does not get ready");
+	return 0;
+}
+
+void clone_ready(struct mtask *t)
+{
+	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
+	/* Its init and it. What a module has had run at each fork may be any code. */
+	if (cgroup_pids(&t->cgroup) != 2)
+		pool_close(t->template, "a clone has started other processes or threads");
+	else if (cgroup_set_pids(&t->cgroup, 2) < 0 ||
+		 cgroup_set_cpu(&t->cgroup, WAITING_CPU_MILLI) < 0)
+		pool_close(t->template, "a clone's group cannot be limited");
+}
+
 /* The clone is there. */
 static void made(struct mtask *t, int pidfd)
 {
@@ -282,11 +209,12 @@ static void made(struct mtask *t, int pidfd)
 
 	t->pidfd = pidfd;
 	t->pid = pid_of(pidfd);
-	r = cgroup_set_pids(&t->cgroup, t->pids);
-	if (r == 0)
-		r = cgroup_set_cpu(&t->cgroup, t->limits.cpu_milli);
-	t->pids = 0;
-	if (r == 0)
+	if (t->pending)
+		r = clone_set_limits(t);
+	else
+		r = sd_event_add_time_relative(t->m->event, &t->deadline_src, CLOCK_MONOTONIC,
+					       READY_TIMEOUT_US, 0, on_not_ready, t);
+	if (r >= 0)
 		r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
 	if (r == 0)
 		r = task_watch(t, &e);
@@ -326,8 +254,7 @@ void clone_answer(struct template *tpl)
 	if (a.tag == 0) {
 		if (a.status == 0 && tpl->state == TEMPLATE_MAKING) {
 			tpl->state = TEMPLATE_READY;
-			tpl->like = tpl->rules->policy.head.limits;
-			(void)clone_refill_soon(tpl);
+			pool_fill(tpl);
 		} else {
 			template_failed(tpl, a.text);
 		}

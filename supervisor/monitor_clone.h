@@ -25,12 +25,15 @@ int clone_answered(struct template *tpl);
 /* Gives it the pending task. */
 void clone_assign(struct mtask *t);
 
+/* Those of its task, and its init besides. 0 or -errno. */
+int clone_set_limits(struct mtask *t);
+
 /* What one is called that has no task. */
 void clone_name(char ret[TASK_ID_LEN + 1]);
 
 /* Asks the keeper for one, whose pending task becomes its own. NULL: it cannot be asked,
  * and nothing is left. */
-struct mtask *clone_make(struct template *tpl, const struct limits *limits,
-			 const uint8_t package_id[32], int package_fd, struct pending *pending);
+struct mtask *clone_make(struct template *tpl, const struct clone_kind *kind,
+			 struct pending *pending);
 
 #endif

@@ -108,7 +108,12 @@ void clone_assign(struct mtask *t)
 	tpl->forks++;
 	tpl->used_ns = util_realtime_ns();
 	tpl->used_mono_ns = util_monotonic_ns();
-	r = record_task(t, req, &e);
+	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
+	r = t->ahead ? clone_set_limits(t) : 0;
+	if (r < 0)
+		(void)err_set(&e, ERR_SYSTEM, -r, "cgroup");
+	if (r == 0)
+		r = record_task(t, req, &e);
 	hold_output(t);
 	if (r == 0)
 		r = task_watch_deadline(t, &e);

@@ -12,6 +12,8 @@
 #include "supervisor/msg.h"
 
 #define SILENCE_US 5000000
+/* Until it has a task: an interpreter's own pages, several times over. */
+#define WAITING_MEMORY (64ULL << 20)
 
 _Static_assert(PARK_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 
@@ -25,7 +27,7 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 	memset(&park, 0, sizeof(park));
 	park.tag = t->clone_tag;
 	park.net_index = t->run.net_index;
-	park.ahead = !t->pending;
+	park.ahead = t->ahead;
 	park.limits = t->limits;
 	memcpy(park.cgroup, t->cgroup.name, sizeof(park.cgroup));
 	if (resolv)
@@ -47,11 +49,40 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
 }
 
+static int make_group(struct mtask *t, struct err *e)
+{
+	struct limits limits = t->limits;
+	int r;
+
+	/* The keeper waits for what is done in there: not with a thousandth of a processor. */
+	if (t->ahead || limits.cpu_milli < 1000)
+		limits.cpu_milli = 1000;
+	/* The init, and for a moment what clones the payload. */
+	limits.pids += 2;
+	r = cgroup_create(&t->m->cgroups, t->id, &limits, &t->cgroup, e);
+	if (r == 0 && t->ahead && limits.memory > WAITING_MEMORY) {
+		r = cgroup_set_memory(&t->cgroup, WAITING_MEMORY);
+		if (r < 0)
+			return err_set(e, ERR_SYSTEM, -r, "cgroup %s", t->cgroup.name);
+	}
+	return r;
+}
+
+int clone_set_limits(struct mtask *t)
+{
+	int r = cgroup_set_cpu(&t->cgroup, t->limits.cpu_milli);
+
+	if (r == 0)
+		r = cgroup_set_pids(&t->cgroup, t->limits.pids + 1);
+	if (r == 0 && t->ahead)
+		r = cgroup_set_memory(&t->cgroup, t->limits.memory);
+	return r;
+}
+
 static int request(struct template *tpl, struct mtask *t, int package_fd, struct err *e)
 {
 	_cleanup_fd_ int out_w = -1, err_w = -1, started_w = -1, report_w = -1, theirs = -1,
 			 package = -1;
-	struct limits limits = t->limits;
 	int fds[PARK_FDS_MAX], sk[2] = {-1, -1}, r;
 
 	r = start_make_pipes(t, &out_w, &err_w, &started_w, &report_w, e);
@@ -65,14 +96,8 @@ static int request(struct template *tpl, struct mtask *t, int package_fd, struct
 		r = rootfs_detach(package_fd, "package", &package, e);
 	if (r == 0)
 		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
-	/* The keeper waits for what is done in there: not with a thousandth of a processor. */
-	if (limits.cpu_milli < 1000)
-		limits.cpu_milli = 1000;
-	/* The init, and for a moment what clones the payload. */
-	t->pids = limits.pids + 1;
-	limits.pids += 2;
 	if (r == 0)
-		r = cgroup_create(&tpl->m->cgroups, t->id, &limits, &t->cgroup, e);
+		r = make_group(t, e);
 	if (r < 0)
 		return r;
 	fds[PARK_FD_OUT_R] = t->out_r;
@@ -135,8 +160,8 @@ void clone_name(char ret[TASK_ID_LEN + 1])
 	(void)snprintf(ret, TASK_ID_LEN + 1, "parked-%s", hex);
 }
 
-struct mtask *clone_make(struct template *tpl, const struct limits *limits,
-			 const uint8_t package_id[32], int package_fd, struct pending *pending)
+struct mtask *clone_make(struct template *tpl, const struct clone_kind *kind,
+			 struct pending *pending)
 {
 	char name[TASK_ID_LEN + 1];
 	struct mtask *t;
@@ -153,13 +178,14 @@ struct mtask *clone_make(struct template *tpl, const struct limits *limits,
 	t->run.kind = RUN_PARKED;
 	t->template = tpl;
 	t->pending = pending;
-	t->limits = *limits;
-	memcpy(t->package, package_id, 32);
+	t->ahead = !pending;
+	t->limits = kind->limits;
+	memcpy(t->package, kind->package, 32);
 	asked = is_asked(tpl);
 	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
 	t->clone_next = tpl->clones;
 	tpl->clones = t;
-	r = request(tpl, t, package_fd, &e);
+	r = request(tpl, t, kind->package_fd, &e);
 	if (r == 0 && !asked)
 		r = await_answer(tpl);
 	if (r < 0) {

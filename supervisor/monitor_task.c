@@ -176,8 +176,11 @@ static void drain_started(struct mtask *t)
 	/* A clone has made itself unique, and waits. Its task's stamp may be there as well. */
 	if (n > 0 && t->template && text[0] == 'P') {
 		memmove(text, text + 1, (size_t)--n);
-		if (n == 0)
+		if (n == 0) {
+			if (t->run.kind == RUN_PARKED)
+				clone_ready(t);
 			return;
+		}
 	}
 	if (n > 0 && !t->run.started && t->run.kind == RUN_TASK) {
 		text[n] = '\0';
@@ -213,12 +216,14 @@ static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)s;
 	(void)fd;
 	(void)events;
+	if (t->run.kind == RUN_PARKED) {
+		clone_ended(t);
+		return 0;
+	}
 	drain_report(t);
 	drain_started(t);
 	if (t->run.kind == RUN_TEMPLATE)
 		template_ended(t);
-	else if (t->run.kind == RUN_PARKED)
-		clone_ended(t);
 	else if (!clone_again(t))
 		task_ended(t);
 	return 0;

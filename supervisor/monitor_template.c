@@ -67,8 +67,7 @@ void template_retire(struct template *tpl)
 	tpl->state = TEMPLATE_RETIRED;
 	tpl->io = sd_event_source_disable_unref(tpl->io);
 	tpl->silence = sd_event_source_disable_unref(tpl->silence);
-	tpl->refill = sd_event_source_disable_unref(tpl->refill);
-	util_close_fd(&tpl->like_package_fd);
+	pool_forget(tpl);
 	/* Its keeper ends with its last task. */
 	util_close_fd(&tpl->sock);
 	clone_drop_all(tpl, "the template was retired");
@@ -95,30 +94,24 @@ static int on_answer(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-static unsigned count_live(const struct monitor *m)
-{
-	unsigned n = 0;
-
-	for (const struct template *tpl = m->templates; tpl; tpl = tpl->next)
-		n += tpl->keeper != NULL;
-	return n;
-}
-
-/* The one that was used longest ago goes. Its keeper may live on for its tasks. */
-static bool make_room(struct monitor *m)
+/*
+ * The one that was used longest ago goes. Its keeper may live on for its tasks, of which there
+ * are as many as may run: without its template it takes next to nothing, and no room.
+ */
+static void make_room(struct monitor *m)
 {
 	struct template *oldest = NULL;
+	unsigned n = 0;
 
-	if (count_live(m) < TEMPLATES_MAX)
-		return true;
-	for (struct template *tpl = m->templates; tpl; tpl = tpl->next)
-		if (tpl->state != TEMPLATE_RETIRED &&
-		    (!oldest || tpl->used_mono_ns < oldest->used_mono_ns))
+	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
+		if (tpl->state == TEMPLATE_RETIRED)
+			continue;
+		n++;
+		if (!oldest || tpl->used_mono_ns < oldest->used_mono_ns)
 			oldest = tpl;
-	if (!oldest)
-		return false;
-	template_retire(oldest);
-	return count_live(m) < 2 * TEMPLATES_MAX;
+	}
+	if (n >= TEMPLATES_MAX)
+		template_retire(oldest);
 }
 
 static int begin(struct template *tpl, int package_fd, struct err *e)
@@ -179,13 +172,12 @@ void template_want(struct monitor *m, const struct recipe *of)
 			failures = tpl->failures;
 		forget_if_over(tpl);
 	}
-	if (!make_room(m))
-		return;
+	make_room(m);
 	tpl = calloc(1, sizeof(*tpl));
 	if (!tpl)
 		return;
 	tpl->m = m;
-	tpl->sock = tpl->like_package_fd = -1;
+	tpl->sock = -1;
 	tpl->state = TEMPLATE_MAKING;
 	tpl->failures = failures;
 	tpl->created_ns = util_realtime_ns();

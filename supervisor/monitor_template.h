@@ -5,6 +5,13 @@
 
 #include "supervisor/monitor.h"
 
+/* What a task and a clone must have in common. */
+struct clone_kind {
+	struct limits limits;
+	uint8_t package[32]; /* zeros: none */
+	int package_fd;	     /* -1: none; the template's own where it is one of recent */
+};
+
 /*
  * One for each image, policy and warm list (and package, where a module of that is warmed)
  * that was asked for lately. Never trusted: what comes from its keeper's socket is checked,
@@ -23,11 +30,10 @@ struct template
 	sd_event_source *io;
 	sd_event_source *silence; /* its keeper is asked for a clone, and does not answer */
 	struct mtask *clones;	  /* being made, or waiting for a task; by clone_next */
-	/* What the last task was like: for others like it clones are made, a moment later. */
-	sd_event_source *refill;
-	struct limits like;
-	uint8_t like_package[32];
-	int like_package_fd; /* -1: none */
+	sd_event_source *refill;  /* monitor_pool.c, as what follows */
+	struct clone_kind recent[POLICY_PARKED_MAX]; /* of the last tasks, the last one last */
+	unsigned n_recent;
+	bool none_waits; /* its clones do not keep quiet without a task */
 	uint32_t last_tag, running;
 	uint64_t forks, created_ns, used_ns; /* CLOCK_REALTIME */
 	uint64_t begun_ns, used_mono_ns;     /* CLOCK_MONOTONIC */
@@ -45,9 +51,19 @@ void template_failed(struct template *tpl, const char *why);
 
 /* monitor_clone.c */
 void clone_answer(struct template *tpl); /* the keeper's socket is readable */
-int clone_refill_soon(struct template *tpl);
 /* Those that wait go; those that are being made for a task start it without a fork. */
 void clone_drop_all(struct template *tpl, const char *why);
-unsigned clone_count(const struct template *tpl);
+unsigned clone_count(const struct template *tpl); /* those that wait, or will */
+
+/* monitor_pool.c */
+void pool_fill(struct template *tpl); /* it is ready */
+/* From now on each clone is made for its task. */
+void pool_close(struct template *tpl, const char *why);
+void pool_forget(struct template *tpl);
+/* A task of this kind has come. */
+void pool_note(struct template *tpl, const struct clone_kind *kind);
+int pool_refill_soon(struct template *tpl);
+/* One that waits for such a task, or NULL. It is in the list still. */
+struct mtask *pool_take(struct template *tpl, const struct clone_kind *kind);
 
 #endif

@@ -206,6 +206,91 @@ keeper() {
 	sandboxctl template retire "$id"
 }
 
+# waited [OPTION...]: the process of a new task was there before the task.
+waited() {
+	local now began
+
+	read -r now _ </proc/uptime
+	began=$(sandboxctl run python --start fork "$@" --code 'import os
+print(int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK"))')
+	[ "$(jq -n "$began < $now - 0.01")" = true ]
+}
+
+both_waited() {
+	waited && waited --memory 128M
+}
+
+@test "clones wait for what the last tasks were like, for two kinds in turn too" {
+	wait_until "$PATIENCE" forked
+	wait_until "$PATIENCE" both_waited
+	wait_until "$PATIENCE" both_waited
+	wait_until "$PATIENCE" ready "$(parked default)"
+}
+
+# waiting FILE...: these files of all groups of clones that wait.
+waiting() {
+	local names=() file
+
+	for file; do
+		names+=(-o -name "$file")
+	done
+	find /sys/fs/cgroup -path "*/$GROUP/parked-*/*" \( "${names[@]:1}" \) -exec cat {} +
+}
+
+quiet() {
+	[ "$(waiting pids.max | sort -u)" = 2 ] &&
+		[[ $(waiting cpu.cfs_quota_us cpu.max | sort -u) == 1000* ]] &&
+		[ "$(waiting memory.limit_in_bytes memory.max | sort -u)" = $((64 << 20)) ]
+}
+
+@test "what waits for a task is one process and its init, with a hundredth of a processor and 64 MiB" {
+	wait_until "$PATIENCE" forked
+	wait_until "$PATIENCE" quiet
+	# With a task it has what that has.
+	waited
+	sandboxctl run python --start fork --label bounds --memory 300M --code 'import os, threading, time
+x = bytearray(200 << 20)
+threads = [threading.Thread(target=time.sleep, args=(.01,)) for _ in range(20)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print("room")' >out
+	[ "$(cat out)" = room ]
+	[ "$(mode bounds)" = fork ]
+}
+
+# retired_with_task: a template that goes has a task that runs for as long as the test.
+retired_with_task() {
+	wait_until "$PATIENCE" forked
+	held+=("$(detached python 'import signal
+signal.pause()' --start fork --label "held-${#held[@]}")")
+	wait_until "$PATIENCE" mode_is "held-$((${#held[@]} - 1))" fork
+	sandboxctl template retire --all >/dev/null
+}
+
+mode_is() {
+	[ "$(mode "$1")" = "$2" ]
+}
+
+@test "templates that are gone but for their tasks take no room from others" {
+	held=()
+	jq '.name = "other"' "$TOP/policies/default.json" >other.json
+	sandboxctl policy install other.json
+	sandboxctl image warm python --policy other
+	for _ in {1..16}; do
+		retired_with_task
+	done
+	templates '[.[] | select(.state == "retired")] | length >= 16'
+	both_ready() {
+		sandboxctl run python --start fork --code 'print(1)' && sandboxctl run python --start fork --policy other --code 'print(1)' &&
+			templates '[.[] | select(.state == "ready") | .policy] | contains(["default", "other"])'
+	}
+	wait_until "$PATIENCE" both_ready
+	for task in "${held[@]}"; do
+		sandboxctl cancel --force "$task"
+	done
+	wait_until "$PATIENCE" templates 'all(.[]; .state != "retired")'
+}
+
 @test "fork.parked: what is wrong is refused with its path" {
 	local edit want
 	while IFS='|' read -r edit want; do

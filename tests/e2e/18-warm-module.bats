@@ -79,3 +79,20 @@ forked() {
 	[ "$status" = 125 ]
 	[[ $output == *warm.module* ]]
 }
+
+@test "one that has code run in each fork: no clone of it waits, and its tasks are forked when they come" {
+	app hooks 'import os, threading
+def burn():
+    while True:
+        time.sleep(0.001)
+os.register_at_fork(after_in_child=lambda: threading.Thread(target=burn, daemon=True).start())'
+	wait_until "$PATIENCE" forked
+	wait_until "$PATIENCE" file_has "$WORK/log" 'a clone has started other processes or threads: none of its clones will wait'
+	wait_until "$PATIENCE" forked
+	none_waits() {
+		sandboxctl template ls --json | jq -e '[.[] | select(.warm | tostring | contains("app"))] |
+			any(.[]; .state == "ready" and .parked == 0 and .forks > 2)'
+	}
+	forked
+	wait_until "$PATIENCE" none_waits
+}
