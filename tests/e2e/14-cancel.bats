@@ -56,7 +56,7 @@ def end(number, frame):
     print("bye")
     sys.exit(9)
 signal.signal(signal.SIGTERM, end)
-print("ready")
+sys.stdout.write("ready\n") # at once, unlike print()
 while True:
     time.sleep(1000)' --start "$mode")
 		wait_until "$PATIENCE" log_has "$id" ready
@@ -121,7 +121,7 @@ def end(number, frame):
     print("bye")
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
-print("ready")
+sys.stdout.write("ready\n") # at once, unlike print()
 while True:
     time.sleep(1000)'
 	wait_until "$PATIENCE" file_has out ready
