@@ -65,6 +65,8 @@ struct mtask {
 	struct pending *pending;      /* its task, until that has begun; owned */
 	bool ahead;	 /* a clone that was made before its task: with the limits of one */
 	sd_event_source *held_src[2]; /* its output, which nobody reads before */
+	sd_event_source *held_timer;
+	uint64_t held_until_us; /* CLOCK_MONOTONIC */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
 	int warm_package;	   /* its package, or -1 */
@@ -178,6 +180,7 @@ void clone_ready(struct mtask *t); /* it says that it waits, and may be gone aft
 /* monitor_clone_begin.c */
 /* Its task is not to be started in another way any more: for any task, at any time. */
 void clone_begun(struct mtask *t);
+void clone_leave_output(struct mtask *t); /* before its pipes are closed */
 /* A task's sandbox has ended. True: it was a clone that had not begun, the task is started
  * in another way, and t is not to be used. */
 bool clone_again(struct mtask *t);

@@ -15,6 +15,10 @@
 #include "supervisor/monitor_clone.h"
 #include "supervisor/monitor_start.h"
 
+/* How long a clone that has said something, and not begun, may be about to end. */
+#define HELD_US 200000
+#define HELD_TICK_US 2000
+
 static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
 {
 	int r;
@@ -44,29 +48,61 @@ static int send_task(struct mtask *t, int job_fd, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
 }
 
-static void forget_output(struct mtask *t)
+void clone_leave_output(struct mtask *t)
 {
 	for (int i = 0; i < 2; i++)
 		t->held_src[i] = sd_event_source_disable_unref(t->held_src[i]);
+	t->held_timer = sd_event_source_disable_unref(t->held_timer);
 }
 
 void clone_begun(struct mtask *t)
 {
-	forget_output(t);
+	clone_leave_output(t);
 	if (!t->pending)
 		return;
 	pending_free(TAKE_PTR(t->pending));
 	task_send_pipes(t);
 }
 
-/* It says something before its time: it must not wait for a reader, nor say it again. */
+static bool has_ended(const struct mtask *t, struct exit_record *ret)
+{
+	return pread(t->record_fd, ret, sizeof(*ret), EXIT_RECORD_OFFSET) ==
+		       (ssize_t)sizeof(*ret) &&
+	       ret->magic == EXIT_RECORD_MAGIC && ret->wait_status != -1;
+}
+
+static int on_held(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct mtask *t = arg;
+	struct exit_record x;
+
+	/* Its init waits until somebody has read what it has said. */
+	if (has_ended(t, &x) || usec >= t->held_until_us) {
+		clone_begun(t);
+		return 0;
+	}
+	(void)sd_event_source_set_time(s, usec + HELD_TICK_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+/*
+ * It says something before its time. Words of one that is about to end, before its init
+ * could let it go, are no part of the task; but a clone must not wait for a reader for ever.
+ */
 static int on_output(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
+	struct mtask *t = arg;
+	uint64_t now = util_monotonic_ns() / 1000;
+
 	(void)fd;
-	if (events & EPOLLIN)
-		clone_begun(arg);
-	else /* nobody can write any more */
-		(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	/* Without it: nobody can write any more. */
+	if (!(events & EPOLLIN) || t->held_timer)
+		return 0;
+	t->held_until_us = now + HELD_US;
+	if (sd_event_add_time(t->m->event, &t->held_timer, CLOCK_MONOTONIC, now + HELD_TICK_US, 1,
+			      on_held, t) < 0)
+		clone_begun(t);
 	return 0;
 }
 
@@ -74,9 +110,7 @@ static void hold_output(struct mtask *t)
 {
 	sd_event *event = t->m->event;
 
-	/* One that has closed its pipe, or has used it up: its first bytecode would not be seen. */
-	if (t->started_r < 0 ||
-	    sd_event_add_io(event, &t->held_src[0], t->out_r, EPOLLIN, on_output, t) < 0 ||
+	if (sd_event_add_io(event, &t->held_src[0], t->out_r, EPOLLIN, on_output, t) < 0 ||
 	    sd_event_add_io(event, &t->held_src[1], t->err_r, EPOLLIN, on_output, t) < 0)
 		clone_begun(t);
 }
@@ -130,8 +164,7 @@ static bool ended_by_itself(const struct mtask *t)
 {
 	struct exit_record x;
 
-	return pread(t->record_fd, &x, sizeof(x), EXIT_RECORD_OFFSET) == (ssize_t)sizeof(x) &&
-	       x.magic == EXIT_RECORD_MAGIC && x.wait_status != -1 && WIFEXITED(x.wait_status);
+	return has_ended(t, &x) && WIFEXITED(x.wait_status);
 }
 
 bool clone_again(struct mtask *t)

@@ -113,8 +113,7 @@ void task_reap(struct mtask *t)
 	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
 	t->report_src = sd_event_source_disable_unref(t->report_src);
 	t->started_src = sd_event_source_disable_unref(t->started_src);
-	for (int i = 0; i < 2; i++)
-		t->held_src[i] = sd_event_source_disable_unref(t->held_src[i]);
+	clone_leave_output(t);
 	util_close_fd(&t->pidfd);
 	util_close_fd(&t->report_r);
 	util_close_fd(&t->started_r);

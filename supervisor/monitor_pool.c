@@ -85,9 +85,18 @@ void pool_close(struct template *tpl, const char *why)
 
 struct mtask *pool_take(struct template *tpl, const struct clone_kind *kind)
 {
-	for (struct mtask *t = tpl->clones; t; t = t->clone_next)
-		if (!t->pending && !t->clone_tag && is_of(&t->limits, t->package, kind))
+	struct mtask *t, *next;
+
+	for (t = tpl->clones; t; t = next) {
+		next = t->clone_next;
+		if (t->pending || t->clone_tag)
+			continue;
+		/* It is ending, or has used its pipe up: a first bytecode would not be seen. */
+		if (t->started_r < 0)
+			clone_drop(t);
+		else if (is_of(&t->limits, t->package, kind))
 			return t;
+	}
 	return NULL;
 }
 

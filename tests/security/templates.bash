@@ -10,14 +10,17 @@ templates_setup() {
 	security_setup
 	evil_image
 	cp "$SECURITY"/bombs/hold.py "$SECURITY"/probes/{probe,init}.py "$EVIL/rootfs/usr/lib/python3/dist-packages/"
+	# Each clone is made for its task, when that is there.
+	jq '.name = "unparked" | .fork = {"parked": 0}' "$TOP/policies/default.json" >"$WORK/unparked.json"
+	"$CTL" policy install "$WORK/unparked.json" >/dev/null
 	"$CTL" image warm python >/dev/null
 	forks python
 	role monitor >"$WORK/monitor"
 	(nothing_of evil && fds) >"$WORK/fds"
 }
 
-# evil SOURCE [OPTION...]: a module, and a checkpoint that has it. hold.py says what it may use; only parked
-# does it its worst.
+# evil SOURCE [OPTION...]: a module, and a checkpoint that has it. hold.py says what it may use;
+# only parked does it its worst.
 evil() {
 	MODULE=evil_${BATS_TEST_NUMBER}_$((++MODULES))
 	printf 'import sys\nif sys.argv[1:] == ["park"]:\n    from hold import *\n%s\n' \

@@ -1,0 +1,184 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A clone that has got its task and ends before the first bytecode of it, however: the task is
+# started in another way, once, and nothing of it is lost, doubled, or run twice.
+
+load lib.bash
+load templates.bash
+
+setup_file() {
+	templates_setup
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# begins ACT [OPTION...]: a template whose clones do this once they have got a task.
+begins() {
+	LOGGED=1 REASON=template
+	evil "begun(lambda: $1)" "${@:2}" || fail "$(cat "$WORK/out/warm")"
+	wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
+}
+
+# held CODE: a task whose clone has got it and waits: a background run, in $RUN_PID and $ID.
+held() {
+	LABEL=held-$MODULE
+	jq -n --arg code "$1" --arg name "$MODULE" \
+		'{code: $code, warm: {imports: [$name]}, start: "fork"}' >"$WORK/out/task.json"
+	timeout "$PATIENCE" "$CTL" run evil "$WORK/out/task.json" --label "$LABEL" \
+		>"$WORK/out/held" 2>"$WORK/out/held.err" 3>&- 4>&- &
+	RUN_PID=$!
+	wait_until "$PATIENCE" init_of "$LABEL"
+	ID=$(id_of "$LABEL")
+}
+
+# init_of LABEL: the pid of the task's init, as this machine sees it.
+init_of() {
+	local pid group
+
+	for group in $(groups_of "$(id_of "$1")"); do
+		while read -r pid; do
+			# In its own namespace it is pid 1.
+			[ "$(awk '/^NSpid:/ { print $NF }' "/proc/$pid/status" 2>/dev/null)" != 1 ] ||
+				{ echo "$pid" && return; }
+		done <"$group/cgroup.procs"
+	done
+	return 1
+}
+
+# restored_once OUTPUT: the task of held has ended well, was restored, and its log is this.
+restored_once() {
+	reap "$RUN_PID"
+	[ "$status $(cat "$WORK/out/held")" = "0 $1" ] || fail "$status $(cat "$WORK/out/held"*) $(tail -n 3 "$WORK/log")"
+	[ "$("$CTL" logs "$ID" 2>/dev/null)" = "$1" ]
+	[ "$(field "$LABEL" .start.mode)" = restore ]
+	[ "$(grep -c 'restored: fork: ' "$WORK/out/held.err")" = 1 ] || fail "$(cat "$WORK/out/held.err")"
+}
+
+other_logger() {
+	local now
+
+	now=$(role logger) && [ -n "$now" ] && [ "$now" != "$1" ] && "$CTL" version
+}
+
+# parked_inits: of clones of this daemon's without a task.
+parked_inits() {
+	local pid
+
+	for pid in $(processes); do
+		if [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == 'sandboxd: init, parked'* ]]; then
+			echo "$pid"
+		fi
+	done
+}
+
+no_payload() {
+	refute payload "$1"
+}
+
+@test "a clone that dies when it has got its task: the task is restored" {
+	local policy
+
+	for policy in default unparked; do
+		begins 'os.kill(os.getpid(), 9)' --policy "$policy"
+		for _ in 1 2 3; do
+			run_evil 'print(6 * 7)' --policy "$policy"
+			[ "$status $output" = "0 42" ] || fail "$status $output $stderr"
+			[[ $stderr == *"restored: fork: "* ]] || fail "$stderr"
+		done
+		[ "$(modes_of "$MODULE" | sort -u)" = restore ]
+		unharmed
+	done
+}
+
+@test "its init dies when it has got its task: the task is restored, also with another logger" {
+	local logger
+
+	begins 'time.sleep(1000)'
+	held 'print(6 * 7)'
+	kill -KILL "$(init_of "$LABEL")"
+	restored_once 42
+	held 'print(6 * 8)'
+	logger=$(role logger)
+	kill -KILL "$logger"
+	wait_until "$PATIENCE" other_logger "$logger"
+	kill -KILL "$(init_of "$LABEL")"
+	restored_once 48
+	unharmed
+}
+
+@test "a clone that dies before its init can let it go: the task is restored" {
+	local pid init
+
+	begins 'None'
+	run_evil 'pass'
+	wait_until "$PATIENCE" its_template 'any(.[]; .parked > 0)'
+	for pid in $(parked_inits); do
+		kill -STOP "$pid"
+	done
+	held 'print(6 * 7)'
+	init=$(init_of "$LABEL")
+	kill -KILL "$(payload "$ID")"
+	wait_until "$PATIENCE" no_payload "$ID"
+	for pid in "$init" $(parked_inits); do
+		kill -CONT "$pid" 2>/dev/null || true
+	done
+	restored_once 42
+	grep -q 'the process is gone' "$WORK/out/held.err" || fail "$(cat "$WORK/out/held.err")"
+	unharmed
+}
+
+@test "a task is cancelled, or its time is up, before its clone has begun: no other is started" {
+	begins 'time.sleep(1000)'
+	held 'print(6 * 7)'
+	"$CTL" cancel "$ID"
+	reap "$RUN_PID"
+	[ "$(inspect "$ID" .status)" = cancelled ] || fail "$(inspect "$ID")"
+	run_evil 'print(6 * 7)' --timeout 1
+	[ "$status" = 124 ] || fail "$status $output $stderr"
+	[ -z "$(cat "$WORK/out/held")$output" ]
+	unharmed
+}
+
+@test "what ends by itself before it has begun, or has said something, is not started again" {
+	begins 'os._exit(9)'
+	run_evil 'print(6 * 7)'
+	[ "$status $output" = "9 " ] || fail "$status $output $stderr"
+	[[ $stderr != *restored* ]] || fail "$stderr"
+	begins 'os.write(1, b"said") and os.kill(os.getpid(), 19)'
+	held 'print(6 * 7)'
+	wait_until "$PATIENCE" file_has "$WORK/out/held" said
+	kill -KILL "$(payload "$ID")"
+	reap "$RUN_PID"
+	[ "$status $(cat "$WORK/out/held")" = "137 said" ] || fail "$status $(cat "$WORK/out/held"*)"
+	# More than a pipe holds, and before anybody had to read it.
+	begins 'os.write(1, b"x" * (1 << 20))'
+	run_evil 'print(6 * 7)'
+	[ "$status ${#output} ${output: -2}" = "0 $(((1 << 20) + 2)) 42" ] || fail "$status ${#output} $stderr"
+	[ "$(modes_of "$MODULE")" = fork ]
+	unharmed
+}
+
+@test "the monitor dies before a clone has begun: the task is not run twice" {
+	begins 'os.kill(os.getpid(), 19)'
+	held 'print(6 * 7)'
+	kill -KILL "$(cat "$WORK/monitor")"
+	wait_until "$PATIENCE" gone "$(cat "$WORK/monitor")"
+	daemon_start
+	role monitor >"$WORK/monitor"
+	status_is "$ID" running || status_is "$ID" preparing
+	kill -CONT "$(payload "$ID")"
+	reap "$RUN_PID"
+	[ "$status $(cat "$WORK/out/held")" = "0 42" ] || fail "$status $(cat "$WORK/out/held"*)"
+	begins 'time.sleep(1000)'
+	held 'print(6 * 7)'
+	kill -KILL "$(cat "$WORK/monitor")"
+	wait_until "$PATIENCE" gone "$(cat "$WORK/monitor")"
+	daemon_start
+	role monitor >"$WORK/monitor"
+	kill -KILL "$(init_of "$LABEL")"
+	reap "$RUN_PID"
+	[[ $status != 0 && -z $(cat "$WORK/out/held") ]] || fail "$status $(cat "$WORK/out/held"*)"
+	unharmed
+}
