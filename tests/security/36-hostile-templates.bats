@@ -269,7 +269,7 @@ at_once(act)' --policy "$policy" || fail "$(cat "$WORK/out/warm")"
 		for try in 1 2 3 4 5 6 7 8; do
 			run_evil 'import builtins; print(getattr(builtins, "seen", ""), end="")' --policy "$policy"
 			[ "$status" = 0 ] || fail "$status $output $stderr"
-			[ -z "$output" ] || break
+			[ -z "$output" ] || [ "$(field "$MODULE" .start.mode)" != fork ] || break
 			wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
 		done
 		[ "$(field "$MODULE" .start.mode)" = fork ]
