@@ -79,6 +79,7 @@ void mtask_free(struct mtask *t)
 	sd_event_source_disable_unref(t->held_src[0]);
 	sd_event_source_disable_unref(t->held_src[1]);
 	sd_event_source_disable_unref(t->held_timer);
+	sd_event_source_disable_unref(t->begin_src);
 	util_close_fd(&t->pidfd);
 	util_close_fd(&t->record_fd);
 	util_close_fd(&t->report_r);

@@ -57,16 +57,18 @@ struct mtask {
 	uint32_t pids; /* the limit once criu is gone: the task's and its init */
 	/* a clone, or the keeper of them */
 	struct template *template;
-	struct mtask *clone_next;     /* of those that are being made or wait */
-	uint32_t clone_tag;	      /* until the keeper has answered; then 0 */
-	int ctl;		      /* where it waits for its task; -1 */
-	uint8_t package[32];	      /* zero: none */
-	struct limits limits;	      /* that it was made with */
-	struct pending *pending;      /* its task, until that has begun; owned */
-	bool ahead;	 /* a clone that was made before its task: with the limits of one */
+	struct mtask *clone_next; /* of those that are being made or wait */
+	uint32_t clone_tag;	  /* until the keeper has answered; then 0 */
+	int ctl;		  /* where it waits for its task; -1 */
+	uint8_t package[32];	  /* zero: none */
+	struct limits limits;	  /* that it was made with */
+	struct pending *pending;  /* its task, until that has begun; owned */
+	bool ahead; /* a clone that was made before its task: with the limits of one */
 	sd_event_source *held_src[2]; /* its output, which nobody reads before */
 	sd_event_source *held_timer;
-	uint64_t held_until_us; /* CLOCK_MONOTONIC */
+	uint64_t held_until_us;	    /* CLOCK_MONOTONIC */
+	sd_event_source *begin_src; /* how long its first bytecode is waited for */
+	bool prepared;		    /* it has said so */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
 	int warm_package;	   /* its package, or -1 */
@@ -192,6 +194,8 @@ void task_set_deadline(struct mtask *t, uint32_t timeout_s); /* in its record; f
 void task_kill(struct mtask *t, enum verdict why);
 void task_term(struct mtask *t);
 void task_fail(struct monitor *m, const char *id, const char *why);
+/* Its first bytecode runs: since text's stamp, or, where that is none, since now. */
+void task_started(struct mtask *t, const char *text);
 void task_send_running(struct mtask *t);
 void task_send_pipes(struct mtask *t);
 void task_forget(struct mtask *t);

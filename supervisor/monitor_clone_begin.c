@@ -18,6 +18,8 @@
 /* How long a clone that has said something, and not begun, may be about to end. */
 #define HELD_US 200000
 #define HELD_TICK_US 2000
+/* A clone that has its task begins within milliseconds. */
+#define BEGIN_US 10000000
 
 static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
 {
@@ -106,12 +108,25 @@ static int on_output(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
+/* What its template has imported may have taken its pipe, and it runs all the same. */
+static int on_no_stamp(sd_event_source *s, uint64_t usec, void *arg)
+{
+	(void)s;
+	(void)usec;
+	task_started(arg, "");
+	return 0;
+}
+
 static void hold_output(struct mtask *t)
 {
 	sd_event *event = t->m->event;
 
 	if (sd_event_add_io(event, &t->held_src[0], t->out_r, EPOLLIN, on_output, t) < 0 ||
-	    sd_event_add_io(event, &t->held_src[1], t->err_r, EPOLLIN, on_output, t) < 0)
+	    sd_event_add_io(event, &t->held_src[1], t->err_r, EPOLLIN, on_output, t) < 0 ||
+	    sd_event_add_time_relative(event, &t->begin_src, CLOCK_MONOTONIC, BEGIN_US, 0,
+				       on_no_stamp, t) < 0 ||
+	    /* After its end of the same turn: this process may have been the one that slept. */
+	    sd_event_source_set_priority(t->begin_src, SD_EVENT_PRIORITY_IDLE) < 0)
 		clone_begun(t);
 }
 

@@ -114,6 +114,7 @@ void task_reap(struct mtask *t)
 	t->report_src = sd_event_source_disable_unref(t->report_src);
 	t->started_src = sd_event_source_disable_unref(t->started_src);
 	clone_leave_output(t);
+	t->begin_src = sd_event_source_disable_unref(t->begin_src);
 	util_close_fd(&t->pidfd);
 	util_close_fd(&t->report_r);
 	util_close_fd(&t->started_r);

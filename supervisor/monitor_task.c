@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "supervisor/monitor.h"
+#include "supervisor/monitor_template.h"
 #include "supervisor/msg.h"
 
 int task_save_record(struct mtask *t)
@@ -137,14 +137,25 @@ static int on_report(sd_event_source *s, int fd, uint32_t events, void *arg)
  * "S <CLOCK_MONOTONIC ns>\n": the payload's own stamp, believed only between its
  * start and now, for it decides nothing but a number in inspect.
  */
-static void take_started(struct mtask *t, const char *text)
+static uint64_t read_stamp(const char *text)
+{
+	uint64_t now = util_monotonic_ns(), ns;
+	char *end;
+
+	if (strncmp(text, "S ", 2) != 0 || text[2] < '0' || text[2] > '9')
+		return now;
+	ns = strtoull(text + 2, &end, 10);
+	return strcmp(end, "\n") != 0 || ns > now || now - ns > 60000000000ULL ? now : ns;
+}
+
+void task_started(struct mtask *t, const char *text)
 {
 	union proto_msg msg = {0};
-	uint64_t now = util_monotonic_ns();
-	uint64_t ns = strncmp(text, "S ", 2) == 0 ? strtoull(text + 2, NULL, 10) : 0;
+	uint64_t ns = read_stamp(text);
 
-	if (ns > now || now - ns > 60000000000ULL)
-		ns = now;
+	/* Reports were written before: what mode it was is known. */
+	drain_report(t);
+	t->begin_src = sd_event_source_disable_unref(t->begin_src);
 	if (t->pids && t->run.mode != START_COLD)
 		(void)cgroup_set_pids(&t->cgroup, t->pids);
 	t->run.started = 1;
@@ -163,41 +174,48 @@ static void take_started(struct mtask *t, const char *text)
 	clone_begun(t);
 }
 
-static void drain_started(struct mtask *t)
+/*
+ * A clone says `P` once, when it has made itself unique and waits. Anything else is said by
+ * what its template has imported, which runs then: the stamp may never come, and what has
+ * run may not run twice. False: it was, and there is no task to tell of it.
+ */
+static bool drain_started(struct mtask *t)
 {
-	char text[64];
+	const bool clone = t->run.kind == RUN_PARKED || t->run.mode == START_FORK;
+	char text[64], *at = text;
 	ssize_t n;
 
 	if (t->started_r < 0)
-		return;
+		return true;
 	n = read(t->started_r, text, sizeof(text) - 1);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	/* A clone has made itself unique, and waits. Its task's stamp may be there as well. */
-	if (n > 0 && t->template && text[0] == 'P') {
-		memmove(text, text + 1, (size_t)--n);
-		if (n == 0) {
-			if (t->run.kind == RUN_PARKED)
-				clone_ready(t);
-			return;
-		}
+		return true;
+	text[n < 0 ? 0 : n] = '\0';
+	if (n > 0 && clone && !t->prepared && text[0] == 'P') {
+		t->prepared = true;
+		at++;
+		if (n == 1 && t->run.kind == RUN_PARKED)
+			clone_ready(t);
+		/* Its task's stamp may be there as well. */
+		if (n == 1)
+			return true;
 	}
-	if (n > 0 && !t->run.started && t->run.kind == RUN_TASK) {
-		text[n] = '\0';
-		/* Reports were written before: what mode it was is known. */
-		drain_report(t);
-		take_started(t, text);
-	}
+	if (n > 0 && !t->run.started && t->run.kind == RUN_TASK)
+		task_started(t, at);
 	t->started_src = sd_event_source_disable_unref(t->started_src);
 	util_close_fd(&t->started_r);
+	return n <= 0 || t->run.kind != RUN_PARKED;
 }
 
 static int on_started(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
+	struct mtask *t = arg;
+
 	(void)s;
 	(void)fd;
 	(void)events;
-	drain_started(arg);
+	if (!drain_started(t))
+		pool_close(t->template, "a clone says what it was not asked for");
 	return 0;
 }
 
@@ -221,7 +239,7 @@ static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
 		return 0;
 	}
 	drain_report(t);
-	drain_started(t);
+	(void)drain_started(t);
 	if (t->run.kind == RUN_TEMPLATE)
 		template_ended(t);
 	else if (!clone_again(t))

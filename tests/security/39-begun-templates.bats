@@ -160,6 +160,57 @@ no_payload() {
 	unharmed
 }
 
+# polite: a task of this template is seen to run, takes a TERM, and is started once.
+polite() {
+	local id end code='
+import signal, sys, time
+def term(*_):
+    print("term", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, term)
+time.sleep(1000)'
+
+	for end in cancel kill; do
+		jq -n --arg code "$code" --arg name "$MODULE" \
+			'{code: $code, warm: {imports: [$name]}, start: "fork"}' >"$WORK/out/task.json"
+		id=$("$CTL" run -d evil "$WORK/out/task.json" "$@")
+		wait_until "$PATIENCE" status_is "$id" running || fail "$(inspect "$id")"
+		[ "$(inspect "$id" '.start.mode, (.started_at | type)' | xargs)" = "fork string" ] || fail "$(inspect "$id")"
+		wait_until "$PATIENCE" waits "$id"
+		if [ "$end" = cancel ]; then
+			"$CTL" cancel "$id"
+			"$CTL" wait "$id" || true
+			[ "$("$CTL" logs "$id")" = term ] || fail "$(inspect "$id") $("$CTL" logs "$id")"
+		else
+			kill -KILL "$(payload "$id")"
+			"$CTL" wait "$id" || true
+			[ "$(inspect "$id" '.start.mode, .exit_code, .verdict, .warning' | xargs)" = "fork 137 signal null" ] ||
+				fail "$(inspect "$id")"
+		fi
+	done
+}
+
+# waits ID: its Python sleeps (clock_nanosleep, 230).
+waits() {
+	[ "$(cut -d ' ' -f 1 "/proc/$(payload "$1")/syscall")" = 230 ]
+}
+
+@test "what is said on its pipe before a task's stamp, or instead of it: it runs, once" {
+	local policy act
+
+	for policy in default unparked; do
+		# An early byte, an early stamp, one P too many, or the pipe is another one's.
+		for act in 'os.write(4, b"x")' 'os.write(4, b"S 1\n")' 'os.write(4, b"PP")' \
+			'os.dup2(os.open("/dev/null", os.O_WRONLY), 4)'; do
+			evil "os.register_at_fork(after_in_child=lambda: $act)" --policy "$policy" ||
+				fail "$(cat "$WORK/out/warm")"
+			wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
+			polite --policy "$policy"
+		done
+		unharmed
+	done
+}
+
 @test "the monitor dies before a clone has begun: the task is not run twice" {
 	begins 'os.kill(os.getpid(), 19)'
 	held 'print(6 * 7)'
