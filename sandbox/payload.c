@@ -23,18 +23,6 @@ struct handshake {
 	int go[2];    /* init -> payload: your ids are mapped */
 };
 
-/* The daemon may be protected from the OOM killer; what it runs is not, and goes
- * before the init, which has to tell of it. Raising needs no privilege. */
-static int expose_to_oom(struct err *e)
-{
-	static const char score[] = "500";
-	_cleanup_fd_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, score, sizeof(score) - 1) != (ssize_t)sizeof(score) - 1)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: oom_score_adj");
-	return 0;
-}
-
 static int become_user(struct err *e)
 {
 	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
@@ -105,7 +93,7 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	 * unprivileged user; inject.c moves each restored copy into its own. */
 	r = park ? caps_drop_bounding(e) : 0;
 	if (r == 0)
-		r = expose_to_oom(e);
+		r = oom_expose(e);
 	if (r == 0)
 		r = become_user(e); /* clears the other sets: no uid is 0 any more */
 	if (r == 0 && !park)

@@ -78,6 +78,8 @@ struct run_record {
 	uint64_t log_cap;
 	uint64_t out_ino, err_ino, started_ino; /* of the pipes that the init keeps */
 	uint32_t killed_for;			/* enum verdict, written before the kill */
+	int32_t payload_pid;			/* of a clone; 0: not known */
+	uint64_t payload_start;
 };
 
 /* What the monitor made of it, behind the exit record: the verdict survives it. */
@@ -187,6 +189,13 @@ int caps_drop_all(struct err *e);
 int caps_keep_for_task(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
+/* The daemon may be protected from the OOM killer; what it runs is not, and goes before the
+ * init, which has to tell of it. Raising needs no privilege. */
+int oom_expose(struct err *e);
+/* Of a keeper, whose tasks would die with it: as far as it may. What it forks goes back to what
+ * the keeper had before, which all inits have. */
+void oom_protect(void);
+int oom_unprotect(struct err *e);
 /* One message with fds, of which there are 1 to FDS_SEND_MAX. 0 or -errno; never waits. */
 #define FDS_SEND_MAX 32
 int fds_send(int sock, const void *buf, size_t len, const int *fds, int n);

@@ -162,8 +162,8 @@ maker_main(struct sandbox_spec *spec, int ctl, int go_w, int status, volatile pi
 	pid_t pid;
 
 	/* Its group is the root of the new cgroup namespace. */
-	if (cgroup_enter(spec->cgroup, NULL) < 0 || setgroups(0, NULL) < 0 ||
-	    setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
+	if (oom_unprotect(NULL) < 0 || cgroup_enter(spec->cgroup, NULL) < 0 ||
+	    setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
 		_exit(1);
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
@@ -227,8 +227,10 @@ static int open_namespaces(struct shell *s, int proc, struct err *e)
 static int build(struct sandbox_spec *spec, struct net_host *host, const struct shell *s,
 		 struct err *e)
 {
-	int r = 0, root = -1;
+	int r = oom_unprotect(e), root = -1;
 
+	if (r < 0)
+		return r;
 	/*
 	 * In the keeper's mount namespace still: in one that another user namespace owns, a
 	 * procfs is refused where there is a masked one already (mount_too_revealing() in

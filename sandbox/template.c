@@ -35,23 +35,24 @@ struct keeper {
 	unsigned n_clones; /* of which a process is left */
 };
 
-static void answer(struct keeper *k, uint32_t tag, int status, const char *text, int fd)
+/* fds: two, or NULL. */
+static void answer(struct keeper *k, uint32_t tag, int status, const char *text, const int *fds)
 {
 	struct template_answer a = {.tag = tag, .status = status};
-	char control[CMSG_SPACE(sizeof(int))] = {0};
+	char control[CMSG_SPACE(2 * sizeof(int))] = {0};
 	struct iovec iov = {&a, sizeof(a)};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct cmsghdr *c;
 
 	(void)snprintf(a.text, sizeof(a.text), "%s", text);
-	if (fd >= 0) {
+	if (fds) {
 		m.msg_control = control;
 		m.msg_controllen = sizeof(control);
 		c = CMSG_FIRSTHDR(&m);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+		c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
 	}
 	(void)sendmsg(k->sock, &m, MSG_NOSIGNAL);
 }
@@ -188,7 +189,7 @@ static void serve(struct keeper *k)
 	struct cgroup cg = {.host = k->spec->cgroup->host};
 	struct clone *c = NULL, made = {0};
 	struct err e = {0};
-	int fds[PARK_FDS_MAX] = {-1}, n, pidfd = -1, r;
+	int fds[PARK_FDS_MAX] = {-1}, pidfds[2] = {-1, -1}, n, r;
 
 	r = receive(k, &park, fds, &n);
 	if (r == -EINTR || r == -EAGAIN)
@@ -210,10 +211,13 @@ static void serve(struct keeper *k)
 	if (r == 0) {
 		*c = made;
 		k->n_clones++;
-		pidfd = (int)syscall(SYS_pidfd_open, made.init, 0);
+		/* Our children, not reaped: the pids are right. */
+		pidfds[0] = (int)syscall(SYS_pidfd_open, made.init, 0);
+		pidfds[1] = (int)syscall(SYS_pidfd_open, made.task, 0);
 	}
-	answer(k, park.tag, r, e.msg, pidfd);
-	util_close_fd(&pidfd);
+	answer(k, park.tag, r, e.msg, pidfds[0] >= 0 && pidfds[1] >= 0 ? pidfds : NULL);
+	for (int i = 0; i < 2; i++)
+		util_close_fd(&pidfds[i]);
 	for (int i = 0; i < n; i++)
 		util_close_fd(&fds[i]);
 }
@@ -312,12 +316,14 @@ void template_keep(const struct sandbox_spec *spec, struct template_host *host, 
 	*k = (struct keeper){
 		.spec = spec, .host = host, .template = template, .sock = spec->keeper_sock};
 	title_set("template");
+	/* Its death is that of all its tasks. */
+	oom_protect();
 	(void)sigemptyset(&chld);
 	(void)sigaddset(&chld, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &chld, NULL);
 	k->sigfd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
 	r = begin(k, &e);
-	answer(k, 0, r, e.msg, -1);
+	answer(k, 0, r, e.msg, NULL);
 	if (r < 0)
 		_exit(1);
 	while (k->sock >= 0 || k->n_clones > 0) {

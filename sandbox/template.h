@@ -52,7 +52,8 @@ struct template_park {
 };
 
 /* keeper -> monitor: one for each template_park, and first of all one with tag 0 when the
- * template is held. An fd comes with success: the init's pidfd (not with tag 0). */
+ * template is held. With success come two fds (not with tag 0): pidfds of
+ * the init and of the clone. */
 struct template_answer {
 	uint32_t tag;
 	int32_t status; /* 0 or -errno */

@@ -349,28 +349,3 @@ char *util_format_size(uint64_t bytes, char *buf, size_t size)
 	(void)snprintf(buf, size, "%llu%.1s", (unsigned long long)bytes, units + u);
 	return buf;
 }
-
-int util_proc_start_time(pid_t pid, uint64_t *ret)
-{
-	_cleanup_fd_ int fd = -1;
-	char path[64], buf[1024], *p;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -ESRCH;
-	n = read(fd, buf, sizeof(buf) - 1);
-	if (n <= 0)
-		return -ESRCH;
-	buf[n] = '\0';
-	/* The command's name may hold spaces and ')': count fields from the last ')',
-	 * behind which stands field 3. */
-	p = strrchr(buf, ')');
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p)
-		return -EPROTO;
-	*ret = strtoull(p + 1, NULL, 10);
-	return 0;
-}

@@ -126,5 +126,9 @@ char *util_format_size(uint64_t bytes, char *buf, size_t size);
 /* Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat),
  * which together with the pid names a process for good. -ESRCH when gone. */
 int util_proc_start_time(pid_t pid, uint64_t *ret);
+/* Any field of it that is a number. */
+int util_proc_stat(pid_t pid, int field, uint64_t *ret);
+/* As this procfs says it; -1 when it is gone, and reaped. */
+pid_t util_pidfd_pid(int pidfd);
 
 #endif

@@ -40,7 +40,7 @@ struct mtask *mtask_new(struct monitor *m, const char *id)
 	t->m = m;
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
 	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = t->ctl =
-		t->warm_package = -1;
+		t->warm_package = t->payload_fd = -1;
 	t->cgroup = (struct cgroup){.host = &m->cgroups, .unified = -1, .dirs = {-1, -1, -1, -1}};
 	t->next = m->tasks[bucket(id)];
 	m->tasks[bucket(id)] = t;
@@ -80,7 +80,9 @@ void mtask_free(struct mtask *t)
 	sd_event_source_disable_unref(t->held_src[1]);
 	sd_event_source_disable_unref(t->held_timer);
 	sd_event_source_disable_unref(t->begin_src);
+	sd_event_source_disable_unref(t->payload_src);
 	util_close_fd(&t->pidfd);
+	util_close_fd(&t->payload_fd);
 	util_close_fd(&t->record_fd);
 	util_close_fd(&t->report_r);
 	util_close_fd(&t->started_r);

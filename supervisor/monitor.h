@@ -63,12 +63,14 @@ struct mtask {
 	uint8_t package[32];	  /* zero: none */
 	struct limits limits;	  /* that it was made with */
 	struct pending *pending;  /* its task, until that has begun; owned */
-	bool ahead; /* a clone that was made before its task: with the limits of one */
+	bool ahead;	/* a clone that was made before its task: with the limits of one */
+	bool prepared;	/* it has said so */
+	int payload_fd; /* its pidfd, by which its end is seen; -1 */
+	sd_event_source *payload_src;
 	sd_event_source *held_src[2]; /* its output, which nobody reads before */
 	sd_event_source *held_timer;
 	uint64_t held_until_us;	    /* CLOCK_MONOTONIC */
 	sd_event_source *begin_src; /* how long its first bytecode is waited for */
-	bool prepared;		    /* it has said so */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
 	int warm_package;	   /* its package, or -1 */
@@ -178,6 +180,10 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 void clone_ended(struct mtask *t); /* one that never had a task */
 void clone_left(struct mtask *t);  /* a task has ended: its template has one less */
 void clone_ready(struct mtask *t); /* it says that it waits, and may be gone after this */
+
+/* monitor_keeper.c: a keeper that hangs does not keep its tasks from their ends */
+int keeper_watch(struct mtask *t);	    /* by its payload_fd */
+void keeper_watch_adopted(struct mtask *t); /* by its record */
 
 /* monitor_clone_begin.c */
 /* Its task is not to be started in another way any more: for any task, at any time. */

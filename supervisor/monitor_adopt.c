@@ -117,6 +117,7 @@ static int adopt_one(struct monitor *m, const char *id)
 		return 0;
 	}
 	take_pipes(t);
+	keeper_watch_adopted(t);
 	r = task_watch(t, &e);
 	if (r < 0)
 		msg_err("task %s: %s", id, e.msg);

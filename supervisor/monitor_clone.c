@@ -118,23 +118,6 @@ void clone_drop_all(struct template *tpl, const char *why)
 		clone_give_up(tpl->clones, why);
 }
 
-/* Its host pid, as this procfs says it. */
-static pid_t pid_of(int pidfd)
-{
-	char path[48], buf[512], *p;
-	_cleanup_fd_ int fd = -1;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
-	if (n <= 0)
-		return -1;
-	buf[n] = '\0';
-	p = strstr(buf, "\nPid:");
-	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
-}
-
 bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
 {
 	struct clone_kind kind = {.limits = req->limits, .package_fd = package_fd};
@@ -202,13 +185,14 @@ void clone_ready(struct mtask *t)
 }
 
 /* The clone is there. */
-static void made(struct mtask *t, int pidfd)
+static void made(struct mtask *t, int pidfd, int payload_fd)
 {
 	struct err e = {0};
 	int r;
 
 	t->pidfd = pidfd;
-	t->pid = pid_of(pidfd);
+	t->pid = util_pidfd_pid(pidfd);
+	t->payload_fd = payload_fd;
 	if (t->pending)
 		r = clone_set_limits(t);
 	else
@@ -218,6 +202,8 @@ static void made(struct mtask *t, int pidfd)
 		r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
 	if (r == 0)
 		r = task_watch(t, &e);
+	if (r == 0)
+		r = keeper_watch(t);
 	if (r < 0 || t->killed_for != VERDICT_NONE) {
 		clone_give_up(t, e.msg[0] ? e.msg : "the clone is gone");
 		return;
@@ -230,7 +216,7 @@ static void made(struct mtask *t, int pidfd)
 void clone_answer(struct template *tpl)
 {
 	struct template_answer a;
-	char control[CMSG_SPACE(sizeof(int))];
+	char control[CMSG_SPACE(2 * sizeof(int))];
 	struct iovec iov = {&a, sizeof(a)};
 	struct msghdr m = {.msg_iov = &iov,
 			   .msg_iovlen = 1,
@@ -238,13 +224,15 @@ void clone_answer(struct template *tpl)
 			   .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(tpl->sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	_cleanup_fd_ int pidfd = -1;
+	_cleanup_fd_ int pidfd = -1, payload_fd = -1;
 	struct mtask *t;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
 		memcpy(&pidfd, CMSG_DATA(c), sizeof(int));
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(2 * sizeof(int)))
+		memcpy(&payload_fd, CMSG_DATA(c) + sizeof(int), sizeof(int));
 	if (n != (ssize_t)sizeof(a)) {
 		/* Its sandbox ends now, and the report says why. */
 		tpl->io = sd_event_source_disable_unref(tpl->io);
@@ -265,9 +253,9 @@ void clone_answer(struct template *tpl)
 		return;
 	t->clone_tag = 0;
 	(void)clone_answered(tpl);
-	if (a.status == 0 && pidfd >= 0) {
+	if (a.status == 0 && pidfd >= 0 && payload_fd >= 0) {
 		tpl->failures = 0;
-		made(t, TAKE_FD(pidfd));
+		made(t, TAKE_FD(pidfd), TAKE_FD(payload_fd));
 		return;
 	}
 	/* One that cannot be cloned once is not asked again. */

@@ -115,7 +115,9 @@ void task_reap(struct mtask *t)
 	t->started_src = sd_event_source_disable_unref(t->started_src);
 	clone_leave_output(t);
 	t->begin_src = sd_event_source_disable_unref(t->begin_src);
+	t->payload_src = sd_event_source_disable_unref(t->payload_src);
 	util_close_fd(&t->pidfd);
+	util_close_fd(&t->payload_fd);
 	util_close_fd(&t->report_r);
 	util_close_fd(&t->started_r);
 	util_close_fd(&t->out_r);

@@ -191,6 +191,78 @@ keeper() {
 	templates "all(.[]; .id != \"$id\" or .state == \"retired\")"
 }
 
+# hangs: tasks of a template whose keeper is stopped: one that has printed and ended, one that runs.
+hangs() {
+	unparked
+	ended=$(detached python "$GATE"'
+print("ready", flush=True)
+gate()
+sys.exit(3)' --start fork --policy unparked)
+	runs=$(detached python "$FOREVER" --start fork --policy unparked)
+	wait_until "$PATIENCE" log_has "$ended" ready
+	wait_until "$PATIENCE" log_has "$runs" ready
+	kill -STOP "$(keeper "$id")"
+	signal_task "$ended" USR1
+}
+
+# ends ID: exit status, status and verdict of a task, when it has ended.
+ends() {
+	timeout "$PATIENCE" "$CTL" wait "$1" >/dev/null || true
+	inspect "$1" '.exit_code, .status, .verdict' | xargs
+}
+
+@test "a keeper that hangs is killed when it does not see a task's end; that keeps its verdict" {
+	hangs
+	[ "$(ends "$ended")" = "3 error exit" ]
+	[ "$(ends "$runs")" = "125 error lost" ]
+	grep -q "template $id: its keeper hangs" "$WORK/log"
+	wait_until "$PATIENCE" forked --policy unparked
+	sandboxctl template retire --all
+}
+
+@test "a keeper that hangs keeps no task from being cancelled, also under another monitor" {
+	hangs
+	sandboxctl cancel --force "$runs"
+	[ "$(ends "$runs")" = "137 cancelled cancelled" ]
+	[ "$(ends "$ended")" = "3 error exit" ]
+	hangs
+	kill -KILL "$(cat "$WORK/pid")"
+	wait_until "$PATIENCE" gone "$(cat "$WORK/pid")"
+	daemon_start
+	sandboxctl cancel --force "$runs"
+	[ "$(ends "$runs")" = "137 cancelled cancelled" ]
+	[ "$(ends "$ended")" = "3 error exit" ]
+	wait_until "$PATIENCE" forked --policy unparked
+	sandboxctl template retire --all
+}
+
+# score PID: its place in the OOM killer's list.
+score() {
+	cat "/proc/$1/oom_score_adj"
+}
+
+@test "the OOM killer takes a keeper last, and what comes out of it like any other task" {
+	was=$(score "$(role monitor)")
+	echo 300 >"/proc/$(role monitor)/oom_score_adj"
+	sandboxctl template retire --all
+	unparked
+	task=$(detached python "$FOREVER" --start fork --policy unparked)
+	cold=$(detached python "$FOREVER" --start cold --policy unparked)
+	wait_until "$PATIENCE" log_has "$task" ready
+	wait_until "$PATIENCE" log_has "$cold" ready
+	# Without CAP_SYS_RESOURCE it may not be below zero.
+	want=$( (echo -999 >/proc/self/oom_score_adj) 2>/dev/null && echo -999 || echo 0)
+	[ "$(score "$(keeper "$id")")" = "$want" ]
+	[ "$(score "$(payload "$task")") $(score "$(payload "$cold")")" = "500 500" ]
+	for one in "$task" "$cold"; do
+		[ "$(score "$(grep -lsz "^sandboxd: init of $one" /proc/[0-9]*/cmdline | cut -d / -f 3)")" = 300 ]
+		sandboxctl cancel --force "$one"
+		sandboxctl wait "$one" || true
+	done
+	echo "$was" >"/proc/$(role monitor)/oom_score_adj"
+	sandboxctl template retire --all
+}
+
 @test "a keeper that is slow, and is asked for many at a time, is not taken for a silent one" {
 	unparked
 	slow "$id"
