@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "sandbox/net.h"
-#include "supervisor/monitor.h"
+#include "supervisor/monitor_clone.h"
 #include "supervisor/msg.h"
 
 /* The init moves its fds to their places before it gives up root: milliseconds. */
@@ -146,7 +146,9 @@ static void kill_stray(const char *name, void *arg)
 	if (find_group(m, name) || strncmp(name, "template-", 9) == 0 ||
 	    cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
 		return;
-	msg_warn("sandbox %s has no record: ended", name);
+	/* A parked clone ends with its monitor, and is gone by now or about to be. */
+	if (!clone_is_name(name))
+		msg_warn("sandbox %s has no record: ended", name);
 	(void)cgroup_kill(&cg);
 	(void)cgroup_remove_within(&cg, 1000);
 	cgroup_close(&cg);

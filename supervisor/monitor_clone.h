@@ -30,6 +30,7 @@ int clone_set_limits(struct mtask *t);
 
 /* What one is called that has no task. */
 void clone_name(char ret[TASK_ID_LEN + 1]);
+bool clone_is_name(const char *name);
 
 /* Asks the keeper for one, whose pending task becomes its own. NULL: it cannot be asked,
  * and nothing is left. */

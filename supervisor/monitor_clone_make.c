@@ -14,6 +14,7 @@
 #define SILENCE_US 5000000
 /* Until it has a task: an interpreter's own pages, several times over. */
 #define WAITING_MEMORY (64ULL << 20)
+#define PARKED "parked-"
 
 _Static_assert(PARK_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 
@@ -157,7 +158,12 @@ void clone_name(char ret[TASK_ID_LEN + 1])
 
 	(void)!getrandom(random, sizeof(random), 0);
 	util_hex(random, sizeof(random), hex);
-	(void)snprintf(ret, TASK_ID_LEN + 1, "parked-%s", hex);
+	(void)snprintf(ret, TASK_ID_LEN + 1, PARKED "%s", hex);
+}
+
+bool clone_is_name(const char *name)
+{
+	return strncmp(name, PARKED, sizeof(PARKED) - 1) == 0;
 }
 
 struct mtask *clone_make(struct template *tpl, const struct clone_kind *kind,

@@ -259,6 +259,20 @@ gate()")
 	[ "$(inspect "$id" ".usage.memory_peak_bytes >= $((32 << 20)) and .usage.cpu_ms > 0")" = true ]
 }
 
+@test "parked clones end with their monitor, and the next one has no word to lose on them" {
+	forks python
+	wait_until "$PATIENCE" parked
+	kill_role monitor
+	[ "$(find /sys/fs/cgroup -type d -path "*/$GROUP/parked-*")" = '' ]
+	if grep 'parked-.* has no record' "$WORK/log"; then
+		fail "a parked clone is worth a warning"
+	fi
+}
+
+parked() {
+	sandboxctl template ls --json | jq -e 'any(.[]; .parked > 0)'
+}
+
 @test "history outlives every restart" {
 	id=$(sandboxctl run -d python --code 'raise SystemExit(6)')
 	sandboxctl wait "$id" || true
