@@ -138,6 +138,8 @@ static void probe_criu(struct monitor *m)
 	size_t len = 0;
 	int r;
 
+	/* For sandboxctl doctor. */
+	(void)util_write_file_at(m->run_fd, "criu", 0644, m->cfg->criu, strlen(m->cfg->criu));
 	r = run_criu(m, "--version", version, sizeof(version) - 1, &len);
 	version[strcspn(version, "\n")] = '\0';
 	(void)snprintf(m->criu_version, sizeof(m->criu_version), "%.40s", version);

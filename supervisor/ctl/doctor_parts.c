@@ -68,15 +68,40 @@ static int run_program(char *const argv[], char *out, size_t size)
 	return r;
 }
 
+/*
+ * Which one the daemon at this socket was started with: its monitor says so, in a file beside
+ * the socket. Root runs it, so that it is to be root's own word.
+ */
+static bool read_criu(struct doctor *d, char *ret, size_t size)
+{
+	const char *socket = d->ctl->socket_path, *slash = strrchr(socket, '/');
+	char path[PATH_MAX];
+	_cleanup_fd_ int fd = -1;
+	struct stat st;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "%.*scriu", slash ? (int)(slash - socket) + 1 : 0,
+		       socket);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0 ||
+	    (st.st_mode & 022))
+		return false;
+	n = read(fd, ret, size - 1);
+	ret[n < 0 ? 0 : n] = '\0';
+	return ret[0] == '/' && access(ret, X_OK) == 0;
+}
+
 void doctor_criu(struct doctor *d)
 {
 	static const char *const places[] = {SANDBOXD_PREFIX "/lib/sandboxd/criu/sbin/criu",
 					     "/usr/sbin/criu", "/usr/bin/criu"};
 	const char *todo = "run scripts/quickstart, or scripts/criu-build";
-	char out[512], version[32] = "?", *path = NULL;
+	char out[512], version[32] = "?", daemons[PATH_MAX], *path = NULL;
 	const char *at;
 	int r;
 
+	if (read_criu(d, daemons, sizeof(daemons)))
+		path = daemons;
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !path; i++)
 		if (access(places[i], X_OK) == 0)
 			path = (char *)places[i];

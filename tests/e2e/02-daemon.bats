@@ -38,6 +38,25 @@ teardown_file() {
 	grep -qE '^OK +images +1: python' <<<"$output"
 }
 
+@test "doctor looks at the criu that the daemon was started with" {
+	local FAKE_CRIU=$WORK/criu
+
+	printf '#!/bin/sh\necho Version: 9.87\n' >"$FAKE_CRIU"
+	chmod 755 "$FAKE_CRIU"
+	daemon_stop
+	daemon_start
+	run sandboxctl doctor
+	FAKE_CRIU=''
+	daemon_stop
+	daemon_start
+	grep -qE "^OK +criu +$WORK/criu 9.87, " <<<"$output" || fail "$output"
+	# Not a word of anybody else's, which root would run.
+	chown 65534 "$RUN/criu"
+	printf '%s' "$WORK/criu" >"$RUN/criu"
+	run sandboxctl doctor
+	[[ $output != *"$WORK/criu"* ]]
+}
+
 @test "three roles, one binary: the monitor is root, front and logger are not" {
 	[ "$(ps -o comm= -p "$(role monitor)")" = sandboxd ]
 	[ "$(ps -o user= -p "$(role monitor)")" = root ]
