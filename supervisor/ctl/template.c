@@ -136,7 +136,7 @@ static void print_template(const json_t *t)
 	ctl_print_field("policy", text);
 	join(json_object_get(t, "warm"), text, sizeof(text));
 	ctl_print_field("warm", text);
-	ctl_print_field("checkpoint", ctl_text(t, "key"));
+	ctl_print_field("checkpoint", ctl_text(t, "checkpoint"));
 	ctl_print_field("state", ctl_text(t, "state"));
 	snprintf(text, sizeof(text), "%lld parked, %lld running, %lld tasks so far",
 		 number(t, "parked"), number(t, "running"), number(t, "forks"));

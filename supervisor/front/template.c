@@ -87,9 +87,10 @@ static json_t *template_json(struct front *f, const struct mon_template *m)
 	return json_pack(
 		"{s:s, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o?, s:o?, s:I}", "id",
 		m->id, "image", image_name(f, image), "image_digest", image, "policy",
-		m->policy_name, "policy_digest", policy, "warm", imports_json(m->warm), "key",
-		m->key, "state", m->state < TEMPLATE_STATE_MAX ? state_names[m->state] : "unknown",
-		"parked", (json_int_t)m->parked, "running", (json_int_t)m->running, "forks",
+		m->policy_name, "policy_digest", policy, "warm", imports_json(m->warm),
+		"checkpoint", m->key, "state",
+		m->state < TEMPLATE_STATE_MAX ? state_names[m->state] : "unknown", "parked",
+		(json_int_t)m->parked, "running", (json_int_t)m->running, "forks",
 		(json_int_t)m->forks, "created_at", time_json(m->created_ns), "used_at",
 		time_json(m->used_ns), "memory_bytes", (json_int_t)m->memory_bytes);
 }

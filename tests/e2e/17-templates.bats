@@ -78,7 +78,7 @@ parked() {
 	sandboxctl template ls --json | jq -e --arg digest "$(sandboxctl image inspect python --json | jq -r .digest)" '
 		map(select(.state == "ready"))[0] |
 		(.id | test("^[0-9a-f]{12}$")) and .image_digest == $digest and
-		(.key | test("^[0-9a-f]{64}$")) and (.warm | type) == "array" and .running == 0 and
+		(.checkpoint | test("^[0-9a-f]{64}$")) and (.warm | type) == "array" and .running == 0 and
 		.forks > 0 and .memory_bytes > 100000 and
 		(.created_at | test("^[0-9-]{10}T[0-9:]{8}[.][0-9]+Z$")) and .used_at > .created_at'
 }

@@ -94,7 +94,7 @@ static void test_list(void **state)
 	assert_string_equal(rig_text(row, "policy_digest"), hex);
 	assert_string_equal(rig_text(row, "policy"), "default");
 	assert_string_equal(rig_text(row, "state"), "ready");
-	assert_int_equal(strlen(rig_text(row, "key")), 64);
+	assert_int_equal(strlen(rig_text(row, "checkpoint")), 64);
 	warm = json_object_get(row, "warm");
 	assert_int_equal(json_array_size(warm), 2);
 	assert_string_equal(json_string_value(json_array_get(warm, 1)), "re");
