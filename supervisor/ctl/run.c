@@ -341,8 +341,10 @@ static int run_task(struct run *run, struct run_spec *spec)
 		r = run_loop(run, &status, &e);
 	if (r > 0)
 		return status;
-	if (r < 0)
+	if (r < 0) {
+		run_spec_blame(spec, &e);
 		return ctl_fail(&e);
+	}
 	if (run->ctl->json) {
 		json_t *id = json_pack("{s:s}", "id", run->id);
 

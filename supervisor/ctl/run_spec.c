@@ -184,6 +184,25 @@ static int set_member(json_t *task, const struct member *m, const char *arg, str
 	return 0;
 }
 
+void run_spec_blame(const struct run_spec *spec, struct err *e)
+{
+	char field[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const struct member *m = &members[i];
+		struct err said = *e;
+		size_t n;
+
+		n = (size_t)snprintf(field, sizeof(field),
+				     "task.json: %s%s%s: ", m->section ? m->section : "",
+				     m->section ? "." : "", m->key);
+		if (!(spec->options & (1u << i)) || strncmp(said.msg, field, n) != 0)
+			continue;
+		(void)snprintf(e->msg, sizeof(e->msg), "--%s: %s", m->option, said.msg + n);
+		return;
+	}
+}
+
 static int set_args(json_t *task, int argc, char **argv, struct err *e)
 {
 	json_t *args = json_array();
@@ -266,8 +285,10 @@ static int apply_options(struct run_spec *spec, const struct words *w, int argc,
 			r = set_env(spec->task, optarg, e);
 		else if (c == OPT_PAYLOAD)
 			r = set_payload(spec->task, optarg, e);
-		else if (c >= OPT_MEMBER && c < OPT_CODE)
+		else if (c >= OPT_MEMBER && c < OPT_CODE) {
 			r = set_member(spec->task, &members[c - OPT_MEMBER], optarg, e);
+			spec->options |= 1u << (c - OPT_MEMBER);
+		}
 	}
 	if (r == 0 && w->n_args >= 0)
 		r = set_args(spec->task, w->n_args, w->args, e);
@@ -340,6 +361,7 @@ int run_spec_read(struct run_spec *ret, int argc, char **argv)
 		r = pack_task(ret, &w, &e);
 	if (r == 0)
 		return 0;
+	run_spec_blame(ret, &e);
 	status = ctl_fail(&e);
 	return r == PACK_NO_SCRIPT ? EXIT_NO_SCRIPT : status;
 }

@@ -130,19 +130,24 @@ refused() {
 
 @test "options: each error names the option or the field" {
 	echo '{"code": "1"}' >task.json
-	refused limits.memory --memory lots
-	refused limits.timeout --timeout soon
-	refused limits.timeout --timeout 1e9
-	refused limits.cpus --cpus -1
-	refused limits.pids --pids 0
-	refused start --start now
-	refused policy --policy ../x
+	refused ": --memory: must be" --memory lots
+	refused ": --timeout: must be" --timeout soon
+	refused ": --timeout: must be" --timeout 1e9
+	refused ": --cpus: must be" --cpus -1
+	refused ": --pids: must be" --pids 0
+	refused ": --start: must be" --start now
+	refused ": --policy: " --policy ../x
+	# What only the daemon knows.
+	refused ": --memory: " --memory 900G
 	refused nosuch --policy nosuch
 	refused payload --payload '{'
 	refused payload --payload @/nonexistent
 	refused payload --payload @/dev/zero
 	refused env.TASK_DIR -e TASK_DIR=x
-	refused label --label ''
+	refused ": --label: " --label ''
+	# What the option has not set is task.json's.
+	echo '{"code": "1", "start": "now"}' >task.json
+	refused "task.json: start: " --timeout 9
 	refused "UTF-8" -- "$(printf 'a\xffb')"
 }
 
