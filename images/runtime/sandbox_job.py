@@ -76,14 +76,21 @@ def parse_job(data):
     return job
 
 
-def read_job(path, data=None):
-    """The job, of a file that goes; or what somebody has read of it already."""
+def take_job(path):
+    """The text of a job, of a file that goes."""
     try:
-        if data is None:
-            data = read_file(path)
-            os.unlink(path)
+        data = read_file(path)
+        os.unlink(path)
+    except EnvironmentError as error:
+        fail(125, "the job cannot be read: %s" % error)
+    return data
+
+
+def read_job(data):
+    """The job that a text holds."""
+    try:
         return parse_job(data)
-    except (EnvironmentError, ValueError) as error:
+    except ValueError as error:
         fail(125, "the job cannot be read: %s" % error)
 
 
@@ -166,7 +173,7 @@ def started(clock=None, fds=(GO_FD, STARTED_FD)):
 def prepare_script():
     """Prepare this interpreter, which is about to run a script, to run it as a task."""
     run_dir, work_dir = folders()
-    job = read_job(run_dir + "/job")
+    job = read_job(take_job(run_dir + "/job"))
     script = os.path.join(work_dir, text(job.get("exec", b"")))
     if job.get("kind") != b"exec" or script != sys.argv[0]:
         fail(125, "the job is not to run '%s'" % sys.argv[0])

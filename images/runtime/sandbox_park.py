@@ -13,8 +13,9 @@ import threading
 
 import sandbox_c
 from sandbox_c import Long, Room
+from sandbox_cold import ColdStart
 from sandbox_entropy import Refusal
-from sandbox_job import GO_FD, STARTED_FD, fail, read_job, surround_ahead
+from sandbox_job import GO_FD, STARTED_FD, fail, read_job, surround_ahead, take_job
 from sandbox_rehearse import rehearse
 from sandbox_repair import Repairs, watch_seeding
 from sandbox_runtime import Run
@@ -183,14 +184,15 @@ def fork_hooks():
 class Parked(object):
     """A process that waits, and what it has found out ahead, to be something else when it wakes up."""
 
-    def __init__(self, run_dir, work_dir):
+    def __init__(self, run_dir, work_dir, bare):
         self.run_dir = run_dir
         self.work_dir = work_dir
+        self.cold = ColdStart(run_dir, work_dir, bare)
 
     def settle(self):
         """Everything before the wait."""
         run_dir, work_dir = self.run_dir, self.work_dir
-        job = read_job(run_dir + "/job")
+        job = read_job(take_job(run_dir + "/job"))
         sys.path[0] = work_dir
         folders = (work_dir, run_dir, "/tmp")
         library = sandbox_c.load(os.path.join(HERE, "park.so"))
@@ -204,6 +206,7 @@ class Parked(object):
         seeded = import_modules(job, work_dir)
         self.repairs = Repairs(seeded, memory_areas(), folders)
         rehearse(self, REHEARSALS, b"/template")
+        self.cold.settle()
         sys.stdout.flush()
         check_quiet(folders)
         if self.leave is not None:
@@ -241,13 +244,14 @@ class Parked(object):
         return surround_ahead(self.run_dir, self.work_dir)
 
     def prepared(self, name, ahead, resume, go_fd=GO_FD, ready_fd=STARTED_FD):
-        """Waits for the job of a process that is prepared; returns the task."""
+        """Waits for the job of a process that is prepared; returns its text, and the task."""
         length = self.wait_job(Long(ready_fd), Long(go_fd), name, self.room, Long(Room._length_))
         if length < 0:
             os._exit(4)
-        job = read_job(name, self.room[:length] if length else None)
+        job_text = self.room[:length] if length else take_job(name)
+        job = read_job(job_text)
         self.repairs.refresh()
-        return Run(job, self.work_dir, ahead, self.clock, resume, (go_fd, ready_fd))
+        return job_text, Run(job, self.work_dir, ahead, self.clock, resume, (go_fd, ready_fd))
 
 
 def freeze():
@@ -255,10 +259,10 @@ def freeze():
         gc.freeze()
 
 
-def park(run_dir, work_dir):
-    """Waits for a job; returns its task."""
+def park(run_dir, work_dir, bare):
+    """Waits for a job; returns its task.  `bare` names the modules that a cold start has by now."""
     # For as long as the process lives: to free it would be in the task's way.
-    parked = Parked.last = Parked(run_dir, work_dir)
+    parked = Parked.last = Parked(run_dir, work_dir, bare)
     try:
         parked.settle()
     except Exception as error:
@@ -266,12 +270,17 @@ def park(run_dir, work_dir):
     order = parked.wait(Long(STARTED_FD), Long(GO_FD))
     if order == PREPARE:
         ahead = parked.prepare()
-        run = parked.prepared((run_dir + "/job").encode(), ahead, parked.resume)
+        job_text, run = parked.prepared((run_dir + "/job").encode(), ahead, parked.resume)
+        if parked.cold.wanted(run.job):
+            parked.cold.go(job_text)
         run.leave = parked.leave
         return run
     if order != GO:
         os._exit(4)
-    job = read_job(run_dir + "/job")
+    job_text = take_job(run_dir + "/job")
+    job = read_job(job_text)
+    if parked.cold.wanted(job):
+        parked.cold.go(job_text)
     parked.make_unique(job.get("seed", b""))
     run = Run(job, work_dir, surround_ahead(run_dir, work_dir), parked.clock, parked.resume)
     run.leave = parked.leave

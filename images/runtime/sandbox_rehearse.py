@@ -4,6 +4,7 @@ In the process that is parked this makes types, caches and specialized code.  In
 also makes the pages that a start writes to the clone's own, and has the others in its page table.
 """
 
+import json     # noqa: F401, before the folder is searched in which a task may have one of its own
 import os
 import sys
 
@@ -90,7 +91,9 @@ def rehearse(parked, times, value, kinds=3):
             ahead = surround_ahead(parked.run_dir, parked.work_dir)
             go_fd, started_fd = os.pipe()
             os.write(started_fd, b"g")
-            parked.prepared(name, ahead, remove_files, go_fd, started_fd).go()
+            _, run = parked.prepared(name, ahead, remove_files, go_fd, started_fd)
+            parked.cold.wanted(run.job)
+            run.go()
     put_back(kept)
 
 

@@ -7,6 +7,7 @@ keep for the life of a process.  TABLE has a line for each module that does.
 
 import gc
 import os
+import random   # here: by the time of its use a package's folder comes first on sys.path
 import struct
 import sys
 import weakref
@@ -40,8 +41,6 @@ class watch_seeding(object):
         self.refuse = refuse    # may raise, as long as it is a mistake to make one
 
     def __enter__(self):
-        import random
-        self.random = random
         self.seed = seed = random.Random.__dict__["seed"]
         unseeded = weakref.WeakKeyDictionary()
         refuse = self.refuse
@@ -58,7 +57,7 @@ class watch_seeding(object):
         return unseeded
 
     def __exit__(self, *_):
-        self.random.Random.seed = self.seed
+        random.Random.seed = self.seed
 
 
 class NumpyGenerators(object):

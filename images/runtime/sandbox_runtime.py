@@ -48,6 +48,14 @@ park: reads a job that holds only `warm`, `module` and `entropy` records, import
            reading fd 3 again.  Now only `g` is known.  The job's seed is not
            used.  WORK may still be filled before the `g`.
 
+After the last `g`, where the task's folder (the script's; what PYTHONPATH in its
+environment names) has a module of the name of one that is imported here, but not
+by a bare interpreter and not from this folder, the process is a cold start: it
+puts RUN/job back, removes RUN/payload and RUN/config and executes the
+interpreter in the first way, with the job as it came.  So the task gets the
+modules that it would get without a parked process.  Folders that its code adds
+to sys.path are not looked at.
+
 `module` is a package's own, imported after all `warm` ones, in order; sys.path
 begins with WORK for both.  With `entropy refuse`, a module's code in WORK that
 draws a random number while a `module` is imported gets a RuntimeError that names
@@ -79,7 +87,7 @@ import os
 import sys
 
 from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, read_file, read_job, started,
-                         surround, surround_ahead, text)
+                         surround, surround_ahead, take_job, text)
 
 try:
     import builtins
@@ -331,9 +339,10 @@ def takes_argument(target):
 def main(argv):
     run_dir, work_dir = folders()
     if argv[1] == "park":
+        bare = frozenset(name for name in sys.modules if not name.startswith("sandbox_"))
         import sandbox_park
-        run = sandbox_park.park(run_dir, work_dir)
+        run = sandbox_park.park(run_dir, work_dir, bare)
     else:
-        job = read_job(run_dir + "/job")
+        job = read_job(take_job(run_dir + "/job"))
         run = Run(job, work_dir, surround_ahead(run_dir, work_dir))
     run.go()

@@ -62,11 +62,7 @@ class Process:
         self.work = os.path.join(self.top, "work")
         os.mkdir(self.run_dir)
         os.mkdir(self.work)
-        for name, content in dict(files).items():
-            path = os.path.join(self.work, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as out:
-                out.write(content if isinstance(content, bytes) else content.encode())
+        self.fill(files)
         self.records = records
         self.boot = boot
         job = records if job is self.SAME else job
@@ -75,6 +71,14 @@ class Process:
         with open(os.path.join(self.run_dir, "heap"), "wb"):
             pass
         self.start(mode)
+
+    def fill(self, files):
+        """Puts files into the work folder."""
+        for name, content in dict(files).items():
+            path = os.path.join(self.work, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as out:
+                out.write(content if isinstance(content, bytes) else content.encode())
 
     def write_job(self, records):
         with open(os.path.join(self.run_dir, "job"), "wb") as out:
@@ -139,8 +143,11 @@ class Process:
     def read_started(self, size=100):
         return os.read(self.started, size)
 
-    def finish(self):
-        """Waits; returns (exit status or -signal, stdout, stderr, what came on the started pipe)."""
+    def finish(self, named=False):
+        """Waits; returns (exit status or -signal, stdout, stderr, what came on the started pipe).
+
+        If `named`, `WORK` and `TOP` stand for its work folder and the one around it.
+        """
         with subprocess.Popen(["cat"], stdin=self.err, stdout=subprocess.PIPE) as cat:
             out = self.out.read()
             err = cat.stdout.read()
@@ -157,21 +164,21 @@ class Process:
         os.close(self.go)
         shutil.rmtree(self.top)
         status = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        return status, out.decode(), err.decode(), started.decode()
+        out, err = out.decode(), err.decode()
+        if named:
+            out, err = (text.replace(self.work, "WORK").replace(self.top, "TOP") for text in (out, err))
+        return status, out, err, started.decode()
 
 
 def restored(records, files=(), warm=(), prepare=False):
     """As run(), in a parked process that goes on, or is prepared first."""
     process = Process("park", [("warm", name) for name in warm], files)
-    top = process.top
     if process.read_started(1) != b"P":
         raise AssertionError(process.finish())
     if prepare:
         process.prepare()
     process.wake(records)
-    status, out, err, started = process.finish()
-    return status, out.replace(top + "/work", "WORK").replace(top, "TOP"), \
-        err.replace(top + "/work", "WORK").replace(top, "TOP"), started
+    return process.finish(True)
 
 
 def run(records, files=(), mode="run"):
@@ -179,10 +186,7 @@ def run(records, files=(), mode="run"):
     if mode in ("park", "prepare"):
         return restored(records, files, (), mode == "prepare")
     process = Process(mode, records, files)
-    top = process.top
-    status, out, err, started = process.finish()
-    return status, out.replace(top + "/work", "WORK").replace(top, "TOP"), \
-        err.replace(top + "/work", "WORK").replace(top, "TOP"), started
+    return process.finish(True)
 
 
 def run_bare(source, name="main.py"):

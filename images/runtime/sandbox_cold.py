@@ -1,0 +1,133 @@
+"""A parked process that becomes a cold start, where nothing else gives a task its own modules.
+
+Where modules are looked for, the task's folder comes first.  But what was imported to warm the
+process is there already, and is not looked for again: a task with a random.py of its own, or with
+another numpy than the image's, would get what was warmed.  If its folder has such a name, the process
+begins anew, before any user code, as the interpreter that a cold start is.
+"""
+
+import fcntl
+import os
+import sys
+
+import sandbox_c
+from sandbox_c import Long
+from sandbox_job import STARTED_FD, fail, fill_file, make_file, text
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SIG_SETMASK = 2
+SIGNALS = 64
+NO_SIGNALS = b"\0" * 128    # a sigset_t
+
+
+def module_suffixes():
+    """What comes after a module's name in the name of its file."""
+    if sys.version_info[0] == 2:
+        import imp
+        return [suffix for suffix, _, _ in imp.get_suffixes()]
+    import _imp
+    machinery = sys.modules["_frozen_importlib_external"]
+    return _imp.extension_suffixes() + machinery.SOURCE_SUFFIXES + machinery.BYTECODE_SUFFIXES
+
+
+def attributes(module):
+    """A module's own names.  One that is loaded when it is used is not used by this."""
+    try:
+        return object.__getattribute__(module, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def is_package(path):
+    try:
+        return any(name.partition(".")[0] == "__init__" for name in os.listdir(path))
+    except OSError:
+        return False
+
+
+class ColdStart(object):
+
+    def __init__(self, run_dir, work_dir, bare):
+        """Before any module of the image is imported; `bare` names what a cold start has imported."""
+        self.run_dir = run_dir
+        self.work_dir = work_dir
+        self.bare = bare
+        self.argv = [sys.executable, "-u", "-B", os.path.join(HERE, "boot.py"), "run"]
+        self.env = dict(os.environ)
+        self.suffixes = module_suffixes()
+        self.stems = self.names = frozenset()
+        process = sandbox_c.load(None)
+        self.signal = sandbox_c.find(process, "signal")
+        self.sigprocmask = sandbox_c.find(process, "sigprocmask")
+
+    def settle(self):
+        """After all imports."""
+        self.names = frozenset(name for name in sys.modules if "." not in name and name not in self.bare)
+        self.stems = frozenset((name + suffix).partition(".")[0]
+                               for name in self.names for suffix in self.suffixes)
+
+    def folders(self, job):
+        """Where the task's modules are looked for before the image's."""
+        if job.get("kind") == b"exec":
+            script = os.path.join(self.work_dir, text(job.get("exec", b"")))
+            folders = [os.path.dirname(os.path.realpath(script))]
+        else:
+            folders = [self.work_dir]
+        more = [item for item in job["env"] if item.startswith("PYTHONPATH=")]
+        if more:
+            value = more[-1].partition("=")[2]
+            folders += [os.path.join(self.work_dir, folder).rstrip("/") for folder in value.split(":") if value]
+        return folders
+
+    def wanted(self, job):
+        """Whether the task has a module of its own where this process has imported another."""
+        for folder in self.folders(job):
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                continue    # nor does the interpreter find anything there
+            for name in names:
+                if name.partition(".")[0] in self.stems and self.hides(folder, name):
+                    return True
+        return False
+
+    def hides(self, folder, name):
+        """Whether an import would have found this name before what it has found."""
+        if name in self.names and not self.comes_from(folder, name):
+            # A folder without code hides no module that is elsewhere: it may be a part of this one.
+            path = os.path.join(folder, name)
+            if is_package(path) or ("__file__" not in attributes(sys.modules.get(name)) and os.path.isdir(path)):
+                return True
+        for suffix in self.suffixes:
+            module = name[:-len(suffix)]
+            if name.endswith(suffix) and module in self.names and not self.comes_from(folder, module):
+                return True
+        return False
+
+    @staticmethod
+    def comes_from(folder, name):
+        """Whether the module of this name is the folder's own: `module` in the job of a `park`."""
+        has = attributes(sys.modules.get(name))
+        places = [has["__file__"]] if has.get("__file__") else has.get("__path__") or ()
+        return any(place.startswith(folder + "/") for place in places)
+
+    def go(self, job_text):
+        """Starts the interpreter as the sandbox's init does, with what a start has for it."""
+        try:
+            for name in "payload", "config":
+                path = os.path.join(self.run_dir, name)
+                if os.path.exists(path):
+                    os.unlink(path)
+            fill_file(make_file(os.path.join(self.run_dir, "job")), job_text)
+            os.chdir("/")
+            os.umask(0o22)
+            os.closerange(STARTED_FD + 1, max(int(fd) for fd in os.listdir("/proc/self/fd")) + 1)
+            for fd in range(STARTED_FD + 1):
+                fcntl.fcntl(fd, fcntl.F_SETFD, 0)
+            # What is ignored or blocked stays so in a new program.
+            for number in range(1, SIGNALS + 1):
+                self.signal(Long(number), Long(0))
+            self.sigprocmask(Long(SIG_SETMASK), NO_SIGNALS, Long(0))
+            os.execve(self.argv[0], self.argv, self.env)
+        except EnvironmentError as error:
+            fail(125, "the interpreter cannot be started anew: %s" % error)

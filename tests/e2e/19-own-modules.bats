@@ -1,0 +1,63 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# A task's folder comes before the image's modules, also where those were imported before.
+# shellcheck disable=SC2154 # stderr is set by run
+load daemon
+
+setup_file() {
+	WARM=1 daemon_make
+}
+
+mode() {
+	inspect "$(id_of "$1")" .start.mode
+}
+
+# same OUTPUT [STATUS]: task.json's task prints this in each start mode, and is started in it.
+same() {
+	local mode
+
+	for mode in $MODES; do
+		run --separate-stderr sandboxctl run python app/task.json --start "$mode" --label "own-$mode"
+		echo "$mode: $status $output $stderr"
+		[ "$status" = "${2:-0}" ] || return 1
+		[ "$output" = "$1" ] || return 1
+		[ -z "$stderr" ] || return 1
+		[ "$(mode "own-$mode")" = "$mode" ] || return 1
+	done
+}
+
+# forked: task.json's task came out of a template; a checkpoint is there too then.
+forked() {
+	sandboxctl run python app/task.json --label forked >/dev/null 2>&1
+	[ "$(mode forked)" = fork ]
+}
+
+@test "a task's own random.py is what it imports, in every start mode" {
+	mkdir app
+	echo 'OWN = "my own"' >app/random.py
+	cat >app/main.py <<-'EOT'
+		import os, random, sys
+		print(random.OWN, sys.argv[-1], os.environ["X"], os.umask(0o22), open(os.environ["PAYLOAD_FILE"]).read())
+		sys.exit(7)
+	EOT
+	echo '{"exec": "main.py", "dir": ".", "args": ["a"], "env": {"X": "y"}, "payload": {"k": 1}}' >app/task.json
+	wait_until "$PATIENCE" forked
+	same 'my own a y 18 {"k":1}' 7
+}
+
+@test "so is a package that it brings along, with all that is in it" {
+	mkdir -p app/json
+	echo 'from json.tool import dumps' >app/json/__init__.py
+	echo 'def dumps(value): return "brought along: %d" % value' >app/json/tool.py
+	echo '{"code": "import json; print(json.dumps(5))", "dir": ".", "warm": {"imports": ["json", "decimal"]}}' >app/task.json
+	wait_until "$PATIENCE" forked
+	same 'brought along: 5'
+}
+
+@test "a module that is warmed out of the task's folder stays so" {
+	mkdir app
+	echo 'import time; LOADED = time.time_ns()' >app/app.py
+	echo '{"code": "import app; print(app.LOADED)", "dir": ".", "warm": {"module": "app"}}' >app/task.json
+	wait_until "$PATIENCE" forked
+	MODES='restore fork' same "$(sandboxctl run python app/task.json --start fork)"
+}
