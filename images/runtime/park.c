@@ -4,9 +4,9 @@
  *
  * CRIU writes private anonymous pages to its dump and copies each of them back
  * at every restore.  Pages of a private file mapping that were not written to
- * it leaves to the file.  So every range of memory that the warm interpreter
- * has written to is written to a file and then mapped from there, privately, at
- * the same address.
+ * it leaves to the file.  So the memory that the warm interpreter has written to
+ * is written to a file and then mapped from there, privately, at the same address;
+ * sandbox_park.py says what of it may be.
  *
  * Between the copy and the mapping of a range nothing may write to it.  This is
  * why the helper is freestanding: it runs between two raw system calls on
@@ -31,6 +31,7 @@
 #define MAP_FIXED 0x10
 #define SIG_SETMASK 2
 #define CLOCK_MONOTONIC 1
+#define MADV_RANDOM 1
 
 /* As sandbox_park.py fills it in, in order of address, page aligned. */
 struct park_range {
@@ -179,6 +180,32 @@ park_export long park_move(long write_fd, long map_fd, const struct park_range *
 	}
 	call4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before));
 	return r;
+}
+
+/* Python's arenas of objects: its own structure, of PyObject_GetArenaAllocator(). */
+struct arena_allocator {
+	void *context;
+	void *(*make)(void *context, size_t size);
+	void (*free)(void *context, void *arena, size_t size);
+};
+
+/*
+ * As Python's own makes an arena, but it carries the mark by which sandbox_park.py
+ * knows it: advice that means nothing for this memory, keeps it apart from what
+ * others map beside it, and goes with it when it is unmapped.
+ */
+park_export void *park_arena_make(const struct arena_allocator *python, size_t size)
+{
+	void *arena = python->make(python->context, size);
+
+	if (arena && (unsigned long)arena % PAGE == 0 && size % PAGE == 0)
+		call4(__NR_madvise, (long)arena, (long)size, MADV_RANDOM, 0);
+	return arena;
+}
+
+park_export void park_arena_free(const struct arena_allocator *python, void *arena, size_t size)
+{
+	python->free(python->context, arena, size);
 }
 
 /* Says `P` on ready_fd and waits on go_fd; returns the byte that ends the wait, or 0 without one. */

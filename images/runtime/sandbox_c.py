@@ -32,6 +32,12 @@ class Room(_ctypes.Array):
     _length_ = 65536
 
 
+class ArenaAllocator(_ctypes.Array):
+    """Python's PyObjectArenaAllocator: a context and two functions."""
+    _type_ = Long
+    _length_ = 3
+
+
 class Function(_ctypes.CFuncPtr):
     _flags_ = KEEP_GIL
     _restype_ = Long
@@ -55,6 +61,10 @@ def load(path):
 def address(handle, name):
     """Where a function is that is not called from here."""
     return _ctypes.dlsym(handle, name)
+
+
+def address_of(thing):
+    return _ctypes.addressof(thing)
 
 
 def find(handle, name, kind=Function):

@@ -34,6 +34,11 @@ REHEARSALS = 20
 GO = ord("g")
 PREPARE = ord("c")
 
+# How memory is known that a file may take the place of: madvise(), and its flag in smaps.  Nobody else
+# gives this advice for memory without a file.
+MADV_RANDOM = 1
+MARK = "rr"
+
 # Of the flags in smaps: device memory, huge pages, locked, userfaultfd, a stack; memory that the
 # kernel drops (the state of its vDSO random numbers, which must not be kept), wipes or leaves out
 # when it forks.
@@ -57,11 +62,19 @@ class Area(object):
     def prot(self):
         return ("r" in self.access) | ("w" in self.access) << 1
 
-    def movable(self, heap_inode):
+    def anonymous(self):
+        return self.inode == 0 and not self.path.startswith(("[heap", "[stack", "[v"))
+
+    def movable(self, libraries):
+        """Whether it may be a private mapping of a file, in which MADV_DONTNEED does not make zeros.
+
+        Allocators that modules bring along count on zeros.  Python's arenas, the C library's heap and
+        the data of libraries do not; what another has mapped is left as it is.
+        """
         return (self.own > 0 and self.access[0] == "r" and self.access[2:] == "-p"
-                and not self.path.startswith(("[stack", "[v"))
+                and (self.path == "[heap]" or self.path in libraries
+                     or (self.anonymous() and MARK in self.flags))
                 and not self.path.endswith("/park.so")
-                and not (self.inode == heap_inode and self.path.endswith("/heap"))
                 and UNMOVABLE.isdisjoint(self.flags))
 
 
@@ -79,11 +92,13 @@ def memory_areas():
     return areas
 
 
-def movable_ranges(heap_inode):
+def movable_ranges():
     """What the helper takes: an array of start, length, protection; and how many."""
     numbers = []
-    for area in memory_areas():
-        if area.movable(heap_inode):
+    areas = memory_areas()
+    libraries = frozenset(area.path for area in areas if area.inode and "x" in area.access)
+    for area in areas:
+        if area.movable(libraries):
             numbers += [area.start, area.end - area.start, area.prot()]
     return struct.pack("%dL" % len(numbers), *numbers), len(numbers) // 3
 
@@ -156,11 +171,10 @@ def move_memory(move, heap):
     write_fd = os.open(heap, os.O_RDWR)
     map_fd = os.open(heap, os.O_RDONLY)
     try:
-        inode = os.fstat(map_fd).st_ino
-        movable_ranges(inode)   # once for nothing: the list itself takes memory
+        movable_ranges()    # once for nothing: the list itself takes memory
         for _ in range(ATTEMPTS):
             offset = (os.fstat(write_fd).st_size + PAGE - 1) & -PAGE
-            ranges, count = movable_ranges(inode)
+            ranges, count = movable_ranges()
             got = move(Long(write_fd), Long(map_fd), ranges, Long(count), Long(offset))
             if got == 0:
                 return None
@@ -170,6 +184,31 @@ def move_memory(move, heap):
     finally:
         os.close(map_fd)
         os.close(write_fd)
+
+
+class MarkedMemory(object):
+    """From now on, memory without a file that is the interpreter's own is marked."""
+
+    def __init__(self, library):
+        """Before any module of the image is imported: all that is there is the interpreter's."""
+        process = sandbox_c.load(None)
+        madvise = sandbox_c.find(process, "madvise")
+        for area in memory_areas():
+            if area.anonymous() and area.access == "rw-p":
+                madvise(Long(area.start), Long(area.end - area.start), Long(MADV_RANDOM))
+        self.set = sandbox_c.find(process, "PyObject_SetArenaAllocator", sandbox_c.Procedure)
+        if self.set is None:
+            return  # Python 2: its later arenas stay what they are, and are copied
+        self.python = sandbox_c.ArenaAllocator()
+        sandbox_c.find(process, "PyObject_GetArenaAllocator", sandbox_c.Procedure)(self.python)
+        self.set(struct.pack("3Q", sandbox_c.address_of(self.python),
+                             sandbox_c.address(library, "park_arena_make"),
+                             sandbox_c.address(library, "park_arena_free")))
+
+    def end(self):
+        """A task's arenas are as they ever are."""
+        if self.set is not None:
+            self.set(self.python)
 
 
 def fork_hooks():
@@ -201,6 +240,7 @@ class Parked(object):
         self.wait_job = sandbox_c.find(library, "park_job")
         self.clock = sandbox_c.find(library, "park_clock")
         self.room = Room()
+        self.memory = MarkedMemory(library)
         before_fork, self.after_fork = fork_hooks()
         self.leave = Leave(library) if Leave else None
         seeded = import_modules(job, work_dir)
@@ -219,6 +259,7 @@ class Parked(object):
         trim = sandbox_c.find(sandbox_c.load(None), "malloc_trim")
         if trim is not None:
             trim(Long(0))
+        self.memory.end()
         before_fork()
         problem = move_memory(move, run_dir + "/heap")
         if problem:
