@@ -16,6 +16,8 @@ import sandbox_c
 
 # More entropy than anybody writes down as a seed: numpy has drawn it.
 DRAWN_SEED = 1 << 64
+# Of a node's 48 bits, the one that no network card's address has.
+MULTICAST = 1 << 40
 
 
 def fresh(size):
@@ -63,44 +65,45 @@ class watch_seeding(object):
 class NumpyGenerators(object):
     """numpy's global generator, and those that modules have made without a seed.
 
-    To seed one takes numpy two milliseconds the first time, for all that it touches.  What the
-    Mersenne twister has is 624 words of state and a position, so random words do as well.
+    To seed one takes numpy two milliseconds the first time, for all that it touches.  What the global
+    one has is a Mersenne twister, 624 words of state and a position, so random words do as well.  The
+    others can spawn generators, out of their seeds: these are drawn anew, and they are made of them.
     """
 
     WORDS = 624
     SIZE = 4 * WORDS
 
     def __init__(self, module):
-        self.addresses = []
+        self.address = None
+        self.sequences = []
         self.others = []
-        module.seed()
+        module.seed()   # the global one: it has no sequence of seeds from here on
         kind = getattr(module, "BitGenerator", None)
         if kind is None:    # a numpy for Python 2 has but the one that is global
             self.seed = module.seed
             return
         self.seed = None
-        self.add(module.mtrand._rand._bit_generator)
+        self.address = self.state_address(module.mtrand._rand._bit_generator)
+        if self.address is None:
+            self.seed = module.seed
         for each in gc.get_objects():
-            if isinstance(each, kind) and self.drawn(each):
-                self.add(each)
-            elif isinstance(each, module.RandomState) and self.drawn(each._bit_generator):
-                bits = each._bit_generator
-                each.seed()     # forgets what it keeps of the last draw
-                self.add(bits)
+            if isinstance(each, module.SeedSequence) and self.drawn(each):
+                self.sequences.append(each)
+            elif isinstance(each, kind) and self.drawn(self.sequence(each)):
+                self.others.append(each)
+            elif isinstance(each, module.RandomState) and self.drawn(self.sequence(each._bit_generator)):
+                each.__init__(each._bit_generator)  # forgets what it keeps of the last draw
 
     @staticmethod
-    def drawn(bits):
-        entropy = getattr(getattr(bits, "_seed_seq", None), "entropy", None)
+    def sequence(bits):
+        return getattr(bits, "_seed_seq", None)
+
+    @staticmethod
+    def drawn(sequence):
+        entropy = getattr(sequence, "entropy", None)
         return isinstance(entropy, int) and entropy >= DRAWN_SEED
 
-    def add(self, bits):
-        address = self.address(bits)
-        if address is None:
-            self.others.append(bits)
-        else:
-            self.addresses.append(address)
-
-    def address(self, bits):
+    def state_address(self, bits):
         """Where the state lies, if it is a Mersenne twister's and this numpy has it as all do."""
         if type(bits).__name__ != "MT19937":
             return None
@@ -118,11 +121,22 @@ class NumpyGenerators(object):
     def repair(self, copy):
         if self.seed is not None:
             self.seed()
-        for address in self.addresses:
+        if self.address is not None:
             words = fresh(self.SIZE) + struct.pack("i", self.WORDS)
-            copy(sandbox_c.Long(address), words, sandbox_c.Long(len(words)))
+            copy(sandbox_c.Long(self.address), words, sandbox_c.Long(len(words)))
+        for each in self.sequences:
+            each.__init__(spawn_key=each.spawn_key, pool_size=each.pool_size,
+                          n_children_spawned=each.n_children_spawned)
         for bits in self.others:
-            bits.__init__()
+            bits.__init__(self.sequence(bits))
+
+
+def libraries(areas, *names):
+    """The libraries of this process whose files' names begin with one of these."""
+    for path in sorted(set(area.path for area in areas)):
+        name = os.path.basename(path)
+        if name.startswith(names) and ".so" in name:
+            yield sandbox_c.load(path)
 
 
 def openssl_add_functions(areas):
@@ -132,18 +146,23 @@ def openssl_add_functions(areas):
     process a millisecond of making them.
     """
     found = []
-    for path in sorted(set(area.path for area in areas)):
-        if os.path.basename(path).startswith("libcrypto") and ".so" in path:
-            library = sandbox_c.load(path)
-            for name in ("RAND_bytes", "RAND_priv_bytes"):
-                make = sandbox_c.find(library, name)
-                if make is not None:
-                    room = struct.pack("Q", len(found))
-                    make(room, sandbox_c.Long(len(room)))
-            add = sandbox_c.find(library, "RAND_add", sandbox_c.Procedure)
-            if add is not None:
-                found.append(add)
+    for library in libraries(areas, "libcrypto"):
+        for name in ("RAND_bytes", "RAND_priv_bytes"):
+            make = sandbox_c.find(library, name)
+            if make is not None:
+                room = struct.pack("Q", len(found))
+                make(room, sandbox_c.Long(len(room)))
+        add = sandbox_c.find(library, "RAND_add", sandbox_c.Procedure)
+        if add is not None:
+            found.append(add)
     return found
+
+
+def sqlite_randomness_functions(areas):
+    """sqlite3_randomness of every SQLite in this process: a library, or a part of Python's module."""
+    found = [sandbox_c.find(library, "sqlite3_randomness", sandbox_c.Procedure)
+             for library in libraries(areas, "libsqlite3", "_sqlite3")]
+    return [function for function in found if function is not None]
 
 
 def forget(mapping, folders):
@@ -161,6 +180,7 @@ class Repairs(object):
         self.generators = list(seeded)
         self.numpy = NumpyGenerators(sys.modules["numpy.random"]) if "numpy.random" in sys.modules else None
         self.openssl_add = openssl_add_functions(areas)
+        self.sqlite_randomness = sqlite_randomness_functions(areas)
         process = sandbox_c.load(None)
         self.memset = sandbox_c.find(process, "memset")
         self.memcpy = sandbox_c.find(process, "memcpy")
@@ -184,6 +204,8 @@ class Repairs(object):
         for add in self.openssl_add:
             entropy = fresh(32) + seed
             add(entropy, sandbox_c.Long(len(entropy)), sandbox_c.Double(32.0))
+        for randomness in self.sqlite_randomness:
+            randomness(sandbox_c.Long(0), sandbox_c.Long(0))    # the next draw seeds it
         forget(sys.path_importer_cache, self.folders)
         for module, repair in self.todo:
             repair(self, module)
@@ -206,7 +228,11 @@ class Repairs(object):
         self.numpy.repair(self.memcpy)
 
     def uuid(self, module):
-        module._node = None
+        # libuuid has drawn a node and a clock sequence for good.  Python's own draws the latter each time.
+        for name in ("_generate_time_safe", "_uuid_generate_time"):
+            if hasattr(module, name):
+                setattr(module, name, None)
+        module._node = fresh_int(6) | MULTICAST
         for name in ("_last_timestamp", "_last_timestamp_v6", "_last_timestamp_v7"):
             if hasattr(module, name):
                 setattr(module, name, None)

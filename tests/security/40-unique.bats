@@ -81,6 +81,11 @@ its_forked() {
 	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/parallel" 40
 }
 
+drawn_forked() {
+	"$CTL" run drawn "$WORK/probes/task.json" --start fork --label drawn-forked >/dev/null &&
+		[ "$(field drawn-forked .start.mode)" = fork ]
+}
+
 @test "an image whose modules have drawn at import shares no draw after it" {
 	local digest=00000000000000000000000000000000000000000000000000000000000000aa n since
 
@@ -88,12 +93,15 @@ its_forked() {
 	ln -sfn "../$digest" "$STATE/images/by-name/drawn"
 	# Every generator has state by the time of the dump, above all OpenSSL's.
 	cat >"$STATE/images/$digest/rootfs/usr/lib/python3/dist-packages/drawn.py" <<-'END'
-		import random, secrets, ssl, tempfile, uuid, multiprocessing
+		import random, secrets, sqlite3, ssl, tempfile, uuid, multiprocessing
 		import numpy
 		from bson import ObjectId
 		random.random(), numpy.random.random(), secrets.token_hex(), ssl.RAND_bytes(16)
 		tempfile.mktemp(), uuid.uuid1(), uuid.uuid4(), ObjectId()
 		random.gauss(0, 1), numpy.random.normal()
+		sqlite3.connect(":memory:").execute("select random()").fetchone()
+		sequence = numpy.random.SeedSequence()
+		generator = numpy.random.Generator(numpy.random.MT19937())
 	END
 	task "$WORK/probes" draws.py '{"warm": {"imports": ["drawn"]}}'
 	"$CTL" image warm drawn --imports drawn >/dev/null
@@ -103,6 +111,12 @@ its_forked() {
 	done
 	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/drawn" 50
 	[ "$(modes_of drawn | sort -u)" = restore ]
+	wait_until "$PATIENCE" drawn_forked
+	for ((n = 0; n < 50; n++)); do
+		"$CTL" run drawn "$WORK/probes/task.json" --start fork --label drawn-fork >>"$WORK/out/drawn"
+	done
+	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/drawn" 100
+	[ "$(modes_of drawn-fork | sort -u)" = fork ]
 }
 
 @test "a write through random's second Gaussian value is not shared either" {

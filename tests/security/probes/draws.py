@@ -52,6 +52,23 @@ def object_id_process():
     return str(ObjectId())[8:18]
 
 
+def uuid1_node():
+    """The part of a uuid1 that is drawn once a process."""
+    return uuid.uuid1().node
+
+
+def sqlite(kind):
+    """What SQLite draws from a generator that it seeds once a process."""
+    import sqlite3
+
+    return repr(sqlite3.connect(":memory:").execute("select %s" % kind).fetchone())
+
+
+def seeds(sequence):
+    """What a sequence of seeds, held since before the checkpoint, gives to a new generator."""
+    return sequence.spawn(1)[0].generate_state(4).tolist()
+
+
 def authkey():
     import multiprocessing
 
@@ -59,6 +76,9 @@ def authkey():
 
 
 DRAWS["authkey"] = authkey
+DRAWS["uuid1-node"] = uuid1_node
+DRAWS["sqlite"] = lambda: sqlite("random()")
+DRAWS["sqlite-blob"] = lambda: sqlite("randomblob(16)")
 try:
     import bson
     import numpy
@@ -71,6 +91,19 @@ else:
             "numpy-generator": numpy_generator,
             "objectid": object_id,
             "objectid-process": object_id_process,
+        }
+    )
+
+try:
+    import drawn
+except ImportError:
+    pass
+else:
+    DRAWS.update(
+        {
+            "numpy-seeds": lambda: repr(seeds(drawn.sequence)),
+            "numpy-seeds-of-generator": lambda: repr(seeds(drawn.generator.bit_generator._seed_seq)),
+            "numpy-held-generator": lambda: repr(float(drawn.generator.random())),
         }
     )
 

@@ -34,18 +34,34 @@ with watch_seeding() as seeded:
         numpy_own_seed = numpy.random.default_rng(5)
         numpy_state = numpy.random.RandomState()
         numpy_state_own_seed = numpy.random.RandomState(5)
+        numpy_state_of_other = numpy.random.RandomState(numpy.random.PCG64())
+        numpy_sequence = numpy.random.SeedSequence()
+        numpy_child, = numpy_sequence.spawn(1)
+        numpy_sequence_own_seed = numpy.random.SeedSequence(5)
+        numpy_twister = numpy.random.Generator(numpy.random.MT19937())
+        numpy_of_sequence = numpy.random.Generator(numpy.random.PCG64(numpy_sequence))
     except ImportError:
         numpy = None
     try:
         import bson.objectid
     except ImportError:
         bson = None
+    try:
+        import sqlite3
+        database = sqlite3.connect(":memory:")
+    except ImportError:
+        sqlite3 = None
 
 rand_bytes = getattr(ssl, "RAND_bytes", None) or (lambda n: b"no")
 
 
 def hexed(value):
     return "".join("%02x" % byte for byte in bytearray(value))
+
+
+def spawned(sequence):
+    child, = sequence.spawn(1)
+    return [int(word) for word in child.generate_state(4)] + list(child.spawn_key)
 
 
 def draw():
@@ -59,7 +75,12 @@ def draw():
         "tempfile": next(tempfile._get_candidate_names()),
         "authkey": hexed(multiprocessing.current_process().authkey),
         "pid": os.getpid(),
+        "uuid1_node": uuid.uuid1().node,
+        "uuid1": str(uuid.uuid1()),
     }
+    if sqlite3:
+        out["sqlite"] = database.execute("select random()").fetchone()
+        out["sqlite_blob"] = hexed(database.execute("select randomblob(8)").fetchone()[0])
     if numpy:
         out.update({
             "numpy": numpy.random.random(),
@@ -68,6 +89,14 @@ def draw():
             "numpy_own_seed": numpy_own_seed.random(),
             "numpy_state": numpy_state.normal(),
             "numpy_state_own_seed": numpy_state_own_seed.normal(),
+            "numpy_state_of_other": numpy_state_of_other.normal(),
+            "numpy_sequence": spawned(numpy_sequence),
+            "numpy_child": spawned(numpy_child),
+            "numpy_sequence_own_seed": spawned(numpy_sequence_own_seed),
+            "numpy_twister": numpy_twister.random(),
+            "numpy_twister_spawned": spawned(numpy_twister.bit_generator._seed_seq),
+            "numpy_of_sequence": numpy_of_sequence.random(),
+            "numpy_sequence_is_its_own": numpy_of_sequence.bit_generator._seed_seq is numpy_sequence,
         })
     if bson:
         out["objectid"] = str(bson.objectid.ObjectId())[8:18]

@@ -8,8 +8,11 @@ import unittest
 from harness import ENV, HERE, PYTHON, RUNTIME, VERSION
 
 # What a module seeds itself is the same in every task, as it is after a cold start.
-SAME = {"own_seed", "numpy_own_seed", "numpy_state_own_seed", "pid"}
+SAME = {"own_seed", "numpy_own_seed", "numpy_state_own_seed", "numpy_sequence_own_seed",
+        "numpy_sequence_is_its_own", "pid"}
 KERNEL = {"urandom", "uuid4"}
+# OpenSSL 1.1 mixes the time into what it draws.
+TIMED = {"openssl", "uuid1"}
 
 
 def clones(what):
@@ -34,13 +37,16 @@ class Unique(unittest.TestCase):
             expected.add("openssl")     # this Python's ssl does not give bytes
         self.assertEqual(same, expected)
         self.assertEqual(one["pid"], 1)
+        self.assertTrue(one.get("numpy_sequence_is_its_own", True))
+        self.assertTrue((one["uuid1_node"] & other["uuid1_node"]) >> 40 & 1)
+        # A sequence that has spawned two goes on with the third.
+        self.assertEqual(one.get("numpy_sequence", [2])[-1], 2)
 
     def test_control(self):
         # The same without repair: it is the repair that makes the difference.
         one, other = clones("leave")
         same = {name for name in one if one[name] == other[name]}
-        # OpenSSL 1.1 mixes the time into what it draws.
-        self.assertEqual(same | {"openssl"}, set(one) - KERNEL | {"openssl"})
+        self.assertEqual(same | TIMED, set(one) - KERNEL | TIMED)
 
 
 if __name__ == "__main__":
