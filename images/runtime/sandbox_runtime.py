@@ -248,7 +248,7 @@ class Run(object):
     def print_result(self, entry, result):
         import json
         try:
-            line = json.dumps(result)
+            line = json.dumps(result, allow_nan=False)
         except (TypeError, ValueError, OverflowError) as error:
             sys.stderr.write("sandbox: the result of '%s' cannot be written as JSON: %s\n" % (entry, error))
             sys.exit(1)

@@ -1,7 +1,6 @@
 """A task's cold start: surroundings, the three kinds, and equality with the bare interpreter."""
 
 import json
-import re
 import unittest
 
 from harness import VERSION, Process, run, run_bare
@@ -262,6 +261,14 @@ def exits(payload):
     sys.exit(9)
 def bad(payload):
     return object()
+def not_a_number():
+    return {"n": [1.5, float("nan")]}
+def infinite():
+    return float("-inf")
+def round():
+    ring = []
+    ring.append(ring)
+    return ring
 class C(object):
     def __init__(self, payload=None):
         self.payload = payload
@@ -310,9 +317,12 @@ it = C()
         self.assertTrue(err.endswith("ValueError: no\n"))
 
     def test_result_not_json(self):
-        status, out, err, _ = self.call("bad")
-        self.assertEqual((status, out), (1, ""))
-        self.assertTrue(re.match(r"sandbox: the result of 'pkg.m:bad' cannot be written as JSON: .*\n\Z", err))
+        for name in "bad", "not_a_number", "infinite", "round":
+            with self.subTest(name):
+                status, out, err, _ = self.call(name)
+                self.assertEqual((status, out), (1, ""))
+                self.assertRegex(
+                    err, r"\Asandbox: the result of 'pkg.m:%s' cannot be written as JSON: .*\n\Z" % name)
 
     def test_coroutine(self):
         if VERSION[0] == 3:
