@@ -48,8 +48,9 @@ struct mtask {
 	struct cgroup cgroup;
 	sd_event_source *exit_src, *report_src, *started_src, *deadline_src, *remove_src;
 	enum verdict killed_for; /* VERDICT_NONE: nobody killed it */
-	bool want_warm, exited, failed;
-	bool forgotten; /* only its cgroup is left to remove */
+	bool exited, failed;
+	enum warm_for list, want_warm; /* the kind of its warm list; the same where one is wanted */
+	bool forgotten;		       /* only its cgroup is left to remove */
 	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
 	union proto_msg exit_msg; /* repeated until MON_FORGET */
 	/* restore */
@@ -61,7 +62,7 @@ struct mtask {
 	uint32_t clone_tag;	  /* until the keeper has answered; then 0 */
 	int ctl;		  /* where it waits for its task; -1 */
 	uint8_t package[32];	  /* zero: none */
-	struct limits limits;	  /* that it was made with */
+	struct limits limits;	  /* that it was made with; a warm-up too */
 	struct pending *pending;  /* its task, until that has begun; owned */
 	bool ahead;	/* a clone that was made before its task: with the limits of one */
 	bool prepared;	/* it has said so */
@@ -74,6 +75,7 @@ struct mtask {
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
 	int warm_package;	   /* its package, or -1 */
+	bool not_now;		   /* it was refused for the time being */
 	uint64_t dump_us;
 	char warm_dir[64], warm_output[WARM_OUTPUT_MAX + 1];
 	sd_event_source *output_src;
@@ -104,6 +106,8 @@ struct stamp_entry_cached {
 	uint8_t key[32], stamp[32];
 };
 
+struct warm_past; /* monitor_warm_past.c */
+
 struct monitor {
 	const struct config *cfg;
 	sd_event *event;
@@ -117,6 +121,7 @@ struct monitor {
 	struct policy_entry *policies;
 	struct stamp_entry_cached *stamps;
 	struct template *templates;
+	struct warm_past *warm_pasts;
 	sd_event_source *template_tick;
 	int netns_pool[NETNS_POOL], n_netns; /* ready, each for one sandbox */
 	sd_event_source *netns_src;	     /* fills the pool when nothing else is to do */
@@ -149,10 +154,6 @@ int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int p
 /* The same without a clone: when there was to be one and it failed, with why. */
 void start_without_fork(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd,
 			const char *why);
-int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd);
-/* A new checkpoint in the place of an old one; nobody waits for it. */
-void start_warm_again(struct monitor *m, const struct recipe *of);
-void start_warmed(struct mtask *t);
 /* A template's sandbox, from the checkpoint; t is ended by template_ended. */
 int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, int keeper_sock,
 		   struct err *e);
@@ -217,14 +218,34 @@ void task_remove_cgroup(struct mtask *t); /* when it is empty; frees t then if i
 /* monitor_adopt.c */
 int adopt_all(struct monitor *m, struct err *e);
 
+/* monitor_warm_begin.c */
+int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd);
+/* A new checkpoint in the place of an old one; nobody waits for it. limits: of a task that
+ * used it, or zero. */
+void start_warm_again(struct monitor *m, const struct recipe *of, const struct limits *limits);
+void start_warmed(struct mtask *t);
+void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *ret);
+
 /* monitor_warm.c */
 int warm_job(const char *warm, struct err *e); /* a memfd or -errno */
 int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e);
 void warm_ended(struct mtask *t, bool ok);
+/* What the cgroup knows about the end of one that has made no checkpoint; before it goes. */
+void warm_note_limit(struct mtask *t);
 void warm_stop_all(struct monitor *m);
 void warm_remove_dir(struct monitor *m, const char *name);
 /* A checkpoint is of use: not the next one to go. */
 void warm_used(struct monitor *m, const uint8_t key[32]);
+
+/* monitor_warm_past.c: warm-ups that have failed, and for how long none is tried again */
+/* "" or what the last one died of; good until the next failure. */
+const char *warm_past_why(const struct monitor *m, const struct recipe *of);
+/* CLOCK_MONOTONIC, before which none is begun; 0: none has been. */
+uint64_t warm_past_retry_ns(const struct monitor *m, const struct recipe *of);
+bool warm_past_allows(const struct monitor *m, const struct recipe *of);
+void warm_past_begin(struct monitor *m, const struct recipe *of);
+void warm_past_end(struct monitor *m, const struct recipe *of,
+		   const char *why); /* "": it is made */
 
 /* monitor_probe.c: what the host and criu are; once a boot, kept in RUN */
 int probe_host(struct monitor *m, struct err *e);

@@ -160,11 +160,10 @@ void task_ended(struct mtask *t)
 	if (mtask_is_warm(t)) {
 		bool ok = !t->failed && t->dump_us > 0;
 
+		if (!ok)
+			warm_note_limit(t);
 		/* Its processes are gone with its init; what the next start finds it removes. */
 		(void)cgroup_remove_within(&t->cgroup, 100);
-		if (!ok && !t->error[0])
-			(void)snprintf(t->error, sizeof(t->error), "warm: %s",
-				       verdict_name(t->exit_msg.exited.verdict));
 		warm_ended(t, ok);
 		return;
 	}

@@ -184,10 +184,12 @@ int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, s
 void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum start_mode asked)
 {
 	struct err e = {0};
+	const char *why;
 	int r;
 
 	s->spec.action = SANDBOX_COLD;
 	t->run.mode = START_COLD;
+	t->list = strcmp(s->recipe.warm, s->image.warm) == 0 ? WARM_FOR_IMAGE : WARM_FOR_TASK;
 	if (asked == START_COLD)
 		return;
 	if (!m->criu_works) {
@@ -207,8 +209,13 @@ void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum
 				       "restored: no template is ready to fork from");
 		return;
 	}
-	t->want_warm = true;
+	if (warm_past_allows(m, &s->recipe))
+		t->want_warm = t->list;
+	why = warm_past_why(m, &s->recipe);
+	/* Who has named the modules can mend them; others of the image are not told each time. */
+	if (*why && e.code == ERR_NOT_FOUND && (asked != START_AUTO || t->list == WARM_FOR_TASK))
+		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.400s", why);
 	/* auto without a checkpoint is the ordinary first start; a damaged one is not. */
-	if (asked != START_AUTO || e.code != ERR_NOT_FOUND)
+	else if (asked != START_AUTO || e.code != ERR_NOT_FOUND)
 		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.400s", e.msg);
 }

@@ -44,7 +44,7 @@ static int make_mounts(struct monitor *m, struct start *s, int package_fd, struc
 	return r;
 }
 
-static int spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e)
+int start_spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e)
 {
 	struct limits limits = s->spec.limits;
 	_cleanup_fd_ int netns = -1;
@@ -96,8 +96,7 @@ static int spawn(struct monitor *m, struct start *s, struct mtask *t, int packag
 	return task_watch(t, e);
 }
 
-/* Whatever had been made is unmade: a refused task leaves nothing. */
-static void undo(struct mtask *t)
+void start_undo(struct mtask *t)
 {
 	if (t->pid > 0) {
 		(void)kill(t->pid, SIGKILL); /* our own child, not reaped: the pid is right */
@@ -130,7 +129,7 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 	s->spec.job_fd = job_fd;
 	s->spec.checkpoint_fd = -1;
 	start_choose_mode(m, s, t, (enum start_mode)req->start);
-	return spawn(m, s, t, package_fd, e);
+	return start_spawn(m, s, t, package_fd, e);
 }
 
 /* A new sandbox. why: what kept the task from a clone, or "". */
@@ -147,7 +146,7 @@ static void start_sandbox(struct monitor *m, const struct mon_start *req, int jo
 	if (begin(m, &s, req, t, job_fd, package_fd, &e) < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);
 		t->failed = true;
-		undo(t);
+		start_undo(t);
 		task_ended(t);
 	}
 }
@@ -190,107 +189,9 @@ int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, 
 		s.spec.limits = s.policy->policy.head.limits;
 		s.spec.job_fd = -1;
 		s.spec.keeper_sock = keeper_sock;
-		r = spawn(m, &s, t, of->package_fd, e);
+		r = start_spawn(m, &s, t, of->package_fd, e);
 	}
 	if (r < 0)
-		undo(t);
+		start_undo(t);
 	return r;
-}
-
-static void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *ret)
-{
-	*ret = (struct recipe){.package_fd = package_fd};
-	memcpy(ret->image, req->image, 32);
-	memcpy(ret->policy, req->policy, 32);
-	if (package_fd >= 0)
-		memcpy(ret->package, req->package, 32);
-	memcpy(ret->warm, req->warm, sizeof(ret->warm));
-}
-
-static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req,
-		      struct mtask *t, struct err *e)
-{
-	_cleanup_fd_ int job = -1;
-	struct recipe of;
-	int r;
-
-	recipe_of_warm(req, t->warm_package, &of);
-	if (strstr(req->warm, WARM_MODULE) && t->warm_package < 0)
-		return err_set(e, ERR_NOT_FOUND, 0, "warm.module: there is no package (any more)");
-	r = start_check_package(m, t->warm_package, e);
-	if (r == 0)
-		r = start_load_parts(m, s, &of, e);
-
-	if (r < 0)
-		return r;
-	if (!m->criu_works)
-		return err_set(e, ERR_UNAVAILABLE, 0, "%s", m->criu_problem);
-	memcpy(t->key, s->spec.checkpoint_key, 32);
-	if (!req->force && start_open_checkpoint(m, s, t, NULL) == 0)
-		return -EEXIST;
-	job = warm_job(s->inputs.warm, e);
-	if (job < 0)
-		return job;
-	util_close_fd(&s->checkpoint);
-	util_close_fd(&s->heap);
-	r = warm_make_dir(t, &s->checkpoint, &s->heap, e);
-	if (r < 0)
-		return r;
-	s->spec.action = SANDBOX_DUMP;
-	s->spec.limits = s->policy->policy.head.limits_max;
-	s->spec.limits.timeout_s = 150;
-	s->spec.job_fd = job;
-	s->spec.checkpoint_fd = s->checkpoint;
-	return spawn(m, s, t, of.package_fd, e);
-}
-
-void start_warm_again(struct monitor *m, const struct recipe *of)
-{
-	struct mon_warm req = {.tag = 0, .force = 1, .has_package = of->package_fd >= 0};
-
-	memcpy(req.image, of->image, 32);
-	memcpy(req.policy, of->policy, 32);
-	memcpy(req.package, of->package, 32);
-	memcpy(req.warm, of->warm, sizeof(req.warm));
-	(void)start_warm(m, &req, of->package_fd);
-}
-
-/* When it is done, a template is made of it. */
-void start_warmed(struct mtask *t)
-{
-	struct recipe of;
-
-	recipe_of_warm(t->warm_req, t->warm_package, &of);
-	template_want(t->m, &of);
-}
-
-int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
-{
-	_cleanup_start_ struct start s = START_INIT;
-	char id[TASK_ID_LEN + 1];
-	struct err e = {0};
-	struct mtask *t;
-	int r;
-
-	util_new_id(id);
-	t = mtask_new(m, id);
-	if (!t)
-		return 0;
-	t->run.kind = RUN_WARM;
-	t->warm_req = malloc(sizeof(*req));
-	if (!t->warm_req) {
-		mtask_free(t);
-		return 0;
-	}
-	*t->warm_req = *req;
-	if (package_fd >= 0)
-		t->warm_package = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
-	r = begin_warm(m, &s, req, t, &e);
-	if (r < 0) {
-		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);
-		t->failed = r != -EEXIST;
-		undo(t);
-		warm_ended(t, r == -EEXIST);
-	}
-	return 0;
 }

@@ -27,6 +27,12 @@ void start_clear(struct start *s);
 		.out_w = -1, .err_w = -1, .started_w = -1                                          \
 	}
 
+/* monitor_start.c */
+/* The sandbox of s->spec, and its record. package_fd: mounted, or -1. */
+int start_spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e);
+/* Whatever had been made is unmade: a refused task leaves nothing. */
+void start_undo(struct mtask *t);
+
 /* monitor_surround.c: also of what is cloned */
 /* Pipes, with their read ends in t. Each is closed by its owner. */
 int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,

@@ -93,7 +93,7 @@ static void take_report(struct mtask *t, const struct report *r)
 		break;
 	case REPORT_FALLBACK:
 		t->run.mode = START_COLD;
-		t->want_warm = true;
+		t->want_warm = t->list;
 		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.480s", r->text);
 		break;
 	case REPORT_VERIFIED:
@@ -164,7 +164,7 @@ void task_started(struct mtask *t, const char *text)
 	proto_init(&msg, MON_STARTED);
 	memcpy(msg.started.id, t->id, sizeof(t->id));
 	msg.started.mode = t->run.mode;
-	msg.started.want_warm = t->want_warm;
+	msg.started.want_warm = (uint8_t)t->want_warm;
 	msg.started.first_ns = ns;
 	(void)snprintf(msg.started.warning, sizeof(msg.started.warning), "%s", t->warning);
 	monitor_to_front(t->m, &msg);
@@ -247,7 +247,8 @@ static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-/* What a warm-up prints is kept for the error message, the last of it. */
+/* What a warm-up prints is kept for the error message, the last of it: ASCII without control
+ * characters, for it is shown to people and becomes JSON. */
 static int on_warm_output(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct mtask *t = arg;
@@ -268,7 +269,8 @@ static int on_warm_output(sd_event_source *s, int fd, uint32_t events, void *arg
 	keep = have + (size_t)n > WARM_OUTPUT_MAX ? WARM_OUTPUT_MAX - (size_t)n : have;
 	memmove(t->warm_output, t->warm_output + have - keep, keep);
 	for (ssize_t i = 0; i < n; i++)
-		t->warm_output[keep + (size_t)i] = buf[i] ? buf[i] : '?';
+		t->warm_output[keep + (size_t)i] =
+			(char)(buf[i] == '\n' || (buf[i] >= ' ' && buf[i] <= '~') ? buf[i] : '?');
 	t->warm_output[keep + (size_t)n] = '\0';
 	return 0;
 }

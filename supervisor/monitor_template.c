@@ -231,6 +231,17 @@ static void count_use(struct template *tpl)
 	tpl->counted_ns = tpl->used_ns;
 }
 
+/* Of the last tasks' limits those with the most memory; zeros when there was no task. */
+static struct limits most_of_recent(const struct template *tpl)
+{
+	struct limits most = {0};
+
+	for (unsigned i = 0; i < tpl->n_recent; i++)
+		if (tpl->recent[i].limits.memory > most.memory)
+			most = tpl->recent[i].limits;
+	return most;
+}
+
 static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct monitor *m = arg;
@@ -245,9 +256,11 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 		if (tpl->state == TEMPLATE_READY && now - tpl->used_mono_ns > IDLE_NS)
 			template_retire(tpl);
 		else if (tpl->state == TEMPLATE_READY && (age > AGE_NS || tpl->forks > FORKS_MAX)) {
+			struct limits most = most_of_recent(tpl);
+
 			template_retire(tpl);
 			/* A new checkpoint, and out of that a new template. */
-			start_warm_again(m, &tpl->of);
+			start_warm_again(m, &tpl->of, &most);
 		}
 		forget_if_over(tpl);
 	}

@@ -14,6 +14,8 @@
 #include "supervisor/msg.h"
 
 #define CHECKPOINTS_MAX 64
+/* As sandbox_park.py begins. */
+#define SAYS_WHY "sandbox: warm: "
 
 static int write_record(int fd, const char *line, int n)
 {
@@ -172,6 +174,49 @@ void warm_stop_all(struct monitor *m)
 		}
 }
 
+/* A killed interpreter says nothing itself, nor does its init. */
+void warm_note_limit(struct mtask *t)
+{
+	struct cgroup_usage usage = {0};
+
+	(void)cgroup_usage(&t->cgroup, &usage);
+	if (t->killed_for == VERDICT_TIMEOUT)
+		(void)snprintf(t->error, sizeof(t->error), "warm: the imports took more than %u s",
+			       t->limits.timeout_s);
+	else if (usage.oom_kills)
+		(void)snprintf(t->error, sizeof(t->error),
+			       "warm: the imports took more than %llu MiB of memory",
+			       (unsigned long long)(t->limits.memory >> 20));
+	else if (!t->error[0])
+		(void)snprintf(t->error, sizeof(t->error), "warm: %s",
+			       verdict_name(t->exit_msg.exited.verdict));
+}
+
+/*
+ * What a task is told of it, in one line: the last one that was printed, and how
+ * the sandbox ended; or what the runtime says, where an import has failed.
+ */
+static void remember(struct mtask *t, int status)
+{
+	const char *line = strrchr(t->warm_output, '\n');
+	char why[PROTO_TEXT_MAX] = "";
+	struct recipe of;
+
+	recipe_of_warm(t->warm_req, t->warm_package, &of);
+	line = line ? line + 1 : t->warm_output;
+	if (status < 0 && strncmp(line, SAYS_WHY, strlen(SAYS_WHY)) == 0)
+		(void)snprintf(why, sizeof(why), "%s", line + strlen("sandbox: "));
+	else if (status < 0)
+		(void)snprintf(why, sizeof(why), "%.200s%s%.200s",
+			       t->error[0] ? t->error : "warm: it failed", *line ? ": " : "", line);
+	warm_past_end(t->m, &of, why);
+	if (status < 0)
+		msg_warn("warm-up %s failed: %s", t->id, why);
+	else if (t->warm_dir[0])
+		msg_info("warm-up %s ended: dumped in %llu ms", t->id,
+			 (unsigned long long)(t->dump_us / 1000));
+}
+
 /* ok: dumped, or an earlier one is valid. Frees t. */
 void warm_ended(struct mtask *t, bool ok)
 {
@@ -199,6 +244,10 @@ void warm_ended(struct mtask *t, bool ok)
 		warm_remove_dir(m, t->warm_dir);
 	for (size_t n = strlen(t->warm_output); n > 0 && t->warm_output[n - 1] == '\n'; n--)
 		t->warm_output[n - 1] = '\0';
+	if (t->not_now)
+		w->status = -EAGAIN;
+	else
+		remember(t, w->status);
 	if (w->status && t->warm_output[0])
 		(void)snprintf(w->error, sizeof(w->error), "%.100s: %.390s",
 			       t->error[0] ? t->error : "the warm-up failed", t->warm_output);

@@ -75,13 +75,28 @@ struct mon_start {
 	char script[256];
 };
 
+/* Whose wish a warm-up is: how long it may last, and what comes first. */
+enum warm_for {
+	WARM_FOR_NOBODY = 0,
+	WARM_FOR_OPERATOR, /* image warm */
+	WARM_FOR_IMAGE,	   /* a task's, of the list that its image names */
+	WARM_FOR_TASK,	   /* a task's, of a list of its own */
+	WARM_FOR_MAX
+};
+
+/* At a time; of tasks' own lists fewer, so that there is always room for the others. */
+#define WARM_RUNNING_MAX 6
+#define WARM_RUNNING_OF_TASKS_MAX 4
+
 struct mon_warm {
 	struct proto_head h;
 	uint32_t tag;	     /* echoed in mon_warmed */
 	uint8_t force;	     /* 1: even when a valid checkpoint is there */
 	uint8_t has_package; /* a module of it is warmed: part of the checkpoint */
-	uint8_t pad[2];
+	uint8_t wish;	     /* enum warm_for */
+	uint8_t pad;
 	uint8_t image[32], policy[32], package[32];
+	struct limits limits; /* of the task that it is for; zero: the policy's */
 	char warm[IMAGE_WARM_MAX];
 };
 
@@ -103,7 +118,7 @@ struct mon_started {
 	struct proto_head h;
 	char id[TASK_ID_LEN + 1];
 	uint8_t mode;	   /* the one that was really used */
-	uint8_t want_warm; /* 1: auto found no checkpoint; one would help the next task */
+	uint8_t want_warm; /* enum warm_for: a checkpoint would help the next task, and of what list */
 	uint8_t pad[5];
 	uint64_t first_ns;	      /* CLOCK_MONOTONIC at the first user bytecode */
 	char warning[PROTO_TEXT_MAX]; /* "" or why a faster mode was not used */

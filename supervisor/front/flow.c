@@ -199,7 +199,8 @@ void flow_started(struct front *f, const struct mon_started *m)
 		t->rec.start_us = (first - t->received_ns) / 1000;
 	(void)snprintf(t->rec.warning, sizeof(t->rec.warning), "%s", m->warning);
 	/* Who asks for a restore wants to see that one; the others want to be fast next time. */
-	t->want_warm = m->want_warm && t->rec.start_asked != START_RESTORE;
+	if (m->want_warm < WARM_FOR_MAX && t->rec.start_asked != START_RESTORE)
+		t->want_warm = (enum warm_for)m->want_warm;
 	if (*m->warning)
 		msg_warn("task %s: %s", t->rec.id, m->warning);
 	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));

@@ -55,20 +55,23 @@ struct task {
 	uint64_t log_asked_ns; /* when LOG_FINISH was sent last; 0: never */
 	bool occupies;	       /* counted in front.n_running */
 	bool known_to_monitor; /* since this front runs */
-	bool want_warm;
+	enum warm_for want_warm;
 	bool kill_sent;	      /* SIGKILL was asked for */
 	uint64_t write_by_ns; /* its change may wait until then; 0: there is none such */
 	bool is_new, dirty;   /* not in the store; in the list of changes to write */
 };
 
-/* A checkpoint to make. The list's first one is in the monitor's hands. */
+/* A checkpoint to make. */
 struct warm {
 	struct warm *next;
 	struct waiter *waiters;
 	uint32_t tag;
+	enum warm_for wish;
+	bool sent; /* in the monitor's hands */
 	bool force;
 	bool has_package; /* a module of it is warmed */
 	uint8_t image[32], policy[32], package[32];
+	struct limits limits; /* of the task that it is for */
 	char imports[IMAGE_WARM_MAX];
 };
 
@@ -93,7 +96,6 @@ struct front {
 	size_t input_bytes; /* of all half-read frames */
 
 	struct warm *warms;
-	struct warm_failure *warm_failures;
 	uint32_t warm_tag;
 	struct template_ask *template_asks;
 	uint32_t template_tag;

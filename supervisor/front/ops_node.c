@@ -70,7 +70,7 @@ int op_warm(struct op *op, struct err *e)
 	json_t *imports = json_strict_array(op->in, "imports", IMAGE_WARM_MAX / 2);
 	struct policy_head policy;
 	struct image_head head = {0};
-	struct warm what = {0};
+	struct warm what = {.wish = WARM_FOR_OPERATOR};
 	struct waiter *w = NULL;
 	int r;
 

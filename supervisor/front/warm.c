@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Checkpoints to make: one at a time, each key once. Clients ask for them, and a task
- * that could not be restored for want of one asks in the background.
+ * Checkpoints to make: a few at a time, each key once, each package once. Clients ask for
+ * them, and a task that could not be restored for want of one asks in the background, where
+ * the monitor says that it may.
  */
 #include <string.h>
 
 #include "supervisor/front/internal.h"
 #include "supervisor/msg.h"
 
-/* After a failure the same key is not tried again by itself for so long. */
-#define RETRY_AFTER_NS (600 * SEC)
-#define FAILURES_MAX 64
-
-struct warm_failure {
-	struct warm_failure *next;
-	uint64_t until_ns; /* CLOCK_MONOTONIC */
-	struct warm what;
-};
+/* Those that wait. One more of a task's is forgotten: the next such task asks again. */
+#define WAITING_OF_TASKS_MAX 32
+#define WAITING_MAX 128
 
 static bool same_key(const struct warm *a, const struct warm *b)
 {
@@ -25,22 +20,22 @@ static bool same_key(const struct warm *a, const struct warm *b)
 	       strcmp(a->imports, b->imports) == 0;
 }
 
-static void send_first(struct front *f)
+static void hand_over(struct front *f, struct warm *w)
 {
 	union proto_msg m = {0};
-	struct warm *w = f->warms;
 	_cleanup_fd_ int package = -1;
 	int r;
 
-	if (!w)
-		return;
+	w->sent = true;
 	proto_init(&m, MON_WARM);
 	m.warm.tag = w->tag;
+	m.warm.wish = (uint8_t)w->wish;
 	m.warm.force = w->force;
 	memcpy(m.warm.image, w->image, 32);
 	memcpy(m.warm.policy, w->policy, 32);
 	memcpy(m.warm.package, w->package, 32);
 	memcpy(m.warm.warm, w->imports, sizeof(m.warm.warm));
+	m.warm.limits = w->limits;
 	m.warm.has_package = w->has_package;
 	if (w->has_package)
 		package = package_open(f, w->package);
@@ -52,73 +47,103 @@ static void send_first(struct front *f)
 		msg_err("the monitor does not take a request to warm: %s", strerror(-r));
 }
 
-void warm_request(struct front *f, const struct warm *what, struct waiter *waiter)
+/* What is made now, of any wish (WARM_FOR_NOBODY) or of one. */
+static unsigned count(const struct front *f, enum warm_for wish, bool sent)
+{
+	unsigned n = 0;
+
+	for (const struct warm *w = f->warms; w; w = w->next)
+		n += w->sent == sent && (wish == WARM_FOR_NOBODY || w->wish == wish);
+	return n;
+}
+
+static bool has_place(const struct front *f, const struct warm *what)
+{
+	if (count(f, WARM_FOR_NOBODY, true) >= WARM_RUNNING_MAX ||
+	    (what->wish == WARM_FOR_TASK &&
+	     count(f, WARM_FOR_TASK, true) >= WARM_RUNNING_OF_TASKS_MAX))
+		return false;
+	for (const struct warm *w = f->warms; w; w = w->next)
+		if (w->sent && (same_key(w, what) || (w->has_package && what->has_package &&
+						      !memcmp(w->package, what->package, 32))))
+			return false;
+	return true;
+}
+
+/* The operator's first, then images' own, then tasks'; of each kind the oldest. */
+static void hand_over_some(struct front *f)
+{
+	for (int wish = WARM_FOR_OPERATOR; wish < WARM_FOR_MAX; wish++)
+		for (struct warm *w = f->warms; w; w = w->next)
+			if (w->wish == (enum warm_for)wish && !w->sent && has_place(f, w))
+				hand_over(f, w);
+}
+
+/* The same one that is to be made anyway: not one that runs within a task's limits when more
+ * is asked for, nor one that keeps a checkpoint when a new one is. */
+static struct warm *find_same(struct front *f, const struct warm *what)
+{
+	for (struct warm *w = f->warms; w; w = w->next) {
+		if (!same_key(w, what) || (what->force && (!w->force || w->sent)) ||
+		    (w->sent && w->wish > what->wish))
+			continue;
+		if (what->wish < w->wish)
+			w->wish = what->wish;
+		return w;
+	}
+	return NULL;
+}
+
+static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 {
 	struct warm **p = &f->warms, *w;
 
-	for (; *p; p = &(*p)->next) {
-		if ((!what->force || ((*p)->force && *p != f->warms)) && same_key(*p, what)) {
-			if (waiter)
-				waiter_attach(waiter, &(*p)->waiters);
-			return;
-		}
+	if (count(f, WARM_FOR_NOBODY, false) >= WAITING_MAX ||
+	    (what->wish == WARM_FOR_TASK &&
+	     count(f, WARM_FOR_TASK, false) >= WAITING_OF_TASKS_MAX)) {
+		(void)err_set(e, ERR_LIMIT, 0, "too many warm-ups wait already: try again later");
+		return NULL;
 	}
 	w = malloc(sizeof(*w));
 	if (!w) {
-		if (waiter)
-			waiter_free(waiter);
-		return;
+		(void)err_set(e, ERR_SYSTEM, ENOMEM, "warm");
+		return NULL;
 	}
 	*w = *what;
 	w->next = NULL;
 	w->waiters = NULL;
+	w->sent = false;
 	w->tag = ++f->warm_tag;
+	while (*p)
+		p = &(*p)->next;
 	*p = w;
+	return w;
+}
+
+void warm_request(struct front *f, const struct warm *what, struct waiter *waiter)
+{
+	struct warm *w = find_same(f, what);
+	struct waiter *list = NULL;
+	struct err e = {0};
+
+	if (!w)
+		w = add(f, what, &e);
 	if (waiter)
-		waiter_attach(waiter, &w->waiters);
-	if (w == f->warms)
-		send_first(f);
-}
-
-static bool failed_lately(struct front *f, const struct warm *w)
-{
-	struct warm_failure **p = &f->warm_failures;
-	uint64_t now = util_monotonic_ns();
-	bool found = false;
-	unsigned n = 0;
-
-	while (*p) {
-		struct warm_failure *failure = *p;
-
-		if (now >= failure->until_ns || ++n > FAILURES_MAX) {
-			*p = failure->next;
-			free(failure);
-			continue;
-		}
-		found |= same_key(w, &failure->what);
-		p = &failure->next;
-	}
-	return found;
-}
-
-static void remember_failure(struct front *f, const struct warm *w)
-{
-	struct warm_failure *failure = malloc(sizeof(*failure));
-
-	if (!failure)
-		return;
-	failure->until_ns = util_monotonic_ns() + RETRY_AFTER_NS;
-	failure->what = *w;
-	failure->next = f->warm_failures;
-	f->warm_failures = failure;
+		waiter_attach(waiter, w ? &w->waiters : &list);
+	if (!w)
+		ops_answer_all(&list, NULL, &e);
+	else
+		hand_over_some(f);
 }
 
 void warm_background(struct front *f, const struct task *t)
 {
 	struct warm w = {0};
 
-	if (!t->want_warm)
+	if (t->want_warm == WARM_FOR_NOBODY)
 		return;
+	w.wish = t->want_warm;
+	w.limits = t->rec.limits;
 	memcpy(w.image, t->rec.image_digest, 32);
 	memcpy(w.policy, t->rec.policy_id, 32);
 	memcpy(w.imports, t->rec.warm, sizeof(w.imports));
@@ -126,24 +151,27 @@ void warm_background(struct front *f, const struct task *t)
 		w.has_package = true;
 		memcpy(w.package, t->rec.package, 32);
 	}
-	if (!failed_lately(f, &w))
-		warm_request(f, &w, NULL);
+	/* Whatever the monitor calls its list, it is of a task's own folder. */
+	if (w.has_package)
+		w.wish = WARM_FOR_TASK;
+	warm_request(f, &w, NULL);
 }
 
 void warm_done(struct front *f, const struct mon_warmed *m)
 {
-	struct warm *w = f->warms;
+	struct warm **p = &f->warms, *w;
 	struct err e = {0};
 	json_t *reply = NULL;
 
-	if (!w || w->tag != m->tag)
+	while (*p && ((*p)->tag != m->tag || !(*p)->sent))
+		p = &(*p)->next;
+	w = *p;
+	if (!w)
 		return;
-	f->warms = w->next;
+	*p = w->next;
 	if (m->status < 0) {
 		(void)err_set(&e, ERR_SYSTEM, *m->error ? 0 : -m->status,
 			      "no checkpoint was made%s%s", *m->error ? ": " : "", m->error);
-		msg_warn("%s", e.msg);
-		remember_failure(f, w);
 	} else {
 		reply = json_pack("{s:b, s:s, s:b, s:f, s:I}", "ok", 1, "key", m->key, "existed",
 				  m->existed, "dump_ms", (double)m->dump_us / 1000, "bytes",
@@ -151,7 +179,7 @@ void warm_done(struct front *f, const struct mon_warmed *m)
 	}
 	ops_answer_all(&w->waiters, reply, &e);
 	free(w);
-	send_first(f);
+	hand_over_some(f);
 }
 
 void warm_clear(struct front *f)
@@ -161,11 +189,5 @@ void warm_clear(struct front *f)
 
 		f->warms = w->next;
 		free(w);
-	}
-	while (f->warm_failures) {
-		struct warm_failure *failure = f->warm_failures;
-
-		f->warm_failures = failure->next;
-		free(failure);
 	}
 }

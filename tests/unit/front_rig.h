@@ -361,7 +361,7 @@ static void RIG_UNUSED rig_expect_status(struct rig *r, const char *id, const ch
 	json_decref(reply);
 }
 
-static void RIG_UNUSED rig_started(struct rig *r, const char *id, bool want_warm)
+static void RIG_UNUSED rig_started(struct rig *r, const char *id, enum warm_for want_warm)
 {
 	union proto_msg m = {0};
 
@@ -369,7 +369,7 @@ static void RIG_UNUSED rig_started(struct rig *r, const char *id, bool want_warm
 	strcpy(m.started.id, id);
 	m.started.mode = START_RESTORE;
 	m.started.first_ns = util_monotonic_ns();
-	m.started.want_warm = want_warm;
+	m.started.want_warm = (uint8_t)want_warm;
 	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
 }
 

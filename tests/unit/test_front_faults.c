@@ -32,7 +32,7 @@ static void test_restart(void **state)
 	for (int i = 0; i < WAITS; i++) {
 		conn = rig_run(r, RIG_CODE, id[i]);
 		if (i == GOES_ON || i == LOST) {
-			rig_started(r, id[i], false);
+			rig_started(r, id[i], WARM_FOR_NOBODY);
 			rig_expect_event(conn, "started", NULL);
 			/* In the store too: a later change is answered after it. */
 			json_decref(rig_call(r, "{\"op\":\"ps\"}"));
@@ -94,7 +94,7 @@ static void test_restart_cancel(void **state)
 
 	rig_start(r, true);
 	(void)close(rig_run(r, RIG_CODE, id));
-	rig_started(r, id, false);
+	rig_started(r, id, WARM_FOR_NOBODY);
 	json_decref(rig_ask(r, "cancel", id));
 	rig_expect(r, false, MON_KILL, &m, NULL);
 	(void)usleep(50000);
@@ -123,7 +123,7 @@ static void test_unknown_tasks(void **state)
 	rig_expect(r, true, LOG_DELETE, &m, NULL);
 	assert_string_equal(m.log_id.id, id);
 	rig_expect(r, false, MON_FORGET, &m, NULL);
-	rig_started(r, id, false);
+	rig_started(r, id, WARM_FOR_NOBODY);
 	rig_log_end(r, id);
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 }
@@ -166,7 +166,7 @@ static void test_logger_away(void **state)
 
 	rig_start(r, true);
 	conn = rig_run(r, RIG_CODE, id);
-	rig_started(r, id, false);
+	rig_started(r, id, WARM_FOR_NOBODY);
 	rig_expect_event(conn, "started", NULL);
 	(void)close(r->logger);
 	rig_exited(r, id, VERDICT_OK, 0);
@@ -202,7 +202,7 @@ static void test_log_end_missing(void **state)
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 	(void)close(conn);
 	conn = rig_run(r, RIG_CODE, id);
-	rig_started(r, id, false);
+	rig_started(r, id, WARM_FOR_NOBODY);
 	rig_expect_event(conn, "started", NULL);
 	rig_exited(r, id, VERDICT_OK, 0);
 	rig_expect(r, true, LOG_FINISH, &m, NULL);

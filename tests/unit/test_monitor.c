@@ -76,11 +76,55 @@ static void test_template_package(void **state)
 	close(err);
 }
 
+static uint64_t seconds_until_retry(struct monitor *m, const struct recipe *of)
+{
+	uint64_t at = warm_past_retry_ns(m, of), now = util_monotonic_ns();
+
+	return at > now ? (at - now + 999999999) / 1000000000 : 0;
+}
+
+/* Later after each failure; a success ends it. Another package is another recipe, but not
+ * another list. */
+static void test_warm_past(void **state)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	struct recipe of = {.package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	struct recipe other = of, plain = {.package_fd = -1, .warm = "json"};
+
+	(void)state;
+	other.package[0] = 2;
+	assert_true(warm_past_allows(m, &of));
+	assert_string_equal(warm_past_why(m, &of), "");
+	for (unsigned i = 0; i < 12; i++) {
+		warm_past_begin(m, &of);
+		warm_past_end(m, &of, i ? "again" : "first");
+		assert_false(warm_past_allows(m, &of));
+		assert_int_equal(seconds_until_retry(m, &of), i < 9 ? 1 << i : 512);
+		assert_int_equal(seconds_until_retry(m, &other), i < 5 ? 1 << i : 32);
+	}
+	assert_string_equal(warm_past_why(m, &of), "again");
+	assert_string_equal(warm_past_why(m, &other), "");
+	assert_true(warm_past_allows(m, &plain));
+	warm_past_end(m, &of, "");
+	assert_string_equal(warm_past_why(m, &of), "");
+	warm_past_begin(m, &other);
+	assert_int_equal(seconds_until_retry(m, &of), 1);
+	/* Bounded: of so many the first is forgotten. */
+	warm_past_end(m, &plain, "lost");
+	for (unsigned i = 0; i < 128; i++) {
+		assert_string_equal(warm_past_why(m, &plain), "lost");
+		other.image[0] = (uint8_t)i;
+		warm_past_end(m, &other, "x");
+	}
+	assert_string_equal(warm_past_why(m, &plain), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_message_kept),
 		cmocka_unit_test(test_template_package),
+		cmocka_unit_test(test_warm_past),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
