@@ -12,7 +12,7 @@ import sys
 
 from sandbox_repair import TABLE
 
-ADVICE = "Cannot use %s() outside of request context"
+ADVICE = "%s() draws what all tasks would share: draw it when the task runs"
 # These draw nothing; that the state is another one afterwards is found out.
 STATE = ("seed", "getstate", "setstate", "get_state", "set_state", "get_bit_generator", "set_bit_generator")
 NAMES = {

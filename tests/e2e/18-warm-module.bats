@@ -64,7 +64,7 @@ forked() {
 		[ "${stderr##*$'\n'}" = importing ]
 		[ "$label" = a ] || [[ $stderr == *"warning: cold start: warm: module 'app' does not import"* ]]
 		[ "$(jq -r '.[0]' <<<"$output")" = three ]
-		wait_until "$PATIENCE" file_has "$WORK/log" 'Cannot use random.random()'
+		wait_until "$PATIENCE" file_has "$WORK/log" 'random.random() draws what all tasks would share'
 	done
 	[ "$(mode b)" = cold ]
 }

@@ -111,12 +111,13 @@ class Own(unittest.TestCase):
                     if VERSION[0] == 2 and name.startswith("numpy") and not warm:
                         continue
                     self.refused(own_modules("app", warm=warm), {"app.py": source},
-                                 "does not import: RuntimeError: Cannot use %s() outside of request context" % name)
+                                 "does not import: RuntimeError: %s() draws what all tasks would share: "
+                                 "draw it when the task runs" % name)
 
     def test_draws_of_an_import(self):
         files = {"app.py": "import sub\n", "sub.py": DRAWS["random.random"]}
         self.refused(own_modules("app"), files,
-                     "does not import: RuntimeError: Cannot use random.random() outside of request context")
+                     "does not import: RuntimeError: random.random() draws what all tasks would share: draw it when the task runs")
 
     def test_not_refused(self):
         # Without the record, and to modules that are named by warm.
