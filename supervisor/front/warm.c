@@ -113,7 +113,11 @@ static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 	w->next = NULL;
 	w->waiters = NULL;
 	w->sent = false;
-	w->tag = ++f->warm_tag;
+	/* 0 is nobody's; the others go on from where a former front, whose warm-ups may still
+	 * run, can not have come. */
+	if (!f->warm_tag)
+		f->warm_tag = (uint32_t)(util_realtime_ns() / MSEC) | 1;
+	w->tag = f->warm_tag++;
 	while (*p)
 		p = &(*p)->next;
 	*p = w;
