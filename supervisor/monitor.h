@@ -47,9 +47,9 @@ struct mtask {
 	int pidfd, record_fd, report_r, started_r, out_r, err_r;
 	struct cgroup cgroup;
 	sd_event_source *exit_src, *report_src, *started_src, *deadline_src, *remove_src;
-	enum verdict killed_for; /* VERDICT_NONE: nobody killed it */
-	bool exited, failed;
+	enum verdict killed_for;       /* VERDICT_NONE: nobody killed it */
 	enum warm_for list, want_warm; /* the kind of its warm list; the same where one is wanted */
+	bool exited, failed, not_now;  /* not_now: a warm-up that was refused for the time being */
 	bool forgotten;		       /* only its cgroup is left to remove */
 	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
 	union proto_msg exit_msg; /* repeated until MON_FORGET */
@@ -74,9 +74,8 @@ struct mtask {
 	sd_event_source *begin_src; /* how long its first bytecode is waited for */
 	/* a checkpoint in the making; no task of the front's */
 	struct mon_warm *warm_req; /* owned */
-	int warm_package;	   /* its package, or -1 */
-	bool not_now;		   /* it was refused for the time being */
 	uint64_t dump_us;
+	int warm_package; /* its package, or -1 */
 	char warm_dir[64], warm_output[WARM_OUTPUT_MAX + 1];
 	sd_event_source *output_src;
 };
@@ -233,6 +232,8 @@ void warm_ended(struct mtask *t, bool ok);
 /* What the cgroup knows about the end of one that has made no checkpoint; before it goes. */
 void warm_note_limit(struct mtask *t);
 void warm_stop_all(struct monitor *m);
+/* A MON_TEMPLATE for each that runs. */
+void warm_list(struct monitor *m, uint32_t tag);
 void warm_remove_dir(struct monitor *m, const char *name);
 /* A checkpoint is of use: not the next one to go. */
 void warm_used(struct monitor *m, const uint8_t key[32]);

@@ -322,6 +322,8 @@ void template_list(struct monitor *m, const struct mon_templates *req)
 			template_retire(tpl);
 		send_row(m, tpl, req->tag);
 	}
+	if (req->verb == TEMPLATE_LIST)
+		warm_list(m, req->tag);
 	proto_init(&msg, MON_TEMPLATE);
 	msg.template.tag = req->tag;
 	msg.template.last = 1;

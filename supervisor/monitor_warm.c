@@ -174,6 +174,39 @@ void warm_stop_all(struct monitor *m)
 		}
 }
 
+static void send_row(struct mtask *t, uint32_t tag)
+{
+	union proto_msg msg = {0};
+	struct mon_template *row = &msg.template;
+	struct cgroup_usage usage = {0};
+	struct policy_entry *policy;
+
+	proto_init(&msg, MON_TEMPLATE);
+	row->tag = tag;
+	row->state = TEMPLATE_WARMING;
+	/* The log has the whole of it. */
+	(void)snprintf(row->id, sizeof(row->id), "%.*s", TEMPLATE_ID_LEN, t->id);
+	memcpy(row->image, t->warm_req->image, 32);
+	memcpy(row->policy, t->warm_req->policy, 32);
+	row->created_ns = t->run.started_realtime_ns;
+	(void)cgroup_usage(&t->cgroup, &usage);
+	row->memory_bytes = usage.memory_now;
+	util_hex(t->key, 32, row->key);
+	if (policy_get(t->m, t->warm_req->policy, &policy, NULL) == 0)
+		(void)snprintf(row->policy_name, sizeof(row->policy_name), "%s",
+			       policy->policy.head.name);
+	memcpy(row->warm, t->warm_req->warm, sizeof(row->warm));
+	monitor_to_front(t->m, &msg);
+}
+
+void warm_list(struct monitor *m, uint32_t tag)
+{
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (struct mtask *t = m->tasks[b]; t; t = t->next)
+			if (mtask_is_warm(t))
+				send_row(t, tag);
+}
+
 /* A killed interpreter says nothing itself, nor does its init. */
 void warm_note_limit(struct mtask *t)
 {

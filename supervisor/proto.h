@@ -165,7 +165,14 @@ struct mon_templates {
 };
 
 /* RETIRED: its answer to TEMPLATE_RETIRE, or still there for the tasks that came out of it. */
-enum template_state { TEMPLATE_MAKING = 0, TEMPLATE_READY, TEMPLATE_RETIRED, TEMPLATE_STATE_MAX };
+/* WARMING: no template yet, but the warm-up whose checkpoint it will come out of. */
+enum template_state {
+	TEMPLATE_MAKING = 0,
+	TEMPLATE_READY,
+	TEMPLATE_RETIRED,
+	TEMPLATE_WARMING,
+	TEMPLATE_STATE_MAX
+};
 struct mon_template {
 	struct proto_head h;
 	uint32_t tag;

@@ -16,7 +16,8 @@ static const char template_help[] =
 	"A template is a warm interpreter, restored from its checkpoint and held, that tasks are\n"
 	"forked from. The daemon makes one by itself where tasks can use it. ID is a template's\n"
 	"id or the first characters (four or more) of one.\n\n"
-	"ls       the templates; PARKED of their clones wait for tasks, RUNNING have one\n"
+	"ls       the templates; PARKED of their clones wait for tasks, RUNNING have one.\n"
+	"         One that is warming is none yet: its modules are imported, for a checkpoint\n"
 	"inspect  everything that is known about templates\n"
 	"retire   no task is forked from it any more, and its parked clones end; tasks that came\n"
 	"         out of it go on. The next task that asks for one has a new one made\n";

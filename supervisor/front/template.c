@@ -18,6 +18,7 @@ static const char *const state_names[TEMPLATE_STATE_MAX] = {
 	[TEMPLATE_MAKING] = "making",
 	[TEMPLATE_READY] = "ready",
 	[TEMPLATE_RETIRED] = "retired",
+	[TEMPLATE_WARMING] = "warming",
 };
 
 struct template_ask {

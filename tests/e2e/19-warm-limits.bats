@@ -111,6 +111,11 @@ log_lines_are() {
 	sandboxctl image warm python --imports decimal
 	log_lines_are "of a task's list" 4
 	log_lines_are failed 0
+	# An operator sees them.
+	sandboxctl template ls --json >list
+	jq -e 'map(select(.state == "warming")) | length == 4 and all(.[]; .policy == "small" and
+		.image == "python" and .memory_bytes > 0) and any(.[]; .warm == ["json", "@module slow1"])' list
+	grep -q "warm-up $(jq -r 'map(select(.state == "warming"))[0].id' list).* begins" "$WORK/log"
 	# Those that are left end with the daemon.
 	daemon_stop
 	daemon_start
