@@ -90,10 +90,14 @@ teardown_file() {
 @test "a task may tighten the policy's limits and not pass its maxima" {
 	run --separate-stderr sandboxctl run python --policy strict --memory 100G --code 1
 	[ "$status" = 125 ]
-	[[ $stderr == *limits.memory* ]]
+	[[ $stderr == *--memory* ]]
 	run --separate-stderr sandboxctl run python --policy strict --timeout 1000000 --code 1
 	[ "$status" = 125 ]
-	[[ $stderr == *limits.timeout* ]]
+	[[ $stderr == *--timeout* ]]
+	echo '{"code": "1", "limits": {"memory": "100G"}}' >task.json
+	run --separate-stderr sandboxctl run python task.json --policy strict
+	[ "$status" = 125 ]
+	[[ $stderr == *limits.memory* ]]
 	run sandboxctl run python --policy strict --memory 64M --label tight --code 'print("ok")'
 	[ "$output" = ok ]
 	[ "$(inspect "$(id_of tight)" .limits.memory)" = $((64 << 20)) ]
