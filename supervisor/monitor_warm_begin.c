@@ -44,7 +44,8 @@ static int limits_of_warm(const struct policy_head *policy, const struct mon_war
 		.cpu_milli = (uint32_t)higher(own->cpu_milli, l->cpu_milli),
 		.pids = (uint32_t)higher(own->pids, l->pids),
 		.timeout_s = l->timeout_s,
-		.nofile = (uint32_t)higher(own->nofile, l->nofile),
+		/* It goes into the checkpoint, and a restored task can lower it, not raise it. */
+		.nofile = policy->limits_max.nofile,
 	};
 	if (!limits_allowed(ret, &policy->limits_max))
 		return err_set(e, ERR_LIMIT, 0, "warm: limits beyond the policy's");
