@@ -97,6 +97,16 @@ static bool wait_payload(pid_t payload, int *status)
 	return pid == payload;
 }
 
+/* A keeper that hung was killed: the monitor has seen the end that it did not. */
+static bool is_recorded(void)
+{
+	struct exit_record there;
+
+	return pread(INIT_FD_RECORD, &there, sizeof(there), EXIT_RECORD_OFFSET) ==
+		       (ssize_t)sizeof(there) &&
+	       there.magic == EXIT_RECORD_MAGIC;
+}
+
 void init_supervise(pid_t payload)
 {
 	struct sigaction term = {.sa_handler = forward_term, .sa_flags = SA_RESTART};
@@ -117,7 +127,8 @@ void init_supervise(pid_t payload)
 		(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
-	if (pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET) < 0)
+	if ((known || !is_recorded()) &&
+	    pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET) < 0)
 		record.wait_status = -1; /* disk full: the exit status below still tells */
 	wait_until_drained();
 	_exit(record.wait_status < 0);
