@@ -149,11 +149,11 @@ print("went on")' --start fork)
 }
 
 # slow ID: a template's keeper has so little of a processor from now on that a clone takes it a
-# third of a second or so, whatever the machine.
+# few tenths of a second, whatever the machine.
 slow() {
 	local file quota
 
-	quota=$(inspect "$(id_of forked)" .start.ms | awk '{ q = $1 * 160; print int(q < 1000 ? 1000 : q > 50000 ? 50000 : q) }')
+	quota=$(inspect "$(id_of forked)" .start.ms | awk '{ q = $1 * 80; print int(q < 1000 ? 1000 : q > 50000 ? 50000 : q) }')
 	while read -r file; do
 		case $file in
 		*/cpu.max) echo "$quota 100000" >"$file" ;;
