@@ -97,20 +97,16 @@ static bool wait_payload(pid_t payload, int *status)
 	return pid == payload;
 }
 
-/* A keeper that hung was killed: the monitor has seen the end that it did not. */
-static bool is_recorded(void)
+bool exit_record_read(int record_fd, struct exit_record *ret)
 {
-	struct exit_record there;
-
-	return pread(INIT_FD_RECORD, &there, sizeof(there), EXIT_RECORD_OFFSET) ==
-		       (ssize_t)sizeof(there) &&
-	       there.magic == EXIT_RECORD_MAGIC;
+	return pread(record_fd, ret, sizeof(*ret), EXIT_RECORD_OFFSET) == (ssize_t)sizeof(*ret) &&
+	       ret->magic == EXIT_RECORD_MAGIC;
 }
 
 void init_supervise(pid_t payload)
 {
 	struct sigaction term = {.sa_handler = forward_term, .sa_flags = SA_RESTART};
-	struct exit_record record = {.magic = EXIT_RECORD_MAGIC};
+	struct exit_record record = {.magic = EXIT_RECORD_MAGIC}, there;
 	int status;
 	bool known;
 
@@ -127,7 +123,8 @@ void init_supervise(pid_t payload)
 		(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
-	if ((known || !is_recorded()) &&
+	/* A keeper that hung was killed: the monitor has seen the end that it did not. */
+	if ((known || !exit_record_read(INIT_FD_RECORD, &there)) &&
 	    pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET) < 0)
 		record.wait_status = -1; /* disk full: the exit status below still tells */
 	wait_until_drained();

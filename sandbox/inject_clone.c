@@ -360,7 +360,7 @@ int inject_clone(struct inject_template *it, const int *fds, int n_fds, const st
 	if (r == 0)
 		r = copy_page(it, it->t.pid, &it->page, true, e);
 	if (r == 0) {
-		r = fds_send(it->sock, "f", 1, all, it->page.n_fds);
+		r = fds_send(it->sock, "f", 1, all, it->page.n_fds, MSG_DONTWAIT);
 		if (r < 0)
 			r = inject_fail(&it->t, e, -r, "send fds");
 	}

@@ -96,6 +96,8 @@ struct exit_record {
 	uint32_t disk_full;
 	uint32_t pad;
 };
+/* init.c: false as long as there is none. */
+bool exit_record_read(int record_fd, struct exit_record *ret);
 
 /* One write of this size on INIT_FD_REPORT (smaller than PIPE_BUF, so atomic). */
 enum report_type {
@@ -196,9 +198,13 @@ int oom_expose(struct err *e);
  * the keeper had before, which all inits have. */
 void oom_protect(void);
 int oom_unprotect(struct err *e);
-/* One message with fds, of which there are 1 to FDS_SEND_MAX. 0 or -errno; never waits. */
+/* One message with up to FDS_SEND_MAX fds. flags: MSG_DONTWAIT, or 0 to wait for room. 0 or
+ * -errno. */
 #define FDS_SEND_MAX 32
-int fds_send(int sock, const void *buf, size_t len, const int *fds, int n);
+int fds_send(int sock, const void *buf, size_t len, const int *fds, int n, int flags);
+/* Its other end. n: for how many fds there is room, up to FDS_SEND_MAX, and then how many have
+ * come, which are the caller's. Bytes or -errno. */
+ssize_t fds_receive(int sock, void *buf, size_t len, int *fds, int *n, int flags);
 /* Closes all others above stderr. The list may hold -1. */
 int fds_keep(const int *fds, size_t n, struct err *e);
 int fds_keep_spec(const struct sandbox_spec *spec, struct err *e);

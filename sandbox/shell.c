@@ -52,23 +52,15 @@ static void wait_for_task(int ctl, int status)
 /* False when there will be none. */
 static bool receive_task(int ctl, struct shell_task *task, int fds[2])
 {
-	char control[CMSG_SPACE(2 * sizeof(int))];
-	struct iovec iov = {task, sizeof(*task)};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
 	ssize_t n;
+	int n_fds;
 
 	do {
-		n = recvmsg(ctl, &m, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	c = CMSG_FIRSTHDR(&m);
-	if (n != (ssize_t)sizeof(*task) || task->magic != SHELL_TASK_MAGIC || !c ||
-	    c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+		n_fds = 2;
+		n = fds_receive(ctl, task, sizeof(*task), fds, &n_fds, 0);
+	} while (n == -EINTR);
+	if (n != (ssize_t)sizeof(*task) || task->magic != SHELL_TASK_MAGIC || n_fds != 2)
 		return false;
-	memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
 	task->id[TASK_ID_LEN] = '\0';
 	return true;
 }

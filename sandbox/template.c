@@ -39,47 +39,21 @@ struct keeper {
 static void answer(struct keeper *k, uint32_t tag, int status, const char *text, const int *fds)
 {
 	struct template_answer a = {.tag = tag, .status = status};
-	char control[CMSG_SPACE(2 * sizeof(int))] = {0};
-	struct iovec iov = {&a, sizeof(a)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *c;
 
 	(void)snprintf(a.text, sizeof(a.text), "%s", text);
-	if (fds) {
-		m.msg_control = control;
-		m.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
-	}
-	(void)sendmsg(k->sock, &m, MSG_NOSIGNAL);
+	(void)fds_send(k->sock, &a, sizeof(a), fds, fds ? 2 : 0, 0);
 }
 
 /* One request with its fds, in a fixed order; the caller closes them. */
 static int receive(struct keeper *k, struct template_park *park, int fds[PARK_FDS_MAX], int *ret_n)
 {
-	char control[CMSG_SPACE(PARK_FDS_MAX * sizeof(int))];
-	struct iovec iov = {park, sizeof(*park)};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
-	ssize_t n = recvmsg(k->sock, &m, MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
-	*ret_n = 0;
+	*ret_n = PARK_FDS_MAX;
+	n = fds_receive(k->sock, park, sizeof(*park), fds, ret_n, 0);
 	if (n < 0)
-		return -errno;
-	if (n != (ssize_t)sizeof(*park))
-		return -ECONNRESET;
-	c = CMSG_FIRSTHDR(&m);
-	if (c && c->cmsg_type == SCM_RIGHTS) {
-		*ret_n = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(c), (size_t)*ret_n * sizeof(int));
-	}
-	return 0;
+		return (int)n;
+	return n == (ssize_t)sizeof(*park) ? 0 : -ECONNRESET;
 }
 
 /* The monitor is this same program: what does not add up is a bug, and ends the request. */

@@ -216,23 +216,13 @@ static void made(struct mtask *t, int pidfd, int payload_fd)
 void clone_answer(struct template *tpl)
 {
 	struct template_answer a;
-	char control[CMSG_SPACE(2 * sizeof(int))];
-	struct iovec iov = {&a, sizeof(a)};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(tpl->sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	_cleanup_fd_ int pidfd = -1, payload_fd = -1;
+	int fds[2] = {-1, -1}, n_fds = 2;
+	ssize_t n = fds_receive(tpl->sock, &a, sizeof(a), fds, &n_fds, MSG_DONTWAIT);
+	_cleanup_fd_ int pidfd = fds[0], payload_fd = fds[1];
 	struct mtask *t;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN || n == -EINTR)
 		return;
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int)))
-		memcpy(&pidfd, CMSG_DATA(c), sizeof(int));
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(2 * sizeof(int)))
-		memcpy(&payload_fd, CMSG_DATA(c) + sizeof(int), sizeof(int));
 	if (n != (ssize_t)sizeof(a)) {
 		/* Its sandbox ends now, and the report says why. */
 		tpl->io = sd_event_source_disable_unref(tpl->io);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -46,7 +47,7 @@ static int send_task(struct mtask *t, int job_fd, struct err *e)
 	int r;
 
 	memcpy(task.id, t->id, sizeof(task.id));
-	r = fds_send(t->ctl, &task, sizeof(task), fds, 2);
+	r = fds_send(t->ctl, &task, sizeof(task), fds, 2, MSG_DONTWAIT);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "the clone is gone") : 0;
 }
 
@@ -68,9 +69,7 @@ void clone_begun(struct mtask *t)
 
 static bool has_ended(const struct mtask *t, struct exit_record *ret)
 {
-	return pread(t->record_fd, ret, sizeof(*ret), EXIT_RECORD_OFFSET) ==
-		       (ssize_t)sizeof(*ret) &&
-	       ret->magic == EXIT_RECORD_MAGIC && ret->wait_status != -1;
+	return exit_record_read(t->record_fd, ret) && ret->wait_status != -1;
 }
 
 static int on_held(sd_event_source *s, uint64_t usec, void *arg)

@@ -46,7 +46,7 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 		park.cgroup_mask |= PARK_UNIFIED;
 		fds[n++] = t->cgroup.unified;
 	}
-	r = fds_send(tpl->sock, &park, sizeof(park), fds, n);
+	r = fds_send(tpl->sock, &park, sizeof(park), fds, n, MSG_DONTWAIT);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
 }
 

@@ -89,8 +89,7 @@ static void judge(struct mtask *t, struct mon_exited *x)
 {
 	struct exit_record record = {0};
 	struct cgroup_usage usage = {0};
-	bool known = read_at(t->record_fd, EXIT_RECORD_OFFSET, &record, sizeof(record)) &&
-		     record.magic == EXIT_RECORD_MAGIC;
+	bool known = exit_record_read(t->record_fd, &record);
 
 	if (t->cgroup.unified >= 0 || t->cgroup.dirs[CGROUP_MEMORY] >= 0)
 		(void)cgroup_usage(&t->cgroup, &usage);

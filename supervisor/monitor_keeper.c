@@ -43,9 +43,7 @@ static void record_end(const struct mtask *t)
 	struct exit_record x = {.magic = 0};
 	uint64_t status;
 
-	if (t->record_fd < 0 ||
-	    (pread(t->record_fd, &x, sizeof(x), EXIT_RECORD_OFFSET) == (ssize_t)sizeof(x) &&
-	     x.magic == EXIT_RECORD_MAGIC) ||
+	if (t->record_fd < 0 || exit_record_read(t->record_fd, &x) ||
 	    util_proc_stat(util_pidfd_pid(t->payload_fd), STAT_EXIT_CODE, &status) < 0)
 		return;
 	x = (struct exit_record){.magic = EXIT_RECORD_MAGIC,

@@ -15,6 +15,9 @@
 
 #include "supervisor/msg.h"
 
+/* Bytes: some 500 requests wait for a keeper, each of about 8000 as socket(7) counts them; 27 fit
+ * into the system's default. A task for which there is no more room is restored. */
+#define KEEPER_QUEUE (4 << 20)
 #define TEMPLATES_MAX 16
 #define SECOND 1000000000ULL
 #define TICK_US 5000000
@@ -120,13 +123,15 @@ static int begin(struct template *tpl, int package_fd, struct err *e)
 	char name[TASK_ID_LEN + 1];
 	uint8_t random[TEMPLATE_ID_LEN / 2];
 	_cleanup_fd_ int theirs = -1;
-	int sk[2], r;
+	int queue = KEEPER_QUEUE, sk[2], r;
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "socket");
 	tpl->sock = sk[0];
 	theirs = sk[1];
+	if (setsockopt(tpl->sock, SOL_SOCKET, SO_SNDBUFFORCE, &queue, sizeof(queue)) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "SO_SNDBUFFORCE");
 	util_hex(random, sizeof(random), tpl->id);
 	if (package_fd >= 0) {
 		tpl->of.package_fd = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);

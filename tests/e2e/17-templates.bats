@@ -8,10 +8,6 @@ setup_file() {
 	WARM=1 daemon_make
 }
 
-mode() {
-	inspect "$(id_of "$1")" .start.mode
-}
-
 # templates JQ: of the list of all.
 templates() {
 	sandboxctl template ls --json | jq -e "$1"

@@ -4,10 +4,6 @@
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon
 
-mode() {
-	inspect "$(id_of "$1")" .start.mode
-}
-
 # app VALUE [LINE...]: a folder with a module that says so when it is imported.
 app() {
 	mkdir -p app

@@ -8,10 +8,6 @@ setup_file() {
 	WARM=1 daemon_make
 }
 
-mode() {
-	inspect "$(id_of "$1")" .start.mode
-}
-
 # same OUTPUT [STATUS]: task.json's task prints this in each start mode, and is started in it.
 same() {
 	local mode

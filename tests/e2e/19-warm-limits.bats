@@ -10,10 +10,6 @@ setup_file() {
 	sandboxctl policy install "$WORK/small.json"
 }
 
-mode() {
-	inspect "$(id_of "$1")" .start.mode
-}
-
 # app NAME [MEMBER...]: a folder with a module of that name out of standard input, and a task that
 # does not import it itself; members of task.json.
 app() {

@@ -26,11 +26,6 @@ teardown_file() {
 	daemon_remove
 }
 
-# mode LABEL: how the newest task with this label was started.
-mode() {
-	inspect "$(id_of "$1")" .start.mode
-}
-
 warning() {
 	inspect "$(id_of "$1")" .warning
 }

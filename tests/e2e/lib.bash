@@ -257,6 +257,11 @@ id_of() {
 		jq -er --arg l "$1" '[.[] | select(.label == $l)] | max_by(.created_at) | .id'
 }
 
+# mode LABEL: how the newest task with this label was started.
+mode() {
+	inspect "$(id_of "$1")" .start.mode
+}
+
 # status_is ID STATUS
 status_is() {
 	[ "$(inspect "$1" .status)" = "$2" ]

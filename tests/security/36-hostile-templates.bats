@@ -7,14 +7,6 @@
 load lib.bash
 load templates.bash
 
-setup_file() {
-	templates_setup
-}
-
-teardown_file() {
-	daemon_remove
-}
-
 @test "control: a module that does nothing is forked" {
 	holds fork 'parked(lambda: None)'
 	holds fork 'restored(lambda: None)'

@@ -6,14 +6,6 @@
 load lib.bash
 load templates.bash
 
-setup_file() {
-	templates_setup
-}
-
-teardown_file() {
-	daemon_remove
-}
-
 @test "files that its clones would have in common: refused, but for the image" {
 	holds fork 'restored(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
 	for file in 'os.open("/proc/self/mem", os.O_RDWR)' 'os.dup2(os.open("/proc/self/mem", os.O_RDWR), 0)' \

@@ -6,14 +6,6 @@
 load lib.bash
 load templates.bash
 
-setup_file() {
-	templates_setup
-}
-
-teardown_file() {
-	daemon_remove
-}
-
 # begins ACT [OPTION...]: a template whose clones do this once they have got a task.
 begins() {
 	LOGGED=1 REASON=template

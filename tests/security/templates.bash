@@ -5,8 +5,8 @@
 # tasks end with the right result, in another start mode if need be, and the neighbours' are
 # forked.
 
-# templates_setup: the daemon, the image evil, and a neighbour's template.
-templates_setup() {
+# The daemon, the image evil, and a neighbour's template.
+setup_file() {
 	security_setup
 	evil_image
 	cp "$SECURITY"/bombs/hold.py "$SECURITY"/probes/{probe,init}.py "$EVIL/rootfs/usr/lib/python3/dist-packages/"
@@ -17,6 +17,10 @@ templates_setup() {
 	forks python
 	role monitor >"$WORK/monitor"
 	(nothing_of evil && fds) >"$WORK/fds"
+}
+
+teardown_file() {
+	daemon_remove
 }
 
 # evil SOURCE [OPTION...]: a module, and a checkpoint that has it. hold.py says what it may use;
