@@ -2,10 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisor/front/project.h"
 #include "supervisor/front/store_internal.h"
 
 #define STORE_FILE "tasks.db"
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 /*
  * SQLite wants a full path of its file, which this role may not be able to walk. The
@@ -70,44 +71,102 @@ static int schema_version(struct store *store, int *ret, struct err *e)
 	return r;
 }
 
-static int schema_create(struct store *store, struct err *e)
+/* clang-format off */
+static const char *const tables[] = {
+	"CREATE TABLE projects (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE,"
+	" slot INTEGER NOT NULL UNIQUE, created_ns INTEGER NOT NULL, running INTEGER NOT NULL,"
+	" queued INTEGER NOT NULL, schedules INTEGER NOT NULL, memory INTEGER NOT NULL,"
+	" package_bytes INTEGER NOT NULL, log_bytes INTEGER NOT NULL)",
+	"CREATE TABLE tokens (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
+	" label TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, operator INTEGER NOT NULL,"
+	" created_ns INTEGER NOT NULL)",
+	"CREATE TABLE codes (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
+	" name TEXT NOT NULL, revision INTEGER NOT NULL, paused INTEGER NOT NULL,"
+	" created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, UNIQUE (project_id, name))",
+	"CREATE TABLE revisions (code_id TEXT NOT NULL, revision INTEGER NOT NULL,"
+	" id TEXT NOT NULL, created_ns INTEGER NOT NULL, spec TEXT NOT NULL,"
+	" PRIMARY KEY (code_id, revision)) WITHOUT ROWID",
+	"CREATE TABLE schedules (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
+	" state INTEGER NOT NULL, created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL,"
+	" next_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, run_count INTEGER NOT NULL,"
+	" msg TEXT NOT NULL, code_name TEXT NOT NULL, payload TEXT, start_ns INTEGER NOT NULL,"
+	" end_ns INTEGER NOT NULL, run_every_s INTEGER NOT NULL, run_times INTEGER NOT NULL,"
+	" cron TEXT NOT NULL, zone TEXT NOT NULL, priority INTEGER NOT NULL,"
+	" timeout_s INTEGER NOT NULL, delay_s INTEGER NOT NULL, label TEXT NOT NULL,"
+	" cluster TEXT NOT NULL)",
+	"CREATE INDEX schedules_project ON schedules (project_id)",
+	/* A page of a project's list, and what of it waits. */
+	"CREATE INDEX tasks_project ON tasks (project, created_ns)",
+};
+/* clang-format on */
+
+static int create_tasks(struct store *store, struct err *e)
 {
 	char columns[STORE_ROW_SQL_MAX], sql[STORE_ROW_SQL_MAX + 1024];
-	int version = 0, r;
 
-	r = schema_version(store, &version, e);
-	if (r < 0)
-		return r;
-	if (version == STORE_VERSION)
-		return 0;
-	if (version != 0)
-		return err_set(e, ERR_CONFLICT, 0,
-			       "the task store has version %d and this sandboxd knows %d: it was "
-			       "made by another release",
-			       version, STORE_VERSION);
 	store_row_sql(STORE_SQL_CREATE, columns, sizeof(columns));
 	(void)snprintf(sql, sizeof(sql),
-		       "BEGIN IMMEDIATE; CREATE TABLE tasks (%s);"
+		       "CREATE TABLE tasks (%s);"
 		       "CREATE INDEX tasks_created ON tasks (created_ns);"
 		       "CREATE INDEX tasks_finished ON tasks (finished_ns);"
 		       "CREATE TABLE history (task_id TEXT NOT NULL, time_ns INTEGER NOT NULL,"
 		       " event TEXT NOT NULL, detail TEXT NOT NULL);"
-		       "CREATE INDEX history_task ON history (task_id);"
-		       "PRAGMA user_version = %d; COMMIT",
-		       columns, STORE_VERSION);
+		       "CREATE INDEX history_task ON history (task_id)",
+		       columns);
 	return exec_sql(store, sql, "be created", e);
+}
+
+/* Version 1 had one project, which was nothing but its name. */
+static int upgrade_tasks(struct store *store, struct err *e)
+{
+	char columns[STORE_ROW_SQL_MAX], sql[STORE_ROW_SQL_MAX + 1024];
+
+	store_row_sql(STORE_SQL_UPGRADE, columns, sizeof(columns));
+	(void)snprintf(sql, sizeof(sql), "%sUPDATE tasks SET project = '" PROJECT_DEFAULT_ID "'",
+		       columns);
+	return exec_sql(store, sql, "be brought to this release's version", e);
+}
+
+static int schema_make(struct store *store, int version, struct err *e)
+{
+	char sql[64];
+	int r = version == 0 ? create_tasks(store, e) : upgrade_tasks(store, e);
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables) && r == 0; i++)
+		r = exec_sql(store, tables[i], "be created", e);
+	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", STORE_VERSION);
+	return r < 0 ? r : exec_sql(store, sql, "be created", e);
+}
+
+static int schema_create(struct store *store, struct err *e)
+{
+	int version = 0, r;
+
+	r = schema_version(store, &version, e);
+	if (r < 0 || version == STORE_VERSION)
+		return r;
+	if (version != 0 && version != 1)
+		return err_set(e, ERR_CONFLICT, 0,
+			       "the task store has version %d and this sandboxd knows %d: it was "
+			       "made by another release",
+			       version, STORE_VERSION);
+	r = exec_sql(store, "BEGIN IMMEDIATE", "be created", e);
+	if (r == 0)
+		r = schema_make(store, version, e);
+	return r < 0 ? r : exec_sql(store, "COMMIT", "be created", e);
 }
 
 static int prepare_all(struct store *store, struct err *e)
 {
 	char columns[STORE_ROW_SQL_MAX], marks[STORE_ROW_SQL_MAX], sets[STORE_ROW_SQL_MAX];
-	char insert[2 * STORE_ROW_SQL_MAX], update[2 * STORE_ROW_SQL_MAX];
+	char insert[3 * STORE_ROW_SQL_MAX], update[2 * STORE_ROW_SQL_MAX];
 	char get[2 * STORE_ROW_SQL_MAX], list[2 * STORE_ROW_SQL_MAX], active[2 * STORE_ROW_SQL_MAX];
 
 	store_row_sql(STORE_SQL_COLUMNS, columns, sizeof(columns));
 	store_row_sql(STORE_SQL_MARKS, marks, sizeof(marks));
 	store_row_sql(STORE_SQL_SETS, sets, sizeof(sets));
-	(void)snprintf(insert, sizeof(insert), "INSERT INTO tasks VALUES (%s)", marks);
+	(void)snprintf(insert, sizeof(insert), "INSERT INTO tasks (%s) VALUES (%s)", columns,
+		       marks);
 	(void)snprintf(update, sizeof(update), "UPDATE tasks SET %s WHERE id = ?1", sets);
 	(void)snprintf(get, sizeof(get), "SELECT %s FROM tasks WHERE id = ?1", columns);
 	/* Not finished_ns: that is known before the task is over, while its log still ends. */

@@ -56,13 +56,31 @@ static const struct column {
 	COLUMN("warm", COLUMN_TEXT, warm),
 	COLUMN("warning", COLUMN_TEXT, warning),
 	COLUMN("error", COLUMN_TEXT, error),
+	/* From version 2 on; store_row_sql finds the first of them by its name. */
+	COLUMN("code", COLUMN_TEXT, code),
+	COLUMN("code_name", COLUMN_TEXT, code_name),
+	COLUMN("schedule", COLUMN_TEXT, schedule),
+	COLUMN("original", COLUMN_TEXT, original),
+	COLUMN("retry", COLUMN_TEXT, retry),
+	COLUMN("revision", COLUMN_U32, revision),
+	COLUMN("attempt", COLUMN_U32, attempt),
+	COLUMN("retries_left", COLUMN_U32, retries_left),
+	COLUMN("retries_delay_s", COLUMN_U32, retries_delay_s),
+	COLUMN("percent", COLUMN_U32, percent),
+	COLUMN("timeout_asked_s", COLUMN_U32, timeout_asked_s),
+	COLUMN("dead_letter", COLUMN_U32, dead_letter),
+	COLUMN("not_before_ns", COLUMN_U64, not_before_ns),
+	COLUMN("cluster", COLUMN_TEXT, cluster),
+	COLUMN("msg", COLUMN_TEXT, msg),
 };
 /* After the table: the one text of any length. */
 #define SPEC_COLUMN ((int)ARRAY_SIZE(columns))
+#define FIRST_NEW "code"
 
 void store_row_sql(enum store_row_sql what, char *buf, size_t size)
 {
 	static const char *const types[] = {"TEXT", "BLOB", "INTEGER", "INTEGER", "INTEGER"};
+	bool is_new = false;
 	size_t n = 0;
 
 	buf[0] = '\0';
@@ -79,7 +97,14 @@ void store_row_sql(enum store_row_sql what, char *buf, size_t size)
 			len = snprintf(buf + n, size - n, "%s%s", name, comma);
 		else if (what == STORE_SQL_MARKS)
 			len = snprintf(buf + n, size - n, "?%d%s", i + 1, comma);
-		else if (i > 0)
+		else if (what == STORE_SQL_UPGRADE) {
+			is_new = (is_new || strcmp(name, FIRST_NEW) == 0) && i < SPEC_COLUMN;
+			if (is_new)
+				len = snprintf(buf + n, size - n,
+					       "ALTER TABLE tasks ADD COLUMN %s %s NOT NULL "
+					       "DEFAULT %s;",
+					       name, type, strcmp(type, "TEXT") == 0 ? "''" : "0");
+		} else if (i > 0)
 			len = snprintf(buf + n, size - n, "%s = ?%d%s", name, i + 1, comma);
 		n += (size_t)len;
 	}

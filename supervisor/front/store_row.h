@@ -7,13 +7,14 @@
 
 #include "supervisor/front/task.h"
 
-#define STORE_ROW_SQL_MAX 2048
+#define STORE_ROW_SQL_MAX 4096
 
 enum store_row_sql {
 	STORE_SQL_CREATE,  /* "id TEXT PRIMARY KEY, ..." */
 	STORE_SQL_COLUMNS, /* "id, project, ..." */
 	STORE_SQL_MARKS,   /* "?1, ?2, ..." */
 	STORE_SQL_SETS,	   /* "project = ?2, ..." */
+	STORE_SQL_UPGRADE, /* "ALTER TABLE tasks ADD COLUMN ...; ": those that are new */
 };
 
 void store_row_sql(enum store_row_sql what, char *buf, size_t size);

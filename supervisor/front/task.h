@@ -56,9 +56,17 @@ struct task_record {
 	uint64_t start_us;  /* request to first user bytecode; 0: unknown */
 	uint64_t cpu_us, memory_peak, log_lines, log_bytes, log_dropped;
 	uint32_t log_known; /* 1: the three above are the logger's totals */
+	/* Of a task that was submitted for a code (queue.h); else zeros. */
+	char code[TASK_ID_LEN + 1], code_name[128], schedule[TASK_ID_LEN + 1];
+	char original[TASK_ID_LEN + 1], retry[TASK_ID_LEN + 1]; /* of the first attempt; the next */
+	uint32_t revision;					/* known when it has started */
+	uint32_t attempt, retries_left, retries_delay_s, percent, timeout_asked_s;
+	uint32_t dead_letter;	/* 1: failed for good */
+	uint64_t not_before_ns; /* CLOCK_REALTIME; 0: at once */
+	char cluster[65], msg[256];
 	char warm[IMAGE_WARM_MAX];
 	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
-	char *spec; /* task.json as JSON text; owned */
+	char *spec; /* task.json as JSON text; of a code's task its payload as it came; owned */
 };
 
 /* 0, or -EPROTO and no change when the event is not possible in this state. */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Codes: what a project has uploaded under a name, in revisions. A queued task names a code and
+ * is started from its newest revision. All codes are in memory and in the store; what a call
+ * has returned 0 for is durable.
+ */
+#ifndef SUPERVISOR_FRONT_CODE_H
+#define SUPERVISOR_FRONT_CODE_H
+
+#include <jansson.h>
+
+#include "supervisor/front/project.h"
+
+#define CODE_NAME_MAX 127
+#define CODE_FILE_MAX 255
+#define CODE_COMMAND_MAX 1023
+#define CODE_CONFIG_MAX (64u << 10)
+#define CODE_RETRIES_MAX 10
+#define CODE_RETRIES_DELAY_MAX 86400
+#define CODE_CONCURRENCY_MAX 10000
+#define CODE_IMAGE_DEFAULT "iron"
+#define CODE_PRIORITIES 3
+
+struct queued; /* queue.c */
+
+/* What an upload says; all text is owned. Zeros and "" are the defaults. */
+struct code_spec {
+	char name[CODE_NAME_MAX + 1];
+	char runtime[32];		   /* as it was given; "python" */
+	char file_name[CODE_FILE_MAX + 1]; /* of the package: .sh is run by sh, others by Python */
+	char command[CODE_COMMAND_MAX + 1];
+	char stack[64], image[64], policy[64]; /* image: names; policy "": the image's */
+	char *config;			       /* text, at most CODE_CONFIG_MAX; NULL: none */
+	char *env;			       /* a JSON object of strings; NULL: none */
+	uint32_t max_concurrency;	       /* 0: as many as the project may */
+	uint32_t retries, retries_delay_s;
+	uint32_t default_priority;
+	bool has_package;    /* a zip came along */
+	uint8_t package[32]; /* of its unpacked folder, STATE/packages/<hex> */
+	uint8_t zip[32];     /* of what was sent, STATE/packages/<hex>.zip */
+	uint64_t zip_bytes, package_bytes;
+};
+void code_spec_clear(struct code_spec *spec);
+
+struct code {
+	struct code *next; /* of its project, newest first */
+	struct project *project;
+	char id[PROJECT_ID_LEN + 1];
+	uint32_t revision; /* from 1 */
+	struct code_spec spec;
+	bool paused;
+	uint64_t created_ns, changed_ns; /* CLOCK_REALTIME */
+	/* queue.c */
+	struct queued *ready[CODE_PRIORITIES], **ready_tail[CODE_PRIORITIES];
+	uint32_t n_queued, n_running;
+	uint64_t cancel_upto; /* tasks of this sequence number and before it are being cancelled */
+};
+
+struct code_revision {
+	uint32_t revision;
+	char id[PROJECT_ID_LEN + 1];
+	char file_name[CODE_FILE_MAX + 1], runtime[32], image[64];
+	bool has_package;
+	uint8_t package[32], zip[32];
+	uint64_t zip_bytes, created_ns;
+};
+
+int code_load(struct front *f, struct err *e);
+void code_free_all(struct project *p);
+struct code *code_by_id(struct project *p, const char *id);
+struct code *code_by_name(struct project *p, const char *name);
+/* The code of that name, new or with one revision more. Takes what spec owns, on success.
+ * ERR_LIMIT when the project's package_bytes would be more than its quota. */
+int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
+	     struct err *e);
+/* With its revisions. Tasks that wait are cancelled; running ones go on. Schedules of it end. */
+int code_remove(struct front *f, struct code *c, struct err *e);
+/* False in *ret_changed when it was so already. */
+int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e);
+/* Every task of it that waits now; they go in the background. Their number. */
+int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e);
+
+typedef int (*code_revision_fn)(void *arg, const struct code_revision *r);
+int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,
+		   struct err *e); /* newest first */
+/* revision 0: the newest. ERR_NOT_FOUND. */
+int code_revision_get(struct front *f, const struct code *c, uint32_t revision,
+		      struct code_revision *ret, struct err *e);
+/* Counts by state of its tasks that are in the store; index enum task_state. */
+int code_stats(struct front *f, const struct code *c, uint64_t counts[8], struct err *e);
+/* True while a revision of any project's has this package: package_prune asks. */
+bool code_uses_package(struct front *f, const char *name /* in STATE/packages */);
+
+#endif

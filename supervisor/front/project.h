@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Projects: tenants with their tokens and quotas. All are in memory and in the store; what
+ * a call below has returned 0 for is durable. What the operator runs by `sandboxctl run`
+ * belongs to the project "default", which is always there and has no token unless one is made.
+ */
+#ifndef SUPERVISOR_FRONT_PROJECT_H
+#define SUPERVISOR_FRONT_PROJECT_H
+
+#include <jansson.h>
+
+#include "sandbox/util.h"
+#include "supervisor/proto.h"
+
+#define PROJECT_ID_LEN 24 /* lower-case hex, as of tasks; util_new_id */
+#define PROJECT_NAME_MAX 63
+#define PROJECT_DEFAULT_ID "000000000000000000000000"
+#define PROJECT_DEFAULT_NAME "default"
+#define PROJECTS_MAX 4096
+#define PROJECT_TOKENS_MAX 64
+#define TOKEN_LEN 43 /* 32 bytes of getrandom(2), base64url without padding */
+#define TOKEN_LABEL_MAX 63
+
+struct front;
+struct code;
+struct schedule;
+
+/* 0 is no bound but the node's own. */
+struct quota {
+	uint32_t running;	/* tasks at a time */
+	uint32_t queued;	/* tasks that wait */
+	uint32_t schedules;	/* that have not ended (100) */
+	uint64_t memory;	/* bytes, the sum of the limits of running tasks */
+	uint64_t package_bytes; /* of all revisions */
+	uint64_t log_bytes;	/* what a task's log keeps at most: its limit is no higher */
+};
+
+struct token {
+	struct token *next;
+	char id[PROJECT_ID_LEN + 1]; /* names it when it is listed or revoked; no secret */
+	char label[TOKEN_LABEL_MAX + 1];
+	bool operator;	  /* good for every project and the node; of the default project alone */
+	uint8_t hash[32]; /* SHA-256 of the text: all that is kept of it */
+	uint64_t created_ns, used_ns; /* CLOCK_REALTIME; used: 0 never; in memory only */
+};
+
+struct project {
+	struct project *next;
+	char id[PROJECT_ID_LEN + 1], name[PROJECT_NAME_MAX + 1];
+	uint32_t slot; /* its place among the uid ranges, for life: 0 is the default project's */
+	struct quota quota;
+	uint64_t created_ns; /* CLOCK_REALTIME */
+	struct token *tokens;
+	struct code *codes;	    /* code.c */
+	struct schedule *schedules; /* schedule.c */
+	unsigned n_tokens, n_codes, n_schedules;
+	uint64_t package_bytes; /* of its codes' revisions */
+	/* queue.c: what waits and what runs of it. */
+	uint32_t n_queued, n_running;
+	uint64_t running_memory; /* bytes, the sum of their limits */
+	uint64_t served;	 /* when it got its last slot: a counter, not a time */
+};
+
+/* What the store knows, and the default project. */
+int project_load(struct front *f, struct err *e);
+void project_clear(struct front *f);
+
+/* By its id, or by its name; NULL when there is none. */
+struct project *project_by_id(struct front *f, const char *id);
+struct project *project_find(struct front *f, const char *id_or_name);
+/* The project that the text is a token of, or NULL; takes no longer for nearly right ones. */
+struct project *project_by_token(struct front *f, const char *text, size_t len, bool *ret_operator);
+
+/* token: the new project's first one, told this once. ERR_CONFLICT when the name is taken. */
+int project_create(struct front *f, const char *name, const struct quota *quota,
+		   char token[TOKEN_LEN + 1], struct project **ret, struct err *e);
+int project_set_quota(struct front *f, struct project *p, const struct quota *quota, struct err *e);
+/* With its tokens, codes, schedules and ended tasks. ERR_CONFLICT while a task of it waits or
+ * runs (force: those are cancelled first, and it goes when they have ended: -EAGAIN,
+ * ERR_UNAVAILABLE until then); the default project never goes. */
+int project_remove(struct front *f, struct project *p, bool force, struct err *e);
+
+int token_create(struct front *f, struct project *p, const char *label, bool operator,
+		 char text[TOKEN_LEN + 1], struct token **ret, struct err *e);
+int token_revoke(struct front *f, struct project *p, const char *id, struct err *e);
+
+/* {"id", "name", "created_at", "quota": {...}, "tasks": {"queued", "running"}, "codes",
+ * "schedules", "tokens", "package_bytes"}. New references. */
+json_t *project_json(const struct project *p);
+json_t *token_json(const struct token *t); /* id label operator created_at used_at */
+/* Members running queued schedules memory package_bytes log_bytes, each optional: what is not
+ * there stays; sizes as in task.json ("320M"). Unknown keys are errors. path: of obj, in errors. */
+int quota_from_json(const char *path, const json_t *obj, struct quota *quota, struct err *e);
+
+#endif
