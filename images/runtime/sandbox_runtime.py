@@ -199,6 +199,9 @@ class Run(object):
     def become(self, program, words):
         """Another program in this process's place."""
         args = [program] + words + self.args
+        import signal
+        for name in ("SIGPIPE", "SIGXFSZ"):     # what the interpreter ignores, and others would inherit
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
         self.started()
         try:
             os.execv("/bin/" + program, args)

@@ -121,8 +121,8 @@ static void front_free(struct front *f)
 {
 	template_clear(f);
 	control_clear(f);
-	registry_each(f, free_task, NULL);
 	queue_clear(f);
+	registry_each(f, free_task, NULL);
 	project_clear(f);
 	warm_clear(f);
 	link_clear(&f->monitor);

@@ -17,7 +17,7 @@ struct queued {
 	struct project *project;
 	struct code *code; /* NULL: sandboxctl run */
 	struct task *task; /* NULL: it is in the store alone */
-	uint64_t seq;
+	uint64_t created_ns;
 	uint64_t not_before_ns; /* CLOCK_REALTIME */
 	uint32_t heap_at;	/* from 1 while it is delayed; 0: in its lane */
 	uint8_t priority;
@@ -29,7 +29,7 @@ struct queue {
 	struct queued **heap; /* of those that are delayed, by not_before_ns; from 1 */
 	uint32_t n_heap, heap_size;
 	uint32_t n, n_ready;
-	uint64_t seq, turn;
+	uint64_t turn;
 };
 
 static struct queued **bucket(struct queue *q, const char *id)
@@ -115,7 +115,7 @@ static void lane_add(struct queue *q, struct queued *w)
 	struct queued *after = lane->tail[w->priority];
 
 	/* One whose delay is over, or that could not start after all, is not the newest. */
-	while (after && after->seq > w->seq)
+	while (after && after->created_ns > w->created_ns)
 		after = after->prev;
 	w->prev = after;
 	w->next = after ? after->next : lane->head[w->priority];
@@ -161,7 +161,7 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	w->project = p;
 	w->code = c;
 	w->lane = c ? &c->lane : &p->lane;
-	w->seq = ++q->seq;
+	w->created_ns = rec->created_ns;
 	w->not_before_ns = rec->not_before_ns;
 	w->priority = (uint8_t)(rec->priority < LANE_PRIORITIES ? rec->priority : 0);
 	memcpy(w->id, rec->id, sizeof(w->id));
@@ -292,7 +292,7 @@ static bool is_open(const struct code *c)
 
 static struct queued *older(struct queued *a, struct queued *b)
 {
-	return !a || (b && b->seq < a->seq) ? b : a;
+	return !a || (b && b->created_ns < a->created_ns) ? b : a;
 }
 
 static struct queued *first_of(const struct project *p)

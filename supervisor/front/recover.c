@@ -30,8 +30,7 @@ static int load(void *arg, struct task_record *rec)
 	if (now > t->rec.created_ns && util_monotonic_ns() > now - t->rec.created_ns)
 		t->received_ns = util_monotonic_ns() - (now - t->rec.created_ns);
 	if (t->rec.state == TASK_QUEUED) {
-		if (queue_push(f, t) < 0)
-			flow_end(f, t, VERDICT_FAILED, "its code is no more");
+		(void)queue_push(f, t); /* else see settle */
 		return 0;
 	}
 	flow_occupy(f, t, true);
@@ -78,7 +77,9 @@ static void settle(struct front *f, struct task *t, void *arg)
 	if (t->known_to_monitor || t->exited_at_ns ||
 	    task_state_final((enum task_state)t->rec.state))
 		return;
-	if (t->rec.state == TASK_RUNNING) {
+	if (t->rec.state == TASK_QUEUED && !t->queued) {
+		flow_end(f, t, VERDICT_FAILED, "its project or its code is no more");
+	} else if (t->rec.state == TASK_RUNNING) {
 		flow_end(f, t, VERDICT_LOST, "the machine or its sandbox went down under it");
 	} else if (t->rec.state == TASK_PREPARING && t->rec.cancel_ns) {
 		flow_end(f, t, VERDICT_CANCELLED, "");
