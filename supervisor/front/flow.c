@@ -128,6 +128,8 @@ void flow_dispatch(struct front *f, struct task *t)
 
 	if (t->code)
 		r = queue_spec(f, t, &spec, &e);
+	else if (*t->rec.code)
+		r = err_set(&e, ERR_NOT_FOUND, 0, "its code \"%s\" is no more", t->rec.code_name);
 	else
 		r = task_spec_parse(t->rec.spec, strlen(t->rec.spec), &spec, &e);
 	if (r == 0 && t->project && !queue_has_room(t->project, &t->rec.limits)) {
