@@ -38,6 +38,7 @@ static int job_text(const struct task_spec *spec, const char *id, char **ret, si
 	put_text(f, "kind", task_kind_name(spec->kind));
 	put_text(f, task_kind_name(spec->kind), spec->source);
 	put_text(f, "payload", spec->payload);
+	put_text(f, "config", spec->config);
 	for (size_t i = 0; i < spec->n_args; i++)
 		put_text(f, "arg", spec->args[i]);
 	for (size_t i = 0; i < spec->n_env; i++)

@@ -2,7 +2,7 @@
 /*
  * The job: what the runtime inside the sandbox is told. A sequence of records
  * "KEY LENGTH\n", LENGTH bytes, "\n"; KEY is [a-z_.]+, LENGTH decimal. Keys: id kind
- * exec|code|entry payload arg* env* label seed (32 bytes from the kernel).
+ * exec|code|entry|shell|command payload config arg* env* label seed (32 bytes from the kernel).
  */
 #ifndef SUPERVISOR_JOB_H
 #define SUPERVISOR_JOB_H

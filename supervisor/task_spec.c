@@ -12,7 +12,9 @@
 #define NAME_CHARS NAME_FIRST "0123456789"
 
 static const char *const kind_names[] = {
-	[TASK_EXEC] = "exec", [TASK_CODE] = "code", [TASK_ENTRY] = "entry"};
+	[TASK_EXEC] = "exec",	[TASK_CODE] = "code",	    [TASK_ENTRY] = "entry",
+	[TASK_SHELL] = "shell", [TASK_COMMAND] = "command",
+};
 
 /* The runtime sets these itself: a task's own value would be silently lost. */
 static const char *const reserved_env[] = {"TASK_ID", "TASK_DIR", "PAYLOAD_FILE", "CONFIG_FILE"};
@@ -35,6 +37,7 @@ void task_spec_clear(struct task_spec *spec)
 	free(spec->dir);
 	free(spec->package);
 	free(spec->payload);
+	free(spec->config);
 	strings_free(spec->args, spec->n_args);
 	strings_free(spec->env, spec->n_env);
 	free(spec->policy);

@@ -24,7 +24,8 @@
 #define TASK_LABEL_MAX 128
 #define TASK_PRIORITY_MAX 2
 
-enum task_kind { TASK_EXEC = 1, TASK_CODE, TASK_ENTRY };
+/* SHELL and COMMAND are a code's (front/code.h), no task.json's: a script of sh, a line for it. */
+enum task_kind { TASK_EXEC = 1, TASK_CODE, TASK_ENTRY, TASK_SHELL, TASK_COMMAND };
 
 /* Bits of task_spec.limits_set, in the order of the fields of struct limits. */
 enum limit_bit {
@@ -43,7 +44,8 @@ struct task_spec {
 	char *source;  /* script path, code or module:function, by kind */
 	char *dir;     /* folder that is sent along; the client's matter */
 	char *package; /* name of a package */
-	char *payload; /* JSON text without needless spaces */
+	char *payload; /* JSON text without needless spaces; of a code's task any text */
+	char *config;  /* a code's; no key of task.json */
 	char **args;   /* n_args strings */
 	char **env;    /* n_env strings NAME=VALUE */
 	size_t n_args, n_env;

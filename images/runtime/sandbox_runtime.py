@@ -23,9 +23,11 @@ finds 0, 1 and 2 (and, restored, what sandbox_c says of libffi).
 
 The job is RUN/job, removed once it is read: records of `KEY LENGTH\\n`, LENGTH
 bytes, `\\n`.  KEY is one of
-    id        the task's id                   kind     exec, code or entry
+    id        the task's id                   kind     the key of what is to be run:
     exec      a script, relative to WORK      code     source text
     entry     module:function                 payload  JSON text
+    shell     a script of sh, relative to WORK
+    command   a line for sh; the arguments come after it
     config    text                            seed     bytes of the supervisor's entropy
     hostname, label                           for information
     arg, env                                  repeated; env is NAME=VALUE
@@ -117,9 +119,10 @@ class Run(object):
     def go(self):
         kind = text(self.job.get("kind", b""))
         value = self.job.get(kind)
-        start = {"exec": self.start_exec, "code": self.start_code, "entry": self.start_entry}.get(kind)
+        start = {"exec": self.start_exec, "code": self.start_code, "entry": self.start_entry,
+                 "shell": self.start_shell, "command": self.start_command}.get(kind)
         if start is None or value is None:
-            fail(125, "the job says neither exec, code nor entry")
+            fail(125, "the job does not say what to run")
         self.args = surround(self.job, self.work_dir, self.ahead)
         if self.leave is None:
             start(value)
@@ -182,6 +185,28 @@ class Run(object):
             source = b"\xef\xbb\xbf" + source
         self.seed_linecache()
         self.run_source(source, CODE_NAME, self.new_main(**names))
+
+    def start_shell(self, script):
+        path = os.path.join(self.work_dir, text(script))
+        if not os.path.exists(path):
+            fail(127, "can't open file '%s': there is none in the package" % path)
+        self.become("sh", [path])
+
+    def start_command(self, line):
+        # As of `sh -c`: the words that every worker gets are "$@".
+        self.become("sh", ["-c", text(line) + ' "$@"', "sh"])
+
+    def become(self, program, words):
+        """Another program in this process's place."""
+        args = [program] + words + self.args
+        import signal
+        for name in ("SIGPIPE", "SIGXFSZ"):     # what the interpreter ignores, and others would inherit
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        self.started()
+        try:
+            os.execv("/bin/" + program, args)
+        except OSError as error:
+            fail(126, "/bin/%s: %s" % (program, error.strerror))
 
     def run_source(self, source, name, scope):
         try:

@@ -19,9 +19,6 @@
 #define CODE_RETRIES_DELAY_MAX 86400
 #define CODE_CONCURRENCY_MAX 10000
 #define CODE_IMAGE_DEFAULT "iron"
-#define CODE_PRIORITIES 3
-
-struct queued; /* queue.c */
 
 /* What an upload says; all text is owned. Zeros and "" are the defaults. */
 struct code_spec {
@@ -50,10 +47,7 @@ struct code {
 	struct code_spec spec;
 	bool paused;
 	uint64_t created_ns, changed_ns; /* CLOCK_REALTIME */
-	/* queue.c */
-	struct queued *ready[CODE_PRIORITIES], **ready_tail[CODE_PRIORITIES];
-	uint32_t n_queued, n_running;
-	uint64_t cancel_upto; /* tasks of this sequence number and before it are being cancelled */
+	struct lane lane;		 /* queue.c */
 };
 
 struct code_revision {
@@ -62,7 +56,7 @@ struct code_revision {
 	char file_name[CODE_FILE_MAX + 1], runtime[32], image[64];
 	bool has_package;
 	uint8_t package[32], zip[32];
-	uint64_t zip_bytes, created_ns;
+	uint64_t zip_bytes, package_bytes, created_ns;
 };
 
 int code_load(struct front *f, struct err *e);
@@ -77,7 +71,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 int code_remove(struct front *f, struct code *c, struct err *e);
 /* False in *ret_changed when it was so already. */
 int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e);
-/* Every task of it that waits now; they go in the background. Their number. */
+/* Every task of it that waits now, at once. Their number. */
 int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e);
 
 typedef int (*code_revision_fn)(void *arg, const struct code_revision *r);

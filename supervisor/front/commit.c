@@ -58,6 +58,8 @@ static int write_task(struct front *f, struct task *t, struct err *e)
 
 	r = t->is_new ? store_task_insert(f->store, &t->rec, e)
 		      : store_task_update(f->store, &t->rec, e);
+	if (r == 0 && t->is_new && t->also)
+		r = t->also(t->also_arg, e);
 	for (const struct task_note *n = t->notes; r == 0 && n; n = n->next)
 		r = store_event(f->store, t->rec.id, n->time_ns, n->event, n->detail, e);
 	return r;
@@ -118,6 +120,15 @@ static void prune_now_and_then(struct front *f)
 	package_prune(f);
 }
 
+static void tell_submitted(struct task *t, const struct err *error)
+{
+	submit_fn fn = t->submitted;
+
+	t->submitted = NULL;
+	if (fn)
+		fn(t->submitted_arg, t->rec.id, error);
+}
+
 static void written(struct front *f, struct task *t)
 {
 	while (t->notes) {
@@ -129,6 +140,9 @@ static void written(struct front *f, struct task *t)
 	t->notes_tail = &t->notes;
 	t->is_new = false;
 	ops_accepted(t);
+	tell_submitted(t, NULL);
+	if (queue_settle(f, t))
+		return;
 	if (!task_state_final((enum task_state)t->rec.state))
 		return;
 	if (t->known_to_monitor)
@@ -142,7 +156,7 @@ static void written(struct front *f, struct task *t)
 /* True when the task is to be tried again later. */
 static bool not_written(struct front *f, struct task *t, const struct err *e)
 {
-	if (!t->is_new) {
+	if (!t->is_new || t->must_be) {
 		/* The end is known and true, whatever the disk says. */
 		if (task_state_final((enum task_state)t->rec.state))
 			ops_finished(t);
@@ -150,16 +164,8 @@ static bool not_written(struct front *f, struct task *t, const struct err *e)
 	}
 	/* Nobody was told that it exists: now somebody is told that it does not. */
 	ops_answer_all(&t->waiters, NULL, e);
-	if (t->rec.state == TASK_QUEUED) {
-		struct task **p = &f->queue;
-
-		while (*p && *p != t)
-			p = &(*p)->queue_next;
-		if (*p) {
-			*p = t->queue_next;
-			f->n_queued--;
-		}
-	}
+	tell_submitted(t, e);
+	queue_remove(f, t);
 	if (t->known_to_monitor)
 		flow_kill(f, t->rec.id, KILL_CANCEL_KILL); /* forgotten when it has ended */
 	flow_occupy(f, t, false);

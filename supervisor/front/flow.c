@@ -29,6 +29,13 @@ void flow_occupy(struct front *f, struct task *t, bool occupies)
 		return;
 	t->occupies = occupies;
 	f->n_running += occupies ? 1 : -1u;
+	if (t->code)
+		t->code->lane.n_running += occupies ? 1 : -1u;
+	if (!t->project)
+		return;
+	t->project->n_running += occupies ? 1 : -1u;
+	t->project->running_memory += occupies ? t->rec.limits.memory : -t->rec.limits.memory;
+	t->project->memory_full = false;
 }
 
 static int id_message(struct link *link, enum proto_type type, const char *id, uint8_t reason)
@@ -102,59 +109,40 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 	return 0;
 }
 
-/* The same for a task whose spec is in the record alone. */
-static void dispatch_queued(struct front *f, struct task *t)
+static int open_package(struct front *f, struct task *t, struct err *e)
+{
+	if (!t->rec.has_package || t->package_fd >= 0)
+		return 0;
+	t->package_fd = package_open(f, t->rec.package);
+	if (t->package_fd < 0)
+		return err_set(e, ERR_NOT_FOUND, -t->package_fd,
+			       "the task's folder is not there any more");
+	return 0;
+}
+
+void flow_dispatch(struct front *f, struct task *t)
 {
 	_cleanup_task_spec_ struct task_spec spec = {0};
 	struct err e = {0};
 	int r;
 
-	r = task_spec_parse(t->rec.spec, strlen(t->rec.spec), &spec, &e);
-	if (r == 0 && t->rec.has_package && t->package_fd < 0) {
-		t->package_fd = package_open(f, t->rec.package);
-		if (t->package_fd < 0)
-			r = err_set(&e, ERR_NOT_FOUND, -t->package_fd,
-				    "the task's folder is not there any more");
+	if (t->code)
+		r = queue_spec(f, t, &spec, &e);
+	else if (*t->rec.code)
+		r = err_set(&e, ERR_NOT_FOUND, 0, "its code \"%s\" is no more", t->rec.code_name);
+	else
+		r = task_spec_parse(t->rec.spec, strlen(t->rec.spec), &spec, &e);
+	if (r == 0 && t->project && !queue_has_room(t->project, &t->rec.limits)) {
+		t->project->memory_full = true;
+		return;
 	}
+	queue_remove(f, t);
+	if (r == 0)
+		r = open_package(f, t, &e);
 	if (r == 0)
 		r = dispatch(f, t, &spec, &e);
 	if (r < 0)
 		flow_end(f, t, VERDICT_FAILED, e.msg);
-}
-
-void flow_enqueue(struct front *f, struct task *t)
-{
-	struct task **p = &f->queue;
-
-	/* Higher priority first; among equals the older one, which is there already. */
-	while (*p && (*p)->rec.priority >= t->rec.priority)
-		p = &(*p)->queue_next;
-	t->queue_next = *p;
-	*p = t;
-	f->n_queued++;
-}
-
-static void dequeue(struct front *f, struct task *t)
-{
-	struct task **p = &f->queue;
-
-	while (*p && *p != t)
-		p = &(*p)->queue_next;
-	if (*p) {
-		*p = t->queue_next;
-		t->queue_next = NULL;
-		f->n_queued--;
-	}
-}
-
-void flow_dispatch_queue(struct front *f)
-{
-	while (f->ready && f->queue && f->n_running < f->cfg.running_max) {
-		struct task *t = f->queue;
-
-		dequeue(f, t);
-		dispatch_queued(f, t);
-	}
 }
 
 int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, struct err *e)
@@ -163,7 +151,7 @@ int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, s
 
 	t->is_new = true;
 	commit_note(t, "accepted", "");
-	if (f->ready && !f->queue && f->n_running < f->cfg.running_max) {
+	if (queue_is_free(f, t->project, &t->rec.limits)) {
 		/* The monitor is asked first, the disk second: both then work at once. */
 		r = dispatch(f, t, spec, e);
 		if (r < 0)
@@ -171,14 +159,16 @@ int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, s
 		registry_add(f, t);
 		return 0;
 	}
-	if (f->n_queued >= f->cfg.queued_max)
+	if (t->project->lane.n_queued >= f->cfg.queued_max)
 		return err_set(e, ERR_LIMIT, 0, "%u tasks wait already: try again later",
-			       f->n_queued);
+			       t->project->lane.n_queued);
 	/* It may wait for days: what it needs must survive a power cut as the record does. */
 	if (t->rec.has_package)
 		package_sync(f);
+	r = queue_push(f, t);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cannot queue the task");
 	registry_add(f, t);
-	flow_enqueue(f, t);
 	commit_mark(f, t);
 	return 0;
 }
@@ -216,6 +206,7 @@ static void finish(struct front *f, struct task *t)
 		t->rec.finished_ns = util_realtime_ns();
 	t->kill_at_ns = 0;
 	flow_step(t, task_verdict_event(verdict), verdict_name(verdict));
+	queue_follow_up(f, t);
 	commit_mark(f, t);
 }
 
@@ -285,7 +276,7 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 	finish_if_over(f, t);
 	if (!t->rec.log_known)
 		front_tick_at(f, t->exited_at_ns + LOG_ASK_AFTER);
-	flow_dispatch_queue(f);
+	queue_dispatch(f);
 }
 
 void flow_log_end(struct front *f, const struct log_end *m)
@@ -313,7 +304,7 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 	}
 	commit_note(t, "cancel", force ? "force" : "");
 	if (t->rec.state == TASK_QUEUED) {
-		dequeue(f, t);
+		queue_remove(f, t);
 		flow_end(f, t, VERDICT_CANCELLED, "");
 		return true;
 	}
@@ -383,4 +374,5 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 void flow_tick(struct front *f, uint64_t now_ns)
 {
 	registry_each(f, tick_task, &now_ns);
+	queue_tick(f, now_ns);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
 
@@ -88,6 +89,16 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 		r = commit_init(f);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot make the event loop");
+	r = queue_init(f);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cannot make the queue");
+	r = project_load(f, e);
+	if (r == 0)
+		r = code_load(f, e);
+	if (r == 0)
+		r = schedule_load(f, e);
+	if (r < 0)
+		return r;
 	/* What had not ended is known before the monitor's first word is read. */
 	r = recover_load(f, e);
 	if (r < 0)
@@ -110,7 +121,9 @@ static void front_free(struct front *f)
 {
 	template_clear(f);
 	control_clear(f);
+	queue_clear(f);
 	registry_each(f, free_task, NULL);
+	project_clear(f);
 	warm_clear(f);
 	link_clear(&f->monitor);
 	link_clear(&f->logger);

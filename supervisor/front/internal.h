@@ -11,6 +11,7 @@
 #include "supervisor/front/control.h"
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
+#include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
 #include "supervisor/front/task.h"
 #include "supervisor/task_spec.h"
@@ -45,7 +46,10 @@ struct task_note {
 /* A task that has not ended, or whose end is not in the store yet. */
 struct task {
 	struct task_record rec;
-	struct task *hash_next, *queue_next, *dirty_next;
+	struct task *hash_next, *dirty_next;
+	struct project *project; /* NULL: it is no more */
+	struct code *code;	 /* NULL: it has none, or that is no more */
+	struct queued *queued;	 /* while it waits for its turn */
 	struct waiter *waiters;
 	struct task_note *notes, **notes_tail;
 	int package_fd;	       /* O_PATH, -1 when there is none */
@@ -59,6 +63,11 @@ struct task {
 	bool kill_sent;	      /* SIGKILL was asked for */
 	uint64_t write_by_ns; /* its change may wait until then; 0: there is none such */
 	bool is_new, dirty;   /* not in the store; in the list of changes to write */
+	bool must_be; /* the next attempt of another: it is not given up when the disk fails */
+	submit_fn submitted; /* who waits for it to be durable */
+	void *submitted_arg;
+	int (*also)(void *arg, struct err *e); /* struct submit */
+	void *also_arg;
 };
 
 /* A checkpoint to make. */
@@ -86,9 +95,10 @@ struct front {
 	uint64_t started_ns; /* CLOCK_REALTIME */
 
 	struct task *buckets[TASK_BUCKETS];
-	struct task *queue; /* by priority, then age */
+	struct project *projects; /* project.c; the default one is there */
+	struct queue *queue;
 	struct task *dirty; /* to be written */
-	unsigned n_tasks, n_queued, n_running, n_finished;
+	unsigned n_tasks, n_running, n_finished;
 	uint64_t retry_ns; /* when a failed write is tried again */
 
 	struct conn *conns;
@@ -125,8 +135,8 @@ void registry_each(struct front *f, void (*fn)(struct front *f, struct task *t, 
 
 /* flow.c: what happens to a task, in the order of its life. */
 int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, struct err *e);
-void flow_enqueue(struct front *f, struct task *t);
-void flow_dispatch_queue(struct front *f);
+/* A task whose turn has come, and whose spec is in the record alone. */
+void flow_dispatch(struct front *f, struct task *t);
 void flow_started(struct front *f, const struct mon_started *m);
 void flow_exited(struct front *f, const struct mon_exited *m);
 void flow_log_end(struct front *f, const struct log_end *m);
@@ -143,6 +153,38 @@ void flow_tick(struct front *f, uint64_t now_ns);
 void flow_occupy(struct front *f, struct task *t, bool occupies);
 /* The caller marks the change for the store. */
 void flow_step(struct task *t, enum task_event event, const char *detail);
+
+/* queue.c: what waits, and its turns (queue.h has what clients ask for). */
+int queue_init(struct front *f);
+void queue_clear(struct front *f);
+/* It waits from now on. -ENOMEM. */
+int queue_push(struct front *f, struct task *t);
+/* The same for one that is in the store alone. */
+int queue_push_stored(struct front *f, const struct task_record *rec);
+/* It waits no more. */
+void queue_remove(struct front *f, struct task *t);
+/* The project's quotas leave room for one task more. limits: the task's, or NULL. */
+bool queue_has_room(const struct project *p, const struct limits *limits);
+/* True where a new task of this project may start at once. */
+bool queue_is_free(struct front *f, const struct project *p, const struct limits *limits);
+/* Starts whose turn it is, as many as there are slots. */
+void queue_dispatch(struct front *f);
+/* A task in memory: also one that waits, which is read back then. NULL: none. */
+struct task *queue_wake(struct front *f, const char *id);
+/* It is durable: what waits of it from now on is its entry. True when t is freed. */
+bool queue_settle(struct front *f, struct task *t);
+void queue_tick(struct front *f, uint64_t now_ns);
+/* Takes what waits of a code out of memory; those with a task in memory are cancelled. */
+void queue_drop_lane(struct front *f, struct code *c);
+unsigned queue_length(const struct front *f);
+
+/* queue_spec.c: what a code's task runs, by the code's newest revision; fills the record too. */
+int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct err *e);
+/* queue_submit.c: a task more, as queue_submit makes it, unchecked; NULL: out of memory. */
+struct task *queue_again(struct front *f, struct code *c, const struct submit *what);
+
+/* queue_retry.c: the attempt that follows a failed one, if any; t has just ended. */
+void queue_follow_up(struct front *f, struct task *t);
 
 /* commit.c: changes are written together, at the end of a turn of the loop. */
 int commit_init(struct front *f);

@@ -16,7 +16,7 @@ int op_version(struct op *op, struct err *e)
 	op_reply(op, json_pack("{s:b, s:s, s:i, s:s, s:i, s:{s:i, s:i}}", "ok", 1, "version",
 			       SANDBOXD_VERSION, "pid", (int)getpid(), "started_at", started,
 			       "proto", (int)PROTO_VERSION, "tasks", "running",
-			       (int)op->f->n_running, "queued", (int)op->f->n_queued));
+			       (int)op->f->n_running, "queued", (int)queue_length(op->f)));
 	return 0;
 }
 

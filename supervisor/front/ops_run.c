@@ -95,7 +95,7 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 		r = task_spec_limits(spec, &policy, &rec->limits, e);
 	if (r < 0)
 		return r;
-	(void)snprintf(rec->project, sizeof(rec->project), "default");
+	(void)snprintf(rec->project, sizeof(rec->project), "%s", p->task->project->id);
 	(void)snprintf(rec->image, sizeof(rec->image), "%s", image);
 	(void)snprintf(rec->label, sizeof(rec->label), "%s", spec->label ? spec->label : "");
 	r = make_warm_list(spec, head.warm, rec->warm, e);
@@ -215,6 +215,7 @@ int op_run(struct op *op, struct err *e)
 		pending_free(p);
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
 	}
+	p->task->project = project_by_id(op->f, PROJECT_DEFAULT_ID);
 	r = prepare(op, &k, p, e);
 	if (r < 0) {
 		pending_free(p);

@@ -6,7 +6,8 @@
 
 /* An answer must fit one frame: what a task's object takes at most, and room for all else. */
 #define TASK_JSON_MAX(rec)                                                                         \
-	(1400 + 6 * (strlen((rec)->label) + strlen((rec)->warning) + strlen((rec)->error)))
+	(2400 + 6 * (strlen((rec)->label) + strlen((rec)->warning) + strlen((rec)->error) +        \
+		     strlen((rec)->msg) + strlen((rec)->code_name)))
 #define LIST_MAX (CONTROL_FRAME_MAX - (64u << 10))
 
 struct listing {
@@ -96,8 +97,11 @@ int op_ps(struct op *op, struct err *e)
 		return r;
 	l.left = (uint64_t)limit;
 	l.tasks = json_array();
-	r = all ? store_task_list(op->f->store, false, before, list_stored, &l, e)
-		: list_active(&l, e);
+	/* What waits is in the store, perhaps there alone. */
+	if (all || queue_length(op->f) > 0)
+		r = store_task_list(op->f->store, !all, before, list_stored, &l, e);
+	else
+		r = list_active(&l, e);
 	if (r < 0) {
 		json_decref(l.tasks);
 		return e->code ? r : err_set(e, ERR_SYSTEM, -r, "cannot list the tasks");
@@ -151,7 +155,7 @@ int op_wait_task(struct op *op, struct err *e)
 	r = op_id(op, id, e);
 	if (r < 0)
 		return r;
-	t = registry_find(op->f, id);
+	t = queue_wake(op->f, id);
 	/* Also one that has ended: it answers when that is in the store. */
 	if (t) {
 		r = op_wait(op, &t->waiters, &w, e);
@@ -178,7 +182,7 @@ int op_cancel(struct op *op, struct err *e)
 	r = op_id(op, id, e);
 	if (r < 0)
 		return r;
-	t = registry_find(op->f, id);
+	t = queue_wake(op->f, id);
 	if (t)
 		changed = flow_cancel(op->f, t, force);
 	r = find_json(op->f, id, &task, e);
@@ -197,7 +201,7 @@ int op_rm(struct op *op, struct err *e)
 	int r;
 
 	r = op_id(op, id, e);
-	if (r == 0 && registry_find(op->f, id))
+	if (r == 0 && queue_wake(op->f, id))
 		r = err_set(e, ERR_CONFLICT, 0, "the task %s has not ended: cancel it first", id);
 	if (r == 0)
 		r = store_task_get(op->f->store, id, &rec, e);

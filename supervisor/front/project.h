@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "sandbox/limits.h"
 #include "sandbox/util.h"
 #include "supervisor/proto.h"
 
@@ -24,6 +25,14 @@
 struct front;
 struct code;
 struct schedule;
+struct queued;
+
+/* What waits, by priority, oldest first; and how much of the same runs. queue.c's. */
+#define LANE_PRIORITIES 3
+struct lane {
+	struct queued *head[LANE_PRIORITIES], *tail[LANE_PRIORITIES];
+	uint32_t n_queued, n_running; /* n_queued: with those that are delayed */
+};
 
 /* 0 is no bound but the node's own. */
 struct quota {
@@ -55,10 +64,12 @@ struct project {
 	struct schedule *schedules; /* schedule.c */
 	unsigned n_tokens, n_codes, n_schedules;
 	uint64_t package_bytes; /* of its codes' revisions */
-	/* queue.c: what waits and what runs of it. */
-	uint32_t n_queued, n_running;
-	uint64_t running_memory; /* bytes, the sum of their limits */
-	uint64_t served;	 /* when it got its last slot: a counter, not a time */
+	/* queue.c */
+	struct lane lane;	      /* of the tasks that have no code: sandboxctl run */
+	uint32_t n_queued, n_running; /* with those of its codes */
+	uint64_t running_memory;      /* bytes, the sum of their limits */
+	uint64_t served;	      /* when it got its last slot: a counter, not a time */
+	bool memory_full;	      /* no other task of it starts before one ends */
 };
 
 /* What the store knows, and the default project. */
@@ -88,6 +99,8 @@ int token_revoke(struct front *f, struct project *p, const char *id, struct err 
  * "schedules", "tokens", "package_bytes"}. New references. */
 json_t *project_json(const struct project *p);
 json_t *token_json(const struct token *t); /* id label operator created_at used_at */
+/* No more than the project's quotas allow. */
+void project_bound_limits(const struct project *p, struct limits *limits);
 /* Members running queued schedules memory package_bytes log_bytes, each optional: what is not
  * there stays; sizes as in task.json ("320M"). Unknown keys are errors. path: of obj, in errors. */
 int quota_from_json(const char *path, const json_t *obj, struct quota *quota, struct err *e);

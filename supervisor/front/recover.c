@@ -12,19 +12,25 @@
 static int load(void *arg, struct task_record *rec)
 {
 	struct front *f = arg;
-	struct task *t = registry_new(rec->id);
 	uint64_t now = util_realtime_ns();
+	struct task *t;
 
+	/* A code's, that waits: it stays in the store. */
+	if (rec->state == TASK_QUEUED && *rec->code && queue_push_stored(f, rec) == 0)
+		return 0;
+	t = registry_new(rec->id);
 	if (!t)
 		return -ENOMEM;
 	t->rec = *rec;
 	rec->spec = NULL;
+	t->project = project_by_id(f, t->rec.project);
+	t->code = t->project && *t->rec.code ? code_by_id(t->project, t->rec.code) : NULL;
 	registry_add(f, t);
 	/* The request came before this process: its time is told by the wall clock. */
 	if (now > t->rec.created_ns && util_monotonic_ns() > now - t->rec.created_ns)
 		t->received_ns = util_monotonic_ns() - (now - t->rec.created_ns);
 	if (t->rec.state == TASK_QUEUED) {
-		flow_enqueue(f, t);
+		(void)queue_push(f, t); /* else see settle */
 		return 0;
 	}
 	flow_occupy(f, t, true);
@@ -71,7 +77,9 @@ static void settle(struct front *f, struct task *t, void *arg)
 	if (t->known_to_monitor || t->exited_at_ns ||
 	    task_state_final((enum task_state)t->rec.state))
 		return;
-	if (t->rec.state == TASK_RUNNING) {
+	if (t->rec.state == TASK_QUEUED && !t->queued) {
+		flow_end(f, t, VERDICT_FAILED, "its project or its code is no more");
+	} else if (t->rec.state == TASK_RUNNING) {
 		flow_end(f, t, VERDICT_LOST, "the machine or its sandbox went down under it");
 	} else if (t->rec.state == TASK_PREPARING && t->rec.cancel_ns) {
 		flow_end(f, t, VERDICT_CANCELLED, "");
@@ -79,7 +87,8 @@ static void settle(struct front *f, struct task *t, void *arg)
 		flow_occupy(f, t, false);
 		flow_step(t, TASK_EV_REQUEUE, "its start request was lost");
 		commit_mark(f, t);
-		flow_enqueue(f, t);
+		if (queue_push(f, t) < 0)
+			flow_end(f, t, VERDICT_FAILED, "its project is no more");
 	}
 }
 
@@ -87,5 +96,5 @@ void recover_ready(struct front *f)
 {
 	f->ready = true;
 	registry_each(f, settle, NULL);
-	flow_dispatch_queue(f);
+	queue_dispatch(f);
 }

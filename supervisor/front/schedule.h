@@ -54,6 +54,8 @@ int schedule_create(struct front *f, struct project *p, struct schedule_spec *sp
 		    struct schedule **ret, struct err *e);
 int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *spec, struct err *e);
 int schedule_cancel(struct front *f, struct schedule *s, struct err *e);
+/* Its code is no more: those that have not ended are cancelled. */
+void schedule_end_code(struct front *f, struct project *p, const char *code_name);
 const char *schedule_state_name(enum schedule_state state); /* scheduled complete cancelled */
 
 #endif

@@ -31,5 +31,8 @@ struct store {
 
 /* What SQLite says of its last failure: "the task store cannot ...". */
 int store_fail(struct store *store, struct err *e, const char *doing);
+/* One statement that returns no row. types: a letter for each ?: s a text (NULL: null), i an
+ * sqlite3_int64. Not for what is done often: it is compiled anew. */
+int store_sql(struct store *store, const char *sql, const char *types, struct err *e, ...);
 
 #endif

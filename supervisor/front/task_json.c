@@ -63,6 +63,31 @@ static json_t *log_json(const struct task_record *rec)
 			 known ? count(rec->log_dropped) : json_null());
 }
 
+/* What the queue knows of a code's task. */
+static json_t *queue_json(const struct task_record *rec)
+{
+	json_t *o;
+
+	if (!*rec->code)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "code_id", json_string(rec->code));
+	json_object_set_new(o, "code_name", text_or_null(rec->code_name));
+	json_object_set_new(o, "revision", rec->revision ? count(rec->revision) : json_null());
+	json_object_set_new(o, "attempt", count(rec->attempt));
+	json_object_set_new(o, "retries_left", count(rec->retries_left));
+	json_object_set_new(o, "original_task_id", text_or_null(rec->original));
+	json_object_set_new(o, "retry_task_id", text_or_null(rec->retry));
+	json_object_set_new(o, "schedule_id", text_or_null(rec->schedule));
+	json_object_set_new(o, "not_before", time_or_null(rec->not_before_ns));
+	json_object_set_new(o, "timeout", count(rec->timeout_asked_s));
+	json_object_set_new(o, "percent", count(rec->percent));
+	json_object_set_new(o, "msg", text_or_null(rec->msg));
+	json_object_set_new(o, "cluster", text_or_null(rec->cluster));
+	json_object_set_new(o, "dead_letter", json_boolean(rec->dead_letter));
+	return o;
+}
+
 json_t *task_json(const struct task_record *rec)
 {
 	bool ended = task_state_final((enum task_state)rec->state);
@@ -84,6 +109,7 @@ json_t *task_json(const struct task_record *rec)
 	json_object_set_new(o, "usage", usage_json(rec, ended));
 	json_object_set_new(o, "log", log_json(rec));
 	json_object_set_new(o, "label", text_or_null(rec->label));
+	json_object_set_new(o, "queue", queue_json(rec));
 	json_object_set_new(o, "priority", count(rec->priority));
 	json_object_set_new(o, "policy", json_string(rec->policy));
 	json_object_set_new(o, "limits", task_limits_json(&rec->limits));

@@ -9,7 +9,7 @@ load lib.bash
 RESTORES=${RESTORES:-1000}
 FORKS=${FORKS:-1000}
 # Warmed, so that their state is in the checkpoint.
-IMPORTS='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson"]'
+IMPORTS='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson","sqlite3"]'
 
 setup_file() {
 	security_setup iron python

@@ -135,7 +135,7 @@ static int RIG_UNUSED rig_setup(void **state)
 }
 
 /* ready: the monitor says at once that it knows no task. */
-static void rig_send(struct rig *r, enum proto_type type)
+static void RIG_UNUSED rig_send(struct rig *r, enum proto_type type)
 {
 	union proto_msg m = {0};
 
@@ -143,7 +143,7 @@ static void rig_send(struct rig *r, enum proto_type type)
 	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
 }
 
-static void rig_start(struct rig *r, bool ready)
+static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 {
 	int monitor[2], logger[2];
 
@@ -225,8 +225,8 @@ static bool RIG_UNUSED rig_quiet(int fd, int ms)
 }
 
 /* The next message to the monitor or the logger, which must be of this type. */
-static void rig_expect(struct rig *r, bool logger, enum proto_type type, union proto_msg *m,
-		       int fds[PROTO_FDS_MAX])
+static void RIG_UNUSED rig_expect(struct rig *r, bool logger, enum proto_type type,
+				  union proto_msg *m, int fds[PROTO_FDS_MAX])
 {
 	int mine[PROTO_FDS_MAX];
 	unsigned n;
@@ -244,7 +244,7 @@ static void rig_expect(struct rig *r, bool logger, enum proto_type type, union p
 	}
 }
 
-static int rig_connect(struct rig *r)
+static int RIG_UNUSED rig_connect(struct rig *r)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -254,7 +254,7 @@ static int rig_connect(struct rig *r)
 	return fd;
 }
 
-static void rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
+static void RIG_UNUSED rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
 {
 	uint32_t len = htole32((uint32_t)strlen(text));
 	char *body = strdup(text);
@@ -280,12 +280,12 @@ static void rig_request_fds(int conn, const char *text, const int *fds, unsigned
 	free(body);
 }
 
-static void rig_request(int conn, const char *text)
+static void RIG_UNUSED rig_request(int conn, const char *text)
 {
 	rig_request_fds(conn, text, NULL, 0);
 }
 
-static json_t *rig_reply(int conn)
+static json_t RIG_UNUSED *rig_reply(int conn)
 {
 	uint32_t len;
 	char *text;
@@ -304,7 +304,7 @@ static json_t *rig_reply(int conn)
 }
 
 /* One request and its answer on a connection of its own. */
-static json_t *rig_call(struct rig *r, const char *text)
+static json_t RIG_UNUSED *rig_call(struct rig *r, const char *text)
 {
 	int conn = rig_connect(r);
 	json_t *reply;
@@ -315,7 +315,7 @@ static json_t *rig_call(struct rig *r, const char *text)
 	return reply;
 }
 
-static const char *rig_text(const json_t *o, const char *key)
+static const char RIG_UNUSED *rig_text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -323,7 +323,7 @@ static const char *rig_text(const json_t *o, const char *key)
 }
 
 /* The answer is an error of this code whose text holds what. */
-static void rig_expect_error(json_t *reply, const char *code, const char *what)
+static void RIG_UNUSED rig_expect_error(json_t *reply, const char *code, const char *what)
 {
 	assert_true(json_is_false(json_object_get(reply, "ok")));
 	if (!strstr(rig_text(reply, "error"), what))
@@ -332,7 +332,7 @@ static void rig_expect_error(json_t *reply, const char *code, const char *what)
 	json_decref(reply);
 }
 
-static void rig_expect_event(int conn, const char *event, char *id)
+static void RIG_UNUSED rig_expect_event(int conn, const char *event, char *id)
 {
 	json_t *reply = rig_reply(conn);
 

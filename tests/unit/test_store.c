@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "supervisor/front/project.h"
 #include "supervisor/front/store.h"
 
 struct fixture {
@@ -89,6 +90,21 @@ static struct task_record make(unsigned n, enum task_state state)
 		.log_bytes = 13,
 		.log_dropped = 14,
 		.log_known = 1,
+		.code = "0123456789abcdef01234567",
+		.code_name = "hello",
+		.schedule = "1123456789abcdef01234567",
+		.original = "2123456789abcdef01234567",
+		.retry = "3123456789abcdef01234567",
+		.revision = 21,
+		.attempt = 22,
+		.retries_left = 23,
+		.retries_delay_s = 24,
+		.percent = 25,
+		.timeout_asked_s = 26,
+		.dead_letter = 1,
+		.not_before_ns = 27,
+		.cluster = "c",
+		.msg = "m",
 		.warm = "numpy\nscipy",
 		.warning = "w",
 		.error = "e",
@@ -417,20 +433,73 @@ static void test_hidden_folder(void **state)
 	assert_int_equal(unlinkat(x->fd, "front", AT_REMOVEDIR), 0);
 }
 
+/* What a release before projects and codes had left. */
+static void test_upgrade(void **state)
+{
+	static const char old[] =
+		"CREATE TABLE tasks (id TEXT PRIMARY KEY NOT NULL, project TEXT NOT NULL,"
+		" image TEXT NOT NULL, image_digest BLOB NOT NULL, policy TEXT NOT NULL,"
+		" policy_id BLOB NOT NULL, has_package INTEGER NOT NULL, package BLOB NOT NULL,"
+		" label TEXT NOT NULL, priority INTEGER NOT NULL, requested_by INTEGER NOT NULL,"
+		" state INTEGER NOT NULL, verdict INTEGER NOT NULL, start_asked INTEGER NOT NULL,"
+		" start_mode INTEGER NOT NULL, start_us INTEGER NOT NULL,"
+		" exit_code INTEGER NOT NULL, signal INTEGER NOT NULL, created_ns INTEGER NOT NULL,"
+		" started_ns INTEGER NOT NULL, finished_ns INTEGER NOT NULL,"
+		" cancel_ns INTEGER NOT NULL, cpu_us INTEGER NOT NULL,"
+		" memory_peak INTEGER NOT NULL, log_known INTEGER NOT NULL,"
+		" log_lines INTEGER NOT NULL, log_bytes INTEGER NOT NULL,"
+		" log_dropped INTEGER NOT NULL, limit_memory INTEGER NOT NULL,"
+		" limit_disk INTEGER NOT NULL, limit_log INTEGER NOT NULL,"
+		" limit_cpu_milli INTEGER NOT NULL, limit_pids INTEGER NOT NULL,"
+		" limit_timeout_s INTEGER NOT NULL, limit_nofile INTEGER NOT NULL,"
+		" warm TEXT NOT NULL, warning TEXT NOT NULL, error TEXT NOT NULL,"
+		" spec TEXT NOT NULL);"
+		"CREATE INDEX tasks_created ON tasks (created_ns);"
+		"CREATE INDEX tasks_finished ON tasks (finished_ns);"
+		"CREATE TABLE history (task_id TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+		" event TEXT NOT NULL, detail TEXT NOT NULL);"
+		"CREATE INDEX history_task ON history (task_id);"
+		"INSERT INTO tasks VALUES ('000000000000000000000001', 'default', 'iron',"
+		" zeroblob(32), 'strict', zeroblob(32), 0, zeroblob(32), 'old', 1, 0, 3, 1, 0, 1,"
+		" 2, 0, 0, 5, 6, 7, 0, 8, 9, 1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 'json', '',"
+		" 'e', '{\"code\":\"x\"}');"
+		"PRAGMA user_version = 1";
+	struct fixture *x = *state;
+	struct task_record rec = make(2, TASK_QUEUED), got;
+	sqlite3 *db;
+	struct err e;
+
+	store_free(x->store);
+	x->store = NULL;
+	assert_int_equal(unlinkat(x->fd, "tasks.db", 0), 0);
+	assert_int_equal(sqlite3_open("tasks.db", &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, old, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_int_equal(store_open(x->fd, &x->store, &e), 0);
+	assert_int_equal(store_task_get(x->store, "000000000000000000000001", &got, &e), 0);
+	assert_string_equal(got.project, PROJECT_DEFAULT_ID);
+	assert_string_equal(got.label, "old");
+	assert_string_equal(got.error, "e");
+	assert_string_equal(got.code, "");
+	assert_int_equal(got.limits.nofile, 19);
+	assert_string_equal(got.spec, "{\"code\":\"x\"}");
+	free(got.spec);
+	insert(x, 2, TASK_QUEUED);
+	reopen(x);
+	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
+	assert_same(&got, rec);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_STORE(test_round_trip),
-		WITH_STORE(test_lists),
-		WITH_STORE(test_delete),
-		WITH_STORE(test_rollback),
-		WITH_STORE(test_kill),
-		WITH_STORE(test_other_version),
-		WITH_STORE(test_no_database),
-		WITH_STORE(test_hidden_folder),
-		cmocka_unit_test(test_full_disk),
+		WITH_STORE(test_round_trip),  WITH_STORE(test_lists),
+		WITH_STORE(test_delete),      WITH_STORE(test_rollback),
+		WITH_STORE(test_kill),	      WITH_STORE(test_other_version),
+		WITH_STORE(test_no_database), WITH_STORE(test_hidden_folder),
+		WITH_STORE(test_upgrade),     cmocka_unit_test(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/front/code.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/front/schedule.h"
+#include "supervisor/front/store_code.h"
+#include "supervisor/front/store_query.h"
+
+void code_spec_clear(struct code_spec *spec)
+{
+	free(spec->config);
+	free(spec->env);
+	*spec = (struct code_spec){0};
+}
+
+static void code_free(struct code *c)
+{
+	code_spec_clear(&c->spec);
+	free(c);
+}
+
+static void attach(struct project *p, struct code *c)
+{
+	c->project = p;
+	c->next = p->codes;
+	p->codes = c;
+	p->n_codes++;
+}
+
+static int load(void *arg, const char *project, struct code *code)
+{
+	struct project *p = project_by_id(arg, project);
+	struct code *c;
+
+	/* Its project went, and the rest of it with a power cut: it is nobody's. */
+	if (!p) {
+		code_spec_clear(&code->spec);
+		return 0;
+	}
+	c = malloc(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	*c = *code;
+	attach(p, c);
+	return 0;
+}
+
+struct sum {
+	uint64_t bytes;
+};
+
+static int add_bytes(void *arg, const struct code_revision *v)
+{
+	((struct sum *)arg)->bytes += v->package_bytes;
+	return 0;
+}
+
+int code_load(struct front *f, struct err *e)
+{
+	int r = store_code_load(f->store, load, f, e);
+
+	for (struct project *p = f->projects; r == 0 && p; p = p->next)
+		for (const struct code *c = p->codes; r == 0 && c; c = c->next) {
+			struct sum sum = {0};
+
+			r = store_code_revisions(f->store, c->id, add_bytes, &sum, e);
+			p->package_bytes += sum.bytes;
+		}
+	return r;
+}
+
+void code_free_all(struct project *p)
+{
+	while (p->codes) {
+		struct code *c = p->codes;
+
+		p->codes = c->next;
+		code_free(c);
+	}
+	p->n_codes = 0;
+}
+
+struct code *code_by_id(struct project *p, const char *id)
+{
+	struct code *c = p->codes;
+
+	while (c && strcmp(c->id, id) != 0)
+		c = c->next;
+	return c;
+}
+
+struct code *code_by_name(struct project *p, const char *name)
+{
+	struct code *c = p->codes;
+
+	while (c && strcmp(c->spec.name, name) != 0)
+		c = c->next;
+	return c;
+}
+
+static int check(const struct project *p, const struct code_spec *spec, struct err *e)
+{
+	const uint64_t max = p->quota.package_bytes;
+
+	if (!*spec->name)
+		return err_set(e, ERR_INPUT, 0, "name: must be given");
+	if (!*spec->file_name && !*spec->command)
+		return err_set(e, ERR_INPUT, 0, "file_name: must name the file to run");
+	if (spec->retries > CODE_RETRIES_MAX)
+		return err_set(e, ERR_INPUT, 0, "retries: at most %d", CODE_RETRIES_MAX);
+	if (spec->retries_delay_s > CODE_RETRIES_DELAY_MAX)
+		return err_set(e, ERR_INPUT, 0, "retries_delay: at most %d seconds",
+			       CODE_RETRIES_DELAY_MAX);
+	if (spec->max_concurrency > CODE_CONCURRENCY_MAX)
+		return err_set(e, ERR_INPUT, 0, "max_concurrency: at most %d",
+			       CODE_CONCURRENCY_MAX);
+	if (spec->default_priority >= LANE_PRIORITIES)
+		return err_set(e, ERR_INPUT, 0, "default_priority: must be 0, 1 or 2");
+	if (spec->config && strlen(spec->config) > CODE_CONFIG_MAX)
+		return err_set(e, ERR_INPUT, 0, "config: at most %u bytes", CODE_CONFIG_MAX);
+	if (max && p->package_bytes + spec->package_bytes > max)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the project's packages would take %llu bytes, and its quota "
+			       "\"package_bytes\" is %llu: remove codes that are not used",
+			       (unsigned long long)(p->package_bytes + spec->package_bytes),
+			       (unsigned long long)max);
+	return 0;
+}
+
+/* Where nothing was said of it, what was there before stays. */
+static int keep_package(struct code_spec *spec, const struct code_spec *old)
+{
+	if (spec->has_package || !old)
+		return 0;
+	spec->has_package = old->has_package;
+	memcpy(spec->package, old->package, sizeof(spec->package));
+	memcpy(spec->zip, old->zip, sizeof(spec->zip));
+	spec->zip_bytes = old->zip_bytes;
+	return 0;
+}
+
+int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
+	     struct err *e)
+{
+	struct code *old = code_by_name(p, spec->name);
+	char revision_id[PROJECT_ID_LEN + 1];
+	struct code next = {0};
+	int r;
+
+	r = check(p, spec, e);
+	if (r < 0)
+		return r;
+	(void)keep_package(spec, old && !*spec->command ? &old->spec : NULL);
+	if (!spec->has_package && !*spec->command)
+		return err_set(e, ERR_INPUT, 0, "file: a zip with %s must be sent along",
+			       spec->file_name);
+	if (old)
+		next = *old;
+	else
+		util_new_id(next.id);
+	next.project = p;
+	next.spec = *spec;
+	next.revision++;
+	next.changed_ns = util_realtime_ns();
+	next.created_ns = old ? old->created_ns : next.changed_ns;
+	util_new_id(revision_id);
+	if (spec->has_package)
+		package_sync(f);
+	r = store_code_put(f->store, &next, revision_id, e);
+	if (r < 0)
+		return r;
+	if (!old) {
+		old = malloc(sizeof(*old));
+		if (!old)
+			return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
+		*old = next;
+		attach(p, old);
+	} else {
+		code_spec_clear(&old->spec);
+		old->spec = *spec;
+		old->revision = next.revision;
+		old->changed_ns = next.changed_ns;
+	}
+	p->package_bytes += spec->package_bytes;
+	*spec = (struct code_spec){0};
+	*ret = old;
+	/* What could not run by the old one may run now. */
+	queue_dispatch(f);
+	return 0;
+}
+
+static void forget_code(struct front *f, struct task *t, void *arg)
+{
+	(void)f;
+	if (t->code == arg)
+		t->code = NULL;
+}
+
+int code_remove(struct front *f, struct code *c, struct err *e)
+{
+	struct project *p = c->project;
+	struct code **at = &p->codes;
+	struct sum sum = {0};
+	uint64_t n;
+	int r;
+
+	r = code_cancel_all(f, c, &n, e);
+	if (r == 0)
+		r = store_code_revisions(f->store, c->id, add_bytes, &sum, e);
+	if (r == 0)
+		r = store_code_delete(f->store, c->id, e);
+	if (r < 0)
+		return r;
+	schedule_end_code(f, p, c->spec.name);
+	registry_each(f, forget_code, c);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	p->n_codes--;
+	p->package_bytes -= sum.bytes < p->package_bytes ? sum.bytes : p->package_bytes;
+	code_free(c);
+	package_prune(f);
+	return 0;
+}
+
+int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e)
+{
+	int r = 0;
+
+	*ret_changed = c->paused != paused;
+	if (*ret_changed)
+		r = store_code_paused(f->store, c->id, paused, e);
+	if (r == 0)
+		c->paused = paused;
+	queue_dispatch(f);
+	return r;
+}
+
+int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e)
+{
+	int r;
+
+	/* What was submitted a moment ago is in the store then, and what is there is all. */
+	commit_now(f);
+	r = store_task_cancel_code(f->store, c->id, util_realtime_ns(), ret_n, e);
+	if (r == 0)
+		queue_drop_lane(f, c);
+	return r;
+}
+
+int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,
+		   struct err *e)
+{
+	return store_code_revisions(f->store, c->id, fn, arg, e);
+}
+
+struct search {
+	uint32_t revision;
+	struct code_revision *ret;
+};
+
+static int find_revision(void *arg, const struct code_revision *v)
+{
+	struct search *s = arg;
+
+	if (s->revision && s->revision != v->revision)
+		return 0;
+	*s->ret = *v;
+	return 1;
+}
+
+int code_revision_get(struct front *f, const struct code *c, uint32_t revision,
+		      struct code_revision *ret, struct err *e)
+{
+	struct search s = {revision, ret};
+	int r;
+
+	*ret = (struct code_revision){0};
+	r = store_code_revisions(f->store, c->id, find_revision, &s, e);
+	if (r == 0 && !ret->revision)
+		return err_set(e, ERR_NOT_FOUND, 0, "revision: the code %s has no revision %u",
+			       c->spec.name, revision);
+	return r;
+}
+
+int code_stats(struct front *f, const struct code *c, uint64_t counts[8], struct err *e)
+{
+	_Static_assert(TASK_STATE_MAX == 8, "code.h");
+	commit_now(f);
+	return store_task_stats(f->store, c->id, counts, e);
+}
+
+struct use {
+	const char *name;
+	bool found;
+};
+
+static int match_package(void *arg, const struct code_revision *v)
+{
+	struct use *u = arg;
+	char hex[65];
+
+	if (!v->has_package)
+		return 0;
+	util_hex(v->package, 32, hex);
+	u->found = strncmp(u->name, hex, 64) == 0;
+	util_hex(v->zip, 32, hex);
+	u->found |= strncmp(u->name, hex, 64) == 0;
+	return u->found;
+}
+
+bool code_uses_package(struct front *f, const char *name)
+{
+	struct use u = {name, false};
+
+	/* Not known: it stays. */
+	return store_code_revisions(f->store, NULL, match_package, &u, NULL) < 0 || u.found;
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What waits, and whose turn it is. */
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/msg.h"
+
+#define BUCKETS (1u << 15)
+/* Delays are of the wall clock, which may be set: it is looked at so often at least. */
+#define LOOK_NS (60 * SEC)
+
+/* A task that waits. 100 bytes, so that hundreds of thousands may. */
+struct queued {
+	struct queued *next, *prev; /* in its lane */
+	struct queued *hash_next;
+	struct lane *lane;
+	struct project *project;
+	struct code *code; /* NULL: sandboxctl run */
+	struct task *task; /* NULL: it is in the store alone */
+	uint64_t created_ns;
+	uint64_t not_before_ns; /* CLOCK_REALTIME */
+	uint32_t heap_at;	/* from 1 while it is delayed; 0: in its lane */
+	uint8_t priority;
+	char id[TASK_ID_LEN + 1];
+};
+
+struct queue {
+	struct queued *buckets[BUCKETS];
+	struct queued **heap; /* of those that are delayed, by not_before_ns; from 1 */
+	uint32_t n_heap, heap_size;
+	uint32_t n, n_ready;
+	uint64_t turn;
+};
+
+static struct queued **bucket(struct queue *q, const char *id)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (; *id; id++)
+		hash = (hash ^ (unsigned char)*id) * 16777619u;
+	return &q->buckets[hash % BUCKETS];
+}
+
+static struct queued *find(struct queue *q, const char *id)
+{
+	struct queued *w = *bucket(q, id);
+
+	while (w && strcmp(w->id, id) != 0)
+		w = w->hash_next;
+	return w;
+}
+
+/* The heap of those that are delayed */
+
+static void heap_put(struct queue *q, uint32_t at, struct queued *w)
+{
+	q->heap[at] = w;
+	w->heap_at = at;
+}
+
+static void heap_up(struct queue *q, uint32_t at, struct queued *w)
+{
+	for (; at > 1 && q->heap[at / 2]->not_before_ns > w->not_before_ns; at /= 2)
+		heap_put(q, at, q->heap[at / 2]);
+	heap_put(q, at, w);
+}
+
+static void heap_down(struct queue *q, uint32_t at, struct queued *w)
+{
+	for (uint32_t child; (child = 2 * at) <= q->n_heap; at = child) {
+		if (child < q->n_heap &&
+		    q->heap[child + 1]->not_before_ns < q->heap[child]->not_before_ns)
+			child++;
+		if (q->heap[child]->not_before_ns >= w->not_before_ns)
+			break;
+		heap_put(q, at, q->heap[child]);
+	}
+	heap_put(q, at, w);
+}
+
+static int heap_add(struct queue *q, struct queued *w)
+{
+	if (q->n_heap + 1 >= q->heap_size) {
+		uint32_t size = q->heap_size ? 2 * q->heap_size : 64;
+		struct queued **heap = reallocarray(q->heap, size, sizeof(*heap));
+
+		if (!heap)
+			return -ENOMEM;
+		q->heap = heap;
+		q->heap_size = size;
+	}
+	heap_up(q, ++q->n_heap, w);
+	return 0;
+}
+
+static void heap_take(struct queue *q, struct queued *w)
+{
+	struct queued *last = q->heap[q->n_heap--];
+	uint32_t at = w->heap_at;
+
+	w->heap_at = 0;
+	if (last == w)
+		return;
+	if (at > 1 && q->heap[at / 2]->not_before_ns > last->not_before_ns)
+		heap_up(q, at, last);
+	else
+		heap_down(q, at, last);
+}
+
+/* Lanes */
+
+static void lane_add(struct queue *q, struct queued *w)
+{
+	struct lane *lane = w->lane;
+	struct queued *after = lane->tail[w->priority];
+
+	/* One whose delay is over, or that could not start after all, is not the newest. */
+	while (after && after->created_ns > w->created_ns)
+		after = after->prev;
+	w->prev = after;
+	w->next = after ? after->next : lane->head[w->priority];
+	*(after ? &after->next : &lane->head[w->priority]) = w;
+	*(w->next ? &w->next->prev : &lane->tail[w->priority]) = w;
+	q->n_ready++;
+}
+
+static void lane_take(struct queue *q, struct queued *w)
+{
+	*(w->prev ? &w->prev->next : &w->lane->head[w->priority]) = w->next;
+	*(w->next ? &w->next->prev : &w->lane->tail[w->priority]) = w->prev;
+	q->n_ready--;
+}
+
+static void count(struct queue *q, struct queued *w, uint32_t by)
+{
+	q->n += by;
+	w->lane->n_queued += by;
+	w->project->n_queued += by;
+}
+
+static void tick_for_heap(struct front *f)
+{
+	struct queue *q = f->queue;
+	uint64_t now = util_realtime_ns(), due;
+
+	if (!q->n_heap)
+		return;
+	due = q->heap[1]->not_before_ns;
+	due = due > now ? due - now : 0;
+	front_tick_at(f, util_monotonic_ns() + (due < LOOK_NS ? due : LOOK_NS));
+}
+
+static int add(struct front *f, struct project *p, struct code *c, const struct task_record *rec,
+	       struct queued **ret)
+{
+	struct queued *w = calloc(1, sizeof(*w)), **b;
+	struct queue *q = f->queue;
+
+	if (!w)
+		return -ENOMEM;
+	w->project = p;
+	w->code = c;
+	w->lane = c ? &c->lane : &p->lane;
+	w->created_ns = rec->created_ns;
+	w->not_before_ns = rec->not_before_ns;
+	w->priority = (uint8_t)(rec->priority < LANE_PRIORITIES ? rec->priority : 0);
+	memcpy(w->id, rec->id, sizeof(w->id));
+	if (w->not_before_ns > util_realtime_ns()) {
+		if (heap_add(q, w) < 0) {
+			free(w);
+			return -ENOMEM;
+		}
+		tick_for_heap(f);
+	} else {
+		lane_add(q, w);
+	}
+	b = bucket(q, w->id);
+	w->hash_next = *b;
+	*b = w;
+	count(q, w, 1);
+	*ret = w;
+	return 0;
+}
+
+static void drop(struct front *f, struct queued *w)
+{
+	struct queue *q = f->queue;
+	struct queued **b = bucket(q, w->id);
+
+	if (w->heap_at)
+		heap_take(q, w);
+	else
+		lane_take(q, w);
+	while (*b != w)
+		b = &(*b)->hash_next;
+	*b = w->hash_next;
+	count(q, w, -1u);
+	if (w->task)
+		w->task->queued = NULL;
+	free(w);
+}
+
+int queue_push(struct front *f, struct task *t)
+{
+	int r;
+
+	if (!t->project)
+		return -ENOENT;
+	r = add(f, t->project, t->code, &t->rec, &t->queued);
+	if (r == 0)
+		t->queued->task = t;
+	return r;
+}
+
+int queue_push_stored(struct front *f, const struct task_record *rec)
+{
+	struct project *p = project_by_id(f, rec->project);
+	struct code *c = p ? code_by_id(p, rec->code) : NULL;
+	struct queued *w;
+
+	return c ? add(f, p, c, rec, &w) : -ENOENT;
+}
+
+void queue_remove(struct front *f, struct task *t)
+{
+	if (t->queued)
+		drop(f, t->queued);
+}
+
+bool queue_settle(struct front *f, struct task *t)
+{
+	if (!t->queued || !t->code || t->waiters || t->dirty)
+		return false;
+	t->queued->task = NULL;
+	t->queued = NULL;
+	registry_remove(f, t);
+	return true;
+}
+
+/* Its record as it is in the store, in memory again. */
+static struct task *load(struct front *f, struct queued *w)
+{
+	struct task *t = registry_new(w->id);
+	struct err e = {0};
+
+	if (!t || store_task_get(f->store, w->id, &t->rec, &e) < 0) {
+		msg_err("task %s: %s", w->id, t ? e.msg : "out of memory");
+		if (t)
+			registry_free_task(t);
+		return NULL;
+	}
+	t->project = w->project;
+	t->code = w->code;
+	t->queued = w;
+	w->task = t;
+	registry_add(f, t);
+	return t;
+}
+
+struct task *queue_wake(struct front *f, const char *id)
+{
+	struct task *t = registry_find(f, id);
+	struct queued *w = t ? NULL : find(f->queue, id);
+
+	return w ? load(f, w) : t;
+}
+
+/* Turns */
+
+bool queue_has_room(const struct project *p, const struct limits *limits)
+{
+	const struct quota *q = &p->quota;
+
+	if (q->running && p->n_running >= q->running)
+		return false;
+	/* One that is larger than the quota runs alone: it was refused if that were an error. */
+	return !limits || !q->memory || !p->n_running ||
+	       p->running_memory + limits->memory <= q->memory;
+}
+
+bool queue_is_free(struct front *f, const struct project *p, const struct limits *limits)
+{
+	return f->ready && !f->queue->n_ready && f->n_running < f->cfg.running_max &&
+	       queue_has_room(p, limits);
+}
+
+static bool is_open(const struct code *c)
+{
+	return !c->paused &&
+	       (!c->spec.max_concurrency || c->lane.n_running < c->spec.max_concurrency);
+}
+
+static struct queued *older(struct queued *a, struct queued *b)
+{
+	return !a || (b && b->created_ns < a->created_ns) ? b : a;
+}
+
+static struct queued *first_of(const struct project *p)
+{
+	struct queued *first = NULL;
+
+	for (int i = LANE_PRIORITIES - 1; i >= 0 && !first; i--) {
+		first = p->lane.head[i];
+		for (const struct code *c = p->codes; c; c = c->next)
+			if (c->lane.head[i] && is_open(c))
+				first = older(first, c->lane.head[i]);
+	}
+	return first;
+}
+
+/* The project with the fewest running tasks, of those the one that was served longest ago. */
+static struct queued *next_turn(struct front *f)
+{
+	struct queued *next = NULL;
+
+	for (struct project *p = f->projects; p; p = p->next) {
+		struct queued *w;
+
+		if (!p->n_queued || p->memory_full || !queue_has_room(p, NULL))
+			continue;
+		if (next && (p->n_running > next->project->n_running ||
+			     (p->n_running == next->project->n_running &&
+			      p->served > next->project->served)))
+			continue;
+		w = first_of(p);
+		if (w)
+			next = w;
+	}
+	return next;
+}
+
+void queue_dispatch(struct front *f)
+{
+	struct queue *q = f->queue;
+
+	while (f->ready && q->n_ready && f->n_running < f->cfg.running_max) {
+		struct queued *w = next_turn(f);
+		struct task *t;
+
+		if (!w)
+			return;
+		t = w->task ? w->task : load(f, w);
+		if (!t) {
+			/* The disk: it is tried again. */
+			front_tick_at(f, util_monotonic_ns() + SEC);
+			return;
+		}
+		w->project->served = ++q->turn;
+		flow_dispatch(f, t);
+	}
+}
+
+void queue_tick(struct front *f, uint64_t now_ns)
+{
+	struct queue *q = f->queue;
+	uint64_t now = util_realtime_ns();
+
+	(void)now_ns;
+	while (q->n_heap && q->heap[1]->not_before_ns <= now) {
+		struct queued *w = q->heap[1];
+
+		heap_take(q, w);
+		lane_add(q, w);
+	}
+	tick_for_heap(f);
+	queue_dispatch(f);
+}
+
+void queue_drop_lane(struct front *f, struct code *c)
+{
+	struct queue *q = f->queue;
+
+	for (unsigned i = 0; i < BUCKETS && c->lane.n_queued; i++)
+		for (struct queued *w = q->buckets[i], *next; w; w = next) {
+			next = w->hash_next;
+			if (w->code != c)
+				continue;
+			if (w->task)
+				(void)flow_cancel(f, w->task, false);
+			else
+				drop(f, w);
+		}
+}
+
+unsigned queue_length(const struct front *f)
+{
+	return f->queue->n;
+}
+
+void queue_counts(struct front *f, struct queue_counts *ret)
+{
+	*ret = (struct queue_counts){
+		.queued = f->queue->n_ready, .delayed = f->queue->n_heap, .running = f->n_running};
+}
+
+int queue_init(struct front *f)
+{
+	f->queue = calloc(1, sizeof(*f->queue));
+	return f->queue ? 0 : -ENOMEM;
+}
+
+void queue_clear(struct front *f)
+{
+	if (!f->queue)
+		return;
+	for (unsigned i = 0; i < BUCKETS; i++)
+		while (f->queue->buckets[i])
+			drop(f, f->queue->buckets[i]);
+	free(f->queue->heap);
+	free(f->queue);
+	f->queue = NULL;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What clients ask of the queue: a task more, one of theirs, its end. */
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/front/store_query.h"
+
+#define QUEUED_MAX 1000000u /* of a project that has no quota of its own */
+
+static int check(const struct project *p, const struct submit *s, struct err *e)
+{
+	const uint32_t max = p->quota.queued ? p->quota.queued : QUEUED_MAX;
+
+	if (s->payload_len > QUEUE_PAYLOAD_MAX)
+		return err_set(e, ERR_INPUT, EMSGSIZE, "payload: %zu bytes, at most %u",
+			       s->payload_len, QUEUE_PAYLOAD_MAX);
+	if (s->payload && memchr(s->payload, '\0', s->payload_len))
+		return err_set(e, ERR_INPUT, 0, "payload: must be text, without NUL bytes");
+	if (s->priority < -1 || s->priority >= LANE_PRIORITIES)
+		return err_set(e, ERR_INPUT, 0, "priority: must be 0, 1 or 2");
+	if (s->timeout_s > QUEUE_TIMEOUT_MAX)
+		return err_set(e, ERR_INPUT, 0, "timeout: at most %u seconds", QUEUE_TIMEOUT_MAX);
+	if (s->delay_s > QUEUE_DELAY_MAX)
+		return err_set(e, ERR_INPUT, 0, "delay: at most %u seconds", QUEUE_DELAY_MAX);
+	if (s->label && strlen(s->label) > QUEUE_LABEL_MAX)
+		return err_set(e, ERR_INPUT, 0, "label: at most %d bytes", QUEUE_LABEL_MAX);
+	if (s->cluster && strlen(s->cluster) >= sizeof(((struct task_record *)0)->cluster))
+		return err_set(e, ERR_INPUT, 0, "cluster: at most 64 bytes");
+	/* A retry takes the place of what was counted before. */
+	if (p->n_queued >= max && !s->retry_of)
+		return err_set(e, ERR_LIMIT, 0,
+			       "%u tasks of this project wait already, and its quota \"queued\" "
+			       "is %u: try again later",
+			       p->n_queued, max);
+	return 0;
+}
+
+static void fill(struct task_record *rec, const struct code *c, const struct submit *s)
+{
+	const struct task_record *of = s->retry_of;
+
+	(void)snprintf(rec->project, sizeof(rec->project), "%s", c->project->id);
+	memcpy(rec->code, c->id, sizeof(rec->code));
+	memcpy(rec->code_name, c->spec.name, sizeof(rec->code_name));
+	rec->created_ns = util_realtime_ns();
+	rec->not_before_ns = s->delay_s ? rec->created_ns + s->delay_s * SEC : 0;
+	rec->retries_delay_s = c->spec.retries_delay_s;
+	if (of) {
+		memcpy(rec->original, *of->original ? of->original : of->id, sizeof(rec->original));
+		memcpy(rec->label, of->label, sizeof(rec->label));
+		memcpy(rec->cluster, of->cluster, sizeof(rec->cluster));
+		memcpy(rec->schedule, of->schedule, sizeof(rec->schedule));
+		rec->attempt = of->attempt + 1;
+		rec->priority = of->priority;
+		rec->timeout_asked_s = of->timeout_asked_s;
+		rec->retries_left = of->retries_left;
+		return;
+	}
+	rec->attempt = 1;
+	rec->retries_left = c->spec.retries;
+	rec->timeout_asked_s = s->timeout_s;
+	rec->priority = s->priority >= 0 ? (uint32_t)s->priority : c->spec.default_priority;
+	(void)snprintf(rec->label, sizeof(rec->label), "%s", s->label ? s->label : "");
+	(void)snprintf(rec->cluster, sizeof(rec->cluster), "%s", s->cluster ? s->cluster : "");
+	(void)snprintf(rec->schedule, sizeof(rec->schedule), "%s", s->schedule ? s->schedule : "");
+}
+
+struct task *queue_again(struct front *f, struct code *c, const struct submit *s)
+{
+	char id[TASK_ID_LEN + 1];
+	struct task *t;
+
+	util_new_id(id);
+	t = registry_new(id);
+	if (!t)
+		return NULL;
+	t->project = c->project;
+	t->code = c;
+	t->is_new = true;
+	t->received_ns = util_monotonic_ns();
+	fill(&t->rec, c, s);
+	t->rec.spec = s->retry_of  ? strdup(s->retry_of->spec)
+		      : s->payload ? strndup(s->payload, s->payload_len)
+				   : strdup("");
+	if (!t->rec.spec || queue_push(f, t) < 0) {
+		registry_free_task(t);
+		return NULL;
+	}
+	registry_add(f, t);
+	commit_note(t, "accepted", "");
+	commit_mark(f, t);
+	return t;
+}
+
+int queue_submit(struct front *f, struct code *c, const struct submit *what,
+		 char id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e)
+{
+	struct task *t;
+	int r;
+
+	r = check(c->project, what, e);
+	if (r < 0)
+		return r;
+	t = queue_again(f, c, what);
+	if (!t)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
+	t->submitted = done;
+	t->submitted_arg = arg;
+	t->also = what->also;
+	t->also_arg = what->also_arg;
+	memcpy(id, t->rec.id, sizeof(t->rec.id));
+	/* The monitor is asked first, the disk second: both then work at once. */
+	queue_dispatch(f);
+	return 0;
+}
+
+int queue_get(struct front *f, const struct project *p, const char *id, struct task_record *ret,
+	      struct err *e)
+{
+	const struct task *t = registry_find(f, id);
+	int r = 0;
+
+	if (t) {
+		*ret = t->rec;
+		ret->spec = strdup(t->rec.spec ? t->rec.spec : "");
+		if (!ret->spec)
+			return err_set(e, ERR_SYSTEM, ENOMEM, "task %s", id);
+	} else {
+		r = util_is_id(id) ? store_task_get(f->store, id, ret, e) : -ENOENT;
+	}
+	if (r == 0 && strcmp(ret->project, p->id) == 0)
+		return 0;
+	if (r == 0)
+		free(ret->spec);
+	*ret = (struct task_record){0};
+	if (r < 0 && e && e->code && e->code != ERR_NOT_FOUND)
+		return r;
+	/* The same words for what is another project's. */
+	return err_set(e, ERR_NOT_FOUND, 0, "Not found");
+}
+
+/* The task in memory, for a change; NULL in *ret when it has ended. */
+static int find_active(struct front *f, const struct project *p, const char *id, struct task **ret,
+		       struct err *e)
+{
+	struct task_record rec;
+	int r = queue_get(f, p, id, &rec, e);
+
+	*ret = NULL;
+	if (r < 0)
+		return r;
+	free(rec.spec);
+	if (!task_state_final((enum task_state)rec.state))
+		*ret = queue_wake(f, id);
+	return 0;
+}
+
+int queue_cancel(struct front *f, const struct project *p, const char *id, bool *ret_changed,
+		 struct err *e)
+{
+	struct task *t;
+	int r = find_active(f, p, id, &t, e);
+
+	if (r == 0)
+		*ret_changed = t && flow_cancel(f, t, false);
+	return r;
+}
+
+int queue_progress(struct front *f, const struct project *p, const char *id, uint32_t percent,
+		   const char *msg, struct err *e)
+{
+	struct task *t;
+	int r = find_active(f, p, id, &t, e);
+
+	if (r < 0)
+		return r;
+	if (percent > 100)
+		return err_set(e, ERR_INPUT, 0, "percent: must be from 0 to 100");
+	if (!t || t->exited_at_ns)
+		return err_set(e, ERR_CONFLICT, 0, "the task %s has ended", id);
+	t->rec.percent = percent;
+	if (msg)
+		(void)snprintf(t->rec.msg, sizeof(t->rec.msg), "%s", msg);
+	commit_mark_later(f, t);
+	return 0;
+}
+
+static int note_retry(struct front *f, const char *id, const char *new_id, struct err *e)
+{
+	struct task *t = registry_find(f, id);
+
+	/* Its end is being written. */
+	if (t) {
+		memcpy(t->rec.retry, new_id, sizeof(t->rec.retry));
+		t->rec.dead_letter = 0;
+		commit_mark(f, t);
+		return 0;
+	}
+	return store_task_retried(f->store, id, new_id, e);
+}
+
+int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
+		char new_id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e)
+{
+	struct submit s = {.priority = -1, .delay_s = delay_s};
+	struct task_record rec;
+	struct code *c;
+	int r;
+
+	r = queue_get(f, p, id, &rec, e);
+	if (r < 0)
+		return r;
+	c = code_by_id(p, rec.code);
+	if (!task_state_final((enum task_state)rec.state))
+		r = err_set(e, ERR_CONFLICT, 0, "the task %s has not ended: cancel it first", id);
+	else if (!c)
+		r = err_set(e, ERR_CONFLICT, 0, "its code \"%s\" is no more", rec.code_name);
+	if (r == 0) {
+		s.retry_of = &rec;
+		rec.retries_left = c->spec.retries;
+		r = queue_submit(f, c, &s, new_id, done, arg, e);
+	}
+	if (r == 0)
+		r = note_retry(f, id, new_id, e);
+	free(rec.spec);
+	return r;
+}
+
+int queue_list(struct front *f, const struct task_query *q,
+	       int (*fn)(void *arg, struct task_record *rec), void *arg, struct err *e)
+{
+	return store_task_query(f->store, q, fn, arg, e);
+}

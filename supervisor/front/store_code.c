@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A revision's columns are few and its spec is one JSON object: what an upload says grows. */
+#include "supervisor/front/store_code.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/store_internal.h"
+
+#define TEXT(name, member)                                                                         \
+	{                                                                                          \
+		name, offsetof(struct code_spec, member), sizeof(((struct code_spec *)0)->member), \
+			0                                                                          \
+	}
+#define COUNT(name, member)                                                                        \
+	{                                                                                          \
+		name, offsetof(struct code_spec, member), 0,                                       \
+			sizeof(((struct code_spec *)0)->member)                                    \
+	}
+
+/* clang-format off */
+static const struct member {
+	const char *name;
+	size_t offset, text, number; /* sizes; one of them is 0 */
+} members[] = {
+	TEXT("runtime", runtime), TEXT("file_name", file_name), TEXT("command", command),
+	TEXT("stack", stack), TEXT("image", image), TEXT("policy", policy),
+	COUNT("max_concurrency", max_concurrency), COUNT("retries", retries),
+	COUNT("retries_delay", retries_delay_s), COUNT("default_priority", default_priority),
+	COUNT("zip_bytes", zip_bytes), COUNT("package_bytes", package_bytes),
+};
+/* clang-format on */
+
+static char *spec_to_text(const struct code_spec *spec)
+{
+	json_auto_t *o = json_object();
+	char hex[65];
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const char *p = (const char *)spec + members[i].offset;
+		uint32_t u32 = 0;
+		uint64_t u64 = 0;
+
+		if (members[i].number == sizeof(u32))
+			memcpy(&u32, p, sizeof(u32));
+		else if (members[i].number)
+			memcpy(&u64, p, sizeof(u64));
+		json_object_set_new(o, members[i].name,
+				    members[i].text ? json_string(p)
+						    : json_integer((json_int_t)(u32 + u64)));
+	}
+	if (spec->config)
+		json_object_set_new(o, "config", json_string(spec->config));
+	if (spec->env)
+		json_object_set_new(o, "env", json_string(spec->env));
+	if (spec->has_package) {
+		util_hex(spec->package, 32, hex);
+		json_object_set_new(o, "package", json_string(hex));
+		util_hex(spec->zip, 32, hex);
+		json_object_set_new(o, "zip", json_string(hex));
+	}
+	return json_dumps(o, JSON_COMPACT);
+}
+
+static void member_read(const struct member *m, const json_t *value, struct code_spec *ret)
+{
+	char *p = (char *)ret + m->offset;
+	uint64_t u64 = (uint64_t)json_integer_value(value);
+	uint32_t u32 = (uint32_t)u64;
+
+	if (m->text && json_is_string(value))
+		(void)snprintf(p, m->text, "%s", json_string_value(value));
+	else if (m->number == sizeof(u32))
+		memcpy(p, &u32, sizeof(u32));
+	else if (m->number)
+		memcpy(p, &u64, sizeof(u64));
+}
+
+static char *copy_text(const json_t *o, const char *name)
+{
+	const char *text = json_string_value(json_object_get(o, name));
+
+	return text ? strdup(text) : NULL;
+}
+
+/* It was written by spec_to_text. */
+static int spec_from_text(const char *text, struct code_spec *ret)
+{
+	json_auto_t *o = json_loads(text ? text : "", 0, NULL);
+	const char *package, *zip;
+
+	if (!json_is_object(o))
+		return -EPROTO;
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		member_read(&members[i], json_object_get(o, members[i].name), ret);
+	ret->config = copy_text(o, "config");
+	ret->env = copy_text(o, "env");
+	package = json_string_value(json_object_get(o, "package"));
+	zip = json_string_value(json_object_get(o, "zip"));
+	ret->has_package = package && zip;
+	if (ret->has_package &&
+	    (util_unhex(package, 32, ret->package) < 0 || util_unhex(zip, 32, ret->zip) < 0))
+		return -EPROTO;
+	return 0;
+}
+
+static void column_text(sqlite3_stmt *st, int i, char *buf, size_t size)
+{
+	const char *text = (const char *)sqlite3_column_text(st, i);
+
+	(void)snprintf(buf, size, "%s", text ? text : "");
+}
+
+int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err *e)
+{
+	static const char sql[] =
+		"SELECT c.id, c.project_id, c.name, c.revision, c.paused, c.created_ns, "
+		"c.changed_ns, r.spec FROM codes c JOIN revisions r ON r.code_id = c.id AND "
+		"r.revision = c.revision ORDER BY c.created_ns";
+	sqlite3_stmt *st = NULL;
+	int s = SQLITE_DONE, r = 0;
+
+	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
+		char project[PROJECT_ID_LEN + 1];
+		struct code code = {0};
+
+		column_text(st, 0, code.id, sizeof(code.id));
+		column_text(st, 1, project, sizeof(project));
+		column_text(st, 2, code.spec.name, sizeof(code.spec.name));
+		code.revision = (uint32_t)sqlite3_column_int64(st, 3);
+		code.paused = sqlite3_column_int(st, 4) != 0;
+		code.created_ns = (uint64_t)sqlite3_column_int64(st, 5);
+		code.changed_ns = (uint64_t)sqlite3_column_int64(st, 6);
+		r = spec_from_text((const char *)sqlite3_column_text(st, 7), &code.spec);
+		if (r == 0)
+			r = fn(arg, project, &code);
+		if (r < 0) {
+			code_spec_clear(&code.spec);
+			r = err_set(e, ERR_INTERNAL, -r, "the store's code %s", code.id);
+		}
+	}
+	if (r == 0 && s != SQLITE_DONE)
+		r = store_fail(store, e, "be read");
+	(void)sqlite3_finalize(st);
+	return r;
+}
+
+static int put(struct store *store, const struct code *c, const char *revision_id, struct err *e)
+{
+	_cleanup_free_ char *spec = spec_to_text(&c->spec);
+	int r;
+
+	if (!spec)
+		return err_set(e, ERR_INPUT, 0, "the code's texts must be UTF-8");
+	r = store_sql(store,
+		      "INSERT INTO codes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO "
+		      "UPDATE SET revision = ?4, paused = ?5, changed_ns = ?7",
+		      "sssiiii", e, c->id, c->project->id, c->spec.name, (sqlite3_int64)c->revision,
+		      (sqlite3_int64)c->paused, (sqlite3_int64)c->created_ns,
+		      (sqlite3_int64)c->changed_ns);
+	if (r == 0)
+		r = store_sql(store, "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)", "sisis",
+			      e, c->id, (sqlite3_int64)c->revision, revision_id,
+			      (sqlite3_int64)c->changed_ns, spec);
+	return r;
+}
+
+int store_code_put(struct store *store, const struct code *code, const char *revision_id,
+		   struct err *e)
+{
+	int r = store_begin(store, e);
+
+	if (r == 0)
+		r = put(store, code, revision_id, e);
+	if (r == 0)
+		r = store_commit(store, e);
+	if (r < 0)
+		store_rollback(store);
+	return r;
+}
+
+int store_code_paused(struct store *store, const char *id, bool paused, struct err *e)
+{
+	return store_sql(store, "UPDATE codes SET paused = ?2 WHERE id = ?1", "si", e, id,
+			 (sqlite3_int64)paused);
+}
+
+int store_code_delete(struct store *store, const char *id, struct err *e)
+{
+	int r = store_begin(store, e);
+
+	if (r == 0)
+		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1", "s", e, id);
+	if (r == 0)
+		r = store_sql(store, "DELETE FROM codes WHERE id = ?1", "s", e, id);
+	if (r == 0)
+		r = store_commit(store, e);
+	if (r < 0)
+		store_rollback(store);
+	return r;
+}
+
+int store_code_revisions(struct store *store, const char *code, code_revision_fn fn, void *arg,
+			 struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s = SQLITE_DONE, r = 0;
+
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT revision, id, created_ns, spec FROM revisions WHERE "
+			       "?1 IS NULL OR code_id = ?1 ORDER BY revision DESC",
+			       -1, &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	if (code)
+		(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
+		struct code_revision v = {.revision = (uint32_t)sqlite3_column_int64(st, 0)};
+		struct code_spec spec = {0};
+
+		column_text(st, 1, v.id, sizeof(v.id));
+		v.created_ns = (uint64_t)sqlite3_column_int64(st, 2);
+		if (spec_from_text((const char *)sqlite3_column_text(st, 3), &spec) < 0)
+			r = err_set(e, ERR_INTERNAL, 0, "the store's revision %s is damaged", v.id);
+		memcpy(v.file_name, spec.file_name, sizeof(v.file_name));
+		memcpy(v.runtime, spec.runtime, sizeof(v.runtime));
+		memcpy(v.image, spec.image, sizeof(v.image));
+		memcpy(v.package, spec.package, sizeof(v.package));
+		memcpy(v.zip, spec.zip, sizeof(v.zip));
+		v.has_package = spec.has_package;
+		v.zip_bytes = spec.zip_bytes;
+		v.package_bytes = spec.package_bytes;
+		code_spec_clear(&spec);
+		if (r == 0)
+			r = fn(arg, &v);
+	}
+	if (r == 0 && s != SQLITE_DONE)
+		r = store_fail(store, e, "be read");
+	(void)sqlite3_finalize(st);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Codes and their revisions in the store; for code.c. */
+#ifndef SUPERVISOR_FRONT_STORE_CODE_H
+#define SUPERVISOR_FRONT_STORE_CODE_H
+
+#include "supervisor/front/code.h"
+#include "supervisor/front/store.h"
+
+/* project: an id. Takes code->spec when it returns 0 and keeps it. */
+typedef int (*store_code_fn)(void *arg, const char *project, struct code *code);
+int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err *e);
+
+/* The code as it is now, and the revision that it has become; one transaction. */
+int store_code_put(struct store *store, const struct code *code, const char *revision_id,
+		   struct err *e);
+int store_code_paused(struct store *store, const char *id, bool paused, struct err *e);
+/* With its revisions. */
+int store_code_delete(struct store *store, const char *id, struct err *e);
+int store_code_revisions(struct store *store, const char *code, code_revision_fn fn, void *arg,
+			 struct err *e);
+
+#endif

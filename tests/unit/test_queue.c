@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The queue with a real store, in this process: the test is the monitor and the logger. */
+#include "tests/unit/front_rig.h"
+
+#include "supervisor/front/internal.h"
+#include "supervisor/front/store_query.h"
+
+struct fixture {
+	struct rig *rig;
+	struct front *f;
+	struct project *a, *b;
+	int monitor, logger;
+	unsigned n_done, n_failed;
+	struct err error;
+};
+
+static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct front *f = arg;
+
+	(void)s;
+	(void)usec;
+	f->tick_at_ns = 0;
+	flow_tick(f, util_monotonic_ns());
+	return 0;
+}
+
+/* What front_init makes, but for the control socket and the filter. */
+static void begin(struct fixture *x)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	int monitor[2], logger[2];
+	struct err e = {0};
+
+	assert_int_equal(proto_socketpair(monitor), 0);
+	assert_int_equal(proto_socketpair(logger), 0);
+	f->cfg = x->rig->cfg;
+	f->cfg.monitor_sock = monitor[1];
+	f->cfg.logger_sock = logger[1];
+	f->cfg.running_max = 2;
+	f->cfg.queued_max = 10;
+	f->cfg.finished_keep = 1000;
+	x->monitor = monitor[0];
+	x->logger = logger[0];
+	x->f = f;
+	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
+	assert_true(sd_event_new(&f->event) >= 0);
+	assert_true(sd_event_add_time(f->event, &f->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000,
+				      on_tick, f) >= 0);
+	assert_true(commit_init(f) >= 0);
+	assert_int_equal(queue_init(f), 0);
+	assert_int_equal(project_load(f, &e), 0);
+	assert_int_equal(code_load(f, &e), 0);
+	assert_int_equal(recover_load(f, &e), 0);
+	assert_true(link_init(f) >= 0);
+	recover_ready(f);
+}
+
+static void drop_task(struct front *f, struct task *t, void *arg)
+{
+	(void)arg;
+	registry_remove(f, t);
+}
+
+static void end(struct fixture *x)
+{
+	struct front *f = x->f;
+
+	queue_clear(f);
+	registry_each(f, drop_task, NULL);
+	project_clear(f);
+	link_clear(&f->monitor);
+	link_clear(&f->logger);
+	(void)close(f->cfg.monitor_sock);
+	(void)close(f->cfg.logger_sock);
+	(void)sd_event_source_disable_unref(f->tick);
+	(void)sd_event_source_disable_unref(f->committer);
+	(void)sd_event_unref(f->event);
+	store_free(f->store);
+	free(f);
+	(void)close(x->monitor);
+	(void)close(x->logger);
+}
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	char token[TOKEN_LEN + 1];
+	struct quota none = {0};
+	struct err e = {0};
+
+	assert_int_equal(rig_setup((void **)&x->rig), 0);
+	begin(x);
+	assert_int_equal(project_create(x->f, "a", &none, token, &x->a, &e), 0);
+	assert_int_equal(project_create(x->f, "b", &none, token, &x->b, &e), 0);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+	struct rig *rig = x->rig;
+
+	end(x);
+	assert_int_equal(chdir("/"), 0);
+	free(x);
+	return rig_teardown((void **)&rig);
+}
+
+static void restart(struct fixture *x)
+{
+	end(x);
+	begin(x);
+	x->a = project_find(x->f, "a");
+	x->b = project_find(x->f, "b");
+	assert_non_null(x->a);
+}
+
+static struct code *code(struct fixture *x, struct project *p, const char *name,
+			 struct code_spec spec)
+{
+	struct code *c = NULL;
+	struct err e = {0};
+
+	(void)snprintf(spec.name, sizeof(spec.name), "%s", name);
+	strcpy(spec.image, "python");
+	strcpy(spec.command, "true");
+	if (code_put(x->f, p, &spec, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	return c;
+}
+
+static void on_done(void *arg, const char *id, const struct err *error)
+{
+	struct fixture *x = arg;
+
+	(void)id;
+	x->n_done++;
+	x->n_failed += error != NULL;
+}
+
+static const char *submit(struct fixture *x, struct code *c, struct submit s)
+{
+	static char ids[64][TASK_ID_LEN + 1];
+	static unsigned n;
+	char *id = ids[n++ % 64];
+	struct err e = {0};
+
+	if (queue_submit(x->f, c, &s, id, on_done, x, &e) < 0)
+		fail_msg("%s", e.msg);
+	return id;
+}
+
+static const struct submit plain = {.priority = -1};
+
+/* All that is to be done without the disk, the other roles or the clock. */
+static void settle(struct fixture *x)
+{
+	commit_now(x->f);
+	while (sd_event_run(x->f->event, 0) > 0)
+		;
+	commit_now(x->f);
+}
+
+/* The id of the task that the monitor is asked to start; "" when there is none. */
+static const char *started(struct fixture *x)
+{
+	static union proto_msg m;
+	int fds[PROTO_FDS_MAX];
+	unsigned n;
+
+	settle(x);
+	for (;;) {
+		int r = proto_recv(x->monitor, ROLE_FRONT, ROLE_MONITOR, &m, fds, &n);
+
+		if (r < 0)
+			return "";
+		for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
+			util_close_fd(&fds[i]);
+		if (m.h.type == MON_START)
+			return m.start.id;
+	}
+}
+
+static void finish(struct fixture *x, const char *id, enum verdict verdict)
+{
+	struct log_end log = {0};
+	struct mon_exited m = {.verdict = (uint8_t)verdict, .wait_status = 0};
+
+	memcpy(m.id, id, sizeof(m.id));
+	memcpy(log.id, id, sizeof(log.id));
+	m.wait_status = verdict == VERDICT_OK ? 0 : 1 << 8;
+	flow_exited(x->f, &m);
+	flow_log_end(x->f, &log);
+	settle(x);
+}
+
+static struct task_record record(struct fixture *x, const char *id)
+{
+	struct task_record rec = {0};
+	struct err e = {0};
+
+	settle(x);
+	if (store_task_get(x->f->store, id, &rec, &e) < 0)
+		fail_msg("%s", e.msg);
+	free(rec.spec);
+	rec.spec = NULL;
+	return rec;
+}
+
+static void test_life(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "hello", (struct code_spec){0});
+	struct submit s = {.payload = "{\"n\": 1}", .payload_len = 8, .priority = 2, .label = "l"};
+	const char *id = submit(x, c, s);
+	struct task_record rec;
+
+	assert_int_equal(x->n_done, 0); /* not durable yet */
+	assert_string_equal(started(x), id);
+	assert_int_equal(x->n_done, 1);
+	assert_int_equal(x->n_failed, 0);
+	rec = record(x, id);
+	assert_int_equal(rec.state, TASK_PREPARING);
+	assert_string_equal(rec.project, x->a->id);
+	assert_string_equal(rec.code_name, "hello");
+	assert_string_equal(rec.label, "l");
+	assert_int_equal(rec.priority, 2);
+	assert_int_equal(rec.attempt, 1);
+	assert_int_equal(rec.revision, 1);
+	assert_int_equal(x->a->n_running, 1);
+	finish(x, id, VERDICT_OK);
+	assert_int_equal(record(x, id).state, TASK_COMPLETE);
+	assert_int_equal(x->a->n_running, 0);
+	assert_int_equal(x->a->running_memory, 0);
+	assert_int_equal(x->f->n_tasks, 0);
+}
+
+static void test_turns(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "many", (struct code_spec){0});
+	struct code *d = code(x, x->b, "one", (struct code_spec){0});
+	const char *first = submit(x, c, plain), *second = submit(x, c, plain), *theirs;
+
+	for (int i = 0; i < 20; i++)
+		(void)submit(x, c, plain);
+	assert_string_equal(started(x), first);
+	assert_string_equal(started(x), second);
+	assert_string_equal(started(x), "");
+	/* What waits is not in memory, but for its place. */
+	assert_int_equal(x->f->n_tasks, 2);
+	assert_int_equal(queue_length(x->f), 20);
+	/* Another project's does not wait for those: the next slot is its own. */
+	theirs = submit(x, d, plain);
+	finish(x, first, VERDICT_OK);
+	assert_string_equal(started(x), theirs);
+	finish(x, theirs, VERDICT_OK);
+	assert_string_not_equal(started(x), "");
+}
+
+static void test_priorities(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit low = plain, high = {.priority = 2};
+	const char *running[2] = {submit(x, c, low), submit(x, c, low)};
+	const char *one = submit(x, c, low), *two = submit(x, c, high), *three = submit(x, c, high);
+
+	(void)started(x);
+	(void)started(x);
+	finish(x, running[0], VERDICT_OK);
+	assert_string_equal(started(x), two);
+	finish(x, running[1], VERDICT_OK);
+	assert_string_equal(started(x), three);
+	finish(x, two, VERDICT_OK);
+	assert_string_equal(started(x), one);
+}
+
+static void test_codes_in_the_way(void **state)
+{
+	struct fixture *x = *state;
+	struct code *paused = code(x, x->a, "paused", (struct code_spec){0});
+	struct code *narrow = code(x, x->a, "narrow", (struct code_spec){.max_concurrency = 1});
+	struct code *free_one = code(x, x->a, "free", (struct code_spec){0});
+	const char *first, *last, *behind, *held;
+	struct err e = {0};
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, paused, true, &changed, &e), 0);
+	assert_true(changed);
+	assert_int_equal(code_pause(x->f, paused, true, &changed, &e), 0);
+	assert_false(changed);
+	held = submit(x, paused, plain);
+	first = submit(x, narrow, plain);
+	behind = submit(x, narrow, plain);
+	last = submit(x, free_one, plain);
+	assert_string_equal(started(x), first);
+	assert_string_equal(started(x), last);
+	assert_string_equal(started(x), "");
+	finish(x, last, VERDICT_OK);
+	assert_string_equal(started(x), ""); /* a slot is free, and nobody may have it */
+	finish(x, first, VERDICT_OK);
+	assert_string_equal(started(x), behind);
+	assert_int_equal(code_pause(x->f, paused, false, &changed, &e), 0);
+	assert_string_equal(started(x), held);
+}
+
+static void test_delay(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit later = {.priority = -1, .delay_s = 1}, far = {.priority = 2, .delay_s = 600};
+	const char *soon = submit(x, c, later);
+	struct queue_counts counts;
+
+	(void)submit(x, c, far);
+	assert_string_equal(started(x), "");
+	queue_counts(x->f, &counts);
+	assert_int_equal(counts.delayed, 2);
+	assert_int_equal(counts.queued, 0);
+	/* Also after a restart. */
+	restart(x);
+	assert_string_equal(started(x), "");
+	while (x->f->n_running == 0)
+		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
+	assert_string_equal(started(x), soon);
+	assert_string_equal(started(x), "");
+}
+
+static void test_retries(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 1});
+	struct submit s = {.payload = "p", .payload_len = 1, .priority = 1, .label = "kept"};
+	const char *first = submit(x, c, s);
+	char second[TASK_ID_LEN + 1];
+	struct task_record one, two;
+
+	assert_string_equal(started(x), first);
+	finish(x, first, VERDICT_EXIT);
+	one = record(x, first);
+	assert_int_equal(one.state, TASK_ERROR);
+	assert_int_equal(one.dead_letter, 0);
+	strcpy(second, started(x));
+	assert_string_equal(second, one.retry);
+	two = record(x, second);
+	assert_string_equal(two.original, first);
+	assert_string_equal(two.label, "kept");
+	assert_int_equal(two.attempt, 2);
+	assert_int_equal(two.priority, 1);
+	finish(x, second, VERDICT_TIMEOUT);
+	assert_int_equal(record(x, second).state, TASK_TIMEOUT);
+	assert_int_equal(record(x, second).dead_letter, 1);
+	assert_string_equal(record(x, second).retry, "");
+	assert_string_equal(started(x), "");
+	assert_int_equal(x->f->n_tasks, 0);
+}
+
+/* The task's own success, or its owner's wish, is followed by nothing. */
+static void test_no_retry(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 3});
+
+	for (int i = 0; i < 2; i++) {
+		const char *id = submit(x, c, plain);
+
+		assert_string_equal(started(x), id);
+		finish(x, id, i ? VERDICT_CANCELLED : VERDICT_OK);
+		assert_int_equal(record(x, id).dead_letter, 0);
+		assert_string_equal(started(x), "");
+	}
+}
+
+static void test_lost(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	char id[TASK_ID_LEN + 1];
+
+	strcpy(id, submit(x, c, plain));
+	for (int i = 1; i < QUEUE_LOST_MAX; i++) {
+		assert_string_equal(started(x), id);
+		finish(x, id, VERDICT_LOST);
+		strcpy(id, record(x, id).retry);
+	}
+	assert_string_equal(started(x), id);
+	finish(x, id, VERDICT_LOST);
+	assert_string_equal(started(x), "");
+	assert_int_equal(record(x, id).dead_letter, 1);
+	assert_int_equal(record(x, id).attempt, QUEUE_LOST_MAX);
+}
+
+static void test_cancel(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const char *one = submit(x, c, plain), *two = submit(x, c, plain);
+	const char *waits = submit(x, c, plain), *last = submit(x, c, plain);
+	struct log_end log = {0};
+	struct err e = {0};
+	bool changed;
+	uint64_t n;
+
+	(void)started(x);
+	(void)started(x);
+	assert_int_equal(queue_cancel(x->f, x->b, waits, &changed, &e), -ENOENT);
+	assert_int_equal(queue_cancel(x->f, x->a, waits, &changed, &e), 0);
+	assert_true(changed);
+	memcpy(log.id, waits, sizeof(log.id));
+	flow_log_end(x->f, &log);
+	assert_int_equal(record(x, waits).state, TASK_CANCELLED);
+	assert_int_equal(queue_cancel(x->f, x->a, waits, &changed, &e), 0);
+	assert_false(changed);
+	assert_int_equal(code_cancel_all(x->f, c, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(record(x, last).state, TASK_CANCELLED);
+	assert_int_equal(queue_length(x->f), 0);
+	assert_int_equal(x->a->n_queued, 0);
+	finish(x, one, VERDICT_OK);
+	finish(x, two, VERDICT_OK);
+	assert_string_equal(started(x), "");
+}
+
+static void test_again(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit s = {.payload = "{}", .payload_len = 2, .priority = 0};
+	const char *id = submit(x, c, s);
+	char again[TASK_ID_LEN + 1];
+	struct err e = {0};
+
+	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), -EEXIST);
+	assert_string_equal(started(x), id);
+	finish(x, id, VERDICT_EXIT);
+	assert_int_equal(record(x, id).dead_letter, 1);
+	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), 0);
+	assert_string_equal(started(x), again);
+	assert_string_equal(record(x, id).retry, again);
+	assert_int_equal(record(x, id).dead_letter, 0);
+	assert_string_equal(record(x, again).original, id);
+	assert_int_equal(record(x, again).attempt, 2);
+}
+
+/* In the order in which they came, whatever was in memory. */
+static void test_restart(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	char ids[6][TASK_ID_LEN + 1];
+
+	for (int i = 0; i < 6; i++)
+		strcpy(ids[i], submit(x, c, plain));
+	settle(x);
+	restart(x);
+	/* Two had been asked of a monitor that knows nothing of them: they go to their places. */
+	for (int i = 0; i < 6; i++) {
+		assert_string_equal(started(x), ids[i]);
+		if (i > 0)
+			finish(x, ids[i - 1], VERDICT_OK);
+	}
+	finish(x, ids[5], VERDICT_OK);
+	assert_int_equal(queue_length(x->f), 0);
+}
+
+static void test_quotas(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit s = plain;
+	const char *first, *second;
+	char id[TASK_ID_LEN + 1];
+	struct err e = {0};
+
+	/* The policy's default is 64 MiB. */
+	x->a->quota = (struct quota){.memory = 100 << 20, .queued = 2};
+	first = submit(x, c, plain);
+	second = submit(x, c, plain);
+	assert_string_equal(started(x), first);
+	assert_string_equal(started(x), "");
+	(void)submit(x, c, plain);
+	assert_int_equal(queue_submit(x->f, c, &s, id, on_done, x, &e), -E2BIG);
+	assert_int_equal(e.code, ERR_LIMIT);
+	finish(x, first, VERDICT_OK);
+	assert_string_equal(started(x), second);
+	x->a->quota = (struct quota){.running = 1};
+	assert_string_equal(started(x), "");
+	finish(x, second, VERDICT_OK);
+	assert_string_not_equal(started(x), "");
+	/* More than can ever be: it ends, and says why. */
+	x->a->quota = (struct quota){.memory = 1 << 20};
+	finish(x, submit(x, c, plain), VERDICT_OK);
+}
+
+static void test_bounds(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	static char big[QUEUE_PAYLOAD_MAX + 1];
+	const struct {
+		struct submit s;
+		const char *field;
+	} bad[] = {
+		{{.payload = big, .payload_len = sizeof(big), .priority = -1}, "payload: "},
+		{{.payload = "a\0b", .payload_len = 3, .priority = -1}, "payload: "},
+		{{.priority = 3}, "priority: "},
+		{{.priority = -2}, "priority: "},
+		{{.priority = 0, .timeout_s = QUEUE_TIMEOUT_MAX + 1}, "timeout: "},
+		{{.priority = 0, .delay_s = QUEUE_DELAY_MAX + 1}, "delay: "},
+	};
+
+	memset(big, 'x', sizeof(big));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		char id[TASK_ID_LEN + 1];
+		struct err e = {0};
+
+		assert_true(queue_submit(x->f, c, &bad[i].s, id, on_done, x, &e) < 0);
+		assert_int_equal(e.code, ERR_INPUT);
+		assert_memory_equal(e.msg, bad[i].field, strlen(bad[i].field));
+	}
+	settle(x);
+	assert_int_equal(x->n_done, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_codes_in_the_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_retry, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
