@@ -35,6 +35,7 @@ static const struct ctl_verb verbs[] = {
 	{"policy", "list, show, check and install policies", ctl_policy, NULL},
 	{"template", "list, inspect and retire the templates that tasks are forked from",
 	 ctl_template, NULL},
+	{"project", "create, list, bound and remove projects, and their tokens", ctl_project, NULL},
 	{"doctor", "what this host offers, what is missing, what to do", ctl_doctor,
 	 ctl_doctor_help},
 	{"version", "this command's and the daemon's version", ctl_version,
