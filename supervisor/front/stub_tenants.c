@@ -20,7 +20,14 @@ int project_load(struct front *f, struct err *e)
 }
 void project_clear(struct front *f)
 {
-	(void)f;
+	while (f->projects) {
+		struct project *p = f->projects;
+
+		f->projects = p->next;
+		schedule_free_all(p);
+		code_free_all(p);
+		free(p);
+	}
 }
 struct project *project_by_id(struct front *f, const char *id)
 {
@@ -33,18 +40,6 @@ void project_bound_limits(const struct project *p, struct limits *l)
 {
 	(void)p;
 	(void)l;
-}
-int schedule_load(struct front *f, struct err *e)
-{
-	(void)f;
-	(void)e;
-	return 0;
-}
-void schedule_end_code(struct front *f, struct project *p, const char *n)
-{
-	(void)f;
-	(void)p;
-	(void)n;
 }
 struct project *project_find(struct front *f, const char *n)
 {
