@@ -12,7 +12,7 @@
 /* A last time that is at the end itself is looked at a little later. */
 #define END_SLACK_NS (60 * SEC)
 /* As cron(8): a clock that is set back by less is waited for, so that no time comes twice. */
-#define SET_BACK_NS (3 * 3600 * SEC)
+#define SET_BACK_NS (10800 * SEC)
 #define CLOCK_FAR_S 0xffffffffL /* a time that never comes, for timerfd_settime */
 
 /* A task that is being queued, and what the schedule is when it has been. */

@@ -474,7 +474,7 @@ static void test_room(void **state)
 static void test_clock(void **state)
 {
 	struct fixture *x = *state;
-	uint64_t now = util_realtime_ns(), next = now + 365 * 86400 * SEC;
+	uint64_t now = util_realtime_ns(), next = now + 365ULL * 86400 * SEC;
 	struct schedule *s;
 
 	(void)code(x, x->a, "c", (struct code_spec){0});
