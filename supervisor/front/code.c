@@ -236,6 +236,8 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 	if (r == 0)
 		c->paused = paused;
 	queue_dispatch(f);
+	if (!paused)
+		schedule_wake(c->project);
 	return r;
 }
 

@@ -124,6 +124,7 @@ static void front_free(struct front *f)
 	queue_clear(f);
 	registry_each(f, free_task, NULL);
 	project_clear(f);
+	schedule_clear(f);
 	warm_clear(f);
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
