@@ -133,6 +133,7 @@ static void front_free(struct front *f)
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_source_disable_unref(f->pruner);
 	(void)sd_event_unref(f->event);
+	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 }

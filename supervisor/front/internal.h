@@ -104,6 +104,10 @@ struct front {
 	unsigned n_tasks, n_running, n_finished;
 	uint64_t retry_ns; /* when a failed write is tried again */
 
+	uint64_t prune_at_ns;	      /* CLOCK_MONOTONIC: packages, not before that */
+	uint8_t (*code_packages)[32]; /* sorted; NULL: not known */
+	size_t n_code_packages;
+
 	struct conn *conns;
 	unsigned n_conns;
 	size_t input_bytes; /* of all half-read frames */
