@@ -17,8 +17,8 @@
 
 struct config {
 	const char *state, *run, *cgroup, *criu;
-	const char *http;	/* where the HTTP server listens, or "none" */
-	unsigned http_rate;	/* requests of a project, a second; 0: the front's default */
+	const char *http;   /* where the HTTP server listens, or "none" */
+	unsigned http_rate; /* requests of a project, a second; 0: the front's default */
 	bool network;
 	bool detach;
 	unsigned max_running; /* tasks at a time; 0: the front's default */

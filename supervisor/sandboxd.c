@@ -35,7 +35,8 @@ static void usage(FILE *f)
 		"  --cgroup NAME  root cgroup of the tasks (sandboxd)\n"
 		"  --criu PATH    criu to use (" SANDBOXD_PREFIX
 		"/lib/sandboxd/criu/sbin/criu, else /usr/sbin/criu)\n"
-		"  --http ADDR:PORT  where the HTTP server listens (127.0.0.1:8080); none: nowhere.\n"
+		"  --http ADDR:PORT  where the HTTP server listens (127.0.0.1:8080); none: "
+		"nowhere.\n"
 		"                 Port 0: any; RUN/http tells which\n"
 		"  --http-rate N  requests of a project, a second (20000)\n"
 		"  --max-running N  tasks at a time; the others wait for their turn (64)\n"

@@ -25,9 +25,10 @@ static int refuse_token(struct http_req *r, bool given)
 		http_refuse(r, MHD_HTTP_TOO_MANY_REQUESTS, RETRY_S,
 			    "too many requests with wrong tokens: try again later");
 	else
-		http_refuse(r, MHD_HTTP_UNAUTHORIZED, 0, "%s",
-			    given ? "the token is not valid"
-				  : "a token is needed: Authorization: OAuth TOKEN, or ?oauth=TOKEN");
+		http_refuse(
+			r, MHD_HTTP_UNAUTHORIZED, 0, "%s",
+			given ? "the token is not valid"
+			      : "a token is needed: Authorization: OAuth TOKEN, or ?oauth=TOKEN");
 	return -EACCES;
 }
 
@@ -37,8 +38,9 @@ static int check_rate(struct http_req *r)
 	uint64_t rate = h->f->cfg.http_rate ? h->f->cfg.http_rate : HTTP_RATE;
 
 	/* Operators are not slowed down: they are who looks when something is. */
-	if (r->pub.operator || http_rate_take(&h->project_next_ns[r->pub.project->slot % PROJECTS_MAX],
-					      r->started_ns, rate, BURST_S))
+	if (r->pub.operator||
+	    http_rate_take(&h->project_next_ns[r->pub.project->slot % PROJECTS_MAX], r->started_ns,
+			   rate, BURST_S))
 		return 0;
 	http_refuse(r, MHD_HTTP_TOO_MANY_REQUESTS, RETRY_S,
 		    "more than %llu requests a second: try again later", (unsigned long long)rate);
@@ -70,10 +72,10 @@ int http_authorise(struct http_req *r)
 	int status;
 
 	if (token)
-		r->pub.project = project_by_token(r->http->f, token, strlen(token),
-						  &r->pub.operator);
+		r->pub.project =
+			project_by_token(r->http->f, token, strlen(token), &r->pub.operator);
 	if (!r->pub.project)
-		r->pub.operator = false;
+		r->pub.operator= false;
 	if (r->route->auth == HTTP_OPEN)
 		return 0;
 	if (!r->pub.project)

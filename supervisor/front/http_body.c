@@ -81,7 +81,7 @@ static enum MHD_Result add_data(struct http_upload *u, const char *data, size_t 
 	if (first && u->data)
 		return upload_fail(u, MHD_HTTP_BAD_REQUEST, "data: the form has two parts of it");
 	if (len > UPLOAD_DATA_MAX - u->data_len)
-		return upload_fail(u, MHD_HTTP_PAYLOAD_TOO_LARGE, "data: more than 1 MiB");
+		return upload_fail(u, MHD_HTTP_CONTENT_TOO_LARGE, "data: more than 1 MiB");
 	grown = realloc(u->data, u->data_len + len + 1);
 	if (!grown)
 		return upload_fail(u, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
@@ -119,7 +119,7 @@ static enum MHD_Result add_file(struct http_req *r, const char *data, size_t len
 		return upload_fail(u, MHD_HTTP_INSUFFICIENT_STORAGE,
 				   "file: there is no room for it on the server");
 	if (len > HTTP_UPLOAD_MAX - u->len)
-		return upload_fail(u, MHD_HTTP_PAYLOAD_TOO_LARGE, "file: more than 256 MiB");
+		return upload_fail(u, MHD_HTTP_CONTENT_TOO_LARGE, "file: more than 256 MiB");
 	if (util_write_all(u->fd, data, len) < 0)
 		return upload_fail(u, MHD_HTTP_INSUFFICIENT_STORAGE,
 				   "file: there is no room for it on the server");
@@ -183,7 +183,7 @@ int http_body_begin(struct http_req *r)
 	/* A form is longer than the file in it, but not by much. */
 	if (text && (http_number(text, &len) < 0 ||
 		     len > (r2 ? HTTP_UPLOAD_MAX + 2 * UPLOAD_DATA_MAX : HTTP_BODY_MAX))) {
-		http_refuse(r, MHD_HTTP_PAYLOAD_TOO_LARGE, 0, "the body is longer than %u MiB",
+		http_refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, 0, "the body is longer than %u MiB",
 			    (r2 ? HTTP_UPLOAD_MAX : HTTP_BODY_MAX) >> 20);
 		return -E2BIG;
 	}
@@ -201,7 +201,7 @@ void http_body_add(struct http_req *r, const char *data, size_t len)
 	}
 	if (len > HTTP_BODY_MAX - r->pub.len) {
 		body_release(r);
-		http_refuse(r, MHD_HTTP_PAYLOAD_TOO_LARGE, 0, "the body is longer than %u MiB",
+		http_refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, 0, "the body is longer than %u MiB",
 			    HTTP_BODY_MAX >> 20);
 		return;
 	}

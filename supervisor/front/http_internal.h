@@ -14,10 +14,10 @@
 
 #define HTTP_CONNS_MAX 512u
 #define HTTP_STREAMS_MAX 256u
-#define HTTP_UPLOADS_MAX 16u		    /* at a time */
-#define HTTP_BODIES_MAX ((size_t)64 << 20)  /* of all requests that are being read or answered */
-#define HTTP_HEADER_MAX (16u << 10)	    /* the request's line and headers */
-#define HTTP_RATE 20000u		    /* requests of a project, a second */
+#define HTTP_UPLOADS_MAX 16u		   /* at a time */
+#define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
+#define HTTP_HEADER_MAX (16u << 10)	   /* the request's line and headers */
+#define HTTP_RATE 20000u		   /* requests of a project, a second */
 
 struct http;
 struct http_req;
@@ -65,7 +65,7 @@ struct http_req {
 	/* The answer, until libmicrohttpd has it. */
 	struct MHD_Response *response;
 	unsigned status;
-	bool stream; /* without an end in time */
+	bool stream;		/* without an end in time */
 	sd_event_source *watch; /* whether the client leaves, while suspended */
 	void (*gone)(void *arg);
 	void *gone_arg;
@@ -75,6 +75,8 @@ struct http {
 	struct front *f;
 	struct MHD_Daemon *daemon;
 	sd_event_source *io, *timer, *again, *sweep;
+	const struct http_route *const *tables;
+	unsigned n_tables;
 	bool loopback; /* nobody outside this machine gets here */
 	struct http_conn *conns;
 	unsigned n_conns, n_uploads, n_streams;
@@ -83,7 +85,10 @@ struct http {
 	uint64_t failed_next_ns;
 };
 
-/* http_loop.c: libmicrohttpd has something to do. */
+/* http_loop.c: http_init with other tables, for tests. */
+int http_start(struct front *f, const struct http_route *const *tables, unsigned n_tables,
+	       struct err *e);
+/* libmicrohttpd has something to do. */
 void http_poke(struct http *h);
 
 /* http_request.c: its callbacks. */
@@ -103,7 +108,7 @@ void http_leave(struct http_req *r);
 int http_authorise(struct http_req *r);
 
 /* http_body.c */
-int http_body_begin(struct http_req *r);			   /* the same */
+int http_body_begin(struct http_req *r);			      /* the same */
 void http_body_add(struct http_req *r, const char *data, size_t len); /* may answer */
 void http_body_end(struct http_req *r);
 void http_body_free(struct http_req *r);

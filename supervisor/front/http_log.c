@@ -30,7 +30,7 @@ struct http_log {
 	sd_event_source *io, *timer;
 	uint64_t broke_ns; /* CLOCK_MONOTONIC of the first failure since it last went well; 0 */
 	uint64_t attached_ns;
-	uint64_t said_ns;  /* when the client was told anything last */
+	uint64_t said_ns; /* when the client was told anything last */
 	struct log_frame head;
 	size_t n_head, n_data;
 	uint8_t *data; /* owned; of the frame that is being read */
@@ -283,8 +283,8 @@ static int log_start(struct http_request *pub, const struct log_follow *what, st
 	if (what->follow)
 		http_header_add(response, "X-Accel-Buffering", "no");
 	(void)MHD_set_connection_option(r->mhd, MHD_CONNECTION_OPTION_TIMEOUT, STREAM_IDLE_S);
-	http_respond(r, MHD_HTTP_OK, what->follow ? "text/event-stream" : "text/plain; charset=utf-8",
-		     response);
+	http_respond(r, MHD_HTTP_OK,
+		     what->follow ? "text/event-stream" : "text/plain; charset=utf-8", response);
 	return 0;
 }
 

@@ -183,8 +183,8 @@ static int text_dropped(struct http_log_format *s, const struct log_frame *head,
 	return r;
 }
 
-static int format_text(struct http_log_format *s, const struct log_frame *head,
-		       const uint8_t *data, char **buf, size_t *len)
+static int format_text(struct http_log_format *s, const struct log_frame *head, const uint8_t *data,
+		       char **buf, size_t *len)
 {
 	int r;
 

@@ -12,8 +12,8 @@
 #include "supervisor/front/metrics.h"
 #include "supervisor/msg.h"
 
-#define IDLE_S 20u		  /* without a byte in either direction */
-#define REQUEST_NS (60 * SEC)	  /* from its first byte to its last, and between two */
+#define IDLE_S 20u	      /* without a byte in either direction */
+#define REQUEST_NS (60 * SEC) /* from its first byte to its last, and between two */
 #define SWEEP_US 1000000u
 /* Beyond this the oldest ones that have not said anything whole make room. */
 #define CROWDED (HTTP_CONNS_MAX - HTTP_CONNS_MAX / 8)
@@ -169,8 +169,7 @@ static bool is_loopback(int fd)
 
 static int add_sources(struct http *h)
 {
-	const union MHD_DaemonInfo *info =
-		MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	sd_event *event = h->f->event;
 	int r;
 
@@ -201,7 +200,8 @@ static struct MHD_Daemon *start(struct http *h, int listen_fd)
 		MHD_OPTION_END);
 }
 
-int http_init(struct front *f, struct err *e)
+int http_start(struct front *f, const struct http_route *const *tables, unsigned n_tables,
+	       struct err *e)
 {
 	struct http *h;
 
@@ -211,6 +211,8 @@ int http_init(struct front *f, struct err *e)
 	if (!h)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the HTTP server");
 	h->f = f;
+	h->tables = tables;
+	h->n_tables = n_tables;
 	f->http = h;
 	h->loopback = is_loopback(f->cfg.http_fd);
 	/* It writes to files and sockets by sendfile, which knows no MSG_NOSIGNAL. */
@@ -219,6 +221,18 @@ int http_init(struct front *f, struct err *e)
 	if (!h->daemon)
 		return err_set(e, ERR_SYSTEM, errno, "libmicrohttpd does not start");
 	return add_sources(h) < 0 ? err_set(e, ERR_SYSTEM, 0, "cannot watch the HTTP server") : 0;
+}
+
+/* Until others bring them. */
+__attribute__((weak)) const struct http_route http_routes_iron[] = {{NULL}};
+__attribute__((weak)) const struct http_route http_routes_api[] = {{NULL}};
+
+int http_init(struct front *f, struct err *e)
+{
+	static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
+							  http_routes_node};
+
+	return http_start(f, tables, ARRAY_SIZE(tables), e);
 }
 
 void http_clear(struct front *f)

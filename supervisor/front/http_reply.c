@@ -153,7 +153,8 @@ void http_error(struct http_request *r, const struct err *e)
 {
 	unsigned status = (unsigned)err_http_status(e->code);
 
-	refuse(http_req_of(r), status, status == MHD_HTTP_SERVICE_UNAVAILABLE ? RETRY_S : 0, e->msg);
+	refuse(http_req_of(r), status, status == MHD_HTTP_SERVICE_UNAVAILABLE ? RETRY_S : 0,
+	       e->msg);
 }
 
 void http_refuse(struct http_req *r, unsigned status, unsigned retry_s, const char *fmt, ...)

@@ -14,13 +14,6 @@
 /* A slower client is one that wants to be slow. */
 #define RATE_MIN (16u << 10) /* bytes a second, of what is longer */
 
-static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
-						  http_routes_node};
-
-/* Until others bring them. */
-__attribute__((weak)) const struct http_route http_routes_iron[] = {{NULL}};
-__attribute__((weak)) const struct http_route http_routes_api[] = {{NULL}};
-
 void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
 	struct http_req *r = calloc(1, sizeof(*r));
@@ -158,7 +151,7 @@ static int find_route(struct http_req *r)
 		http_refuse(r, MHD_HTTP_BAD_REQUEST, 0, "%s", r->uri_error.msg);
 		return -EINVAL;
 	}
-	r->route = http_route_find(tables, ARRAY_SIZE(tables), r->pub.method, &r->target,
+	r->route = http_route_find(r->http->tables, r->http->n_tables, r->pub.method, &r->target,
 				   r->pub.parts, allow);
 	if (r->route)
 		return 0;
@@ -166,8 +159,8 @@ static int find_route(struct http_req *r)
 		http_refuse(r, MHD_HTTP_NOT_FOUND, 0, "Not found");
 		return -ENOENT;
 	}
-	http_refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED, 0, "%s is not allowed here; %s is", r->pub.method,
-		    allow);
+	http_refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED, 0, "%s is not allowed here; %s is",
+		    r->pub.method, allow);
 	http_header_add(r->response, MHD_HTTP_HEADER_ALLOW, allow);
 	return -EPERM;
 }
@@ -246,7 +239,7 @@ static enum MHD_Result answer(struct http_req *r)
 static uint64_t patience(const struct http_req *r)
 {
 	return r->route && r->route->upload && r->pub.project ? 2ULL * HTTP_UPLOAD_MAX
-							       : 2ULL * HTTP_BODY_MAX;
+							      : 2ULL * HTTP_BODY_MAX;
 }
 
 /*
@@ -259,9 +252,9 @@ static bool may_answer_early(struct http_req *r)
 	const char *len = http_header(&r->pub, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t n;
 
-	if (expect || (len && (http_number(len, &n) < 0 || n > patience(r))))
-		return true;
-	return !len && !http_header(&r->pub, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+	/* Answered now, the connection is closed after it; that costs a request without a
+	 * body its next ones. */
+	return expect || (len && (http_number(len, &n) < 0 || n > patience(r)));
 }
 
 /* False: more than anybody may send, whoever it is. */
@@ -271,8 +264,7 @@ static bool take_body(struct http_req *r, const char *data, size_t len)
 	if (r->body_seen > patience(r))
 		return false;
 	if (r->conn)
-		r->conn->deadline_ns =
-			r->started_ns + REQUEST_NS + r->body_seen / RATE_MIN * SEC;
+		r->conn->deadline_ns = r->started_ns + REQUEST_NS + r->body_seen / RATE_MIN * SEC;
 	if (!r->response)
 		http_body_add(r, data, len);
 	return true;

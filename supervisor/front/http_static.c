@@ -23,8 +23,8 @@ const struct http_route http_routes_node[] = {
 static const struct {
 	const char *suffix, *type;
 } types[] = {
-	{".html", "text/html; charset=utf-8"},	    {".js", "text/javascript; charset=utf-8"},
-	{".css", "text/css; charset=utf-8"},	    {".svg", "image/svg+xml"},
+	{".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
+	{".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
 	{".json", "application/json"},
 };
 
