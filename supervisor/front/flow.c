@@ -200,6 +200,7 @@ void flow_started(struct front *f, const struct mon_started *m)
 		msg_warn("task %s: %s", t->rec.id, m->warning);
 	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
 	commit_mark_later(f, t);
+	metrics_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
 	ops_started(t);
 }
 
@@ -211,6 +212,7 @@ static void finish(struct front *f, struct task *t)
 		t->rec.finished_ns = util_realtime_ns();
 	t->kill_at_ns = 0;
 	flow_step(t, task_verdict_event(verdict), verdict_name(verdict));
+	metrics_ended(f, &t->rec);
 	queue_follow_up(f, t);
 	commit_mark(f, t);
 }

@@ -11,6 +11,7 @@
 #include "supervisor/front/control.h"
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
+#include "supervisor/front/metrics.h"
 #include "supervisor/front/project.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
@@ -118,6 +119,9 @@ struct front {
 	uint32_t template_tag;
 	unsigned n_unpacking;
 	sd_event_source *pruner; /* NULL when none runs */
+
+	struct http *http; /* NULL: none */
+	struct metrics metrics;
 
 	struct {
 		uint8_t id[32];
