@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <string.h>
 
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/front/iron.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
@@ -120,6 +122,8 @@ static void free_task(struct front *f, struct task *t, void *arg)
 static void front_free(struct front *f)
 {
 	template_clear(f);
+	iron_sync_clear(f);
+	api_stats_clear(f);
 	control_clear(f);
 	queue_clear(f);
 	registry_each(f, free_task, NULL);

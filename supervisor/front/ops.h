@@ -44,8 +44,15 @@ int op_version(struct op *op, struct err *e);
 int op_logs(struct op *op, struct err *e);
 int op_warm(struct op *op, struct err *e);
 int op_images_in_use(struct op *op, struct err *e);
+json_t *ops_images_in_use(struct front *f); /* [{"name", "digest", "tasks"}] */
 /* template.c */
 int op_templates(struct op *op, struct err *e);
 int op_template_retire(struct op *op, struct err *e);
+/* done is called once, later: rows (borrowed), or error and NULL. */
+typedef void (*template_fn)(void *arg, json_t *rows, const struct err *error);
+/* id: NULL for a list, or to retire all. */
+int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
+		 void *arg, struct err *e);
+json_t *ops_imports_json(const char *warm); /* of '\n'-separated text */
 
 #endif
