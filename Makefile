@@ -18,7 +18,7 @@ CRIU_CFLAGS := $(shell pkg-config --cflags criu 2>/dev/null)
 CRIU_LIBS := $(shell pkg-config --libs criu 2>/dev/null || echo -lcriu)
 endif
 
-PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive
+PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive libmicrohttpd
 CC := gcc
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -153,6 +153,9 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
 	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
 	install -m 644 policies/*.json $(DESTDIR)$(PREFIX)/share/sandboxd/policies/
+	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/dashboard
+	if [ -d supervisor/dashboard ]; then \
+		cp -r supervisor/dashboard/. $(DESTDIR)$(PREFIX)/share/sandboxd/dashboard/; fi
 	for i in images/*/image.json; do \
 		d=$(DESTDIR)$(PREFIX)/share/sandboxd/images/$$(basename $$(dirname $$i)); \
 		mkdir -p $$d && cp -r $$(dirname $$i)/. $$d/; done

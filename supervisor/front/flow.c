@@ -197,6 +197,7 @@ void flow_started(struct front *f, const struct mon_started *m)
 	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
 	commit_mark_later(f, t);
 	api_stats_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
+	metrics_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
 	ops_started(t);
 }
 
@@ -208,6 +209,7 @@ static void finish(struct front *f, struct task *t)
 		t->rec.finished_ns = util_realtime_ns();
 	t->kill_at_ns = 0;
 	flow_step(t, task_verdict_event(verdict), verdict_name(verdict));
+	metrics_ended(f, &t->rec);
 	queue_follow_up(f, t);
 	api_stats_ended(f, verdict);
 	commit_mark(f, t);

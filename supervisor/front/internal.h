@@ -11,6 +11,7 @@
 #include "supervisor/front/control.h"
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
+#include "supervisor/front/metrics.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
 #include "supervisor/front/task.h"
@@ -114,6 +115,9 @@ struct front {
 	struct sync_wait *sync_waits; /* iron_sync.c */
 	sd_event_source *sync_timer;
 	struct api_stats *stats; /* api_stats.c; NULL: nothing has happened */
+
+	struct http *http; /* NULL: none */
+	struct metrics metrics;
 
 	struct {
 		uint8_t id[32];
