@@ -46,6 +46,8 @@ static json_t *api_task_json(struct front *f, const struct task_record *rec)
 	json_t *o = task_json(rec);
 	char buf[128];
 
+	/* What it holds is beside the rest here. */
+	(void)json_object_del(o, "queue");
 	set(o, "project", p ? json_string(p->name) : api_text(rec->project));
 	set(o, "msg", api_text(iron_task_msg(rec, buf, sizeof(buf))));
 	set(o, "wait_ms", ms_between(rec->created_ns, rec->started_ns));
