@@ -89,10 +89,10 @@ static size_t starts_of(const struct api_stats *s, enum start_mode mode, uint64_
 	return n;
 }
 
-/* The value below which q of 100 lie; n > 0. */
+/* The least value that q of 100 are not above; n > 0. */
 static uint32_t quantile(const uint32_t *sorted, size_t n, unsigned q)
 {
-	return sorted[(n - 1) * q / 100];
+	return sorted[(n * q + 99) / 100 - 1];
 }
 
 static void take_sample(struct api_stats *s)
