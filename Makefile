@@ -78,6 +78,10 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# What a file holds of another one, by .incbin.
+$(BUILD)/supervisor/front/api_openapi.o: supervisor/front/openapi.json
+$(BUILD)/fuzz/obj/supervisor/front/api_openapi.o: supervisor/front/openapi.json
+
 # Freestanding too: it is copied into processes that are not trusted and that nothing of
 # this program is in. No sanitizer, no vector registers (the process's own are in them).
 $(BUILD)/sandbox/inject_code.o: CFLAGS := -std=gnu11 -O2 -g $(WARN) -fPIC -ffreestanding \

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/job.h"
 #include "supervisor/msg.h"
@@ -200,6 +201,7 @@ void flow_started(struct front *f, const struct mon_started *m)
 		msg_warn("task %s: %s", t->rec.id, m->warning);
 	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
 	commit_mark_later(f, t);
+	api_stats_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
 	metrics_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
 	ops_started(t);
 }
@@ -214,6 +216,7 @@ static void finish(struct front *f, struct task *t)
 	flow_step(t, task_verdict_event(verdict), verdict_name(verdict));
 	metrics_ended(f, &t->rec);
 	queue_follow_up(f, t);
+	api_stats_ended(f, verdict);
 	commit_mark(f, t);
 }
 

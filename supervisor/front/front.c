@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/front/iron.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
@@ -126,6 +128,8 @@ static void free_task(struct front *f, struct task *t, void *arg)
 static void front_free(struct front *f)
 {
 	template_clear(f);
+	iron_sync_clear(f);
+	api_stats_clear(f);
 	http_clear(f);
 	control_clear(f);
 	queue_clear(f);

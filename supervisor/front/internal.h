@@ -118,7 +118,10 @@ struct front {
 	struct template_ask *template_asks;
 	uint32_t template_tag;
 	unsigned n_unpacking;
-	sd_event_source *pruner; /* NULL when none runs */
+	sd_event_source *pruner;      /* NULL when none runs */
+	struct sync_wait *sync_waits; /* iron_sync.c */
+	sd_event_source *sync_timer;
+	struct api_stats *stats; /* api_stats.c; NULL: nothing has happened */
 
 	struct http *http; /* NULL: none */
 	struct metrics metrics;
