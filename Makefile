@@ -18,7 +18,7 @@ CRIU_CFLAGS := $(shell pkg-config --cflags criu 2>/dev/null)
 CRIU_LIBS := $(shell pkg-config --libs criu 2>/dev/null || echo -lcriu)
 endif
 
-PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive
+PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive libmicrohttpd
 CC := gcc
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -77,6 +77,10 @@ $(BUILD)/sandboxctl-full: $(call obj,$(filter-out %/exec.c,$(CTL_SRC))) $(BUILD)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What a file holds of another one, by .incbin.
+$(BUILD)/supervisor/front/api_openapi.o: supervisor/front/openapi.json
+$(BUILD)/fuzz/obj/supervisor/front/api_openapi.o: supervisor/front/openapi.json
 
 # Freestanding too: it is copied into processes that are not trusted and that nothing of
 # this program is in. No sanitizer, no vector registers (the process's own are in them).
@@ -151,6 +155,9 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
 	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
 	install -m 644 policies/*.json $(DESTDIR)$(PREFIX)/share/sandboxd/policies/
+	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/dashboard
+	if [ -d supervisor/dashboard ]; then \
+		cp -r supervisor/dashboard/. $(DESTDIR)$(PREFIX)/share/sandboxd/dashboard/; fi
 	for i in images/*/image.json; do \
 		d=$(DESTDIR)$(PREFIX)/share/sandboxd/images/$$(basename $$(dirname $$i)); \
 		mkdir -p $$d && cp -r $$(dirname $$i)/. $$d/; done

@@ -53,10 +53,23 @@ static int write_text(struct log_client *c, int stream, const struct log_frame *
 	return o.error;
 }
 
+int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final, char *buf,
+		    size_t size)
+{
+	char bound[32];
+
+	if (reason == LOG_DROP_DISK)
+		return snprintf(buf, size, "[no room for the log: %llu bytes dropped%s]\n",
+				(unsigned long long)dropped, final ? "" : " so far");
+	return snprintf(buf, size, "[log limit of %s reached: %llu bytes dropped%s]\n",
+			util_format_size(kept, bound, sizeof(bound)), (unsigned long long)dropped,
+			final ? "" : " so far");
+}
+
 /* On stderr, on a line of its own: how much is missing here. */
 static int write_marker(struct log_client *c, bool final)
 {
-	char size[32], text[160];
+	char text[160] = "\n";
 	int n, r;
 
 	if (c->dropped == c->dropped_told)
@@ -64,16 +77,9 @@ static int write_marker(struct log_client *c, bool final)
 	c->dropped_told = c->dropped;
 	if (c->opts.quiet || c->opts.err_fd < 0)
 		return 0;
-	if (c->drop_reason == LOG_DROP_DISK)
-		n = snprintf(text, sizeof(text), "%s[no room for the log: %llu bytes dropped%s]\n",
-			     c->text[1].mid_line ? "\n" : "", (unsigned long long)c->dropped,
-			     final ? "" : " so far");
-	else
-		n = snprintf(text, sizeof(text),
-			     "%s[log limit of %s reached: %llu bytes dropped%s]\n",
-			     c->text[1].mid_line ? "\n" : "",
-			     util_format_size(c->kept, size, sizeof(size)),
-			     (unsigned long long)c->dropped, final ? "" : " so far");
+	n = c->text[1].mid_line ? 1 : 0;
+	n += log_marker_text(c->drop_reason, c->kept, c->dropped, final, text + n,
+			     sizeof(text) - (size_t)n);
 	r = log_text_write(c->opts.err_fd, text, (size_t)n);
 	c->text[1].mid_line = false;
 	return r;
@@ -97,7 +103,7 @@ static int settle_streams(struct log_client *c)
 	return r;
 }
 
-static int frame_check(const struct log_frame *h, struct err *e)
+int log_frame_check(const struct log_frame *h, struct err *e)
 {
 	bool ok;
 
@@ -156,7 +162,7 @@ static int frames_take(struct log_client *c, struct err *e)
 		struct log_frame h;
 
 		memcpy(&h, c->buf + pos, sizeof(h));
-		r = frame_check(&h, e);
+		r = log_frame_check(&h, e);
 		if (r < 0)
 			return r;
 		if (c->n_buf - pos < sizeof(h) + h.len)

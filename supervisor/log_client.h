@@ -46,6 +46,12 @@ struct log_client {
 	uint8_t *buf;	      /* owned */
 };
 
+/* 0, or -EPROTO: such a frame is never sent. */
+int log_frame_check(const struct log_frame *h, struct err *e);
+/* The line that tells of dropped bytes; final: there will be no more. Its length. buf >= 120. */
+int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final, char *buf,
+		    size_t size);
+
 /* Fills in the fds 1 and 2, and escaping for those that are terminals. */
 void log_client_defaults(struct log_client_options *ret);
 int log_client_init(struct log_client *c, const struct log_client_options *opts);

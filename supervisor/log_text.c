@@ -52,11 +52,7 @@ static void out_escape_byte(struct log_text_out *o, uint8_t c)
 	log_text_add(o, text, 4);
 }
 
-/*
- * Length of the valid UTF-8 character that p[0..n) begins with; 0 when it is cut
- * short; -1 when it is none (overlong, surrogate, beyond U+10FFFF, stray byte).
- */
-static int utf8_decode(const uint8_t *p, size_t n, uint32_t *ret)
+int log_text_utf8(const uint8_t *p, size_t n, uint32_t *ret)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	uint32_t c = p[0];
@@ -140,7 +136,7 @@ void log_text_escape(struct log_text_out *o, struct log_text *t, const uint8_t *
 			continue;
 		}
 		t->utf8[t->n_utf8++] = *p;
-		n = utf8_decode(t->utf8, t->n_utf8, &c);
+		n = log_text_utf8(t->utf8, t->n_utf8, &c);
 		if (n == 0) {
 			p++;
 			len--;

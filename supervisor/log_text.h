@@ -23,6 +23,11 @@ struct log_text_out {
 	char buf[4096];
 };
 
+/*
+ * Length of the valid UTF-8 character that p[0..n) begins with, n > 0; 0 when it is cut
+ * short; -1 when it is none (overlong, surrogate, beyond U+10FFFF, stray byte).
+ */
+int log_text_utf8(const uint8_t *p, size_t n, uint32_t *ret);
 /* Writes everything, waiting also where fd is non-blocking. 0 or -errno. */
 int log_text_write(int fd, const void *bytes, size_t len);
 void log_text_add(struct log_text_out *o, const void *bytes, size_t len);

@@ -116,6 +116,17 @@ static int open_dir(int parent, const char *name, mode_t mode, int *ret, struct 
 	return 0;
 }
 
+/* The web page's files; there need not be any. */
+static int open_dashboard(void)
+{
+	const char *share = getenv("SANDBOXD_SHARE");
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/dashboard",
+		       share && *share ? share : SANDBOXD_PREFIX "/share/sandboxd");
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static int open_folders(struct monitor *m, struct err *e)
 {
 	int state = open(m->cfg->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
@@ -123,6 +134,7 @@ static int open_folders(struct monitor *m, struct err *e)
 	if (state < 0)
 		return err_set(e, ERR_SYSTEM, errno, "state folder %s", m->cfg->state);
 	m->state_fd = state;
+	m->dashboard_fd = open_dashboard();
 	m->run_fd = open(m->cfg->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->run_fd < 0)
 		return err_set(e, ERR_SYSTEM, errno, "run folder %s", m->cfg->run);
@@ -230,7 +242,7 @@ static void leave_network(struct monitor *m)
 		net_remove_table();
 }
 
-int monitor_main(const struct config *cfg, int listen_fd)
+int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 {
 	static struct monitor monitor;
 	struct monitor *m = &monitor;
@@ -239,6 +251,7 @@ int monitor_main(const struct config *cfg, int listen_fd)
 
 	m->cfg = cfg;
 	m->listen_fd = listen_fd;
+	m->http_fd = http_fd;
 	net_configure(cfg->cgroup);
 	m->roles[R_FRONT].sock = m->roles[R_LOGGER].sock = -1;
 	msg_init("monitor");

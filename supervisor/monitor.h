@@ -6,6 +6,7 @@
 #ifndef SUPERVISOR_MONITOR_H
 #define SUPERVISOR_MONITOR_H
 
+#include <sys/socket.h>
 #include <systemd/sd-event.h>
 
 #include "sandbox/cgroup.h"
@@ -16,6 +17,8 @@
 
 struct config {
 	const char *state, *run, *cgroup, *criu;
+	const char *http;   /* where the HTTP server listens, or "none" */
+	unsigned http_rate; /* requests of a project, a second; 0: the front's default */
 	bool network;
 	bool detach;
 	unsigned max_running; /* tasks at a time; 0: the front's default */
@@ -87,6 +90,7 @@ static inline bool mtask_is_warm(const struct mtask *t)
 
 /* What a checkpoint, and then a template, is of. */
 struct recipe {
+	uint32_t owner; /* whose tasks: each has its own templates; see recipe_dumped_by */
 	uint8_t image[32], policy[32];
 	uint8_t package[32]; /* zero but where a module of it is warmed */
 	int package_fd;	     /* borrowed; -1 */
@@ -113,6 +117,7 @@ struct monitor {
 	int state_fd, images_fd, policies_fd, checkpoints_fd, packages_fd, tasks_fd, logs_fd,
 		front_fd;
 	int run_fd, listen_fd, dev_fd;
+	int http_fd, dashboard_fd; /* -1: none */
 	char root_dir[256], dev_dir[256];
 	struct cgroup_host cgroups;
 	struct role roles[R_N];
@@ -134,13 +139,20 @@ struct monitor {
 };
 
 /* monitor.c */
-int monitor_main(const struct config *cfg, int listen_fd);
+int monitor_main(const struct config *cfg, int listen_fd, int http_fd);
 void monitor_to_front(struct monitor *m, const union proto_msg *msg);
 void monitor_to_logger(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n);
 struct mtask *monitor_find(struct monitor *m, const char *id);
 struct mtask *mtask_new(struct monitor *m, const char *id);
 void mtask_free(struct mtask *t); /* also from the table */
 void mtask_rename(struct mtask *t, const char *id);
+
+/* monitor_http.c */
+/* "127.0.0.1:8080", "[::1]:0": 0 or -EINVAL. */
+int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len);
+/* The socket that listens there, or -1 for "none"; RUN/http tells where. */
+int http_listen(const struct config *cfg, int *ret, struct err *e);
+void http_forget(const struct config *cfg); /* removes RUN/http */
 
 /* monitor_roles.c: fork, confine, watch, start again */
 int roles_start(struct monitor *m, struct err *e);
@@ -159,6 +171,8 @@ int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, 
 /* package_fd: of the request, or -1; borrowed by the recipe. */
 void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe *ret);
 bool recipe_is(const struct recipe *a, const struct recipe *b);
+/* In whose range the warm-up runs: a checkpoint of the image alone is everybody's. */
+uint32_t recipe_dumped_by(const struct recipe *of);
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e);
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32]);
 

@@ -41,7 +41,7 @@ static int confine_role(const char *user, struct err *e)
 /* Moves what the role keeps to 3.. in order, and closes all else. */
 static void keep_fds(int *fds[], int n)
 {
-	int high[8];
+	int high[16];
 
 	for (int i = 0; i < n; i++)
 		high[i] = *fds[i] < 0 ? -1 : fcntl(*fds[i], F_DUPFD_CLOEXEC, 100);
@@ -73,9 +73,13 @@ void role_main(struct monitor *m, enum role_id id, int sock, int peer)
 					   .listen_fd = m->listen_fd,
 					   .state_dirfd = m->state_fd,
 					   .front_dirfd = m->front_fd,
-					   .packages_dirfd = m->packages_fd};
-		int *keep[] = {&cfg.monitor_sock, &cfg.logger_sock, &cfg.listen_fd,
-			       &cfg.state_dirfd,  &cfg.front_dirfd, &cfg.packages_dirfd};
+					   .packages_dirfd = m->packages_fd,
+					   .http_fd = m->http_fd,
+					   .http_rate = m->cfg->http_rate,
+					   .dashboard_dirfd = m->dashboard_fd};
+		int *keep[] = {&cfg.monitor_sock, &cfg.logger_sock,    &cfg.listen_fd,
+			       &cfg.state_dirfd,  &cfg.front_dirfd,    &cfg.packages_dirfd,
+			       &cfg.http_fd,	  &cfg.dashboard_dirfd};
 
 		keep_fds(keep, ARRAY_SIZE(keep));
 		r = confine_role(role_table[id].user, &e);

@@ -21,6 +21,7 @@
 
 #define LISTEN_BACKLOG 512
 #define MAX_RUNNING_MAX 10000
+#define HTTP_RATE_MAX 1000000
 #define NOFILE_MIN 128
 #define LOCK_FD_MIN 64
 
@@ -34,6 +35,10 @@ static void usage(FILE *f)
 		"  --cgroup NAME  root cgroup of the tasks (sandboxd)\n"
 		"  --criu PATH    criu to use (" SANDBOXD_PREFIX
 		"/lib/sandboxd/criu/sbin/criu, else /usr/sbin/criu)\n"
+		"  --http ADDR:PORT  where the HTTP server listens (127.0.0.1:8080); none: "
+		"nowhere.\n"
+		"                 Port 0: any; RUN/http tells which\n"
+		"  --http-rate N  requests of a project, a second (20000)\n"
 		"  --max-running N  tasks at a time; the others wait for their turn (64)\n"
 		"  --no-network   refuse policies that want a network\n"
 		"  --detach       go to the background when ready; messages to RUN/sandboxd.log\n"
@@ -42,16 +47,15 @@ static void usage(FILE *f)
 		f);
 }
 
-static int parse_count(const char *text, unsigned *ret)
+static int parse_count(const char *option, const char *text, unsigned max, unsigned *ret)
 {
 	unsigned long n;
 	char *end;
 
 	errno = 0;
 	n = strtoul(text, &end, 10);
-	if (errno || *end || text[0] < '1' || text[0] > '9' || n > MAX_RUNNING_MAX) {
-		(void)fprintf(stderr, "sandboxd: --max-running: a number from 1 to %d\n",
-			      MAX_RUNNING_MAX);
+	if (errno || *end || text[0] < '1' || text[0] > '9' || n > max) {
+		(void)fprintf(stderr, "sandboxd: %s: a number from 1 to %u\n", option, max);
 		return -EINVAL;
 	}
 	*ret = (unsigned)n;
@@ -65,6 +69,8 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 		O_RUN,
 		O_CGROUP,
 		O_CRIU,
+		O_HTTP,
+		O_HTTP_RATE,
 		O_MAX,
 		O_NONET,
 		O_DETACH,
@@ -75,6 +81,8 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 						{"run", required_argument, NULL, O_RUN},
 						{"cgroup", required_argument, NULL, O_CGROUP},
 						{"criu", required_argument, NULL, O_CRIU},
+						{"http", required_argument, NULL, O_HTTP},
+						{"http-rate", required_argument, NULL, O_HTTP_RATE},
 						{"max-running", required_argument, NULL, O_MAX},
 						{"no-network", no_argument, NULL, O_NONET},
 						{"detach", no_argument, NULL, O_DETACH},
@@ -97,8 +105,16 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 		case O_CRIU:
 			cfg->criu = optarg;
 			break;
+		case O_HTTP:
+			cfg->http = optarg;
+			break;
+		case O_HTTP_RATE:
+			if (parse_count("--http-rate", optarg, HTTP_RATE_MAX, &cfg->http_rate) < 0)
+				return -EINVAL;
+			break;
 		case O_MAX:
-			if (parse_count(optarg, &cfg->max_running) < 0)
+			if (parse_count("--max-running", optarg, MAX_RUNNING_MAX,
+					&cfg->max_running) < 0)
 				return -EINVAL;
 			break;
 		case O_NONET:
@@ -243,7 +259,7 @@ static int serve(const struct config *cfg)
 {
 	struct rlimit nofile = {0};
 	struct err e = {0};
-	int listen_fd = -1, r;
+	int listen_fd = -1, http_fd = -1, r;
 
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0) {
 		nofile.rlim_cur = nofile.rlim_max;
@@ -259,6 +275,8 @@ static int serve(const struct config *cfg)
 	if (r == 0)
 		r = lock_run(cfg, &e);
 	if (r == 0)
+		r = http_listen(cfg, &http_fd, &e);
+	if (r == 0)
 		r = listen_control(cfg, &listen_fd, &e);
 	if (r < 0) {
 		msg_init("sandboxd");
@@ -267,9 +285,10 @@ static int serve(const struct config *cfg)
 	}
 	write_pid(cfg);
 	title_set("monitor");
-	r = monitor_main(cfg, listen_fd);
+	r = monitor_main(cfg, listen_fd, http_fd);
 	if (r == 0) {
 		remove_pid(cfg);
+		http_forget(cfg);
 		msg_info("stopped");
 	}
 	return r;
@@ -356,10 +375,11 @@ int main(int argc, char **argv, char **envp)
 	struct config cfg = {.state = "/var/lib/sandboxd",
 			     .run = "/run/sandboxd",
 			     .cgroup = "sandboxd",
+			     .http = "127.0.0.1:8080",
 			     .network = true,
 			     .ready_fd = -1};
 
-	const char **texts[] = {&cfg.state, &cfg.run, &cfg.cgroup, &cfg.criu};
+	const char **texts[] = {&cfg.state, &cfg.run, &cfg.cgroup, &cfg.criu, &cfg.http};
 
 	if (parse_options(argc, argv, &cfg) < 0)
 		return 125;

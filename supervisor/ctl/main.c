@@ -35,6 +35,7 @@ static const struct ctl_verb verbs[] = {
 	{"policy", "list, show, check and install policies", ctl_policy, NULL},
 	{"template", "list, inspect and retire the templates that tasks are forked from",
 	 ctl_template, NULL},
+	{"project", "create, list, bound and remove projects, and their tokens", ctl_project, NULL},
 	{"upload", "upload a worker: NAME.worker and what it names", ctl_iron, NULL},
 	{"install", "make the package that upload would send, and keep it", ctl_iron, NULL},
 	{"queue", "queue a task of a code, durably", ctl_iron, NULL},

@@ -4,7 +4,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "supervisor/front/api_stats.h"
+#include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/front/iron.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
@@ -35,6 +38,8 @@ static const char *const syscalls[] = {
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "clone", "wait4",
 	"waitid", "pidfd_open", "kill", "tgkill", "prctl", "set_robust_list", "rseq", "sched_yield",
 	"prlimit64", "exit", "exit_group",
+	/* The HTTP server; a log's follower is a pair of sockets. */
+	"setsockopt", "shutdown", "sendfile", "socketpair",
 };
 /* clang-format on */
 
@@ -108,6 +113,9 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 		r = control_init(f);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot watch the sockets");
+	r = http_init(f, e);
+	if (r < 0)
+		return r;
 	return role_filter_load(syscalls, ARRAY_SIZE(syscalls), e);
 }
 
@@ -120,10 +128,14 @@ static void free_task(struct front *f, struct task *t, void *arg)
 static void front_free(struct front *f)
 {
 	template_clear(f);
+	iron_sync_clear(f);
+	api_stats_clear(f);
+	http_clear(f);
 	control_clear(f);
 	queue_clear(f);
 	registry_each(f, free_task, NULL);
 	project_clear(f);
+	schedule_clear(f);
 	warm_clear(f);
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
@@ -132,6 +144,7 @@ static void front_free(struct front *f)
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_source_disable_unref(f->pruner);
 	(void)sd_event_unref(f->event);
+	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 }

@@ -18,6 +18,9 @@ struct front_config {
 	int state_dirfd;	    /* STATE: images/ and policies/ can be read */
 	int front_dirfd;	    /* STATE/front: this role's own */
 	int packages_dirfd;	    /* STATE/packages: this role's own, not searchable by others */
+	int http_fd;		    /* the HTTP server's, listening; -1: none */
+	int dashboard_dirfd;	    /* the web page's files; -1: none */
+	unsigned http_rate;	    /* requests of a project, a second (20000) */
 	unsigned running_max;	    /* tasks at a time (64) */
 	unsigned queued_max;	    /* tasks that may wait for their turn (20000) */
 	unsigned finished_keep;	    /* finished tasks that are kept (10000) */

@@ -179,6 +179,7 @@ static void take_message(struct front *f, const union proto_msg *m, int *fds)
 		recover_ready(f);
 		break;
 	case ROLE_PEER:
+		metrics_logger_restarted(f);
 		if (logger_connect(f, TAKE_FD(fds[0])) < 0)
 			msg_err("cannot watch the new logger's socket");
 		else

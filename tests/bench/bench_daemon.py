@@ -99,6 +99,8 @@ class Daemon:
         command(self.ctl, "policy", "install", "--defaults", env=self.env)
         args = [self.binary, "--state", self.state, "--run", self.run,
                 "--cgroup", self.group]
+        if "--http " in command(self.binary, "--help"):
+            args += ["--http", "127.0.0.1:0"]
         criu = os.environ.get("SANDBOXD_CRIU")
         if criu:
             args += ["--criu", criu + "/sbin/criu" if os.path.isdir(criu) else criu]

@@ -92,7 +92,7 @@ has_image() {
 
 # daemon_options: what every start of this test's daemon is given.
 daemon_options() {
-	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP"
+	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP" --http "${HTTP:-127.0.0.1:0}"
 	if [ -n "${FAKE_CRIU:-}" ]; then
 		printf '%s\n' --criu "$FAKE_CRIU"
 	elif [ -n "${SANDBOXD_CRIU:-}" ]; then
@@ -201,6 +201,11 @@ no_templates() {
 # retire_all: no template and nothing that is parked is left, to be counted with what leaked.
 retire_all() {
 	wait_until "$PATIENCE" no_templates || fail "$(sandboxctl template ls)$(left_overs)"
+}
+
+# http_url: where the daemon's HTTP server is. A daemon that is started again has another port.
+http_url() {
+	echo "http://$(cat "$RUN/http")"
 }
 
 # role NAME: the pid of a role: monitor, front or logger.

@@ -127,6 +127,7 @@ static int RIG_UNUSED rig_setup(void **state)
 	rig_make_image(r);
 	(void)snprintf(r->socket, sizeof(r->socket), "%s/sock", r->dir);
 	strcpy(addr.sun_path, r->socket);
+	r->cfg.http_fd = r->cfg.dashboard_dirfd = -1;
 	r->cfg.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	assert_int_equal(bind(r->cfg.listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(r->cfg.listen_fd, 128), 0);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the HTTP server share. */
+#ifndef SUPERVISOR_FRONT_HTTP_INTERNAL_H
+#define SUPERVISOR_FRONT_HTTP_INTERNAL_H
+
+/* Before microhttpd.h, which wants va_list. */
+#include <stdarg.h>
+
+#include <microhttpd.h>
+
+#include "supervisor/front/http.h"
+#include "supervisor/front/http_uri.h"
+#include "supervisor/front/internal.h"
+
+#define HTTP_CONNS_MAX 512u
+#define HTTP_STREAMS_MAX 256u
+#define HTTP_UPLOADS_MAX 16u		   /* at a time */
+#define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
+#define HTTP_HEADER_MAX (16u << 10)	   /* the request's line and headers */
+#define HTTP_RATE 20000u		   /* requests of a project, a second */
+
+struct http;
+struct http_req;
+
+/* A client's connection, from accept to close. */
+struct http_conn {
+	struct http_conn *next, **pprev; /* newest first */
+	struct http *http;
+	struct http_req *req; /* the one that is being read or answered; NULL */
+	int fd;		      /* libmicrohttpd's */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what it does must be done by then; 0: never */
+	bool reading;	      /* the deadline is the client's, for a request or for a part of one */
+};
+
+/* In an upload, what has come of it. */
+struct http_upload {
+	struct MHD_PostProcessor *parser;
+	char *data; /* part "data" */
+	size_t data_len;
+	int fd; /* part "file"; -1 */
+	uint64_t len;
+	struct err e; /* the first thing that is wrong with it */
+	unsigned status;
+};
+
+struct http_req {
+	struct http_request pub; /* what handlers see; first */
+	struct http *http;
+	struct http_conn *conn; /* NULL until its headers are there */
+	struct MHD_Connection *mhd;
+	char *uri; /* owned; what target points into */
+	char *path;
+	struct http_target target;
+	struct err uri_error;
+	const struct http_route *route;
+	struct http_upload *upload; /* owned; NULL: the body is one piece */
+	size_t body_allocated;
+	uint64_t body_seen;
+	uint64_t started_ns;
+	bool begun;	/* routed and authorised, or refused */
+	bool called;	/* the handler has been, and */
+	bool later;	/* answers by and by */
+	bool suspended; /* libmicrohttpd waits for http_wake */
+	bool dead;	/* the client has left */
+	/* The answer, until libmicrohttpd has it. */
+	struct MHD_Response *response;
+	unsigned status;
+	bool stream;		/* without an end in time */
+	sd_event_source *watch; /* whether the client leaves, while suspended */
+	void (*gone)(void *arg);
+	void *gone_arg;
+};
+
+struct http {
+	struct front *f;
+	struct MHD_Daemon *daemon;
+	sd_event_source *io, *timer, *again, *sweep;
+	const struct http_route *const *tables;
+	unsigned n_tables;
+	bool loopback; /* nobody outside this machine gets here */
+	struct http_conn *conns;
+	unsigned n_conns, n_uploads, n_streams;
+	size_t body_bytes;
+	uint64_t project_next_ns[PROJECTS_MAX]; /* by slot; as rate_take has it */
+	uint64_t failed_next_ns;
+};
+
+/* http_loop.c: http_init with other tables, for tests. */
+int http_start(struct front *f, const struct http_route *const *tables, unsigned n_tables,
+	       struct err *e);
+/* libmicrohttpd has something to do. */
+void http_poke(struct http *h);
+
+/* http_request.c: its callbacks. */
+void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result http_req_handle(void *cls, struct MHD_Connection *mhd, const char *url,
+				const char *method, const char *version, const char *data,
+				size_t *len, void **req);
+void http_req_done(void *cls, struct MHD_Connection *mhd, void **req,
+		   enum MHD_RequestTerminationCode how);
+/* The connection waits until http_wake; from within the handler or a response's reader. */
+void http_sleep(struct http_req *r);
+void http_wake(struct http_req *r);
+/* Its client has left, or is to be taken as if it had. */
+void http_leave(struct http_req *r);
+
+/* http_auth.c: whose request it is, and whether he may. 0, or an answer was given. */
+int http_authorise(struct http_req *r);
+
+/* http_body.c */
+int http_body_begin(struct http_req *r);			      /* the same */
+void http_body_add(struct http_req *r, const char *data, size_t len); /* may answer */
+void http_body_end(struct http_req *r);
+void http_body_free(struct http_req *r);
+
+/* http_reply.c */
+/* An answer of the server's own; retry_s: 0, or when to come again. */
+void http_refuse(struct http_req *r, unsigned status, unsigned retry_s, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Takes the response; adds what every answer has. */
+void http_respond(struct http_req *r, unsigned status, const char *type,
+		  struct MHD_Response *response);
+void http_respond_page(struct http_req *r, unsigned status, const char *type, const char *etag,
+		       struct MHD_Response *response);
+void http_header_add(struct MHD_Response *response, const char *name, const char *value);
+
+/* Requests come evenly, at `rate` a second, with `burst` seconds' worth at once: *next_ns is
+ * when the next one would be due. False: this one is too many. */
+bool http_rate_take(uint64_t *next_ns, uint64_t now_ns, uint64_t rate, uint64_t burst_s);
+
+/* http_static.c */
+int http_static_index(struct http_request *r, struct err *e);
+int http_static_file(struct http_request *r, struct err *e);
+
+static inline struct http_req *http_req_of(const struct http_request *r)
+{
+	return r->priv;
+}
+
+#endif

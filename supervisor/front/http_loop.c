@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * libmicrohttpd in the front's loop: it has an epoll set of its own, which is one source
+ * here. It never blocks; what it has left to do it does in the next turn.
+ */
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "supervisor/front/http_internal.h"
+#include "supervisor/front/metrics.h"
+#include "supervisor/msg.h"
+
+#define IDLE_S 20u	      /* without a byte in either direction */
+#define REQUEST_NS (60 * SEC) /* from its first byte to its last, and between two */
+#define SWEEP_US 1000000u
+/* Beyond this the oldest ones that have not said anything whole make room. */
+#define CROWDED (HTTP_CONNS_MAX - HTTP_CONNS_MAX / 8)
+/* A connection's headers, read buffer and write buffer. */
+#define CONN_MEMORY (HTTP_HEADER_MAX + (12u << 10))
+
+void http_poke(struct http *h)
+{
+	(void)sd_event_source_set_enabled(h->again, SD_EVENT_ONESHOT);
+}
+
+static void run(struct http *h)
+{
+	MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
+
+	(void)MHD_run(h->daemon);
+	if (MHD_get_timeout(h->daemon, &timeout_ms) != MHD_YES) {
+		(void)sd_event_source_set_enabled(h->timer, SD_EVENT_OFF);
+	} else if (timeout_ms == 0) {
+		http_poke(h);
+	} else {
+		(void)sd_event_source_set_time_relative(h->timer, timeout_ms * 1000);
+		(void)sd_event_source_set_enabled(h->timer, SD_EVENT_ONESHOT);
+	}
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	(void)s;
+	(void)fd;
+	(void)events;
+	run(arg);
+	return 0;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
+{
+	(void)s;
+	(void)usec;
+	run(arg);
+	return 0;
+}
+
+static int on_again(sd_event_source *s, void *arg)
+{
+	(void)s;
+	run(arg);
+	return 0;
+}
+
+/* libmicrohttpd sees the end of the file, and closes. */
+static void hang_up(struct http_conn *c)
+{
+	c->deadline_ns = 0;
+	c->reading = false;
+	(void)shutdown(c->fd, SHUT_RDWR);
+}
+
+static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct http *h = arg;
+	uint64_t now = util_monotonic_ns();
+
+	(void)usec;
+	for (struct http_conn *c = h->conns; c; c = c->next)
+		if (c->deadline_ns && now >= c->deadline_ns)
+			hang_up(c);
+	if (!h->conns)
+		return 0;
+	(void)sd_event_source_set_time_relative(s, SWEEP_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+/* Whoever opens connections and says nothing on them must not keep others out. */
+static void make_room(struct http *h)
+{
+	struct http_conn *oldest = NULL;
+
+	if (h->n_conns < CROWDED)
+		return;
+	for (struct http_conn *c = h->conns; c; c = c->next)
+		if (c->reading)
+			oldest = c;
+	if (oldest)
+		hang_up(oldest);
+}
+
+static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_context)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct http_conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return;
+	make_room(h);
+	*c = (struct http_conn){
+		.next = h->conns,
+		.pprev = &h->conns,
+		.http = h,
+		.fd = info->connect_fd,
+		.deadline_ns = util_monotonic_ns() + REQUEST_NS,
+		.reading = true,
+	};
+	if (c->next)
+		c->next->pprev = &c->next;
+	h->conns = c;
+	if (!c->next)
+		(void)on_sweep(h->sweep, 0, h);
+	h->n_conns++;
+	*socket_context = c;
+}
+
+static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
+			enum MHD_ConnectionNotificationCode code)
+{
+	struct http_conn *c = *socket_context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		conn_new(cls, mhd, socket_context);
+		return;
+	}
+	if (!c)
+		return;
+	*c->pprev = c->next;
+	if (c->next)
+		c->next->pprev = c->pprev;
+	c->http->n_conns--;
+	free(c);
+}
+
+/* Paths and parameters are decoded once, by http_target_parse. */
+static size_t no_decoding(void *cls, struct MHD_Connection *mhd, char *text)
+{
+	(void)cls;
+	(void)mhd;
+	return strlen(text);
+}
+
+static bool is_loopback(int fd)
+{
+	struct sockaddr_storage addr = {0};
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&addr;
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+		return false;
+	if (addr.ss_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	return addr.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+static int add_sources(struct http *h)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	sd_event *event = h->f->event;
+	int r;
+
+	if (!info)
+		return -EINVAL;
+	r = sd_event_add_io(event, &h->io, info->epoll_fd, EPOLLIN, on_io, h);
+	if (r >= 0)
+		r = sd_event_add_time(event, &h->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer,
+				      h);
+	if (r >= 0)
+		r = sd_event_add_time(event, &h->sweep, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_sweep,
+				      h);
+	if (r >= 0)
+		r = sd_event_add_defer(event, &h->again, on_again, h);
+	return r;
+}
+
+static struct MHD_Daemon *start(struct http *h, int listen_fd)
+{
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_req_handle, h,
+		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, conn_notify, h,
+		MHD_OPTION_NOTIFY_COMPLETED, http_req_done, h, MHD_OPTION_URI_LOG_CALLBACK,
+		http_req_new, h, MHD_OPTION_UNESCAPE_CALLBACK, no_decoding, NULL,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+		MHD_OPTION_END);
+}
+
+int http_start(struct front *f, const struct http_route *const *tables, unsigned n_tables,
+	       struct err *e)
+{
+	struct http *h;
+
+	if (f->cfg.http_fd < 0)
+		return 0;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the HTTP server");
+	h->f = f;
+	h->tables = tables;
+	h->n_tables = n_tables;
+	f->http = h;
+	h->loopback = is_loopback(f->cfg.http_fd);
+	/* It writes to files and sockets by sendfile, which knows no MSG_NOSIGNAL. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	h->daemon = start(h, f->cfg.http_fd);
+	if (!h->daemon)
+		return err_set(e, ERR_SYSTEM, errno, "libmicrohttpd does not start");
+	return add_sources(h) < 0 ? err_set(e, ERR_SYSTEM, 0, "cannot watch the HTTP server") : 0;
+}
+
+/* Until others bring them. */
+__attribute__((weak)) const struct http_route http_routes_iron[] = {{NULL}};
+__attribute__((weak)) const struct http_route http_routes_api[] = {{NULL}};
+
+int http_init(struct front *f, struct err *e)
+{
+	static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
+							  http_routes_node};
+
+	return http_start(f, tables, ARRAY_SIZE(tables), e);
+}
+
+void http_clear(struct front *f)
+{
+	struct http *h = f->http;
+
+	if (!h)
+		return;
+	h->io = sd_event_source_disable_unref(h->io);
+	/* It must not be stopped while one of them is suspended. */
+	for (struct http_conn *c = h->conns; c; c = c->next)
+		if (c->req)
+			http_leave(c->req);
+	if (h->daemon)
+		MHD_stop_daemon(h->daemon);
+	(void)sd_event_source_disable_unref(h->timer);
+	(void)sd_event_source_disable_unref(h->sweep);
+	(void)sd_event_source_disable_unref(h->again);
+	f->http = NULL;
+	free(h);
+}

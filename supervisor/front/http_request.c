@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One request, in the order of libmicrohttpd's calls: its first line (http_req_new), its
+ * headers (the first http_req_handle), its body, its end, and after http_wake again until
+ * there is an answer (http_req_done).
+ */
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "supervisor/front/http_internal.h"
+#include "supervisor/front/metrics.h"
+
+#define REQUEST_NS (60 * SEC) /* from its first line to its last byte */
+/* A slower client is one that wants to be slow. */
+#define RATE_MIN (16u << 10) /* bytes a second, of what is longer */
+
+void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+	struct http_req *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->http = cls;
+	r->mhd = mhd;
+	r->pub.f = r->http->f;
+	r->pub.upload_fd = -1;
+	r->pub.priv = r;
+	r->started_ns = util_monotonic_ns();
+	r->uri = strdup(uri);
+	r->path = r->uri ? strndup(uri, strcspn(uri, "?")) : NULL;
+	if (!r->path) {
+		free(r->uri);
+		free(r);
+		return NULL;
+	}
+	(void)http_target_parse(r->uri, &r->target, &r->uri_error);
+	return r;
+}
+
+static void req_free(struct http_req *r)
+{
+	(void)sd_event_source_disable_unref(r->watch);
+	if (r->response)
+		MHD_destroy_response(r->response);
+	http_body_free(r);
+	free(r->path);
+	free(r->uri);
+	free(r);
+}
+
+void http_req_done(void *cls, struct MHD_Connection *mhd, void **req,
+		   enum MHD_RequestTerminationCode how)
+{
+	struct http_req *r = *req;
+	void (*gone)(void *arg);
+
+	(void)cls;
+	(void)mhd;
+	(void)how;
+	*req = NULL;
+	if (!r)
+		return;
+	gone = TAKE_PTR(r->gone);
+	if (gone)
+		gone(r->gone_arg);
+	if (r->conn) {
+		r->conn->req = NULL;
+		r->conn->reading = true;
+		r->conn->deadline_ns = util_monotonic_ns() + REQUEST_NS;
+	}
+	req_free(r);
+}
+
+void http_leave(struct http_req *r)
+{
+	void (*gone)(void *arg) = TAKE_PTR(r->gone);
+
+	r->dead = true;
+	if (gone)
+		gone(r->gone_arg);
+	http_wake(r);
+}
+
+/* libmicrohttpd does not look at a suspended connection. */
+static int on_hang_up(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	(void)s;
+	(void)fd;
+	(void)events;
+	http_leave(arg);
+	return 0;
+}
+
+void http_sleep(struct http_req *r)
+{
+	if (r->suspended)
+		return;
+	r->suspended = true;
+	MHD_suspend_connection(r->mhd);
+	if (r->conn)
+		(void)sd_event_add_io(r->http->f->event, &r->watch, r->conn->fd, EPOLLRDHUP,
+				      on_hang_up, r);
+}
+
+void http_wake(struct http_req *r)
+{
+	if (!r->suspended)
+		return;
+	r->suspended = false;
+	r->watch = sd_event_source_disable_unref(r->watch);
+	MHD_resume_connection(r->mhd);
+	http_poke(r->http);
+}
+
+void http_later(struct http_request *pub, void (*gone)(void *arg), void *arg)
+{
+	struct http_req *r = http_req_of(pub);
+
+	r->later = true;
+	r->gone = gone;
+	r->gone_arg = arg;
+}
+
+const char *http_param(const struct http_request *pub, const char *name)
+{
+	return http_target_param(&http_req_of(pub)->target, name);
+}
+
+const char *http_header(const struct http_request *pub, const char *name)
+{
+	return MHD_lookup_connection_value(http_req_of(pub)->mhd, MHD_HEADER_KIND, name);
+}
+
+/* A page of another site must not reach this one by a name of its own that it has lead here. */
+static int check_host(struct http_req *r)
+{
+	const char *host = http_header(&r->pub, MHD_HTTP_HEADER_HOST);
+
+	if (!r->http->loopback || !host || http_host_is_loopback(host))
+		return 0;
+	http_refuse(r, MHD_HTTP_MISDIRECTED_REQUEST, 0,
+		    "Host: this server listens on loopback alone: use localhost or 127.0.0.1");
+	return -EACCES;
+}
+
+static int find_route(struct http_req *r)
+{
+	char allow[HTTP_ALLOW_MAX];
+
+	if (r->uri_error.code) {
+		http_refuse(r, MHD_HTTP_BAD_REQUEST, 0, "%s", r->uri_error.msg);
+		return -EINVAL;
+	}
+	r->route = http_route_find(r->http->tables, r->http->n_tables, r->pub.method, &r->target,
+				   r->pub.parts, allow);
+	if (r->route)
+		return 0;
+	if (!*allow) {
+		http_refuse(r, MHD_HTTP_NOT_FOUND, 0, "Not found");
+		return -ENOENT;
+	}
+	http_refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED, 0, "%s is not allowed here; %s is",
+		    r->pub.method, allow);
+	http_header_add(r->response, MHD_HTTP_HEADER_ALLOW, allow);
+	return -EPERM;
+}
+
+static int check_header_size(struct http_req *r)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	if (!info || info->header_size <= HTTP_HEADER_MAX)
+		return 0;
+	http_refuse(r, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, 0,
+		    "the request's headers are longer than %u bytes", HTTP_HEADER_MAX);
+	return -E2BIG;
+}
+
+/* Its headers are there. */
+static void begin(struct http_req *r, const char *method)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	r->begun = true;
+	r->pub.method = method;
+	r->pub.path = r->path;
+	r->conn = info ? info->socket_context : NULL;
+	if (r->conn) {
+		r->conn->req = r;
+		r->conn->reading = true;
+		r->conn->deadline_ns = r->started_ns + REQUEST_NS;
+	}
+	if (check_header_size(r) == 0 && check_host(r) == 0 && find_route(r) == 0 &&
+	    http_authorise(r) == 0)
+		(void)http_body_begin(r);
+}
+
+static void call(struct http_req *r)
+{
+	struct err e = {0};
+
+	r->called = true;
+	if (r->conn) {
+		r->conn->reading = false;
+		r->conn->deadline_ns = 0; /* now it is our turn */
+	}
+	http_body_end(r);
+	if (r->response)
+		return;
+	if (r->route->fn(&r->pub, &e) < 0) {
+		http_error(&r->pub, &e);
+	} else if (!r->response && !r->later) {
+		(void)err_set(&e, ERR_INTERNAL, 0, "%s %s has no answer", r->route->method,
+			      r->route->path);
+		http_error(&r->pub, &e);
+	}
+}
+
+/* What is written is read by somebody, or the connection goes. */
+static enum MHD_Result answer(struct http_req *r)
+{
+	struct MHD_Response *response = TAKE_PTR(r->response);
+	enum MHD_Result queued = MHD_queue_response(r->mhd, r->status, response);
+
+	r->gone = NULL;
+	if (r->conn) {
+		r->conn->reading = false;
+		r->conn->deadline_ns = r->stream ? 0 : util_monotonic_ns() + 10 * REQUEST_NS;
+	}
+	metrics_answered(r->http->f, r->status);
+	MHD_destroy_response(response);
+	http_body_free(r);
+	return queued;
+}
+
+/* How much of a body is read at most, be it of use or not: of whom nobody knows, little. */
+static uint64_t patience(const struct http_req *r)
+{
+	const bool known = r->route && (r->pub.project || r->route->auth == HTTP_OPEN);
+
+	return known && r->route->upload ? 2ULL * HTTP_UPLOAD_MAX : 2ULL * HTTP_BODY_MAX;
+}
+
+/*
+ * A refusal of a body that has not been asked for by "100 Continue" comes after the body:
+ * else the client that is still sending would meet a reset connection, not an answer.
+ */
+static bool may_answer_early(struct http_req *r)
+{
+	const char *expect = http_header(&r->pub, MHD_HTTP_HEADER_EXPECT);
+	const char *len = http_header(&r->pub, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	uint64_t n;
+
+	/* Answered now, the connection is closed after it; that costs a request without a
+	 * body its next ones. */
+	return expect || (len && (http_number(len, &n) < 0 || n > patience(r)));
+}
+
+/* False: more than anybody may send, whoever it is. */
+static bool take_body(struct http_req *r, const char *data, size_t len)
+{
+	r->body_seen += len;
+	if (r->body_seen > patience(r))
+		return false;
+	if (r->conn)
+		r->conn->deadline_ns = r->started_ns + REQUEST_NS + r->body_seen / RATE_MIN * SEC;
+	if (!r->response)
+		http_body_add(r, data, len);
+	return true;
+}
+
+enum MHD_Result http_req_handle(void *cls, struct MHD_Connection *mhd, const char *url,
+				const char *method, const char *version, const char *data,
+				size_t *len, void **req)
+{
+	struct http_req *r = *req;
+
+	(void)cls;
+	(void)mhd;
+	(void)url;
+	(void)version;
+	if (!r || r->dead)
+		return MHD_NO;
+	if (!r->begun) {
+		begin(r, method);
+		return r->response && may_answer_early(r) ? answer(r) : MHD_YES;
+	}
+	if (*len > 0) {
+		bool taken = take_body(r, data, *len);
+
+		*len = 0;
+		return taken ? MHD_YES : MHD_NO;
+	}
+	if (!r->response && !r->called)
+		call(r);
+	if (r->response)
+		return answer(r);
+	http_sleep(r);
+	return MHD_YES;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the front counts, and how Prometheus reads it. Counters begin with this front. */
+#ifndef SUPERVISOR_FRONT_METRICS_H
+#define SUPERVISOR_FRONT_METRICS_H
+
+#include "sandbox/limits.h"
+#include "sandbox/util.h"
+
+struct front;
+struct http_request;
+struct task_record;
+
+#define METRICS_BUCKETS 14
+#define METRICS_STATUS_MAX 600 /* HTTP's; above are none */
+
+struct metrics {
+	struct {
+		uint64_t n, sum_us, buckets[METRICS_BUCKETS];
+	} starts[START_MODE_MAX];
+	uint64_t verdicts[VERDICT_MAX];
+	uint64_t log_lines, log_bytes, log_dropped; /* of logs that have ended */
+	uint64_t answers[METRICS_STATUS_MAX];
+	uint64_t logger_restarts;
+};
+
+/* A task's first user bytecode, us after its request; 0: not known. */
+void metrics_started(struct front *f, enum start_mode mode, uint64_t us);
+/* A task is over: its verdict and its log's totals are in rec. */
+void metrics_ended(struct front *f, const struct task_record *rec);
+void metrics_answered(struct front *f, unsigned status);
+void metrics_logger_restarted(struct front *f);
+
+/* The whole page, malloc'ed; NULL: out of memory. */
+char *metrics_text(struct front *f, size_t *ret_len);
+/* GET /metrics: for everybody on a loopback listener, else with an operator's token. */
+int metrics_http(struct http_request *r, struct err *e);
+
+#endif
