@@ -296,6 +296,10 @@ static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *bu
 	(void)snprintf(path, sizeof(path), "%s/task.json", k->dir);
 	quiet.json = false;
 	argv[argc++] = (char *)"run";
+	if (build->project) {
+		argv[argc++] = (char *)"--project";
+		argv[argc++] = (char *)build->project;
+	}
 	argv[argc++] = (char *)(build->image ? build->image : IMAGE_DEFAULT);
 	argv[argc++] = path;
 	argv[argc] = NULL;

@@ -245,6 +245,13 @@ static int check_header(const struct header *h, struct err *e)
 	return why ? refuse_entry(e, h->name, h->name_len, why) : 0;
 }
 
+/* What an entry's header leaves to the record after the entry is zero there: all three, or, as
+ * libarchive writes it, all but the size. */
+static bool tells_less(const struct header *h, const struct header *dir)
+{
+	return h->crc == 0 && h->packed == 0 && (h->size == 0 || h->size == dir->size);
+}
+
 /* The entry's header, which repeats what the directory has said. */
 static int read_local(const struct zip *z, const struct header *dir, struct zip_entry *ret,
 		      struct err *e)
@@ -276,8 +283,7 @@ static int read_local(const struct zip *z, const struct header *dir, struct zip_
 	if (h.flags & FLAG_ENCRYPTED)
 		return refuse_entry(e, h.name, h.name_len,
 				    "it is encrypted: pack it without a password");
-	if (h.method != dir->method ||
-	    (!ret->told && (!ret->late || h.crc != 0 || h.packed != 0 || h.size != 0)))
+	if (h.method != dir->method || (!ret->told && (!ret->late || !tells_less(&h, dir))))
 		return refuse_entry(e, h.name, h.name_len,
 				    "its header and the zip's directory say different things");
 	if (!range(z, at, dir->packed))
