@@ -21,9 +21,8 @@ struct follower {
 	struct err *e;
 };
 
-static int write_text(struct follower *f, int fd, const char *text, size_t len)
+int iron_write_text(int fd, struct log_text *t, const char *text, size_t len)
 {
-	struct log_text *t = &f->text[fd == STDERR_FILENO];
 	struct log_text_out out = {.fd = fd};
 
 	if (!isatty(fd))
@@ -61,7 +60,7 @@ static int take_event(void *arg, const char *event, const char *id, const char *
 	}
 	if (!s || (fd == STDOUT_FILENO && strcmp(event, "stdout") != 0))
 		return 0;
-	return write_text(f, fd, s, n);
+	return iron_write_text(fd, &f->text[fd == STDERR_FILENO], s, n);
 }
 
 static int take_bytes(void *arg, const char *bytes, size_t len)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # run sets status and stderr
 # For tests of the tenant's verbs: `load tenant` brings daemon.bash and lib.bash too. Each file has
 # a project of its own, whose iron.json is in each test's folder.
 load daemon
