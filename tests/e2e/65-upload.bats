@@ -145,6 +145,59 @@ names() {
 	sandboxctl rm "$(id_of build)"
 }
 
+# index PACKAGE...: an index of the wheels in index/simple/PACKAGE, at 203.0.113.1 beyond this
+# machine: in a network namespace behind a veth pair. INDEX is its URL.
+index() {
+	local here=pip$$
+
+	ip netns add "$GROUP"
+	ip link add "$here" type veth peer name far netns "$GROUP"
+	ip addr add 203.0.113.2/30 dev "$here"
+	ip link set "$here" up
+	ip -n "$GROUP" addr add 203.0.113.1/30 dev far
+	ip -n "$GROUP" link set far up
+	ip netns exec "$GROUP" python3 -u -m http.server --bind 203.0.113.1 --directory index 8000 \
+		>served 2>&1 3>&- 4>&- &
+	SERVER=$!
+	wait_until "$PATIENCE" file_has served Serving
+	INDEX=http://203.0.113.1:8000/simple
+}
+
+teardown() {
+	[ -z "${SERVER:-}" ] || kill "$SERVER"
+	ip netns del "$GROUP" 2>/dev/null || true
+}
+
+@test "without --find-links pip asks this machine's index, by the network policy" {
+	python3 "$E2E/wheels.py" index/simple/ccc ccc 3.0
+	index
+	worker net 'import ccc; print(ccc.VERSION)' 'pip "ccc", ">=2"'
+	export PIP_INDEX_URL=$INDEX PIP_TRUSTED_HOST=203.0.113.1 PIP_RETRIES=0
+	run --separate-stderr sandboxctl upload net --image python
+	[ "$status" = 0 ] || fail "$stderr$(cat served)"
+	[[ $stderr == *'installed ccc==3.0'* ]]
+	[ "$(sandboxctl queue net --wait 2>/dev/null)" = 3.0 ]
+	run --separate-stderr sandboxctl upload net --image python --build-policy default
+	[ "$status" = 1 ]
+	sandboxctl rm "$(id_of build)"
+	# By pip.conf too, the user's before the machine's.
+	unset PIP_INDEX_URL
+	mkdir -p "$HOME/.config/pip"
+	printf '[global]\nindex-url = %s\n' "$INDEX" >"$HOME/.config/pip/pip.conf"
+	sandboxctl upload net --image python
+	rm -r "$HOME/.config"
+}
+
+@test "a progress bar on a terminal, and only there" {
+	head -c 3000000 /dev/urandom >data
+	worker big pass 'file "data"'
+	script -qec "'$CTL' upload big --image python" /dev/null >out </dev/null
+	grep -q 'uploading 100 %  2.9M of 2.9M' out
+	run --separate-stderr sandboxctl upload big --image python
+	[ "$status" = 0 ]
+	[[ $stderr != *uploading* ]]
+}
+
 @test "a foreign token, no token and no server are told apart; a token is never shown" {
 	worker who pass
 	token=$(jq -r .token iron.json)
