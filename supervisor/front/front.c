@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/front/iron.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
@@ -126,11 +128,14 @@ static void free_task(struct front *f, struct task *t, void *arg)
 static void front_free(struct front *f)
 {
 	template_clear(f);
+	iron_sync_clear(f);
+	api_stats_clear(f);
 	http_clear(f);
 	control_clear(f);
 	queue_clear(f);
 	registry_each(f, free_task, NULL);
 	project_clear(f);
+	schedule_clear(f);
 	warm_clear(f);
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
@@ -139,6 +144,7 @@ static void front_free(struct front *f)
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_source_disable_unref(f->pruner);
 	(void)sd_event_unref(f->event);
+	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 }

@@ -65,7 +65,9 @@ void http_respond_page(struct http_req *r, unsigned status, const char *type, co
 
 static struct MHD_Response *json_response(json_t *reply)
 {
-	char *text = reply ? json_dumps(reply, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+	char *text = reply ? json_dumps(reply,
+					JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
+			   : NULL;
 	struct MHD_Response *response;
 
 	json_decref(reply);
@@ -153,6 +155,9 @@ void http_error(struct http_request *r, const struct err *e)
 {
 	unsigned status = (unsigned)err_http_status(e->code);
 
+	/* Not that the request is too large: it may be sent again as it is. */
+	if (e->code == ERR_LIMIT && e->errnum == ENOSPC)
+		status = MHD_HTTP_INSUFFICIENT_STORAGE;
 	refuse(http_req_of(r), status, status == MHD_HTTP_SERVICE_UNAVAILABLE ? RETRY_S : 0,
 	       e->msg);
 }

@@ -121,22 +121,26 @@ static void count_task(struct front *f, struct task *t, void *arg)
 		count_image(arg, t->rec.image, t->rec.image_digest);
 }
 
+json_t *ops_images_in_use(struct front *f)
+{
+	json_t *images = json_object(), *list = json_array(), *entry;
+	const char *hex;
+
+	registry_each(f, count_task, images);
+	for (const struct warm *w = f->warms; w; w = w->next)
+		count_image(images, "", w->image);
+	json_object_foreach(images, hex, entry) json_array_append(list, entry);
+	json_decref(images);
+	return list;
+}
+
 int op_images_in_use(struct op *op, struct err *e)
 {
-	json_t *images, *list, *entry;
-	const char *hex;
 	int r = json_strict_end(op->in);
 
 	(void)e;
 	if (r < 0)
 		return r;
-	images = json_object();
-	list = json_array();
-	registry_each(op->f, count_task, images);
-	for (const struct warm *w = op->f->warms; w; w = w->next)
-		count_image(images, "", w->image);
-	json_object_foreach(images, hex, entry) json_array_append(list, entry);
-	json_decref(images);
-	op_reply(op, json_pack("{s:b, s:o}", "ok", 1, "images", list));
+	op_reply(op, json_pack("{s:b, s:o}", "ok", 1, "images", ops_images_in_use(op->f)));
 	return 0;
 }

@@ -23,7 +23,9 @@ static const char *const state_names[TEMPLATE_STATE_MAX] = {
 
 struct template_ask {
 	struct template_ask *next;
-	struct waiter *waiters; /* none when the client has left */
+	struct waiter *waiters; /* none when the client has left; or: */
+	template_fn done;
+	void *arg;
 	uint32_t tag;
 	char id[TEMPLATE_ID_LEN + 1]; /* "": all, or a list */
 	json_t *rows;		      /* owned */
@@ -55,7 +57,7 @@ static json_t *image_name(struct front *f, const char *hex)
 	return *found ? json_string(found) : NULL;
 }
 
-static json_t *imports_json(const char *warm)
+json_t *ops_imports_json(const char *warm)
 {
 	json_t *list = json_array();
 
@@ -88,7 +90,7 @@ static json_t *template_json(struct front *f, const struct mon_template *m)
 	return json_pack(
 		"{s:s, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o?, s:o?, s:I}", "id",
 		m->id, "image", image_name(f, image), "image_digest", image, "policy",
-		m->policy_name, "policy_digest", policy, "warm", imports_json(m->warm),
+		m->policy_name, "policy_digest", policy, "warm", ops_imports_json(m->warm),
 		"checkpoint", m->key, "state",
 		m->state < TEMPLATE_STATE_MAX ? state_names[m->state] : "unknown", "parked",
 		(json_int_t)m->parked, "running", (json_int_t)m->running, "forks",
@@ -100,6 +102,8 @@ static void answer(struct template_ask *ask, const struct err *e)
 {
 	json_t *reply = NULL;
 
+	if (ask->done)
+		ask->done(ask->arg, e ? NULL : ask->rows, e);
 	if (!e)
 		reply = json_pack("{s:b, s:O}", "ok", 1, "templates", ask->rows);
 	ops_answer_all(&ask->waiters, reply, e);
@@ -146,11 +150,11 @@ void template_clear(struct front *f)
 	}
 }
 
-static int ask_monitor(struct op *op, enum template_verb verb, const char *id, struct err *e)
+static int ask_monitor(struct front *f, enum template_verb verb, const char *id,
+		       struct template_ask **ret, struct err *e)
 {
-	struct template_ask *ask, **p = &op->f->template_asks;
+	struct template_ask *ask, **p = &f->template_asks;
 	union proto_msg m = {0};
-	struct waiter *w = NULL;
 	unsigned n = 0;
 	int r;
 
@@ -165,34 +169,57 @@ static int ask_monitor(struct op *op, enum template_verb verb, const char *id, s
 	if (!ask)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "templates");
 	proto_init(&m, MON_TEMPLATES);
-	m.templates.tag = ask->tag = ++op->f->template_tag;
+	m.templates.tag = ask->tag = ++f->template_tag;
 	m.templates.verb = (uint8_t)verb;
 	m.templates.all = !id;
 	(void)snprintf(m.templates.id, sizeof(m.templates.id), "%s", id ? id : "");
 	(void)snprintf(ask->id, sizeof(ask->id), "%s", id ? id : "");
-	r = op_wait(op, NULL, &w, e);
-	if (r == 0) {
-		r = link_send(&op->f->monitor, &m, NULL, 0);
-		if (r < 0)
-			r = err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not answer");
-	}
+	r = link_send(&f->monitor, &m, NULL, 0);
 	if (r < 0) {
-		if (w)
-			waiter_free(w);
 		free(ask);
-		return r;
+		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not answer");
 	}
 	ask->rows = json_array();
-	waiter_attach(w, &ask->waiters);
 	*p = ask;
+	*ret = ask;
 	return 0;
+}
+
+int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
+		 void *arg, struct err *e)
+{
+	struct template_ask *ask = NULL;
+	int r = ask_monitor(f, verb, id, &ask, e);
+
+	if (r < 0)
+		return r;
+	ask->done = done;
+	ask->arg = arg;
+	return 0;
+}
+
+/* For the client of a control operation. */
+static int ask_for(struct op *op, enum template_verb verb, const char *id, struct err *e)
+{
+	struct template_ask *ask = NULL;
+	struct waiter *w = NULL;
+	int r = op_wait(op, NULL, &w, e);
+
+	if (r < 0)
+		return r;
+	r = ask_monitor(op->f, verb, id, &ask, e);
+	if (r < 0)
+		waiter_free(w);
+	else
+		waiter_attach(w, &ask->waiters);
+	return r;
 }
 
 int op_templates(struct op *op, struct err *e)
 {
 	int r = json_strict_end(op->in);
 
-	return r < 0 ? r : ask_monitor(op, TEMPLATE_LIST, NULL, e);
+	return r < 0 ? r : ask_for(op, TEMPLATE_LIST, NULL, e);
 }
 
 int op_template_retire(struct op *op, struct err *e)
@@ -209,5 +236,5 @@ int op_template_retire(struct op *op, struct err *e)
 	if (!id == !all)
 		(void)json_strict_fail(op->in, "id", "must be given, or all: true, and not both");
 	r = json_strict_end(op->in);
-	return r < 0 ? r : ask_monitor(op, TEMPLATE_RETIRE, id, e);
+	return r < 0 ? r : ask_for(op, TEMPLATE_RETIRE, id, e);
 }

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the node's page shows as charts: a sample a second, kept for five minutes, and the times
+ * that the last starts took. Taken while somebody looks or tasks come; an idle node is not woken.
+ */
+#ifndef SUPERVISOR_FRONT_API_STATS_H
+#define SUPERVISOR_FRONT_API_STATS_H
+
+#include <jansson.h>
+
+#include "sandbox/limits.h"
+#include "sandbox/util.h"
+
+struct front;
+
+void api_stats_started(struct front *f, enum start_mode mode, uint64_t us);
+void api_stats_ended(struct front *f, enum verdict verdict);
+/* Adds "lifecycles_per_second", "starts" and "samples" (those after since_ns, CLOCK_REALTIME). */
+void api_stats_add(struct front *f, uint64_t since_ns, json_t *ret);
+void api_stats_clear(struct front *f);
+
+/* Bytes; 0: unknown. */
+struct api_memory {
+	uint64_t total, available, front;
+};
+void api_memory(struct api_memory *ret);
+
+#endif

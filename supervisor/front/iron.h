@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The REST handlers: /2, IronWorker's API as its clients know it, and /api, what it has not.
+ * Rows of both tables that mean the same have the same function; what differs is how strict a
+ * body is read (iron_strict) and how a task looks.
+ */
+#ifndef SUPERVISOR_FRONT_IRON_H
+#define SUPERVISOR_FRONT_IRON_H
+
+#include "supervisor/front/http.h"
+#include "supervisor/front/internal.h"
+#include "supervisor/front/iron_body.h"
+#include "supervisor/front/queue.h"
+#include "supervisor/front/schedule.h"
+#include "supervisor/json_strict.h"
+
+#define IRON_PAGE 30u
+#define IRON_PAGE_MAX 100u
+#define IRON_SKIP_MAX 10000000u
+
+/* iron.c: what all handlers ask. */
+bool iron_strict(const struct http_request *r); /* under /api */
+/* Of the path: {0} is a project's id, {1} a code's, a schedule's. ERR_NOT_FOUND. */
+int iron_project(const struct http_request *r, struct project **ret, struct err *e);
+int iron_code(const struct http_request *r, struct code **ret, struct err *e);
+int iron_schedule(const struct http_request *r, struct schedule **ret, struct err *e);
+/* The caller frees ret->spec. */
+int iron_task(const struct http_request *r, struct project **ret_project, struct task_record *ret,
+	      struct err *e);
+/* A parameter that is a number; what is not there stays. */
+int iron_number(const struct http_request *r, const char *name, uint64_t min, uint64_t max,
+		uint64_t *ret, struct err *e);
+/* "1", "true" or nothing else. */
+bool iron_flag(const struct http_request *r, const char *name);
+struct iron_page {
+	unsigned skip, limit;
+};
+int iron_page(const struct http_request *r, struct iron_page *ret, struct err *e);
+/* {"msg": msg}, 200. */
+void iron_message(struct http_request *r, const char *msg);
+/* Later than the handler: like an error that it returns. */
+void iron_fail(struct http_request *r, const struct err *e);
+
+/* A request that is answered later. r is NULL once the client has gone. */
+struct iron_later {
+	struct http_request *r;
+	struct front *f;
+	void *what;
+};
+struct iron_later *iron_later_new(struct http_request *r, void *what, struct err *e);
+void iron_later_wait(struct iron_later *later); /* http_later */
+/* The request, or NULL; frees. */
+struct http_request *iron_later_take(struct iron_later *later);
+
+/* iron_json.c: IronWorker's shapes. New references. */
+json_t *iron_text(const char *text); /* what is not UTF-8 is said to be so */
+json_t *iron_time(uint64_t realtime_ns);
+json_t *iron_hex(const uint8_t bytes[32]);
+json_t *iron_code_json(struct front *f, const struct code *c);
+json_t *iron_revision_json(const struct code *c, const struct code_revision *rev);
+json_t *iron_schedule_json(const struct schedule *s);
+/* payload: also that. */
+json_t *iron_task_json(struct front *f, const struct task_record *rec, bool payload);
+/* What a user is told of how a task ended; "" when there is nothing to tell. */
+const char *iron_task_msg(const struct task_record *rec, char *buf, size_t size);
+
+/* iron_code.c */
+int iron_codes(struct http_request *r, struct err *e);
+int iron_code_get(struct http_request *r, struct err *e);
+int iron_code_delete(struct http_request *r, struct err *e);
+int iron_code_revisions(struct http_request *r, struct err *e);
+int iron_code_download(struct http_request *r, struct err *e);
+int iron_code_stats(struct http_request *r, struct err *e);
+int iron_code_pause(struct http_request *r, struct err *e);
+int iron_code_resume(struct http_request *r, struct err *e);
+int iron_code_cancel_all(struct http_request *r, struct err *e);
+/* iron_upload.c */
+int iron_upload(struct http_request *r, struct err *e);
+/* iron_queue.c */
+int iron_queue(struct http_request *r, struct err *e);
+int iron_webhook(struct http_request *r, struct err *e);
+int iron_retry(struct http_request *r, struct err *e);
+/* iron_task.c */
+int iron_tasks(struct http_request *r, struct err *e);
+int iron_task_get(struct http_request *r, struct err *e);
+int iron_task_cancel(struct http_request *r, struct err *e);
+int iron_task_progress(struct http_request *r, struct err *e);
+int iron_task_log(struct http_request *r, struct err *e);
+int iron_task_outlog(struct http_request *r, struct err *e);
+/* iron_schedule.c */
+int iron_schedules(struct http_request *r, struct err *e);
+int iron_schedules_post(struct http_request *r, struct err *e);
+int iron_schedule_get(struct http_request *r, struct err *e);
+int iron_schedule_put(struct http_request *r, struct err *e);
+int iron_schedule_cancel(struct http_request *r, struct err *e);
+
+/* iron_sync.c: calls done when all of the n tasks have ended, or after 300 s. */
+typedef void (*iron_sync_fn)(void *arg);
+int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN + 1], size_t n,
+	      iron_sync_fn done, void *arg, struct err *e);
+void iron_sync_clear(struct front *f);
+
+#endif

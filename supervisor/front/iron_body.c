@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/front/iron_body.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/iron_read.h"
+
+#define PRIORITY_UNSET (-3) /* the Go client's */
+#define CLUSTER_MAX 64
+
+/* What tasks and schedules have in common. */
+struct common {
+	int priority;
+	uint32_t timeout_s, delay_s;
+	const char *payload, *label, *cluster;
+};
+
+static void read_priority(struct iron_read *in, int *priority)
+{
+	int64_t n;
+
+	if (!in->strict && iron_read_int(in, "priority", PRIORITY_UNSET, LANE_PRIORITIES - 1, &n)) {
+		if (n < 0 && n != PRIORITY_UNSET)
+			(void)json_strict_fail(&in->s, "priority", "must be from 0 to %d",
+					       LANE_PRIORITIES - 1);
+		*priority = n < 0 ? -1 : (int)n;
+	} else if (iron_read_int(in, "priority", 0, LANE_PRIORITIES - 1, &n)) {
+		*priority = (int)n;
+	}
+}
+
+/* What is not there stays. */
+static void read_common(struct iron_read *in, struct common *c)
+{
+	const char *payload = iron_read_any(in, "payload", QUEUE_PAYLOAD_MAX);
+	const char *label = iron_read_string(in, "label", QUEUE_LABEL_MAX);
+	const char *cluster = iron_read_string(in, "cluster", CLUSTER_MAX);
+
+	read_priority(in, &c->priority);
+	(void)iron_read_u32(in, "timeout", 0, QUEUE_TIMEOUT_MAX, &c->timeout_s);
+	(void)iron_read_u32(in, "delay", 0, QUEUE_DELAY_MAX, &c->delay_s);
+	c->payload = payload ? payload : c->payload;
+	c->label = label ? label : c->label;
+	c->cluster = cluster ? cluster : c->cluster;
+}
+
+/* IronWorker's clients say "name" too, some of them that alone. */
+static const char *read_code_name(struct iron_read *in)
+{
+	const char *name = iron_read_string(in, "code_name", CODE_NAME_MAX);
+	const char *old = in->strict ? NULL : iron_read_string(in, "name", CODE_NAME_MAX);
+
+	name = name && *name ? name : old;
+	if (!name || !*name) {
+		(void)json_strict_fail(&in->s, "code_name", "must name a code that was uploaded");
+		return NULL;
+	}
+	return name;
+}
+
+static void read_task(struct iron_read *in, struct iron_task *task)
+{
+	struct common c = {.priority = -1};
+
+	task->code_name = read_code_name(in);
+	read_common(in, &c);
+	(void)iron_read_bool(in, "sync", &task->sync);
+	task->what = (struct submit){.payload = c.payload,
+				     .payload_len = c.payload ? strlen(c.payload) : 0,
+				     .priority = c.priority,
+				     .timeout_s = c.timeout_s,
+				     .delay_s = c.delay_s,
+				     .label = c.label,
+				     .cluster = c.cluster};
+	(void)iron_read_end(in);
+}
+
+/* The one list of a body, of at least one item; 0 when that is not so. */
+static size_t read_list(struct iron_read *top, const char *key)
+{
+	json_t *list = iron_read_get(top, key);
+
+	if (top->s.status < 0)
+		return 0;
+	if (!list || json_array_size(list) == 0)
+		(void)json_strict_fail(&top->s, key, "must be a list of at least one");
+	else
+		(void)json_strict_array(&top->s, key, IRON_BATCH_MAX);
+	return iron_read_end(top) == 0 ? json_array_size(list) : 0;
+}
+
+int iron_tasks_parse(const char *text, size_t len, bool strict, struct iron_tasks *ret,
+		     struct err *e)
+{
+	struct iron_read top = {.strict = strict}, item;
+	size_t n;
+	int r;
+
+	*ret = (struct iron_tasks){0};
+	r = iron_read_load(text, len, strict, false, &ret->doc, &top, e);
+	if (r == 0) {
+		n = read_list(&top, "tasks");
+		ret->tasks = calloc(n + 1, sizeof(*ret->tasks));
+		for (; ret->tasks && ret->n < n && top.s.status == 0; ret->n++)
+			if (iron_read_item(&top, "tasks", ret->n, &item))
+				read_task(&item, &ret->tasks[ret->n]);
+		r = ret->tasks ? top.s.status : err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
+	}
+	if (r < 0)
+		iron_tasks_clear(ret);
+	return r;
+}
+
+void iron_tasks_clear(struct iron_tasks *tasks)
+{
+	json_decref(tasks->doc);
+	free(tasks->tasks);
+	*tasks = (struct iron_tasks){0};
+}
+
+int iron_webhook_parse(json_t *params, const char *body, size_t len, struct iron_tasks *ret,
+		       struct err *e)
+{
+	struct iron_read in = {0};
+	json_t *payload;
+	int r;
+
+	*ret = (struct iron_tasks){.doc = params};
+	r = json_strict_begin(&in.s, "query", params, e);
+	payload = memchr(body, 0, len) ? NULL : json_stringn(body, len);
+	if (r == 0 && len > QUEUE_PAYLOAD_MAX)
+		r = err_set(e, ERR_LIMIT, 0,
+			    "the body is the payload: %zu bytes, and at most %u are taken", len,
+			    QUEUE_PAYLOAD_MAX);
+	else if (r == 0 && !payload)
+		r = err_set(e, ERR_INPUT, 0,
+			    "the body is the payload: it must be UTF-8 text without NUL");
+	ret->tasks = calloc(1, sizeof(*ret->tasks));
+	if (r == 0 && !ret->tasks)
+		r = err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
+	if (r == 0) {
+		ret->n = 1;
+		read_task(&in, &ret->tasks[0]);
+		r = in.s.status;
+	}
+	if (r == 0 && len > 0) {
+		/* Never out of the query: what is there is the body's. */
+		(void)json_object_set(ret->doc, "payload", payload);
+		ret->tasks[0].what.payload = json_string_value(payload);
+		ret->tasks[0].what.payload_len = len;
+	}
+	json_decref(payload);
+	if (r < 0)
+		iron_tasks_clear(ret);
+	return r;
+}
+
+static void copy_text(char *buf, size_t size, const char *text)
+{
+	if (text)
+		(void)snprintf(buf, size, "%s", text);
+}
+
+static void read_times(struct iron_read *in, struct schedule_spec *spec)
+{
+	uint32_t least = in->strict ? 1 : IRON_RUN_EVERY_MIN;
+
+	(void)iron_read_time(in, "start_at", &spec->start_ns);
+	(void)iron_read_time(in, "end_at", &spec->end_ns);
+	(void)iron_read_u32(in, "run_times", 0, INT32_MAX, &spec->run_times);
+	/* 0 is what the Go client sends for none. */
+	if (iron_read_u32(in, "run_every", 0, INT32_MAX, &spec->run_every_s) &&
+	    spec->run_every_s > 0 && spec->run_every_s < least)
+		(void)json_strict_fail(&in->s, "run_every",
+				       in->strict ? "must be at least %u second"
+						  : "must be at least %u seconds; a schedule made "
+						    "under /api may come each second",
+				       least);
+	(void)iron_read_text(in, "cron", spec->cron, sizeof(spec->cron));
+	(void)iron_read_text(in, "timezone", spec->zone, sizeof(spec->zone));
+	if (*spec->cron && spec->run_every_s)
+		(void)json_strict_fail(&in->s, "cron", "and run_every exclude each other");
+	if (spec->end_ns && spec->start_ns && spec->end_ns < spec->start_ns)
+		(void)json_strict_fail(&in->s, "end_at", "must not be before start_at");
+}
+
+static void read_schedule(struct iron_read *in, struct schedule_spec *spec)
+{
+	struct common c = {
+		.priority = spec->priority, .timeout_s = spec->timeout_s, .delay_s = spec->delay_s};
+
+	read_common(in, &c);
+	read_times(in, spec);
+	spec->priority = c.priority;
+	spec->timeout_s = c.timeout_s;
+	spec->delay_s = c.delay_s;
+	copy_text(spec->label, sizeof(spec->label), c.label);
+	copy_text(spec->cluster, sizeof(spec->cluster), c.cluster);
+	if (c.payload) {
+		free(spec->payload);
+		spec->payload = strdup(c.payload);
+		if (!spec->payload)
+			(void)json_strict_fail(&in->s, "payload", "does not fit into memory");
+	}
+}
+
+int iron_schedules_parse(const char *text, size_t len, bool strict, struct iron_schedules *ret,
+			 struct err *e)
+{
+	struct iron_read top = {.strict = strict}, item;
+	json_auto_t *doc = NULL;
+	size_t n;
+	int r;
+
+	*ret = (struct iron_schedules){0};
+	r = iron_read_load(text, len, strict, false, &doc, &top, e);
+	if (r < 0)
+		return r;
+	n = read_list(&top, "schedules");
+	ret->specs = calloc(n + 1, sizeof(*ret->specs));
+	if (!ret->specs)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "schedules");
+	for (; ret->n < n && top.s.status == 0; ret->n++) {
+		struct schedule_spec *spec = &ret->specs[ret->n];
+
+		if (!iron_read_item(&top, "schedules", ret->n, &item))
+			continue;
+		spec->priority = -1;
+		copy_text(spec->code_name, sizeof(spec->code_name), read_code_name(&item));
+		read_schedule(&item, spec);
+		(void)iron_read_end(&item);
+	}
+	if (top.s.status < 0)
+		iron_schedules_clear(ret);
+	return top.s.status;
+}
+
+void iron_schedules_clear(struct iron_schedules *schedules)
+{
+	for (size_t i = 0; i < schedules->n; i++)
+		schedule_spec_clear(&schedules->specs[i]);
+	free(schedules->specs);
+	*schedules = (struct iron_schedules){0};
+}
+
+int iron_schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
+			 struct err *e)
+{
+	struct iron_read in = {.strict = strict};
+	json_auto_t *doc = NULL;
+	int r;
+
+	r = iron_read_load(text, len, strict, false, &doc, &in, e);
+	if (r < 0)
+		return r;
+	(void)iron_read_text(&in, "code_name", spec->code_name, sizeof(spec->code_name));
+	if (!*spec->code_name)
+		(void)json_strict_fail(&in.s, "code_name", "must name a code that was uploaded");
+	read_schedule(&in, spec);
+	return iron_read_end(&in);
+}
+
+int iron_progress_parse(const char *text, size_t len, bool strict, struct iron_progress *ret,
+			struct err *e)
+{
+	struct iron_read in = {.strict = strict};
+	json_auto_t *doc = NULL;
+	int r;
+
+	*ret = (struct iron_progress){0};
+	r = iron_read_load(text, len, strict, false, &doc, &in, e);
+	if (r < 0)
+		return r;
+	ret->has_percent = iron_read_u32(&in, "percent", 0, 100, &ret->percent);
+	(void)iron_read_text(&in, "msg", ret->msg, sizeof(ret->msg));
+	return iron_read_end(&in);
+}
+
+int iron_retry_parse(const char *text, size_t len, bool strict, uint32_t *ret_delay_s,
+		     struct err *e)
+{
+	struct iron_read in = {.strict = strict};
+	json_auto_t *doc = NULL;
+	int r;
+
+	*ret_delay_s = 0;
+	r = iron_read_load(text, len, strict, true, &doc, &in, e);
+	if (r < 0)
+		return r;
+	(void)iron_read_u32(&in, "delay", 0, QUEUE_DELAY_MAX, ret_delay_s);
+	return iron_read_end(&in);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One object of a REST request's body: struct json_strict with the manners of iron_body.h. */
+#ifndef SUPERVISOR_FRONT_IRON_READ_H
+#define SUPERVISOR_FRONT_IRON_READ_H
+
+#include "supervisor/json_strict.h"
+
+struct iron_read {
+	struct json_strict s;
+	bool strict;
+};
+
+/* text: an object; nothing but white space counts as {} when empty_ok. */
+int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, json_t **ret,
+		   struct iron_read *in, struct err *e);
+/* Object i of the array at key. */
+bool iron_read_item(struct iron_read *in, const char *key, size_t i, struct iron_read *ret);
+int iron_read_end(struct iron_read *in);
+
+/* NULL and false are "not given", or wrong: iron_read_end tells. */
+json_t *iron_read_get(struct iron_read *in, const char *key);
+bool iron_read_int(struct iron_read *in, const char *key, int64_t min, int64_t max, int64_t *ret);
+bool iron_read_u32(struct iron_read *in, const char *key, uint32_t min, uint32_t max,
+		   uint32_t *ret);
+bool iron_read_bool(struct iron_read *in, const char *key, bool *ret);
+const char *iron_read_string(struct iron_read *in, const char *key, size_t max);
+/* Into a buffer of size bytes; what does not fit is an error. */
+bool iron_read_text(struct iron_read *in, const char *key, char *buf, size_t size);
+/* A text as it is; any other value as its JSON text. */
+const char *iron_read_any(struct iron_read *in, const char *key, size_t max);
+bool iron_read_time(struct iron_read *in, const char *key, uint64_t *ret_ns);
+
+#endif

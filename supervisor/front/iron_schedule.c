@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Schedules. */
+#include <string.h>
+
+#include "supervisor/front/iron.h"
+
+int iron_schedules(struct http_request *r, struct err *e)
+{
+	struct project *p = NULL;
+	struct iron_page page;
+	unsigned i = 0;
+	json_t *list;
+	int res;
+
+	res = iron_project(r, &p, e);
+	if (res == 0)
+		res = iron_page(r, &page, e);
+	if (res < 0)
+		return res;
+	list = json_array();
+	for (const struct schedule *s = p->schedules; s && i < page.skip + page.limit;
+	     s = s->next, i++)
+		if (i >= page.skip)
+			(void)json_array_append_new(list, iron_schedule_json(s));
+	http_json(r, 200, json_pack("{s:o}", "schedules", list));
+	return 0;
+}
+
+static int check_codes(struct project *p, const struct iron_schedules *what, struct err *e)
+{
+	char shown[CODE_NAME_MAX * 4 + 1];
+
+	for (size_t i = 0; i < what->n; i++)
+		if (!code_by_name(p, what->specs[i].code_name))
+			return err_set(
+				e, ERR_NOT_FOUND, 0,
+				"request: schedules[%zu].code_name: there is no code \"%s\": "
+				"upload it first",
+				i,
+				json_strict_escape(what->specs[i].code_name, shown, sizeof(shown)));
+	return 0;
+}
+
+/* All or none: those that were made go again when one cannot be. */
+static int create_all(struct front *f, struct project *p, struct iron_schedules *what, json_t *ids,
+		      struct err *e)
+{
+	struct schedule *made;
+	int res = 0;
+
+	for (size_t i = 0; i < what->n && res == 0; i++) {
+		made = NULL;
+		res = schedule_create(f, p, &what->specs[i], &made, e);
+		if (res == 0)
+			(void)json_array_append_new(ids, json_pack("{s:s}", "id", made->id));
+		else if (what->n > 1)
+			(void)err_wrap(e, res, "schedules[%zu]", i);
+	}
+	for (size_t i = 0; res < 0 && i < json_array_size(ids); i++) {
+		json_t *id = json_object_get(json_array_get(ids, i), "id");
+
+		made = schedule_by_id(p, json_string_value(id));
+		if (made)
+			(void)schedule_cancel(f, made, NULL);
+	}
+	return res;
+}
+
+int iron_schedules_post(struct http_request *r, struct err *e)
+{
+	_cleanup_iron_schedules_ struct iron_schedules what = {0};
+	struct project *p = NULL;
+	json_t *ids;
+	int res;
+
+	res = iron_project(r, &p, e);
+	if (res == 0)
+		res = iron_schedules_parse(r->body, r->len, iron_strict(r), &what, e);
+	if (res == 0)
+		res = check_codes(p, &what, e);
+	if (res < 0)
+		return res;
+	ids = json_array();
+	res = create_all(r->f, p, &what, ids, e);
+	if (res < 0) {
+		json_decref(ids);
+		return res;
+	}
+	http_json(r, 200, json_pack("{s:s, s:o}", "msg", "Scheduled", "schedules", ids));
+	return 0;
+}
+
+int iron_schedule_get(struct http_request *r, struct err *e)
+{
+	struct schedule *s = NULL;
+	int res = iron_schedule(r, &s, e);
+
+	if (res == 0)
+		http_json(r, 200, iron_schedule_json(s));
+	return res;
+}
+
+int iron_schedule_put(struct http_request *r, struct err *e)
+{
+	struct schedule *s = NULL;
+	struct schedule_spec spec;
+	int res = iron_schedule(r, &s, e);
+
+	if (res < 0)
+		return res;
+	spec = s->spec;
+	spec.payload = s->spec.payload ? strdup(s->spec.payload) : NULL;
+	res = iron_schedule_change(r->body, r->len, iron_strict(r), &spec, e);
+	if (res == 0 && !code_by_name(s->project, spec.code_name))
+		res = err_set(e, ERR_NOT_FOUND, 0, "request: code_name: there is no such code");
+	if (res == 0)
+		res = schedule_update(r->f, s, &spec, e);
+	if (res < 0)
+		schedule_spec_clear(&spec);
+	else
+		iron_message(r, "Updated");
+	return res;
+}
+
+int iron_schedule_cancel(struct http_request *r, struct err *e)
+{
+	struct schedule *s = NULL;
+	int res = iron_schedule(r, &s, e);
+
+	if (res == 0 && s->state == SCHEDULE_SCHEDULED)
+		res = schedule_cancel(r->f, s, e);
+	if (res == 0)
+		iron_message(r, "Cancelled");
+	return res;
+}

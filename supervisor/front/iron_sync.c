@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Requests that wait for their tasks' end ("sync"). They are few, and what they wait for is looked
+ * at a few times a second: no other part needs to know of them.
+ */
+#include <string.h>
+
+#include "supervisor/front/iron.h"
+
+#define SYNC_MAX 64
+#define SYNC_NS (300 * SEC)
+#define LOOK_USEC 50000
+
+struct sync_wait {
+	struct sync_wait *next;
+	char project[PROJECT_ID_LEN + 1];
+	uint64_t until_ns; /* CLOCK_MONOTONIC */
+	iron_sync_fn done;
+	void *arg;
+	size_t n, i; /* those before i have ended */
+	char ids[][TASK_ID_LEN + 1];
+};
+
+/* The id of the next attempt takes a task's place: what is waited for is its last one. */
+static bool has_ended(struct front *f, struct sync_wait *w)
+{
+	for (; w->i < w->n; w->i++) {
+		const struct project *p = project_by_id(f, w->project);
+		struct task_record rec = {0};
+		struct err e;
+
+		while (p && queue_get(f, p, w->ids[w->i], &rec, &e) == 0) {
+			bool ended = task_state_final((enum task_state)rec.state);
+
+			free(rec.spec);
+			if (!ended)
+				return false;
+			if (!*rec.retry)
+				break;
+			memcpy(w->ids[w->i], rec.retry, sizeof(rec.retry));
+		}
+	}
+	return true;
+}
+
+static int look(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct front *f = arg;
+	struct sync_wait **p = &f->sync_waits, *ready = NULL;
+	uint64_t now = util_monotonic_ns();
+
+	while (*p) {
+		struct sync_wait *w = *p;
+
+		if (w->until_ns > now && !has_ended(f, w)) {
+			p = &w->next;
+			continue;
+		}
+		*p = w->next;
+		w->next = ready;
+		ready = w;
+	}
+	while (ready) {
+		struct sync_wait *w = ready;
+
+		ready = w->next;
+		w->done(w->arg);
+		free(w);
+	}
+	if (!f->sync_waits) {
+		f->sync_timer = sd_event_source_disable_unref(f->sync_timer);
+		return 0;
+	}
+	(void)sd_event_source_set_time(s, usec + LOOK_USEC);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN + 1], size_t n,
+	      iron_sync_fn done, void *arg, struct err *e)
+{
+	struct sync_wait *w;
+	unsigned waiting = 0;
+	int r = 0;
+
+	for (w = f->sync_waits; w; w = w->next)
+		waiting++;
+	if (waiting >= SYNC_MAX)
+		return err_set(e, ERR_UNAVAILABLE, 0, "%u requests wait for their tasks' end",
+			       waiting);
+	w = calloc(1, sizeof(*w) + n * sizeof(w->ids[0]));
+	if (w && !f->sync_timer)
+		r = sd_event_add_time_relative(f->event, &f->sync_timer, CLOCK_MONOTONIC, LOOK_USEC,
+					       0, look, f);
+	if (!w || r < 0) {
+		free(w);
+		return err_set(e, ERR_SYSTEM, w ? -r : ENOMEM, "cannot wait for a task's end");
+	}
+	memcpy(w->project, project_id, sizeof(w->project) - 1);
+	memcpy(w->ids, ids, n * sizeof(w->ids[0]));
+	w->n = n;
+	w->until_ns = util_monotonic_ns() + SYNC_NS;
+	w->done = done;
+	w->arg = arg;
+	w->next = f->sync_waits;
+	f->sync_waits = w;
+	return 0;
+}
+
+void iron_sync_clear(struct front *f)
+{
+	f->sync_timer = sd_event_source_disable_unref(f->sync_timer);
+	while (f->sync_waits) {
+		struct sync_wait *w = f->sync_waits;
+
+		f->sync_waits = w->next;
+		w->done(w->arg);
+		free(w);
+	}
+}

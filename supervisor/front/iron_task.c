@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tasks that exist: list, show, cancel, progress, logs. */
+#include <string.h>
+
+#include "supervisor/front/iron.h"
+
+struct task_list {
+	struct front *f;
+	json_t *list;
+};
+
+static int add_task(void *arg, struct task_record *rec)
+{
+	struct task_list *l = arg;
+	const struct task *t = registry_find(l->f, rec->id);
+
+	/* Memory knows the latest. */
+	return json_array_append_new(l->list, iron_task_json(l->f, t ? &t->rec : rec, false)) == 0
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int read_query(const struct http_request *r, struct task_query *q, struct err *e)
+{
+	uint64_t from = 0, to = 0;
+	struct iron_page page;
+	int res;
+
+	q->code_name = http_param(r, "code_name");
+	q->label = http_param(r, "label");
+	for (unsigned i = 0; i < TASK_STATE_MAX; i++)
+		if (iron_flag(r, task_state_name((enum task_state)i)))
+			q->states |= 1u << i;
+	res = iron_page(r, &page, e);
+	if (res == 0)
+		res = iron_number(r, "from_time", 0, INT32_MAX * 4ULL, &from, e);
+	if (res == 0)
+		res = iron_number(r, "to_time", 0, INT32_MAX * 4ULL, &to, e);
+	if (res < 0)
+		return res;
+	q->from_ns = from * SEC;
+	q->to_ns = to * SEC;
+	q->skip = page.skip;
+	q->limit = page.limit;
+	return 0;
+}
+
+int iron_tasks(struct http_request *r, struct err *e)
+{
+	struct task_list l = {.f = r->f};
+	struct task_query q = {0};
+	struct project *p = NULL;
+	int res = iron_project(r, &p, e);
+
+	if (res == 0)
+		res = read_query(r, &q, e);
+	if (res < 0)
+		return res;
+	q.project = p;
+	l.list = json_array();
+	res = queue_list(r->f, &q, add_task, &l, e);
+	if (res < 0) {
+		json_decref(l.list);
+		return res;
+	}
+	http_json(r, 200, json_pack("{s:o}", "tasks", l.list));
+	return 0;
+}
+
+int iron_task_get(struct http_request *r, struct err *e)
+{
+	struct task_record rec = {0};
+	struct project *p = NULL;
+	int res = iron_task(r, &p, &rec, e);
+
+	if (res == 0)
+		http_json(r, 200, iron_task_json(r->f, &rec, true));
+	free(rec.spec);
+	return res;
+}
+
+/* {1} is a task of the project: nothing more of it is wanted. */
+static int check_task(const struct http_request *r, struct project **ret, struct err *e)
+{
+	struct task_record rec = {0};
+	int res = iron_task(r, ret, &rec, e);
+
+	free(rec.spec);
+	return res;
+}
+
+int iron_task_cancel(struct http_request *r, struct err *e)
+{
+	struct project *p = NULL;
+	bool changed = false;
+	int res = check_task(r, &p, e);
+
+	if (res == 0)
+		res = queue_cancel(r->f, p, r->parts[1], &changed, e);
+	if (res == 0)
+		iron_message(r, "Cancelled");
+	return res;
+}
+
+int iron_task_progress(struct http_request *r, struct err *e)
+{
+	struct iron_progress what;
+	struct task_record rec = {0};
+	struct project *p = NULL;
+	int res = iron_task(r, &p, &rec, e);
+
+	free(rec.spec);
+	if (res == 0)
+		res = iron_progress_parse(r->body, r->len, iron_strict(r), &what, e);
+	if (res == 0)
+		res = queue_progress(r->f, p, rec.id, what.has_percent ? what.percent : rec.percent,
+				     what.msg, e);
+	if (res == 0)
+		iron_message(r, "Progress set");
+	return res;
+}
+
+static int send_log(struct http_request *r, unsigned streams, struct err *e)
+{
+	struct project *p = NULL;
+	int res = check_task(r, &p, e);
+
+	return res < 0 ? res : http_log_text(r, r->parts[1], streams, e);
+}
+
+int iron_task_log(struct http_request *r, struct err *e)
+{
+	return send_log(r, LOG_STREAM_OUT | LOG_STREAM_ERR, e);
+}
+
+int iron_task_outlog(struct http_request *r, struct err *e)
+{
+	return send_log(r, LOG_STREAM_OUT, e);
+}

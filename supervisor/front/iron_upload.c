@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Uploads: the part "data" is read, the zip unpacked by a child (package.h), what is to be run
+ * looked for in it, and only then is there a code or a revision more.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "supervisor/front/iron.h"
+#include "supervisor/front/iron_unescape.h"
+#include "supervisor/front/package.h"
+
+#define PIECE (64u << 10)
+
+struct upload {
+	struct iron_later *later;
+	bool waits; /* the handler has returned */
+	bool over;  /* answered, or failed with err, while it had not */
+	char project[PROJECT_ID_LEN + 1];
+	struct code_spec spec;
+	struct err err;
+};
+
+static void upload_free(struct upload *u)
+{
+	(void)iron_later_take(u->later);
+	code_spec_clear(&u->spec);
+	free(u);
+}
+
+/* The server's file, or the bytes that it is the text of, in another unlinked file. Taken. */
+static int plain_zip(struct front *f, int *fd, struct err *e)
+{
+	char head[2] = "", text[PIECE], bytes[PIECE];
+	_cleanup_fd_ int from = TAKE_FD(*fd), to = -1;
+	struct iron_unescape u = {0};
+	uint64_t at = 0;
+	size_t n;
+	ssize_t got;
+
+	if (pread(from, head, sizeof(head), 0) != sizeof(head) || !iron_unescape_wanted(head)) {
+		*fd = TAKE_FD(from);
+		return 0;
+	}
+	to = openat(f->cfg.packages_dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (to < 0)
+		return err_set(e, ERR_SYSTEM, errno, "file: cannot be kept");
+	while ((got = pread(from, text, sizeof(text), (off_t)at)) > 0) {
+		if (iron_unescape(&u, text, (size_t)got, bytes, &n) < 0)
+			return err_set(e, ERR_INPUT, 0,
+				       "file: it starts as what Python prints of bytes, and is "
+				       "wrong at byte %zu",
+				       u.offset);
+		if (util_write_all(to, bytes, n) < 0)
+			return err_set(e, ERR_LIMIT, errno, "file: cannot be kept");
+		at += (uint64_t)got;
+	}
+	if (got < 0)
+		return err_set(e, ERR_SYSTEM, errno, "file: cannot be read");
+	if (iron_unescape_end(&u) < 0)
+		return err_set(e, ERR_INPUT, 0,
+			       "file: it starts as what Python prints of bytes, and has no end");
+	if (lseek(to, 0, SEEK_SET) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "file: cannot be read");
+	*fd = TAKE_FD(to);
+	return 0;
+}
+
+/* What users complained of: an upload without anything to run was found out by its tasks. */
+static int check_exec(struct front *f, const struct code_spec *spec, const struct code *old,
+		      struct err *e)
+{
+	/* Without a zip the former revision's stays. */
+	const struct code_spec *holder = spec->has_package || !old ? spec : &old->spec;
+	_cleanup_fd_ int dir = -1;
+	char shown[CODE_FILE_MAX * 2 + 1];
+	struct stat st;
+
+	if (*spec->command)
+		return 0;
+	if (!*spec->file_name)
+		return err_set(e, ERR_INPUT, 0,
+			       "data: file_name: No exec specified: name the file of the zip that "
+			       "is to be run, or give \"command\"");
+	(void)json_strict_escape(spec->file_name, shown, sizeof(shown));
+	if (!holder->has_package)
+		return err_set(e, ERR_INPUT, 0, "file: must be a zip that holds data.file_name, %s",
+			       shown);
+	dir = package_open(f, holder->package);
+	if (dir < 0)
+		return err_set(e, ERR_UNAVAILABLE, -dir, "file: its folder has gone: upload again");
+	if (fstatat(dir, spec->file_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(e, ERR_INPUT, 0, "data: file_name: the zip holds no %s", shown);
+	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+		return err_set(e, ERR_INPUT, 0, "data: file_name: %s is no file", shown);
+	return 0;
+}
+
+/* Names of images and policies are looked at now, not when the first task fails of them. */
+static int check_names(struct front *f, const struct code_spec *spec, struct err *e)
+{
+	uint8_t digest[32], id[32];
+	struct policy_head policy;
+	struct image_head image;
+	int r;
+
+	r = resolve_image(f, *spec->image ? spec->image : CODE_IMAGE_DEFAULT, digest, &image, e);
+	if (r == 0 && *spec->policy)
+		r = resolve_policy(f, spec->policy, id, &policy, e);
+	if (r < 0 && e->code == ERR_NOT_FOUND)
+		e->code = ERR_INPUT;
+	return r < 0 ? err_wrap(e, r, "data") : 0;
+}
+
+/* The old clients' "stack" is an image where there is one of that name. */
+static void image_of_stack(struct front *f, struct code_spec *spec)
+{
+	struct image_head image;
+	uint8_t digest[32];
+
+	if (*spec->image || !*spec->stack || !util_is_name(spec->stack))
+		return;
+	if (resolve_image(f, spec->stack, digest, &image, NULL) == 0)
+		memcpy(spec->image, spec->stack, sizeof(spec->image));
+}
+
+static int put(struct front *f, struct upload *u, struct code **ret, struct err *e)
+{
+	struct project *p = project_by_id(f, u->project);
+	int r;
+
+	if (!p)
+		return err_set(e, ERR_NOT_FOUND, 0, "Not found: there is no such project");
+	r = check_exec(f, &u->spec, code_by_name(p, u->spec.name), e);
+	return r < 0 ? r : code_put(f, p, &u->spec, ret, e);
+}
+
+static void answer(struct front *f, struct http_request *r, const struct code *c)
+{
+	json_t *code = iron_code_json(f, c);
+
+	http_json(r, 200,
+		  json_pack("{s:s, s:s, s:i, s:O, s:O}", "msg", "Upload successful.", "id", c->id,
+			    "rev", (int)c->revision, "revision_id",
+			    json_object_get(code, "latest_history_id"), "name",
+			    json_object_get(code, "name")));
+	json_decref(code);
+}
+
+static void unpacked(struct front *f, void *arg, const uint8_t package[32], const uint8_t zip[32],
+		     uint64_t zip_bytes, uint64_t package_bytes, const struct err *error)
+{
+	struct upload *u = arg;
+	struct code *c = NULL;
+
+	if (error) {
+		u->err = *error;
+	} else {
+		u->spec.has_package = true;
+		memcpy(u->spec.package, package, 32);
+		memcpy(u->spec.zip, zip, 32);
+		u->spec.zip_bytes = zip_bytes;
+		u->spec.package_bytes = package_bytes;
+		(void)put(f, u, &c, &u->err);
+	}
+	u->over = true;
+	/* A client that has gone has its code none the less. */
+	if (c && u->later->r)
+		answer(f, u->later->r, c);
+	else if (u->waits && u->later->r)
+		iron_fail(u->later->r, &u->err);
+	if (u->waits)
+		upload_free(u);
+}
+
+static int unpack(struct http_request *r, struct upload *u, struct err *e)
+{
+	int fd = TAKE_FD(r->upload_fd), res;
+
+	res = plain_zip(r->f, &fd, e);
+	if (res < 0)
+		return res;
+	package_unpack_zip(r->f, fd, unpacked, u);
+	if (u->over) {
+		res = u->err.code ? -EINVAL : 0;
+		*e = u->err;
+		return res;
+	}
+	u->waits = true;
+	iron_later_wait(u->later);
+	return 0;
+}
+
+/* A code that is a command of its image has no file. */
+static int put_now(struct http_request *r, struct upload *u, struct err *e)
+{
+	struct code *c = NULL;
+	int res = put(r->f, u, &c, e);
+
+	if (res == 0)
+		answer(r->f, r, c);
+	return res;
+}
+
+int iron_upload(struct http_request *r, struct err *e)
+{
+	struct project *p = NULL;
+	struct upload *u;
+	int res = iron_project(r, &p, e);
+
+	if (res < 0)
+		return res;
+	if (!r->upload_data)
+		return err_set(e, ERR_INPUT, 0,
+			       "data: must be there: multipart/form-data with the parts \"data\" "
+			       "(JSON) and \"file\" (zip)");
+	u = calloc(1, sizeof(*u));
+	if (u)
+		u->later = iron_later_new(r, u, e);
+	if (!u || !u->later) {
+		free(u);
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot take an upload");
+	}
+	memcpy(u->project, p->id, sizeof(u->project));
+	res = iron_code_parse(r->upload_data, strlen(r->upload_data), iron_strict(r), &u->spec, e);
+	if (res == 0) {
+		image_of_stack(r->f, &u->spec);
+		res = check_names(r->f, &u->spec, e);
+	}
+	if (res == 0)
+		res = r->upload_fd >= 0 ? unpack(r, u, e) : put_now(r, u, e);
+	if (!u->waits)
+		upload_free(u);
+	return res;
+}
