@@ -36,7 +36,8 @@ COMMON_SRC := $(filter-out supervisor/sandboxd.c supervisor/monitor%.c,$(wildcar
 DAEMON_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c supervisor/front/*.c supervisor/logger/*.c)
 CTL_SRC := $(wildcard supervisor/ctl/*.c)
 # The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
-CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c supervisor/ctl/store*.c)
+CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c supervisor/ctl/store*.c \
+	supervisor/ctl/iron*.c supervisor/ctl/upload*.c supervisor/ctl/http*.c)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 SANDBOX_OBJ := $(call obj,$(SANDBOX_SRC))
 COMMON_OBJ := $(call obj,$(COMMON_SRC))
@@ -71,7 +72,7 @@ $(BUILD)/libcommon.a: $(COMMON_OBJ) $(SANDBOX_OBJ)
 $(BUILD)/sandboxctl: $(call obj,$(filter-out $(CTL_FULL_SRC),$(CTL_SRC))) $(BUILD)/libcommon.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/sandboxctl-full: $(call obj,$(filter-out %/exec.c,$(CTL_SRC))) $(BUILD)/libcommon.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libcurl)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -149,6 +150,7 @@ install: all
 	install -D -m 755 $(BUILD)/sandboxctl $(DESTDIR)$(PREFIX)/bin/sandboxctl
 	install -D -m 755 $(BUILD)/sandboxctl-full $(DESTDIR)$(PREFIX)/libexec/sandboxd/sandboxctl-full
 	install -D -m 755 scripts/image-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/image-build
+	install -m 755 scripts/pip-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/pip-build
 	install -m 644 scripts/apt-lib.sh scripts/progress-lib.sh $(DESTDIR)$(PREFIX)/libexec/sandboxd/
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
 	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/

@@ -27,8 +27,8 @@ static int sha256(const void *data, size_t len, uint8_t ret[32])
 
 int checkpoint_key(const struct checkpoint_inputs *in, uint8_t ret[32], struct err *e)
 {
-	/* The struct is all arrays without padding, and zeroed by its owner. */
-	_Static_assert(sizeof(*in) == 4 * 32 + IMAGE_WARM_MAX + 256 + 64 + 64, "no padding");
+	/* The struct is without padding, and zeroed by its owner. */
+	_Static_assert(sizeof(*in) == 4 * 32 + IMAGE_WARM_MAX + 256 + 64 + 64 + 4, "no padding");
 	if (sha256(in, sizeof(*in), ret) < 0)
 		return err_set(e, ERR_SYSTEM, EIO, "checkpoint: key");
 	return 0;

@@ -22,7 +22,7 @@
  */
 static int lend_real_uid(const struct sandbox_spec *spec)
 {
-	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
+	const uid_t id = sandbox_host_id(spec->owner, SANDBOX_UID);
 
 	if (spec->action != SANDBOX_DUMP || cap_get_bound(CAP_SYS_RESOURCE) == 1)
 		return 0;

@@ -191,7 +191,7 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 			r = fds_move_init(spec, &e);
 		if (r == 0) {
 			report_fd = INIT_FD_REPORT;
-			r = init_drop(SANDBOX_ID_BASE + SANDBOX_INIT_UID, &e);
+			r = init_drop(sandbox_host_id(spec->owner, SANDBOX_INIT_UID), &e);
 		}
 		if (r == 0)
 			init_supervise(payload);

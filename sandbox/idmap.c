@@ -5,13 +5,13 @@
 
 #include "sandbox/sandbox.h"
 
-static int write_map(int proc, pid_t pid, const char *which, struct err *e)
+static int write_map(int proc, pid_t pid, const char *which, uint32_t owner, struct err *e)
 {
 	_cleanup_fd_ int fd = -1;
 	char path[64], map[64];
 
 	(void)snprintf(path, sizeof(path), "%d/%s", (int)pid, which);
-	(void)snprintf(map, sizeof(map), "0 %u %u\n", SANDBOX_ID_BASE, SANDBOX_ID_COUNT);
+	(void)snprintf(map, sizeof(map), "0 %u %u\n", sandbox_host_id(owner, 0), SANDBOX_ID_COUNT);
 	fd = openat(proc, path, O_WRONLY | O_CLOEXEC);
 	/* One write: the kernel takes a map only as a whole, user_namespaces(7). */
 	if (fd < 0 || write(fd, map, strlen(map)) != (ssize_t)strlen(map))
@@ -19,9 +19,12 @@ static int write_map(int proc, pid_t pid, const char *which, struct err *e)
 	return 0;
 }
 
-int idmap_write(int proc, pid_t pid, struct err *e)
+int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e)
 {
-	int r = write_map(proc, pid, "uid_map", e);
+	int r;
 
-	return r < 0 ? r : write_map(proc, pid, "gid_map", e);
+	if (owner >= SANDBOX_OWNERS_MAX)
+		return err_set(e, ERR_INTERNAL, 0, "sandbox: no id range %u", owner);
+	r = write_map(proc, pid, "uid_map", owner, e);
+	return r < 0 ? r : write_map(proc, pid, "gid_map", owner, e);
 }

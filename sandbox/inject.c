@@ -203,8 +203,9 @@ int inject_unmap(struct tracee *t, size_t size, struct err *e)
 	return result != 0 ? inject_fail(t, e, (int)-result, "munmap") : 0;
 }
 
-int inject_check_status(int proc, pid_t pid, const char *what, struct err *e)
+int inject_check_status(int proc, pid_t pid, uint32_t owner, const char *what, struct err *e)
 {
+	const uid_t id = sandbox_host_id(owner, SANDBOX_UID);
 	static const char none[] = "\t0000000000000000\n";
 	char want[10][64], path[32], text[4096];
 	_cleanup_fd_ int fd = -1;
@@ -220,9 +221,7 @@ int inject_check_status(int proc, pid_t pid, const char *what, struct err *e)
 	(void)snprintf(want[7], sizeof(want[7]), "\nThreads:\t1\n");
 	for (int i = 0; i < 2; i++)
 		(void)snprintf(want[8 + i], sizeof(want[0]), "\n%s:\t%u\t%u\t%u\t%u\n",
-			       i ? "Gid" : "Uid", SANDBOX_ID_BASE + SANDBOX_UID,
-			       SANDBOX_ID_BASE + SANDBOX_UID, SANDBOX_ID_BASE + SANDBOX_UID,
-			       SANDBOX_ID_BASE + SANDBOX_UID);
+			       i ? "Gid" : "Uid", id, id, id, id);
 	(void)snprintf(path, sizeof(path), "%d/status", (int)pid);
 	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);

@@ -197,8 +197,8 @@ static int code_failed(const struct inject_template *it, struct err *e)
 		[CLONE_STEP_CGROUP] = "cgroup",	   [CLONE_STEP_SETNS] = "join namespaces",
 		[CLONE_STEP_CLONE] = "clone task", [CLONE_STEP_FILES] = "files of the image",
 		[CLONE_STEP_STDIN] = "/dev/null",  [CLONE_STEP_FDS] = "fds",
-		[CLONE_STEP_SESSION] = "setsid",   [CLONE_STEP_LIMIT] = "setrlimit",
-		[CLONE_STEP_CAPS] = "capabilities"};
+		[CLONE_STEP_SESSION] = "setsid",   [CLONE_STEP_USER] = "its user",
+		[CLONE_STEP_LIMIT] = "setrlimit",  [CLONE_STEP_CAPS] = "capabilities"};
 	struct inject_page p;
 	int r = copy_page(it, it->t.pid, &p, false, e);
 
@@ -292,7 +292,8 @@ static int check_namespaces(const struct inject_template *it, pid_t task, const 
 }
 
 /* Without our memory, back in the read that the template waits in, with its signals. */
-static int release(const struct inject_template *it, pid_t task, const int *fds, struct err *e)
+static int release(const struct inject_template *it, const struct sandbox_spec *spec, pid_t task,
+		   const int *fds, struct err *e)
 {
 	struct tracee t = it->t;
 	int r;
@@ -310,13 +311,14 @@ static int release(const struct inject_template *it, pid_t task, const int *fds,
 	if (r == 0)
 		r = check_namespaces(it, task, fds, e);
 	if (r == 0)
-		r = inject_check_status(it->proc, task, "fork", e);
+		r = inject_check_status(it->proc, task, spec->owner, "fork", e);
 	if (r == 0 && ptrace(PTRACE_DETACH, task, 0, 0) < 0)
 		r = inject_fail(&t, e, errno, "PTRACE_DETACH");
 	return r;
 }
 
-static int clone_task(struct cloning *c, const int *fds, const struct cgroup *cg, struct err *e)
+static int clone_task(struct cloning *c, const struct sandbox_spec *spec, const int *fds,
+		      struct err *e)
 {
 	struct inject_template *it = c->it;
 	int r = run_template(it, e);
@@ -334,15 +336,15 @@ static int clone_task(struct cloning *c, const int *fds, const struct cgroup *cg
 	if (r == 0)
 		r = wait_confined(it, c->task, e);
 	/* The new sandbox's init and the task: nothing has slipped away in between. */
-	if (r == 0 && cgroup_pids(cg) != 2)
+	if (r == 0 && cgroup_pids(spec->cgroup) != 2)
 		r = inject_fail(&it->t, e, EPROTO, "processes");
-	return r < 0 ? r : release(it, c->task, fds, e);
+	return r < 0 ? r : release(it, spec, c->task, fds, e);
 }
 
 _Static_assert(CLONE_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 
-int inject_clone(struct inject_template *it, const int *fds, int n_fds, const struct cgroup *cg,
-		 uint32_t nofile, pid_t *ret, struct err *e)
+int inject_clone(struct inject_template *it, const struct sandbox_spec *spec, const int *fds,
+		 int n_fds, pid_t *ret, struct err *e)
 {
 	int all[CLONE_FDS_MAX], *files = all + n_fds, r;
 	struct cloning c = {.it = it};
@@ -351,8 +353,8 @@ int inject_clone(struct inject_template *it, const int *fds, int n_fds, const st
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return inject_fail(&it->t, e, errno, "getrlimit");
 	/* As for a cold start (rlimit.c): no more than this process may have. */
-	if (nofile < limit.rlim_max)
-		limit.rlim_max = nofile;
+	if (spec->limits.nofile < limit.rlim_max)
+		limit.rlim_max = spec->limits.nofile;
 	it->page.nofile[0] = it->page.nofile[1] = limit.rlim_max;
 	it->page.n_fds = n_fds + it->files.n;
 	memcpy(all, fds, (size_t)n_fds * sizeof(*fds));
@@ -366,7 +368,7 @@ int inject_clone(struct inject_template *it, const int *fds, int n_fds, const st
 	}
 	inject_close_files(it, files);
 	if (r == 0)
-		r = clone_task(&c, fds, cg, e);
+		r = clone_task(&c, spec, fds, e);
 	end_process(&c.helper);
 	if (r < 0)
 		end_process(&c.task);

@@ -12,8 +12,8 @@
  *                   with all that. It may, because an unprivileged owner of a user
  *                   namespace has every capability over it (user_namespaces(7)), and the
  *                   template's user owns this one.
- *   the task        leaves the template's session, gives up what it got with the
- *                   namespace, and tells the kernel of its thread.
+ *   the task        leaves the template's session, takes its own user of the namespace,
+ *                   gives up what it got with that, and tells the kernel of its thread.
  * The keeper stops the first two where they have cloned; the task ends in a trap, and so
  * does whichever meets a failure.
  */
@@ -43,7 +43,9 @@ in_page long call3(long number, long a, long b, long c)
 	return call5(number, a, b, c, 0, 0);
 }
 
+#define PR_SET_DUMPABLE 4
 #define PR_CAPBSET_DROP 24
+#define TASK_UID 1000 /* SANDBOX_UID */
 #define RLIMIT_NOFILE 7
 #define MSG_DONTWAIT 0x40
 #define MSG_CMSG_CLOEXEC 0x40000000
@@ -166,6 +168,17 @@ in_page int leave_session(struct inject_page *p)
 	return failed(p, call3(__NR_setsid, 0, 0, 0), CLONE_STEP_SESSION);
 }
 
+/*
+ * The template's user is in no range of a sandbox whose owner is another one. A change of
+ * user takes the right to its own /proc files, which it has after an exec.
+ */
+in_page int become_user(struct inject_page *p)
+{
+	return failed(p, call3(__NR_setresgid, TASK_UID, TASK_UID, TASK_UID), CLONE_STEP_USER) ||
+	       failed(p, call3(__NR_setresuid, TASK_UID, TASK_UID, TASK_UID), CLONE_STEP_USER) ||
+	       failed(p, call5(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0), CLONE_STEP_USER);
+}
+
 /* The bounding set as far as the kernel knows capabilities, then the others. The ambient
  * set is empty in a new user namespace. */
 in_page int confine(struct inject_page *p)
@@ -189,7 +202,7 @@ in_page int helper(struct inject_page *p)
 	r = call3(__NR_clone3, (long)p->task_args, sizeof(p->task_args), 0);
 	if (failed(p, r, CLONE_STEP_CLONE) || r > 0)
 		return 1;
-	if (leave_session(p) || confine(p))
+	if (leave_session(p) || become_user(p) || confine(p))
 		return 1;
 	keep_thread(p);
 	return 0;

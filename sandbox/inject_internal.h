@@ -30,7 +30,7 @@ int inject_map(struct tracee *t, size_t size, const void *bytes, size_t len, str
 int inject_unmap(struct tracee *t, size_t size, struct err *e);
 /* The kernel's own word on a confined process: every line must be there and right.
  * proc: the folder /proc of a pid namespace that sees it as pid. */
-int inject_check_status(int proc, pid_t pid, const char *what, struct err *e);
+int inject_check_status(int proc, pid_t pid, uint32_t owner, const char *what, struct err *e);
 
 /* A stopped process has nothing that its clones would share with it but files of the image,
  * to read, which are noted. To be asked before anything else is done to it. */

@@ -15,8 +15,10 @@
 
 /*
  * What the process runs, on a fresh page of its own, with nothing of its own: no
- * stack, no library. One: unshare(CLONE_NEWUSER). Two, when its ids are mapped:
- * PR_CAPBSET_DROP for each capability until the kernel knows no more, capset(0), and
+ * stack, no library. One: unshare(CLONE_NEWUSER). Two, when its ids are mapped: it takes
+ * the one that is its own there (the checkpoint may be another owner's, whose range is not
+ * mapped), which costs it the right to its own /proc files, and has that back as after an
+ * exec; PR_CAPBSET_DROP for each capability until the kernel knows no more, capset(0), and
  * setrlimit(RLIMIT_NOFILE), which the checkpoint has at the policy's maximum: it does
  * this itself because the init may lack CAP_SYS_RESOURCE for another's limits.
  * The ambient set is empty in a new user namespace (user_namespaces(7)).
@@ -28,6 +30,26 @@ __asm__(".pushsection .rodata\n"
 	"	syscall\n"
 	"	int3\n"
 	"inject_in_namespace:\n"
+	"	movl $119, %eax\n" /* setresgid, all three SANDBOX_UID */
+	"	movl $1000, %edi\n"
+	"	movl %edi, %esi\n"
+	"	movl %edi, %edx\n"
+	"	syscall\n"
+	"	testq %rax, %rax\n"
+	"	jnz 5f\n"
+	"	movl $117, %eax\n" /* setresuid */
+	"	syscall\n"
+	"	testq %rax, %rax\n"
+	"	jnz 5f\n"
+	"	movl $157, %eax\n" /* prctl */
+	"	movl $4, %edi\n"   /* PR_SET_DUMPABLE */
+	"	movl $1, %esi\n"
+	"	xorl %edx, %edx\n"
+	"	xorl %r10d, %r10d\n"
+	"	xorl %r8d, %r8d\n"
+	"	syscall\n"
+	"	testq %rax, %rax\n"
+	"	jnz 5f\n"
 	"	xorl %ebx, %ebx\n"
 	"1:	movl $157, %eax\n" /* prctl */
 	"	movl $24, %edi\n"  /* PR_CAPBSET_DROP */
@@ -63,7 +85,8 @@ __asm__(".pushsection .rodata\n"
 	".popsection\n");
 extern const char inject_code[], inject_in_namespace[], inject_confined[], inject_nofile[],
 	inject_code_end[];
-#define INJECT_CODE_MAX 256
+#define INJECT_CODE_MAX 384
+_Static_assert(SANDBOX_UID == 1000, "inject_code says it");
 
 /*
  * Nobody else may be there, whom the checkpoint held or who was forked before this stop:
@@ -123,7 +146,7 @@ static int run_to_trap(struct tracee *t, const char *label, long *ret, struct er
 	return r;
 }
 
-static int confine(struct tracee *t, int proc, struct err *e)
+static int confine(struct tracee *t, int proc, uint32_t owner, struct err *e)
 {
 	struct user_regs_struct regs = t->saved;
 	long result = -1;
@@ -138,12 +161,12 @@ static int confine(struct tracee *t, int proc, struct err *e)
 		return r;
 	if (result != 0)
 		return inject_fail(t, e, (int)-result, "unshare");
-	r = idmap_write(proc, t->pid, e);
+	r = idmap_write(proc, t->pid, owner, e);
 	if (r == 0)
 		r = run_to_trap(t, inject_confined, &result, e);
 	if (r < 0)
 		return r;
-	return result != 0 ? inject_fail(t, e, (int)-result, "capset or setrlimit") : 0;
+	return result != 0 ? inject_fail(t, e, (int)-result, "its user, capset or setrlimit") : 0;
 }
 
 int inject_userns(const struct sandbox_spec *spec, pid_t pid, pid_t criu, struct err *e)
@@ -157,14 +180,14 @@ int inject_userns(const struct sandbox_spec *spec, pid_t pid, pid_t criu, struct
 	if (r == 0)
 		r = map_code(&t, spec->limits.nofile, e);
 	if (r == 0)
-		r = confine(&t, proc, e);
+		r = confine(&t, proc, spec->owner, e);
 	if (r == 0)
 		r = inject_unmap(&t, PAGE, e);
 	/* rax is -ERESTARTSYS and orig_rax read's number: the kernel restarts the read. */
 	if (r == 0)
 		r = inject_set_regs(&t, &t.saved, e);
 	if (r == 0)
-		r = inject_check_status(proc, pid, "restore", e);
+		r = inject_check_status(proc, pid, spec->owner, "restore", e);
 	if (r == 0 && ptrace(PTRACE_DETACH, pid, 0, 0) < 0)
 		r = inject_fail(&t, e, errno, "PTRACE_DETACH");
 	if (r < 0)

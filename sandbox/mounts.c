@@ -133,7 +133,8 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	if (spec->action == SANDBOX_DUMP)
 		r = task_tmpfs(spec->limits.disk, "0555", 0, &tmpfs);
 	else
-		r = task_tmpfs(spec->limits.disk, "0755", SANDBOX_ID_BASE + SANDBOX_UID, &tmpfs);
+		r = task_tmpfs(spec->limits.disk, "0755", sandbox_host_id(spec->owner, SANDBOX_UID),
+			       &tmpfs);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /work");
 	if (spec->package_mount < 0)
@@ -148,8 +149,9 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	if (r < 0)
 		return r;
 	/* Nobody's while a checkpoint is made, as above. */
-	r = work_overlay(tmpfs, spec->action == SANDBOX_DUMP ? 0 : SANDBOX_ID_BASE + SANDBOX_UID,
-			 &overlay);
+	r = work_overlay(
+		tmpfs, spec->action == SANDBOX_DUMP ? 0 : sandbox_host_id(spec->owner, SANDBOX_UID),
+		&overlay);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: package over /work (overlayfs)");
 	/* overlayfs has a copy of its own; this one would show in mountinfo where it is from. */
@@ -226,7 +228,7 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /run");
 	if (spec->job_fd >= 0)
-		r = copy_job(run, spec->job_fd, SANDBOX_ID_BASE + SANDBOX_UID);
+		r = copy_job(run, spec->job_fd, sandbox_host_id(spec->owner, SANDBOX_UID));
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: job");
 	if (spec->action != SANDBOX_COLD) {
@@ -278,7 +280,7 @@ static int mount_dev(const struct sandbox_spec *spec, int root, struct err *e)
 			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
 	if (r < 0)
 		return r;
-	r = task_tmpfs(spec->limits.disk, "1777", SANDBOX_ID_BASE + SANDBOX_UID, &shm);
+	r = task_tmpfs(spec->limits.disk, "1777", sandbox_host_id(spec->owner, SANDBOX_UID), &shm);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /dev/shm");
 	return attach(shm, root, "dev/shm", true, e);
@@ -320,7 +322,7 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 		r = mask_proc(root, e); /* with the new /dev's null */
 	if (r < 0)
 		return r;
-	r = task_tmpfs(spec->limits.disk, "1777", SANDBOX_ID_BASE + SANDBOX_UID, &tmp);
+	r = task_tmpfs(spec->limits.disk, "1777", sandbox_host_id(spec->owner, SANDBOX_UID), &tmp);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /tmp");
 	r = attach(tmp, root, "tmp", true, e);

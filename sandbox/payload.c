@@ -23,9 +23,9 @@ struct handshake {
 	int go[2];    /* init -> payload: your ids are mapped */
 };
 
-static int become_user(struct err *e)
+static int become_user(uint32_t owner, struct err *e)
 {
-	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
+	const uid_t id = sandbox_host_id(owner, SANDBOX_UID);
 
 	if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: user %u", id);
@@ -95,7 +95,7 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	if (r == 0)
 		r = oom_expose(e);
 	if (r == 0)
-		r = become_user(e); /* clears the other sets: no uid is 0 any more */
+		r = become_user(spec->owner, e); /* clears the other sets: no uid is 0 any more */
 	if (r == 0 && !park)
 		r = enter_userns(h, e);
 	if (r == 0)
@@ -128,7 +128,7 @@ payload_child(const struct sandbox_spec *spec, bool park, const struct handshake
 	_exit(125);
 }
 
-static int map_ids(pid_t pid, struct handshake *h, struct err *e)
+static int map_ids(pid_t pid, uint32_t owner, struct handshake *h, struct err *e)
 {
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char c;
@@ -138,7 +138,7 @@ static int map_ids(pid_t pid, struct handshake *h, struct err *e)
 	util_close_fd(&h->go[0]);
 	if (util_read_all(h->ready[0], &c, 1) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "sandbox: the payload failed before its id map");
-	r = idmap_write(proc, pid, e);
+	r = idmap_write(proc, pid, owner, e);
 	if (r == 0)
 		r = mounts_proc_readonly(true, e);
 	if (r == 0 && util_write_all(h->go[1], "g", 1) < 0)
@@ -163,7 +163,7 @@ int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct
 	if (pid < 0)
 		r = err_set(e, ERR_SYSTEM, -pid, "sandbox: payload process");
 	else if (!park)
-		r = map_ids(pid, &h, e);
+		r = map_ids(pid, spec->owner, &h, e);
 	/* A parked template must never see EOF on its go pipe: the init keeps the end. */
 	if (park)
 		go_w = -1;

@@ -24,13 +24,22 @@
 #include "sandbox/policy.h"
 #include "sandbox/util.h"
 
-/* Ids inside the sandbox, and where they are mapped on the host: inside id i is
- * host id SANDBOX_ID_BASE + i. A project's own range comes with projects. */
+/*
+ * Ids inside the sandbox, and where they are mapped on the host: each owner (a project, by
+ * its slot) has a range of its own. (uid_t)-1 is no id, the one before it is left alone too.
+ */
 #define SANDBOX_ID_BASE 2000000u
 #define SANDBOX_ID_COUNT 65536u
+#define SANDBOX_OWNERS_MAX ((0xfffffffeu - SANDBOX_ID_BASE) / SANDBOX_ID_COUNT)
 #define SANDBOX_UID 1000u
 #define SANDBOX_INIT_UID 999u
 #define PAYLOAD_PID 2
+
+/* owner < SANDBOX_OWNERS_MAX, id < SANDBOX_ID_COUNT */
+static inline uid_t sandbox_host_id(uint32_t owner, uid_t id)
+{
+	return SANDBOX_ID_BASE + owner * SANDBOX_ID_COUNT + id;
+}
 
 /* Where the init keeps what a new monitor wants back by pidfd_getfd(2). */
 enum init_fd {
@@ -80,6 +89,8 @@ struct run_record {
 	uint32_t killed_for;			/* enum verdict, written before the kill */
 	int32_t payload_pid;			/* of a clone; 0: not known */
 	uint64_t payload_start;
+	uint32_t owner; /* whose id range it has */
+	uint32_t pad;
 };
 
 /* What the monitor made of it, behind the exit record: the verdict survives it. */
@@ -119,6 +130,10 @@ enum sandbox_action { SANDBOX_COLD, SANDBOX_RESTORE, SANDBOX_DUMP, SANDBOX_TEMPL
 struct sandbox_spec {
 	enum sandbox_action action;
 	char id[TASK_ID_LEN + 1];
+	uint32_t owner; /* whose id range it has */
+	/* RESTORE, TEMPLATE: whose the process is until it is in its user namespace; one that
+	 * many owners share was dumped in the range of the first, 0. */
+	uint32_t checkpoint_owner;
 	const struct policy *policy;
 	const struct image_head *image;
 	struct limits limits;
@@ -175,7 +190,7 @@ pid_t ns_clone_pid(pid_t want);	    /* fork with a chosen pid; needs the pid nam
 int ns_unshare_cgroup(struct err *e);
 int ns_set_hostname(const char *name, struct err *e);
 /* proc: a writable /proc of a pid namespace that sees the process as pid. */
-int idmap_write(int proc, pid_t pid, struct err *e);
+int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e);
 int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);

@@ -143,11 +143,11 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status)
 }
 
 /* What clones the init: it has the template's user, who is then the owner of the new user
- * namespace. The init is its sibling. Its pid goes by shared memory. */
+ * namespace, whatever range that maps. The init is its sibling. Its pid goes by shared memory. */
 static void __attribute__((noreturn))
 maker_main(struct sandbox_spec *spec, int ctl, int go_w, int status, volatile pid_t *ret)
 {
-	const uid_t id = SANDBOX_ID_BASE + SANDBOX_UID;
+	const uid_t id = sandbox_host_id(spec->checkpoint_owner, SANDBOX_UID);
 	struct clone_args args = {.flags = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWPID |
 					   CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
 					   CLONE_NEWUTS | CLONE_NEWCGROUP};
@@ -324,7 +324,7 @@ int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, 
 	if (r == 0)
 		r = open_namespaces(ret, proc, e);
 	if (r == 0)
-		r = idmap_write(proc, ret->init, e);
+		r = idmap_write(proc, ret->init, spec->owner, e);
 	/* It takes its uid while the rest is built, and has it before a payload is there. */
 	if (r == 0 && util_write_all(ret->status, "m", 1) < 0)
 		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the init is gone");

@@ -113,7 +113,7 @@ static int clone_into(struct keeper *k, const struct sandbox_spec *spec, struct 
 	first_join = n;
 	r = cgroup_open_join(spec->cgroup, fds, &n, e);
 	if (r == 0)
-		r = inject_clone(&k->it, fds, n, spec->cgroup, spec->limits.nofile, ret, e);
+		r = inject_clone(&k->it, spec, fds, n, ret, e);
 	for (int i = first_join; i < n; i++)
 		util_close_fd(&fds[i]);
 	return r;

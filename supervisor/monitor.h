@@ -90,6 +90,7 @@ static inline bool mtask_is_warm(const struct mtask *t)
 
 /* What a checkpoint, and then a template, is of. */
 struct recipe {
+	uint32_t owner; /* whose tasks: each has its own templates; see recipe_dumped_by */
 	uint8_t image[32], policy[32];
 	uint8_t package[32]; /* zero but where a module of it is warmed */
 	int package_fd;	     /* borrowed; -1 */
@@ -170,6 +171,8 @@ int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, 
 /* package_fd: of the request, or -1; borrowed by the recipe. */
 void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe *ret);
 bool recipe_is(const struct recipe *a, const struct recipe *b);
+/* In whose range the warm-up runs: a checkpoint of the image alone is everybody's. */
+uint32_t recipe_dumped_by(const struct recipe *of);
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e);
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32]);
 

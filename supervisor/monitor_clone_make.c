@@ -182,6 +182,7 @@ struct mtask *clone_make(struct template *tpl, const struct clone_kind *kind,
 		return NULL;
 	}
 	t->run.kind = RUN_PARKED;
+	t->run.owner = tpl->of.owner;
 	t->template = tpl;
 	t->pending = pending;
 	t->ahead = !pending;

@@ -87,7 +87,7 @@ void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe 
 {
 	bool module = package_fd >= 0 && strstr(req->warm, WARM_MODULE);
 
-	*ret = (struct recipe){.package_fd = module ? package_fd : -1};
+	*ret = (struct recipe){.owner = req->owner, .package_fd = module ? package_fd : -1};
 	memcpy(ret->image, req->image, 32);
 	memcpy(ret->policy, req->policy, 32);
 	if (module)
@@ -97,8 +97,16 @@ void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe 
 
 bool recipe_is(const struct recipe *a, const struct recipe *b)
 {
-	return memcmp(a->image, b->image, 32) == 0 && memcmp(a->policy, b->policy, 32) == 0 &&
-	       memcmp(a->package, b->package, 32) == 0 && strcmp(a->warm, b->warm) == 0;
+	return a->owner == b->owner && memcmp(a->image, b->image, 32) == 0 &&
+	       memcmp(a->policy, b->policy, 32) == 0 && memcmp(a->package, b->package, 32) == 0 &&
+	       strcmp(a->warm, b->warm) == 0;
+}
+
+uint32_t recipe_dumped_by(const struct recipe *of)
+{
+	static const uint8_t none[32];
+
+	return memcmp(of->package, none, sizeof(none)) == 0 ? 0 : of->owner;
 }
 
 int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e)
@@ -106,6 +114,8 @@ int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of
 	int r = policy_get(m, of->policy, &s->policy, e);
 
 	s->recipe = *of;
+	s->spec.owner = of->owner;
+	s->spec.checkpoint_owner = s->inputs.owner = recipe_dumped_by(of);
 	if (r == 0)
 		r = image_load(m->images_fd, of->image, &s->image, &s->rootfs, e);
 	if (r < 0)

@@ -142,6 +142,7 @@ static void start_sandbox(struct monitor *m, const struct mon_start *req, int jo
 
 	if (!t)
 		return; /* out of memory: the front's own record stays, and asks again */
+	t->run.owner = req->owner;
 	(void)snprintf(t->warning, sizeof(t->warning), "%s", why);
 	if (begin(m, &s, req, t, job_fd, package_fd, &e) < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);
@@ -163,7 +164,7 @@ void start_without_fork(struct monitor *m, const struct mon_start *req, int job_
 int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
 {
 	if (!util_is_id(req->id) || req->start >= START_MODE_MAX ||
-	    (req->has_package != 0) != (package_fd >= 0))
+	    req->owner >= SANDBOX_OWNERS_MAX || (req->has_package != 0) != (package_fd >= 0))
 		return -EPROTO;
 	/* Asked twice: the front was restarted in between. The first one counts. */
 	if (monitor_find(m, req->id))
@@ -182,6 +183,7 @@ int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, 
 	int r = start_load_parts(m, &s, of, e);
 
 	t->run.kind = RUN_TEMPLATE;
+	t->run.owner = of->owner;
 	if (r == 0)
 		r = start_open_checkpoint(m, &s, t, e);
 	if (r == 0) {

@@ -68,7 +68,7 @@ static int make_pipe(int *r, int *w, uint64_t *ino, struct err *e)
 int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e)
 {
-	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
+	const uid_t uid = sandbox_host_id(t->run.owner, SANDBOX_UID);
 	int r = make_pipe(&t->out_r, out_w, &t->run.out_ino, e);
 
 	if (r == 0)

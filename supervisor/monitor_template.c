@@ -292,6 +292,7 @@ static void send_row(struct monitor *m, const struct template *tpl, uint32_t tag
 	row->tag = tag;
 	row->state = (uint8_t)tpl->state;
 	memcpy(row->id, tpl->id, sizeof(row->id));
+	row->owner = tpl->of.owner;
 	memcpy(row->image, tpl->of.image, 32);
 	memcpy(row->policy, tpl->of.policy, 32);
 	row->parked = clone_count(tpl);

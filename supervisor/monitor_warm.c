@@ -69,7 +69,7 @@ void warm_remove_dir(struct monitor *m, const char *name)
 
 int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
 {
-	const uid_t uid = SANDBOX_ID_BASE + SANDBOX_UID;
+	const uid_t uid = sandbox_host_id(t->run.owner, SANDBOX_UID);
 	int parent = t->m->checkpoints_fd;
 
 	(void)snprintf(t->warm_dir, sizeof(t->warm_dir), ".tmp-%s", t->id);
@@ -186,6 +186,7 @@ static void send_row(struct mtask *t, uint32_t tag)
 	row->state = TEMPLATE_WARMING;
 	/* The log has the whole of it. */
 	(void)snprintf(row->id, sizeof(row->id), "%.*s", TEMPLATE_ID_LEN, t->id);
+	row->owner = t->run.owner;
 	memcpy(row->image, t->warm_req->image, 32);
 	memcpy(row->policy, t->warm_req->policy, 32);
 	row->created_ns = t->run.started_realtime_ns;

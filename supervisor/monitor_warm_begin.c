@@ -14,7 +14,7 @@
 
 void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *ret)
 {
-	*ret = (struct recipe){.package_fd = package_fd};
+	*ret = (struct recipe){.owner = req->owner, .package_fd = package_fd};
 	memcpy(ret->image, req->image, 32);
 	memcpy(ret->policy, req->policy, 32);
 	if (package_fd >= 0)
@@ -69,6 +69,7 @@ static int check_room(const struct monitor *m, const struct mtask *mine, struct 
 			n++;
 			of_tasks += t->warm_req->wish == WARM_FOR_TASK;
 			if (req->has_package && t->warm_req->has_package &&
+			    req->owner == t->warm_req->owner &&
 			    memcmp(t->warm_req->package, req->package, 32) == 0)
 				return err_set(e, ERR_LIMIT, 0,
 					       "warm: another of this package runs");
@@ -124,6 +125,7 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 	r = start_check_package(m, t->warm_package, e);
 	if (r == 0)
 		r = start_load_parts(m, s, &of, e);
+	t->run.owner = s->spec.owner = recipe_dumped_by(&of);
 	if (r == 0)
 		r = limits_of_warm(&s->policy->policy.head, req, &t->limits, e);
 	if (r < 0)
@@ -156,7 +158,10 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 
 void start_warm_again(struct monitor *m, const struct recipe *of, const struct limits *limits)
 {
-	struct mon_warm req = {.force = 1, .has_package = of->package_fd >= 0, .limits = *limits};
+	struct mon_warm req = {.force = 1,
+			       .has_package = of->package_fd >= 0,
+			       .owner = of->owner,
+			       .limits = *limits};
 
 	req.wish = req.has_package ? WARM_FOR_TASK : WARM_FOR_IMAGE;
 
@@ -186,7 +191,7 @@ int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
 
 	/* A package's module is nobody's but a task's. */
 	if (req->wish == WARM_FOR_NOBODY || req->wish >= WARM_FOR_MAX ||
-	    (package_fd >= 0 && req->wish != WARM_FOR_TASK))
+	    req->owner >= SANDBOX_OWNERS_MAX || (package_fd >= 0 && req->wish != WARM_FOR_TASK))
 		return -EPROTO;
 	util_new_id(id);
 	t = mtask_new(m, id);

@@ -32,6 +32,7 @@ static struct warm_past *find(const struct monitor *m, const struct recipe *of, 
 {
 	struct recipe like = *of;
 
+	like.owner = recipe_dumped_by(of);
 	if (any_package)
 		memset(like.package, 0, sizeof(like.package));
 	for (struct warm_past *p = m->warm_pasts; p; p = p->next)
@@ -48,6 +49,7 @@ static struct warm_past *add(struct monitor *m, const struct recipe *of, bool an
 	if (!p)
 		return NULL;
 	p->of = *of;
+	p->of.owner = recipe_dumped_by(of);
 	p->of.package_fd = -1;
 	p->any_package = any_package;
 	if (any_package)

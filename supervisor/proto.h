@@ -67,6 +67,8 @@ struct mon_start {
 	uint8_t start;	     /* enum start_mode */
 	uint8_t has_package; /* a dirfd follows the job: mounted as lower of /work */
 	uint8_t pad[5];
+	uint32_t owner; /* whose id range it has: the project's slot, < SANDBOX_OWNERS_MAX */
+	uint32_t pad2;
 	uint8_t image[32], policy[32], package[32];
 	struct limits limits;	   /* only ever tighter than the policy's limits_max */
 	uint64_t received_ns;	   /* CLOCK_MONOTONIC at the request's receipt */
@@ -95,6 +97,8 @@ struct mon_warm {
 	uint8_t has_package; /* a module of it is warmed: part of the checkpoint */
 	uint8_t wish;	     /* enum warm_for */
 	uint8_t pad;
+	uint32_t owner; /* of the task that it is for: alone has what its package has a part in */
+	uint32_t pad2;
 	uint8_t image[32], policy[32], package[32];
 	struct limits limits; /* of the task that it is for; zero: the policy's */
 	char warm[IMAGE_WARM_MAX];
@@ -186,6 +190,7 @@ struct mon_template {
 	uint64_t forks;		  /* tasks that were started from it */
 	uint64_t created_ns, used_ns /* 0: never */; /* CLOCK_REALTIME */
 	uint64_t memory_bytes;			     /* of the template itself, by its cgroup */
+	uint32_t owner, pad4;			     /* whose tasks are forked from it */
 	char key[65];				     /* of its checkpoint, hex */
 	char policy_name[64];
 	uint8_t pad3[7];

@@ -42,8 +42,10 @@ int ctl_rm(struct ctl *ctl, int argc, char **argv);
 int ctl_image(struct ctl *ctl, int argc, char **argv);
 int ctl_policy(struct ctl *ctl, int argc, char **argv);
 int ctl_template(struct ctl *ctl, int argc, char **argv);
+int ctl_project(struct ctl *ctl, int argc, char **argv);
 int ctl_version(struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(struct ctl *ctl, int argc, char **argv);
+int ctl_iron(struct ctl *ctl, int argc, char **argv); /* the tenant's verbs; iron_verb.c */
 
 /* The second word of a verb: "image build". */
 struct ctl_word {

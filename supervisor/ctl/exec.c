@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The verbs image and policy hash and compile: they need libcrypto and libseccomp,
- * which would double the time that every `sandboxctl run` takes to start. So the same
- * sources are linked twice: sandboxctl without these verbs, and sandboxctl-full with
- * them, which this file turns itself into.
+ * The verbs image and policy hash and compile, and the tenant's speak HTTP: they need
+ * libcrypto, libseccomp and libcurl, which would double the time that every `sandboxctl
+ * run` takes to start. So the same sources are linked twice: sandboxctl without these
+ * verbs, and sandboxctl-full with them, which this file turns itself into.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -61,6 +61,11 @@ int ctl_image(struct ctl *ctl, int argc, char **argv)
 }
 
 int ctl_policy(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
+
+int ctl_iron(struct ctl *ctl, int argc, char **argv)
 {
 	return exec_full(ctl, argc, argv);
 }

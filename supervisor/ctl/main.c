@@ -35,6 +35,25 @@ static const struct ctl_verb verbs[] = {
 	{"policy", "list, show, check and install policies", ctl_policy, NULL},
 	{"template", "list, inspect and retire the templates that tasks are forked from",
 	 ctl_template, NULL},
+	{"project", "create, list, bound and remove projects, and their tokens", ctl_project, NULL},
+	{"upload", "upload a worker: NAME.worker and what it names", ctl_iron, NULL},
+	{"install", "make the package that upload would send, and keep it", ctl_iron, NULL},
+	{"queue", "queue a task of a code, durably", ctl_iron, NULL},
+	{"schedule", "queue tasks of a code by the clock", ctl_iron, NULL},
+	{"update", "change a schedule", ctl_iron, NULL},
+	{"retry", "queue a task once more", ctl_iron, NULL},
+	{"log", "print or follow a queued task's output", ctl_iron, NULL},
+	{"status", "how a queued task is", ctl_iron, NULL},
+	{"cancel-task", "cancel a project's tasks by its token", ctl_iron, NULL},
+	{"info", "what is known of a code", ctl_iron, NULL},
+	{"pause", "keep a code's tasks in its queue", ctl_iron, NULL},
+	{"resume", "start a paused code's tasks again", ctl_iron, NULL},
+	{"webhook", "the URL that queues a task of a code", ctl_iron, NULL},
+	{"stacks", "the images that codes can run on", ctl_iron, NULL},
+	{"codes", "list a project's codes", ctl_iron, NULL},
+	{"tasks", "list a project's tasks", ctl_iron, NULL},
+	{"dead-letters", "list the tasks that have failed for good", ctl_iron, NULL},
+	{"schedules", "list a project's schedules", ctl_iron, NULL},
 	{"doctor", "what this host offers, what is missing, what to do", ctl_doctor,
 	 ctl_doctor_help},
 	{"version", "this command's and the daemon's version", ctl_version,
@@ -54,7 +73,7 @@ static void print_overview(FILE *to)
 {
 	fputs("usage: sandboxctl [--socket PATH] [--state DIR] [--json] VERB ...\n\n", to);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(to, "  %-8s  %s\n", verbs[i].name, verbs[i].summary);
+		fprintf(to, "  %-12s  %s\n", verbs[i].name, verbs[i].summary);
 	fputs("\nGlobal options may stand before or after the verb:\n"
 	      "  --socket PATH  the daemon's control socket (SANDBOXD_SOCKET;\n"
 	      "                 /run/sandboxd/control.sock)\n"

@@ -326,6 +326,11 @@ static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 			    spec->package_fd >= 0);
 	if (!request)
 		return err_set(e, ERR_INPUT, 0, "image: must be UTF-8 text");
+	if (spec->project &&
+	    json_object_set_new(request, "project", json_string(spec->project)) < 0) {
+		json_decref(request);
+		return err_set(e, ERR_INPUT, 0, "--project: must be UTF-8 text");
+	}
 	r = ctl_send(&run->conn, request, fds, n_fds, e);
 	json_decref(request);
 	return r;

@@ -24,6 +24,7 @@ const char ctl_run_help[] =
 	"      --start MODE      auto, cold, restore or fork\n"
 	"      --payload JSON    the task's payload; @FILE reads it from a file\n"
 	"      --policy NAME     the policy that confines it\n"
+	"      --project NAME    the project that it is a task of, by name or id (default)\n"
 	"      --label TEXT      shown by ps and inspect\n"
 	"  -e, --env NAME=VALUE  one more environment variable; -e NAME takes this one's value\n"
 	"      --timeout SECONDS, --memory SIZE, --disk SIZE, --cpus N, --pids N\n"
@@ -56,7 +57,12 @@ static const struct member {
 };
 
 /* getopt_long's values for options without a letter: members first. */
-enum { OPT_MEMBER = 256, OPT_CODE = OPT_MEMBER + (int)ARRAY_SIZE(members), OPT_PAYLOAD };
+enum {
+	OPT_MEMBER = 256,
+	OPT_CODE = OPT_MEMBER + (int)ARRAY_SIZE(members),
+	OPT_PAYLOAD,
+	OPT_PROJECT
+};
 
 static const struct option options[] = {{"start", required_argument, NULL, OPT_MEMBER},
 					{"policy", required_argument, NULL, OPT_MEMBER + 1},
@@ -68,6 +74,7 @@ static const struct option options[] = {{"start", required_argument, NULL, OPT_M
 					{"pids", required_argument, NULL, OPT_MEMBER + 7},
 					{"code", required_argument, NULL, OPT_CODE},
 					{"payload", required_argument, NULL, OPT_PAYLOAD},
+					{"project", required_argument, NULL, OPT_PROJECT},
 					{"env", required_argument, NULL, 'e'},
 					{"detach", no_argument, NULL, 'd'},
 					{0}};
@@ -242,6 +249,8 @@ static int read_words(struct run_spec *spec, struct words *w, int argc, char **a
 		spec->detach |= c == 'd';
 		if (c == OPT_CODE)
 			w->code = optarg;
+		if (c == OPT_PROJECT)
+			spec->project = optarg;
 	}
 	if (optind >= end)
 		return ctl_usage("run", "names no image");

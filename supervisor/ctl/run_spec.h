@@ -8,7 +8,7 @@
 #include "sandbox/util.h"
 
 struct run_spec {
-	const char *image;
+	const char *image, *project; /* project: NULL: the default one */
 	bool detach;
 	json_t *task;	  /* owned; task.json with the command line's words laid over it */
 	int package_fd;	  /* owned; the folder or file sent along, or -1 */

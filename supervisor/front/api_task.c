@@ -43,12 +43,11 @@ static json_t *api_task_json(struct front *f, const struct task_record *rec)
 {
 	const struct project *p = project_by_id(f, rec->project);
 	bool ended = task_state_final((enum task_state)rec->state);
-	json_t *o = task_json(rec);
+	json_t *o = task_json(rec, p);
 	char buf[128];
 
 	/* What it holds is beside the rest here. */
 	(void)json_object_del(o, "queue");
-	set(o, "project", p ? json_string(p->name) : api_text(rec->project));
 	set(o, "msg", api_text(iron_task_msg(rec, buf, sizeof(buf))));
 	set(o, "wait_ms", ms_between(rec->created_ns, rec->started_ns));
 	set(o, "duration_ms", ms_between(rec->started_ns, ended ? rec->finished_ns : 0));

@@ -169,6 +169,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	util_new_id(revision_id);
 	if (spec->has_package)
 		package_sync(f);
+	code_packages_clear(f);
 	r = store_code_put(f->store, &next, revision_id, e);
 	if (r < 0)
 		return r;
@@ -222,6 +223,7 @@ int code_remove(struct front *f, struct code *c, struct err *e)
 	p->n_codes--;
 	p->package_bytes -= sum.bytes < p->package_bytes ? sum.bytes : p->package_bytes;
 	code_free(c);
+	code_packages_clear(f);
 	package_prune(f);
 	return 0;
 }
@@ -236,6 +238,8 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 	if (r == 0)
 		c->paused = paused;
 	queue_dispatch(f);
+	if (!paused)
+		schedule_wake(c->project);
 	return r;
 }
 
@@ -291,31 +295,4 @@ int code_stats(struct front *f, const struct code *c, uint64_t counts[8], struct
 	_Static_assert(TASK_STATE_MAX == 8, "code.h");
 	commit_now(f);
 	return store_task_stats(f->store, c->id, counts, e);
-}
-
-struct use {
-	const char *name;
-	bool found;
-};
-
-static int match_package(void *arg, const struct code_revision *v)
-{
-	struct use *u = arg;
-	char hex[65];
-
-	if (!v->has_package)
-		return 0;
-	util_hex(v->package, 32, hex);
-	u->found = strncmp(u->name, hex, 64) == 0;
-	util_hex(v->zip, 32, hex);
-	u->found |= strncmp(u->name, hex, 64) == 0;
-	return u->found;
-}
-
-bool code_uses_package(struct front *f, const char *name)
-{
-	struct use u = {name, false};
-
-	/* Not known: it stays. */
-	return store_code_revisions(f->store, NULL, match_package, &u, NULL) < 0 || u.found;
 }

@@ -82,7 +82,15 @@ int code_revision_get(struct front *f, const struct code *c, uint32_t revision,
 		      struct code_revision *ret, struct err *e);
 /* Counts by state of its tasks that are in the store; index enum task_state. */
 int code_stats(struct front *f, const struct code *c, uint64_t counts[8], struct err *e);
-/* True while a revision of any project's has this package: package_prune asks. */
-bool code_uses_package(struct front *f, const char *name /* in STATE/packages */);
+
+/*
+ * code_packages.c: which packages and zips the revisions of all projects have, for
+ * package_prune. It asks in a child of the front, where the store must not be asked: so the
+ * front knows them all before that. -errno: the store does not answer.
+ */
+int code_packages_know(struct front *f, struct err *e);
+bool code_uses_package(const struct front *f, const uint8_t digest[32]);
+/* They have changed. */
+void code_packages_clear(struct front *f);
 
 #endif

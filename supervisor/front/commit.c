@@ -15,6 +15,7 @@
 #define LATER_NS (200 * MSEC)
 /* Finished tasks beyond the bound are removed in batches. */
 #define PRUNE_EVERY 64u
+#define PRUNE_PACKAGES_EVERY (30 * SEC)
 
 void commit_mark(struct front *f, struct task *t)
 {
@@ -117,6 +118,10 @@ static void prune_now_and_then(struct front *f)
 	f->n_finished = 0;
 	if (commit_prune(f, f->cfg.finished_keep, &n, &e) < 0)
 		msg_warn("old tasks are not removed: %s", e.msg);
+	/* It forks, and reads the whole folder. */
+	if (util_monotonic_ns() < f->prune_at_ns)
+		return;
+	f->prune_at_ns = util_monotonic_ns() + PRUNE_PACKAGES_EVERY;
 	package_prune(f);
 }
 

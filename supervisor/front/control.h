@@ -13,7 +13,7 @@
  * op            keys (? optional)                      fds           answers
  * version                                                            version pid started_at proto
  * run           image task start? wait? detach?        [log socket]  event "accepted" id; then
- *               package? log?                          [archive]     unless detach: event
+ *               package? log? project?                 [archive]     unless detach: event
  *                                                                    "started" start; event
  *                                                                    "finished" task
  *               log: true when fd 0 is the follower's socket (default: true when an fd is
@@ -33,7 +33,18 @@
  *               id: a template's whole id; all: true
  * rm            id                                                   id
  * prune                                                              removed
+ * project_create  name quota?                                        project token
+ *               token: the text of its first token, told this once
+ * projects                                                           projects [by name]
+ * project_rm    project force?                                       removed waits_for
+ *               removed false: it goes, and waits for what waits_for says; ask again
+ * project_quota project quota                                        project
+ * token_create  project label? operator?                             project token text
+ * tokens        project                                              project tokens
+ * token_revoke  project id                                           id
  *
+ * project: its id or its name; of run: "default" when it is not given. quota: an object as
+ * quota_from_json reads it (project.h).
  * id, of a task: a whole one or a unique prefix of at least 4 characters.
  */
 #ifndef SUPERVISOR_FRONT_CONTROL_H

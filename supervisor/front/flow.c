@@ -82,6 +82,8 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 	int fds[2] = {-1, -1}, r;
 	union proto_msg m = {0};
 
+	if (!t->project)
+		return err_set(e, ERR_NOT_FOUND, 0, "its project is no more");
 	r = job_build(spec, t->rec.id, &fds[0], e);
 	if (r < 0)
 		return r;
@@ -89,6 +91,7 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 	memcpy(m.start.id, t->rec.id, sizeof(m.start.id));
 	m.start.start = (uint8_t)t->rec.start_asked;
 	m.start.has_package = t->rec.has_package != 0;
+	m.start.owner = t->project->slot;
 	memcpy(m.start.image, t->rec.image_digest, sizeof(m.start.image));
 	memcpy(m.start.policy, t->rec.policy_id, sizeof(m.start.policy));
 	memcpy(m.start.package, t->rec.package, sizeof(m.start.package));
@@ -171,6 +174,8 @@ int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, s
 		return err_set(e, ERR_SYSTEM, -r, "cannot queue the task");
 	registry_add(f, t);
 	commit_mark(f, t);
+	/* What waits already may be another project's, and not be its turn. */
+	queue_dispatch(f);
 	return 0;
 }
 

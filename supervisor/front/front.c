@@ -135,6 +135,7 @@ static void front_free(struct front *f)
 	queue_clear(f);
 	registry_each(f, free_task, NULL);
 	project_clear(f);
+	schedule_clear(f);
 	warm_clear(f);
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
@@ -143,6 +144,7 @@ static void front_free(struct front *f)
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_source_disable_unref(f->pruner);
 	(void)sd_event_unref(f->event);
+	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 }

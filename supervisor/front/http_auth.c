@@ -13,9 +13,10 @@ bool http_rate_take(uint64_t *next_ns, uint64_t now_ns, uint64_t rate, uint64_t 
 {
 	uint64_t next = *next_ns > now_ns ? *next_ns : now_ns;
 
-	if (next - now_ns >= burst_s * SEC)
+	next += SEC / rate;
+	if (next - now_ns > burst_s * SEC)
 		return false;
-	*next_ns = next + SEC / rate;
+	*next_ns = next;
 	return true;
 }
 

@@ -235,11 +235,12 @@ static enum MHD_Result answer(struct http_req *r)
 	return queued;
 }
 
-/* How much of a body is read that is of no use any more. */
+/* How much of a body is read at most, be it of use or not: of whom nobody knows, little. */
 static uint64_t patience(const struct http_req *r)
 {
-	return r->route && r->route->upload && r->pub.project ? 2ULL * HTTP_UPLOAD_MAX
-							      : 2ULL * HTTP_BODY_MAX;
+	const bool known = r->route && (r->pub.project || r->route->auth == HTTP_OPEN);
+
+	return known && r->route->upload ? 2ULL * HTTP_UPLOAD_MAX : 2ULL * HTTP_BODY_MAX;
 }
 
 /*

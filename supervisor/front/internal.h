@@ -12,6 +12,7 @@
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
 #include "supervisor/front/metrics.h"
+#include "supervisor/front/project.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
 #include "supervisor/front/task.h"
@@ -23,6 +24,7 @@
 #define CANCEL_GRACE_NS (10 * SEC) /* from SIGTERM to SIGKILL */
 #define TASK_BUCKETS 4096u
 #define RESOLVE_CACHE 16
+#define PROJECT_BUCKETS 1024u
 
 /*
  * A connection that waits for something. It is in two lists: of what it waits for
@@ -80,6 +82,7 @@ struct warm {
 	bool sent; /* in the monitor's hands */
 	bool force;
 	bool has_package; /* a module of it is warmed */
+	uint32_t owner;	  /* the project's slot */
 	uint8_t image[32], policy[32], package[32];
 	struct limits limits; /* of the task that it is for */
 	char imports[IMAGE_WARM_MAX];
@@ -96,11 +99,15 @@ struct front {
 	uint64_t started_ns; /* CLOCK_REALTIME */
 
 	struct task *buckets[TASK_BUCKETS];
-	struct project *projects; /* project.c; the default one is there */
 	struct queue *queue;
+	sd_event_source *clock; /* schedule_run.c: the wall clock is set */
 	struct task *dirty; /* to be written */
 	unsigned n_tasks, n_running, n_finished;
 	uint64_t retry_ns; /* when a failed write is tried again */
+
+	uint64_t prune_at_ns;	      /* CLOCK_MONOTONIC: packages, not before that */
+	uint8_t (*code_packages)[32]; /* sorted; NULL: not known */
+	size_t n_code_packages;
 
 	struct conn *conns;
 	unsigned n_conns;
@@ -124,6 +131,11 @@ struct front {
 		struct policy_head head;
 	} policies[RESOLVE_CACHE];
 	unsigned n_policies;
+
+	struct project *projects; /* project.c, by name; the default one is there */
+	struct project *project_buckets[PROJECT_BUCKETS];
+	struct token *token_buckets[PROJECT_BUCKETS];
+	unsigned n_projects;
 };
 
 /* front.c: the tick comes at at_ns (CLOCK_MONOTONIC) at the latest. */
@@ -241,8 +253,8 @@ void package_sync(struct front *f);
 void package_prune(struct front *f);
 void package_clean(struct front *f); /* what a former front left half done */
 
-/* task_json.c: new references. */
-json_t *task_json(const struct task_record *rec);
+/* task_json.c: new references. p: its project, or NULL where that is no more. */
+json_t *task_json(const struct task_record *rec, const struct project *p);
 json_t *task_json_history(struct front *f, const char *id);
 
 /* ops.c */

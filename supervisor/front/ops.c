@@ -24,6 +24,13 @@ static const struct {
 	{"template_retire", op_template_retire, 0},
 	{"rm", op_rm, 0},
 	{"prune", op_prune, 0},
+	{"project_create", op_project_create, 0},
+	{"projects", op_projects, 0},
+	{"project_rm", op_project_rm, 0},
+	{"project_quota", op_project_quota, 0},
+	{"token_create", op_token_create, 0},
+	{"tokens", op_tokens, 0},
+	{"token_revoke", op_token_revoke, 0},
 };
 
 static json_t *error_json(const struct err *e)
@@ -161,7 +168,7 @@ void ops_started(struct task *t)
 		if (!w->started || w->accepted)
 			continue;
 		w->started = false;
-		task = task_json(&t->rec);
+		task = task_json(&t->rec, t->project);
 		waiter_send(w, json_pack("{s:b, s:s, s:s, s:O, s:O}", "ok", 1, "event", "started",
 					 "id", t->rec.id, "start", json_object_get(task, "start"),
 					 "warning", json_object_get(task, "warning")));
@@ -176,7 +183,7 @@ void ops_finished(struct task *t)
 
 	if (!t->waiters)
 		return;
-	task = task_json(&t->rec);
+	task = task_json(&t->rec, t->project);
 	for (struct waiter *w = t->waiters; w; w = next) {
 		next = w->next;
 		if (!w->finished)

@@ -45,6 +45,14 @@ int op_logs(struct op *op, struct err *e);
 int op_warm(struct op *op, struct err *e);
 int op_images_in_use(struct op *op, struct err *e);
 json_t *ops_images_in_use(struct front *f); /* [{"name", "digest", "tasks"}] */
+/* ops_project.c */
+int op_project_create(struct op *op, struct err *e);
+int op_projects(struct op *op, struct err *e);
+int op_project_rm(struct op *op, struct err *e);
+int op_project_quota(struct op *op, struct err *e);
+int op_token_create(struct op *op, struct err *e);
+int op_tokens(struct op *op, struct err *e);
+int op_token_revoke(struct op *op, struct err *e);
 /* template.c */
 int op_templates(struct op *op, struct err *e);
 int op_template_retire(struct op *op, struct err *e);

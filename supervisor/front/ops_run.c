@@ -21,6 +21,19 @@ static void pending_free(struct pending *p)
 	free(p);
 }
 
+static int find_project(struct front *f, const char *name, struct project **ret, struct err *e)
+{
+	char shown[80];
+
+	*ret = project_find(f, name ? name : PROJECT_DEFAULT_ID);
+	if (!*ret)
+		return err_set(e, ERR_NOT_FOUND, 0, "project: there is no project \"%s\"",
+			       json_strict_escape(name, shown, sizeof(shown)));
+	if ((*ret)->going)
+		return err_set(e, ERR_CONFLICT, 0, "project: %s is being removed", (*ret)->name);
+	return 0;
+}
+
 /* The last step; takes p. */
 static void begin(struct front *f, struct pending *p)
 {
@@ -29,7 +42,9 @@ static void begin(struct front *f, struct pending *p)
 	struct err e = {0};
 
 	memcpy(follow.id, p->task->rec.id, sizeof(follow.id));
-	if (flow_accept(f, p->task, &p->spec, &e) < 0) {
+	/* While its folder was unpacked it may have gone. */
+	if (find_project(f, p->task->rec.project, &p->task->project, &e) < 0 ||
+	    flow_accept(f, p->task, &p->spec, &e) < 0) {
 		ops_answer_all(&p->task->waiters, NULL, &e);
 	} else {
 		p->task = NULL;
@@ -95,6 +110,10 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 		r = task_spec_limits(spec, &policy, &rec->limits, e);
 	if (r < 0)
 		return r;
+	project_bound_limits(p->task->project, &rec->limits);
+	r = project_check_memory(p->task->project, &rec->limits, e);
+	if (r < 0)
+		return r;
 	(void)snprintf(rec->project, sizeof(rec->project), "%s", p->task->project->id);
 	(void)snprintf(rec->image, sizeof(rec->image), "%s", image);
 	(void)snprintf(rec->label, sizeof(rec->label), "%s", spec->label ? spec->label : "");
@@ -116,7 +135,7 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 }
 
 struct run_keys {
-	const char *image;
+	const char *image, *project;
 	json_t *task;
 	bool wait, log, package;
 	int start; /* enum start_mode, -1 when not given */
@@ -130,6 +149,7 @@ static int read_keys(struct op *op, struct run_keys *k)
 	*k = (struct run_keys){.wait = true, .start = -1};
 	k->package = op->req->n_fds == 2;
 	k->image = json_strict_string(op->in, "image", 63);
+	k->project = json_strict_string(op->in, "project", PROJECT_NAME_MAX);
 	k->task = json_strict_get(op->in, "task");
 	(void)json_strict_bool(op->in, "wait", &k->wait);
 	if (json_strict_bool(op->in, "detach", &detach) && detach)
@@ -215,8 +235,9 @@ int op_run(struct op *op, struct err *e)
 		pending_free(p);
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
 	}
-	p->task->project = project_by_id(op->f, PROJECT_DEFAULT_ID);
-	r = prepare(op, &k, p, e);
+	r = find_project(op->f, k.project, &p->task->project, e);
+	if (r == 0)
+		r = prepare(op, &k, p, e);
 	if (r < 0) {
 		pending_free(p);
 		return r;

@@ -27,7 +27,10 @@ static int list_add(struct listing *l, const struct task_record *rec)
 		return 1;
 	}
 	l->left--;
-	return json_array_append_new(l->tasks, task_json(rec)) == 0 ? 0 : -ENOMEM;
+	return json_array_append_new(l->tasks, task_json(rec, project_by_id(l->f, rec->project))) ==
+			       0
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int list_stored(void *arg, struct task_record *rec)
@@ -119,12 +122,12 @@ static int find_json(struct front *f, const char *id, json_t **ret, struct err *
 	int r;
 
 	if (t) {
-		*ret = task_json(&t->rec);
+		*ret = task_json(&t->rec, t->project);
 		return 0;
 	}
 	r = store_task_get(f->store, id, &rec, e);
 	if (r == 0)
-		*ret = task_json(&rec);
+		*ret = task_json(&rec, project_by_id(f, rec.project));
 	free(rec.spec);
 	return r;
 }

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/package_unpack.h"
 #include "supervisor/msg.h"
 
 /* Up to here unpacking costs less than a process. */
@@ -19,16 +20,25 @@
 #define CHILDREN_MAX 8u
 
 struct result {
-	uint8_t digest[32];
+	struct unpacked is;
 	struct err error; /* code ERR_NONE: it worked */
+};
+
+/* Who is told. */
+struct whom {
+	bool zip;
+	union {
+		package_fn done;
+		package_zip_fn zip_done;
+	};
+	void *arg;
 };
 
 struct unpack {
 	struct front *f;
 	sd_event_source *child;
 	int result_fd;
-	package_fn done;
-	void *arg;
+	struct whom whom;
 };
 
 /* Digest of a whole file. 0 or -errno. */
@@ -49,18 +59,56 @@ static int digest_file(int fd, uint8_t digest[32])
 	return ok ? 0 : -EIO;
 }
 
+/*
+ * Marks what is at name as used now, which keeps package_prune from it: that looks at the time
+ * before it gives it another name and after that, and what it has renamed but not yet
+ * condemned is taken back here. -ENOENT when there is none.
+ */
+static int touch(int packages, const char *name)
+{
+	char gone[PACKAGE_NAME_MAX + sizeof(PACKAGE_GONE)];
+
+	(void)snprintf(gone, sizeof(gone), PACKAGE_GONE "%s", name);
+	if (utimensat(packages, name, NULL, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	/* EEXIST: it was put back in this moment. */
+	if (errno == ENOENT && renameat2(packages, gone, packages, name, RENAME_NOREPLACE) < 0 &&
+	    errno != EEXIST)
+		return -ENOENT;
+	return utimensat(packages, name, NULL, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+}
+
+static int open_touched(struct front *f, const char *name, int flags)
+{
+	int fd = -1, r = 0;
+
+	/* It may be renamed between the two steps, once for each pruner that runs: one. */
+	for (int i = 0; i < 3 && fd < 0; i++) {
+		r = touch(f->cfg.packages_dirfd, name);
+		if (r == 0)
+			fd = openat(f->cfg.packages_dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 && r == 0 ? -errno : r;
+		if (r < 0 && r != -ENOENT)
+			break;
+	}
+	return fd < 0 ? r : fd;
+}
+
 int package_open(struct front *f, const uint8_t digest[32])
 {
 	char name[65];
-	int fd;
 
 	util_hex(digest, 32, name);
-	/* Its time tells when it was used last. It is set first: package_prune looks at it
-	 * before and after it takes a package away. */
-	if (utimensat(f->cfg.packages_dirfd, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	fd = openat(f->cfg.packages_dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return open_touched(f, name, O_PATH | O_DIRECTORY);
+}
+
+int package_open_zip(struct front *f, const uint8_t zip[32])
+{
+	char name[PACKAGE_NAME_MAX + 1];
+
+	util_hex(zip, 32, name);
+	strcat(name, PACKAGE_ZIP);
+	return open_touched(f, name, O_RDONLY);
 }
 
 void package_sync(struct front *f)
@@ -69,48 +117,29 @@ void package_sync(struct front *f)
 		msg_warn("packages cannot be written to disk: %s", strerror(errno));
 }
 
-/* Unpacks into a temporary folder and gives it its name. 0 when a package of that name
- * is there in the end. */
-static int unpack_to_name(struct front *f, int fd, uint8_t digest[32], struct err *e)
+static void finish(struct front *f, struct result *res, const struct whom *whom)
 {
-	int packages = f->cfg.packages_dirfd, r;
-	char tmp[40], id[TASK_ID_LEN + 1], name[65];
-	_cleanup_fd_ int dir = -1;
-
-	util_new_id(id);
-	(void)snprintf(tmp, sizeof(tmp), ".tmp-%s", id);
-	if (mkdirat(packages, tmp, 0777) == 0)
-		dir = openat(packages, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || fchmod(dir, 0777) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "the task's folder cannot be kept");
-	r = package_extract(fd, dir, f->cfg.package_bytes_max, digest, e);
-	util_close_fd(&dir);
-	if (r == 0) {
-		util_hex(digest, 32, name);
-		/* Another one of the same content may have come first: then it is that one. */
-		if (renameat2(packages, tmp, packages, name, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (errno != EEXIST)
-			r = err_set(e, ERR_SYSTEM, errno, "the task's folder cannot be kept");
-	}
-	package_remove(packages, tmp);
-	return r;
-}
-
-static void finish(struct front *f, struct result *res, package_fn done, void *arg)
-{
+	const struct unpacked *is = &res->is;
 	int dirfd = -1;
 
+	if (whom->zip) {
+		if (res->error.code == ERR_NONE)
+			whom->zip_done(f, whom->arg, is->package, is->zip, is->zip_bytes,
+				       is->package_bytes, NULL);
+		else
+			whom->zip_done(f, whom->arg, NULL, NULL, 0, 0, &res->error);
+		return;
+	}
 	if (res->error.code == ERR_NONE) {
-		dirfd = package_open(f, res->digest);
+		dirfd = package_open(f, is->package);
 		if (dirfd < 0)
 			(void)err_set(&res->error, ERR_SYSTEM, -dirfd,
 				      "the task's folder cannot be opened");
 	}
 	if (res->error.code == ERR_NONE)
-		done(f, arg, res->digest, dirfd, NULL);
+		whom->done(f, whom->arg, is->package, dirfd, NULL);
 	else
-		done(f, arg, NULL, -1, &res->error);
+		whom->done(f, whom->arg, NULL, -1, &res->error);
 }
 
 static int child_ended(sd_event_source *s, const siginfo_t *si, void *arg)
@@ -124,9 +153,9 @@ static int child_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 	if (util_read_all(u->result_fd, &res, sizeof(res)) < 0) {
 		res = (struct result){0};
 		(void)err_set(&res.error, ERR_INTERNAL, 0,
-			      "the process that unpacks the task's folder died");
+			      "the process that unpacks the files died");
 	}
-	finish(u->f, &res, u->done, u->arg);
+	finish(u->f, &res, &u->whom);
 	(void)sd_event_source_disable_unref(u->child);
 	util_close_fd(&u->result_fd);
 	free(u);
@@ -134,19 +163,19 @@ static int child_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 }
 
 /* In the child: nothing but the archive, the packages and the pipe is touched. */
-static _Noreturn void child_main(struct front *f, int fd, int result_fd, pid_t parent)
+static _Noreturn void child_main(struct front *f, int fd, bool zip, int result_fd, pid_t parent)
 {
 	struct result res = {0};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() == parent) {
-		(void)unpack_to_name(f, fd, res.digest, &res.error);
+		(void)(zip ? unpack_zip : unpack_tar)(f, fd, &res.is, &res.error);
 		(void)util_write_all(result_fd, &res, sizeof(res));
 	}
 	_exit(0);
 }
 
-static int unpack_in_child(struct front *f, int fd, package_fn done, void *arg, struct err *e)
+static int unpack_in_child(struct front *f, int fd, const struct whom *whom, struct err *e)
 {
 	struct unpack *u;
 	int pipefd[2], r;
@@ -158,12 +187,12 @@ static int unpack_in_child(struct front *f, int fd, package_fn done, void *arg, 
 	u = calloc(1, sizeof(*u));
 	if (!u || pipe2(pipefd, O_CLOEXEC) < 0) {
 		free(u);
-		return err_set(e, ERR_SYSTEM, errno, "the task's folder");
+		return err_set(e, ERR_SYSTEM, errno, "the files cannot be unpacked");
 	}
-	*u = (struct unpack){.f = f, .result_fd = pipefd[0], .done = done, .arg = arg};
+	*u = (struct unpack){.f = f, .result_fd = pipefd[0], .whom = *whom};
 	pid = fork();
 	if (pid == 0)
-		child_main(f, fd, pipefd[1], parent);
+		child_main(f, fd, whom->zip, pipefd[1], parent);
 	util_close_fd(&pipefd[1]);
 	r = pid < 0 ? -errno
 		    : sd_event_add_child(f->event, &u->child, pid, WEXITED, child_ended, u);
@@ -172,7 +201,7 @@ static int unpack_in_child(struct front *f, int fd, package_fn done, void *arg, 
 			(void)kill(pid, SIGKILL);
 		util_close_fd(&u->result_fd);
 		free(u);
-		return err_set(e, ERR_SYSTEM, -r, "the task's folder cannot be unpacked");
+		return err_set(e, ERR_SYSTEM, -r, "the files cannot be unpacked");
 	}
 	f->n_unpacking++;
 	return 0;
@@ -198,6 +227,7 @@ static int check_archive(struct front *f, int fd, uint64_t *ret_size, struct err
 
 void package_unpack(struct front *f, int archive_fd, package_fn done, void *arg)
 {
+	const struct whom whom = {.done = done, .arg = arg};
 	_cleanup_fd_ int fd = archive_fd;
 	struct result res = {0};
 	uint64_t size = 0;
@@ -205,18 +235,29 @@ void package_unpack(struct front *f, int archive_fd, package_fn done, void *arg)
 
 	r = check_archive(f, fd, &size, &res.error);
 	if (r == 0 && size > INLINE_MAX) {
-		r = unpack_in_child(f, fd, done, arg, &res.error);
+		r = unpack_in_child(f, fd, &whom, &res.error);
 		if (r == 0)
 			return;
-	} else if (r == 0 && digest_file(fd, res.digest) == 0) {
-		dirfd = package_open(f, res.digest);
+	} else if (r == 0 && digest_file(fd, res.is.package) == 0) {
+		dirfd = package_open(f, res.is.package);
 		if (dirfd >= 0) {
-			done(f, arg, res.digest, dirfd, NULL);
+			done(f, arg, res.is.package, dirfd, NULL);
 			return;
 		}
-		(void)unpack_to_name(f, fd, res.digest, &res.error);
+		(void)unpack_tar(f, fd, &res.is, &res.error);
 	} else if (r == 0) {
 		(void)err_set(&res.error, ERR_SYSTEM, EIO, "the folder's archive cannot be read");
 	}
-	finish(f, &res, done, arg);
+	finish(f, &res, &whom);
+}
+
+/* Always in a child: it waits for the disk. */
+void package_unpack_zip(struct front *f, int zip_fd, package_zip_fn done, void *arg)
+{
+	const struct whom whom = {.zip = true, .zip_done = done, .arg = arg};
+	_cleanup_fd_ int fd = zip_fd;
+	struct result res = {0};
+
+	if (unpack_in_child(f, fd, &whom, &res.error) < 0)
+		finish(f, &res, &whom);
 }

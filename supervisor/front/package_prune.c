@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Packages that nobody uses go, the least recently used first, in a child. */
+/*
+ * What nobody uses goes, in a child: zips, and of folders the least recently used first. The
+ * child knows the tasks and codes of the moment that it began in. What has come since then has
+ * set the time of what it uses (package.h).
+ */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,15 +13,18 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "supervisor/front/code.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/package.h"
+#include "supervisor/msg.h"
 
-#define NAME_LEN 64
-/* One that was used a moment ago may be in a request that is not a task yet. */
+/* One that was used a moment ago may be in a request that is not a task or code yet. */
 #define YOUNG_S 600
+/* Nothing is unpacked for so long: who did was killed. */
+#define UNPACK_S 3600
 
 struct unused {
-	char name[NAME_LEN + 1];
+	char name[PACKAGE_NAME_MAX + 1];
 	struct timespec used;
 	uint64_t bytes;
 };
@@ -89,14 +96,25 @@ static void check_use(struct front *f, struct task *t, void *arg)
 	use->used |= t->rec.has_package && memcmp(t->rec.package, use->digest, 32) == 0;
 }
 
+static bool is_zip(const char *name)
+{
+	return strlen(name) == PACKAGE_NAME_MAX && strcmp(name + 64, PACKAGE_ZIP) == 0;
+}
+
+/* True for what is not a package, too: it is not ours to judge. */
 static bool in_use(struct front *f, const char *name)
 {
 	uint8_t digest[32];
 	struct use use = {.digest = digest};
+	char hex[65];
 
-	if (strlen(name) != NAME_LEN || util_unhex(name, 32, digest) < 0)
-		return true; /* not a package: not ours to judge */
-	registry_each(f, check_use, &use);
+	if (strlen(name) != 64 && !is_zip(name))
+		return true;
+	(void)snprintf(hex, sizeof(hex), "%.64s", name);
+	if (util_unhex(hex, 32, digest) < 0 || code_uses_package(f, digest))
+		return true;
+	if (!is_zip(name))
+		registry_each(f, check_use, &use);
 	return use.used;
 }
 
@@ -109,64 +127,91 @@ static int older_first(const void *a, const void *b)
 	return x->used.tv_nsec < y->used.tv_nsec ? -1 : x->used.tv_nsec > y->used.tv_nsec;
 }
 
-static void take_away(int packages, const struct unused *u)
+static bool is_unchanged(int packages, const char *name, const struct unused *u)
 {
-	char gone[NAME_LEN + 8];
 	struct stat st;
 
-	if (fstatat(packages, u->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    st.st_mtim.tv_sec != u->used.tv_sec || st.st_mtim.tv_nsec != u->used.tv_nsec)
+	return fstatat(packages, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_mtim.tv_sec == u->used.tv_sec && st.st_mtim.tv_nsec == u->used.tv_nsec;
+}
+
+/* The steps of package.h. */
+static void take_away(int packages, const struct unused *u)
+{
+	char gone[PACKAGE_NAME_MAX + sizeof(PACKAGE_GONE)];
+	char dead[PACKAGE_NAME_MAX + sizeof(PACKAGE_DEAD)];
+
+	(void)snprintf(gone, sizeof(gone), PACKAGE_GONE "%s", u->name);
+	(void)snprintf(dead, sizeof(dead), PACKAGE_DEAD "%s", u->name);
+	if (!is_unchanged(packages, u->name, u) || renameat(packages, u->name, packages, gone) < 0)
 		return;
-	(void)snprintf(gone, sizeof(gone), ".gone-%s", u->name);
-	if (renameat(packages, u->name, packages, gone) < 0)
-		return;
-	/* Somebody came to use it in between: package_open sets the time first. */
-	if (fstatat(packages, gone, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    (st.st_mtim.tv_sec != u->used.tv_sec || st.st_mtim.tv_nsec != u->used.tv_nsec) &&
+	if (!is_unchanged(packages, gone, u) &&
 	    renameat2(packages, gone, packages, u->name, RENAME_NOREPLACE) == 0)
 		return;
-	package_remove(packages, gone);
+	if (renameat(packages, gone, packages, dead) == 0)
+		package_remove(packages, dead);
+}
+
+struct pruning {
+	struct unused *list;
+	size_t n, allocated;
+	uint64_t total;
+};
+
+static void look_at(struct front *f, struct pruning *p, const char *name, uint64_t now)
+{
+	bool tmp = strncmp(name, PACKAGE_TMP, strlen(PACKAGE_TMP)) == 0;
+	int packages = f->cfg.packages_dirfd;
+	struct unused u = {0};
+	struct stat st;
+
+	if ((!tmp && in_use(f, name)) || fstatat(packages, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (uint64_t)st.st_mtim.tv_sec + (tmp ? UNPACK_S : YOUNG_S) > now)
+		return;
+	if (tmp) {
+		package_remove(packages, name);
+		return;
+	}
+	u.used = st.st_mtim;
+	(void)snprintf(u.name, sizeof(u.name), "%s", name);
+	if (is_zip(name)) {
+		take_away(packages, &u);
+		return;
+	}
+	if (p->n == p->allocated) {
+		size_t want = p->allocated ? 2 * p->allocated : 64;
+		struct unused *more = realloc(p->list, want * sizeof(*more));
+
+		if (!more)
+			return;
+		p->list = more;
+		p->allocated = want;
+	}
+	u.bytes = tree_bytes(packages, name);
+	p->total += u.bytes;
+	p->list[p->n++] = u;
 }
 
 static void prune(struct front *f)
 {
 	int packages = f->cfg.packages_dirfd;
-	struct unused *list = NULL;
-	size_t n = 0, allocated = 0;
-	uint64_t total = 0, now = util_realtime_ns() / SEC;
+	uint64_t now = util_realtime_ns() / SEC;
 	DIR *dir = open_dir(packages, ".");
+	struct pruning p = {0};
 	struct dirent *d;
 
-	while (dir && (d = readdir(dir))) {
-		struct stat st;
-
-		if (is_dots(d->d_name) || in_use(f, d->d_name) ||
-		    fstatat(packages, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    (uint64_t)st.st_mtim.tv_sec + YOUNG_S > now)
-			continue;
-		if (n == allocated) {
-			struct unused *more;
-
-			allocated = allocated ? 2 * allocated : 64;
-			more = realloc(list, allocated * sizeof(*list));
-			if (!more)
-				break;
-			list = more;
-		}
-		list[n].bytes = tree_bytes(packages, d->d_name);
-		list[n].used = st.st_mtim;
-		memcpy(list[n].name, d->d_name, NAME_LEN + 1);
-		total += list[n++].bytes;
-	}
-	if (n)
-		qsort(list, n, sizeof(*list), older_first);
-	for (size_t i = 0; i < n && total > f->cfg.packages_keep; i++) {
-		take_away(packages, &list[i]);
-		total -= list[i].bytes;
+	while (dir && (d = readdir(dir)))
+		if (!is_dots(d->d_name))
+			look_at(f, &p, d->d_name, now);
+	if (p.n)
+		qsort(p.list, p.n, sizeof(*p.list), older_first);
+	for (size_t i = 0; i < p.n && p.total > f->cfg.packages_keep; i++) {
+		take_away(packages, &p.list[i]);
+		p.total -= p.list[i].bytes;
 	}
 	if (dir)
 		(void)closedir(dir);
-	free(list);
+	free(p.list);
 }
 
 static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
@@ -182,9 +227,14 @@ static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 void package_prune(struct front *f)
 {
 	pid_t pid, parent = getpid();
+	struct err e = {0};
 
 	if (f->pruner)
 		return;
+	if (code_packages_know(f, &e) < 0) {
+		msg_warn("unused packages are not removed: %s", e.msg);
+		return;
+	}
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -196,14 +246,28 @@ void package_prune(struct front *f)
 		(void)waitpid(pid, NULL, 0);
 }
 
+/* Nobody else is there yet. */
+static void clean(int packages, const char *name)
+{
+	const char *was = name + strlen(PACKAGE_GONE);
+
+	if (strncmp(name, PACKAGE_GONE, strlen(PACKAGE_GONE)) == 0) {
+		/* EEXIST: its like has come in its place. */
+		if (renameat2(packages, name, packages, was, RENAME_NOREPLACE) < 0)
+			package_remove(packages, name);
+	} else if (strncmp(name, PACKAGE_TMP, strlen(PACKAGE_TMP)) == 0 ||
+		   strncmp(name, PACKAGE_DEAD, strlen(PACKAGE_DEAD)) == 0) {
+		package_remove(packages, name);
+	}
+}
+
 void package_clean(struct front *f)
 {
 	DIR *dir = open_dir(f->cfg.packages_dirfd, ".");
 	struct dirent *d;
 
 	while (dir && (d = readdir(dir)))
-		if (strncmp(d->d_name, ".tmp-", 5) == 0 || strncmp(d->d_name, ".gone-", 6) == 0)
-			package_remove(f->cfg.packages_dirfd, d->d_name);
+		clean(f->cfg.packages_dirfd, d->d_name);
 	if (dir)
 		(void)closedir(dir);
 }

@@ -45,7 +45,8 @@ struct quota {
 };
 
 struct token {
-	struct token *next;
+	struct token *next, *hash_next; /* of its project; by hash */
+	struct project *project;
 	char id[PROJECT_ID_LEN + 1]; /* names it when it is listed or revoked; no secret */
 	char label[TOKEN_LABEL_MAX + 1];
 	bool operator;	  /* good for every project and the node; of the default project alone */
@@ -54,7 +55,7 @@ struct token {
 };
 
 struct project {
-	struct project *next;
+	struct project *next, *hash_next; /* by name; by id */
 	char id[PROJECT_ID_LEN + 1], name[PROJECT_NAME_MAX + 1];
 	uint32_t slot; /* its place among the uid ranges, for life: 0 is the default project's */
 	struct quota quota;
@@ -63,6 +64,7 @@ struct project {
 	struct code *codes;	    /* code.c */
 	struct schedule *schedules; /* schedule.c */
 	unsigned n_tokens, n_codes, n_schedules;
+	bool going;		/* being removed: its tokens open nothing, and it takes no tasks */
 	uint64_t package_bytes; /* of its codes' revisions */
 	/* queue.c */
 	struct lane lane;	      /* of the tasks that have no code: sandboxctl run */
@@ -85,10 +87,12 @@ struct project *project_by_token(struct front *f, const char *text, size_t len, 
 /* token: the new project's first one, told this once. ERR_CONFLICT when the name is taken. */
 int project_create(struct front *f, const char *name, const struct quota *quota,
 		   char token[TOKEN_LEN + 1], struct project **ret, struct err *e);
+/* Of a project that is created without any. */
+struct quota project_quota_default(void);
 int project_set_quota(struct front *f, struct project *p, const struct quota *quota, struct err *e);
 /* With its tokens, codes, schedules and ended tasks. ERR_CONFLICT while a task of it waits or
- * runs (force: those are cancelled first, and it goes when they have ended: -EAGAIN,
- * ERR_UNAVAILABLE until then); the default project never goes. */
+ * runs (force: those are cancelled first, and its codes go). -EAGAIN, ERR_UNAVAILABLE: it is
+ * going, and there is more to do: call again. The default project never goes. */
 int project_remove(struct front *f, struct project *p, bool force, struct err *e);
 
 int token_create(struct front *f, struct project *p, const char *label, bool operator,
@@ -101,6 +105,8 @@ json_t *project_json(const struct project *p);
 json_t *token_json(const struct token *t); /* id label operator created_at used_at */
 /* No more than the project's quotas allow. */
 void project_bound_limits(const struct project *p, struct limits *limits);
+/* ERR_LIMIT for a task that its quota "memory" would never let run. */
+int project_check_memory(const struct project *p, const struct limits *limits, struct err *e);
 /* Members running queued schedules memory package_bytes log_bytes, each optional: what is not
  * there stays; sizes as in task.json ("320M"). Unknown keys are errors. path: of obj, in errors. */
 int quota_from_json(const char *path, const json_t *obj, struct quota *quota, struct err *e);

@@ -63,13 +63,7 @@ static int fill_limits(struct task *t, const struct policy_head *policy, struct 
 	if (r < 0)
 		return r;
 	project_bound_limits(t->project, &t->rec.limits);
-	if (t->project->quota.memory && t->rec.limits.memory > t->project->quota.memory)
-		return err_set(e, ERR_LIMIT, 0,
-			       "the task's memory limit is %llu bytes, and its project's quota "
-			       "\"memory\" is %llu",
-			       (unsigned long long)t->rec.limits.memory,
-			       (unsigned long long)t->project->quota.memory);
-	return 0;
+	return project_check_memory(t->project, &t->rec.limits, e);
 }
 
 int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct err *e)

@@ -6,19 +6,29 @@
  *
  * After a time in which the daemon was down, or its code was paused, one task is queued for all
  * the times that were missed (what systemd.timer(5) calls Persistent=), and then it goes on at
- * the next regular time. Each time is queued once: the task and the schedule's next time are
- * written in one transaction (struct submit, also).
+ * the next regular time; after end_ns nothing is made up for. Each time is queued once: the task
+ * and the schedule's next time are written in one transaction (struct submit, also). What cannot
+ * be queued (a quota, the disk, a paused code) stays due and is tried again.
+ *
+ * Regular times are start_ns (or that of its making) and every run_every_s after that, without
+ * drift; or those of the crontab line from then on (cron.h has the rules for changing clocks).
  */
 #ifndef SUPERVISOR_FRONT_SCHEDULE_H
 #define SUPERVISOR_FRONT_SCHEDULE_H
 
 #include <jansson.h>
 
+#include <systemd/sd-event.h>
+
 #include "supervisor/front/code.h"
+#include "supervisor/front/cron.h"
 
 #define SCHEDULE_CRON_MAX 127
 #define SCHEDULE_ZONE_MAX 63
-#define SCHEDULES_MAX 100 /* of a project that have not ended, by default */
+#define SCHEDULES_MAX 100	     /* of a project that have not ended, by default */
+#define SCHEDULES_ENDED_MAX 100	     /* of a project that are kept: the newest */
+#define SCHEDULE_EVERY_MIN_IRON 60   /* s; under /2. Ours is any number from 1 on */
+#define SCHEDULE_EVERY_MAX 315360000 /* s; ten years */
 
 enum schedule_state { SCHEDULE_SCHEDULED = 0, SCHEDULE_COMPLETE, SCHEDULE_CANCELLED };
 
@@ -44,16 +54,30 @@ struct schedule {
 	uint64_t created_ns, changed_ns, next_ns, last_ns; /* CLOCK_REALTIME; 0: none */
 	uint32_t run_count;
 	char msg[256]; /* why the last try queued nothing; "" */
+	/* schedule_run.c */
+	struct front *front;
+	struct cron line; /* spec.cron and spec.zone, read */
+	struct zone *zone;
+	bool read;		  /* they are */
+	sd_event_source *timer;	  /* its next time, or the next try */
+	struct schedule_run *run; /* being queued */
+	unsigned tries;		  /* that failed since the last time */
 };
 
 int schedule_load(struct front *f, struct err *e);
+void schedule_clear(struct front *f); /* after project_clear */
 void schedule_free_all(struct project *p);
 struct schedule *schedule_by_id(struct project *p, const char *id);
-/* Takes what spec owns, on success. */
+/* Takes what spec owns, on success. ERR_INPUT names the field. A start in the past is at once. */
 int schedule_create(struct front *f, struct project *p, struct schedule_spec *spec,
 		    struct schedule **ret, struct err *e);
+/* All of the spec anew; run_count stays. One that is complete goes on if there is a time left;
+ * ERR_CONFLICT for one that was cancelled. */
 int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *spec, struct err *e);
+/* For good. Also of one that has ended; the tasks that it has queued stay. */
 int schedule_cancel(struct front *f, struct schedule *s, struct err *e);
+/* What it waits for may be there now: the code goes on, a quota is larger. */
+void schedule_wake(struct project *p);
 /* Its code is no more: those that have not ended are cancelled. */
 void schedule_end_code(struct front *f, struct project *p, const char *code_name);
 const char *schedule_state_name(enum schedule_state state); /* scheduled complete cancelled */

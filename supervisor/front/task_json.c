@@ -88,13 +88,13 @@ static json_t *queue_json(const struct task_record *rec)
 	return o;
 }
 
-json_t *task_json(const struct task_record *rec)
+json_t *task_json(const struct task_record *rec, const struct project *p)
 {
 	bool ended = task_state_final((enum task_state)rec->state);
 	json_t *o = json_object();
 
 	json_object_set_new(o, "id", json_string(rec->id));
-	json_object_set_new(o, "project", json_string(rec->project));
+	json_object_set_new(o, "project", json_string(p ? p->name : rec->project));
 	json_object_set_new(o, "image", json_string(rec->image));
 	json_object_set_new(o, "status", json_string(task_state_name((enum task_state)rec->state)));
 	json_object_set_new(o, "exit_code", ended ? json_integer(rec->exit_code) : json_null());

@@ -16,8 +16,8 @@
 static bool same_key(const struct warm *a, const struct warm *b)
 {
 	return memcmp(a->image, b->image, 32) == 0 && memcmp(a->policy, b->policy, 32) == 0 &&
-	       a->has_package == b->has_package && memcmp(a->package, b->package, 32) == 0 &&
-	       strcmp(a->imports, b->imports) == 0;
+	       a->has_package == b->has_package && (!a->has_package || a->owner == b->owner) &&
+	       memcmp(a->package, b->package, 32) == 0 && strcmp(a->imports, b->imports) == 0;
 }
 
 static void hand_over(struct front *f, struct warm *w)
@@ -31,6 +31,7 @@ static void hand_over(struct front *f, struct warm *w)
 	m.warm.tag = w->tag;
 	m.warm.wish = (uint8_t)w->wish;
 	m.warm.force = w->force;
+	m.warm.owner = w->owner;
 	memcpy(m.warm.image, w->image, 32);
 	memcpy(m.warm.policy, w->policy, 32);
 	memcpy(m.warm.package, w->package, 32);
@@ -64,8 +65,9 @@ static bool has_place(const struct front *f, const struct warm *what)
 	     count(f, WARM_FOR_TASK, true) >= WARM_RUNNING_OF_TASKS_MAX))
 		return false;
 	for (const struct warm *w = f->warms; w; w = w->next)
-		if (w->sent && (same_key(w, what) || (w->has_package && what->has_package &&
-						      !memcmp(w->package, what->package, 32))))
+		if (w->sent && (same_key(w, what) ||
+				(w->has_package && what->has_package && w->owner == what->owner &&
+				 !memcmp(w->package, what->package, 32))))
 			return false;
 	return true;
 }
@@ -142,11 +144,13 @@ void warm_request(struct front *f, const struct warm *what, struct waiter *waite
 
 void warm_background(struct front *f, const struct task *t)
 {
+	const struct project *project = project_by_id(f, t->rec.project);
 	struct warm w = {0};
 
-	if (t->want_warm == WARM_FOR_NOBODY)
+	if (t->want_warm == WARM_FOR_NOBODY || !project)
 		return;
 	w.wish = t->want_warm;
+	w.owner = project->slot;
 	w.limits = t->rec.limits;
 	memcpy(w.image, t->rec.image_digest, 32);
 	memcpy(w.policy, t->rec.policy_id, 32);

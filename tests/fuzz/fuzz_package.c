@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mkdir(dir, 0700) < 0)
 		abort();
 	at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (package_extract(tar, at, 1 << 20, digest, &e) < 0 && e.code == ERR_NONE)
+	if (package_extract_tar(tar, at, 1 << 20, digest, &e) < 0 && e.code == ERR_NONE)
 		abort();
 	check_parent(parent);
 	package_remove(AT_FDCWD, parent);

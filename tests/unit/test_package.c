@@ -65,7 +65,7 @@ static int extract(const struct member *members, size_t n, uint64_t max, struct 
 	int at = make_dir(dir), tar = make_tar(members, n), r;
 	uint8_t digest[32];
 
-	r = package_extract(tar, at, max, digest, e);
+	r = package_extract_tar(tar, at, max, digest, e);
 	package_remove(AT_FDCWD, dir);
 	assert_int_equal(access(dir, F_OK), -1);
 	(void)close(at);
@@ -105,7 +105,7 @@ static void test_good(void **state)
 	struct stat st;
 
 	(void)state;
-	if (package_extract(tar, at, 1 << 20, digest, &e) < 0)
+	if (package_extract_tar(tar, at, 1 << 20, digest, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_file(at, "hello.py", "print(1)\n", 0666);
 	assert_file(at, "run.sh", "#!/bin/sh\n", 0777);
@@ -122,7 +122,7 @@ static void test_good(void **state)
 	(void)close(at);
 	/* The digest is of the archive's bytes. */
 	at = make_dir(dir);
-	assert_int_equal(package_extract(tar, at, 1 << 20, again, &e), 0);
+	assert_int_equal(package_extract_tar(tar, at, 1 << 20, again, &e), 0);
 	assert_memory_equal(digest, again, 32);
 	package_remove(AT_FDCWD, dir);
 	(void)close(at);
@@ -221,7 +221,7 @@ static void test_damaged(void **state)
 		int at = make_dir(dir), fd;
 
 		assert_int_equal(ftruncate(tar, n), 0);
-		if (package_extract(tar, at, 1 << 20, digest, &e) == 0) {
+		if (package_extract_tar(tar, at, 1 << 20, digest, &e) == 0) {
 			fd = openat(at, "a", O_RDONLY | O_CLOEXEC);
 			assert_true(fd < 0 || read(fd, got, sizeof(got)) == 10);
 			util_close_fd(&fd);
@@ -231,7 +231,7 @@ static void test_damaged(void **state)
 	}
 	memset(junk, 'z', sizeof(junk));
 	assert_int_equal(pwrite(tar, junk, sizeof(junk), 0), sizeof(junk));
-	assert_true(package_extract(tar, -1, 1 << 20, digest, &e) < 0);
+	assert_true(package_extract_tar(tar, -1, 1 << 20, digest, &e) < 0);
 	assert_non_null(strstr(e.msg, "not a tar archive"));
 	(void)close(tar);
 }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One task of a tenant's: log, status, cancel-task. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/ctl/iron_verb.h"
+#include "supervisor/log_text.h"
+
+const char iron_log_help[] = "usage: sandboxctl log TASK [-f]\n\n"
+			     "Prints what the task has written to stdout and stderr.\n\n"
+			     "  -f, --follow, -w, --wait\n"
+			     "                      go on until the task ends, also while it waits "
+			     "for its turn\n" IRON_HELP;
+const char iron_status_help[] = "usage: sandboxctl status TASK\n\n"
+				"How a task is: queued preparing running complete error cancelled "
+				"killed timeout.\n" IRON_HELP;
+const char iron_cancel_help[] =
+	"usage: sandboxctl cancel-task TASK...\n\n"
+	"Cancels tasks of the project over HTTP, by its token, whether they wait or run.\n"
+	"('cancel' is the operator's: it asks by the control socket.)\n" IRON_HELP;
+
+static int get_task(struct iron *iron, const char *id, json_t **ret, struct err *e)
+{
+	char path[64];
+	int r = iron_check_id(id, "task's id", e);
+
+	(void)snprintf(path, sizeof(path), "/tasks/%.24s", id);
+	return r < 0 ? r : iron_call(iron, "GET", path, NULL, ret, e);
+}
+
+static int print_bytes(void *arg, const char *bytes, size_t len)
+{
+	struct log_text *t = arg;
+	struct log_text_out out = {.fd = STDOUT_FILENO};
+
+	if (!isatty(STDOUT_FILENO))
+		return log_text_write(STDOUT_FILENO, bytes, len);
+	for (size_t n; len > 0; bytes += n, len -= n) {
+		const char *end = memchr(bytes, '\n', len);
+
+		n = end ? (size_t)(end - bytes) + 1 : len;
+		log_text_escape(&out, t, (const uint8_t *)bytes, end ? n - 1 : n);
+		if (end)
+			log_text_newline(&out, t);
+	}
+	log_text_flush(&out);
+	return out.error;
+}
+
+static int print_log(struct iron *iron, const char *id, bool follow, struct err *e)
+{
+	json_auto_t *task = NULL;
+	struct log_text text = {0};
+	char path[64];
+	int r = iron_check_id(id, "task's id", e);
+
+	if (r < 0)
+		return r;
+	if (follow)
+		return iron_follow(iron, id, false, &task, e);
+	(void)snprintf(path, sizeof(path), "/tasks/%s/log", id);
+	return iron_stream(iron, path, NULL, print_bytes, &text, e);
+}
+
+int iron_log(struct iron *iron, int argc, char **argv)
+{
+	static const struct option options[] = {{"follow", no_argument, NULL, 'f'},
+						{"wait", no_argument, NULL, 'w'},
+						IRON_OPTIONS,
+						{0}};
+	bool follow = false;
+	struct err e = {0};
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "fwe:", options, NULL)) != -1) {
+		if (c == 'f' || c == 'w')
+			follow = true;
+		else if (!iron_option(iron, c, optarg))
+			return ctl_bad_option("log", argv);
+	}
+	r = iron_words("log", argc, argv, 1, 1, "task");
+	if (r)
+		return r;
+	r = iron_begin(iron, &e);
+	if (r == 0)
+		r = print_log(iron, argv[optind], follow, &e);
+	if (r == -EPIPE)
+		return 128 + SIGPIPE;
+	if (r < 0 && e.code == ERR_NONE)
+		(void)err_set(&e, ERR_SYSTEM, -r, "cannot write to stdout");
+	return r < 0 ? ctl_fail(&e) : 0;
+}
+
+void iron_say_end(const json_t *task)
+{
+	const char *status = ctl_text(task, "status"), *msg = ctl_text(task, "msg");
+
+	if (strcmp(status, "complete") == 0)
+		return;
+	if (!*msg)
+		msg = ctl_text(task, "error");
+	ctl_say("task %s: %s%s%s%s", ctl_text(task, "id"), status, *msg ? ": " : "", msg,
+		json_is_true(json_object_get(task, "dead_letter"))
+			? " (a dead letter: no retry is left)"
+			: "");
+}
+
+static void print_number(const char *name, const json_t *task, const char *key, const char *unit)
+{
+	const json_t *n = json_object_get(task, key);
+	char text[48];
+
+	if (!json_is_number(n))
+		return;
+	(void)snprintf(text, sizeof(text), "%.10g%s", json_number_value(n), unit);
+	ctl_print_field(name, text);
+}
+
+int iron_status(struct iron *iron, int argc, char **argv)
+{
+	json_auto_t *task = NULL;
+	struct err e = {0};
+	int r = iron_plain(iron, argc, argv, 1, 1, "task");
+
+	if (r)
+		return r;
+	if (get_task(iron, argv[optind], &task, &e) < 0)
+		return ctl_fail(&e);
+	if (iron->ctl->json)
+		return ctl_print_json(task);
+	ctl_print_field("status", ctl_text(task, "status"));
+	ctl_print_field("message", ctl_text(task, "msg"));
+	ctl_print_field("error", ctl_text(task, "error"));
+	ctl_print_field("code", ctl_text(task, "code_name"));
+	ctl_print_field("label", ctl_text(task, "label"));
+	print_number("revision", task, "code_rev", "");
+	print_number("percent", task, "percent", " %");
+	print_number("exit status", task, "exit_code", "");
+	print_number("attempt", task, "attempt", "");
+	ctl_print_field("created", ctl_text(task, "created_at"));
+	ctl_print_field("not before", ctl_text(task, "not_before"));
+	ctl_print_field("started", ctl_text(task, "started_at"));
+	ctl_print_field("finished", ctl_text(task, "finished_at"));
+	print_number("duration", task, "duration_ms", " ms");
+	ctl_print_field("first", ctl_text(task, "original_id"));
+	ctl_print_field("retry", ctl_text(task, "retry_id"));
+	if (json_is_true(json_object_get(task, "dead_letter")))
+		ctl_print_field("dead letter", "yes: no retry is left");
+	return ctl_flush(0);
+}
+
+int iron_cancel(struct iron *iron, int argc, char **argv)
+{
+	int status = iron_plain(iron, argc, argv, 1, argc, "task");
+
+	for (int i = optind; status == 0 && i < argc; i++) {
+		struct err e = {0};
+		char path[64];
+		int r = iron_check_id(argv[i], "task's id", &e);
+
+		(void)snprintf(path, sizeof(path), "/tasks/%.24s/cancel", argv[i]);
+		if (r == 0)
+			r = iron_call(iron, "POST", path, NULL, NULL, &e);
+		if (r < 0)
+			status = ctl_fail(&e);
+	}
+	return status;
+}

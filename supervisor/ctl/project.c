@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sandboxctl project: tenants, their quotas and (project_token.c) their tokens. */
+#include "supervisor/ctl/project.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define REPLY_MS 30000
+/* Its tasks have ten seconds from TERM to KILL; more is for their logs and records. */
+#define REMOVE_FOR_NS 120000000000ULL
+
+const char project_help[] =
+	"usage: sandboxctl project create NAME [--quota KEY=VALUE]...\n"
+	"       sandboxctl project ls\n"
+	"       sandboxctl project inspect NAME\n"
+	"       sandboxctl project quota NAME KEY=VALUE...\n"
+	"       sandboxctl project rm NAME [--force]\n"
+	"       sandboxctl project token create NAME [--label TEXT] [--operator]\n"
+	"       sandboxctl project token ls NAME\n"
+	"       sandboxctl project token revoke NAME TOKEN_ID\n\n"
+	"A project is a tenant: its codes, tasks and schedules, tokens that open it, quotas, and\n"
+	"user ids of its own for its tasks. NAME is its name or its id. What `sandboxctl run`\n"
+	"runs is the project \"default\"'s, which is always there.\n\n"
+	"create   also makes its first token. A token is shown this once: only a hash is kept\n"
+	"quota    running, queued and schedules are numbers of tasks and schedules; memory\n"
+	"         (the sum of its running tasks' limits), package_bytes and log_bytes (of one\n"
+	"         task) are sizes such as 512M. 0 is no bound\n"
+	"rm       with its codes, schedules, ended tasks and their logs. --force: its waiting\n"
+	"         and running tasks are cancelled first\n"
+	"token    --operator: opens every project and the node; of \"default\" alone. TOKEN_ID is\n"
+	"         as 'token ls' shows it\n";
+
+long long project_number(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
+int project_call_once(struct ctl *ctl, json_t *request, const char *what, json_t **ret_reply,
+		      struct err *e)
+{
+	int r;
+
+	if (!request)
+		return err_set(e, ERR_INPUT, 0, "a name or label is not UTF-8 text");
+	r = ctl_call_once(ctl, request, NULL, 0, REPLY_MS, ret_reply, e);
+	json_decref(request);
+	if (r == -ECONNRESET)
+		return err_set(e, ERR_UNAVAILABLE, 0, "the daemon went away before it answered: %s",
+			       what);
+	return r < 0 ? r : ctl_reply_check(*ret_reply, e);
+}
+
+/* "KEY=VALUE" as a member; numbers are numbers, the daemon judges the rest. */
+static int add_quota(json_t *quota, const char *word, struct err *e)
+{
+	const char *value = strchr(word, '=');
+	_cleanup_free_ char *key = value ? strndup(word, (size_t)(value - word)) : NULL;
+	bool digits;
+	json_t *v;
+
+	if (!key || !*key || !value[1])
+		return err_set(e, ERR_INPUT, 0, "quota: '%s' is not KEY=VALUE", word);
+	value++;
+	digits = strspn(value, "0123456789") == strlen(value) && strlen(value) < 19;
+	v = digits ? json_integer(strtoll(value, NULL, 10)) : json_string(value);
+	if (json_object_get(quota, key)) {
+		json_decref(v);
+		return err_set(e, ERR_INPUT, 0, "quota: %s is given twice", key);
+	}
+	if (!v || json_object_set_new(quota, key, v) < 0)
+		return err_set(e, ERR_INPUT, 0, "quota: must be UTF-8 text");
+	return 0;
+}
+
+static void print_created(const json_t *p, const char *token)
+{
+	printf("project %s is made. Its clients' iron.json (the token is shown this once):\n\n"
+	       "{\"project_id\": \"%s\",\n"
+	       " \"token\": \"%s\",\n"
+	       " \"host\": \"127.0.0.1\", \"port\": 8080, \"protocol\": \"http\", \"scheme\": "
+	       "\"http\",\n"
+	       " \"api_version\": \"2\"}\n",
+	       ctl_text(p, "name"), ctl_text(p, "id"), token);
+}
+
+static int project_create(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {{"quota", required_argument, NULL, 'q'}, {0}};
+	json_auto_t *quota = json_object(), *reply = NULL, *out = NULL;
+	const json_t *p;
+	struct err e = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (c != 'q')
+			return ctl_bad_option("project", argv);
+		if (add_quota(quota, optarg, &e) < 0)
+			return ctl_fail(&e);
+	}
+	if (argc - optind != 1)
+		return ctl_usage("project", "create takes one name");
+	if (project_call_once(ctl,
+			      json_pack("{s:s, s:s, s:O}", "op", "project_create", "name",
+					argv[optind], "quota", quota),
+			      "see 'sandboxctl project ls', and 'project token create' if it is "
+			      "there",
+			      &reply, &e) < 0)
+		return ctl_fail(&e);
+	p = json_object_get(reply, "project");
+	if (!ctl->json) {
+		print_created(p, ctl_text(reply, "token"));
+		return ctl_flush(0);
+	}
+	out = json_pack("{s:O, s:O, s:O}", "id", json_object_get(p, "id"), "name",
+			json_object_get(p, "name"), "token", json_object_get(reply, "token"));
+	return ctl_flush(ctl_print_json(out));
+}
+
+static void row_of(const json_t *p, char cell[][CTL_CELL])
+{
+	const json_t *tasks = json_object_get(p, "tasks");
+
+	snprintf(cell[0], CTL_CELL, "%s", ctl_text(p, "name"));
+	snprintf(cell[1], CTL_CELL, "%s", ctl_text(p, "id"));
+	snprintf(cell[2], CTL_CELL, "%lld", project_number(tasks, "queued"));
+	snprintf(cell[3], CTL_CELL, "%lld", project_number(tasks, "running"));
+	snprintf(cell[4], CTL_CELL, "%lld", project_number(p, "codes"));
+	snprintf(cell[5], CTL_CELL, "%lld", project_number(p, "schedules"));
+	snprintf(cell[6], CTL_CELL, "%lld", project_number(p, "tokens"));
+	ctl_format_size(cell[7], CTL_CELL, (double)project_number(p, "package_bytes"));
+}
+
+static const struct ctl_table table = {
+	.n = 8,
+	.titles = {"NAME", "ID", "QUEUED", "RUNNING", "CODES", "SCHEDULES", "TOKENS", "PACKAGES"},
+	.row = row_of,
+};
+
+static int project_ls(struct ctl *ctl, int argc, char **argv)
+{
+	json_auto_t *reply = NULL;
+	struct err e = {0};
+	const json_t *list;
+
+	if (argc > 1)
+		return ctl_usage("project", "ls takes no argument: '%s'", argv[1]);
+	if (ctl_call(ctl, json_pack("{s:s}", "op", "projects"), NULL, 0, &reply, &e) < 0)
+		return ctl_fail(&e);
+	list = json_object_get(reply, "projects");
+	if (ctl->json)
+		return ctl_flush(ctl_print_json(list));
+	ctl_print_table(&table, list);
+	return ctl_flush(0);
+}
+
+static void print_quota(const json_t *p)
+{
+	static const char *const sizes[] = {"memory", "package_bytes", "log_bytes"};
+	static const char *const counts[] = {"running", "queued", "schedules"};
+	const json_t *quota = json_object_get(p, "quota");
+	char text[256] = "", size[32];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		if (project_number(quota, counts[i]))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%lld ", counts[i],
+					      project_number(quota, counts[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		if (project_number(quota, sizes[i]))
+			n += (size_t)snprintf(
+				text + n, sizeof(text) - n, "%s=%s ", sizes[i],
+				util_format_size((uint64_t)project_number(quota, sizes[i]), size,
+						 sizeof(size)));
+	if (n > 0)
+		text[n - 1] = '\0';
+	ctl_print_field("quota", n > 0 ? text : "none");
+}
+
+static void print_project(const json_t *p)
+{
+	const json_t *tasks = json_object_get(p, "tasks");
+	char text[128];
+
+	ctl_print_field("id", ctl_text(p, "id"));
+	ctl_print_field("name", ctl_text(p, "name"));
+	ctl_print_field("created", ctl_text(p, "created_at"));
+	snprintf(text, sizeof(text), "%lld queued, %lld running", project_number(tasks, "queued"),
+		 project_number(tasks, "running"));
+	ctl_print_field("tasks", text);
+	snprintf(text, sizeof(text), "%lld, %lld bytes of packages", project_number(p, "codes"),
+		 project_number(p, "package_bytes"));
+	ctl_print_field("codes", text);
+	snprintf(text, sizeof(text), "%lld", project_number(p, "schedules"));
+	ctl_print_field("schedules", text);
+	print_quota(p);
+}
+
+/* The project of an answer, for a person or as JSON. */
+static int show(const struct ctl *ctl, const json_t *p)
+{
+	if (ctl->json)
+		return ctl_flush(ctl_print_json(p));
+	print_project(p);
+	return ctl_flush(0);
+}
+
+static int project_inspect(struct ctl *ctl, int argc, char **argv)
+{
+	json_auto_t *reply = NULL;
+	struct err e = {0};
+	json_t *p;
+
+	if (argc != 2)
+		return ctl_usage("project", "inspect takes one name");
+	if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), NULL, 0,
+		     &reply, &e) < 0)
+		return ctl_fail(&e);
+	p = json_object_get(reply, "project");
+	(void)json_object_set(p, "tokens", json_object_get(reply, "tokens"));
+	return show(ctl, p);
+}
+
+static int project_quota(struct ctl *ctl, int argc, char **argv)
+{
+	json_auto_t *quota = json_object(), *reply = NULL;
+	struct err e = {0};
+
+	if (argc < 3)
+		return ctl_usage("project", "quota takes a name and KEY=VALUE");
+	for (int i = 2; i < argc; i++)
+		if (add_quota(quota, argv[i], &e) < 0)
+			return ctl_fail(&e);
+	if (ctl_call(ctl,
+		     json_pack("{s:s, s:s, s:O}", "op", "project_quota", "project", argv[1],
+			       "quota", quota),
+		     NULL, 0, &reply, &e) < 0)
+		return ctl_fail(&e);
+	return show(ctl, json_object_get(reply, "project"));
+}
+
+/* Asks until it is gone: its tasks end, and are removed, in the background. */
+static int remove_until(struct ctl *ctl, const char *name, bool force, struct err *e)
+{
+	const uint64_t until = util_monotonic_ns() + REMOVE_FOR_NS;
+	const struct timespec nap = {0, 100000000};
+
+	for (;;) {
+		json_auto_t *reply = NULL;
+		int r = ctl_call(ctl,
+				 json_pack("{s:s, s:s, s:b}", "op", "project_rm", "project", name,
+					   "force", force),
+				 NULL, 0, &reply, e);
+
+		if (r < 0 || json_is_true(json_object_get(reply, "removed")))
+			return r;
+		if (util_monotonic_ns() > until)
+			return err_set(e, ERR_UNAVAILABLE, 0, "%s; it takes long: ask again",
+				       ctl_text(reply, "waits_for"));
+		(void)nanosleep(&nap, NULL);
+	}
+}
+
+static int project_rm(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {{"force", no_argument, NULL, 'f'}, {0}};
+	json_auto_t *out = NULL;
+	bool force = false;
+	struct err e = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "f", options, NULL)) != -1) {
+		if (c != 'f')
+			return ctl_bad_option("project", argv);
+		force = true;
+	}
+	if (argc - optind != 1)
+		return ctl_usage("project", "rm takes one name");
+	if (remove_until(ctl, argv[optind], force, &e) < 0)
+		return ctl_fail(&e);
+	if (!ctl->json) {
+		printf("project %s: removed\n", argv[optind]);
+		return ctl_flush(0);
+	}
+	out = json_pack("{s:s, s:b}", "project", argv[optind], "removed", 1);
+	return ctl_flush(ctl_print_json(out));
+}
+
+int ctl_project(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct ctl_word words[] = {
+		{"create", project_create},
+		{"ls", project_ls},
+		{"inspect", project_inspect},
+		{"quota", project_quota},
+		{"rm", project_rm},
+		{"token", ctl_project_token},
+		{0},
+	};
+
+	return ctl_dispatch(ctl, "project", words, project_help, argc, argv);
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/ctl/upload_bundle.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a folder often has and no package should: histories, credentials, bytecode of another
+ * Python. `file "iron.json"` takes one all the same. */
+static const char *const kept_out[] = {".git",	  ".hg",       ".svn",	     ".bzr",
+				       "CVS",	  ".ssh",      ".env",	     ".netrc",
+				       ".pypirc", "iron.json", ".iron.json", "__pycache__"};
+
+void bundle_clear(struct bundle *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		free(b->entries[i].dest);
+		free(b->entries[i].source);
+		free(b->entries[i].bytes);
+	}
+	free(b->entries);
+	*b = (struct bundle){.base = b->base};
+}
+
+const struct bundle_entry *bundle_find(const struct bundle *b, const char *dest)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (strcmp(b->entries[i].dest, dest) == 0)
+			return &b->entries[i];
+	return NULL;
+}
+
+/* Takes what the entry owns, also when it fails. */
+static int add(struct bundle *b, struct bundle_entry *entry, struct err *e)
+{
+	struct bundle_entry *more;
+	int r = 0;
+
+	b->bytes += entry->len;
+	if (!entry->dest)
+		r = err_set(e, ERR_SYSTEM, ENOMEM, "package");
+	else if (b->n >= BUNDLE_ENTRIES_MAX)
+		r = err_set(e, ERR_LIMIT, 0, "the package has more than %u files",
+			    BUNDLE_ENTRIES_MAX);
+	else if (b->bytes > BUNDLE_BYTES_MAX)
+		r = err_set(e, ERR_LIMIT, 0, "the package has more than %llu MiB (met at %s)",
+			    BUNDLE_BYTES_MAX >> 20, entry->dest);
+	if (r == 0 && b->n == b->room) {
+		b->room = b->room ? 2 * b->room : 64;
+		more = reallocarray(b->entries, b->room, sizeof(*more));
+		if (more)
+			b->entries = more;
+		else
+			r = err_set(e, ERR_SYSTEM, ENOMEM, "package");
+	}
+	if (r == 0) {
+		b->entries[b->n++] = *entry;
+		return 0;
+	}
+	free(entry->dest);
+	free(entry->source);
+	free(entry->bytes);
+	return r;
+}
+
+int bundle_add_bytes(struct bundle *b, const char *dest, mode_t mode, const char *bytes, size_t len,
+		     struct err *e)
+{
+	struct bundle_entry entry = {.dest = strdup(dest), .mode = mode, .len = len};
+
+	entry.bytes = malloc(len + 1);
+	if (!entry.bytes) {
+		free(entry.dest);
+		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", dest);
+	}
+	memcpy(entry.bytes, bytes, len);
+	entry.bytes[len] = '\0';
+	return add(b, &entry, e);
+}
+
+/* "a/b", or "b" where a is ""; with what is needless in a ("./", "//") left out. */
+static char *join(const char *dir, const char *name)
+{
+	char *path = malloc(strlen(dir) + strlen(name) + 2), *to = path;
+
+	if (!path)
+		return NULL;
+	while (*dir) {
+		size_t n = strcspn(dir, "/");
+
+		if (n > 0 && !(n == 1 && *dir == '.')) {
+			memcpy(to, dir, n);
+			to += n;
+			*to++ = '/';
+		}
+		dir += n;
+		dir += *dir == '/';
+	}
+	strcpy(to, name);
+	if (!*name && to > path)
+		to[-1] = '\0';
+	return path;
+}
+
+static int add_regular(struct bundle *b, const char *source, char *dest, const struct stat *st,
+		       struct err *e)
+{
+	struct bundle_entry entry = {.dest = dest,
+				     .source = strdup(source),
+				     .len = (size_t)st->st_size,
+				     .mode = S_IFREG | (st->st_mode & 0111 ? 0755 : 0644),
+				     .dev = st->st_dev,
+				     .ino = st->st_ino};
+
+	return add(b, &entry, e);
+}
+
+int bundle_add_file(struct bundle *b, const char *path, const char *dest_dir, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	if (fstatat(b->base, path, &st, 0) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", path);
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, ERR_INPUT, 0, "%s: is a folder: write dir \"%s\"", path, path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, 0, "%s: is not a regular file", path);
+	if (faccessat(b->base, path, R_OK, 0) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", path);
+	return add_regular(b, path, join(dest_dir, slash ? slash + 1 : path), &st, e);
+}
+
+/* Does a link at dest, with this target, stay inside the package? By its text alone. */
+static bool link_stays(const char *dest, const char *target)
+{
+	int depth = 0;
+
+	if (*target == '/')
+		return false;
+	for (const char *p = dest; *p; p++)
+		depth += *p == '/';
+	while (*target) {
+		size_t n = strcspn(target, "/");
+
+		if (n == 2 && memcmp(target, "..", 2) == 0)
+			depth--;
+		else if (n > 0 && !(n == 1 && *target == '.'))
+			depth++;
+		if (depth < 0)
+			return false;
+		target += n;
+		target += *target == '/';
+	}
+	return true;
+}
+
+static int add_link(struct bundle *b, const char *path, const char *dest, struct err *e)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(b->base, path, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", path);
+	target[n] = '\0';
+	if (!link_stays(dest, target))
+		return err_set(e, ERR_INPUT, 0,
+			       "%s: is a link to %s, which is outside of the package: name that "
+			       "with file or dir",
+			       path, target);
+	return bundle_add_bytes(b, dest, S_IFLNK | 0777, target, (size_t)n, e);
+}
+
+static bool is_kept_out(struct bundle *b, const char *name)
+{
+	size_t len = strlen(b->left_out);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept_out); i++) {
+		if (strcmp(name, kept_out[i]) != 0)
+			continue;
+		if (!strstr(b->left_out, name))
+			(void)snprintf(b->left_out + len, sizeof(b->left_out) - len, "%s%s",
+				       len ? ", " : "", name);
+		return true;
+	}
+	return false;
+}
+
+static int add_folder(struct bundle *b, const char *path, const char *dest, unsigned depth,
+		      struct err *e);
+
+static int add_name(struct bundle *b, const char *dir, const char *name, const char *dest_dir,
+		    unsigned depth, struct err *e)
+{
+	_cleanup_free_ char *path = NULL, *dest = join(dest_dir, name);
+	struct stat st;
+
+	if (!dest || asprintf(&path, "%s/%s", dir, name) < 0)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", name);
+	if (fstatat(b->base, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", path);
+	if (S_ISLNK(st.st_mode))
+		return add_link(b, path, dest, e);
+	if (S_ISDIR(st.st_mode))
+		return add_folder(b, path, dest, depth + 1, e);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, 0, "%s: only files, folders and links can be sent",
+			       path);
+	if (faccessat(b->base, path, R_OK, 0) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", path);
+	return add_regular(b, path, TAKE_PTR(dest), &st, e);
+}
+
+static int add_folder(struct bundle *b, const char *path, const char *dest, unsigned depth,
+		      struct err *e)
+{
+	int fd = openat(b->base, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+	int r = 0;
+
+	if (!dir) {
+		r = err_set(e, ERR_INPUT, errno, "%s", path);
+		util_close_fd(&fd);
+		return r;
+	}
+	if (depth > BUNDLE_DEPTH_MAX)
+		r = err_set(e, ERR_LIMIT, 0, "%s: more than %u folders deep", path,
+			    BUNDLE_DEPTH_MAX);
+	if (r == 0 && *dest)
+		r = bundle_add_bytes(b, dest, S_IFDIR | 0755, "", 0, e);
+	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL)
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+		    !is_kept_out(b, d->d_name))
+			r = add_name(b, path, d->d_name, dest, depth, e);
+	if (r == 0 && errno)
+		r = err_set(e, ERR_INPUT, errno, "%s", path);
+	(void)closedir(dir);
+	return r;
+}
+
+int bundle_add_dir(struct bundle *b, const char *path, const char *dest, struct err *e)
+{
+	_cleanup_free_ char *copy = strdup(path), *to = NULL;
+	size_t n = copy ? strlen(copy) : 0;
+	const char *name;
+
+	while (n > 1 && copy[n - 1] == '/')
+		copy[--n] = '\0';
+	if (!copy)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", path);
+	name = strrchr(copy, '/') ? strrchr(copy, '/') + 1 : copy;
+	if (strcmp(name, "..") == 0 || !*name)
+		return err_set(e, ERR_INPUT, 0, "%s: has no name of its own in the package", path);
+	/* dir "." is the package's root itself, dir "a/b" its folder b. */
+	to = join(dest, strcmp(name, ".") == 0 ? "" : name);
+	return to ? add_folder(b, copy, to, 0, e) : err_set(e, ERR_SYSTEM, ENOMEM, "%s", path);
+}

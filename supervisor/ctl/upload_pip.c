@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * pip and requirements run as a task of the image that the worker will run on, so that what
+ * they build fits it, and somebody's setup.py never runs outside of a sandbox. The result
+ * comes back on the task's stdout, as tar.gz: the log keeps every byte as it is, in bounds
+ * that this task's limits set, and needs no way into or out of a sandbox beside it. What was
+ * logged goes with the task, which is removed.
+ */
+#include "supervisor/ctl/upload_pip.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <glob.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/wait.h>
+
+#include "supervisor/ctl/store.h"
+
+#define IMAGE_DEFAULT "iron" /* as of a code that names none */
+#define POLICY_ONLINE "network"
+#define POLICY_OFFLINE "default"
+#define WHEELS "/usr/share/python-wheels/pip-*.whl" /* Debian's python3-pip-whl */
+#define CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
+
+/* What of the environment is pip's, or leads it to its index. */
+static const char *const passed_on[] = {
+	"PIP_INDEX_URL",   "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST",  "PIP_PROXY",
+	"PIP_NO_INDEX",	   "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES",       "PIP_PRE",
+	"PIP_ONLY_BINARY", "PIP_NO_BINARY",	  "PIP_PREFER_BINARY", "PIP_CONSTRAINT",
+	"http_proxy",	   "https_proxy",	  "no_proxy",	       "HTTPS_PROXY",
+	"NO_PROXY"};
+
+/* One build: its folder, and what comes out. */
+struct work {
+	char dir[PATH_MAX]; /* "" until it is made */
+	int dirfd, out;	    /* out: the task's stdout */
+	bool wheels;
+	struct err *e;
+};
+
+bool pip_wanted(const struct worker_file *w)
+{
+	for (size_t i = 0; i < w->n_items; i++)
+		if (w->items[i].kind == WORKER_PIP || w->items[i].kind == WORKER_REQUIREMENTS)
+			return true;
+	return w->build_command != NULL;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static void work_clear(struct work *k)
+{
+	if (*k->dir)
+		(void)nftw(k->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	util_close_fd(&k->dirfd);
+	util_close_fd(&k->out);
+}
+
+static int work_init(struct work *k, struct err *e)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	*k = (struct work){.dirfd = -1, .out = -1, .e = e};
+	k->out = bundle_temp_file(e);
+	if (k->out < 0)
+		return k->out;
+	(void)snprintf(k->dir, sizeof(k->dir), "%s/sandboxctl-build.XXXXXX",
+		       tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(k->dir)) {
+		int r = err_set(e, ERR_SYSTEM, errno, "%s", k->dir);
+
+		*k->dir = '\0';
+		return r;
+	}
+	k->dirfd = open(k->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return k->dirfd < 0 ? err_set(e, ERR_SYSTEM, errno, "%s", k->dir) : 0;
+}
+
+static int put_text(struct work *k, const char *name, const char *text, size_t len)
+{
+	int r = util_write_file_at(k->dirfd, name, 0600, text, len);
+
+	return r < 0 ? err_set(k->e, ERR_SYSTEM, -r, "%s/%s", k->dir, name) : 0;
+}
+
+static int put_copy(struct work *k, const char *name, int from, uint64_t size)
+{
+	_cleanup_fd_ int to = openat(k->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (to < 0)
+		return err_set(k->e, ERR_SYSTEM, errno, "%s/%s", k->dir, name);
+	while (size > 0) {
+		ssize_t n = sendfile(to, from, NULL, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(k->e, ERR_SYSTEM, n < 0 ? errno : EIO, "%s/%s", k->dir,
+				       name);
+		size -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/* The file at path as name; a file that is not there is none, unless it must be. */
+static int put_file(struct work *k, const char *name, int base, const char *path, bool must)
+{
+	_cleanup_fd_ int from = openat(base, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (from < 0 && !must)
+		return 0;
+	if (from < 0 || fstat(from, &st) < 0)
+		return err_set(k->e, ERR_INPUT, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return must ? err_set(k->e, ERR_INPUT, 0, "%s: is not a regular file", path) : 0;
+	return put_copy(k, name, from, (uint64_t)st.st_size);
+}
+
+static bool is_archive(const char *name)
+{
+	static const char *const ends[] = {".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"};
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (len > strlen(ends[i]) && strcmp(name + len - strlen(ends[i]), ends[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The archives in a folder, for --find-links. */
+static int put_wheels(struct work *k, const char *folder)
+{
+	char name[NAME_MAX + 16];
+	DIR *dir = opendir(folder);
+	struct dirent *d;
+	int r = 0;
+
+	if (!dir)
+		return err_set(k->e, ERR_INPUT, errno, "--find-links: %s", folder);
+	if (!k->wheels && mkdirat(k->dirfd, "wheels", 0700) < 0)
+		r = err_set(k->e, ERR_SYSTEM, errno, "%s/wheels", k->dir);
+	k->wheels = true;
+	while (r == 0 && (d = readdir(dir)) != NULL) {
+		(void)snprintf(name, sizeof(name), "wheels/%s", d->d_name);
+		if (is_archive(d->d_name) && faccessat(k->dirfd, name, F_OK, 0) < 0)
+			r = put_file(k, name, dirfd(dir), d->d_name, true);
+	}
+	(void)closedir(dir);
+	return r;
+}
+
+/* pip's configuration as it is on this machine. Folders in PIP_FIND_LINKS are sent along. */
+static int put_configuration(struct work *k, json_t *environment)
+{
+	const char *home = getenv("HOME"), *xdg = getenv("XDG_CONFIG_HOME");
+	const char *config = getenv("PIP_CONFIG_FILE"), *links = getenv("PIP_FIND_LINKS");
+	_cleanup_free_ char *list = strdup(links ? links : "");
+	char user[PATH_MAX], *rest = list, *word;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++) {
+		const char *value = getenv(passed_on[i]);
+
+		if (value && *value)
+			(void)json_object_set_new(environment, passed_on[i], json_string(value));
+	}
+	if (xdg && *xdg)
+		(void)snprintf(user, sizeof(user), "%s/pip/pip.conf", xdg);
+	else
+		(void)snprintf(user, sizeof(user), "%s/.config/pip/pip.conf", home ? home : "");
+	if (access(user, F_OK) < 0)
+		(void)snprintf(user, sizeof(user), "%s/.pip/pip.conf", home ? home : "");
+	r = put_file(k, "pip-global.conf", AT_FDCWD, "/etc/pip.conf", false);
+	if (r == 0)
+		r = put_file(k, "pip-user.conf", AT_FDCWD, config && *config ? config : user,
+			     false);
+	while (r == 0 && (word = strsep(&rest, " \t\n")) != NULL)
+		if (*word == '/' && access(word, F_OK) == 0)
+			r = put_wheels(k, word);
+	return r;
+}
+
+static int put_pip(struct work *k)
+{
+	glob_t found = {0};
+	int r = 0;
+
+	/* The newest of them, by name; the image may have one of its own. */
+	if (glob(WHEELS, 0, NULL, &found) == 0 && found.gl_pathc > 0)
+		r = put_file(k, "pip.whl", AT_FDCWD, found.gl_pathv[found.gl_pathc - 1], false);
+	globfree(&found);
+	return r;
+}
+
+/* What the file asks for: texts, and files that are sent along. */
+static int put_requirements(struct work *k, const struct worker_file *w, int base, json_t *settings)
+{
+	json_t *texts = json_array(), *files = json_array();
+	char name[48];
+	int r = 0;
+
+	(void)json_object_set_new(settings, "requirements", texts);
+	(void)json_object_set_new(settings, "files", files);
+	for (size_t i = 0; i < w->n_items && r == 0; i++) {
+		const struct worker_item *item = &w->items[i];
+
+		if (item->kind == WORKER_PIP &&
+		    json_array_append_new(texts, json_string(item->text)) < 0)
+			r = worker_file_fail(w, item->line, item->column, k->e,
+					     "pip: must be UTF-8 text");
+		if (item->kind != WORKER_REQUIREMENTS)
+			continue;
+		(void)snprintf(name, sizeof(name), "requirements-%zu.txt", i);
+		(void)json_array_append_new(files, json_string(name));
+		r = put_file(k, name, base, item->text, true);
+		if (r < 0) {
+			struct err said = *k->e;
+
+			r = worker_file_fail(w, item->line, item->column, k->e, "requirements: %s",
+					     said.msg);
+		}
+	}
+	return r;
+}
+
+/* task.json, settings.json and all that they name. */
+static int fill(struct work *k, const struct pip_build *build, const struct worker_file *w,
+		struct bundle *b)
+{
+	json_auto_t *environment = json_object(), *settings = NULL, *task = NULL;
+	_cleanup_free_ char *text = NULL, *task_text = NULL;
+	bool offline = build->n_find_links > 0;
+	const char *policy = build->policy;
+	_cleanup_fd_ int zip = -1;
+	char script[PATH_MAX];
+	uint64_t size = 0;
+	int r;
+
+	if (!policy)
+		policy = offline ? POLICY_OFFLINE : POLICY_ONLINE;
+	(void)snprintf(script, sizeof(script), "%s/pip-build", store_libexec_dir());
+	r = put_file(k, "pip-build", AT_FDCWD, script, true);
+	if (r == 0)
+		r = put_pip(k);
+	if (r == 0)
+		r = put_file(k, "ca.crt", AT_FDCWD, CERTIFICATES, false);
+	for (size_t i = 0; i < build->n_find_links && r == 0; i++)
+		r = put_wheels(k, build->find_links[i]);
+	if (r == 0 && !offline)
+		r = put_configuration(k, environment);
+	settings = json_pack("{s:O, s:b, s:s?}", "environment", environment, "no_index", offline,
+			     "command", w->build_command);
+	if (r == 0 && !settings)
+		r = err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
+	if (r == 0)
+		r = put_requirements(k, w, b->base, settings);
+	if (r == 0 && w->build_command) {
+		r = bundle_zip(b, &zip, &size, k->e);
+		if (r == 0)
+			r = put_copy(k, "package.zip", zip, size);
+	}
+	task = json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:i, s:i}}", "exec",
+			 "pip-build", "dir", ".", "policy", policy, "start", "cold", "label",
+			 "build", "limits", "memory", "2G", "disk", "2G", "log", "1G", "pids", 256,
+			 "timeout", 3600);
+	text = settings ? json_dumps(settings, 0) : NULL;
+	task_text = task ? json_dumps(task, 0) : NULL;
+	if (r == 0 && (!text || !task_text))
+		r = err_set(k->e, ERR_SYSTEM, ENOMEM, "task.json");
+	if (r == 0)
+		r = put_text(k, "settings.json", text, strlen(text));
+	return r < 0 ? r : put_text(k, "task.json", task_text, strlen(task_text));
+}
+
+/* `sandboxctl run IMAGE task.json` in a child, its stdout into k->out: its exit status. */
+static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *build)
+{
+	struct ctl quiet = *ctl;
+	char path[PATH_MAX + 16];
+	char *argv[8];
+	int argc = 0, status = 0;
+	pid_t pid;
+
+	(void)snprintf(path, sizeof(path), "%s/task.json", k->dir);
+	quiet.json = false;
+	argv[argc++] = (char *)"run";
+	argv[argc++] = (char *)(build->image ? build->image : IMAGE_DEFAULT);
+	argv[argc++] = path;
+	argv[argc] = NULL;
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return err_set(k->e, ERR_SYSTEM, errno, "fork");
+	if (pid == 0) {
+		optind = 0;
+		if (dup2(k->out, STDOUT_FILENO) < 0)
+			_exit(err_exit_status(ERR_SYSTEM));
+		_exit(ctl_run(&quiet, argc, argv));
+	}
+	/* Ctrl-C is the child's: it ends the task, and we say so then. */
+	(void)signal(SIGINT, SIG_IGN);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	(void)signal(SIGINT, SIG_DFL);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Takes the line with the task's id off the result. */
+static int take_id(struct work *k, char id[TASK_ID_LEN + 1])
+{
+	char line[TASK_ID_LEN + 1];
+
+	if (lseek(k->out, 0, SEEK_SET) < 0 || util_read_all(k->out, line, sizeof(line)) < 0 ||
+	    line[TASK_ID_LEN] != '\n')
+		return err_set(k->e, ERR_INTERNAL, 0, "the build's result is cut short");
+	line[TASK_ID_LEN] = '\0';
+	if (!util_is_id(line))
+		return err_set(k->e, ERR_INTERNAL, 0, "the build's result names no task");
+	(void)snprintf(id, TASK_ID_LEN + 1, "%s", line);
+	return 0;
+}
+
+static int take_result(struct ctl *ctl, struct work *k, const struct worker_file *w,
+		       struct bundle *b)
+{
+	char id[TASK_ID_LEN + 1];
+	struct err ignored = {0};
+	int r = take_id(k, id);
+
+	if (r < 0)
+		return r;
+	if (w->build_command)
+		bundle_clear(b);
+	r = bundle_add_archive(b, k->out, "the build's result", "", k->e);
+	/* What the log keeps of it is the package once more. */
+	(void)ctl_call(ctl, json_pack("{s:s, s:s}", "op", "rm", "id", id), NULL, 0, NULL, &ignored);
+	return r;
+}
+
+int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_file *w,
+	    struct bundle *b)
+{
+	struct err e = {0};
+	struct work k;
+	int r = work_init(&k, &e), status = 0;
+
+	if (r == 0)
+		r = fill(&k, build, w, b);
+	if (r == 0)
+		r = status = run_build(ctl, &k, build);
+	if (r == 0)
+		r = take_result(ctl, &k, w, b);
+	work_clear(&k);
+	if (r < 0)
+		return ctl_fail(&e);
+	if (status == 1)
+		ctl_say("nothing was uploaded: %s failed in its build sandbox, see above",
+			w->build_command ? "pip or remote_build_command" : "pip");
+	return status;
+}

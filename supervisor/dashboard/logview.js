@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// A log in a window: however many lines there are, only those that are seen are elements.
+
+import {Lines} from './lines.js';
+import {button, h, replace, say} from './dom.js';
+import {clock, count} from './format.js';
+import {render} from './ansi.js';
+import {follow} from './sse.js';
+
+const LINE_HEIGHT = 18; // as .log .line in style.css
+const MARGIN = 20;	// lines above and below what is seen
+
+export class LogView {
+	constructor({task, open, download, signal}) {
+		this.open = open;
+		this.download = download;
+		this.signal = signal;
+		this.name = `${task}.log`;
+		this.lines = new Lines();
+		this.shown = null;	// the filtered lines; null: all
+		this.picked = 0;	// when the filter was used last
+		this.gone = 0;	// lines that were gone when it was drawn last
+		this.following = true;
+		this.state = 'connecting';
+		this.build();
+		this.resize = new ResizeObserver(() => this.soon());
+		this.resize.observe(this.box);
+		signal.addEventListener('abort', () => this.resize.disconnect(), {once: true});
+	}
+
+	build() {
+		this.rows = h('div', {class: 'rows'});
+		this.space = h('div', {class: 'space'}, this.rows);
+		this.box = h('div', {class: 'log', role: 'log', 'aria-live': 'off', 'aria-label': 'Log', tabindex: '0'},
+			this.space);
+		this.word = h('span', {class: 'note', role: 'status', 'data-log-state': 'connecting'});
+		this.filter = h('input', {type: 'search', 'aria-label': 'Show lines with', placeholder: 'Show lines with',
+			on: {input: () => this.refilter()}});
+		this.stream = h('select', {'aria-label': 'Stream', on: {change: () => this.refilter()}},
+			h('option', {value: ''}, 'Both streams'), h('option', {value: 'stdout'}, 'stdout'),
+			h('option', {value: 'stderr'}, 'stderr'));
+		this.tail = h('input', {type: 'checkbox', checked: true, on: {change: () => this.setFollowing(this.tail.checked)}});
+		this.times = h('input', {type: 'checkbox', on: {change: () => this.box.classList.toggle('times', this.times.checked)}});
+		this.node = h('section', {'aria-label': 'Log'},
+			h('div', {class: 'head'}, h('h2', null, 'Log'), this.word,
+				h('div', {class: 'tools'}, this.filter, this.stream,
+					h('label', {class: 'check'}, this.times, 'Times'),
+					h('label', {class: 'check'}, this.tail, 'Follow'),
+					button('Download', () => this.save()))),
+			this.box);
+		this.box.addEventListener('scroll', () => this.scrolled(), {passive: true});
+		this.tellState();
+	}
+
+	// Until the log's end, or the page is left.
+	async run() {
+		try {
+			await follow({
+				open: this.open,
+				onEvent: (event) => this.event(event),
+				onState: (state) => this.setState(state),
+				signal: this.signal,
+			});
+		} catch (error) {
+			this.lines.note(`The log cannot be read: ${error.message}`);
+			this.setState('ended');
+			this.changed();
+		}
+	}
+
+	event({event, data}) {
+		let what;
+
+		try {
+			what = JSON.parse(data);
+		} catch {
+			return false;
+		}
+		if (event === 'stdout' || event === 'stderr')
+			this.lines.add(event, what.text ?? '', what.t);
+		else if (event === 'dropped')
+			this.lines.note(what.text ?? what.msg ?? `${count(what.bytes)} bytes of output were dropped`, what.t);
+		this.changed();
+		return event === 'end';
+	}
+
+	setState(state) {
+		this.state = state;
+		this.tellState();
+	}
+
+	tellState() {
+		const words = {connecting: 'connecting', live: 'live', reconnecting: 'connection lost, trying again', ended: 'ended'};
+		const n = this.lines.list.length + this.lines.gone;
+		const part = this.shown ? `, ${count(this.shown.length)} shown` : '';
+		const text = `${words[this.state]} · ${count(n)} ${n === 1 ? 'line' : 'lines'}${part}`;
+
+		this.word.dataset.logState = this.state;
+		// Said to screen readers when the state changes, not with every line.
+		this.word.setAttribute('aria-live', this.said === this.state ? 'off' : 'polite');
+		this.said = this.state;
+		this.word.textContent = text;
+	}
+
+	changed() {
+		if (this.shown)
+			this.stale = true;
+		this.soon();
+	}
+
+	// At most once a frame, whatever comes.
+	soon() {
+		if (this.pending)
+			return;
+		this.pending = requestAnimationFrame(() => {
+			this.pending = 0;
+			if (this.stale)
+				this.pickSometimes();
+			this.tellState();
+			this.draw();
+		});
+	}
+
+	refilter() {
+		this.pick();
+		this.tellState();
+		this.draw();
+	}
+
+	// A filter reads all lines: not for each piece that comes.
+	pickSometimes() {
+		if (performance.now() - this.picked > 300)
+			this.pick();
+		else
+			setTimeout(() => this.soon(), 300);
+	}
+
+	pick() {
+		const text = this.filter.value.toLowerCase(), stream = this.stream.value;
+
+		this.stale = false;
+		this.picked = performance.now();
+		this.shown = !text && !stream ? null : this.lines.list.filter((line) =>
+			(!stream || line.stream === stream) && (!text || line.text.toLowerCase().includes(text)));
+	}
+
+	setFollowing(on) {
+		this.following = on;
+		this.tail.checked = on;
+		if (on)
+			this.draw();
+	}
+
+	// Who scrolls up wants to read; who goes to the end, to follow.
+	scrolled() {
+		const {scrollTop, scrollHeight, clientHeight} = this.box;
+		const atEnd = scrollHeight - scrollTop - clientHeight < LINE_HEIGHT;
+
+		if (!this.drawing && this.following !== atEnd)
+			this.setFollowing(atEnd);
+		this.drawing = false;
+		this.soon();
+	}
+
+	draw() {
+		const list = this.shown ?? this.lines.list;
+		const cut = !this.shown && this.lines.gone > 0 ? 1 : 0;
+		const n = list.length + cut;
+
+		this.space.style.height = `${n * LINE_HEIGHT}px`;
+		// Who reads further up goes on reading the same lines.
+		if (!this.following && !this.shown && this.lines.gone !== this.gone)
+			this.box.scrollTop -= (this.lines.gone - this.gone) * LINE_HEIGHT;
+		this.gone = this.lines.gone;
+		if (this.following) {
+			const end = this.box.scrollHeight - this.box.clientHeight;
+			if (Math.abs(this.box.scrollTop - end) > 1) {
+				this.drawing = true;
+				this.box.scrollTop = end;
+			}
+		}
+		const first = Math.max(Math.floor(this.box.scrollTop / LINE_HEIGHT) - MARGIN, 0);
+		const last = Math.min(Math.ceil((this.box.scrollTop + this.box.clientHeight) / LINE_HEIGHT) + MARGIN, n);
+		this.rows.style.transform = `translateY(${first * LINE_HEIGHT}px)`;
+		replace(this.rows, Array.from({length: Math.max(last - first, 0)}, (_, i) =>
+			first + i < cut ? this.cutNotice() : this.row(list[first + i - cut])));
+	}
+
+	cutNotice() {
+		return h('div', {class: 'line note'},
+			`${count(this.lines.gone)} earlier lines are no longer kept in this page; the download has all`);
+	}
+
+	row(line) {
+		const pieces = line.stream === 'note' ? [{text: line.text, cls: ''}] : render(line.text, line.state).pieces;
+		const stamp = line.t ? new Date(line.t) : null;
+
+		return h('div', {class: `line ${line.stream}`},
+			h('span', {class: 'stamp', title: line.t}, stamp ? clock(stamp) : ''),
+			pieces.map(({text, cls}) => (cls ? h('span', {class: cls}, text) : text)),
+			line.more > 0 && h('span', {class: 'note'}, ` ${count(line.more)} more characters; the download has all`));
+	}
+
+	async save() {
+		try {
+			const url = URL.createObjectURL(await this.download());
+			const link = document.createElement('a');
+
+			link.href = url;
+			link.download = this.name;
+			link.click();
+			setTimeout(() => URL.revokeObjectURL(url), 10000);
+		} catch (error) {
+			say(`The log cannot be downloaded: ${error.message}`, true);
+		}
+	}
+}

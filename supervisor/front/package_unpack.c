@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Everything is made under a temporary name first: what has its real one is whole. */
+#include "supervisor/front/package_unpack.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/front/package.h"
+#include "supervisor/front/package_zip_index.h"
+
+#define COPY_SIZE (64u << 10)
+
+/* What to unpack: a tar's fd or a zip in memory. */
+struct source {
+	int tar;
+	const void *zip;
+	size_t zip_len;
+};
+
+static int cannot_keep(struct err *e, int errnum, const char *what)
+{
+	return err_set(e, errnum == ENOSPC || errnum == EDQUOT ? ERR_LIMIT : ERR_SYSTEM, errnum,
+		       "%s cannot be kept", what);
+}
+
+static void temporary_name(char *buf, size_t size, const char *end)
+{
+	char id[TASK_ID_LEN + 1];
+
+	util_new_id(id);
+	(void)snprintf(buf, size, PACKAGE_TMP "%s%s", id, end);
+}
+
+static int extract(struct front *f, const struct source *from, int dir, struct unpacked *ret,
+		   struct err *e)
+{
+	if (from->zip)
+		return package_extract_zip(from->zip, from->zip_len, dir, f->cfg.package_bytes_max,
+					   &ret->package_bytes, e);
+	return package_extract_tar(from->tar, dir, f->cfg.package_bytes_max, ret->package, e);
+}
+
+static int unpack_to_name(struct front *f, const struct source *from, struct unpacked *ret,
+			  struct err *e)
+{
+	int packages = f->cfg.packages_dirfd, r;
+	_cleanup_fd_ int dir = -1;
+	char tmp[64], name[65];
+
+	temporary_name(tmp, sizeof(tmp), "");
+	if (mkdirat(packages, tmp, 0777) == 0)
+		dir = openat(packages, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || fchmod(dir, 0777) < 0)
+		return cannot_keep(e, errno, "the folder");
+	r = extract(f, from, dir, ret, e);
+	util_close_fd(&dir);
+	if (r == 0) {
+		util_hex(ret->package, 32, name);
+		/* Another one of the same content may have come first: then it is that one. */
+		if (renameat2(packages, tmp, packages, name, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			r = cannot_keep(e, errno, "the folder");
+	}
+	package_remove(packages, tmp);
+	return r;
+}
+
+int unpack_tar(struct front *f, int fd, struct unpacked *ret, struct err *e)
+{
+	return unpack_to_name(f, &(struct source){.tar = fd}, ret, e);
+}
+
+static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, EVP_MD_CTX *sha,
+		    struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(COPY_SIZE);
+	uint64_t n = 0;
+
+	if (!buf || !sha || EVP_DigestInit_ex(sha, EVP_sha256(), NULL) != 1)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
+	for (;;) {
+		ssize_t len = pread(fd, buf, COPY_SIZE, (off_t)n);
+		int r;
+
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0)
+			return err_set(e, ERR_SYSTEM, errno, "the zip cannot be read");
+		if (len == 0)
+			break;
+		if ((uint64_t)len > max - n)
+			return err_set(e, ERR_LIMIT, 0,
+				       "the zip has more than %llu bytes, which are allowed",
+				       (unsigned long long)max);
+		r = util_write_all(to, buf, (size_t)len);
+		if (r < 0)
+			return cannot_keep(e, -r, "the zip");
+		if (EVP_DigestUpdate(sha, buf, (size_t)len) != 1)
+			return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
+		n += (uint64_t)len;
+	}
+	ret->zip_bytes = n;
+	if (EVP_DigestFinal_ex(sha, ret->zip, NULL) != 1)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
+	return 0;
+}
+
+/* Our own copy, which nobody changes while it is read. */
+static int copy_zip(struct front *f, int fd, int to, struct unpacked *ret, struct err *e)
+{
+	EVP_MD_CTX *sha;
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, 0, "the zip must be a regular file");
+	sha = EVP_MD_CTX_new();
+	r = copy_all(fd, to, f->cfg.package_bytes_max, ret, sha, e);
+	EVP_MD_CTX_free(sha);
+	return r;
+}
+
+/* The same zip has been unpacked before: it is known to be good. */
+static bool is_there(struct front *f, struct unpacked *ret, const struct source *from)
+{
+	struct zip_index index = {0};
+	int dir = package_open(f, ret->package);
+
+	if (dir < 0)
+		return false;
+	util_close_fd(&dir);
+	if (package_zip_index(from->zip, from->zip_len, UINT64_MAX, &index, NULL) < 0)
+		return false;
+	ret->package_bytes = index.bytes;
+	package_zip_index_clear(&index);
+	return true;
+}
+
+static int unpack_copy(struct front *f, int copy, struct unpacked *ret, struct err *e)
+{
+	struct source from = {.tar = -1, .zip_len = ret->zip_bytes};
+	void *map;
+	int r;
+
+	if (ret->zip_bytes == 0)
+		return err_set(e, ERR_INPUT, 0, "zip: it is empty");
+	map = mmap(NULL, ret->zip_bytes, PROT_READ, MAP_PRIVATE, copy, 0);
+	if (map == MAP_FAILED)
+		return err_set(e, ERR_SYSTEM, errno, "the zip cannot be read");
+	from.zip = map;
+	package_zip_digest(ret->zip, ret->package);
+	r = is_there(f, ret, &from) ? 0 : unpack_to_name(f, &from, ret, e);
+	(void)munmap(map, ret->zip_bytes);
+	return r;
+}
+
+int unpack_zip(struct front *f, int fd, struct unpacked *ret, struct err *e)
+{
+	int packages = f->cfg.packages_dirfd, r;
+	char tmp[64], name[PACKAGE_NAME_MAX + 1];
+	_cleanup_fd_ int copy = -1;
+
+	temporary_name(tmp, sizeof(tmp), PACKAGE_ZIP);
+	copy = openat(packages, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (copy < 0)
+		return cannot_keep(e, errno, "the zip");
+	r = copy_zip(f, fd, copy, ret, e);
+	if (r == 0)
+		r = unpack_copy(f, copy, ret, e);
+	if (r == 0) {
+		util_hex(ret->zip, 32, name);
+		strcat(name, PACKAGE_ZIP);
+		/* In the place of another of the same bytes, which may be about to go. */
+		if (renameat(packages, tmp, packages, name) < 0 || syncfs(packages) < 0)
+			r = cannot_keep(e, errno, "the zip");
+	}
+	if (r < 0)
+		(void)unlinkat(packages, tmp, 0);
+	return r;
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Projects: those that there are, and how they come and go. */
+#include "supervisor/front/project.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sandbox/sandbox.h"
+#include "supervisor/front/internal.h"
+#include "supervisor/front/project_internal.h"
+#include "supervisor/front/schedule.h"
+#include "supervisor/front/store_project.h"
+#include "supervisor/json_strict.h"
+
+/* Ended tasks that one call of project_remove removes: some tenths of a second. */
+#define REMOVE_BATCH 128u
+#define REMOVE_BATCHES 16
+
+_Static_assert(PROJECTS_MAX <= SANDBOX_OWNERS_MAX, "each slot has an id range");
+
+static struct project **bucket(struct front *f, const char *id)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (; *id; id++)
+		hash = (hash ^ (unsigned char)*id) * 16777619u;
+	return &f->project_buckets[hash % PROJECT_BUCKETS];
+}
+
+struct project *project_by_id(struct front *f, const char *id)
+{
+	struct project *p = *bucket(f, id);
+
+	while (p && strcmp(p->id, id) != 0)
+		p = p->hash_next;
+	return p;
+}
+
+struct project *project_find(struct front *f, const char *id_or_name)
+{
+	struct project *p = project_by_id(f, id_or_name);
+
+	/* No name looks like an id. */
+	for (struct project *q = f->projects; !p && q; q = q->next)
+		if (strcmp(q->name, id_or_name) == 0)
+			p = q;
+	return p;
+}
+
+/* In the order of names, in which they are listed. */
+static struct project *add(struct front *f, const struct project *row)
+{
+	struct project *p = malloc(sizeof(*p)), **at = &f->projects;
+
+	if (!p)
+		return NULL;
+	*p = *row;
+	while (*at && strcmp((*at)->name, p->name) < 0)
+		at = &(*at)->next;
+	p->next = *at;
+	*at = p;
+	p->hash_next = *bucket(f, p->id);
+	*bucket(f, p->id) = p;
+	f->n_projects++;
+	return p;
+}
+
+/* Out of memory; the store is the caller's. */
+static void drop(struct front *f, struct project *p)
+{
+	struct project **at = &f->projects, **in = bucket(f, p->id);
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	while (*in != p)
+		in = &(*in)->hash_next;
+	*in = p->hash_next;
+	f->n_projects--;
+	schedule_free_all(p);
+	code_free_all(p);
+	while (p->tokens)
+		token_drop(f, p->tokens);
+	free(p);
+}
+
+static int load_project(void *arg, const struct project *row)
+{
+	return add(arg, row) ? 0 : -ENOMEM;
+}
+
+static int load_token(void *arg, const char *project_id, const struct token *row)
+{
+	struct project *p = project_by_id(arg, project_id);
+
+	/* Of a project that is gone: it opens nothing. */
+	return !p || token_add(arg, p, row) ? 0 : -ENOMEM;
+}
+
+struct quota project_quota_default(void)
+{
+	return (struct quota){.schedules = SCHEDULES_MAX};
+}
+
+static struct project new_project(const char *id, const char *name, uint32_t slot)
+{
+	struct project p = {.slot = slot, .created_ns = util_realtime_ns()};
+
+	(void)snprintf(p.id, sizeof(p.id), "%s", id);
+	(void)snprintf(p.name, sizeof(p.name), "%s", name);
+	p.quota = project_quota_default();
+	return p;
+}
+
+/* Adds the project, and its first token if there is one, to the store. */
+static int write_new(struct front *f, const struct project *p, const struct token *t, struct err *e)
+{
+	int r = store_begin(f->store, e);
+
+	if (r == 0)
+		r = store_project_insert(f->store, p, e);
+	if (r == 0 && t)
+		r = store_token_insert(f->store, t, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0)
+		store_rollback(f->store);
+	return r;
+}
+
+int project_load(struct front *f, struct err *e)
+{
+	struct project first = new_project(PROJECT_DEFAULT_ID, PROJECT_DEFAULT_NAME, 0);
+	int r = store_project_load(f->store, load_project, f, e);
+
+	if (r == 0 && !project_by_id(f, PROJECT_DEFAULT_ID)) {
+		r = write_new(f, &first, NULL, e);
+		if (r == 0)
+			r = load_project(f, &first);
+	}
+	if (r == 0)
+		r = store_token_load(f->store, load_token, f, e);
+	return r == -ENOMEM ? err_set(e, ERR_SYSTEM, ENOMEM, "cannot load the projects") : r;
+}
+
+void project_clear(struct front *f)
+{
+	while (f->projects)
+		drop(f, f->projects);
+}
+
+/* The smallest that is free: nothing on disk is owned by a range. */
+static uint32_t free_slot(const struct front *f)
+{
+	bool used[PROJECTS_MAX] = {false};
+	uint32_t slot = 0;
+
+	for (const struct project *p = f->projects; p; p = p->next)
+		used[p->slot] = true;
+	while (slot < PROJECTS_MAX && used[slot])
+		slot++;
+	return slot;
+}
+
+static int check_new(struct front *f, const char *name, struct err *e)
+{
+	char shown[80];
+
+	if (!util_is_name(name))
+		return err_set(e, ERR_INPUT, 0,
+			       "name: \"%s\" is no project's name: use up to %d lower-case "
+			       "letters, digits, '.', '_' and '-', the first a letter or a digit",
+			       json_strict_escape(name, shown, sizeof(shown)), PROJECT_NAME_MAX);
+	if (util_is_id(name))
+		return err_set(e, ERR_INPUT, 0, "name: %s looks like an id: use another name",
+			       name);
+	if (project_find(f, name))
+		return err_set(e, ERR_CONFLICT, 0, "there is a project %s already", name);
+	if (f->n_projects >= PROJECTS_MAX)
+		return err_set(e, ERR_LIMIT, 0,
+			       "there are %u projects, and no id range for one more: remove one",
+			       f->n_projects);
+	return 0;
+}
+
+int project_create(struct front *f, const char *name, const struct quota *quota,
+		   char token[TOKEN_LEN + 1], struct project **ret, struct err *e)
+{
+	char id[PROJECT_ID_LEN + 1];
+	struct project row, *p;
+	struct token t;
+	int r = check_new(f, name, e);
+
+	if (r < 0)
+		return r;
+	util_new_id(id);
+	row = new_project(id, name, free_slot(f));
+	row.quota = *quota;
+	p = add(f, &row);
+	if (!p)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a project");
+	r = token_new(p, "first", false, &t, token, e);
+	if (r == 0)
+		r = write_new(f, p, &t, e);
+	if (r == 0 && !token_add(f, p, &t))
+		r = err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep the token in memory");
+	if (r < 0) {
+		drop(f, p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+int project_set_quota(struct front *f, struct project *p, const struct quota *quota, struct err *e)
+{
+	int r = store_begin(f->store, e);
+
+	if (r == 0)
+		r = store_project_set_quota(f->store, p->id, quota, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0) {
+		store_rollback(f->store);
+		return r;
+	}
+	p->quota = *quota;
+	return 0;
+}
+
+struct of_project {
+	const char *id;
+	unsigned n;
+	bool cancel;
+};
+
+static void look_at(struct front *f, struct task *t, void *arg)
+{
+	struct of_project *of = arg;
+
+	if (strcmp(t->rec.project, of->id) != 0)
+		return;
+	of->n++;
+	if (of->cancel && !t->rec.cancel_ns)
+		(void)flow_cancel(f, t, false);
+}
+
+/* What waits for a code is no task in memory, and goes with its code. */
+static int remove_codes(struct front *f, struct project *p, struct err *e)
+{
+	int r = 0;
+
+	while (r == 0 && p->codes)
+		r = code_remove(f, p->codes, e);
+	return r;
+}
+
+static int await_tasks(struct front *f, struct project *p, bool force, struct err *e)
+{
+	struct of_project of = {.id = p->id, .cancel = force};
+	int r;
+
+	if (force) {
+		p->going = true;
+		r = remove_codes(f, p, e);
+		if (r < 0)
+			return r;
+	}
+	registry_each(f, look_at, &of);
+	of.n += p->n_queued;
+	if (of.n == 0)
+		return 0;
+	if (!force)
+		return err_set(e, ERR_CONFLICT, 0,
+			       "%u tasks of the project %s wait or run: cancel them, or remove it "
+			       "by force",
+			       of.n, p->name);
+	(void)err_set(e, ERR_UNAVAILABLE, 0, "the project %s goes: %u tasks are being cancelled",
+		      p->name, of.n);
+	return -EAGAIN;
+}
+
+static int remove_tasks(struct front *f, const struct project *p, struct err *e)
+{
+	char ids[REMOVE_BATCH][TASK_ID_LEN + 1];
+	unsigned n;
+	int r;
+
+	for (int i = 0; i < REMOVE_BATCHES; i++) {
+		r = store_project_tasks(f->store, p->id, REMOVE_BATCH, ids, &n, e);
+		if (r == 0 && n > 0)
+			r = commit_delete(f, ids, n, e);
+		if (r < 0 || n == 0)
+			return r;
+	}
+	(void)err_set(e, ERR_UNAVAILABLE, 0, "the project %s goes: its tasks are being removed",
+		      p->name);
+	return -EAGAIN;
+}
+
+int project_remove(struct front *f, struct project *p, bool force, struct err *e)
+{
+	int r;
+
+	if (p->slot == 0)
+		return err_set(e, ERR_CONFLICT, 0, "the default project cannot be removed");
+	r = await_tasks(f, p, force || p->going, e);
+	if (r < 0)
+		return r;
+	p->going = true;
+	r = remove_tasks(f, p, e);
+	if (r == 0)
+		r = store_begin(f->store, e);
+	if (r < 0)
+		return r;
+	r = store_project_delete(f->store, p->id, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0) {
+		store_rollback(f->store);
+		return r;
+	}
+	drop(f, p);
+	package_prune(f);
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between project.c and project_token.c. */
+#ifndef SUPERVISOR_FRONT_PROJECT_INTERNAL_H
+#define SUPERVISOR_FRONT_PROJECT_INTERNAL_H
+
+#include "supervisor/front/project.h"
+
+/* A new one in *ret, in no list and not in the store; its text is in text alone. */
+int token_new(struct project *p, const char *label, bool operator, struct token * ret,
+	      char text[TOKEN_LEN + 1], struct err *e);
+/* A copy of row among p's tokens; NULL: out of memory. */
+struct token *token_add(struct front *f, struct project *p, const struct token *row);
+/* Out of memory, and freed. */
+void token_drop(struct front *f, struct token *t);
+
+/* 32 bytes as base64url without padding. */
+void token_format(const uint8_t bytes[32], char text[TOKEN_LEN + 1]);
+
+#endif

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dashboard in a real browser, against a real daemon.
+
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+
+import {ALPHA, BETA, OPERATOR, URL_, api, browse, codeNamed, endedAs, eventually, fact, log, logIs, open, queue} from './rig.mjs';
+
+const tasksOf = (who) => `#/p/${who.id}/tasks`;
+
+browse('a wrong token is told so, and kept nowhere', async (page) => {
+	await page.goto(URL_);
+	for (const text of ['x'.repeat(43), 'two words', 'ünïcode']) {
+		await page.getByLabel('Token').fill(text);
+		await page.keyboard.press('Enter');
+		await page.getByRole('alert').filter({hasText: /not known here|letters, digits/}).waitFor();
+		assert.equal(await page.evaluate(() => document.activeElement.id), 'token');
+		assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+	}
+	assert.ok(await page.getByRole('navigation', {name: 'Views'}).isHidden());
+});
+
+browse('a task is queued by the form; its log arrives while it runs, also after a reload; it is cancelled', async (page) => {
+	await open(page, ALPHA);
+	await page.getByRole('button', {name: 'Queue a task of ticks'}).click();
+	await page.getByLabel('Payload').fill('{"n": 1}');
+	await page.getByLabel('Label').fill('by hand');
+	await page.getByRole('button', {name: 'Queue it'}).click();
+	await log(page).getByText('tick 3', {exact: true}).waitFor();
+	assert.equal(await fact(page, 'Status').textContent(), 'running');
+	assert.equal(await fact(page, 'Label').textContent(), 'by hand');
+	await page.getByText('"n": 1').waitFor();
+	await page.reload();
+	await log(page).getByText('tick 0', {exact: true}).waitFor({state: 'attached'});
+	await logIs(page, 'live');
+	await page.getByRole('button', {name: 'Cancel'}).click();
+	await fact(page, 'Status').filter({hasText: 'cancelled'}).waitFor();
+	await logIs(page, 'ended');
+	assert.equal(await fact(page, 'Verdict').textContent(), 'cancelled');
+	await page.getByRole('button', {name: 'Retry'}).waitFor();
+});
+
+browse('an ended task tells its payload, timings, start mode, use and history; a retry is a new task', async (page) => {
+	const id = await queue(ALPHA, 'hello', {payload: '{"who":"world"}'});
+
+	await endedAs(ALPHA, id, 'complete');
+	await open(page, ALPHA, `${tasksOf(ALPHA)}/${id}`);
+	await log(page).getByText('payload {"who":"world"}').waitFor();
+	await logIs(page, 'ended');
+	assert.equal(await fact(page, 'Verdict').textContent(), 'ok');
+	assert.equal(await fact(page, 'Exit status').textContent(), '0');
+	assert.match(await fact(page, 'Start mode').textContent(), /^(cold|restore|fork)$/);
+	assert.match(await fact(page, 'Start took').textContent(), /^[\d.]+ m?s$/);
+	assert.match(await fact(page, 'Ran').textContent(), /^[\d.]+ m?s$/);
+	assert.match(await fact(page, 'Memory, peak').textContent(), /iB$/);
+	assert.ok(await page.getByRole('region', {name: 'History'}).last().getByRole('row').count() > 2);
+	const [download] = await Promise.all([
+		page.waitForEvent('download'), page.getByRole('button', {name: 'Download'}).click(),
+	]);
+	assert.match(readFileSync(await download.path(), 'utf8'), /payload {"who":"world"}/);
+	assert.equal(download.suggestedFilename(), `${id}.log`);
+	await page.getByRole('button', {name: 'Retry'}).click();
+	await page.waitForFunction((old) => !location.hash.endsWith(old), id);
+	await log(page).getByText('payload {"who":"world"}').waitFor();
+});
+
+browse('a hostile task does not script, hide or draw anything', async (page) => {
+	const label = '<img src=x onerror="window.pwned=1">';
+	const id = await queue(ALPHA, 'hostile', {payload: `</pre><script>window.pwned=2</script>${label}`, label});
+
+	await open(page, ALPHA, `${tasksOf(ALPHA)}/${id}`);
+	await logIs(page, 'ended');
+	const text = await log(page).textContent();
+	for (const part of ['<img src=x onerror="window.pwned=\'img\'">', '<script>window.pwned=\'script\'</script>', '\\x1b]0;title\\x07',
+		'hidden', 'invoice\\u202egnp.exe', '\\x00', 'no newline at the end', 'data: forged', '{{7*7}}'])
+		assert.ok(text.includes(part), `${part} is not in ${text.slice(0, 2000)}`);
+	assert.equal(await log(page).locator('.f1', {hasText: 'red'}).count(), 1);
+	await log(page).getByText('46 000 more characters').waitFor();
+	await page.goto(`${URL_}${tasksOf(ALPHA)}`);
+	await page.getByRole('cell', {name: label}).first().waitFor();
+	assert.equal(await page.evaluate(() => window.pwned), undefined);
+	assert.equal(await page.locator('main img, main script, main style, main iframe, main a[href^=javascript]').count(), 0);
+});
+
+browse('a log of 100,000 lines is a few elements, and can be scrolled and searched', async (page) => {
+	const id = await queue(ALPHA, 'lines');
+
+	await endedAs(ALPHA, id, 'complete');
+	await open(page, ALPHA, `${tasksOf(ALPHA)}/${id}`);
+	await logIs(page, 'ended');
+	await page.getByText('ended · 100 000 lines').waitFor();
+	await log(page).getByText('line 99999', {exact: true}).waitFor();
+	await log(page).focus();
+	await page.keyboard.press('Home');
+	await log(page).getByText('line 0', {exact: true}).waitFor();
+	assert.equal(await page.getByLabel('Follow').isChecked(), false);
+	await page.keyboard.press('End');
+	await log(page).getByText('line 99999', {exact: true}).waitFor();
+	assert.equal(await page.getByLabel('Follow').isChecked(), true);
+	assert.ok(await log(page).locator('.line').count() < 300);
+	await page.getByLabel('Show lines with').fill('line 5432');
+	await page.getByText('100 000 lines, 11 shown').waitFor();
+	assert.equal(await log(page).locator('.line').count(), 11);
+});
+
+browse('a broken connection costs no line and shows none twice', async (page) => {
+	const id = await queue(ALPHA, 'ticks');
+	const front = () => execFileSync('pgrep', ['-P', process.env.DAEMON_PID, '-u', '_sandboxd'], {encoding: 'utf8'}).trim().split('\n')[0];
+
+	await open(page, ALPHA, `${tasksOf(ALPHA)}/${id}`);
+	await log(page).getByText('tick 5', {exact: true}).waitFor();
+	process.kill(Number(front()), 'SIGKILL');
+	await logIs(page, 'reconnecting');
+	await logIs(page, 'live');
+	const shown = async () => (await log(page).locator('.line').allTextContents()).map((line) => line.replace(/^[\d:]{8}/, ''));
+	const last = Number((await shown()).at(-1).split(' ')[1]);
+	await log(page).getByText(`tick ${last + 20}`, {exact: true}).waitFor();
+	const lines = await shown();
+	const first = Number(lines[0].split(' ')[1]);
+	assert.deepEqual(lines, lines.map((_, i) => `tick ${first + i}`));
+	await page.getByRole('button', {name: 'Cancel'}).click();
+	await logIs(page, 'ended');
+});
+
+browse('the whole way by keyboard alone', async (page) => {
+	const press = async (...keys) => {
+		for (const key of keys)
+			await page.keyboard.press(key);
+	};
+	const focused = () => page.evaluate(() => {
+		const e = document.activeElement;
+		return {text: e.getAttribute('aria-label') ?? e.textContent.trim(), outline: getComputedStyle(e).outlineStyle};
+	});
+	const tabTo = async (text) => {
+		for (let i = 0; i < 60; i++) {
+			const {text: here, outline} = await focused();
+			if (here === text) {
+				assert.notEqual(outline, 'none', `the focus on ${text} is not seen`);
+				return;
+			}
+			await press('Tab');
+		}
+		assert.fail(`Tab never comes to ${text}`);
+	};
+
+	await page.goto(URL_);
+	await page.getByLabel('Token').waitFor();
+	await page.keyboard.type(ALPHA.token);
+	await press('Enter');
+	await page.getByRole('heading', {name: 'Workers', level: 1}).waitFor();
+	// The skip link is the first of all.
+	await page.evaluate(() => document.activeElement.blur());
+	await page.evaluate(() => getSelection().removeAllRanges());
+	await tabTo('Skip to the content');
+	await press('Enter');
+	await tabTo('Queue a task of ticks');
+	await press('Enter');
+	await page.getByRole('dialog').waitFor();
+	await press('Escape');
+	await page.getByRole('dialog').waitFor({state: 'detached'});
+	assert.equal((await focused()).text, 'Queue a task of ticks');
+	await press('Enter');
+	await page.getByRole('dialog').waitFor();
+	await press('Tab');
+	await page.keyboard.type('typed');
+	await tabTo('Queue it');
+	await press('Enter');
+	await log(page).getByText('tick 1', {exact: true}).waitFor();
+	await tabTo('Cancel');
+	await press('Enter');
+	await fact(page, 'Status').filter({hasText: 'cancelled'}).waitFor();
+	await page.getByRole('button', {name: 'Retry'}).waitFor();
+	// The button that has taken the other's place has its focus.
+	assert.equal((await focused()).text, 'Retry');
+	await page.getByText('typed').waitFor();
+});
+
+// Luminance contrast as WCAG defines it, of an element's text on what is behind it.
+function contrast(selector) {
+	const parse = (text) => text.match(/[\d.]+/g).map(Number);
+	const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+		.map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const worst = {ratio: Infinity};
+
+	for (const e of document.querySelectorAll(selector)) {
+		let behind = e;
+		while (behind && (parse(getComputedStyle(behind).backgroundColor)[3] ?? 1) === 0)
+			behind = behind.parentElement;
+		const [a, b] = [light(parse(getComputedStyle(e).color)), light(parse(getComputedStyle(behind).backgroundColor))];
+		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+		if (ratio < worst.ratio)
+			Object.assign(worst, {ratio, what: `${e.tagName}.${e.className} ${e.textContent.slice(0, 30)}`});
+	}
+	return worst;
+}
+
+browse('dark and light: by the system, by choice, and readable in both', async (page) => {
+	const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+	const words = 'main a, main button, main .status, main .note, main dt, main dd, th, td, nav a, nav h2, header button, .log .line, .log span';
+	const id = await queue(ALPHA, 'hostile');
+	const theme = page.getByRole('button', {name: /^Theme/});
+
+	await endedAs(ALPHA, id, 'complete');
+	await page.emulateMedia({colorScheme: 'light'});
+	await open(page, ALPHA, `${tasksOf(ALPHA)}/${id}`);
+	await logIs(page, 'ended');
+	const light = await background();
+	const check = async () => {
+		const worst = await page.evaluate(`(${contrast})(${JSON.stringify(words)})`);
+		assert.ok(worst.ratio >= 4.5, `${worst.what}: ${worst.ratio}`);
+	};
+	await check();
+	await page.emulateMedia({colorScheme: 'dark'});
+	const dark = await background();
+	assert.notEqual(dark, light);
+	await check();
+	await theme.click();
+	assert.equal(await theme.textContent(), 'Theme: light');
+	assert.equal(await background(), light);
+	await page.reload();
+	await theme.waitFor();
+	assert.equal(await background(), light);
+	await theme.click();
+	await page.emulateMedia({colorScheme: 'light'});
+	assert.equal(await background(), dark);
+});
+
+browse('another project’s data is not shown, whatever the address says', async (page) => {
+	const secret = await queue(BETA, 'hello', {payload: 'BETA-SECRET', label: 'beta-label'});
+	const code = await codeNamed(BETA, 'hello');
+
+	await endedAs(BETA, secret, 'complete');
+	await open(page, ALPHA);
+	const nav = page.getByRole('navigation', {name: 'Views'});
+	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'Tasks', 'Schedules', 'Dead letters']);
+	for (const hash of [`#/p/${BETA.id}`, tasksOf(BETA), `${tasksOf(BETA)}/${secret}`, `${tasksOf(ALPHA)}/${secret}`,
+		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, '#/projects', '#/node', '#/images']) {
+		await page.goto(URL_ + hash);
+		await page.getByRole('heading', {name: 'Not shown'}).waitFor();
+		assert.doesNotMatch(await page.locator('body').textContent(), /BETA-SECRET|beta/);
+		await page.goto(`${URL_}#/p/${ALPHA.id}`);
+		await page.getByRole('heading', {name: 'Workers', level: 1}).waitFor();
+	}
+	await page.goto(`${URL_}${tasksOf(ALPHA)}?label=beta-label`);
+	await page.getByText('No task is like that.').waitFor();
+});
+
+browse('tasks: filters by status, worker and label; pages; cancelling all that wait', async (page) => {
+	const code = await codeNamed(ALPHA, 'waits');
+	const path = `/api/projects/${ALPHA.id}`;
+
+	await api(ALPHA, 'POST', `${path}/codes/${code.id}/pause_task_queue`);
+	await api(ALPHA, 'POST', `${path}/tasks`, {tasks: Array.from({length: 60}, (_, i) => ({code_name: 'waits', label: i % 2 ? 'odd' : 'even'}))});
+	const failed = await queue(ALPHA, 'fails', {label: 'odd'});
+	await endedAs(ALPHA, failed, 'error');
+	await open(page, ALPHA, `${tasksOf(ALPHA)}?code_name=waits`);
+	const rows = page.getByRole('table', {name: 'Tasks'}).locator('tbody tr');
+	assert.equal(await rows.count(), 50);
+	await page.getByRole('link', {name: 'Older'}).click();
+	await eventually('the second page', async () => await rows.count() === 10);
+	await page.getByRole('link', {name: 'Newest'}).click();
+	await eventually('the first page', async () => await rows.count() === 50);
+	await page.getByRole('searchbox', {name: 'Label'}).fill('odd');
+	await page.keyboard.press('Enter');
+	await eventually('those of the label', async () => await rows.count() === 30);
+	await page.getByRole('combobox', {name: 'Worker'}).selectOption('');
+	await page.getByLabel('error', {exact: true}).check();
+	await eventually('those that failed', async () => await rows.count() === 1);
+	await page.getByRole('link', {name: failed}).waitFor();
+	await page.goto(`${URL_}#/p/${ALPHA.id}/workers/${code.id}`);
+	await page.getByRole('heading', {name: 'waits', level: 1}).waitFor();
+	assert.equal(await fact(page, 'State').textContent(), 'paused');
+	await page.getByRole('button', {name: 'Cancel all that wait'}).click();
+	await page.getByRole('button', {name: 'Back'}).click();
+	assert.equal(await fact(page, 'queued').textContent(), '60');
+	await page.getByRole('button', {name: 'Cancel all that wait'}).click();
+	await page.getByRole('button', {name: 'Cancel them'}).click();
+	await fact(page, 'cancelled').filter({hasText: '60'}).waitFor();
+	await page.getByRole('button', {name: 'Resume waits'}).click();
+	await fact(page, 'State').filter({hasText: 'active'}).waitFor();
+});
+
+browse('dead letters: what has failed for good, and its retry', async (page) => {
+	const id = await queue(ALPHA, 'fails', {label: 'dead one'});
+
+	await endedAs(ALPHA, id, 'error');
+	await open(page, ALPHA, `#/p/${ALPHA.id}/dead`);
+	await page.getByRole('link', {name: id}).waitFor();
+	await page.getByRole('button', {name: `Retry ${id}`}).click();
+	await page.getByRole('status').filter({hasText: 'Queued again as'}).waitFor();
+	await page.getByRole('link', {name: id}).click();
+	await fact(page, 'Next attempt').getByRole('link').waitFor();
+	assert.equal(await fact(page, 'Exit status').textContent(), '3');
+});
+
+browse('schedules: a wrong crontab line is told; a right one is listed, runs and is cancelled', async (page) => {
+	await open(page, ALPHA, `#/p/${ALPHA.id}/schedules`);
+	await page.getByText('There is no schedule.').waitFor();
+	await page.getByRole('button', {name: 'New schedule'}).click();
+	await page.getByRole('dialog').getByLabel('Worker').selectOption('hello');
+	await page.getByLabel('When').selectOption('cron');
+	await page.getByLabel('Crontab line').fill('* * * * mondays');
+	await page.getByLabel('Time zone').fill('Europe/Berlin');
+	await page.getByLabel('Payload').fill('by schedule');
+	await page.getByRole('button', {name: 'Schedule it'}).click();
+	await page.getByRole('dialog').getByRole('alert').filter({hasText: /\w/}).waitFor();
+	await page.getByLabel('Crontab line').fill('* * * * * *');
+	await page.getByRole('button', {name: 'Schedule it'}).click();
+	const row = page.getByRole('table', {name: 'Schedules'}).locator('tbody tr');
+	await row.filter({hasText: '* * * * * * Europe/Berlin'}).filter({hasText: 'scheduled'}).waitFor();
+	await row.getByRole('button', {name: /^Cancel/}).click();
+	await page.getByRole('button', {name: 'Cancel it'}).click();
+	await row.filter({hasText: 'cancelled'}).waitFor();
+	assert.equal(await row.getByRole('button').count(), 0);
+});
+
+browse('a token that is revoked leads back to the log-in', async (page) => {
+	const path = `/api/projects/${ALPHA.id}/tokens`;
+	const made = await api(OPERATOR, 'POST', path, {label: 'short-lived'});
+
+	await open(page, made);
+	await api(OPERATOR, 'DELETE', `${path}/${made.id}`);
+	await page.getByRole('alert').filter({hasText: 'no longer good'}).waitFor();
+	assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+	assert.doesNotMatch(await page.locator('body').textContent(), /ticks/);
+});
+
+browse('an operator sees all projects, and the node: charts, images, templates, checkpoints', async (page) => {
+	await open(page, OPERATOR);
+	for (const name of ['alpha', 'beta', 'default'])
+		await page.getByRole('link', {name, exact: true}).waitFor();
+	await page.getByRole('link', {name: 'beta', exact: true}).click();
+	await page.getByRole('heading', {name: 'Workers', level: 1}).waitFor();
+	await page.getByRole('link', {name: 'Node', exact: true}).click();
+	await page.locator('.chart').nth(3).waitFor();
+	assert.deepEqual(await page.locator('.chart strong').allTextContents(),
+		['Start latency', 'Queue depth', 'Memory', 'Lifecycles per second']);
+	const line = page.locator('[data-chart=Memory] path').first();
+	const before = await line.getAttribute('d');
+	await eventually('the chart moves', async () => await line.getAttribute('d') !== before);
+	const plot = page.getByRole('img', {name: /^Queue depth: queued \d+, running \d+/});
+	await plot.focus();
+	await page.keyboard.press('ArrowLeft');
+	await page.getByRole('img', {name: /^Queue depth: .* at \d\d:\d\d:\d\d/}).waitFor();
+	await page.getByRole('link', {name: 'Images'}).click();
+	await page.getByRole('rowheader', {name: 'python'}).waitFor();
+	await page.getByRole('link', {name: 'Templates'}).click();
+	await page.getByRole('heading', {name: 'Templates', level: 1}).waitFor();
+	await page.getByRole('link', {name: 'Checkpoints'}).click();
+	await page.getByRole('heading', {name: 'Checkpoints', level: 1}).waitFor();
+});
+
+browse('on a phone no view is wider than the screen', async (page) => {
+	const id = await queue(ALPHA, 'hostile');
+
+	await endedAs(ALPHA, id, 'complete');
+	await open(page, OPERATOR);
+	for (const hash of ['#/projects', '#/node', '#/images', `#/p/${ALPHA.id}`, tasksOf(ALPHA), `${tasksOf(ALPHA)}/${id}`,
+		`#/p/${ALPHA.id}/schedules`, `#/p/${ALPHA.id}/dead`]) {
+		await page.goto(URL_ + hash);
+		await page.locator('main[aria-busy=false] h1').waitFor();
+		const [inner, scroll] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
+		assert.ok(scroll <= inner, `${hash}: ${scroll} > ${inner}`);
+	}
+}, {viewport: {width: 360, height: 740}, hasTouch: true, isMobile: true});

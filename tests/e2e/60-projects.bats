@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# Projects: made, listed, bounded and removed; their tokens; whose a task is.
+# shellcheck disable=SC2154 # stderr is set by run
+load daemon
+
+# refused TEXT COMMAND...: exit status 125, and this is said.
+refused() {
+	run --separate-stderr sandboxctl "${@:2}"
+	[ "$status" = 125 ] || fail "exit status $status: $output $stderr"
+	[[ $stderr == *"$1"* ]] || fail "$stderr"
+}
+
+# made NAME [OPTION...]: its id.
+made() {
+	sandboxctl project create "$@" --json | jq -r .id
+}
+
+# project NAME FILTER
+project() {
+	sandboxctl project inspect "$1" --json | jq -c "$2"
+}
+
+# restarted: the front is another process, that has read everything from the store.
+restarted() {
+	kill -KILL "$(role front)"
+	wait_until "$PATIENCE" sandboxctl version
+}
+
+@test "create prints id, name and token, and nothing else; ls and inspect tell the rest" {
+	run --separate-stderr sandboxctl project create first --json
+	[ "$status" = 0 ]
+	[ "$(jq -c keys <<<"$output")" = '["id","name","token"]' ]
+	[[ $(jq -r .id <<<"$output") =~ ^[0-9a-f]{24}$ ]]
+	[ "$(jq -r .name <<<"$output")" = first ]
+	[[ $(jq -r .token <<<"$output") =~ ^[A-Za-z0-9_-]{43}$ ]]
+	[ "$(sandboxctl project ls --json | jq -c 'map(.name)')" = '["default","first"]' ]
+	[ "$(project first '[.id, .tasks, .codes, .schedules, .package_bytes, (.tokens | length)]')" = \
+		"[$(jq .id <<<"$output"),{\"queued\":0,\"running\":0},0,0,0,1]" ]
+	[ "$(project "$(jq -r .id <<<"$output")" .name)" = '"first"' ]
+	[ "$(project default .id)" = '"000000000000000000000000"' ]
+	[[ $(sandboxctl project ls) == *first*"$(jq -r .id <<<"$output")"* ]]
+}
+
+@test "text for a person: the lines of iron.json" {
+	run --separate-stderr sandboxctl project create second
+	[ "$status" = 0 ]
+	[ "$(sed 1,2d <<<"$output" | jq -c '[.project_id, (.token | length), .port, .host]')" = \
+		"[$(project second .id),43,8080,\"127.0.0.1\"]" ]
+}
+
+@test "names that are none, or taken" {
+	local name
+
+	for name in '' A 'a b' ../x a..b '-x' "$(printf 'a%.0s' {1..64})" $'a\nb' 'é' x/y; do
+		refused 'is no project' project create -- "$name"
+	done
+	refused 'looks like an id' project create 0123456789abcdef01234567
+	made taken
+	refused 'there is a project taken already' project create taken
+	refused 'there is a project default already' project create default
+	refused 'no project "nothing"' project inspect nothing
+	refused 'takes one name' project create a b
+	refused "no 'mend'" project mend
+}
+
+@test "quotas: as given, changed, and what is none" {
+	made small --quota running=2 --quota memory=1G
+	[ "$(project small .quota)" = \
+		'{"running":2,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,"log_bytes":0}' ]
+	sandboxctl project quota small running=0 log_bytes=64K >quota
+	grep -q 'memory=1G' quota
+	restarted
+	[ "$(project small .quota)" = \
+		'{"running":0,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,"log_bytes":65536}' ]
+	refused 'quota: fast: unknown key' project quota small fast=1
+	refused 'quota: running: must be' project quota small running=-1
+	refused 'quota: running: must be' project quota small running=many
+	refused 'quota: memory: must be 0, which is no bound, or at least 16M' project quota small memory=1
+	refused 'quota: memory: must be' project quota small memory=99999999999999999999
+	refused 'quota: running is given twice' project quota small running=1 running=2
+	refused 'is not KEY=VALUE' project quota small running
+	refused 'quota: queued: must be' project create other --quota queued=x
+	refused 'no project "other"' project quota other running=1
+	[ "$(project small .quota.running)" = 0 ]
+}
+
+@test "tokens: made, listed without their text, revoked; only a hash is on disk" {
+	local id token
+
+	made keyed
+	run --separate-stderr sandboxctl project token create keyed --label 'of the CI' --json
+	[ "$status" = 0 ]
+	token=$(jq -r .token <<<"$output") id=$(jq -r .id <<<"$output")
+	[ "${#token}" = 43 ]
+	[ "$(sandboxctl project token ls keyed --json | jq -c 'map([.label, .operator, .used_at])')" = \
+		'[["first",false,null],["of the CI",false,null]]' ]
+	restarted
+	run sandboxctl project token ls keyed
+	[[ $output == *"$id"*'of the CI'* ]]
+	[[ $output != *"$token"* ]]
+	run grep -rlaF -e "$token" "$STATE/front" "$WORK/log"
+	[ "$status" = 1 ] || fail "the token is in $output"
+	sandboxctl project token revoke keyed "$id"
+	restarted
+	[ "$(sandboxctl project token ls keyed --json | jq length)" = 1 ]
+	refused "has no token $id" project token revoke keyed "$id"
+	[ "$(sandboxctl project token create default --operator --json | jq .operator)" = true ]
+	refused 'operator: only the project "default"' project token create keyed --operator
+	refused 'label' project token create keyed --label "$(printf 'a%.0s' {1..64})"
+	for _ in {2..64}; do
+		sandboxctl project token create keyed >/dev/null 2>&1
+	done
+	refused 'has 64 tokens' project token create keyed
+}
+
+@test "run --project: its task, by name in ps and inspect; others are refused" {
+	local id
+
+	id=$(made runner)
+	sandboxctl run python --code 'print(1)' --project runner --label mine
+	[ "$(inspect "$(id_of mine)" .project)" = runner ]
+	sandboxctl run python --code 'print(1)' --project "$id" --label mine-too
+	[ "$(sandboxctl ps --all --json | jq -r '.[] | select(.label == "mine-too") | .project')" = runner ]
+	sandboxctl run python --code 'print(1)' --label nobodys
+	[ "$(inspect "$(id_of nobodys)" .project)" = default ]
+	refused 'project: there is no project "other"' run python --code 'print(1)' --project other
+}
+
+@test "quotas hold for tasks: log_bytes, running, memory" {
+	local first second
+
+	made bound --quota log_bytes=4K --quota running=1 --quota memory=400M
+	sandboxctl run python --code 'print("x" * 100000)' --project bound --label long >out || true
+	[ "$(inspect "$(id_of long)" .limits.log)" = 4096 ]
+	[ "$(inspect "$(id_of long)" .log.dropped)" -gt 90000 ]
+	refused 'quota "memory" is 400M' run python --code 'print(1)' --project bound --memory 512M
+	first=$(detached python 'import time; time.sleep(600)' --project bound --memory 64M)
+	second=$(detached python 'print("second")' --project bound --memory 64M)
+	wait_until "$PATIENCE" status_is "$first" running
+	status_is "$second" queued
+	[ "$(project bound .tasks)" = '{"queued":1,"running":1}' ]
+	# Another one's does not wait for it.
+	[ "$(sandboxctl run python --code 'print(2)')" = 2 ]
+	status_is "$second" queued
+	sandboxctl cancel --force "$first"
+	wait_until "$PATIENCE" status_is "$second" complete
+	[ "$(project bound .tasks)" = '{"queued":0,"running":0}' ]
+}
+
+@test "rm: not while tasks run, unless by force; then nothing of it is left" {
+	local id task done
+
+	id=$(made short)
+	sandboxctl run python --code 'print("said")' --project short --label done
+	done=$(id_of done)
+	task=$(detached python 'import time; time.sleep(600)' --project short)
+	wait_until "$PATIENCE" status_is "$task" running
+	refused '1 tasks of the project short wait or run' project rm short
+	[ "$(project short .id)" = "\"$id\"" ]
+	sandboxctl project rm short --force
+	refused 'no project "short"' project inspect short
+	refused "no task $task" inspect "$task"
+	refused "no task $done" logs "$done"
+	wait_until "$PATIENCE" nothing_named "$STATE/logs" "$done"
+	restarted
+	refused 'no project' project inspect "$id"
+	[ "$(sandboxctl ps --all --json | jq -r --arg t "$task" 'map(select(.id == $t)) | length')" = 0 ]
+	refused 'default project cannot be removed' project rm default --force
+	made short
+	sandboxctl project rm short
+}
+
+# nothing_named FOLDER TEXT
+nothing_named() {
+	[ -z "$(find "$1" -name "*$2*")" ]
+}

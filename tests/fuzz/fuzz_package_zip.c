@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Zips of codes: whatever the bytes, nothing is made outside of the folder that is given,
+ * no more than was allowed, and everything in it can be removed again.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "supervisor/front/package.h"
+#include "supervisor/front/package_zip_index.h"
+
+#define BYTES_MAX (1u << 20)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What is taken fills the bytes, each once. */
+static void check_index(const uint8_t *data, size_t size)
+{
+	struct zip_index index = {0};
+	struct err e = {0};
+	uint64_t at = 0;
+
+	if (package_zip_index(data, size, UINT64_MAX, &index, &e) < 0) {
+		if (e.code == ERR_NONE || index.entries)
+			abort();
+		return;
+	}
+	for (size_t i = 0; i < index.n; i++) {
+		const struct zip_entry *entry = &index.entries[i];
+
+		if (entry->at < at || entry->at - at > 24 || entry->end < entry->at ||
+		    memchr(entry->name, '\0', entry->name_len))
+			abort();
+		at = entry->end;
+	}
+	if (index.n == 0 || at > index.directory_at || index.directory_at > size)
+		abort();
+	package_zip_index_clear(&index);
+}
+
+/* The folder's parent holds it and nothing else. */
+static void check_parent(const char *parent)
+{
+	DIR *d = opendir(parent);
+	unsigned n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (!d || n != 3)
+		abort();
+	(void)closedir(d);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char parent[] = "/dev/shm/fuzz-XXXXXX", dir[64];
+	struct err e = {0};
+	uint64_t bytes = 0;
+	int at, r;
+
+	check_index(data, size);
+	if (!mkdtemp(parent))
+		abort();
+	(void)snprintf(dir, sizeof(dir), "%s/in", parent);
+	if (mkdir(dir, 0700) < 0)
+		abort();
+	at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = package_extract_zip(data, size, at, BYTES_MAX, &bytes, &e);
+	if ((r < 0) != (e.code != ERR_NONE) || bytes > BYTES_MAX)
+		abort();
+	check_parent(parent);
+	package_remove(AT_FDCWD, parent);
+	if (access(parent, F_OK) == 0)
+		abort();
+	util_close_fd(&at);
+	return 0;
+}

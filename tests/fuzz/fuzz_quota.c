@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A quota's JSON: whatever the bytes, an error with a text and no change, or a whole quota. */
+#include <string.h>
+
+#include "supervisor/front/project.h"
+#include "supervisor/json_strict.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct quota before = {1, 2, 3, 32 << 20, 5, 8192};
+	struct quota quota = before;
+	json_auto_t *doc = NULL;
+	struct err e = {0};
+
+	if (json_strict_load("quota", (const char *)data, size, 1 << 16, &doc, &e) < 0)
+		return 0;
+	if (quota_from_json("quota", doc, &quota, &e) < 0) {
+		if (e.code != ERR_INPUT || strncmp(e.msg, "quota: ", 7) != 0 ||
+		    memcmp(&quota, &before, sizeof(quota)) != 0)
+			abort();
+		return 0;
+	}
+	if ((quota.memory && quota.memory < LIMIT_MEMORY_MIN) || quota.memory > LIMIT_MEMORY_MAX ||
+	    (quota.log_bytes && quota.log_bytes < LIMIT_LOG_MIN))
+		abort();
+	return 0;
+}

@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# bats file_tags=v2
+# SPDX-License-Identifier: Apache-2.0
+# Each project's tasks run under host ids of its own, however they are started; to the kernel a
+# task of one is a stranger to a task of another, whatever they can see of each other.
+# shellcheck disable=SC2016 # code for the sandbox
+
+load lib.bash
+
+HOLDS='import time, sys; sys.stdout.write("up\n"); time.sleep(600)'
+
+setup_file() {
+	security_setup
+	sandboxctl project create blue >/dev/null
+	sandboxctl project create green >/dev/null
+	warm python
+	for project in default blue green; do
+		forks python --project "$project"
+	done
+}
+
+teardown_file() {
+	daemon_remove
+}
+
+# base PROJECT: the first host id of its range, by its place: blue and green were made in this order.
+base() {
+	case $1 in
+	default) echo 2000000 ;;
+	blue) echo 2065536 ;;
+	green) echo 2131072 ;;
+	esac
+}
+
+# ids PID: its real, effective, saved and file system uid and gid, each once.
+ids() {
+	awk '/^[UG]id:/ { for (i = 2; i <= 5; i++) print $i }' "/proc/$1/status" | sort -u
+}
+
+# held PROJECT MODE [OPTION...]: a task of it that runs, in $ID, and its payload's pid, in $PID.
+held() {
+	ID=$(detached python "$HOLDS" --project "$1" --start "$2" "${@:3}")
+	wait_until "$PATIENCE" log_has "$ID" up
+	[ "$(inspect "$ID" .start.mode)" = "$2" ] || fail "$(inspect "$ID")"
+	PID=$(payload "$ID")
+}
+
+# init ID: the pid of its sandbox's init.
+init() {
+	local pid
+
+	for pid in $(groups_of "$1" | sed 's,$,/cgroup.procs,' | xargs cat); do
+		awk '/^NSpid:/ && $NF == 1 { found = 1 } END { exit !found }' "/proc/$pid/status" || continue
+		echo "$pid"
+		return
+	done
+	return 1
+}
+
+end() {
+	local id
+
+	for id; do
+		sandboxctl cancel --force "$id" >/dev/null
+	done
+	wait_until "$PATIENCE" clean
+}
+
+@test "host ids are the project's, in every start mode; inside they are the same" {
+	local mode project held=()
+
+	for mode in $SECURITY_MODES; do
+		for project in default blue green; do
+			held "$project" "$mode"
+			held+=("$ID")
+			[ "$(ids "$PID")" = $(($(base "$project") + 1000)) ] || fail "$project $mode: $(ids "$PID")"
+			[ "$(awk '{ print $1, $2, $3 }' "/proc/$PID/uid_map")" = "0 $(base "$project") 65536" ] ||
+				fail "$project $mode: $(cat "/proc/$PID/uid_map")"
+			[ "$(cat "/proc/$PID/uid_map")" = "$(cat "/proc/$PID/gid_map")" ]
+			# Its init too, which it must not be able to signal.
+			[ "$(ids "$(init "$ID")")" = $(($(base "$project") + 999)) ]
+		done
+	done
+	end "${held[@]}"
+	for mode in $SECURITY_MODES; do
+		for project in default blue; do
+			# What it may do with its own files and its own /proc is as it ever was.
+			run --separate-stderr sandboxctl run python --project "$project" --start "$mode" --label own --code '
+import os, signal, subprocess
+open("made", "w").close(); open("/tmp/made", "w").close()
+print(os.getresuid(), os.getresgid(), os.getgroups(), os.stat("made").st_uid, os.stat("/tmp/made").st_gid,
+      os.stat("/proc/self/fd").st_uid, len(os.listdir("/proc/self/fd")) > 3, os.stat("/work").st_uid,
+      open("/proc/self/comm").read().strip() != "", bool(os.readlink("/proc/self/exe")))
+os.write(os.open("/dev/stdout", os.O_WRONLY), b"anew\n")
+child = subprocess.Popen(["sleep", "600"]); child.send_signal(signal.SIGTERM); print(child.wait())'
+			[ "$output" = "(1000, 1000, 1000) (1000, 1000, 1000) [] 1000 1000 1000 True 1000 True True
+anew
+-15" ] || fail "$project $mode: $status $output $stderr"
+			[ "$(mode own)" = "$mode" ]
+		done
+	done
+}
+
+# as PID COMMAND...: with that process's host ids and without capabilities, on this machine, where
+# all of its processes can be seen.
+as() {
+	local id
+
+	id=$(ids "$1")
+	setpriv --reuid "$id" --regid "$id" --clear-groups --bounding-set=-all "${@:2}"
+}
+
+@test "one can neither signal nor trace another project's, even where it can see it" {
+	local mode mine theirs other ids=()
+
+	for mode in $SECURITY_MODES; do
+		held blue "$mode"
+		mine=$PID ids+=("$ID")
+		held blue "$mode"
+		other=$PID ids+=("$ID")
+		held green "$mode"
+		theirs=$PID ids+=("$ID")
+		# The control: of one project they could, where nothing else kept them apart.
+		as "$mine" kill -0 "$other"
+		as "$mine" ls "/proc/$mine" >/dev/null
+		refute as "$mine" kill -0 "$theirs"
+		refute as "$mine" cat "/proc/$theirs/environ"
+		refute as "$mine" ls "/proc/$theirs/fd"
+		refute as "$mine" ls "/proc/$theirs/root"
+	done
+	end "${ids[@]}"
+}
+
+@test "a checkpoint of the image alone is everybody's; one with a package is its project's" {
+	local n
+
+	n=$(find "$STATE/checkpoints" -mindepth 1 -maxdepth 1 -type d | wc -l)
+	[ "$n" = 1 ] || fail "$n checkpoints of one image"
+	mkdir -p "$BATS_TEST_TMPDIR/app"
+	cd "$BATS_TEST_TMPDIR"
+	echo 'import os; WARMED = os.getpid()' >app/own.py
+	jq -n '{code: "import own, os; print(os.getuid())", dir: "app", warm: {module: "own"}}' >task.json
+	for project in blue green; do
+		owned_fork "$project"
+		n=$((n + 1))
+		[ "$(find "$STATE/checkpoints" -mindepth 1 -maxdepth 1 -type d | wc -l)" = "$n" ]
+	done
+}
+
+# owned_fork PROJECT: its task, whose module is warmed, comes out of a template in the end.
+owned_fork() {
+	wait_until "$PATIENCE" owned_forked "$1" || fail "$(tail "$WORK/log")"
+}
+
+owned_forked() {
+	[ "$(sandboxctl run python task.json --project "$1" --label owned 2>/dev/null)" = 1000 ] &&
+		[ "$(mode owned)" = fork ]
+}
+
+@test "a new monitor knows whose its tasks are, and ends them" {
+	local mode ids=()
+
+	for mode in $SECURITY_MODES; do
+		held green "$mode"
+		ids+=("$ID")
+	done
+	daemon_stop
+	daemon_start
+	for mode in "${ids[@]}"; do
+		[ "$(ids "$(payload "$mode")")" = 2132072 ]
+		[ "$(inspect "$mode" .project)" = green ]
+		wait_until "$PATIENCE" status_is "$mode" running
+	done
+	end "${ids[@]}"
+	forks python --project green
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The front's queue with a real store, in this process: the test is the monitor and the logger. */
+#ifndef TESTS_UNIT_QUEUE_RIG_H
+#define TESTS_UNIT_QUEUE_RIG_H
+
+#include "supervisor/front/internal.h"
+#include "supervisor/front/schedule.h"
+#include "tests/unit/front_rig.h"
+
+struct fixture {
+	struct rig *rig;
+	struct front *f;
+	struct project *a, *b;
+	int monitor, logger;
+	unsigned n_done, n_failed;
+	struct err error;
+};
+
+static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct front *f = arg;
+
+	(void)s;
+	(void)usec;
+	f->tick_at_ns = 0;
+	flow_tick(f, util_monotonic_ns());
+	return 0;
+}
+
+/* What front_init makes, but for the control socket and the filter. */
+static void begin(struct fixture *x)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	int monitor[2], logger[2];
+	struct err e = {0};
+
+	assert_int_equal(proto_socketpair(monitor), 0);
+	assert_int_equal(proto_socketpair(logger), 0);
+	f->cfg = x->rig->cfg;
+	f->cfg.monitor_sock = monitor[1];
+	f->cfg.logger_sock = logger[1];
+	f->cfg.running_max = 2;
+	f->cfg.queued_max = 10;
+	f->cfg.finished_keep = 1000;
+	x->monitor = monitor[0];
+	x->logger = logger[0];
+	x->f = f;
+	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
+	assert_true(sd_event_new(&f->event) >= 0);
+	assert_true(sd_event_add_time(f->event, &f->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000,
+				      on_tick, f) >= 0);
+	assert_true(commit_init(f) >= 0);
+	assert_int_equal(queue_init(f), 0);
+	assert_int_equal(project_load(f, &e), 0);
+	assert_int_equal(code_load(f, &e), 0);
+	assert_int_equal(schedule_load(f, &e), 0);
+	assert_int_equal(recover_load(f, &e), 0);
+	assert_true(link_init(f) >= 0);
+	recover_ready(f);
+}
+
+static void drop_task(struct front *f, struct task *t, void *arg)
+{
+	(void)arg;
+	registry_remove(f, t);
+}
+
+static void end(struct fixture *x)
+{
+	struct front *f = x->f;
+
+	queue_clear(f);
+	registry_each(f, drop_task, NULL);
+	project_clear(f);
+	schedule_clear(f);
+	link_clear(&f->monitor);
+	link_clear(&f->logger);
+	(void)close(f->cfg.monitor_sock);
+	(void)close(f->cfg.logger_sock);
+	(void)sd_event_source_disable_unref(f->tick);
+	(void)sd_event_source_disable_unref(f->committer);
+	(void)sd_event_unref(f->event);
+	store_free(f->store);
+	free(f);
+	(void)close(x->monitor);
+	(void)close(x->logger);
+}
+
+RIG_UNUSED static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	char token[TOKEN_LEN + 1];
+	struct quota none = {0};
+	struct err e = {0};
+
+	assert_int_equal(rig_setup((void **)&x->rig), 0);
+	begin(x);
+	assert_int_equal(project_create(x->f, "a", &none, token, &x->a, &e), 0);
+	assert_int_equal(project_create(x->f, "b", &none, token, &x->b, &e), 0);
+	*state = x;
+	return 0;
+}
+
+RIG_UNUSED static int teardown(void **state)
+{
+	struct fixture *x = *state;
+	struct rig *rig = x->rig;
+
+	end(x);
+	assert_int_equal(chdir("/"), 0);
+	free(x);
+	return rig_teardown((void **)&rig);
+}
+
+RIG_UNUSED static void restart(struct fixture *x)
+{
+	end(x);
+	begin(x);
+	x->a = project_find(x->f, "a");
+	x->b = project_find(x->f, "b");
+	assert_non_null(x->a);
+}
+
+RIG_UNUSED static struct code *code(struct fixture *x, struct project *p, const char *name,
+				    struct code_spec spec)
+{
+	struct code *c = NULL;
+	struct err e = {0};
+
+	(void)snprintf(spec.name, sizeof(spec.name), "%s", name);
+	strcpy(spec.image, "python");
+	strcpy(spec.command, "true");
+	if (code_put(x->f, p, &spec, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	return c;
+}
+
+static void on_done(void *arg, const char *id, const struct err *error)
+{
+	struct fixture *x = arg;
+
+	(void)id;
+	x->n_done++;
+	x->n_failed += error != NULL;
+}
+
+RIG_UNUSED static const char *submit(struct fixture *x, struct code *c, struct submit s)
+{
+	static char ids[64][TASK_ID_LEN + 1];
+	static unsigned n;
+	char *id = ids[n++ % 64];
+	struct err e = {0};
+
+	if (queue_submit(x->f, c, &s, id, on_done, x, &e) < 0)
+		fail_msg("%s", e.msg);
+	return id;
+}
+
+RIG_UNUSED static const struct submit plain = {.priority = -1};
+
+/* All that is to be done without the disk, the other roles or the clock. */
+static void settle(struct fixture *x)
+{
+	commit_now(x->f);
+	while (sd_event_run(x->f->event, 0) > 0)
+		;
+	commit_now(x->f);
+}
+
+/* The id of the task that the monitor is asked to start; "" when there is none. */
+static const char *started(struct fixture *x)
+{
+	static union proto_msg m;
+	int fds[PROTO_FDS_MAX];
+	unsigned n;
+
+	settle(x);
+	for (;;) {
+		int r = proto_recv(x->monitor, ROLE_FRONT, ROLE_MONITOR, &m, fds, &n);
+
+		if (r < 0)
+			return "";
+		for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
+			util_close_fd(&fds[i]);
+		if (m.h.type == MON_START)
+			return m.start.id;
+	}
+}
+
+RIG_UNUSED static void finish(struct fixture *x, const char *id, enum verdict verdict)
+{
+	struct log_end log = {0};
+	struct mon_exited m = {.verdict = (uint8_t)verdict, .wait_status = 0};
+
+	memcpy(m.id, id, sizeof(m.id));
+	memcpy(log.id, id, sizeof(log.id));
+	m.wait_status = verdict == VERDICT_OK ? 0 : 1 << 8;
+	flow_exited(x->f, &m);
+	flow_log_end(x->f, &log);
+	settle(x);
+}
+
+RIG_UNUSED static struct task_record record(struct fixture *x, const char *id)
+{
+	struct task_record rec = {0};
+	struct err e = {0};
+
+	settle(x);
+	if (store_task_get(x->f->store, id, &rec, &e) < 0)
+		fail_msg("%s", e.msg);
+	free(rec.spec);
+	rec.spec = NULL;
+	return rec;
+}
+
+#endif

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is removed of STATE/packages, and what stays. */
+/* cmocka wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "supervisor/front/code.h"
+#include "supervisor/front/internal.h"
+#include "supervisor/front/package.h"
+
+static int make_dir(const char *path)
+{
+	assert_int_equal(mkdir(path, 0700), 0);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static char top[32];
+
+static int setup(void **state)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+	sigset_t set;
+	char path[64];
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	strcpy(top, "/tmp/prune-XXXXXX");
+	assert_non_null(mkdtemp(top));
+	(void)snprintf(path, sizeof(path), "%s/front", top);
+	f->cfg.front_dirfd = make_dir(path);
+	(void)snprintf(path, sizeof(path), "%s/packages", top);
+	f->cfg.packages_dirfd = make_dir(path);
+	f->cfg.packages_keep = 0;
+	assert_int_equal(sd_event_new(&f->event), 0);
+	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
+	assert_int_equal(queue_init(f), 0);
+	assert_int_equal(project_load(f, &e), 0);
+	assert_int_equal(commit_init(f), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct front *f = *state;
+
+	code_packages_clear(f);
+	queue_clear(f);
+	project_clear(f);
+	(void)sd_event_source_disable_unref(f->committer);
+	(void)sd_event_unref(f->event);
+	store_free(f->store);
+	(void)close(f->cfg.front_dirfd);
+	(void)close(f->cfg.packages_dirfd);
+	free(f);
+	assert_int_equal(chdir("/"), 0);
+	package_remove(AT_FDCWD, top);
+	return 0;
+}
+
+/* A name of STATE/packages, of as many digits as a digest has. */
+static const char *name_of(int digit, const char *end)
+{
+	static char name[PACKAGE_NAME_MAX + 16];
+
+	memset(name, digit, 64);
+	strcpy(name + 64, end);
+	return name;
+}
+
+static void age(struct front *f, const char *name, unsigned seconds)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+				    {.tv_sec = (time_t)(util_realtime_ns() / SEC - seconds)}};
+
+	assert_int_equal(utimensat(f->cfg.packages_dirfd, name, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+/* Neither is of a moment ago. */
+static void make(struct front *f, int digit)
+{
+	int packages = f->cfg.packages_dirfd, fd;
+
+	fd = openat(packages, name_of(digit, PACKAGE_ZIP), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	age(f, name_of(digit, PACKAGE_ZIP), 1000);
+	assert_int_equal(mkdirat(packages, name_of(digit, ""), 0700), 0);
+	fd = openat(packages, name_of(digit, "/file"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(util_write_all(fd, "content", 7), 0);
+	(void)close(fd);
+	age(f, name_of(digit, ""), 1000);
+}
+
+static bool is_there(struct front *f, const char *name)
+{
+	return faccessat(f->cfg.packages_dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void prune(struct front *f)
+{
+	package_prune(f);
+	assert_non_null(f->pruner);
+	while (f->pruner)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+}
+
+static struct code *put(struct front *f, const char *name, int package, int zip)
+{
+	struct code_spec spec = {.file_name = "x.py", .has_package = true};
+	struct code *c = NULL;
+	struct err e = {0};
+
+	strcpy(spec.name, name);
+	assert_int_equal(util_unhex(name_of(package, ""), 32, spec.package), 0);
+	assert_int_equal(util_unhex(name_of(zip, ""), 32, spec.zip), 0);
+	if (code_put(f, project_by_id(f, PROJECT_DEFAULT_ID), &spec, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	return c;
+}
+
+/* All revisions of a code keep theirs, for downloads, until it goes. */
+static void test_codes(void **state)
+{
+	struct front *f = *state;
+	struct code *c;
+	struct err e = {0};
+
+	for (int digit = 'a'; digit <= 'd'; digit++)
+		make(f, digit);
+	prune(f);
+	for (int digit = 'a'; digit <= 'd'; digit++) {
+		assert_false(is_there(f, name_of(digit, "")));
+		assert_false(is_there(f, name_of(digit, PACKAGE_ZIP)));
+		make(f, digit);
+	}
+	c = put(f, "hello", 'a', 'b');
+	assert_ptr_equal(put(f, "hello", 'c', 'd'), c);
+	prune(f);
+	assert_true(is_there(f, name_of('a', "")));
+	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
+	assert_true(is_there(f, name_of('c', "")));
+	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
+	assert_int_equal(code_remove(f, c, &e), 0);
+	while (f->pruner)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_false(is_there(f, name_of('a', "")));
+	assert_false(is_there(f, name_of('b', PACKAGE_ZIP)));
+	assert_false(is_there(f, name_of('c', "")));
+	assert_false(is_there(f, name_of('d', PACKAGE_ZIP)));
+}
+
+/* Folders are kept as a cache; zips are none. What is young may become a code's yet. */
+static void test_others(void **state)
+{
+	struct front *f = *state;
+	int packages = f->cfg.packages_dirfd;
+
+	f->cfg.packages_keep = 1 << 20;
+	make(f, 'a');
+	make(f, 'b');
+	age(f, name_of('b', PACKAGE_ZIP), 10);
+	assert_int_equal(mkdirat(packages, ".tmp-old", 0700), 0);
+	age(f, ".tmp-old", 10000);
+	assert_int_equal(mkdirat(packages, ".tmp-new", 0700), 0);
+	assert_int_equal(mkdirat(packages, "other", 0700), 0);
+	age(f, "other", 10000);
+	prune(f);
+	assert_true(is_there(f, name_of('a', "")));
+	assert_false(is_there(f, name_of('a', PACKAGE_ZIP)));
+	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
+	assert_false(is_there(f, ".tmp-old"));
+	assert_true(is_there(f, ".tmp-new"));
+	assert_true(is_there(f, "other"));
+}
+
+/* After a crash: what was renamed is whole and comes back, what was condemned may not be. */
+static void test_clean(void **state)
+{
+	struct front *f = *state;
+	int packages = f->cfg.packages_dirfd;
+	char dead[96], gone[96];
+
+	make(f, 'a');
+	make(f, 'b');
+	(void)snprintf(gone, sizeof(gone), PACKAGE_GONE "%s", name_of('a', ""));
+	assert_int_equal(renameat(packages, name_of('a', ""), packages, gone), 0);
+	(void)snprintf(dead, sizeof(dead), PACKAGE_DEAD "%s", name_of('b', ""));
+	assert_int_equal(renameat(packages, name_of('b', ""), packages, dead), 0);
+	assert_int_equal(mkdirat(packages, ".tmp-new", 0700), 0);
+	package_clean(f);
+	assert_true(is_there(f, name_of('a', "/file")));
+	assert_false(is_there(f, gone));
+	assert_false(is_there(f, name_of('b', "")));
+	assert_false(is_there(f, dead));
+	assert_false(is_there(f, ".tmp-new"));
+}
+
+#define WITH_FRONT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_FRONT(test_codes),
+		WITH_FRONT(test_others),
+		WITH_FRONT(test_clean),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Quotas as JSON, and tokens: what opens which project, also after the store is read again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/front/internal.h"
+#include "supervisor/front/project_internal.h"
+
+static void quota_is(const char *text, const struct quota *want)
+{
+	struct quota q = {1, 2, 3, 32 << 20, 5, 8192};
+	json_auto_t *doc = json_loads(text, 0, NULL);
+	struct err e = {0};
+
+	assert_non_null(doc);
+	if (quota_from_json("quota", doc, &q, &e) < 0)
+		fail_msg("%s: %s", text, e.msg);
+	assert_int_equal(q.running, want->running);
+	assert_int_equal(q.queued, want->queued);
+	assert_int_equal(q.schedules, want->schedules);
+	assert_int_equal(q.memory, want->memory);
+	assert_int_equal(q.package_bytes, want->package_bytes);
+	assert_int_equal(q.log_bytes, want->log_bytes);
+}
+
+static void test_quota(void **state)
+{
+	(void)state;
+	quota_is("{}", &(struct quota){1, 2, 3, 32 << 20, 5, 8192});
+	quota_is("{\"running\": 0, \"log_bytes\": 0}", &(struct quota){0, 2, 3, 32 << 20, 5, 0});
+	quota_is("{\"running\": 7, \"queued\": 8, \"schedules\": 9, \"memory\": \"1G\","
+		 " \"package_bytes\": 10, \"log_bytes\": \"4K\"}",
+		 &(struct quota){7, 8, 9, 1 << 30, 10, 4096});
+	quota_is("{\"memory\": 16777216, \"running\": 1000000}",
+		 &(struct quota){1000000, 2, 3, 16 << 20, 5, 8192});
+}
+
+static void test_quota_bad(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+		{"[]", "quota: must be an object"},
+		{"{\"fast\": 1}", "quota: fast: unknown key"},
+		{"{\"running\": -1}", "quota: running: must be"},
+		{"{\"running\": 1.5}", "quota: running: must be"},
+		{"{\"running\": null}", "quota: running: must be"},
+		{"{\"running\": \"4\"}", "quota: running: must be"},
+		{"{\"running\": 1000001}", "quota: running: must be"},
+		{"{\"queued\": 4294967296}", "quota: queued: must be"},
+		{"{\"memory\": 16777215}", "quota: memory: must be 0, which is no bound, or at "
+					   "least 16M"},
+		{"{\"memory\": \"many\"}", "quota: memory: must be"},
+		{"{\"memory\": -1}", "quota: memory: must be"},
+		{"{\"log_bytes\": 4095}", "quota: log_bytes: must be 0"},
+		{"{\"package_bytes\": \"99999T\"}", "quota: package_bytes: must be"},
+		{"{\"running\": 9, \"memory\": 1}", "quota: memory"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct quota q = {.running = 5};
+		json_auto_t *doc = json_loads(bad[i].text, 0, NULL);
+		struct err e = {0};
+
+		assert_int_equal(quota_from_json("quota", doc, &q, &e), -EINVAL);
+		assert_int_equal(e.code, ERR_INPUT);
+		if (!strstr(e.msg, bad[i].says))
+			fail_msg("%s: %s", bad[i].text, e.msg);
+		/* All or nothing. */
+		assert_int_equal(q.running, 5);
+	}
+}
+
+static void test_bounds(void **state)
+{
+	struct project p = {.quota = {.log_bytes = 8192, .memory = 64 << 20}};
+	struct limits l = {.log_bytes = 8193, .memory = 64 << 20};
+	struct err e = {0};
+
+	(void)state;
+	project_bound_limits(&p, &l);
+	assert_int_equal(l.log_bytes, 8192);
+	l.log_bytes = 4096;
+	project_bound_limits(&p, &l);
+	assert_int_equal(l.log_bytes, 4096);
+	assert_int_equal(project_check_memory(&p, &l, &e), 0);
+	l.memory++;
+	assert_true(project_check_memory(&p, &l, &e) < 0);
+	assert_int_equal(e.code, ERR_LIMIT);
+	p.quota = (struct quota){0};
+	l.log_bytes = UINT64_MAX;
+	project_bound_limits(&p, &l);
+	assert_true(l.log_bytes == UINT64_MAX);
+	assert_int_equal(project_check_memory(&p, &l, &e), 0);
+}
+
+/* As by `basenc --base64url`. */
+static void test_token_format(void **state)
+{
+	uint8_t bytes[32];
+	char text[TOKEN_LEN + 1];
+
+	(void)state;
+	memset(bytes, 0, sizeof(bytes));
+	token_format(bytes, text);
+	assert_string_equal(text, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+	memset(bytes, 0xff, sizeof(bytes));
+	token_format(bytes, text);
+	assert_string_equal(text, "__________________________________________8");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(0xf8 + i);
+	token_format(bytes, text);
+	assert_string_equal(text, "-Pn6-_z9_v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhc");
+}
+
+struct fixture {
+	struct front *f;
+	char dir[32];
+	int fd;
+};
+
+static void load(struct fixture *x)
+{
+	struct err e = {0};
+
+	x->f = calloc(1, sizeof(*x->f));
+	assert_int_equal(store_open(x->fd, &x->f->store, &e), 0);
+	if (project_load(x->f, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static void unload(struct fixture *x)
+{
+	project_clear(x->f);
+	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
+		assert_null(x->f->token_buckets[i]);
+	store_free(x->f->store);
+	free(x->f);
+}
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+
+	strcpy(x->dir, "/tmp/project-XXXXXX");
+	assert_non_null(mkdtemp(x->dir));
+	x->fd = open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(x->fd >= 0);
+	load(x);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	unload(x);
+	(void)unlinkat(x->fd, "tasks.db", 0);
+	(void)unlinkat(x->fd, "tasks.db-wal", 0);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(rmdir(x->dir), 0);
+	(void)close(x->fd);
+	free(x);
+	return 0;
+}
+
+static struct project *make(struct fixture *x, const char *name, char token[TOKEN_LEN + 1])
+{
+	const struct quota quota = project_quota_default();
+	struct project *p = NULL;
+	struct err e = {0};
+
+	if (project_create(x->f, name, &quota, token, &p, &e) < 0)
+		fail_msg("%s", e.msg);
+	return p;
+}
+
+static const char *opens(struct fixture *x, const char *text, bool operator_wanted)
+{
+	bool for_all = !operator_wanted;
+	const struct project *p = project_by_token(x->f, text, strlen(text), &for_all);
+
+	assert_int_equal(for_all, operator_wanted);
+	return p ? p->name : "nothing";
+}
+
+static void test_tokens(void **state)
+{
+	struct fixture *x = *state;
+	char a[TOKEN_LEN + 1], b[TOKEN_LEN + 1], more[TOKEN_LEN + 1], all[TOKEN_LEN + 1], bad[64];
+	struct project *p = make(x, "a", a);
+	char id[PROJECT_ID_LEN + 1];
+	struct token *t;
+	struct err e = {0};
+
+	(void)make(x, "b", b);
+	assert_string_equal(opens(x, a, false), "a");
+	assert_string_equal(opens(x, b, false), "b");
+	/* Every character counts; nothing before, behind or instead of it. */
+	for (int i = 0; i < TOKEN_LEN; i++) {
+		strcpy(bad, a);
+		bad[i] = (char)(bad[i] == 'A' ? 'B' : 'A');
+		assert_string_equal(opens(x, bad, false), "nothing");
+	}
+	(void)snprintf(bad, sizeof(bad), "%s=", a);
+	assert_string_equal(opens(x, bad, false), "nothing");
+	bad[TOKEN_LEN - 1] = '\0';
+	assert_string_equal(opens(x, bad, false), "nothing");
+	assert_string_equal(opens(x, "", false), "nothing");
+	assert_int_equal(token_create(x->f, p, "more", false, more, &t, &e), 0);
+	strcpy(id, t->id);
+	assert_int_equal(t->used_ns, 0);
+	assert_string_equal(opens(x, more, false), "a");
+	assert_true(t->used_ns > 0);
+	assert_true(token_create(x->f, p, "", true, all, &t, &e) < 0);
+	assert_int_equal(e.code, ERR_INPUT);
+	p = project_by_id(x->f, PROJECT_DEFAULT_ID);
+	assert_int_equal(token_create(x->f, p, "", true, all, &t, &e), 0);
+	assert_string_equal(opens(x, all, true), "default");
+
+	/* The same after the store is read again. */
+	unload(x);
+	load(x);
+	assert_string_equal(opens(x, a, false), "a");
+	assert_string_equal(opens(x, more, false), "a");
+	assert_string_equal(opens(x, all, true), "default");
+	/* Another project's id of a token is none. */
+	assert_true(token_revoke(x->f, project_find(x->f, "b"), id, &e) < 0);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+	assert_int_equal(token_revoke(x->f, project_find(x->f, "a"), id, &e), 0);
+	assert_string_equal(opens(x, more, false), "nothing");
+	assert_string_equal(opens(x, a, false), "a");
+	unload(x);
+	load(x);
+	assert_string_equal(opens(x, more, false), "nothing");
+	/* While it is being removed nothing opens it. */
+	project_find(x->f, "a")->going = true;
+	assert_string_equal(opens(x, a, false), "nothing");
+}
+
+static void test_projects(void **state)
+{
+	struct fixture *x = *state;
+	char token[TOKEN_LEN + 1], name[16];
+	struct quota quota = {.running = 3, .memory = 1 << 30};
+	struct project *p;
+	struct err e = {0};
+
+	assert_int_equal(project_by_id(x->f, PROJECT_DEFAULT_ID)->slot, 0);
+	assert_int_equal(project_find(x->f, "default")->quota.schedules, 100);
+	for (int i = 300; i > 0; i--) {
+		(void)snprintf(name, sizeof(name), "p%03d", i);
+		p = make(x, name, token);
+		assert_int_equal(p->slot, 301 - i);
+		assert_ptr_equal(project_by_id(x->f, p->id), p);
+	}
+	assert_true(project_create(x->f, "p007", &quota, token, &p, &e) < 0);
+	assert_int_equal(e.code, ERR_CONFLICT);
+	assert_int_equal(project_set_quota(x->f, project_find(x->f, "p007"), &quota, &e), 0);
+	unload(x);
+	load(x);
+	assert_int_equal(x->f->n_projects, 301);
+	for (p = x->f->projects; p->next; p = p->next)
+		assert_true(strcmp(p->name, p->next->name) < 0);
+	p = project_find(x->f, "p007");
+	assert_int_equal(p->slot, 294);
+	assert_int_equal(p->quota.running, 3);
+	assert_int_equal(p->quota.memory, 1 << 30);
+	assert_int_equal(p->quota.schedules, 0);
+	assert_null(project_find(x->f, "p301"));
+	assert_null(project_by_id(x->f, "p007"));
+	assert_ptr_equal(project_find(x->f, p->id), p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_quota_bad),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_token_format),
+		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_projects, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
