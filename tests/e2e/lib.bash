@@ -238,6 +238,24 @@ wait_until() {
 	done
 }
 
+# role_kill ROLE: kill -9 of it, or of all at once. Fails when the role is just being started again.
+role_kill() {
+	local main pids
+
+	main=$(cat "$WORK/pid")
+	if [ "$1" = all ]; then
+		pids="$main $(role front) $(role logger)"
+	else
+		pids=$(role "$1")
+	fi
+	# shellcheck disable=SC2086 # one or more
+	[ -n "$pids" ] && kill -KILL $pids 2>/dev/null || return 1
+	if [ "$1" = monitor ] || [ "$1" = all ]; then
+		wait_until "$PATIENCE" gone "$main"
+		daemon_start
+	fi
+}
+
 # reap PID: waits for a background command of this shell; its exit status is in $status.
 # (bats' run waits in a subshell, whose child it is not.)
 # shellcheck disable=SC2034 # the tests read it
