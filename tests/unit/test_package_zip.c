@@ -331,6 +331,7 @@ static void test_bounds(void **state)
 	struct zip_index index = {0};
 	struct made *z = *state;
 	struct member bomb = {"bomb", "x", .deflate = true, .size = ZIP_BOMB_BYTES + 1};
+	struct member bombs[] = {{"b", "x", .deflate = true}, {"c", "x", .deflate = true}};
 	struct err e = {0};
 	uint64_t bytes;
 
@@ -342,6 +343,11 @@ static void test_bounds(void **state)
 	make_zip(z, &bomb, 1);
 	assert_true(package_zip_index(z->bytes, z->len, UINT64_MAX, &index, &e) < 0);
 	assert_non_null(strstr(e.msg, "bomb: it is a zip bomb"));
+	/* Each is just not one, but both together are. */
+	bombs[0].size = bombs[1].size = ZIP_BOMB_BYTES;
+	make_zip(z, bombs, 2);
+	assert_true(package_zip_index(z->bytes, z->len, UINT64_MAX, &index, &e) < 0);
+	assert_non_null(strstr(e.msg, "archive: it is a zip bomb"));
 	bomb.size = ZIP_BOMB_BYTES;
 	make_zip(z, &bomb, 1);
 	assert_int_equal(package_zip_index(z->bytes, z->len, UINT64_MAX, &index, &e), 0);
