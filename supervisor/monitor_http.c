@@ -15,7 +15,7 @@
 
 #define HTTP_BACKLOG 512
 /* A sandbox's init that was just cloned has a copy of our last socket for a moment. */
-#define BIND_FOR_NS 3000000000ULL
+#define BIND_FOR_NS 2000000000ULL
 #define BIND_EVERY_MS 50
 
 int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
