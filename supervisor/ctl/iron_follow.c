@@ -21,15 +21,14 @@ struct follower {
 	struct err *e;
 };
 
-static int write_text(struct follower *f, int fd, const char *text, size_t len, bool newline)
+static int write_text(struct follower *f, int fd, const char *text, size_t len)
 {
 	struct log_text *t = &f->text[fd == STDERR_FILENO];
 	struct log_text_out out = {.fd = fd};
 
+	/* As it came: a line may be in several pieces, each an event. */
 	if (!isatty(fd)) {
 		log_text_add(&out, text, len);
-		if (newline)
-			log_text_add(&out, "\n", 1);
 	} else {
 		for (size_t n; len > 0; text += n, len -= n) {
 			const char *end = memchr(text, '\n', len);
@@ -39,8 +38,6 @@ static int write_text(struct follower *f, int fd, const char *text, size_t len, 
 			if (end)
 				log_text_newline(&out, t);
 		}
-		if (newline)
-			log_text_newline(&out, t);
 	}
 	log_text_flush(&out);
 	return out.error;
@@ -67,9 +64,7 @@ static int take_event(void *arg, const char *event, const char *id, const char *
 	}
 	if (!s || (fd == STDOUT_FILENO && strcmp(event, "stdout") != 0))
 		return 0;
-	return write_text(f, fd, s, n,
-			  !json_is_true(json_object_get(doc, "partial")) &&
-				  (n == 0 || s[n - 1] != '\n'));
+	return write_text(f, fd, s, n);
 }
 
 static int take_bytes(void *arg, const char *bytes, size_t len)

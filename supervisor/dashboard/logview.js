@@ -11,9 +11,11 @@ const LINE_HEIGHT = 18; // as .log .line in style.css
 const MARGIN = 20;	// lines above and below what is seen
 
 export class LogView {
-	constructor({task, open, download, signal}) {
+	// onTurn is called with the first line and with the end: the task has changed then.
+	constructor({task, open, download, onTurn, signal}) {
 		this.open = open;
 		this.download = download;
+		this.onTurn = onTurn;
 		this.signal = signal;
 		this.name = `${task}.log`;
 		this.lines = new Lines();
@@ -76,6 +78,8 @@ export class LogView {
 		} catch {
 			return false;
 		}
+		if (event === 'end' || this.lines.list.length === 0)
+			this.onTurn();
 		if (event === 'stdout' || event === 'stderr')
 			this.lines.add(event, what.text ?? '', what.t);
 		else if (event === 'dropped')
@@ -195,8 +199,7 @@ export class LogView {
 		const pieces = line.stream === 'note' ? [{text: line.text, cls: ''}] : render(line.text, line.state).pieces;
 		const stamp = line.t ? new Date(line.t) : null;
 
-		return h('div', {class: `line ${line.stream}`},
-			h('span', {class: 'stamp', title: line.t}, stamp ? clock(stamp) : ''),
+		return h('div', {class: `line ${line.stream}`, title: line.t, 'data-time': stamp ? clock(stamp) : ''},
 			pieces.map(({text, cls}) => (cls ? h('span', {class: cls}, text) : text)),
 			line.more > 0 && h('span', {class: 'note'}, ` ${count(line.more)} more characters; the download has all`));
 	}

@@ -276,8 +276,10 @@ static int read_local(const struct zip *z, const struct header *dir, struct zip_
 	if (h.flags & FLAG_ENCRYPTED)
 		return refuse_entry(e, h.name, h.name_len,
 				    "it is encrypted: pack it without a password");
-	if (h.method != dir->method ||
-	    (!ret->told && (!ret->late || h.crc != 0 || h.packed != 0 || h.size != 0)))
+	/* Written before the data were there: 4.4.4 wants zeros, libarchive knows the size. */
+	if (h.method != dir->method || (!ret->told && !ret->late) ||
+	    (h.crc != 0 && h.crc != dir->crc) || (h.packed != 0 && h.packed != dir->packed) ||
+	    (h.size != 0 && h.size != dir->size))
 		return refuse_entry(e, h.name, h.name_len,
 				    "its header and the zip's directory say different things");
 	if (!range(z, at, dir->packed))
