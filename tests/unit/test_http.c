@@ -629,7 +629,7 @@ static void test_slow_reader(void **state)
 			sent += (size_t)n;
 		else
 			idle += poll(&pfd, 1, 20) == 0;
-		assert_true(sent < 64u * MIB);
+		assert_true(sent < 64 * (size_t)MIB);
 	}
 	assert_has(get(r, "/answer"), "now");
 	(void)close(fd);
