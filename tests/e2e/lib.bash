@@ -90,9 +90,12 @@ has_image() {
 	[ -L "$IMAGES/by-name/$1" ]
 }
 
-# daemon_options: what every start of this test's daemon is given.
+# daemon_options: what every start of this test's daemon is given; HTTP is an ADDRESS:PORT, and
+# MORE_OPTIONS are words.
 daemon_options() {
 	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP" --http "${HTTP:-127.0.0.1:0}"
+	# shellcheck disable=SC2086
+	[ -z "${MORE_OPTIONS:-}" ] || printf '%s\n' $MORE_OPTIONS
 	if [ -n "${FAKE_CRIU:-}" ]; then
 		printf '%s\n' --criu "$FAKE_CRIU"
 	elif [ -n "${SANDBOXD_CRIU:-}" ]; then
