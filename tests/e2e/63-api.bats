@@ -68,7 +68,7 @@ operator() {
 
 	operator POST /projects -d '{"name": "three"}'
 	answered 409
-	operator POST /projects -d '{"nom": "four"}'
+	operator POST /projects -d '{"name": "four", "nom": 1}'
 	answered 400
 	said nom
 	operator DELETE "/projects/$id"
