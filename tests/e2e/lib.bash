@@ -44,10 +44,10 @@ daemon_make() {
 
 	paths
 	# Not beneath bats' own folder: the roles give up root and must reach it, and hard
-	# links need the images' file system.
+	# links need the images' file system. In pid namespaces side by side, $$ may be the same.
 	WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/sandboxd-e2e.XXXXXX")
 	chmod 755 "$WORK"
-	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-$$
+	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-$$-$RANDOM
 	export SANDBOXD_STATE=$STATE SANDBOXD_SOCKET=$RUN/control.sock
 	mkdir "$STATE"
 	[ $# -gt 0 ] || set -- python
