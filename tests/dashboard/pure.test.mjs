@@ -2,7 +2,7 @@
 // The parts of the page that need no page: the event stream, colours, lines, charts.
 
 import assert from 'node:assert/strict';
-import {cpSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, test} from 'node:test';
@@ -38,6 +38,14 @@ function* numbers(seed) {
 		yield x;
 	}
 }
+
+test('sources: no string becomes HTML or code, and no other host is named', () => {
+	for (const name of readdirSync(copy)) {
+		const text = readFileSync(join(copy, name), 'utf8').replace('http://www.w3.org/2000/svg', '');
+
+		assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|new Function|https?:\/\//, name);
+	}
+});
 
 test('events: names, ids, several lines of data, comments, all line ends', () => {
 	assert.deepEqual(parse(['event: stdout\nid: 7\ndata: a\ndata:b\n\n: ping\n\ndata\r\n\r\nid: 8\rdata: x: y\r\r \n']), [
