@@ -39,23 +39,26 @@ static struct batch *batch_new(struct http_request *r, const struct project *p, 
 	return b;
 }
 
-/* With how it ended, when that was waited for. */
-static json_t *task_json_of(const struct batch *b, size_t i)
+/* How a task's last attempt has ended. */
+static void add_end(const struct batch *b, const char *id, json_t *o)
 {
-	json_t *o = json_pack("{s:s}", "id", b->ids[i]);
 	const struct project *p = project_by_id(b->f, b->project);
 	struct task_record rec = {0};
+	char buf[128], last[TASK_ID_LEN + 1];
 	struct err e;
-	char buf[128];
 
-	if (b->sync && p && queue_get(b->f, p, b->ids[i], &rec, &e) == 0) {
-		(void)json_object_set_new(o, "status",
-					  json_string(task_state_name((enum task_state)rec.state)));
-		(void)json_object_set_new(o, "msg",
-					  iron_text(iron_task_msg(&rec, buf, sizeof(buf))));
+	memcpy(last, id, sizeof(last));
+	while (p && queue_get(b->f, p, last, &rec, &e) == 0) {
 		free(rec.spec);
+		if (!*rec.retry)
+			break;
+		memcpy(last, rec.retry, sizeof(last));
 	}
-	return o;
+	if (!*rec.id)
+		return;
+	(void)json_object_set_new(o, "status",
+				  json_string(task_state_name((enum task_state)rec.state)));
+	(void)json_object_set_new(o, "msg", iron_text(iron_task_msg(&rec, buf, sizeof(buf))));
 }
 
 static void answer(void *arg)
@@ -64,8 +67,13 @@ static void answer(void *arg)
 	struct http_request *r = iron_later_take(b->later);
 	json_t *list = json_array();
 
-	for (size_t i = 0; r && i < b->n; i++)
-		(void)json_array_append_new(list, task_json_of(b, i));
+	for (size_t i = 0; r && i < b->n; i++) {
+		json_t *o = json_pack("{s:s}", "id", b->ids[i]);
+
+		if (b->sync)
+			add_end(b, b->ids[i], o);
+		(void)json_array_append_new(list, o);
+	}
 	if (r && b->failed)
 		iron_fail(r, &b->err);
 	else if (r && b->webhook)
