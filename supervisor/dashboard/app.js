@@ -150,6 +150,7 @@ async function route() {
 	const [path, search = ''] = location.hash.replace(/^#\/?/, '').split('?');
 
 	current?.abort();
+	offline.textContent = '';
 	current = new AbortController();
 	const {signal} = current;
 	if (!api.loggedIn() || !me)

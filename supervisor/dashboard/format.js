@@ -90,8 +90,10 @@ export function status(word) {
 
 // "320M" or bytes or null, as in a task's limits.
 export function limits(object) {
-	return Object.entries(object ?? {}).map(([key, value]) =>
-		`${key} ${typeof value === 'number' && ['memory', 'disk', 'log'].includes(key) ? bytes(value) : value}`).join(', ');
+	const unit = (key, value) => (typeof value !== 'number' ? value : ['memory', 'disk', 'log'].includes(key) ? bytes(value)
+		: key === 'timeout' ? `${value} s` : value);
+
+	return Object.entries(object ?? {}).map(([key, value]) => `${key} ${unit(key, value)}`).join(', ');
 }
 
 // JSON laid out, other text as it is.

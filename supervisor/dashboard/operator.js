@@ -7,6 +7,8 @@ import {bytes, count, digest, duration, id, status, time} from './format.js';
 import {table} from './table.js';
 
 function modules(image) {
+	if (image.modules.length === 0)
+		return 'none';
 	return h('details', null, h('summary', null, `${image.modules.length} modules`),
 		h('p', {class: 'words'}, image.modules.map((m) => `${m.name} ${m.version}`).join(', ')));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dialogs that ask for a new task and for a new schedule.
 
-import {button, h} from './dom.js';
+import {button, h, say} from './dom.js';
 
 let unique = 0;
 
@@ -76,7 +76,16 @@ export function commonValues(code, f) {
 	};
 }
 
+// False, and said so, when there is nothing that could be run.
+export function anyCode(codes) {
+	if (codes.length === 0)
+		say('No worker has been uploaded yet: sandboxctl upload NAME.', true);
+	return codes.length > 0;
+}
+
 export function queueTask(page, codes, chosen) {
+	if (!anyCode(codes))
+		return;
 	const code = codeSelect(codes, chosen), f = commonFields();
 	const delay = h('input', {type: 'number', min: '0', max: '604800', step: '1'});
 

@@ -3,7 +3,7 @@
 
 import {action, button, confirm, h, heading, replace, say} from './dom.js';
 import {count, duration, id, status, time} from './format.js';
-import {codeSelect, commonFields, commonValues, field, formDialog, number} from './queue_form.js';
+import {anyCode, codeSelect, commonFields, commonValues, field, formDialog, number} from './queue_form.js';
 import {table} from './table.js';
 
 const PER_PAGE = 50;
@@ -83,6 +83,8 @@ function kindValues(f) {
 }
 
 function newSchedule(page, codes, read) {
+	if (!anyCode(codes))
+		return;
 	const code = codeSelect(codes), common = commonFields(), kind = kindFields();
 
 	formDialog('New schedule', [

@@ -336,6 +336,12 @@ browse('an operator sees all projects, and the node: charts, images, templates, 
 		await page.getByRole('link', {name, exact: true}).waitFor();
 	await page.getByRole('link', {name: 'beta', exact: true}).click();
 	await page.getByRole('heading', {name: 'Workers', level: 1}).waitFor();
+	await page.getByRole('link', {name: 'default', exact: true}).waitFor({state: 'detached'});
+	await page.getByRole('link', {name: 'Projects'}).click();
+	await page.getByRole('link', {name: 'default', exact: true}).click();
+	await page.getByText('No worker has been uploaded yet: sandboxctl upload NAME.').waitFor();
+	await page.getByRole('button', {name: 'Queue a task'}).click();
+	await page.getByRole('status').filter({hasText: 'No worker has been uploaded yet'}).waitFor();
 	await page.getByRole('link', {name: 'Node', exact: true}).click();
 	await page.locator('.chart').nth(3).waitFor();
 	assert.deepEqual(await page.locator('.chart strong').allTextContents(),
