@@ -145,7 +145,23 @@ names() {
 	sandboxctl rm "$(id_of build)"
 }
 
-# index PACKAGE...: an index of the wheels in index/simple/PACKAGE, at 203.0.113.1 beyond this
+@test "Ctrl-C ends a build, and leaves nothing" {
+	mkdir wheels tmp
+	worker slow pass 'remote_build_command "echo building >&2; sleep 1000"'
+	# A shell's background jobs ignore Ctrl-C; a session of its own is sent it alone.
+	TMPDIR=$PWD/tmp setsid env --default-signal=INT "$CTL" upload slow --image python --find-links wheels \
+		>out 2>err 3>&- 4>&- &
+	pid=$!
+	wait_until "$PATIENCE" file_has err building
+	kill -INT -- "-$pid"
+	reap $pid
+	[ "$status" = 130 ] || fail "$status: $(cat err)"
+	[ -z "$(ls tmp)" ]
+	wait_until "$PATIENCE" labelled build cancelled
+	sandboxctl rm "$(id_of build)"
+}
+
+# index: an index of the wheels in index/simple/PACKAGE, at 203.0.113.1 beyond this
 # machine: in a network namespace behind a veth pair. INDEX is its URL.
 index() {
 	local here=pip$$

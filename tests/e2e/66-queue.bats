@@ -128,3 +128,57 @@ for i in range(2000, 4000): print('line', i)"
 	refused nowhere queue nowhere
 	refused '' log 000000000000000000000000
 }
+
+# A server that says what it is asked on stderr, is busy twice, and then answers in turn: 200, what
+# is no JSON, and an error without words.
+SERVER='
+import http.server
+answers = [(503, ""), (429, ""), (200, "{\"msg\":\"Queued up\",\"tasks\":[{\"id\":\"" + 24 * "a" + "\"}]}"),
+           (200, "<html>"), (500, "\x1b[2J")]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        print(self.path, self.headers["Authorization"], body.decode(), flush=True)
+        status, text = answers.pop(0)
+        self.send_response(status)
+        self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+    def log_message(self, *args):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()'
+
+@test "the exact request; a busy server is asked again; what is not sandboxd is told so" {
+	python3 -c "$SERVER" >asked 3>&- 4>&- &
+	server=$!
+	wait_until "$PATIENCE" test -s asked
+	echo '{"project_id": "p1", "token": "t-1", "dev": {"project_id": "p2"}}' >iron.json
+	export IRON_PORT
+	IRON_PORT=$(head -n 1 asked)
+	run --separate-stderr sandboxctl queue x -e dev -p '{"a": 1}' --priority 2
+	[ "$output" = aaaaaaaaaaaaaaaaaaaaaaaa ] || fail "$stderr"
+	[ "$(sed 1d asked | sort -u)" = \
+		'/api/projects/p2/tasks OAuth t-1 {"tasks":[{"payload":"{\"a\": 1}","priority":2,"code_name":"x"}]}' ]
+	[ "$(sed 1d asked | wc -l)" = 3 ]
+	refused 'what is not JSON: is it sandboxd?' queue x
+	refused 'HTTP status 500' queue x
+	kill "$server"
+	refused 'no daemon answers' queue x
+}
+
+@test "a reader that leaves ends log and --wait, as other tools; the task goes on" {
+	uploaded lines "$FOREVER"
+	id=$(sandboxctl queue lines 2>/dev/null)
+	set +e
+	sandboxctl log -f "$id" 2>/dev/null | head -n 1 >out &
+	pid=$!
+	set -e
+	wait_until "$PATIENCE" file_has out ready
+	task_is "$id" running
+	sandboxctl cancel-task "$id"
+	reap $pid
+	wait_until "$PATIENCE" task_is "$id" cancelled
+}
