@@ -21,23 +21,19 @@ struct follower {
 	struct err *e;
 };
 
-static int write_text(struct follower *f, int fd, const char *text, size_t len)
+int iron_write_text(int fd, struct log_text *t, const char *text, size_t len)
 {
-	struct log_text *t = &f->text[fd == STDERR_FILENO];
 	struct log_text_out out = {.fd = fd};
 
-	/* As it came: a line may be in several pieces, each an event. */
-	if (!isatty(fd)) {
-		log_text_add(&out, text, len);
-	} else {
-		for (size_t n; len > 0; text += n, len -= n) {
-			const char *end = memchr(text, '\n', len);
+	if (!isatty(fd))
+		return log_text_write(fd, text, len);
+	for (size_t n; len > 0; text += n, len -= n) {
+		const char *end = memchr(text, '\n', len);
 
-			n = end ? (size_t)(end - text) + 1 : len;
-			log_text_escape(&out, t, (const uint8_t *)text, end ? n - 1 : n);
-			if (end)
-				log_text_newline(&out, t);
-		}
+		n = end ? (size_t)(end - text) + 1 : len;
+		log_text_escape(&out, t, (const uint8_t *)text, end ? n - 1 : n);
+		if (end)
+			log_text_newline(&out, t);
 	}
 	log_text_flush(&out);
 	return out.error;
@@ -64,7 +60,7 @@ static int take_event(void *arg, const char *event, const char *id, const char *
 	}
 	if (!s || (fd == STDOUT_FILENO && strcmp(event, "stdout") != 0))
 		return 0;
-	return write_text(f, fd, s, n);
+	return iron_write_text(fd, &f->text[fd == STDERR_FILENO], s, n);
 }
 
 static int take_bytes(void *arg, const char *bytes, size_t len)

@@ -20,6 +20,7 @@ export class LogView {
 		this.name = `${task}.log`;
 		this.lines = new Lines();
 		this.shown = null;	// the filtered lines; null: all
+		this.cut = 0;	// ends that were none
 		this.picked = 0;	// when the filter was used last
 		this.gone = 0;	// lines that were gone when it was drawn last
 		this.following = true;
@@ -83,9 +84,19 @@ export class LogView {
 		if (event === 'stdout' || event === 'stderr')
 			this.lines.add(event, what.text ?? '', what.t);
 		else if (event === 'dropped')
-			this.lines.note(what.text ?? what.msg ?? `${count(what.bytes)} bytes of output were dropped`, what.t);
+			this.lines.drop(what, what.t);
 		this.changed();
-		return event === 'end';
+		return event === 'end' && this.isEnd(what);
+	}
+
+	// Where the logger has ended before the log, it is asked again, and not for ever.
+	isEnd({complete}) {
+		if (complete !== false)
+			return true;
+		if (++this.cut < 5)
+			return false;
+		this.lines.note('[the end of this log is missing]');
+		return true;
 	}
 
 	setState(state) {

@@ -262,10 +262,11 @@ bool http_host_is_loopback(const char *host)
 	return inet_pton(AF_INET, name, &addr) == 1 && ntohl(addr.s_addr) >> 24 == 127;
 }
 
-/* RFC 2046's bchars without the space, which would need quotes and which nobody sends. */
+/* RFC 2046's bchars without the space, which would need quotes and which nobody sends; and a $,
+ * which IronWorker's Python client does. */
 static bool is_boundary(const char *p, size_t len)
 {
-	static const char more[] = "'()+_,-./:=?";
+	static const char more[] = "'()+_,-./:=?$";
 
 	if (len < 1 || len > 70)
 		return false;

@@ -85,10 +85,11 @@ int iron_page(const struct http_request *r, struct iron_page *ret, struct err *e
 
 	res = iron_number(r, "page", 0, IRON_SKIP_MAX, &page, e);
 	if (res == 0)
-		res = iron_number(r, "per_page", 1, UINT32_MAX, &limit, e);
+		res = iron_number(r, "per_page", 0, UINT32_MAX, &limit, e);
 	if (res < 0)
 		return res;
-	limit = limit > IRON_PAGE_MAX ? IRON_PAGE_MAX : limit;
+	/* As IronWorker: less than 1 is 1, more than 100 is 100. */
+	limit = limit < 1 ? 1 : limit > IRON_PAGE_MAX ? IRON_PAGE_MAX : limit;
 	page *= limit;
 	ret->skip = (unsigned)(page > IRON_SKIP_MAX ? IRON_SKIP_MAX : page);
 	ret->limit = (unsigned)limit;

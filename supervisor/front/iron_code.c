@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Codes: list, show, remove, revisions, download, pause. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "supervisor/front/iron.h"
+#include "supervisor/front/package.h"
 
 int iron_codes(struct http_request *r, struct err *e)
 {
@@ -88,7 +88,7 @@ int iron_code_revisions(struct http_request *r, struct err *e)
 
 int iron_code_download(struct http_request *r, struct err *e)
 {
-	char name[CODE_NAME_MAX + 32], path[80], hex[65];
+	char name[CODE_NAME_MAX + 32];
 	struct code_revision rev;
 	struct code *c = NULL;
 	uint64_t n = 0;
@@ -104,9 +104,7 @@ int iron_code_download(struct http_request *r, struct err *e)
 	if (!rev.has_package)
 		return err_set(e, ERR_NOT_FOUND, 0, "revision %u was uploaded without a file",
 			       rev.revision);
-	util_hex(rev.zip, sizeof(rev.zip), hex);
-	(void)snprintf(path, sizeof(path), "%s.zip", hex);
-	fd = util_open_file_at(r->f->cfg.packages_dirfd, path, O_RDONLY, NULL);
+	fd = package_open_zip(r->f, rev.zip);
 	if (fd < 0)
 		return err_set(e, ERR_SYSTEM, -fd, "the zip of revision %u cannot be read",
 			       rev.revision);

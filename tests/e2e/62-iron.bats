@@ -73,6 +73,8 @@ ZERO=0001-01-01T00:00:00Z
 	[ "$(get '.tasks[0].label')" = p34 ]
 	http GET 'tasks?code_name=pages&page=1'
 	[ "$(get '[.tasks[].label] | join(" ")')" = 'p4 p3 p2 p1 p0' ]
+	http GET 'tasks?code_name=pages&per_page=0'
+	[ "$(get '.tasks | length')" = 1 ]
 	http GET 'tasks?code_name=pages&per_page=1000'
 	[ "$(get '.tasks | length')" = 35 ]
 	http GET 'tasks?code_name=pages&page=3&per_page=10'
@@ -87,7 +89,7 @@ ZERO=0001-01-01T00:00:00Z
 	[ "$(get '.tasks | length')" = 0 ]
 	http GET "tasks?code_name=pages&to_time=$(($(date +%s) + 1000))"
 	[ "$(get '.tasks | length')" = 30 ]
-	for wrong in page=-1 page=x per_page=0 from_time=now; do
+	for wrong in page=-1 page=x per_page=-2 from_time=now; do
 		http GET "tasks?$wrong"
 		answered 400
 		said "${wrong%=*}: must be"
@@ -295,10 +297,10 @@ ZERO=0001-01-01T00:00:00Z
 	python3 - "$(http_url)" "$ONE" "$ONE_TOKEN" >reply <<-'EOT'
 		import http.client, json, sys
 		url, project, token = sys.argv[1:]
-		boundary = "ThIs_Is_tHe_bouNdaRY_$"
+		boundary = "----------ThIs_Is_tHe_bouNdaRY_$"
 		data = json.dumps({"name": "py3", "runtime": "python", "file_name": "a.py", "image": "python"})
 		body = "\r\n".join([
-		    "--" + boundary, 'Content-Disposition: form-data; name="data"', "Content-Type: text/plain; charset=utf-8", "", data,
+		    "--" + boundary, 'Content-Disposition: form-data; name="data"', "", data,
 		    "--" + boundary, 'Content-Disposition: form-data; name="file"; filename="py.zip"', "Content-Type: application/zip", "",
 		    str(open("py.zip", "rb").read()), "--" + boundary + "--", ""])
 		c = http.client.HTTPConnection(url.split("/")[2])

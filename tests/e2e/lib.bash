@@ -44,10 +44,10 @@ daemon_make() {
 
 	paths
 	# Not beneath bats' own folder: the roles give up root and must reach it, and hard
-	# links need the images' file system.
+	# links need the images' file system. In pid namespaces side by side, $$ may be the same.
 	WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/sandboxd-e2e.XXXXXX")
 	chmod 755 "$WORK"
-	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-$$
+	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-$$-$RANDOM
 	export SANDBOXD_STATE=$STATE SANDBOXD_SOCKET=$RUN/control.sock
 	mkdir "$STATE"
 	[ $# -gt 0 ] || set -- python
@@ -239,6 +239,24 @@ wait_until() {
 		fi
 		sleep 0.02
 	done
+}
+
+# role_kill ROLE: kill -9 of it, or of all at once. Fails when the role is just being started again.
+role_kill() {
+	local main pids
+
+	main=$(cat "$WORK/pid")
+	if [ "$1" = all ]; then
+		pids="$main $(role front) $(role logger)"
+	else
+		pids=$(role "$1")
+	fi
+	# shellcheck disable=SC2086 # one or more
+	[ -n "$pids" ] && kill -KILL $pids 2>/dev/null || return 1
+	if [ "$1" = monitor ] || [ "$1" = all ]; then
+		wait_until "$PATIENCE" gone "$main"
+		daemon_start
+	fi
 }
 
 # reap PID: waits for a background command of this shell; its exit status is in $status.

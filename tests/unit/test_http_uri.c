@@ -203,6 +203,10 @@ static void test_multipart(void **state)
 	(void)state;
 	assert_int_equal(http_multipart_check("multipart/form-data; boundary=x", &e), 1);
 	assert_int_equal(http_multipart_check("multipart/form-data; boundary=\"a-b\"; c=d", &e), 1);
+	assert_int_equal(http_multipart_check("multipart/form-data; boundary="
+					      "----------ThIs_Is_tHe_bouNdaRY_$",
+					      &e),
+			 1);
 	assert_int_equal(http_multipart_check("application/json", &e), 0);
 	assert_int_equal(http_multipart_check(NULL, &e), 0);
 	assert_int_equal(http_multipart_check("multipart/form-data", &e), -EINVAL);
