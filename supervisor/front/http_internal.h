@@ -14,6 +14,7 @@
 
 #define HTTP_CONNS_MAX 512u
 #define HTTP_STREAMS_MAX 256u
+#define HTTP_STREAMS_OF_ONE_MAX 64u	   /* of them, a project's */
 #define HTTP_UPLOADS_MAX 16u		   /* at a time */
 #define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
 #define HTTP_HEADER_MAX (16u << 10)	   /* the request's line and headers */
@@ -29,6 +30,7 @@ struct http_conn {
 	struct http_req *req; /* the one that is being read or answered; NULL */
 	int fd;		      /* libmicrohttpd's */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what it does must be done by then; 0: never */
+	bool leaving;	      /* hung up; libmicrohttpd is about to close it */
 	bool at_end;	      /* http_loop.c: nothing more will come */
 	bool reading;	      /* the deadline is the client's, for a request or for a part of one */
 };
@@ -58,11 +60,12 @@ struct http_req {
 	size_t body_allocated;
 	uint64_t body_seen;
 	uint64_t started_ns;
-	bool begun;	/* routed and authorised, or refused */
-	bool called;	/* the handler has been, and */
-	bool later;	/* answers by and by */
-	bool suspended; /* libmicrohttpd waits for http_wake */
-	bool dead;	/* the client has left */
+	unsigned holder; /* of http.held, while called */
+	bool begun;	 /* routed and authorised, or refused */
+	bool called;	 /* the handler has been, and */
+	bool later;	 /* answers by and by */
+	bool suspended;	 /* libmicrohttpd waits for http_wake */
+	bool dead;	 /* the client has left */
 	/* The answer, until libmicrohttpd has it. */
 	struct MHD_Response *response;
 	unsigned status;
@@ -80,7 +83,9 @@ struct http {
 	unsigned n_tables;
 	bool loopback; /* nobody outside this machine gets here */
 	struct http_conn *conns;
-	unsigned n_conns, n_uploads, n_streams;
+	unsigned n_conns, conns_max, n_uploads, n_streams;
+	/* By project (http_holder): requests that are in a handler's hands; logs being read. */
+	uint16_t held[PROJECTS_MAX + 1], streams[PROJECTS_MAX + 1];
 	size_t body_bytes;
 	uint64_t project_next_ns[PROJECTS_MAX]; /* by slot; as rate_take has it */
 	uint64_t failed_next_ns;
@@ -107,6 +112,12 @@ void http_leave(struct http_req *r);
 
 /* http_auth.c: whose request it is, and whether he may. 0, or an answer was given. */
 int http_authorise(struct http_req *r);
+
+/* The project's place in an array by projects; the last one is for requests without any. */
+static inline unsigned http_holder(const struct http_req *r)
+{
+	return r->pub.project ? r->pub.project->slot % PROJECTS_MAX : PROJECTS_MAX;
+}
 
 /* http_body.c */
 int http_body_begin(struct http_req *r);			      /* the same */

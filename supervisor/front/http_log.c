@@ -26,7 +26,8 @@ struct http_log {
 	struct front *f;
 	struct log_follow what;
 	struct http_log_format format;
-	int sock; /* -1: to be attached */
+	unsigned holder; /* of http.streams */
+	int sock;	 /* -1: to be attached */
 	sd_event_source *io, *timer;
 	uint64_t broke_ns; /* CLOCK_MONOTONIC of the first failure since it last went well; 0 */
 	uint64_t attached_ns;
@@ -44,6 +45,7 @@ static void log_free(void *arg)
 	struct http_log *l = arg;
 
 	l->f->http->n_streams--;
+	l->f->http->streams[l->holder]--;
 	(void)sd_event_source_disable_unref(l->io);
 	(void)sd_event_source_disable_unref(l->timer);
 	util_close_fd(&l->sock);
@@ -255,16 +257,22 @@ static int log_start(struct http_request *pub, const struct log_follow *what, st
 	struct http_log *l;
 	int status;
 
+	if (h->streams[http_holder(r)] >= HTTP_STREAMS_OF_ONE_MAX && !pub->operator)
+		return err_set(e, ERR_UNAVAILABLE, 0,
+			       "%u logs of this project are being read: try again later",
+			       h->streams[http_holder(r)]);
 	if (h->n_streams >= HTTP_STREAMS_MAX)
 		return err_set(e, ERR_UNAVAILABLE, 0, "%u logs are being read: try again later",
 			       h->n_streams);
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the log");
-	*l = (struct http_log){.req = r, .f = h->f, .what = *what, .sock = -1};
+	*l = (struct http_log){
+		.req = r, .f = h->f, .what = *what, .sock = -1, .holder = http_holder(r)};
 	l->format.events = what->follow;
 	l->said_ns = util_monotonic_ns();
 	h->n_streams++;
+	h->streams[l->holder]++;
 	status = sd_event_add_time(h->f->event, &l->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
 				   on_timer, l);
 	if (status < 0)

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "supervisor/front/http_internal.h"
@@ -15,8 +16,6 @@
 #define IDLE_S 20u	      /* without a byte in either direction */
 #define REQUEST_NS (60 * SEC) /* from its first byte to its last, and between two */
 #define SWEEP_US 1000000u
-/* Beyond this the oldest ones that have not said anything whole make room. */
-#define CROWDED (HTTP_CONNS_MAX - HTTP_CONNS_MAX / 8)
 /* A connection's headers, read buffer and write buffer. */
 #define CONN_MEMORY (HTTP_HEADER_MAX + (12u << 10))
 
@@ -69,6 +68,7 @@ static void hang_up(struct http_conn *c)
 {
 	c->deadline_ns = 0;
 	c->reading = false;
+	c->leaving = true;
 	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -100,18 +100,28 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-/* Whoever opens connections and says nothing on them must not keep others out. */
+/*
+ * Whoever opens connections and says nothing on them must not keep others out: the oldest of
+ * those goes. Where there is none, the oldest of the project that most of them wait for.
+ */
 static void make_room(struct http *h)
 {
-	struct http_conn *oldest = NULL;
+	struct http_conn *silent = NULL, *held = NULL;
+	unsigned most = 0;
 
-	if (h->n_conns < CROWDED)
+	if (h->n_conns < h->conns_max - h->conns_max / 8)
 		return;
-	for (struct http_conn *c = h->conns; c; c = c->next)
-		if (c->reading)
-			oldest = c;
-	if (oldest)
-		hang_up(oldest);
+	for (struct http_conn *c = h->conns; c; c = c->next) {
+		if (c->reading) {
+			silent = c;
+		} else if (!c->leaving && c->req && c->req->called &&
+			   h->held[c->req->holder] >= most) {
+			held = c;
+			most = h->held[c->req->holder];
+		}
+	}
+	if (silent || held)
+		hang_up(silent ? silent : held);
 }
 
 static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_context)
@@ -200,11 +210,21 @@ static int add_sources(struct http *h)
 	return r;
 }
 
+/* The control socket and the other roles need descriptors too. */
+static unsigned conns_max(void)
+{
+	struct rlimit nofile = {0};
+
+	if (getrlimit(RLIMIT_NOFILE, &nofile) < 0 || nofile.rlim_cur / 4 >= HTTP_CONNS_MAX)
+		return HTTP_CONNS_MAX;
+	return (unsigned)(nofile.rlim_cur / 4);
+}
+
 static struct MHD_Daemon *start(struct http *h, int listen_fd)
 {
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_req_handle, h,
-		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNS_MAX,
+		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, h->conns_max,
 		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, conn_notify, h,
 		MHD_OPTION_NOTIFY_COMPLETED, http_req_done, h, MHD_OPTION_URI_LOG_CALLBACK,
@@ -226,6 +246,7 @@ int http_start(struct front *f, const struct http_route *const *tables, unsigned
 	h->f = f;
 	h->tables = tables;
 	h->n_tables = n_tables;
+	h->conns_max = conns_max();
 	f->http = h;
 	h->loopback = is_loopback(f->cfg.http_fd);
 	/* It writes to files and sockets by sendfile, which knows no MSG_NOSIGNAL. */
@@ -235,10 +256,6 @@ int http_start(struct front *f, const struct http_route *const *tables, unsigned
 		return err_set(e, ERR_SYSTEM, errno, "libmicrohttpd does not start");
 	return add_sources(h) < 0 ? err_set(e, ERR_SYSTEM, 0, "cannot watch the HTTP server") : 0;
 }
-
-/* Until others bring them. */
-__attribute__((weak)) const struct http_route http_routes_iron[] = {{NULL}};
-__attribute__((weak)) const struct http_route http_routes_api[] = {{NULL}};
 
 int http_init(struct front *f, struct err *e)
 {

@@ -40,6 +40,8 @@ void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd)
 static void req_free(struct http_req *r)
 {
 	(void)sd_event_source_disable_unref(r->watch);
+	if (r->called)
+		r->http->held[r->holder]--;
 	if (r->response)
 		MHD_destroy_response(r->response);
 	http_body_free(r);
@@ -202,6 +204,8 @@ static void call(struct http_req *r)
 	struct err e = {0};
 
 	r->called = true;
+	r->holder = http_holder(r);
+	r->http->held[r->holder]++;
 	if (r->conn) {
 		r->conn->reading = false;
 		r->conn->deadline_ns = 0; /* now it is our turn */

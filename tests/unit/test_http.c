@@ -496,6 +496,26 @@ static void test_silent_clients(void **state)
 		(void)close(fds[i]);
 }
 
+/* The same by one who has much to wait for: his oldest ones go. */
+static void test_waiting_clients(void **state)
+{
+	struct rig *r = *state;
+	int fds[HTTP_CONNS_MAX + 20];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = dial(r);
+		say(fds[i], "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		if (i < 400 && i % 20 == 19)
+			wait_for(&shared->called, (int)i + 1);
+	}
+	assert_has(get(r, "/body/x"), "HTTP/1.1 200 ");
+	assert_true(shared->gone > 0);
+	answer[0] = '\0';
+	assert_string_equal(hear(fds[0], answer, sizeof(answer), ""), "");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+}
+
 static void test_headers(void **state)
 {
 	static char text[80 << 10];
@@ -667,13 +687,13 @@ int main(void)
 {
 #define SERVED(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		SERVED(test_answers),	     SERVED(test_who),
-		SERVED(test_bodies),	     SERVED(test_uploads),
-		SERVED(test_large_upload),   SERVED(test_keep_alive),
-		SERVED(test_later),	     SERVED(test_silent_clients),
-		SERVED(test_headers),	     SERVED(test_log_text),
-		SERVED(test_log_events),     SERVED(test_slow_reader),
-		cmocka_unit_test(test_rate),
+		SERVED(test_answers),	   SERVED(test_who),
+		SERVED(test_bodies),	   SERVED(test_uploads),
+		SERVED(test_large_upload), SERVED(test_keep_alive),
+		SERVED(test_later),	   SERVED(test_silent_clients),
+		SERVED(test_headers),	   SERVED(test_waiting_clients),
+		SERVED(test_log_text),	   SERVED(test_log_events),
+		SERVED(test_slow_reader),  cmocka_unit_test(test_rate),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
