@@ -101,7 +101,7 @@ struct front {
 	struct task *buckets[TASK_BUCKETS];
 	struct queue *queue;
 	sd_event_source *clock; /* schedule_run.c: the wall clock is set */
-	struct task *dirty; /* to be written */
+	struct task *dirty;	/* to be written */
 	unsigned n_tasks, n_running, n_finished;
 	uint64_t retry_ns; /* when a failed write is tried again */
 
