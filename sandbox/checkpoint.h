@@ -57,7 +57,7 @@ struct checkpoint_inputs {
 	char kernel[256]; /* uname release and version */
 	char cpu[64];	  /* hex digest of the CPU's model and features */
 	char criu[64];	  /* criu's own version text */
-	uint32_t owner;	  /* of the package, whose code is in it; 0 without one */
+	uint32_t owner;	  /* of the package, whose code is in it; else SANDBOX_OWNER_SHARED */
 };
 int checkpoint_key(const struct checkpoint_inputs *in, uint8_t ret[32], struct err *e);
 

@@ -26,16 +26,21 @@
 
 /*
  * Ids inside the sandbox, and where they are mapped on the host: each owner (a project, by
- * its slot) has a range of its own. (uid_t)-1 is no id, the one before it is left alone too.
+ * its slot) has a range of its own. One more is nobody's: what will be everybody's checkpoint
+ * is dumped there, so that no tenant's code has those ids outside of its user namespace, where
+ * the owner of the namespaces of all its copies would have them.
  */
 #define SANDBOX_ID_BASE 2000000u
 #define SANDBOX_ID_COUNT 65536u
-#define SANDBOX_OWNERS_MAX ((0xfffffffeu - SANDBOX_ID_BASE) / SANDBOX_ID_COUNT)
+#define SANDBOX_OWNERS_MAX 4096u
+#define SANDBOX_OWNER_SHARED SANDBOX_OWNERS_MAX
+_Static_assert((0xfffffffeu - SANDBOX_ID_BASE) / SANDBOX_ID_COUNT > SANDBOX_OWNER_SHARED,
+	       "ids have 32 bits, and (uid_t)-1 is none");
 #define SANDBOX_UID 1000u
 #define SANDBOX_INIT_UID 999u
 #define PAYLOAD_PID 2
 
-/* owner < SANDBOX_OWNERS_MAX, id < SANDBOX_ID_COUNT */
+/* owner <= SANDBOX_OWNER_SHARED, id < SANDBOX_ID_COUNT */
 static inline uid_t sandbox_host_id(uint32_t owner, uid_t id)
 {
 	return SANDBOX_ID_BASE + owner * SANDBOX_ID_COUNT + id;
@@ -131,8 +136,8 @@ struct sandbox_spec {
 	enum sandbox_action action;
 	char id[TASK_ID_LEN + 1];
 	uint32_t owner; /* whose id range it has */
-	/* RESTORE, TEMPLATE: whose the process is until it is in its user namespace; one that
-	 * many owners share was dumped in the range of the first, 0. */
+	/* RESTORE, TEMPLATE: in whose range the process is until it is in its user namespace, as
+	 * it was dumped: its owner's, or SANDBOX_OWNER_SHARED. */
 	uint32_t checkpoint_owner;
 	const struct policy *policy;
 	const struct image_head *image;

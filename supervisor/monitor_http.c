@@ -15,7 +15,7 @@
 
 #define HTTP_BACKLOG 512
 /* A sandbox's init that was just cloned has a copy of our last socket for a moment. */
-#define BIND_FOR_NS 3000000000ULL
+#define BIND_FOR_NS 2000000000ULL
 #define BIND_EVERY_MS 50
 
 int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
@@ -65,21 +65,23 @@ static int bind_patiently(int fd, const struct sockaddr_storage *addr, socklen_t
 static int tell_address(const struct config *cfg, int fd, struct err *e)
 {
 	_cleanup_fd_ int dir = open(cfg->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct sockaddr_storage addr = {0};
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&addr;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} addr = {.in6 = {0}};
 	char host[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 16];
 	socklen_t len = sizeof(addr);
 	int r;
 
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+	if (getsockname(fd, &addr.any, &len) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "--http %s", cfg->http);
-	if (addr.ss_family == AF_INET6) {
-		(void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		(void)snprintf(text, sizeof(text), "[%s]:%u\n", host, ntohs(in6->sin6_port));
+	if (addr.any.sa_family == AF_INET6) {
+		(void)inet_ntop(AF_INET6, &addr.in6.sin6_addr, host, sizeof(host));
+		(void)snprintf(text, sizeof(text), "[%s]:%u\n", host, ntohs(addr.in6.sin6_port));
 	} else {
-		(void)inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		(void)snprintf(text, sizeof(text), "%s:%u\n", host, ntohs(in->sin_port));
+		(void)inet_ntop(AF_INET, &addr.in.sin_addr, host, sizeof(host));
+		(void)snprintf(text, sizeof(text), "%s:%u\n", host, ntohs(addr.in.sin_port));
 	}
 	r = dir < 0 ? -errno : util_write_file_at(dir, "http", 0644, text, strlen(text));
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "%s/http", cfg->run) : 0;
@@ -95,7 +97,7 @@ void http_forget(const struct config *cfg)
 
 int http_listen(const struct config *cfg, int *ret, struct err *e)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = {0};
 	_cleanup_fd_ int fd = -1;
 	socklen_t len = 0;
 	int on = 1, r;

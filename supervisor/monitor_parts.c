@@ -106,7 +106,7 @@ uint32_t recipe_dumped_by(const struct recipe *of)
 {
 	static const uint8_t none[32];
 
-	return memcmp(of->package, none, sizeof(none)) == 0 ? 0 : of->owner;
+	return memcmp(of->package, none, sizeof(none)) == 0 ? SANDBOX_OWNER_SHARED : of->owner;
 }
 
 int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e)

@@ -236,7 +236,8 @@ static void count_use(struct template *tpl)
 	tpl->counted_ns = tpl->used_ns;
 }
 
-/* Of the last tasks' limits those with the most memory; zeros when there was no task. */
+/* Of the last tasks' limits those with the most memory. Until there were as many as may be parked
+ * the policy's own count as some; where nothing is parked nothing is known, and these are zeros. */
 static struct limits most_of_recent(const struct template *tpl)
 {
 	struct limits most = {0};

@@ -6,24 +6,10 @@
 
 #include "supervisor/worker_lex.h"
 
-#define ARGS_MAX 4
-
-/* A line of the file: its word and arguments. */
-struct line {
-	char *word;
-	unsigned at_line, at_column; /* of the word */
-	struct arg {
-		char *text; /* NULL: true, false or nil; it is in `truth` then */
-		bool truth;
-		unsigned line, column;
-	} args[ARGS_MAX];
-	size_t n;
-};
-
 struct parser {
 	struct worker_lex lex;
 	struct worker_file *w;
-	struct line line;
+	struct worker_line line;
 	unsigned seen[8]; /* the line of the first one, of words that may come once */
 };
 
@@ -32,17 +18,9 @@ struct word {
 	unsigned min, max; /* arguments */
 	int (*take)(struct parser *p, const struct word *word);
 	enum worker_kind kind;
-	const char *instead; /* of one that is refused */
 	unsigned once;	     /* index in parser.seen; 0: may be repeated */
+	const char *instead; /* of one that is refused */
 };
-
-static void line_clear(struct line *l)
-{
-	free(l->word);
-	for (size_t i = 0; i < l->n; i++)
-		free(l->args[i].text);
-	*l = (struct line){0};
-}
 
 void worker_file_clear(struct worker_file *w)
 {
@@ -80,12 +58,12 @@ static int fail_word(struct parser *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return worker_file_fail(p->w, p->line.at_line, p->line.at_column, p->lex.e, "%s", text);
+	return worker_file_fail(p->w, p->line.line, p->line.column, p->lex.e, "%s", text);
 }
 
 static int fail_arg(struct parser *p, size_t i, const char *text)
 {
-	const struct arg *a = &p->line.args[i];
+	const struct worker_arg *a = &p->line.args[i];
 
 	return worker_file_fail(p->w, a->line, a->column, p->lex.e, "%s: %s", p->line.word, text);
 }
@@ -102,7 +80,7 @@ static int need_text(struct parser *p, size_t i)
 
 static int take_text(struct parser *p, const struct word *word)
 {
-	struct arg *a = &p->line.args[0];
+	struct worker_arg *a = &p->line.args[0];
 	char **to[] = {NULL,	     &p->w->name, &p->w->runtime,
 		       &p->w->stack, &p->w->exec, &p->w->build_command};
 	int r = need_text(p, 0);
@@ -256,28 +234,27 @@ static int take_pip(struct parser *p, const struct word *word)
 
 #define NO_RUBY "is for Ruby workers; here a worker is Python, or a shell script"
 static const struct word words[] = {
-	{"runtime", 1, 1, take_text, 0, NULL, 2},
-	{"stack", 1, 1, take_text, 0, NULL, 3},
-	{"name", 1, 1, take_text, 0, NULL, 1},
-	{"exec", 1, 1, take_text, 0, NULL, 4},
-	{"worker", 1, 1, take_text, 0, NULL, 4},
-	{"file", 1, 2, take_path, WORKER_FILE, NULL, 0},
-	{"dir", 1, 2, take_path, WORKER_DIR, NULL, 0},
-	{"zip", 1, 2, take_path, WORKER_ZIP, NULL, 0},
-	{"pip", 1, 2, take_pip, WORKER_PIP, NULL, 0},
-	{"requirements", 1, 1, take_path, WORKER_REQUIREMENTS, NULL, 0},
-	{"set_env", 2, 2, take_env, WORKER_ENV, NULL, 0},
-	{"full_remote_build", 0, 1, take_remote, 0, NULL, 6},
-	{"remote", 0, 1, take_remote, 0, NULL, 6},
-	{"remote_build_command", 1, 1, take_text, 0, NULL, 5},
-	{"build", 1, 1, take_text, 0, NULL, 5},
-	{"deb", 0, ARGS_MAX, refuse, 0,
+	{"runtime", 1, 1, take_text, 0, 2, NULL},
+	{"stack", 1, 1, take_text, 0, 3, NULL},
+	{"name", 1, 1, take_text, 0, 1, NULL},
+	{"exec", 1, 1, take_text, 0, 4, NULL},
+	{"worker", 1, 1, take_text, 0, 4, NULL},
+	{"file", 1, 2, take_path, WORKER_FILE, 0, NULL},
+	{"dir", 1, 2, take_path, WORKER_DIR, 0, NULL},
+	{"zip", 1, 2, take_path, WORKER_ZIP, 0, NULL},
+	{"pip", 1, 2, take_pip, WORKER_PIP, 0, NULL},
+	{"requirements", 1, 1, take_path, WORKER_REQUIREMENTS, 0, NULL},
+	{"set_env", 2, 2, take_env, WORKER_ENV, 0, NULL},
+	{"full_remote_build", 0, 1, take_remote, 0, 6, NULL},
+	{"remote", 0, 1, take_remote, 0, 6, NULL},
+	{"remote_build_command", 1, 1, take_text, 0, 5, NULL},
+	{"build", 1, 1, take_text, 0, 5, NULL},
+	{"deb", 0, WORKER_ARGS_MAX, refuse, 0, 0,
 	 "packages are installed in images, not in workers: build an image with this Debian "
-	 "package among its \"packages\" ('sandboxctl image build'), and upload with --image",
-	 0},
-	{"gem", 0, ARGS_MAX, refuse, 0, NO_RUBY, 0},
-	{"gemfile", 0, ARGS_MAX, refuse, 0, NO_RUBY, 0},
-	{"jar", 0, ARGS_MAX, refuse, 0, NO_RUBY, 0},
+	 "package among its \"packages\" ('sandboxctl image build'), and upload with --image"},
+	{"gem", 0, WORKER_ARGS_MAX, refuse, 0, 0, NO_RUBY},
+	{"gemfile", 0, WORKER_ARGS_MAX, refuse, 0, 0, NO_RUBY},
+	{"jar", 0, WORKER_ARGS_MAX, refuse, 0, 0, NO_RUBY},
 };
 
 static const char *arity(const struct word *word)
@@ -309,92 +286,9 @@ static int take_line(struct parser *p)
 		if (p->seen[word->once])
 			return fail_word(p, "%s: stands on line %u already", word->name,
 					 p->seen[word->once]);
-		p->seen[word->once] = p->line.at_line;
+		p->seen[word->once] = p->line.line;
 	}
 	return word->take(p, word);
-}
-
-static int add_arg(struct parser *p)
-{
-	struct worker_lex *l = &p->lex;
-	struct arg *a = &p->line.args[p->line.n];
-	bool is_true;
-
-	if (p->line.n >= ARGS_MAX)
-		return worker_lex_fail(l, "%s: takes no more arguments", p->line.word);
-	*a = (struct arg){.line = l->at_line, .column = l->at_column};
-	if (l->token == TOKEN_WORD) {
-		is_true = strcmp(l->text, "true") == 0;
-		if (!is_true && strcmp(l->text, "false") != 0 && strcmp(l->text, "nil") != 0)
-			return worker_lex_fail(l, "%s: '%s' is no string: write it in quotes",
-					       p->line.word, l->text);
-		a->truth = is_true;
-	} else if (l->token == TOKEN_STRING) {
-		a->text = TAKE_PTR(l->text);
-	} else {
-		return worker_lex_fail(l, "%s: a string in quotes is missing here", p->line.word);
-	}
-	p->line.n++;
-	return 0;
-}
-
-/* Newlines mean nothing inside parentheses and after a comma. */
-static int next_past_lines(struct parser *p)
-{
-	int r;
-
-	do {
-		r = worker_lex_next(&p->lex);
-	} while (r == 0 && p->lex.token == TOKEN_EOL);
-	return r;
-}
-
-static int read_args(struct parser *p, bool parentheses)
-{
-	struct worker_lex *l = &p->lex;
-	int r = 0;
-
-	for (;;) {
-		r = add_arg(p);
-		if (r == 0)
-			r = parentheses ? next_past_lines(p) : worker_lex_next(l);
-		if (r < 0 || l->token != TOKEN_COMMA)
-			return r;
-		r = next_past_lines(p);
-		if (r < 0)
-			return r;
-	}
-}
-
-/* One line, from its word (which is the last token) to its end (which then is). */
-static int read_line(struct parser *p)
-{
-	struct worker_lex *l = &p->lex;
-	int r;
-
-	if (l->token != TOKEN_WORD)
-		return worker_lex_fail(l, "a line begins with a word such as exec or file");
-	p->line.word = TAKE_PTR(l->text);
-	p->line.at_line = l->at_line;
-	p->line.at_column = l->at_column;
-	r = worker_lex_next(l);
-	if (r == 0 && l->token == TOKEN_OPEN) {
-		r = next_past_lines(p);
-		if (r == 0 && l->token != TOKEN_CLOSE)
-			r = read_args(p, true);
-		if (r == 0 && l->token != TOKEN_CLOSE)
-			r = worker_lex_fail(l, "%s: a ) is missing here", p->line.word);
-		if (r == 0)
-			r = worker_lex_next(l);
-	} else if (r == 0 && l->token != TOKEN_EOL && l->token != TOKEN_END) {
-		r = read_args(p, false);
-	}
-	if (r == 0 && l->token != TOKEN_EOL && l->token != TOKEN_END)
-		r = worker_lex_fail(l,
-				    "%s: the line must end here (arguments are literal strings "
-				    "with commas between)",
-				    p->line.word);
-	return r;
 }
 
 int worker_file_parse(const char *what, const char *text, size_t len, struct worker_file *ret,
@@ -411,15 +305,15 @@ int worker_file_parse(const char *what, const char *text, size_t len, struct wor
 	r = worker_lex_next(&p.lex);
 	while (r == 0 && p.lex.token != TOKEN_END) {
 		if (p.lex.token != TOKEN_EOL) {
-			r = read_line(&p);
+			r = worker_line_read(&p.lex, &p.line);
 			if (r == 0)
 				r = take_line(&p);
-			line_clear(&p.line);
+			worker_line_clear(&p.line);
 		}
 		if (r == 0 && p.lex.token == TOKEN_EOL)
 			r = worker_lex_next(&p.lex);
 	}
-	line_clear(&p.line);
+	worker_line_clear(&p.line);
 	worker_lex_clear(&p.lex);
 	if (r < 0)
 		worker_file_clear(ret);

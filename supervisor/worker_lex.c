@@ -285,3 +285,90 @@ int worker_lex_next(struct worker_lex *l)
 	step(l);
 	return 0;
 }
+
+void worker_line_clear(struct worker_line *line)
+{
+	free(line->word);
+	for (size_t i = 0; i < line->n; i++)
+		free(line->args[i].text);
+	*line = (struct worker_line){0};
+}
+
+static int add_arg(struct worker_lex *l, struct worker_line *line)
+{
+	struct worker_arg *a = &line->args[line->n];
+	bool is_true;
+
+	if (line->n >= WORKER_ARGS_MAX)
+		return worker_lex_fail(l, "%s: takes no more arguments", line->word);
+	*a = (struct worker_arg){.line = l->at_line, .column = l->at_column};
+	if (l->token == TOKEN_WORD) {
+		is_true = strcmp(l->text, "true") == 0;
+		if (!is_true && strcmp(l->text, "false") != 0 && strcmp(l->text, "nil") != 0)
+			return worker_lex_fail(l, "%s: '%s' is no string: write it in quotes",
+					       line->word, l->text);
+		a->truth = is_true;
+	} else if (l->token == TOKEN_STRING) {
+		a->text = TAKE_PTR(l->text);
+	} else {
+		return worker_lex_fail(l, "%s: a string in quotes is missing here", line->word);
+	}
+	line->n++;
+	return 0;
+}
+
+/* Newlines mean nothing inside parentheses and after a comma. */
+static int next_past_lines(struct worker_lex *l)
+{
+	int r;
+
+	do {
+		r = worker_lex_next(l);
+	} while (r == 0 && l->token == TOKEN_EOL);
+	return r;
+}
+
+static int read_args(struct worker_lex *l, struct worker_line *line, bool parentheses)
+{
+	int r = 0;
+
+	for (;;) {
+		r = add_arg(l, line);
+		if (r == 0)
+			r = parentheses ? next_past_lines(l) : worker_lex_next(l);
+		if (r < 0 || l->token != TOKEN_COMMA)
+			return r;
+		r = next_past_lines(l);
+		if (r < 0)
+			return r;
+	}
+}
+
+int worker_line_read(struct worker_lex *l, struct worker_line *line)
+{
+	int r;
+
+	if (l->token != TOKEN_WORD)
+		return worker_lex_fail(l, "a line begins with a word such as exec or file");
+	line->word = TAKE_PTR(l->text);
+	line->line = l->at_line;
+	line->column = l->at_column;
+	r = worker_lex_next(l);
+	if (r == 0 && l->token == TOKEN_OPEN) {
+		r = next_past_lines(l);
+		if (r == 0 && l->token != TOKEN_CLOSE)
+			r = read_args(l, line, true);
+		if (r == 0 && l->token != TOKEN_CLOSE)
+			r = worker_lex_fail(l, "%s: a ) is missing here", line->word);
+		if (r == 0)
+			r = worker_lex_next(l);
+	} else if (r == 0 && l->token != TOKEN_EOL && l->token != TOKEN_END) {
+		r = read_args(l, line, false);
+	}
+	if (r == 0 && l->token != TOKEN_EOL && l->token != TOKEN_END)
+		r = worker_lex_fail(l,
+				    "%s: the line must end here (arguments are literal strings "
+				    "with commas between)",
+				    line->word);
+	return r;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tokens of a .worker file: the literal part of Ruby's. */
+/* The tokens and lines of a .worker file: the literal part of Ruby's. */
 #ifndef SUPERVISOR_WORKER_LEX_H
 #define SUPERVISOR_WORKER_LEX_H
 
@@ -34,5 +34,22 @@ int worker_lex_next(struct worker_lex *l);
 /* An error at the last token. */
 int worker_lex_fail(struct worker_lex *l, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* A word and its arguments. */
+#define WORKER_ARGS_MAX 4
+struct worker_line {
+	char *word;	       /* owned */
+	unsigned line, column; /* of the word */
+	struct worker_arg {
+		char *text; /* owned; NULL: true, false or nil, and truth says which */
+		bool truth;
+		unsigned line, column;
+	} args[WORKER_ARGS_MAX];
+	size_t n;
+};
+void worker_line_clear(struct worker_line *line);
+/* One line, from its word (which is the last token) to its end (which then is). *line is the
+ * caller's to clear, also after an error. */
+int worker_line_read(struct worker_lex *l, struct worker_line *line);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/iron_json.h"
+#include "supervisor/log_text.h"
 #include "supervisor/sse.h"
 
 #define IRON_REPLY_MAX (64u << 20) /* bytes of an answer */
@@ -76,11 +77,15 @@ int iron_stream(struct iron *iron, const char *path, const char *header, iron_bo
 int iron_upload(struct iron *iron, json_t *data, int zip_fd, uint64_t size, json_t **ret,
 		struct err *e);
 
-/* iron_follow.c: the live log of a task and of its retries, to the end of the last one. */
-/* wait: to the end, else what there is now. *ret_task: the ended task, the caller's. */
+/*
+ * iron_follow.c: the live log of a task to its end, and with retries of those that follow it.
+ * *ret_task: the last one's object, the caller's. -EPIPE when nobody reads our output any more.
+ */
 int iron_follow(struct iron *iron, const char *id, bool retries, json_t **ret_task, struct err *e);
+/* A task's text: as it is, but for control characters on a terminal. 0 or -errno. */
+int iron_write_text(int fd, struct log_text *t, const char *text, size_t len);
 
-/* iron_list.c */
+/* iron_code.c */
 /* A code's object by its name or id, the caller's. */
 int iron_find_code(struct iron *iron, const char *name, json_t **ret, struct err *e);
 

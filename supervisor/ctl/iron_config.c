@@ -104,7 +104,7 @@ static int read_config(struct iron *iron, const char *path, bool must, bool *env
 		       struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	if (!must && access(path, F_OK) < 0 && errno == ENOENT)

@@ -21,25 +21,18 @@ struct follower {
 	struct err *e;
 };
 
-static int write_text(struct follower *f, int fd, const char *text, size_t len, bool newline)
+int iron_write_text(int fd, struct log_text *t, const char *text, size_t len)
 {
-	struct log_text *t = &f->text[fd == STDERR_FILENO];
 	struct log_text_out out = {.fd = fd};
 
-	if (!isatty(fd)) {
-		log_text_add(&out, text, len);
-		if (newline)
-			log_text_add(&out, "\n", 1);
-	} else {
-		for (size_t n; len > 0; text += n, len -= n) {
-			const char *end = memchr(text, '\n', len);
+	if (!isatty(fd))
+		return log_text_write(fd, text, len);
+	for (size_t n; len > 0; text += n, len -= n) {
+		const char *end = memchr(text, '\n', len);
 
-			n = end ? (size_t)(end - text) + 1 : len;
-			log_text_escape(&out, t, (const uint8_t *)text, end ? n - 1 : n);
-			if (end)
-				log_text_newline(&out, t);
-		}
-		if (newline)
+		n = end ? (size_t)(end - text) + 1 : len;
+		log_text_escape(&out, t, (const uint8_t *)text, end ? n - 1 : n);
+		if (end)
 			log_text_newline(&out, t);
 	}
 	log_text_flush(&out);
@@ -67,9 +60,7 @@ static int take_event(void *arg, const char *event, const char *id, const char *
 	}
 	if (!s || (fd == STDOUT_FILENO && strcmp(event, "stdout") != 0))
 		return 0;
-	return write_text(f, fd, s, n,
-			  !json_is_true(json_object_get(doc, "partial")) &&
-				  (n == 0 || s[n - 1] != '\n'));
+	return iron_write_text(fd, &f->text[fd == STDERR_FILENO], s, n);
 }
 
 static int take_bytes(void *arg, const char *bytes, size_t len)

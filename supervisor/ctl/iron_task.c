@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "supervisor/ctl/iron_verb.h"
-#include "supervisor/log_text.h"
 
 const char iron_log_help[] = "usage: sandboxctl log TASK [-f]\n\n"
 			     "Prints what the task has written to stdout and stderr.\n\n"
@@ -31,21 +30,7 @@ static int get_task(struct iron *iron, const char *id, json_t **ret, struct err 
 
 static int print_bytes(void *arg, const char *bytes, size_t len)
 {
-	struct log_text *t = arg;
-	struct log_text_out out = {.fd = STDOUT_FILENO};
-
-	if (!isatty(STDOUT_FILENO))
-		return log_text_write(STDOUT_FILENO, bytes, len);
-	for (size_t n; len > 0; bytes += n, len -= n) {
-		const char *end = memchr(bytes, '\n', len);
-
-		n = end ? (size_t)(end - bytes) + 1 : len;
-		log_text_escape(&out, t, (const uint8_t *)bytes, end ? n - 1 : n);
-		if (end)
-			log_text_newline(&out, t);
-	}
-	log_text_flush(&out);
-	return out.error;
+	return iron_write_text(STDOUT_FILENO, arg, bytes, len);
 }
 
 static int print_log(struct iron *iron, const char *id, bool follow, struct err *e)

@@ -48,23 +48,24 @@ static void row_of(const json_t *t, char cell[][CTL_CELL])
 	const char *image = ctl_text(t, "image"), *used = ctl_text(t, "used_at");
 
 	snprintf(cell[0], CTL_CELL, "%s", ctl_text(t, "id"));
+	snprintf(cell[1], CTL_CELL, "%s", ctl_text(t, "project"));
 	/* An image that was built anew has left its name to the new one. */
-	snprintf(cell[1], CTL_CELL, "%.*s", *image ? 63 : 12,
+	snprintf(cell[2], CTL_CELL, "%.*s", *image ? 63 : 12,
 		 *image ? image : ctl_text(t, "image_digest"));
-	snprintf(cell[2], CTL_CELL, "%s", ctl_text(t, "policy"));
-	snprintf(cell[3], CTL_CELL, "%s", ctl_text(t, "state"));
-	snprintf(cell[4], CTL_CELL, "%lld", number(t, "parked"));
-	snprintf(cell[5], CTL_CELL, "%lld", number(t, "running"));
-	snprintf(cell[6], CTL_CELL, "%lld", number(t, "forks"));
-	ctl_format_size(cell[7], CTL_CELL, (double)number(t, "memory_bytes"));
-	snprintf(cell[8], CTL_CELL, "%.19s%s", used, *used ? "Z" : "");
-	join(json_object_get(t, "warm"), cell[9], CTL_CELL);
+	snprintf(cell[3], CTL_CELL, "%s", ctl_text(t, "policy"));
+	snprintf(cell[4], CTL_CELL, "%s", ctl_text(t, "state"));
+	snprintf(cell[5], CTL_CELL, "%lld", number(t, "parked"));
+	snprintf(cell[6], CTL_CELL, "%lld", number(t, "running"));
+	snprintf(cell[7], CTL_CELL, "%lld", number(t, "forks"));
+	ctl_format_size(cell[8], CTL_CELL, (double)number(t, "memory_bytes"));
+	snprintf(cell[9], CTL_CELL, "%.19s%s", used, *used ? "Z" : "");
+	join(json_object_get(t, "warm"), cell[10], CTL_CELL);
 }
 
 static const struct ctl_table table = {
-	.n = 10,
-	.titles = {"ID", "IMAGE", "POLICY", "STATE", "PARKED", "RUNNING", "FORKS", "MEMORY", "USED",
-		   "WARM"},
+	.n = 11,
+	.titles = {"ID", "PROJECT", "IMAGE", "POLICY", "STATE", "PARKED", "RUNNING", "FORKS",
+		   "MEMORY", "USED", "WARM"},
 	.row = row_of,
 };
 
@@ -135,6 +136,7 @@ static void print_template(const json_t *t)
 	snprintf(text, sizeof(text), "%s (%.12s)", ctl_text(t, "policy"),
 		 ctl_text(t, "policy_digest"));
 	ctl_print_field("policy", text);
+	ctl_print_field("project", ctl_text(t, "project"));
 	join(json_object_get(t, "warm"), text, sizeof(text));
 	ctl_print_field("warm", text);
 	ctl_print_field("checkpoint", ctl_text(t, "checkpoint"));

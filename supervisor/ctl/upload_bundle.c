@@ -104,10 +104,10 @@ static char *join(const char *dir, const char *name)
 	return path;
 }
 
-static int add_regular(struct bundle *b, const char *source, char *dest, const struct stat *st,
-		       struct err *e)
+static int add_regular(struct bundle *b, const char *source, const char *dest,
+		       const struct stat *st, struct err *e)
 {
-	struct bundle_entry entry = {.dest = dest,
+	struct bundle_entry entry = {.dest = dest ? strdup(dest) : NULL,
 				     .source = strdup(source),
 				     .len = (size_t)st->st_size,
 				     .mode = S_IFREG | (st->st_mode & 0111 ? 0755 : 0644),
@@ -120,6 +120,7 @@ static int add_regular(struct bundle *b, const char *source, char *dest, const s
 int bundle_add_file(struct bundle *b, const char *path, const char *dest_dir, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *dest = join(dest_dir, slash ? slash + 1 : path);
 	struct stat st;
 
 	if (fstatat(b->base, path, &st, 0) < 0)
@@ -130,7 +131,7 @@ int bundle_add_file(struct bundle *b, const char *path, const char *dest_dir, st
 		return err_set(e, ERR_INPUT, 0, "%s: is not a regular file", path);
 	if (faccessat(b->base, path, R_OK, 0) < 0)
 		return err_set(e, ERR_INPUT, errno, "%s", path);
-	return add_regular(b, path, join(dest_dir, slash ? slash + 1 : path), &st, e);
+	return add_regular(b, path, dest, &st, e);
 }
 
 /* Does a link at dest, with this target, stay inside the package? By its text alone. */
@@ -210,7 +211,7 @@ static int add_name(struct bundle *b, const char *dir, const char *name, const c
 			       path);
 	if (faccessat(b->base, path, R_OK, 0) < 0)
 		return err_set(e, ERR_INPUT, errno, "%s", path);
-	return add_regular(b, path, TAKE_PTR(dest), &st, e);
+	return add_regular(b, path, dest, &st, e);
 }
 
 static int add_folder(struct bundle *b, const char *path, const char *dest, unsigned depth,

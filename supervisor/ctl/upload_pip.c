@@ -277,10 +277,11 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 			 "timeout", 3600);
 	text = settings ? json_dumps(settings, 0) : NULL;
 	task_text = task ? json_dumps(task, 0) : NULL;
-	if (r == 0 && (!text || !task_text))
-		r = err_set(k->e, ERR_SYSTEM, ENOMEM, "task.json");
-	if (r == 0)
-		r = put_text(k, "settings.json", text, strlen(text));
+	if (r < 0)
+		return r;
+	if (!text || !task_text)
+		return err_set(k->e, ERR_SYSTEM, ENOMEM, "task.json");
+	r = put_text(k, "settings.json", text, strlen(text));
 	return r < 0 ? r : put_text(k, "task.json", task_text, strlen(task_text));
 }
 
@@ -296,6 +297,10 @@ static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *bu
 	(void)snprintf(path, sizeof(path), "%s/task.json", k->dir);
 	quiet.json = false;
 	argv[argc++] = (char *)"run";
+	if (build->project) {
+		argv[argc++] = (char *)"--project";
+		argv[argc++] = (char *)build->project;
+	}
 	argv[argc++] = (char *)(build->image ? build->image : IMAGE_DEFAULT);
 	argv[argc++] = path;
 	argv[argc] = NULL;

@@ -71,7 +71,8 @@ function makePage(signal, parts, params) {
 		// Calls fn now, and again and again while the page is seen. The first failure is the
 		// view's, later ones are told and tried again.
 		async poll(fn, ms = POLL_MS) {
-			await fn();
+			if (await fn() === 'done')
+				return;
 			(async () => {
 				for (;;) {
 					await pause(ms, signal);

@@ -62,7 +62,7 @@ export function bytes(n) {
 
 	for (; n >= 1024 && i < units.length - 1; i++)
 		n /= 1024;
-	return `${i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[i]}`;
+	return `${i === 0 || n >= 100 || Number.isInteger(n) ? Math.round(n) : n.toFixed(1)} ${units[i]}`;
 }
 
 export function count(n) {

@@ -3,6 +3,7 @@
 // lines, or part of one. Each stream has its own line that is not done yet.
 
 import {PLAIN, after} from './ansi.js';
+import {bytes as bytesText, count} from './format.js';
 
 // What a browser's memory should hold of a log; the whole of it can be downloaded.
 export const LINES_MAX = 200000;
@@ -38,6 +39,19 @@ export class Lines {
 
 	note(text, t) {
 		this.list.push({stream: 'note', text, more: 0, t, state: PLAIN});
+		this.trim();
+	}
+
+	// Bytes that are missing here; what goes missing in one place is one line.
+	drop({reason, bytes, kept}, t) {
+		const last = this.list.at(-1);
+		const line = last?.dropped ? last : {stream: 'note', dropped: 0, more: 0, t, state: PLAIN};
+
+		line.dropped += bytes;
+		line.text = `[${reason === 'disk' ? 'no room for the log' : `log limit of ${bytesText(kept)} reached`}: ` +
+			`${count(line.dropped)} bytes dropped]`;
+		if (line !== last)
+			this.list.push(line);
 		this.trim();
 	}
 

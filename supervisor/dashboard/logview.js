@@ -11,13 +11,16 @@ const LINE_HEIGHT = 18; // as .log .line in style.css
 const MARGIN = 20;	// lines above and below what is seen
 
 export class LogView {
-	constructor({task, open, download, signal}) {
+	// onTurn is called with the first line and with the end: the task has changed then.
+	constructor({task, open, download, onTurn, signal}) {
 		this.open = open;
 		this.download = download;
+		this.onTurn = onTurn;
 		this.signal = signal;
 		this.name = `${task}.log`;
 		this.lines = new Lines();
 		this.shown = null;	// the filtered lines; null: all
+		this.cut = 0;	// ends that were none
 		this.picked = 0;	// when the filter was used last
 		this.gone = 0;	// lines that were gone when it was drawn last
 		this.following = true;
@@ -76,12 +79,24 @@ export class LogView {
 		} catch {
 			return false;
 		}
+		if (event === 'end' || this.lines.list.length === 0)
+			this.onTurn();
 		if (event === 'stdout' || event === 'stderr')
 			this.lines.add(event, what.text ?? '', what.t);
 		else if (event === 'dropped')
-			this.lines.note(what.text ?? what.msg ?? `${count(what.bytes)} bytes of output were dropped`, what.t);
+			this.lines.drop(what, what.t);
 		this.changed();
-		return event === 'end';
+		return event === 'end' && this.isEnd(what);
+	}
+
+	// Where the logger has ended before the log, it is asked again, and not for ever.
+	isEnd({complete}) {
+		if (complete !== false)
+			return true;
+		if (++this.cut < 5)
+			return false;
+		this.lines.note('[the end of this log is missing]');
+		return true;
 	}
 
 	setState(state) {
@@ -195,8 +210,7 @@ export class LogView {
 		const pieces = line.stream === 'note' ? [{text: line.text, cls: ''}] : render(line.text, line.state).pieces;
 		const stamp = line.t ? new Date(line.t) : null;
 
-		return h('div', {class: `line ${line.stream}`},
-			h('span', {class: 'stamp', title: line.t}, stamp ? clock(stamp) : ''),
+		return h('div', {class: `line ${line.stream}`, title: line.t, 'data-time': stamp ? clock(stamp) : ''},
 			pieces.map(({text, cls}) => (cls ? h('span', {class: cls}, text) : text)),
 			line.more > 0 && h('span', {class: 'note'}, ` ${count(line.more)} more characters; the download has all`));
 	}

@@ -56,15 +56,24 @@ function pause(ms, signal) {
 	});
 }
 
-async function readAll(response, parser) {
+// The server says something every 15 s; a connection that is silent for longer is gone, which
+// the browser would not tell for hours.
+const SILENCE_MS = 45000;
+
+async function readAll(response, parser, stop) {
 	const reader = response.body.getReader();
 	const decoder = new TextDecoder();
 
 	for (;;) {
-		const {done, value} = await reader.read();
-		if (done)
-			return;
-		parser.feed(decoder.decode(value, {stream: true}));
+		const timer = setTimeout(stop, SILENCE_MS);
+		try {
+			const {done, value} = await reader.read();
+			if (done)
+				return;
+			parser.feed(decoder.decode(value, {stream: true}));
+		} finally {
+			clearTimeout(timer);
+		}
 	}
 }
 
@@ -90,7 +99,7 @@ export async function follow({open, onEvent, onState, signal}) {
 		try {
 			const response = await open(last, attempt.signal);
 			onState('live');
-			await readAll(response, parser);
+			await readAll(response, parser, stop);
 		} catch (error) {
 			if (error.final && !signal.aborted)
 				throw error;

@@ -104,7 +104,7 @@ export async function task(page) {
 				buttons.querySelector('button').focus();
 		}
 		// A retry may still come out of one that has failed.
-		return wasEnded && (t.status === 'complete' || t.retry_id) ? 'done' : undefined;
+		return wasEnded && (t.status === 'complete' || t.status === 'cancelled' || t.retry_id) ? 'done' : undefined;
 	}
 
 	await page.poll(read, 1000);
@@ -112,6 +112,8 @@ export async function task(page) {
 		task: taskId, signal: page.signal,
 		open: (last, signal) => page.project.events(taskId, last, signal),
 		download: () => page.project.log(taskId),
+		// The next poll tells what has failed.
+		onTurn: () => read().catch(() => {}),
 	});
 	page.show(`Task ${taskId}`, heading(h('span', null, 'Task ', id(taskId)), buttons),
 		h('div', {class: 'cards'}, section('Outcome', boxes[0]), section('Time', boxes[1]), section('Use', boxes[2]),

@@ -103,7 +103,7 @@ struct code *code_by_name(struct project *p, const char *name)
 
 static int check(const struct project *p, const struct code_spec *spec, struct err *e)
 {
-	const uint64_t max = p->quota.package_bytes;
+	const uint64_t max = p->quota.package_bytes, bytes = p->package_bytes + spec->package_bytes;
 
 	if (!*spec->name)
 		return err_set(e, ERR_INPUT, 0, "name: must be given");
@@ -121,12 +121,11 @@ static int check(const struct project *p, const struct code_spec *spec, struct e
 		return err_set(e, ERR_INPUT, 0, "default_priority: must be 0, 1 or 2");
 	if (spec->config && strlen(spec->config) > CODE_CONFIG_MAX)
 		return err_set(e, ERR_INPUT, 0, "config: at most %u bytes", CODE_CONFIG_MAX);
-	if (max && p->package_bytes + spec->package_bytes > max)
+	if (max && bytes > max)
 		return err_set(e, ERR_LIMIT, 0,
 			       "the project's packages would take %llu bytes, and its quota "
 			       "\"package_bytes\" is %llu: remove codes that are not used",
-			       (unsigned long long)(p->package_bytes + spec->package_bytes),
-			       (unsigned long long)max);
+			       (unsigned long long)bytes, (unsigned long long)max);
 	return 0;
 }
 

@@ -241,9 +241,9 @@ void http_body_end(struct http_req *r)
 	if (r->upload)
 		upload_end(r);
 	/* No handler meets NULL. */
-	else if (!r->pub.body && body_grow(r, 1) == 0)
-		r->pub.body[0] = '\0';
-	else if (!r->pub.body)
+	if (body_grow(r, 1) < 0 || !r->pub.body)
 		http_refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, RETRY_S,
 			    "the server holds too many requests: try again later");
+	else
+		r->pub.body[r->pub.len] = '\0';
 }

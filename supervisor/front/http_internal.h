@@ -29,6 +29,7 @@ struct http_conn {
 	struct http_req *req; /* the one that is being read or answered; NULL */
 	int fd;		      /* libmicrohttpd's */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what it does must be done by then; 0: never */
+	bool at_end;	      /* http_loop.c: nothing more will come */
 	bool reading;	      /* the deadline is the client's, for a request or for a part of one */
 };
 

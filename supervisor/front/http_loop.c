@@ -72,6 +72,19 @@ static void hang_up(struct http_conn *c)
 	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
+/*
+ * libmicrohttpd waits for edges: an end that came together with the last bytes is none of its
+ * own. Seen twice, so that what it has not read yet is not lost.
+ */
+static bool has_left(struct http_conn *c)
+{
+	const bool before = c->at_end;
+	char byte;
+
+	c->at_end = c->reading && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return before && c->at_end;
+}
+
 static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct http *h = arg;
@@ -79,7 +92,7 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 
 	(void)usec;
 	for (struct http_conn *c = h->conns; c; c = c->next)
-		if (c->deadline_ns && now >= c->deadline_ns)
+		if (has_left(c) || (c->deadline_ns && now >= c->deadline_ns))
 			hang_up(c);
 	if (!h->conns)
 		return 0;

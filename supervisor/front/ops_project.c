@@ -39,7 +39,7 @@ int op_project_create(struct op *op, struct err *e)
 	const char *name = json_strict_string(op->in, "name", 255);
 	struct quota quota = project_quota_default();
 	char token[TOKEN_LEN + 1];
-	struct project *p;
+	struct project *p = NULL;
 	int r;
 
 	if (!name)
@@ -110,7 +110,7 @@ int op_token_create(struct op *op, struct err *e)
 	const char *label = json_strict_string(op->in, "label", TOKEN_LABEL_MAX);
 	bool operator= false;
 	char text[TOKEN_LEN + 1];
-	struct token *t;
+	struct token *t = NULL;
 	int r;
 
 	(void)json_strict_bool(op->in, "operator", &operator);

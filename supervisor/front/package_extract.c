@@ -18,6 +18,15 @@ int extract_refuse(struct err *e, const char *name, const char *why)
 		       why);
 }
 
+int extract_cannot_keep(struct err *e, int errnum, const char *what)
+{
+	/* Both are the disk's, and what HTTP calls 507. */
+	if (errnum == EDQUOT)
+		errnum = ENOSPC;
+	return err_set(e, errnum == ENOSPC ? ERR_LIMIT : ERR_SYSTEM, errnum, "%s cannot be kept",
+		       what);
+}
+
 int package_path(const char *path, char *buf, struct err *e)
 {
 	size_t n = 0;
@@ -88,13 +97,13 @@ static int remember(struct extract *x, const char *path, struct err *e)
 		char **more = realloc(x->folded, want * sizeof(*more));
 
 		if (!more)
-			return err_set(e, ERR_SYSTEM, ENOMEM, "cannot be kept");
+			return extract_cannot_keep(e, ENOMEM, "it");
 		x->folded = more;
 		x->allocated = want;
 	}
 	folded = strdup(path);
 	if (!folded)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot be kept");
+		return extract_cannot_keep(e, ENOMEM, "it");
 	for (char *p = folded; *p; p++)
 		*p = (char)tolower((unsigned char)*p);
 	x->folded[x->n_folded++] = folded;
@@ -118,20 +127,20 @@ static int open_parent(struct extract *x, const char *path, const char **ret_nam
 			if (remember(x, made, e) < 0)
 				return -EINVAL;
 		} else if (errno != EEXIST) {
-			return err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+			return extract_cannot_keep(e, errno, "it");
 		}
 		/* O_NOFOLLOW: a link that an earlier entry made leads nowhere. */
 		next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)
 			return extract_refuse(e, path, "it lies in something that is not a folder");
 		if (fchmod(next, 0777) < 0)
-			return err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+			return extract_cannot_keep(e, errno, "it");
 		util_close_fd(&dir);
 		dir = next;
 		p = slash + 1;
 	}
 	if (dir < 0)
-		return err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+		return extract_cannot_keep(e, errno, "it");
 	*ret_name = p;
 	*ret_fd = TAKE_FD(dir);
 	return 0;
@@ -161,8 +170,7 @@ static int write_data(struct extract *x, struct archive_entry *entry, const char
 			if (n < 0 && errno == EINTR)
 				continue;
 			if (n < 0)
-				return err_set(e, errno == ENOSPC ? ERR_LIMIT : ERR_SYSTEM, errno,
-					       "cannot be kept");
+				return extract_cannot_keep(e, errno, "it");
 			bytes = (const char *)bytes + n;
 			at += n;
 			len -= (size_t)n;
@@ -173,7 +181,7 @@ static int write_data(struct extract *x, struct archive_entry *entry, const char
 	if (x->no_holes && end != size)
 		return extract_refuse(e, path, "it is shorter than the archive says");
 	if (ftruncate(fd, (off_t)size) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+		return extract_cannot_keep(e, errno, "it");
 	return 0;
 }
 
@@ -188,10 +196,10 @@ static int make_file(struct extract *x, struct archive_entry *entry, const char 
 	if (fd < 0 && errno == EEXIST)
 		return extract_refuse(e, path, "it is there twice");
 	if (fd < 0)
-		return err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+		return extract_cannot_keep(e, errno, "it");
 	r = write_data(x, entry, path, fd, e);
 	if (r == 0 && fchmod(fd, mode) < 0)
-		r = err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+		r = extract_cannot_keep(e, errno, "it");
 	return r == 0 ? remember(x, path, e) : r;
 }
 
@@ -207,7 +215,7 @@ static int make_link(struct extract *x, const char *target, const char *path, in
 		return r;
 	if (symlinkat(target, dir, name) < 0)
 		return errno == EEXIST ? extract_refuse(e, path, "it is there twice")
-				       : err_set(e, ERR_SYSTEM, errno, "cannot be kept");
+				       : extract_cannot_keep(e, errno, "it");
 	return remember(x, path, e);
 }
 

@@ -19,6 +19,8 @@ struct extract {
 
 /* "name: why", the name made harmless. -EINVAL */
 int extract_refuse(struct err *e, const char *name, const char *why);
+/* "what cannot be kept: strerror"; a full disk is ERR_LIMIT. */
+int extract_cannot_keep(struct err *e, int errnum, const char *what);
 /* Makes the entry that in has just come to, under the name raw, by the rules of package.h. */
 int extract_entry(struct extract *x, struct archive_entry *entry, const char *raw, struct err *e);
 /* After the last one: what can only be told of all names together. */

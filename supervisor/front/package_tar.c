@@ -81,11 +81,11 @@ int package_extract_tar(int fd, int dirfd, uint64_t bytes_max, uint8_t digest[32
 	t->x = (struct extract){.dirfd = dirfd, .bytes_left = bytes_max, .in = archive_read_new()};
 	t->sha = EVP_MD_CTX_new();
 	if (!t->sha || !t->x.in || EVP_DigestInit_ex(t->sha, EVP_sha256(), NULL) != 1)
-		r = err_set(e, ERR_SYSTEM, ENOMEM, "cannot be kept");
+		r = extract_cannot_keep(e, ENOMEM, "it");
 	else
 		r = extract_all(t, e);
 	if (r == 0 && EVP_DigestFinal_ex(t->sha, digest, NULL) != 1)
-		r = err_set(e, ERR_SYSTEM, ENOMEM, "cannot be kept");
+		r = extract_cannot_keep(e, ENOMEM, "it");
 	extract_clear(&t->x);
 	EVP_MD_CTX_free(t->sha);
 	(void)archive_read_free(t->x.in);

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "supervisor/front/internal.h"
-#include "supervisor/front/package.h"
+#include "supervisor/front/package_extract.h"
 #include "supervisor/front/package_zip_index.h"
 
 #define COPY_SIZE (64u << 10)
@@ -21,12 +21,6 @@ struct source {
 	const void *zip;
 	size_t zip_len;
 };
-
-static int cannot_keep(struct err *e, int errnum, const char *what)
-{
-	return err_set(e, errnum == ENOSPC || errnum == EDQUOT ? ERR_LIMIT : ERR_SYSTEM, errnum,
-		       "%s cannot be kept", what);
-}
 
 static void temporary_name(char *buf, size_t size, const char *end)
 {
@@ -56,7 +50,7 @@ static int unpack_to_name(struct front *f, const struct source *from, struct unp
 	if (mkdirat(packages, tmp, 0777) == 0)
 		dir = openat(packages, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fchmod(dir, 0777) < 0)
-		return cannot_keep(e, errno, "the folder");
+		return extract_cannot_keep(e, errno, "the folder");
 	r = extract(f, from, dir, ret, e);
 	util_close_fd(&dir);
 	if (r == 0) {
@@ -65,7 +59,7 @@ static int unpack_to_name(struct front *f, const struct source *from, struct unp
 		if (renameat2(packages, tmp, packages, name, RENAME_NOREPLACE) == 0)
 			return 0;
 		if (errno != EEXIST)
-			r = cannot_keep(e, errno, "the folder");
+			r = extract_cannot_keep(e, errno, "the folder");
 	}
 	package_remove(packages, tmp);
 	return r;
@@ -100,7 +94,7 @@ static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, EVP_MD_C
 				       (unsigned long long)max);
 		r = util_write_all(to, buf, (size_t)len);
 		if (r < 0)
-			return cannot_keep(e, -r, "the zip");
+			return extract_cannot_keep(e, -r, "the zip");
 		if (EVP_DigestUpdate(sha, buf, (size_t)len) != 1)
 			return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
 		n += (uint64_t)len;
@@ -169,7 +163,7 @@ int unpack_zip(struct front *f, int fd, struct unpacked *ret, struct err *e)
 	temporary_name(tmp, sizeof(tmp), PACKAGE_ZIP);
 	copy = openat(packages, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (copy < 0)
-		return cannot_keep(e, errno, "the zip");
+		return extract_cannot_keep(e, errno, "the zip");
 	r = copy_zip(f, fd, copy, ret, e);
 	if (r == 0)
 		r = unpack_copy(f, copy, ret, e);
@@ -178,7 +172,7 @@ int unpack_zip(struct front *f, int fd, struct unpacked *ret, struct err *e)
 		strcat(name, PACKAGE_ZIP);
 		/* In the place of another of the same bytes, which may be about to go. */
 		if (renameat(packages, tmp, packages, name) < 0 || syncfs(packages) < 0)
-			r = cannot_keep(e, errno, "the zip");
+			r = extract_cannot_keep(e, errno, "the zip");
 	}
 	if (r < 0)
 		(void)unlinkat(packages, tmp, 0);

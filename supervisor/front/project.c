@@ -200,10 +200,10 @@ int project_create(struct front *f, const char *name, const struct quota *quota,
 	if (!p)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a project");
 	r = token_new(p, "first", false, &t, token, e);
+	if (r == 0 && !token_add(f, p, &t))
+		r = err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a project");
 	if (r == 0)
 		r = write_new(f, p, &t, e);
-	if (r == 0 && !token_add(f, p, &t))
-		r = err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep the token in memory");
 	if (r < 0) {
 		drop(f, p);
 		return r;
@@ -240,7 +240,8 @@ static void look_at(struct front *f, struct task *t, void *arg)
 
 	if (strcmp(t->rec.project, of->id) != 0)
 		return;
-	of->n++;
+	/* What waits is counted by the queue. */
+	of->n += !t->queued;
 	if (of->cancel && !t->rec.cancel_ns)
 		(void)flow_cancel(f, t, false);
 }

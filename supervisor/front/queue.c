@@ -82,7 +82,7 @@ static int heap_add(struct queue *q, struct queued *w)
 {
 	if (q->n_heap + 1 >= q->heap_size) {
 		uint32_t size = q->heap_size ? 2 * q->heap_size : 64;
-		struct queued **heap = reallocarray(q->heap, size, sizeof(*heap));
+		struct queued **heap = reallocarray(q->heap, size, sizeof(struct queued *));
 
 		if (!heap)
 			return -ENOMEM;

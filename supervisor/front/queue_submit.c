@@ -80,9 +80,10 @@ struct task *queue_again(struct front *f, struct code *c, const struct submit *s
 	t->is_new = true;
 	t->received_ns = util_monotonic_ns();
 	fill(&t->rec, c, s);
-	t->rec.spec = s->retry_of  ? strdup(s->retry_of->spec)
-		      : s->payload ? strndup(s->payload, s->payload_len)
-				   : strdup("");
+	if (s->retry_of && s->retry_of->spec)
+		t->rec.spec = strdup(s->retry_of->spec);
+	else
+		t->rec.spec = s->payload ? strndup(s->payload, s->payload_len) : strdup("");
 	if (!t->rec.spec || queue_push(f, t) < 0) {
 		registry_free_task(t);
 		return NULL;
@@ -212,11 +213,11 @@ int queue_retry(struct front *f, struct project *p, const char *id, uint32_t del
 	if (r < 0)
 		return r;
 	c = code_by_id(p, rec.code);
-	if (!task_state_final((enum task_state)rec.state))
+	if (!task_state_final((enum task_state)rec.state)) {
 		r = err_set(e, ERR_CONFLICT, 0, "the task %s has not ended: cancel it first", id);
-	else if (!c)
+	} else if (!c) {
 		r = err_set(e, ERR_CONFLICT, 0, "its code \"%s\" is no more", rec.code_name);
-	if (r == 0) {
+	} else {
 		s.retry_of = &rec;
 		rec.retries_left = c->spec.retries;
 		r = queue_submit(f, c, &s, new_id, done, arg, e);

@@ -46,8 +46,9 @@ static char *spec_to_text(const struct code_spec *spec)
 		else if (members[i].number)
 			memcpy(&u64, p, sizeof(u64));
 		json_object_set_new(o, members[i].name,
-				    members[i].text ? json_string(p)
-						    : json_integer((json_int_t)(u32 + u64)));
+				    members[i].text
+					    ? json_string(p)
+					    : json_integer((json_int_t)u32 + (json_int_t)u64));
 	}
 	if (spec->config)
 		json_object_set_new(o, "config", json_string(spec->config));

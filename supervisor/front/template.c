@@ -81,6 +81,16 @@ static json_t *time_json(uint64_t realtime_ns)
 	return json_string(text);
 }
 
+/* Whose tasks are forked from it; NULL: everybody's, as a warm-up of the image alone. */
+static const char *owner_name(const struct front *f, uint32_t slot)
+{
+	const struct project *p = f->projects;
+
+	while (p && p->slot != slot)
+		p = p->next;
+	return p ? p->name : NULL;
+}
+
 static json_t *template_json(struct front *f, const struct mon_template *m)
 {
 	char image[65], policy[65];
@@ -88,10 +98,10 @@ static json_t *template_json(struct front *f, const struct mon_template *m)
 	util_hex(m->image, sizeof(m->image), image);
 	util_hex(m->policy, sizeof(m->policy), policy);
 	return json_pack(
-		"{s:s, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o?, s:o?, s:I}", "id",
-		m->id, "image", image_name(f, image), "image_digest", image, "policy",
-		m->policy_name, "policy_digest", policy, "warm", ops_imports_json(m->warm),
-		"checkpoint", m->key, "state",
+		"{s:s, s:s?, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o?, s:o?, s:I}",
+		"id", m->id, "project", owner_name(f, m->owner), "image", image_name(f, image),
+		"image_digest", image, "policy", m->policy_name, "policy_digest", policy, "warm",
+		ops_imports_json(m->warm), "checkpoint", m->key, "state",
 		m->state < TEMPLATE_STATE_MAX ? state_names[m->state] : "unknown", "parked",
 		(json_int_t)m->parked, "running", (json_int_t)m->running, "forks",
 		(json_int_t)m->forks, "created_at", time_json(m->created_ns), "used_at",

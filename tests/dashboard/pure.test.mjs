@@ -2,7 +2,7 @@
 // The parts of the page that need no page: the event stream, colours, lines, charts.
 
 import assert from 'node:assert/strict';
-import {cpSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, test} from 'node:test';
@@ -38,6 +38,14 @@ function* numbers(seed) {
 		yield x;
 	}
 }
+
+test('sources: no string becomes HTML or code, and no other host is named', () => {
+	for (const name of readdirSync(copy)) {
+		const text = readFileSync(join(copy, name), 'utf8').replace('http://www.w3.org/2000/svg', '');
+
+		assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|new Function|https?:\/\//, name);
+	}
+});
 
 test('events: names, ids, several lines of data, comments, all line ends', () => {
 	assert.deepEqual(parse(['event: stdout\nid: 7\ndata: a\ndata:b\n\n: ping\n\ndata\r\n\r\nid: 8\rdata: x: y\r\r \n']), [
@@ -162,6 +170,18 @@ test('lines: long ones are cut and counted, old ones go, memory is bounded', () 
 	assert.equal(l.chars, l.list.reduce((n, {text}) => n + text.length, 0));
 });
 
+test('lines: what was dropped is told once for each place', () => {
+	const l = new Lines();
+
+	l.add('stdout', 'a\n');
+	l.drop({reason: 'limit', bytes: 1000, kept: 16 << 20});
+	l.drop({reason: 'limit', bytes: 500, kept: 16 << 20});
+	l.add('stdout', 'b\n');
+	l.drop({reason: 'disk', bytes: 7, kept: 0});
+	assert.deepEqual(l.list.map((line) => line.text),
+		['a', '[log limit of 16 MiB reached: 1 500 bytes dropped]', 'b', '[no room for the log: 7 bytes dropped]']);
+});
+
 test('charts: round scales, and gaps where nothing is known', () => {
 	assert.deepEqual([0, 0.3, 1, 1.2, 4, 7, 99, 101].map((v) => niceMax(v)), [1, 0.5, 1, 2, 5, 10, 100, 200]);
 	assert.equal(niceMax(9e9, true), 2 ** 34);
@@ -180,7 +200,7 @@ test('charts: samples are kept once, for as long as they are shown', () => {
 test('words: durations, sizes, payloads', () => {
 	assert.deepEqual([0, 1.234, 45.67, 345.6, 5000, 61000, 3700000, null, NaN, -1].map(duration),
 		['0 ms', '1.23 ms', '45.7 ms', '346 ms', '5.0 s', '1 min 01 s', '1 h 01 min', '–', '–', '–']);
-	assert.deepEqual([0, 1023, 1024, 320 << 20, undefined].map(bytes), ['0 B', '1023 B', '1.0 KiB', '320 MiB', '–']);
+	assert.deepEqual([0, 1023, 1024, 320 << 20, undefined].map(bytes), ['0 B', '1023 B', '1 KiB', '320 MiB', '–']);
 	assert.equal(pretty('{"a":1}'), '{\n  "a": 1\n}');
 	assert.equal(pretty('{"a":'), '{"a":');
 });

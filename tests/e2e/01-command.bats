@@ -12,7 +12,9 @@ setup_file() {
 	run --separate-stderr sandboxctl help
 	[ "$status" = 0 ]
 	[ -z "$stderr" ]
-	for verb in run logs ps inspect wait cancel rm image policy doctor version; do
+	for verb in run logs ps inspect wait cancel rm image policy upload install queue schedule update retry \
+		log status cancel-task info pause resume webhook stacks codes tasks dead-letters schedules \
+		doctor version; do
 		grep -q "^  $verb " <<<"$output"
 		run --separate-stderr sandboxctl help "$verb"
 		[ "$status" = 0 ]

@@ -66,24 +66,6 @@ foreground() {
 	done
 }
 
-# kill_one ROLE: or all of them at once. Fails when the role is just being started again.
-kill_one() {
-	local main pids
-
-	main=$(cat "$WORK/pid")
-	if [ "$1" = all ]; then
-		pids="$main $(role front) $(role logger)"
-	else
-		pids=$(role "$1")
-	fi
-	# shellcheck disable=SC2086 # one or more
-	[ -n "$pids" ] && kill -KILL $pids 2>/dev/null || return 1
-	if [ "$1" = monitor ] || [ "$1" = all ]; then
-		wait_until "$PATIENCE" gone "$main"
-		daemon_start
-	fi
-}
-
 @test "$KILLS times kill -9 of a role at a random moment, with tasks running" {
 	local roles=(monitor front logger all) seed=${KILLS_SEED:-$RANDOM} killed=0 worker workers=()
 
@@ -97,7 +79,7 @@ kill_one() {
 	workers+=($!)
 	while [ "$killed" -lt "$KILLS" ]; do
 		sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
-		if kill_one "${roles[RANDOM % 4]}"; then
+		if role_kill "${roles[RANDOM % 4]}"; then
 			killed=$((killed + 1))
 		fi
 	done

@@ -90,9 +90,12 @@ has_image() {
 	[ -L "$IMAGES/by-name/$1" ]
 }
 
-# daemon_options: what every start of this test's daemon is given.
+# daemon_options: what every start of this test's daemon is given; HTTP is an ADDRESS:PORT, and
+# MORE_OPTIONS are words.
 daemon_options() {
 	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP" --http "${HTTP:-127.0.0.1:0}"
+	# shellcheck disable=SC2086
+	[ -z "${MORE_OPTIONS:-}" ] || printf '%s\n' $MORE_OPTIONS
 	if [ -n "${FAKE_CRIU:-}" ]; then
 		printf '%s\n' --criu "$FAKE_CRIU"
 	elif [ -n "${SANDBOXD_CRIU:-}" ]; then
@@ -236,6 +239,24 @@ wait_until() {
 		fi
 		sleep 0.02
 	done
+}
+
+# role_kill ROLE: kill -9 of it, or of all at once. Fails when the role is just being started again.
+role_kill() {
+	local main pids
+
+	main=$(cat "$WORK/pid")
+	if [ "$1" = all ]; then
+		pids="$main $(role front) $(role logger)"
+	else
+		pids=$(role "$1")
+	fi
+	# shellcheck disable=SC2086 # one or more
+	[ -n "$pids" ] && kill -KILL $pids 2>/dev/null || return 1
+	if [ "$1" = monitor ] || [ "$1" = all ]; then
+		wait_until "$PATIENCE" gone "$main"
+		daemon_start
+	fi
 }
 
 # reap PID: waits for a background command of this shell; its exit status is in $status.

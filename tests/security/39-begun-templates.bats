@@ -54,6 +54,14 @@ other_logger() {
 	now=$(role logger) && [ -n "$now" ] && [ "$now" != "$1" ] && "$CTL" version
 }
 
+# other_monitor: the one that runs is killed, and a new one has taken its place.
+other_monitor() {
+	kill -KILL "$(cat "$WORK/monitor")"
+	wait_until "$PATIENCE" gone "$(cat "$WORK/monitor")"
+	daemon_start
+	role monitor >"$WORK/monitor"
+}
+
 # parked_inits: of clones of this daemon's without a task.
 parked_inits() {
 	local pid
@@ -206,20 +214,14 @@ waits() {
 @test "the monitor dies before a clone has begun: the task is not run twice" {
 	begins 'os.kill(os.getpid(), 19)'
 	held 'print(6 * 7)'
-	kill -KILL "$(cat "$WORK/monitor")"
-	wait_until "$PATIENCE" gone "$(cat "$WORK/monitor")"
-	daemon_start
-	role monitor >"$WORK/monitor"
+	other_monitor
 	status_is "$ID" running || status_is "$ID" preparing
 	kill -CONT "$(payload "$ID")"
 	reap "$RUN_PID"
 	[ "$status $(cat "$WORK/out/held")" = "0 42" ] || fail "$status $(cat "$WORK/out/held"*)"
 	begins 'time.sleep(1000)'
 	held 'print(6 * 7)'
-	kill -KILL "$(cat "$WORK/monitor")"
-	wait_until "$PATIENCE" gone "$(cat "$WORK/monitor")"
-	daemon_start
-	role monitor >"$WORK/monitor"
+	other_monitor
 	kill -KILL "$(init_of "$LABEL")"
 	reap "$RUN_PID"
 	[[ $status != 0 && -z $(cat "$WORK/out/held") ]] || fail "$status $(cat "$WORK/out/held"*)"

@@ -108,6 +108,34 @@ sys.exit(5)'
 	[ "$(sandboxctl run python "$WORK/package/task.json")" = 100000 ]
 }
 
+# upload FILE: a zip with a main.py; the answer's status.
+upload() {
+	curl -sS -o "$WORK/out/upload" -w '%{http_code}' -H "Authorization: OAuth $(jq -r .token "$WORK/out/project")" \
+		-F "file=@$1" -F 'data={"name":"up","runtime":"python","file_name":"main.py","image":"python"}' \
+		"$(http_url)/2/projects/$(jq -r .id "$WORK/out/project")/codes"
+}
+
+@test "full disk below the packages while a zip is read, or unpacked: 507, and nothing of it stays" {
+	local size before
+
+	sandboxctl project create full --json >"$WORK/out/project"
+	echo 'print(1)' >"$WORK/package/main.py"
+	before=$(ls -A "$STATE/packages")
+	# The zip as it comes, the one that is kept, and the file: 8 MiB are not enough for one,
+	# two, or three of them.
+	for size in 9 5 3; do
+		head -c "${size}M" /dev/urandom >"$WORK/package/data"
+		(cd "$WORK/package" && rm -f ../up.zip && zip -q0 ../up.zip main.py data)
+		[ "$(upload "$WORK/up.zip")" = 507 ] || fail "$size: $(cat "$WORK/out/upload")"
+		[[ $(jq -r .msg "$WORK/out/upload") =~ room|space ]] || fail "$size: $(cat "$WORK/out/upload")"
+		[ "$(ls -A "$STATE/packages")" = "$before" ]
+	done
+	head -c 1M /dev/urandom >"$WORK/package/data"
+	(cd "$WORK/package" && zip -q0 ../up.zip main.py data)
+	[ "$(upload "$WORK/up.zip")" = 200 ] || fail "$(cat "$WORK/out/upload")"
+	rm "$WORK/package/data"
+}
+
 # nothing_left: of any task (clean would see our own small disks).
 nothing_left() {
 	[ -z "$(task_groups)" ] && [ -z "$(find "$RUN/tasks" -mindepth 1)" ]

@@ -205,6 +205,37 @@ static void test_bounds(void **state)
 	assert_string_equal(buf, "");
 }
 
+/* Names are kept while a folder is unpacked: they may not take what there is of memory. */
+static void test_names(void **state)
+{
+	enum { N = PACKAGE_NAMES_MAX / 4000 + 1, LEN = 4000 };
+	struct member *members = calloc(N, sizeof(*members));
+	char *names = calloc(N, LEN + 1), dir[32];
+	uint8_t digest[32];
+	struct err e = {0};
+	int at, tar;
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		char *name = names + (size_t)i * (LEN + 1);
+
+		memset(name, 'd', LEN);
+		for (int slash = 250; slash < LEN - 10; slash += 250)
+			name[slash] = '/';
+		(void)snprintf(name + LEN - 8, 9, "%08d", i);
+		members[i] = (struct member){name, AE_IFREG, ""};
+	}
+	tar = make_tar(members, N);
+	at = make_dir(dir);
+	assert_true(package_extract_tar(tar, at, 1 << 20, digest, &e) < 0);
+	assert_non_null(strstr(e.msg, "the names of all files have more than 16 MiB"));
+	package_remove(AT_FDCWD, dir);
+	(void)close(at);
+	(void)close(tar);
+	free(members);
+	free(names);
+}
+
 /* Cut anywhere, the archive is refused or gives whole files; garbage is no archive. */
 static void test_damaged(void **state)
 {
@@ -353,11 +384,9 @@ static void test_run_big(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_damaged),
-		WITH_RIG(test_run),
+		cmocka_unit_test(test_good),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_names),
+		cmocka_unit_test(test_damaged), WITH_RIG(test_run),
 		WITH_RIG(test_run_big),
 	};
 

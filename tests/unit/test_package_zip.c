@@ -111,6 +111,7 @@ static void test_forms(void **state)
 		{"late, no signature", "x", .flags = LATE, .narrow = true},
 		{"late, deflated", "xxxxxxxxxxxxx", .flags = LATE, .deflate = true},
 		{"late, wide, no signature", "x", .flags = LATE, .narrow = true, .wide = true},
+		{"late, of a known size", "x", .flags = LATE, .sized = true},
 		{"wide", "x", .wide = true},
 		{"odd field", "x", .extra = "\x55\x54\x01\x00z", .extra_len = 5},
 		{"unicode", "x", .extra = "\x75\x70\x0c\x00\x01zzzzunicode", .extra_len = 16},
@@ -181,6 +182,7 @@ static const struct {
 	{{{"x", "12345678", .size = 4, .packed = 4}}, "x: what follows its content"},
 	{{{"x", "1234", .size = 8}}, "x: its lengths are wrong"},
 	{{{"x", "1234", .local_size = 8}}, "x: its header and the zip's directory"},
+	{{{"x", "1234", .local_size = 8, .flags = LATE, .sized = true}}, "x: its header and"},
 	{{{"x", "12345678", .size = 4, .deflate = true}}, "x: "},
 	{{{"x", "1234", .size = 8, .deflate = true}}, "x: "},
 	{{{"x", "1234", .size = 2 << 20, .deflate = true}}, "more than 1048576 bytes"},
@@ -329,6 +331,7 @@ static void test_bounds(void **state)
 	struct zip_index index = {0};
 	struct made *z = *state;
 	struct member bomb = {"bomb", "x", .deflate = true, .size = ZIP_BOMB_BYTES + 1};
+	struct member bombs[] = {{"b", "x", .deflate = true}, {"c", "x", .deflate = true}};
 	struct err e = {0};
 	uint64_t bytes;
 
@@ -340,6 +343,11 @@ static void test_bounds(void **state)
 	make_zip(z, &bomb, 1);
 	assert_true(package_zip_index(z->bytes, z->len, UINT64_MAX, &index, &e) < 0);
 	assert_non_null(strstr(e.msg, "bomb: it is a zip bomb"));
+	/* Each is just not one, but both together are. */
+	bombs[0].size = bombs[1].size = ZIP_BOMB_BYTES;
+	make_zip(z, bombs, 2);
+	assert_true(package_zip_index(z->bytes, z->len, UINT64_MAX, &index, &e) < 0);
+	assert_non_null(strstr(e.msg, "archive: it is a zip bomb"));
 	bomb.size = ZIP_BOMB_BYTES;
 	make_zip(z, &bomb, 1);
 	assert_int_equal(package_zip_index(z->bytes, z->len, UINT64_MAX, &index, &e), 0);

@@ -33,6 +33,7 @@ struct member {
 	size_t extra_len;
 	int shift; /* of its place in the directory */
 	bool no_descriptor, narrow;
+	bool sized; /* LATE, but its size is known: as libarchive writes it */
 };
 
 struct made {
@@ -120,7 +121,7 @@ static void put_local(struct made *z, const struct member *m)
 	put(z, 0, 4);
 	put(z, late ? 0 : t.crc, 4);
 	put(z, m->wide ? UINT32_MAX : late ? 0 : packed, 4);
-	put(z, m->wide ? UINT32_MAX : late ? 0 : size, 4);
+	put(z, m->wide ? UINT32_MAX : late && !m->sized ? 0 : size, 4);
 	put(z, t.name_len, 2);
 	put(z, m->extra_len + (m->wide ? 20 : 0), 2);
 	put_bytes(z, m->local_name ? m->local_name : m->name, t.name_len);

@@ -68,6 +68,16 @@ class Own(unittest.TestCase):
                 self.assertEqual(got[3], "")
         return expected
 
+    def both_print(self, code, files, expected):
+        """Both parked processes, with a module m that was warmed out of this folder."""
+        for prepare in False, True:
+            process = Process("park", [("module", "m")], files)
+            self.assertEqual(process.read_started(1), b"P")
+            if prepare:
+                process.prepare()
+            process.wake(job("code", code))
+            self.assertEqual(process.finish()[:3], (0, expected, ""))
+
     def state(self, files, records=None, **named):
         status, out, err, _ = self.check(records or job("code", STATE), files, **named)
         self.assertEqual((status, err), (0, ""))
@@ -133,7 +143,7 @@ class Own(unittest.TestCase):
         for prepare in False, True:
             status, out, err, started = woken([("id", "i")], {"random.py": ""}, prepare=prepare)
             self.assertEqual((status, out, started), (125, "", ""))
-            self.assertEqual(err, "sandbox: the job says neither exec, code nor entry\n")
+            self.assertEqual(err, "sandbox: the job does not say what to run\n")
 
     def test_stays_warm(self):
         # Nothing of these is a module that would be found in place of another.
@@ -147,26 +157,13 @@ class Own(unittest.TestCase):
         # The module that was imported from there is the one that is found there.
         code = "import m, p, sys\nprint('sandbox_park' in sys.modules, m.LOADED == p.LOADED)"
         files = {"m.py": "import p\nLOADED = p.LOADED\n", "p/__init__.py": "import os\nLOADED = os.urandom(8)\n"}
-        for prepare in False, True:
-            process = Process("park", [("module", "m")], files)
-            self.assertEqual(process.read_started(1), b"P")
-            if prepare:
-                process.prepare()
-            process.wake(job("code", code))
-            got = process.finish()[:3]
-            self.assertEqual(got, (0, "(True, True)\n" if VERSION[0] == 2 else "True True\n", ""))
+        self.both_print(code, files, "(True, True)\n" if VERSION[0] == 2 else "True True\n")
 
     def test_folder_s_own_with_another(self):
         # While it was warmed, the module could not have its folder's either.
         code = "import m\nprint(m.OWN)"
         files = {"m.py": "import random\nOWN = getattr(random, 'OWN', None)\n", "random.py": OWN % "mine"}
-        for prepare in False, True:
-            process = Process("park", [("module", "m")], files)
-            self.assertEqual(process.read_started(1), b"P")
-            if prepare:
-                process.prepare()
-            process.wake(job("code", code))
-            self.assertEqual(process.finish()[:3], (0, "mine\n", ""))
+        self.both_print(code, files, "mine\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,221 @@
+#!/usr/bin/env bats
+# sandboxctl upload: what a .worker file gathers, where it goes, and what pip makes of it.
+# shellcheck disable=SC2154 # stderr is set by run
+load tenant
+
+# names ZIP: what is in it.
+names() {
+	python3 -m zipfile -l "$1" | sed 1d | cut -d' ' -f1
+}
+
+@test "upload says name, id and revision; the code runs" {
+	worker hello 'import sys; print("hello from", sys.argv[0])'
+	run --separate-stderr sandboxctl upload hello --image python
+	[ "$status" = 0 ]
+	[[ $output =~ ^'hello  id '[0-9a-f]{24}'  revision 1'$ ]] || fail "$output"
+	[[ $stderr == *'sandboxctl queue hello --wait'* ]]
+	[ "$(sandboxctl upload hello --image python --json | jq -c '[.name, .revision, (.id | length)]')" = '["hello",2,24]' ]
+	[ "$(sandboxctl queue hello --wait 2>/dev/null)" = 'hello from /work/hello.py' ]
+	[ "$(sandboxctl info hello --json | jq -c '[.rev, .image, .file_name, .runtime]')" = '[2,"python","hello.py","python"]' ]
+}
+
+@test "NAME.py without a .worker file, options, and -n" {
+	echo 'import os; print(open(os.environ["CONFIG_FILE"]).read())' >plain.py
+	echo '{"a": 1}' >config
+	sandboxctl upload plain -n other -c config --max-concurrency 3 -r 2 --retries-delay 5 -p 1 --image python
+	[ "$(sandboxctl info other --json | jq -c '[.file_name, .max_concurrency, .retries, .retries_delay, .default_priority]')" = \
+		'["plain.py",3,2,5,1]' ]
+	[ "$(sandboxctl queue other --wait 2>/dev/null)" = '{"a": 1}' ]
+	sandboxctl upload plain -n other -c 7 --image python
+	[ "$(sandboxctl info other --json | jq .max_concurrency)" = 7 ]
+}
+
+@test "files, folders and zips are gathered, relative to the .worker file, from any folder" {
+	mkdir -p w/lib/sub w/lib/.git up
+	echo 'print(open("up.txt").read() + open("to/data").read() + open("lib/sub/x").read() + open("z/in").read())' >w/go.py
+	echo -n 1 >up/up.txt
+	echo -n 2 >w/data
+	echo -n 3 >w/lib/sub/x
+	ln -s sub/x w/lib/link
+	echo secret >w/lib/.git/config
+	echo secret >w/lib/iron.json
+	(cd up && echo -n 4 >in && python3 -m zipfile -c ../w/in.zip in)
+	printf '%s\n' 'runtime "python"' 'exec "go.py"' 'file "../up/up.txt"' 'file "data", "to"' 'dir "lib"' \
+		'zip "in.zip", "z"' 'set_env "COLOUR", "red"' >w/go.worker
+	cd up
+	run --separate-stderr sandboxctl upload ../w/go --image python --config ../iron.json
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *'left out of the package: '* && $stderr == *.git* && $stderr == *iron.json* ]]
+	[ "$(sandboxctl queue go --wait --config ../iron.json 2>/dev/null)" = 1234 ]
+	[ "$(sandboxctl info go --json --config ../iron.json | jq -c .env_vars)" = '{"COLOUR":"red"}' ]
+	sandboxctl install ../w/go -o ../a.zip
+	[ "$(names ../a.zip | tr '\n' ' ')" = 'go.py lib/ lib/link lib/sub/ lib/sub/x to/data up.txt z/in ' ]
+}
+
+@test "the same files make the same zip, whatever their times, the time zone and the order" {
+	mkdir d
+	for n in b a c; do
+		echo $n >d/$n
+	done
+	chmod 755 d/b
+	worker same 'pass' 'dir "d"'
+	sandboxctl install same -o 1.zip
+	touch -d 2001-01-01 d/*
+	mv d/a d/x && mv d/x d/a
+	TZ=Asia/Tokyo sandboxctl install same -o 2.zip
+	cmp 1.zip 2.zip
+	[ "$(python3 -c 'import zipfile; print(*[oct(i.external_attr >> 16) for i in zipfile.ZipFile("1.zip").infolist()])')" = \
+		'0o40755 0o100644 0o100755 0o100644 0o100644' ]
+}
+
+@test "what is wrong in a .worker file is told with line and column" {
+	refused "there is no gone.worker and no gone.py in $PWD" upload gone
+	printf 'runtime "python"\nexec "x.py"\n' >a.worker
+	refused 'a.worker:2:6: exec: x.py: No such file' upload a
+	printf '# nothing\nruntime "python"\n' >a.worker
+	refused 'a.worker: names no exec: add a line such as exec "hello.py"' upload a
+	touch x.py
+	printf 'exec "x.py"\n\n  file "y" # gone\n' >a.worker
+	refused 'a.worker:3:8: file: y: No such file' upload a
+	printf 'exec "x.py"\ndir "no"\n' >a.worker
+	refused 'a.worker:2:5: dir: no: No such file' upload a
+	printf 'exec "x.py"\ndeb "x.deb"\n' >a.worker
+	refused 'a.worker:2:1: deb: packages are installed in images' upload a
+	printf 'exec "x.py"\nfile "b/x.py"\n' >a.worker
+	mkdir b && echo 1 >b/x.py
+	refused 'x.py is twice in the package' upload a
+	printf 'exec "x.py"\ndir "c"\n' >a.worker
+	mkdir c && ln -s /etc/passwd c/link
+	refused 'c/link: is a link to /etc/passwd' upload a
+	printf 'exec "x.py"\nruntime "ruby"\n' >a.worker
+	refused 'runtime "ruby" is not offered' upload a
+	refused '--retries: must be a number from 0 to 10' upload a -r 11
+}
+
+@test "pip installs what is pinned, in a sandbox, out of a folder of wheels; the worker finds it" {
+	python3 "$E2E/wheels.py" wheels aaa 1.0 'bbb>=2'
+	python3 "$E2E/wheels.py" wheels aaa 1.1
+	python3 "$E2E/wheels.py" wheels bbb 2.5
+	echo 'bbb<3' >requirements.txt
+	worker pips 'import aaa, bbb; print(aaa.VERSION, bbb.VERSION, aaa.__file__)' 'pip "aaa==1.0"' \
+		'requirements "requirements.txt"' 'set_env "PYTHONPATH", "/own"'
+	run --separate-stderr sandboxctl upload pips --image python --find-links wheels
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *'installed aaa==1.0'* && $stderr == *'installed bbb==2.5'* ]] || fail "$stderr"
+	[ "$(sandboxctl info pips --json | jq -r .env_vars.PYTHONPATH)" = /own:/work/__pips__ ]
+	[ "$(sandboxctl queue pips --wait 2>/dev/null)" = '1.0 2.5 /work/__pips__/aaa/__init__.py' ]
+	# The build's task is gone, and it was the project's own.
+	[ "$(sandboxctl ps --all --json | jq '[.[] | select(.label == "build")] | length')" = 0 ]
+	sandboxctl install pips --image python --find-links wheels -o 1.zip
+	sandboxctl install pips --image python --find-links wheels -o 2.zip
+	cmp 1.zip 2.zip
+	[ "$(python3 -m zipfile -e 1.zip x && cat x/__pips__/requirements.lock)" = $'aaa==1.0\nbbb==2.5' ]
+}
+
+@test "a pip that fails says why in its own words, exits 1, and uploads nothing" {
+	mkdir wheels
+	worker nopip pass 'pip "nowhere==1.2"'
+	run --separate-stderr sandboxctl upload nopip --image python --find-links wheels
+	[ "$status" = 1 ]
+	[[ $stderr == *'No matching distribution found for nowhere==1.2'* ]] || fail "$stderr"
+	[[ $stderr == *'nothing was uploaded'* ]]
+	refused "there is no code 'nopip'" info nopip
+	id=$(id_of build)
+	[ "$(inspect "$id" .project)" = tenant ]
+	[[ $(sandboxctl logs "$id" 2>&1) == *nowhere==1.2* ]]
+	sandboxctl rm "$id"
+	worker norequirements pass 'requirements "none.txt"'
+	refused 'norequirements.worker:2:14: requirements: none.txt: No such file' upload norequirements --find-links wheels
+}
+
+@test "with --find-links the build has no network; remote_build_command makes files" {
+	mkdir wheels
+	echo 'print(open("/proc/net/dev").read().count(":"))' >build.py
+	worker made 'print(open("made").read())' 'file "build.py"' \
+		'remote_build_command "python3 build.py >made && echo built"'
+	run --separate-stderr sandboxctl upload made --image python --find-links wheels
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *built* ]]
+	# One interface: lo.
+	[ "$(sandboxctl queue made --wait 2>/dev/null | head -n 1)" = 1 ]
+	worker unmade pass 'remote_build_command "echo words >&2; exit 7"'
+	run --separate-stderr sandboxctl upload unmade --image python --find-links wheels
+	[ "$status" = 1 ]
+	[[ $stderr == *words* ]]
+	sandboxctl rm "$(id_of build)"
+}
+
+# index PACKAGE...: an index of the wheels in index/simple/PACKAGE, at 203.0.113.1 beyond this
+# machine: in a network namespace behind a veth pair. INDEX is its URL.
+index() {
+	local here=pip$$
+
+	ip netns add "$GROUP"
+	ip link add "$here" type veth peer name far netns "$GROUP"
+	ip addr add 203.0.113.2/30 dev "$here"
+	ip link set "$here" up
+	ip -n "$GROUP" addr add 203.0.113.1/30 dev far
+	ip -n "$GROUP" link set far up
+	ip netns exec "$GROUP" python3 -u -m http.server --bind 203.0.113.1 --directory index 8000 \
+		>served 2>&1 3>&- 4>&- &
+	SERVER=$!
+	wait_until "$PATIENCE" file_has served Serving
+	INDEX=http://203.0.113.1:8000/simple
+}
+
+teardown() {
+	[ -z "${SERVER:-}" ] || kill "$SERVER"
+	ip netns del "$GROUP" 2>/dev/null || true
+}
+
+@test "without --find-links pip asks this machine's index, by the network policy" {
+	python3 "$E2E/wheels.py" index/simple/ccc ccc 3.0
+	index
+	worker net 'import ccc; print(ccc.VERSION)' 'pip "ccc", ">=2"'
+	export PIP_INDEX_URL=$INDEX PIP_TRUSTED_HOST=203.0.113.1 PIP_RETRIES=0
+	run --separate-stderr sandboxctl upload net --image python
+	[ "$status" = 0 ] || fail "$stderr$(cat served)"
+	[[ $stderr == *'installed ccc==3.0'* ]]
+	[ "$(sandboxctl queue net --wait 2>/dev/null)" = 3.0 ]
+	run --separate-stderr sandboxctl upload net --image python --build-policy default
+	[ "$status" = 1 ]
+	sandboxctl rm "$(id_of build)"
+	# By pip.conf too, the user's before the machine's.
+	unset PIP_INDEX_URL
+	mkdir -p "$HOME/.config/pip"
+	printf '[global]\nindex-url = %s\n' "$INDEX" >"$HOME/.config/pip/pip.conf"
+	sandboxctl upload net --image python
+	rm -r "$HOME/.config"
+}
+
+@test "a progress bar on a terminal, and only there" {
+	head -c 3000000 /dev/urandom >data
+	worker big pass 'file "data"'
+	script -qec "'$CTL' upload big --image python" /dev/null >out </dev/null
+	grep -q 'uploading 100 %  2.9M of 2.9M' out
+	run --separate-stderr sandboxctl upload big --image python
+	[ "$status" = 0 ]
+	[[ $stderr != *uploading* ]]
+}
+
+@test "a foreign token, no token and no server are told apart; a token is never shown" {
+	worker who pass
+	token=$(jq -r .token iron.json)
+	port=$(jq .port iron.json)
+	jq '.project_id = "000000000000000000000000"' iron.json >other.json
+	refused '' upload who --config other.json
+	refused 'was revoked' upload who --token wrong-token
+	[[ $stderr != *wrong-token* ]]
+	refused 'no daemon answers at http://127.0.0.1:1' upload who --port 1
+	mv iron.json saved
+	refused 'no project is named' upload who
+	refused 'there is no token' upload who --project-id 000000000000000000000001
+	IRON_PROJECT_ID=$(jq -r .project_id saved) IRON_TOKEN=x IRON_WORKER_TOKEN=$token IRON_PORT=$port \
+		sandboxctl upload who --image python >/dev/null
+	jq '{token, port, project_id: "x", dev: {project_id}}' saved >"$HOME/.iron.json"
+	sandboxctl codes -e dev | grep -q who
+	refused '--env prod: none of' codes -e prod
+	rm "$HOME/.iron.json"
+	echo '{"token": 1}' >iron.json
+	refused './iron.json: token: must be a string' codes
+}

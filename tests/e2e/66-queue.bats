@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# The tenant's verbs: queue and its --wait, log, status, retry, schedule, pause, and the lists.
+# shellcheck disable=SC2154 # stderr is set by run
+load tenant
+
+@test "queue prints the id; log and status tell the rest" {
+	uploaded echo 'import os, sys
+print("got", open(os.environ["PAYLOAD_FILE"]).read())
+sys.stderr.write("and this\n")'
+	run --separate-stderr sandboxctl queue echo -p '{"n": 1}' --label first
+	[ "$status" = 0 ]
+	[[ $output =~ ^[0-9a-f]{24}$ ]] || fail "$output"
+	[[ $stderr == *"sandboxctl log -f $output"* ]]
+	wait_until "$PATIENCE" task_is "$output" complete
+	[ "$(sandboxctl log "$output" | sort)" = $'and this\ngot {"n": 1}' ]
+	[ "$(sandboxctl log -f "$output" 2>/dev/null)" = 'got {"n": 1}' ]
+	[ "$(sandboxctl status "$output" --json | jq -c '[.status, .exit_code, .label, .code_name]')" = \
+		'["complete",0,"first","echo"]' ]
+	[[ $(sandboxctl status "$output") == *'status       complete'* ]]
+	echo 'of a file' >payload
+	[ "$(sandboxctl queue echo -f payload --wait 2>/dev/null)" = 'got of a file' ]
+	[ "$(echo 'of a pipe' | sandboxctl queue echo -f - --wait 2>/dev/null)" = 'got of a pipe' ]
+	[ "$(sandboxctl queue echo --json | jq -r '.id | length')" = 24 ]
+}
+
+@test "--wait follows live from the first line, and exits as the task does" {
+	uploaded live "$GATE
+print('first')
+gate()
+print('last'); sys.exit(7)"
+	sandboxctl queue live --wait --label live >out 2>err &
+	pid=$!
+	wait_until "$PATIENCE" file_has out first
+	[ "$(cat out)" = first ]
+	signal_task "$(id_of live)" USR1
+	reap $pid
+	[ "$status" = 7 ]
+	[ "$(cat out)" = $'first\nlast' ]
+	grep -q 'task .*: error' err
+}
+
+@test "--wait goes on through a front that is killed, with no line twice or lost" {
+	uploaded long "$GATE
+for i in range(2000): print('line', i)
+gate()
+for i in range(2000, 4000): print('line', i)"
+	sandboxctl queue long --wait --label long >out 2>err &
+	pid=$!
+	wait_until "$PATIENCE" file_has out 'line 1999'
+	kill -KILL "$(role front)"
+	wait_until "$PATIENCE" sandboxctl version
+	signal_task "$(id_of long)" USR1
+	reap $pid
+	[ "$status" = 0 ] || fail "$(cat err)"
+	cmp out <(seq -f 'line %.0f' 0 3999)
+}
+
+@test "--wait follows retries to the last one; what fails for good is a dead letter" {
+	uploaded failing 'import sys; print("attempt"); sys.exit(3)' --retries 1 --retries-delay 1
+	run --separate-stderr sandboxctl queue failing --wait
+	[ "$status" = 3 ]
+	[ "$output" = $'attempt\nattempt' ]
+	[[ $stderr == *'it is tried again as'* && $stderr == *'dead letter'* ]] || fail "$stderr"
+	id=$(sandboxctl dead-letters --code failing --json | jq -r '.[0].id')
+	[ "$(sandboxctl status "$id" --json | jq .attempt)" = 2 ]
+	run --separate-stderr sandboxctl retry "$id" --wait
+	[ "$status" = 3 ]
+}
+
+@test "pause keeps tasks waiting, resume lets them go; delay and cancel-task" {
+	uploaded held 'print("ran")'
+	[ "$(sandboxctl pause held)" = Paused ]
+	[ "$(sandboxctl pause held)" = 'Already paused' ]
+	id=$(sandboxctl queue held 2>/dev/null)
+	sandboxctl info held | grep -q '^paused  *yes'
+	task_is "$id" queued
+	[ "$(sandboxctl resume held)" = Resumed ]
+	wait_until "$PATIENCE" task_is "$id" complete
+	id=$(sandboxctl queue held --delay 1000 2>/dev/null)
+	task_is "$id" queued
+	sandboxctl cancel-task "$id"
+	task_is "$id" cancelled
+	run --separate-stderr sandboxctl log -f "$id"
+	[ "$status" = 0 ]
+}
+
+@test "schedules: made, listed, changed; what is wrong names the option or field" {
+	uploaded timed 'print("tick")'
+	run --separate-stderr sandboxctl schedule timed --cron '* * * * * *' --timezone Europe/Berlin --run-times 1 -p x
+	[ "$status" = 0 ] || fail "$stderr"
+	id=$output
+	[ "$(sandboxctl schedules --json | jq -c '.[0] | [.cron, .timezone, .run_times, .code_name, .payload]')" = \
+		'["* * * * * *","Europe/Berlin",1,"timed","x"]' ]
+	ticked() { [ "$(sandboxctl tasks --code timed --status complete --json | jq length)" = 1 ]; }
+	wait_until "$PATIENCE" ticked
+	sandboxctl schedule timed --start-at 2099-01-01T00:00:00Z --run-every 60 >id 2>/dev/null
+	[ "$(sandboxctl update "$(cat id)" --run-every 90)" = Updated ]
+	[ "$(sandboxctl schedules --json | jq -c '.[0] | [.run_every, .start_at]')" = '[90,"2099-01-01T00:00:00Z"]' ]
+	[[ $(sandboxctl schedules) == *"$(cat id)"*'every 90 s'* ]]
+	refused 'run-every: must be a number' schedule timed --run-every x
+	refused cron schedule timed --cron 'x * * * *'
+	refused 'names nothing to change' update "$id"
+}
+
+@test "lists, pages, webhook, stacks" {
+	uploaded many pass
+	for i in 1 2 3; do
+		sandboxctl queue many --label "l$i" >/dev/null 2>&1
+	done
+	[ "$(sandboxctl tasks --code many --limit 2 --json | jq -c 'map(.label)')" = '["l3","l2"]' ]
+	[ "$(sandboxctl tasks --label l1 --json | jq -c 'map(.code_name)')" = '["many"]' ]
+	[ "$(sandboxctl codes --json | jq -c 'map(.name) | contains(["many"])')" = true ]
+	sandboxctl stacks | grep -qx python
+	run --separate-stderr sandboxctl webhook many
+	[[ $output == "$(http_url)/2/projects/"*/tasks/webhook\?code_name=many ]] || fail "$output"
+	token=$(jq -r .token iron.json)
+	[[ $output$stderr != *"$token"* ]]
+	url=$(sandboxctl webhook many --with-token)
+	[ "$(curl -sS -d '{"hook":1}' "$url" | jq -r .msg)" = 'Queued up.' ]
+}
+
+@test "wrong words: what is wrong, 125, nothing on stdout" {
+	refused 'names no code' queue
+	refused "there is no option --nope" queue x --nope
+	refused '--priority: must be a number from 0 to 2' queue x --priority 3
+	refused "'12' is no task's id" status 12
+	refused 'there is no option run-every here' queue x --run-every 5
+	refused nowhere queue nowhere
+	refused '' log 000000000000000000000000
+}
