@@ -121,7 +121,7 @@ int api_token_create(struct http_request *r, struct err *e)
 	struct project *p = NULL;
 	struct token *t = NULL;
 	struct iron_read in;
-	bool operator= false;
+	bool is_operator = false;
 	json_t *reply;
 	int res = iron_project(r, &p, e);
 
@@ -130,10 +130,10 @@ int api_token_create(struct http_request *r, struct err *e)
 	if (res < 0)
 		return res;
 	(void)iron_read_text(&in, "label", label, sizeof(label));
-	(void)iron_read_bool(&in, "operator", &operator);
+	(void)iron_read_bool(&in, "operator", &is_operator);
 	res = iron_read_end(&in);
 	if (res == 0)
-		res = token_create(r->f, p, label, operator, text, &t, e);
+		res = token_create(r->f, p, label, is_operator, text, &t, e);
 	if (res < 0)
 		return res;
 	reply = token_json(t);

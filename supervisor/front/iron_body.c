@@ -139,12 +139,12 @@ int iron_webhook_parse(json_t *params, const char *body, size_t len, struct iron
 	ret->tasks = calloc(1, sizeof(*ret->tasks));
 	if (r == 0 && !ret->tasks)
 		r = err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
-	if (r == 0) {
+	if (r == 0 && ret->tasks) {
 		ret->n = 1;
 		read_task(&in, &ret->tasks[0]);
 		r = in.s.status;
 	}
-	if (r == 0 && len > 0) {
+	if (r == 0 && ret->tasks && len > 0) {
 		/* Never out of the query: what is there is the body's. */
 		(void)json_object_set(ret->doc, "payload", payload);
 		ret->tasks[0].what.payload = json_string_value(payload);

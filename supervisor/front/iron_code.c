@@ -9,7 +9,7 @@
 int iron_codes(struct http_request *r, struct err *e)
 {
 	struct project *p = NULL;
-	struct iron_page page;
+	struct iron_page page = {0};
 	json_t *list;
 	unsigned i = 0;
 	int res;
@@ -89,7 +89,7 @@ int iron_code_revisions(struct http_request *r, struct err *e)
 int iron_code_download(struct http_request *r, struct err *e)
 {
 	char name[CODE_NAME_MAX + 32];
-	struct code_revision rev;
+	struct code_revision rev = {0};
 	struct code *c = NULL;
 	uint64_t n = 0;
 	int fd, res;

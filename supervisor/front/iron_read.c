@@ -91,7 +91,7 @@ bool iron_read_int(struct iron_read *in, const char *key, int64_t min, int64_t m
 
 bool iron_read_u32(struct iron_read *in, const char *key, uint32_t min, uint32_t max, uint32_t *ret)
 {
-	int64_t n;
+	int64_t n = 0;
 
 	if (!iron_read_int(in, key, min, max, &n))
 		return false;
@@ -124,7 +124,7 @@ bool iron_read_text(struct iron_read *in, const char *key, char *buf, size_t siz
 	if (!text)
 		return false;
 	memset(buf, 0, size);
-	memcpy(buf, text, strlen(text));
+	memcpy(buf, text, strlen(text) + 1);
 	return true;
 }
 

@@ -7,7 +7,7 @@
 int iron_schedules(struct http_request *r, struct err *e)
 {
 	struct project *p = NULL;
-	struct iron_page page;
+	struct iron_page page = {0};
 	unsigned i = 0;
 	json_t *list;
 	int res;

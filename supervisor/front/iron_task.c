@@ -23,7 +23,7 @@ static int add_task(void *arg, struct task_record *rec)
 static int read_query(const struct http_request *r, struct task_query *q, struct err *e)
 {
 	uint64_t from = 0, to = 0;
-	struct iron_page page;
+	struct iron_page page = {0};
 	int res;
 
 	q->code_name = http_param(r, "code_name");

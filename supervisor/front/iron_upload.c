@@ -200,7 +200,7 @@ static int put_now(struct http_request *r, struct upload *u, struct err *e)
 	struct code *c = NULL;
 	int res = put(r->f, u, &c, e);
 
-	if (res == 0)
+	if (res == 0 && c)
 		answer(r->f, r, c);
 	return res;
 }

@@ -222,8 +222,9 @@ int queue_retry(struct front *f, struct project *p, const char *id, uint32_t del
 		rec.retries_left = c->spec.retries;
 		r = queue_submit(f, c, &s, new_id, done, arg, e);
 	}
+	/* From here on done is called: that the old task does not name the new one is no failure. */
 	if (r == 0)
-		r = note_retry(f, id, new_id, e);
+		(void)note_retry(f, id, new_id, NULL);
 	free(rec.spec);
 	return r;
 }

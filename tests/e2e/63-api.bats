@@ -175,7 +175,7 @@ operator() {
 	wait "$stream"
 	file_has events 'event: end'
 	curl -sSN -H "Authorization: OAuth $ONE_TOKEN" -H "Last-Event-ID: $last" "$(http_url)/api/projects/$ONE/tasks/$task/events" >rest
-	! file_has rest '"one'
+	run ! file_has rest '"one'
 	file_has rest two
 }
 

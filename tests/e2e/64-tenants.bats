@@ -48,5 +48,5 @@ load iron
 	TOKEN="${ONE_TOKEN}x" http GET codes
 	answered 401
 	[[ $body != *"$ONE_TOKEN"* ]]
-	! grep -rqF -e "$ONE_TOKEN" -e "$OPERATOR_TOKEN" "$WORK/log" "$STATE/front"
+	run ! grep -rqF -e "$ONE_TOKEN" -e "$OPERATOR_TOKEN" "$WORK/log" "$STATE/front"
 }

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
@@ -83,6 +84,14 @@ class Tenants:
         self.asked = 0
 
     def ask(self, method, path, token):
+        """Wrong tokens are taken so many a second: the rest comes later."""
+        while True:
+            status, body, headers, later = self.ask_once(method, path, token)
+            if status != 429:
+                return status, body, headers
+            time.sleep(float(later))
+
+    def ask_once(self, method, path, token):
         connection = http.client.HTTPConnection(self.host, timeout=30)
         headers = {"Content-Type": "application/json"}
         if token:
@@ -90,7 +99,8 @@ class Tenants:
         connection.request(method, path, b"{}" if method in ("POST", "PUT") else None, headers)
         answer = connection.getresponse()
         self.asked += 1
-        return answer.status, answer.read(100000), sorted(name for name, _ in answer.getheaders() if name != "Date")
+        names = sorted(name for name, _ in answer.getheaders() if name != "Date")
+        return answer.status, answer.read(100000), names, answer.getheader("Retry-After")
 
     def expect(self, what, got, status):
         if got[0] != status:

@@ -77,8 +77,10 @@ static void test_described_exist(void **state)
 			plain_path(name, plain);
 			row = find(http_routes_iron, method, plain);
 			row = row ? row : find(http_routes_api, method, plain);
-			if (!row)
+			if (!row) {
 				fail_msg("%s %s is described and in no table", method, name);
+				return;
+			}
 			assert_string_equal(json_string_value(json_object_get(op, "x-auth")),
 					    auth_names[row->auth]);
 			assert_int_equal(upload, row->upload);
