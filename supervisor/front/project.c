@@ -225,6 +225,7 @@ int project_set_quota(struct front *f, struct project *p, const struct quota *qu
 		return r;
 	}
 	p->quota = *quota;
+	schedule_wake(p);
 	return 0;
 }
 

@@ -221,6 +221,7 @@ static void test_in_the_way(void **state)
 	struct fixture *x = *state;
 	struct code *c = code(x, x->a, "c", (struct code_spec){0});
 	struct code *other = code(x, x->a, "other", (struct code_spec){.max_concurrency = 1});
+	const struct quota none = {0};
 	struct err e = {0};
 	struct schedule *s;
 	bool changed;
@@ -246,8 +247,7 @@ static void test_in_the_way(void **state)
 	if (!strstr(s->msg, "quota \"queued\" is 1"))
 		fail_msg("%s", s->msg);
 	assert_int_equal(s->run_count, 0);
-	x->a->quota.queued = 0;
-	schedule_wake(x->a);
+	assert_int_equal(project_set_quota(x->f, x->a, &none, &e), 0);
 	settle(x);
 	assert_int_equal(s->run_count, 1);
 	assert_int_equal(s->state, SCHEDULE_COMPLETE);
