@@ -12,6 +12,7 @@
 #define STARTS 4096u /* a power of two */
 #define RATE_SECONDS 10u
 #define SAMPLE_USEC 1000000u
+#define CHECKPOINTS 64u
 
 struct start {
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
@@ -25,14 +26,20 @@ struct sample {
 	uint32_t queued, running, started, ended, errors, p50_us;
 };
 
+struct checkpoint {
+	char key[65];
+	uint64_t dump_us, bytes;
+};
+
 struct api_stats {
 	struct front *f;
 	sd_event_source *timer;
 	uint64_t touched_ns; /* CLOCK_MONOTONIC: when something was last wanted or happened */
 	struct sample samples[SAMPLES], now;
 	struct start starts[STARTS];
-	uint64_t n_samples, n_starts; /* ever */
-	uint64_t sampled_starts;      /* n_starts at the last sample */
+	struct checkpoint checkpoints[CHECKPOINTS];
+	uint64_t n_samples, n_starts, n_checkpoints; /* ever */
+	uint64_t sampled_starts;		     /* n_starts at the last sample */
 };
 
 static int read_text(const char *path, char *buf, size_t size)
@@ -236,6 +243,36 @@ void api_stats_add(struct front *f, uint64_t since_ns, json_t *ret)
 	(void)json_object_set_new(ret, "lifecycles_per_second", json_real(s ? rate(s) : 0));
 	(void)json_object_set_new(ret, "starts", starts);
 	(void)json_object_set_new(ret, "samples", samples);
+}
+
+void api_checkpoint_made(struct front *f, const char *key, uint64_t dump_us, uint64_t bytes)
+{
+	struct api_stats *s = touch(f);
+	struct checkpoint *c;
+
+	if (!s)
+		return;
+	c = &s->checkpoints[s->n_checkpoints++ % CHECKPOINTS];
+	(void)snprintf(c->key, sizeof(c->key), "%s", key);
+	c->dump_us = dump_us;
+	c->bytes = bytes;
+}
+
+bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_dump_us,
+			 uint64_t *ret_bytes)
+{
+	/* Newest first. */
+	for (uint64_t i = f->stats ? f->stats->n_checkpoints : 0, n = 0; i > 0 && n < CHECKPOINTS;
+	     i--, n++) {
+		const struct checkpoint *c = &f->stats->checkpoints[(i - 1) % CHECKPOINTS];
+
+		if (strcmp(c->key, key) != 0)
+			continue;
+		*ret_dump_us = c->dump_us;
+		*ret_bytes = c->bytes;
+		return true;
+	}
+	return false;
 }
 
 void api_stats_clear(struct front *f)

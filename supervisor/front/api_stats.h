@@ -19,6 +19,12 @@ void api_stats_ended(struct front *f, enum verdict verdict);
 void api_stats_add(struct front *f, uint64_t since_ns, json_t *ret);
 void api_stats_clear(struct front *f);
 
+/* What a checkpoint took, of the last that were made since this front runs; dump_us 0: it was
+ * there already. False: not known. */
+void api_checkpoint_made(struct front *f, const char *key, uint64_t dump_us, uint64_t bytes);
+bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_dump_us,
+			 uint64_t *ret_bytes);
+
 /* Bytes; 0: unknown. */
 struct api_memory {
 	uint64_t total, available, front;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "supervisor/front/api.h"
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/ops.h"
 
 static void say_list(void *arg, json_t *rows, const struct err *e)
@@ -31,7 +32,18 @@ static bool is_of(json_t *checkpoint, json_t *template)
 			  json_object_get(template, "checkpoint"));
 }
 
-static void add_checkpoint(json_t *list, json_t *template)
+static void add_cost(const struct front *f, const char *key, json_t *checkpoint)
+{
+	uint64_t us, bytes;
+
+	if (!api_checkpoint_cost(f, key, &us, &bytes))
+		return;
+	if (us)
+		(void)json_object_set_new(checkpoint, "dump_ms", json_real((double)us / 1000));
+	(void)json_object_set_new(checkpoint, "bytes", json_integer((json_int_t)bytes));
+}
+
+static void add_checkpoint(const struct front *f, json_t *list, json_t *template)
 {
 	const char *key = json_string_value(json_object_get(template, "checkpoint"));
 	json_t *have;
@@ -54,6 +66,7 @@ static void add_checkpoint(json_t *list, json_t *template)
 			 json_object_get(template, "image_digest"), "policy_digest",
 			 json_object_get(template, "policy_digest"), "warm",
 			 json_object_get(template, "warm"), "templates", 1, "dump_ms", "bytes");
+	add_cost(f, key, have);
 	(void)json_array_append_new(list, have);
 }
 
@@ -78,7 +91,7 @@ static void say_checkpoints(void *arg, json_t *rows, const struct err *e)
 	if (!r || e)
 		return;
 	list = json_array();
-	json_array_foreach(rows, i, row) add_checkpoint(list, row);
+	json_array_foreach(rows, i, row) add_checkpoint(f, list, row);
 	for (const struct warm *w = f->warms; w; w = w->next)
 		(void)json_array_append_new(list, warm_json(w));
 	http_json(r, 200, json_pack("{s:o}", "checkpoints", list));

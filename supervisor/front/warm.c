@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/msg.h"
 
@@ -184,6 +185,7 @@ void warm_done(struct front *f, const struct mon_warmed *m)
 		reply = json_pack("{s:b, s:s, s:b, s:f, s:I}", "ok", 1, "key", m->key, "existed",
 				  m->existed, "dump_ms", (double)m->dump_us / 1000, "bytes",
 				  (json_int_t)m->bytes);
+		api_checkpoint_made(f, m->key, m->dump_us, m->bytes);
 	}
 	ops_answer_all(&w->waiters, reply, &e);
 	free(w);

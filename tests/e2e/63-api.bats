@@ -243,6 +243,7 @@ operator() {
 	template=$(get '.templates[0].id') checkpoint=$(get '.templates[0].checkpoint')
 	operator GET /checkpoints
 	[ "$(get "[.checkpoints[].key] | index(\"$checkpoint\") != null")" = true ]
+	[ "$(get '[.checkpoints[] | select(.bytes > 0 and .dump_ms > 0)] | length > 0')" = true ]
 	operator DELETE "/templates/$template"
 	answered 200 Retired
 	operator DELETE /templates/000000000000
