@@ -132,10 +132,10 @@ int op_tokens(struct op *op, struct err *e)
 	int r = json_strict_end(op->in);
 	json_t *list;
 
-	if (r == 0 && !p)
-		r = no_project(op, e);
 	if (r < 0)
 		return r;
+	if (!p)
+		return no_project(op, e);
 	list = json_array();
 	for (const struct token *t = p->tokens; t; t = t->next)
 		(void)json_array_append_new(list, token_json(t));

@@ -68,8 +68,8 @@ restarted() {
 	made small --quota running=2 --quota memory=1G
 	[ "$(project small .quota)" = \
 		'{"running":2,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,"log_bytes":0}' ]
-	sandboxctl project quota small running=0 log_bytes=64K >quota
-	grep -q 'memory=1G' quota
+	sandboxctl project quota small running=0 log_bytes=64K >out
+	grep -q 'memory=1G' out
 	restarted
 	[ "$(project small .quota)" = \
 		'{"running":0,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,"log_bytes":65536}' ]
@@ -149,11 +149,11 @@ restarted() {
 }
 
 @test "rm: not while tasks run, unless by force; then nothing of it is left" {
-	local id task done
+	local id task ended
 
 	id=$(made short)
-	sandboxctl run python --code 'print("said")' --project short --label done
-	done=$(id_of done)
+	sandboxctl run python --code 'print("said")' --project short --label ended
+	ended=$(id_of ended)
 	task=$(detached python 'import time; time.sleep(600)' --project short)
 	wait_until "$PATIENCE" status_is "$task" running
 	refused '1 tasks of the project short wait or run' project rm short
@@ -161,8 +161,8 @@ restarted() {
 	sandboxctl project rm short --force
 	refused 'no project "short"' project inspect short
 	refused "no task $task" inspect "$task"
-	refused "no task $done" logs "$done"
-	wait_until "$PATIENCE" nothing_named "$STATE/logs" "$done"
+	refused "no task $ended" logs "$ended"
+	wait_until "$PATIENCE" nothing_named "$STATE/logs" "$ended"
 	restarted
 	refused 'no project' project inspect "$id"
 	[ "$(sandboxctl ps --all --json | jq -r --arg t "$task" 'map(select(.id == $t)) | length')" = 0 ]

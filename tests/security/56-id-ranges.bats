@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each project's tasks run under host ids of its own, however they are started; to the kernel a
 # task of one is a stranger to a task of another, whatever they can see of each other.
-# shellcheck disable=SC2016 # code for the sandbox
+# shellcheck disable=SC2016,SC2154 # code for the sandbox; stderr is set by run
 
 load lib.bash
 
