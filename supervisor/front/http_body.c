@@ -53,8 +53,9 @@ static void upload_free(struct http_req *r)
 		(void)MHD_destroy_post_processor(u->parser);
 	util_close_fd(&u->fd);
 	free(u->data);
-	free(u);
 	r->http->n_uploads--;
+	r->http->uploads[u->holder]--;
+	free(u);
 }
 
 void http_body_free(struct http_req *r)
@@ -149,14 +150,18 @@ static int upload_begin(struct http_req *r)
 {
 	struct http *h = r->http;
 
-	if (h->n_uploads >= HTTP_UPLOADS_MAX) {
+	if (h->n_uploads >= HTTP_UPLOADS_MAX ||
+	    h->uploads[http_holder(r)] >= HTTP_UPLOADS_OF_ONE_MAX) {
 		http_refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, RETRY_S,
-			    "%u uploads are going on: try again later", h->n_uploads);
+			    "%u uploads are going on, %u of this project's: try again later",
+			    h->n_uploads, h->uploads[http_holder(r)]);
 		return -EBUSY;
 	}
 	r->upload = calloc(1, sizeof(*r->upload));
 	if (r->upload) {
 		h->n_uploads++;
+		r->upload->holder = http_holder(r);
+		h->uploads[r->upload->holder]++;
 		r->upload->fd = -1;
 		r->upload->parser = MHD_create_post_processor(r->mhd, PARSER_BUFFER, on_part, r);
 	}

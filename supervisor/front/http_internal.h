@@ -16,6 +16,7 @@
 #define HTTP_STREAMS_MAX 256u
 #define HTTP_STREAMS_OF_ONE_MAX 64u	   /* of them, a project's */
 #define HTTP_UPLOADS_MAX 16u		   /* at a time */
+#define HTTP_UPLOADS_OF_ONE_MAX 8u	   /* of them, a project's */
 #define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
 #define HTTP_HEADER_MAX (16u << 10)	   /* the request's line and headers */
 #define HTTP_RATE 20000u		   /* requests of a project, a second */
@@ -42,7 +43,8 @@ struct http_upload {
 	size_t data_len;
 	int fd; /* part "file"; -1 */
 	uint64_t len;
-	struct err e; /* the first thing that is wrong with it */
+	unsigned holder; /* of http.uploads */
+	struct err e;	 /* the first thing that is wrong with it */
 	unsigned status;
 };
 
@@ -84,8 +86,9 @@ struct http {
 	bool loopback; /* nobody outside this machine gets here */
 	struct http_conn *conns;
 	unsigned n_conns, conns_max, n_uploads, n_streams;
-	/* By project (http_holder): requests that are in a handler's hands; logs being read. */
-	uint16_t held[PROJECTS_MAX + 1], streams[PROJECTS_MAX + 1];
+	/* By project (http_holder): requests that are in a handler's hands; logs being read;
+	 * uploads. */
+	uint16_t held[PROJECTS_MAX + 1], streams[PROJECTS_MAX + 1], uploads[PROJECTS_MAX + 1];
 	size_t body_bytes;
 	uint64_t project_next_ns[PROJECTS_MAX]; /* by slot; as rate_take has it */
 	uint64_t failed_next_ns;

@@ -436,6 +436,28 @@ static void test_large_upload(void **state)
 	(void)close(fd);
 }
 
+static void test_many_uploads(void **state)
+{
+	static const char head[] =
+		"POST /upload HTTP/1.0\r\nContent-Length: 10000\r\n"
+		"Content-Type: multipart/form-data; boundary=XX\r\n\r\n" PART("data", "{}");
+	int fds[HTTP_UPLOADS_OF_ONE_MAX];
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = dial(r);
+		say(fds[i], head);
+	}
+	assert_has(get(r, "/body/x"), "HTTP/1.1 200 "); /* they have been read */
+	assert_has(upload(r, PART("data", "{}") "--XX--\r\n"), "HTTP/1.1 503 ");
+	assert_has(answer, "\r\nRetry-After: 1\r\n");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+	for (int i = 0; i < WAIT_MS / 10 && strstr(answer, " 503 "); i++)
+		(void)upload(r, PART("data", "{}") "--XX--\r\n");
+	assert_has(answer, "HTTP/1.1 200 ");
+}
+
 static void test_keep_alive(void **state)
 {
 	struct rig *r = *state;
@@ -687,13 +709,14 @@ int main(void)
 {
 #define SERVED(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		SERVED(test_answers),	   SERVED(test_who),
-		SERVED(test_bodies),	   SERVED(test_uploads),
-		SERVED(test_large_upload), SERVED(test_keep_alive),
-		SERVED(test_later),	   SERVED(test_silent_clients),
-		SERVED(test_headers),	   SERVED(test_waiting_clients),
-		SERVED(test_log_text),	   SERVED(test_log_events),
-		SERVED(test_slow_reader),  cmocka_unit_test(test_rate),
+		SERVED(test_answers),	      SERVED(test_who),
+		SERVED(test_bodies),	      SERVED(test_uploads),
+		SERVED(test_large_upload),    SERVED(test_many_uploads),
+		SERVED(test_keep_alive),      SERVED(test_later),
+		SERVED(test_silent_clients),  SERVED(test_headers),
+		SERVED(test_waiting_clients), SERVED(test_log_text),
+		SERVED(test_log_events),      SERVED(test_slow_reader),
+		cmocka_unit_test(test_rate),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
