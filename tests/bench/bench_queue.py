@@ -76,7 +76,7 @@ class Project:
     def task(self, ident):
         return self.rest("GET", "/api/{}/tasks/" + ident)
 
-    def ended(self, ident):
+    def ended(self, ident, look_s=0.002):
         end = time.monotonic() + STALL_S
         while True:
             task = self.task(ident)
@@ -84,7 +84,7 @@ class Project:
                 return task
             if time.monotonic() > end:
                 raise BenchError("task %s is %s" % (ident, task["status"]))
-            time.sleep(0.002)
+            time.sleep(look_s)
 
     def waiting(self):
         tasks = self.daemon.call("project", "inspect", self.name)["tasks"]
@@ -152,7 +152,7 @@ class Neighbour(threading.Thread):
     def run(self):
         while not self.stop:
             try:
-                task = self.project.ended(self.project.submit("nop"))
+                task = self.project.ended(self.project.submit("nop"), 0.05)
             except (BenchError, OSError) as e:
                 self.error = str(e)
                 return
@@ -187,6 +187,8 @@ def drain(daemon, table, project, code, other):
     """QUEUE_DRAIN_N tasks are queued, then run, while the other project has one now and then."""
     project.enqueue("nop", 500)  # what only the first ones take is there before
     wait_empty(table, project, 500)
+    for _ in range(10):  # the other's template too
+        other.ended(other.submit("nop"))
     daemon.settle()
     before = daemon.sizes()
     project.pause(code, True)

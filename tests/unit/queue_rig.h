@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_QUEUE_RIG_H
 #define TESTS_UNIT_QUEUE_RIG_H
 
+#include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/schedule.h"
 #include "tests/unit/front_rig.h"
@@ -69,6 +70,7 @@ static void end(struct fixture *x)
 {
 	struct front *f = x->f;
 
+	api_stats_clear(f);
 	queue_clear(f);
 	registry_each(f, drop_task, NULL);
 	project_clear(f);
@@ -80,6 +82,7 @@ static void end(struct fixture *x)
 	(void)sd_event_source_disable_unref(f->tick);
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_unref(f->event);
+	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 	(void)close(x->monitor);
