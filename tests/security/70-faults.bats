@@ -136,6 +136,42 @@ upload() {
 	rm "$WORK/package/data"
 }
 
+# queued COUNT: queues so many tasks of the code up, one after the other; ids of those that were
+# acknowledged in the file queued, the other answers in the file refused.
+queued() {
+	local n answer
+
+	for ((n = 0; n < $1; n++)); do
+		answer=$(curl -sS -w '\n%{http_code}' -H "Authorization: OAuth $(jq -r .token "$WORK/out/project")" \
+			-d "{\"tasks\":[{\"code_name\":\"up\",\"payload\":\"$(head -c 30000 /dev/zero | tr '\0' x)\"}]}" \
+			"$(http_url)/2/projects/$(jq -r .id "$WORK/out/project")/tasks")
+		if [ "${answer##*$'\n'}" = 200 ]; then
+			jq -r '.tasks[].id' <<<"${answer%$'\n'*}" >>"$WORK/out/queued"
+		else
+			echo "$answer" >>"$WORK/out/refused"
+		fi
+	done
+}
+
+@test "full disk below the store: the queue refuses with 507 or 503, and keeps what it took" {
+	local id
+
+	: >"$WORK/out/queued"
+	: >"$WORK/out/refused"
+	queued 3
+	fill "$STATE/front"
+	queued 20
+	drain "$STATE/front"
+	[ -s "$WORK/out/refused" ] || fail "nothing was refused: $(wc -l <"$WORK/out/queued")"
+	refute grep -vxE '50[37]|\{"msg":".*"\}' "$WORK/out/refused"
+	queued 3
+	[ "$(wc -l <"$WORK/out/queued")" -ge 6 ] || fail "$(cat "$WORK/out/queued")"
+	while read -r id; do
+		wait_until "$PATIENCE" ended "$id" || fail "$(inspect "$id")"
+		[ "$(inspect "$id" .status)" = complete ] || fail "$(inspect "$id")"
+	done <"$WORK/out/queued"
+}
+
 # nothing_left: of any task (clean would see our own small disks).
 nothing_left() {
 	[ -z "$(task_groups)" ] && [ -z "$(find "$RUN/tasks" -mindepth 1)" ]
