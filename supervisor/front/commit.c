@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/store_query.h"
 #include "supervisor/msg.h"
 
 #define RETRY_NS (1 * SEC)
@@ -61,18 +62,29 @@ static int write_task(struct front *f, struct task *t, struct err *e)
 		      : store_task_update(f->store, &t->rec, e);
 	if (r == 0 && t->is_new && t->also)
 		r = t->also(t->also_arg, e);
+	if (r == 0 && t->is_new && *t->retries)
+		r = store_task_retried(f->store, t->retries, t->rec.id, e);
 	for (const struct task_note *n = t->notes; r == 0 && n; n = n->next)
 		r = store_event(f->store, t->rec.id, n->time_ns, n->event, n->detail, e);
 	return r;
 }
 
+/* Nobody was told of it, and it may be what the store refuses. */
+static bool may_fail(const struct task *t)
+{
+	return t->is_new && !t->must_be;
+}
+
+enum write_what { WRITE_ALL, WRITE_KNOWN, WRITE_FIRST };
+
 /* One transaction for the list from first on; 0 or nothing is written. */
-static int write_list(struct front *f, struct task *first, bool alone, struct err *e)
+static int write_list(struct front *f, struct task *first, enum write_what what, struct err *e)
 {
 	int r = store_begin(f->store, e);
 
-	for (struct task *t = first; r == 0 && t; t = alone ? NULL : t->dirty_next)
-		r = write_task(f, t, e);
+	for (struct task *t = first; r == 0 && t; t = what == WRITE_FIRST ? NULL : t->dirty_next)
+		if (what != WRITE_KNOWN || !may_fail(t))
+			r = write_task(f, t, e);
 	if (r == 0)
 		r = store_commit(f->store, e);
 	if (r < 0)
@@ -182,18 +194,20 @@ void commit_now(struct front *f)
 {
 	struct task *list = f->dirty, *t;
 	struct err e = {0};
-	bool all, failed = false;
+	bool all, known, failed = false;
 
 	f->dirty = NULL;
 	f->retry_ns = 0;
 	if (!list)
 		return;
-	all = write_list(f, list, false, &e) == 0;
+	all = write_list(f, list, WRITE_ALL, &e) == 0;
+	/* What is new stops no other. The rest stays together: an end without the attempt that
+	 * follows it would be a retry that is lost if this process dies now. */
+	known = all || write_list(f, list, WRITE_KNOWN, &e) == 0;
 	while ((t = list)) {
 		bool again = false;
 
-		/* One record may be what the store refuses: it must not stop the others. */
-		if (all || write_list(f, t, true, &e) == 0) {
+		if (may_fail(t) ? all || write_list(f, t, WRITE_FIRST, &e) == 0 : known) {
 			list = t->dirty_next;
 			t->dirty = false;
 			written(f, t);

@@ -67,7 +67,8 @@ struct task {
 	uint64_t write_by_ns; /* its change may wait until then; 0: there is none such */
 	bool is_new, dirty;   /* not in the store; in the list of changes to write */
 	bool must_be; /* the next attempt of another: it is not given up when the disk fails */
-	submit_fn submitted; /* who waits for it to be durable */
+	char retries[TASK_ID_LEN + 1]; /* the ended task that it repeats as somebody asked; or "" */
+	submit_fn submitted;	       /* who waits for it to be durable */
 	void *submitted_arg;
 	int (*also)(void *arg, struct err *e); /* struct submit */
 	void *also_arg;
@@ -221,6 +222,9 @@ int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e)
 int recover_load(struct front *f, struct err *e);
 void recover_running(struct front *f, const struct mon_running *m);
 void recover_ready(struct front *f);
+/* A task in memory that the monitor knows; NULL: none. One that waits by the store was asked for
+ * by a front that died before it was written: it waits no more, and is not asked for again. */
+struct task *recover_known(struct front *f, const char *id);
 
 /* warm.c */
 void warm_request(struct front *f, const struct warm *what, struct waiter *w);

@@ -3,6 +3,7 @@
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/store_internal.h"
 #include "supervisor/front/store_query.h"
 
 static void test_life(void **state)
@@ -241,6 +242,114 @@ static void test_again(void **state)
 	assert_int_equal(record(x, again).attempt, 2);
 }
 
+/* The front dies between asking the monitor and writing that down. */
+static void test_dispatch_not_written(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 3});
+	struct mon_running runs = {.started = 1, .started_realtime_ns = util_realtime_ns()};
+	struct mon_exited ended = {.verdict = VERDICT_OK};
+	struct log_end log = {0};
+	struct err e = {0};
+	const char *ids[2];
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	ids[0] = submit(x, c, plain);
+	ids[1] = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(code_pause(x->f, c, false, &changed, &e), 0);
+	x->unready = true;
+	restart(x);
+	memcpy(runs.id, ids[0], sizeof(runs.id));
+	memcpy(ended.id, ids[1], sizeof(ended.id));
+	memcpy(log.id, ids[1], sizeof(log.id));
+	recover_running(x->f, &runs);
+	flow_exited(x->f, &ended);
+	flow_log_end(x->f, &log);
+	recover_ready(x->f);
+	/* Neither is ended, nor run again. */
+	assert_string_equal(started(x), "");
+	assert_int_equal(queue_length(x->f), 0);
+	assert_int_equal(record(x, ids[0]).state, TASK_RUNNING);
+	assert_int_equal(record(x, ids[1]).state, TASK_COMPLETE);
+	finish(x, ids[0], VERDICT_OK);
+	assert_int_equal(record(x, ids[0]).state, TASK_COMPLETE);
+	assert_int_equal(x->a->n_running, 0);
+	assert_int_equal(x->a->running_memory, 0);
+	assert_int_equal(x->f->n_tasks, 0);
+}
+
+/* A cancel that was acknowledged holds, though the front dies before the task's log has ended. */
+static void test_cancel_restart(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct log_end log = {0};
+	struct err e = {0};
+	const char *id;
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	id = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(queue_cancel(x->f, x->a, id, &changed, &e), 0);
+	settle(x);
+	restart(x);
+	assert_int_equal(code_pause(x->f, code_by_name(x->a, "c"), false, &changed, &e), 0);
+	assert_string_equal(started(x), "");
+	memcpy(log.id, id, sizeof(log.id));
+	flow_log_end(x->f, &log);
+	assert_int_equal(record(x, id).state, TASK_CANCELLED);
+}
+
+static void refuse_inserts(struct fixture *x, bool refuse)
+{
+	assert_int_equal(sqlite3_exec(x->f->store->db,
+				      refuse ? "CREATE TEMP TRIGGER refuse BEFORE INSERT ON tasks "
+					       "BEGIN SELECT RAISE(FAIL, 'refused'); END"
+					     : "DROP TRIGGER refuse",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+}
+
+/* An end and the attempt that follows it are written together, or neither is. */
+static void test_retry_refused(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 1});
+	const char *id = submit(x, c, plain);
+
+	assert_string_equal(started(x), id);
+	refuse_inserts(x, true);
+	finish(x, id, VERDICT_EXIT);
+	assert_int_equal(record(x, id).state, TASK_PREPARING);
+	refuse_inserts(x, false);
+	assert_int_equal(record(x, id).state, TASK_ERROR);
+	assert_int_equal(record(x, record(x, id).retry).attempt, 2);
+}
+
+/* Until what repeats it is durable, a dead letter is one. */
+static void test_again_refused(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const char *id = submit(x, c, plain);
+	char again[TASK_ID_LEN + 1];
+	struct err e = {0};
+
+	assert_string_equal(started(x), id);
+	finish(x, id, VERDICT_EXIT);
+	x->n_failed = 0;
+	refuse_inserts(x, true);
+	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), 0);
+	settle(x);
+	assert_int_equal(x->n_failed, 1);
+	assert_int_equal(record(x, id).dead_letter, 1);
+	assert_string_equal(record(x, id).retry, "");
+	refuse_inserts(x, false);
+}
+
 /* In the order in which they came, whatever was in memory. */
 static void test_restart(void **state)
 {
@@ -337,6 +446,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dispatch_not_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retry_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
