@@ -215,7 +215,7 @@ void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
 /* Removes tasks that have ended, their logs and their histories. */
 int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, struct err *e);
-/* The same for some of the oldest beyond the newest keep; *ret_n is 0 when there are none. */
+/* The same for some of those that store_task_oldest tells; *ret_n is 0 when there are none. */
 int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e);
 
 /* recover.c: after a restart of the front, and with it of the links. */

@@ -173,7 +173,7 @@ static void settle(struct fixture *x)
 }
 
 /* The id of the task that the monitor is asked to start; "" when there is none. */
-static const char *started(struct fixture *x)
+RIG_UNUSED static const char *started(struct fixture *x)
 {
 	static union proto_msg m;
 	int fds[PROTO_FDS_MAX];
