@@ -126,6 +126,68 @@ static void test_delay(void **state)
 	assert_string_equal(started(x), "");
 }
 
+/* Its delay counts: it goes after what could start before it. */
+static void test_delay_order(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit later = {.priority = -1, .delay_s = 1};
+	struct task_record rec;
+	struct err e = {0};
+	const char *ids[4];
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	ids[1] = submit(x, c, later);
+	ids[0] = submit(x, c, plain);
+	settle(x);
+	rec = record(x, ids[1]);
+	while (util_realtime_ns() < rec.not_before_ns)
+		(void)poll(NULL, 0, 50);
+	ids[2] = submit(x, c, plain);
+	ids[3] = submit(x, c, later);
+	settle(x);
+	queue_tick(x->f, util_monotonic_ns());
+	/* As well in the order in which a new front reads them. */
+	restart(x);
+	assert_int_equal(code_pause(x->f, code_by_name(x->a, "c"), false, &changed, &e), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_string_equal(started(x), ids[i]);
+		finish(x, ids[i], VERDICT_OK);
+	}
+	assert_string_equal(started(x), "");
+}
+
+/* All of a code, of every priority and delay, and none of another. */
+static void test_cancel_all(void **state)
+{
+	struct fixture *x = *state;
+	struct code *codes[2];
+	struct err e = {0};
+	bool changed;
+	uint64_t n;
+
+	codes[0] = code(x, x->a, "c", (struct code_spec){0});
+	codes[1] = code(x, x->a, "d", (struct code_spec){0});
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(code_pause(x->f, codes[i], true, &changed, &e), 0);
+	for (unsigned i = 0; i < 120; i++) {
+		struct submit s = {.priority = (int)(i % 3)};
+
+		s.delay_s = i % 4 ? 1000 + (i * 7919) % 500 : 0;
+		(void)submit(x, codes[i % 5 > 1], s);
+	}
+	settle(x);
+	assert_int_equal(code_cancel_all(x->f, codes[1], &n, &e), 0);
+	assert_int_equal(n, 72);
+	assert_int_equal(codes[1]->lane.n_queued, 0);
+	assert_int_equal(codes[0]->lane.n_queued, 48);
+	assert_int_equal(queue_length(x->f), 48);
+	assert_int_equal(code_cancel_all(x->f, codes[0], &n, &e), 0);
+	assert_int_equal(n, 48);
+	assert_int_equal(queue_length(x->f), 0);
+}
+
 static void test_retries(void **state)
 {
 	struct fixture *x = *state;
@@ -438,6 +500,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_codes_in_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delay_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_retry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
