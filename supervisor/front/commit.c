@@ -146,7 +146,8 @@ static void tell_submitted(struct task *t, const struct err *error)
 		fn(t->submitted_arg, t->rec.id, error);
 }
 
-static void written(struct front *f, struct task *t)
+/* What changes from now on is to be written anew. */
+static void mark_clean(struct task *t)
 {
 	while (t->notes) {
 		struct task_note *note = t->notes;
@@ -155,10 +156,15 @@ static void written(struct front *f, struct task *t)
 		free(note);
 	}
 	t->notes_tail = &t->notes;
-	t->is_new = false;
+	t->is_new = t->dirty = false;
+}
+
+static void written(struct front *f, struct task *t)
+{
 	ops_accepted(t);
 	tell_submitted(t, NULL);
-	if (queue_settle(f, t))
+	/* Who was told of this one or of another before it has changed it: it comes here again. */
+	if (t->dirty || queue_settle(f, t))
 		return;
 	if (!task_state_final((enum task_state)t->rec.state))
 		return;
@@ -190,11 +196,28 @@ static bool not_written(struct front *f, struct task *t, const struct err *e)
 	return false;
 }
 
+/* False: it is in no list any more, and may be gone. */
+static bool settle(struct front *f, struct task *t, bool known, struct err *e)
+{
+	if (may_fail(t) && write_list(f, t, WRITE_FIRST, e) == 0) {
+		mark_clean(t);
+		known = true;
+	} else if (may_fail(t)) {
+		known = false;
+	}
+	if (known) {
+		written(f, t);
+		return false;
+	}
+	t->dirty = false;
+	return not_written(f, t, e);
+}
+
 void commit_now(struct front *f)
 {
 	struct task *list = f->dirty, *t;
 	struct err e = {0};
-	bool all, known, failed = false;
+	bool all, known;
 
 	f->dirty = NULL;
 	f->retry_ns = 0;
@@ -204,26 +227,20 @@ void commit_now(struct front *f)
 	/* What is new stops no other. The rest stays together: an end without the attempt that
 	 * follows it would be a retry that is lost if this process dies now. */
 	known = all || write_list(f, list, WRITE_KNOWN, &e) == 0;
+	if (!all)
+		msg_err("%s", e.msg);
+	for (t = list; t; t = t->dirty_next) {
+		t->written_next = t->dirty_next;
+		if (all || (known && !may_fail(t)))
+			mark_clean(t);
+	}
 	while ((t = list)) {
-		bool again = false;
-
-		if (may_fail(t) ? all || write_list(f, t, WRITE_FIRST, &e) == 0 : known) {
-			list = t->dirty_next;
-			t->dirty = false;
-			written(f, t);
+		list = t->written_next;
+		if (!settle(f, t, known, &e))
 			continue;
-		}
-		list = t->dirty_next;
-		t->dirty = false;
-		again = not_written(f, t, &e);
-		if (!failed)
-			msg_err("%s", e.msg);
-		failed = true;
-		if (again) {
-			f->retry_ns = util_monotonic_ns() + RETRY_NS;
-			commit_mark(f, t);
-			front_tick_at(f, f->retry_ns);
-		}
+		f->retry_ns = util_monotonic_ns() + RETRY_NS;
+		commit_mark(f, t);
+		front_tick_at(f, f->retry_ns);
 	}
 	if (f->dirty && !f->retry_ns)
 		(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);

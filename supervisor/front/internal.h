@@ -49,7 +49,7 @@ struct task_note {
 /* A task that has not ended, or whose end is not in the store yet. */
 struct task {
 	struct task_record rec;
-	struct task *hash_next, *dirty_next;
+	struct task *hash_next, *dirty_next, *written_next;
 	struct project *project; /* NULL: it is no more */
 	struct code *code;	 /* NULL: it has none, or that is no more */
 	struct queued *queued;	 /* while it waits for its turn */

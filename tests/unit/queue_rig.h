@@ -14,6 +14,7 @@ struct fixture {
 	struct project *a, *b;
 	int monitor, logger;
 	unsigned n_done, n_failed;
+	char other[TASK_ID_LEN + 1];
 	bool unready; /* begin leaves it to the test to say what the monitor knows */
 	struct err error;
 };

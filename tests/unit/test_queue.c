@@ -126,6 +126,37 @@ static void test_delay(void **state)
 	assert_string_equal(started(x), "");
 }
 
+static void cancel_other(void *arg, const char *id, const struct err *error)
+{
+	struct fixture *x = arg;
+	struct err e = {0};
+	bool changed;
+
+	assert_null(error);
+	if (strcmp(id, x->other) != 0)
+		assert_int_equal(queue_cancel(x->f, x->a, x->other, &changed, &e), 0);
+}
+
+/* Who is told that one is durable changes another that was written with it, or will be told. */
+static void test_change_when_told(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	char ids[3][TASK_ID_LEN + 1];
+	struct err e = {0};
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(queue_submit(x->f, c, &plain, ids[i], cancel_other, x, &e), 0);
+	strcpy(x->other, ids[1]);
+	settle(x);
+	restart(x);
+	assert_true(record(x, ids[1]).cancel_ns > 0);
+	assert_true(record(x, ids[0]).cancel_ns == 0);
+	assert_int_equal(queue_length(x->f), 2);
+}
+
 /* Its delay counts: it goes after what could start before it. */
 static void test_delay_order(void **state)
 {
@@ -462,6 +493,23 @@ static void test_quotas(void **state)
 	finish(x, submit(x, c, plain), VERDICT_OK);
 }
 
+static void test_codes_max(void **state)
+{
+	struct fixture *x = *state;
+	struct code_spec spec = {.name = "more", .command = "true", .image = "python"};
+	const struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct code *put = NULL;
+	struct err e = {0};
+
+	x->a->n_codes = CODES_MAX;
+	assert_true(code_put(x->f, x->a, &spec, &put, &e) < 0);
+	assert_int_equal(e.code, ERR_LIMIT);
+	/* A revision more is none. */
+	assert_ptr_equal(code(x, x->a, "c", (struct code_spec){0}), c);
+	assert_int_equal(c->revision, 2);
+	x->a->n_codes = 1;
+}
+
 static void test_bounds(void **state)
 {
 	struct fixture *x = *state;
@@ -500,6 +548,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_codes_in_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change_when_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delay_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
@@ -509,6 +558,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_codes_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dispatch_not_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_restart, setup, teardown),
