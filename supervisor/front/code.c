@@ -247,16 +247,35 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 	return r;
 }
 
+struct cancelled {
+	const struct code *code;
+	uint64_t n;
+};
+
+static void cancel_waiting(struct front *f, struct task *t, void *arg)
+{
+	struct cancelled *all = arg;
+
+	if (t->code == all->code && t->queued)
+		all->n += flow_cancel(f, t, false);
+}
+
 int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e)
 {
+	struct cancelled in_memory = {.code = c};
 	int r;
 
-	/* What was submitted a moment ago is in the store then, and what is there is all. */
+	/* What was submitted a moment ago is in the store then. What is in memory all the same
+	 * ends as a single one does, once, and the store's own cancel passes it by. */
+	commit_now(f);
+	registry_each(f, cancel_waiting, &in_memory);
 	commit_now(f);
 	r = store_task_cancel_code(f->store, c->id, util_realtime_ns(), ret_n, e);
-	if (r == 0)
-		queue_drop_lane(f, c);
-	return r;
+	if (r < 0)
+		return r;
+	*ret_n += in_memory.n;
+	queue_drop_lane(f, c);
+	return 0;
 }
 
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,

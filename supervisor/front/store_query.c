@@ -140,18 +140,18 @@ static int cancel_code(struct store *store, const char *code, sqlite3_int64 now,
 	r = store_sql(
 		store,
 		"INSERT INTO history SELECT id, ?2, 'cancelled', 'all of its code' FROM tasks "
-		"WHERE code = ?1 AND code <> '' AND state = 0",
+		"WHERE code = ?1 AND code <> '' AND state = 0 AND cancel_ns = 0",
 		"si", e, code, now);
 	if (r < 0)
 		return r;
 	_Static_assert(TASK_QUEUED == 0 && TASK_CANCELLED == 5 && VERDICT_CANCELLED == 8,
 		       "the numbers below");
 	/* None of them has a log. */
-	return store_sql(
-		store,
-		"UPDATE tasks SET state = 5, verdict = 8, exit_code = 143, log_known = 1, "
-		"finished_ns = ?2, cancel_ns = ?2 WHERE code = ?1 AND code <> '' AND state = 0",
-		"si", e, code, now);
+	return store_sql(store,
+			 "UPDATE tasks SET state = 5, verdict = 8, exit_code = 143, log_known = 1, "
+			 "finished_ns = ?2, cancel_ns = ?2 WHERE code = ?1 AND code <> '' AND "
+			 "state = 0 AND cancel_ns = 0",
+			 "si", e, code, now);
 }
 
 int store_task_cancel_code(struct store *store, const char *code, uint64_t now_ns, uint64_t *ret_n,

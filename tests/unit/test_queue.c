@@ -314,6 +314,47 @@ static void test_cancel(void **state)
 	assert_string_equal(started(x), "");
 }
 
+static int count_cancelled(void *arg, uint64_t time_ns, const char *event, const char *detail)
+{
+	(void)time_ns;
+	(void)detail;
+	*(unsigned *)arg += strcmp(event, "cancelled") == 0;
+	return 0;
+}
+
+/* One that is being cancelled, and one that is in memory, end once. */
+static void test_cancel_all_once(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct log_end log = {0};
+	struct err e = {0};
+	const char *ids[3];
+	bool changed;
+	uint64_t n;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	for (int i = 0; i < 3; i++)
+		ids[i] = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(queue_cancel(x->f, x->a, ids[0], &changed, &e), 0);
+	assert_non_null(queue_wake(x->f, ids[1]));
+	assert_int_equal(code_cancel_all(x->f, c, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(queue_length(x->f), 0);
+	for (int i = 0; i < 3; i++) {
+		unsigned times = 0;
+
+		memcpy(log.id, ids[i], sizeof(log.id));
+		flow_log_end(x->f, &log);
+		assert_int_equal(record(x, ids[i]).state, TASK_CANCELLED);
+		assert_int_equal(store_history(x->f->store, ids[i], count_cancelled, &times, &e),
+				 0);
+		assert_int_equal(times, 1);
+	}
+	assert_int_equal(x->f->n_tasks, 0);
+}
+
 static void test_again(void **state)
 {
 	struct fixture *x = *state;
@@ -555,6 +596,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_retry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_all_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),

@@ -166,8 +166,10 @@ static void test_indexes(void **state)
 	store_rollback(store);
 	plan->sql[0] = '\0';
 	assert_int_equal(store_task_cancel_code(store, CODE_ID, 1, &n, &e), 0);
-	(void)snprintf(plan->sql, sizeof(plan->sql),
-		       "UPDATE tasks SET state = 5 WHERE code = 'x' AND code <> '' AND state = 0");
+	(void)snprintf(
+		plan->sql, sizeof(plan->sql),
+		"UPDATE tasks SET state = 5 WHERE code = 'x' AND code <> '' AND state = 0 AND "
+		"cancel_ns = 0");
 	assert_plan(plan, "tasks_code");
 	(void)sqlite3_trace_v2(plan->db, 0, NULL, NULL);
 	free(plan);
