@@ -101,7 +101,7 @@ struct code *code_by_name(struct project *p, const char *name)
 	return c;
 }
 
-static int check(const struct project *p, const struct code_spec *spec, struct err *e)
+static int check(struct project *p, const struct code_spec *spec, struct err *e)
 {
 	const uint64_t max = p->quota.package_bytes, bytes = p->package_bytes + spec->package_bytes;
 
@@ -121,6 +121,11 @@ static int check(const struct project *p, const struct code_spec *spec, struct e
 		return err_set(e, ERR_INPUT, 0, "default_priority: must be 0, 1 or 2");
 	if (spec->config && strlen(spec->config) > CODE_CONFIG_MAX)
 		return err_set(e, ERR_INPUT, 0, "config: at most %u bytes", CODE_CONFIG_MAX);
+	if (!code_by_name(p, spec->name) && p->n_codes >= CODES_MAX)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the project has %u codes, which is the most: remove some that are "
+			       "not used",
+			       p->n_codes);
 	if (max && bytes > max)
 		return err_set(e, ERR_LIMIT, 0,
 			       "the project's packages would take %llu bytes, and its quota "
@@ -130,21 +135,21 @@ static int check(const struct project *p, const struct code_spec *spec, struct e
 }
 
 /* Where nothing was said of it, what was there before stays. */
-static int keep_package(struct code_spec *spec, const struct code_spec *old)
+static void keep_package(struct code_spec *spec, const struct code_spec *old)
 {
 	if (spec->has_package || !old)
-		return 0;
+		return;
 	spec->has_package = old->has_package;
 	memcpy(spec->package, old->package, sizeof(spec->package));
 	memcpy(spec->zip, old->zip, sizeof(spec->zip));
 	spec->zip_bytes = old->zip_bytes;
-	return 0;
 }
 
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
 	     struct err *e)
 {
 	struct code *old = code_by_name(p, spec->name);
+	_cleanup_free_ struct code *fresh = NULL;
 	char revision_id[PROJECT_ID_LEN + 1];
 	struct code next = {0};
 	int r;
@@ -152,7 +157,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	r = check(p, spec, e);
 	if (r < 0)
 		return r;
-	(void)keep_package(spec, old && !*spec->command ? &old->spec : NULL);
+	keep_package(spec, old && !*spec->command ? &old->spec : NULL);
 	if (!spec->has_package && !*spec->command)
 		return err_set(e, ERR_INPUT, 0, "file: a zip with %s must be sent along",
 			       spec->file_name);
@@ -166,16 +171,16 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	next.changed_ns = util_realtime_ns();
 	next.created_ns = old ? old->created_ns : next.changed_ns;
 	util_new_id(revision_id);
-	if (spec->has_package)
-		package_sync(f);
+	fresh = old ? NULL : malloc(sizeof(*fresh));
+	if (!old && !fresh)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
+	/* Its package is on disk: who unpacked it has synced it. */
 	code_packages_clear(f);
 	r = store_code_put(f->store, &next, revision_id, e);
 	if (r < 0)
 		return r;
 	if (!old) {
-		old = malloc(sizeof(*old));
-		if (!old)
-			return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
+		old = TAKE_PTR(fresh);
 		*old = next;
 		attach(p, old);
 	} else {
@@ -242,16 +247,35 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 	return r;
 }
 
+struct cancelled {
+	const struct code *code;
+	uint64_t n;
+};
+
+static void cancel_waiting(struct front *f, struct task *t, void *arg)
+{
+	struct cancelled *all = arg;
+
+	if (t->code == all->code && t->queued)
+		all->n += flow_cancel(f, t, false);
+}
+
 int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e)
 {
+	struct cancelled in_memory = {.code = c};
 	int r;
 
-	/* What was submitted a moment ago is in the store then, and what is there is all. */
+	/* What was submitted a moment ago is in the store then. What is in memory all the same
+	 * ends as a single one does, once, and the store's own cancel passes it by. */
+	commit_now(f);
+	registry_each(f, cancel_waiting, &in_memory);
 	commit_now(f);
 	r = store_task_cancel_code(f->store, c->id, util_realtime_ns(), ret_n, e);
-	if (r == 0)
-		queue_drop_lane(f, c);
-	return r;
+	if (r < 0)
+		return r;
+	*ret_n += in_memory.n;
+	queue_drop_lane(f, c);
+	return 0;
 }
 
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,

@@ -11,6 +11,7 @@
 
 #include "supervisor/front/project.h"
 
+#define CODES_MAX 1000 /* of a project: each is in memory, and looked at in its turn */
 #define CODE_NAME_MAX 127
 #define CODE_FILE_MAX 255
 #define CODE_COMMAND_MAX 1023
@@ -64,7 +65,8 @@ void code_free_all(struct project *p);
 struct code *code_by_id(struct project *p, const char *id);
 struct code *code_by_name(struct project *p, const char *name);
 /* The code of that name, new or with one revision more. Takes what spec owns, on success.
- * ERR_LIMIT when the project's package_bytes would be more than its quota. */
+ * ERR_LIMIT when the project's package_bytes would be more than its quota, or its codes more than
+ * CODES_MAX. */
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
 	     struct err *e);
 /* With its revisions. Tasks that wait are cancelled; running ones go on. Schedules of it end. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/store_query.h"
 #include "supervisor/msg.h"
 
 #define RETRY_NS (1 * SEC)
@@ -61,18 +62,29 @@ static int write_task(struct front *f, struct task *t, struct err *e)
 		      : store_task_update(f->store, &t->rec, e);
 	if (r == 0 && t->is_new && t->also)
 		r = t->also(t->also_arg, e);
+	if (r == 0 && t->is_new && *t->retries)
+		r = store_task_retried(f->store, t->retries, t->rec.id, e);
 	for (const struct task_note *n = t->notes; r == 0 && n; n = n->next)
 		r = store_event(f->store, t->rec.id, n->time_ns, n->event, n->detail, e);
 	return r;
 }
 
+/* Nobody was told of it, and it may be what the store refuses. */
+static bool may_fail(const struct task *t)
+{
+	return t->is_new && !t->must_be;
+}
+
+enum write_what { WRITE_ALL, WRITE_KNOWN, WRITE_FIRST };
+
 /* One transaction for the list from first on; 0 or nothing is written. */
-static int write_list(struct front *f, struct task *first, bool alone, struct err *e)
+static int write_list(struct front *f, struct task *first, enum write_what what, struct err *e)
 {
 	int r = store_begin(f->store, e);
 
-	for (struct task *t = first; r == 0 && t; t = alone ? NULL : t->dirty_next)
-		r = write_task(f, t, e);
+	for (struct task *t = first; r == 0 && t; t = what == WRITE_FIRST ? NULL : t->dirty_next)
+		if (what != WRITE_KNOWN || !may_fail(t))
+			r = write_task(f, t, e);
 	if (r == 0)
 		r = store_commit(f->store, e);
 	if (r < 0)
@@ -134,7 +146,8 @@ static void tell_submitted(struct task *t, const struct err *error)
 		fn(t->submitted_arg, t->rec.id, error);
 }
 
-static void written(struct front *f, struct task *t)
+/* What changes from now on is to be written anew. */
+static void mark_clean(struct task *t)
 {
 	while (t->notes) {
 		struct task_note *note = t->notes;
@@ -143,10 +156,15 @@ static void written(struct front *f, struct task *t)
 		free(note);
 	}
 	t->notes_tail = &t->notes;
-	t->is_new = false;
+	t->is_new = t->dirty = false;
+}
+
+static void written(struct front *f, struct task *t)
+{
 	ops_accepted(t);
 	tell_submitted(t, NULL);
-	if (queue_settle(f, t))
+	/* Who was told of this one or of another before it has changed it: it comes here again. */
+	if (t->dirty || queue_settle(f, t))
 		return;
 	if (!task_state_final((enum task_state)t->rec.state))
 		return;
@@ -178,38 +196,51 @@ static bool not_written(struct front *f, struct task *t, const struct err *e)
 	return false;
 }
 
+/* False: it is in no list any more, and may be gone. */
+static bool settle(struct front *f, struct task *t, bool known, struct err *e)
+{
+	if (may_fail(t) && write_list(f, t, WRITE_FIRST, e) == 0) {
+		mark_clean(t);
+		known = true;
+	} else if (may_fail(t)) {
+		known = false;
+	}
+	if (known) {
+		written(f, t);
+		return false;
+	}
+	t->dirty = false;
+	return not_written(f, t, e);
+}
+
 void commit_now(struct front *f)
 {
 	struct task *list = f->dirty, *t;
 	struct err e = {0};
-	bool all, failed = false;
+	bool all, known;
 
 	f->dirty = NULL;
 	f->retry_ns = 0;
 	if (!list)
 		return;
-	all = write_list(f, list, false, &e) == 0;
+	all = write_list(f, list, WRITE_ALL, &e) == 0;
+	/* What is new stops no other. The rest stays together: an end without the attempt that
+	 * follows it would be a retry that is lost if this process dies now. */
+	known = all || write_list(f, list, WRITE_KNOWN, &e) == 0;
+	if (!all)
+		msg_err("%s", e.msg);
+	for (t = list; t; t = t->dirty_next) {
+		t->written_next = t->dirty_next;
+		if (all || (known && !may_fail(t)))
+			mark_clean(t);
+	}
 	while ((t = list)) {
-		bool again = false;
-
-		/* One record may be what the store refuses: it must not stop the others. */
-		if (all || write_list(f, t, true, &e) == 0) {
-			list = t->dirty_next;
-			t->dirty = false;
-			written(f, t);
+		list = t->written_next;
+		if (!settle(f, t, known, &e))
 			continue;
-		}
-		list = t->dirty_next;
-		t->dirty = false;
-		again = not_written(f, t, &e);
-		if (!failed)
-			msg_err("%s", e.msg);
-		failed = true;
-		if (again) {
-			f->retry_ns = util_monotonic_ns() + RETRY_NS;
-			commit_mark(f, t);
-			front_tick_at(f, f->retry_ns);
-		}
+		f->retry_ns = util_monotonic_ns() + RETRY_NS;
+		commit_mark(f, t);
+		front_tick_at(f, f->retry_ns);
 	}
 	if (f->dirty && !f->retry_ns)
 		(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);

@@ -244,7 +244,7 @@ void flow_end(struct front *f, struct task *t, enum verdict verdict, const char 
 
 void flow_exited(struct front *f, const struct mon_exited *m)
 {
-	struct task *t = registry_find(f, m->id);
+	struct task *t = recover_known(f, m->id);
 	struct task_record old = {0};
 	int wait_status = m->wait_status;
 	struct err e = {0};
@@ -261,7 +261,6 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 		flow_forget(f, m->id);
 		return;
 	}
-	t->known_to_monitor = true;
 	if (t->exited_at_ns)
 		return;
 	t->exited_at_ns = util_monotonic_ns();

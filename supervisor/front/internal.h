@@ -49,7 +49,7 @@ struct task_note {
 /* A task that has not ended, or whose end is not in the store yet. */
 struct task {
 	struct task_record rec;
-	struct task *hash_next, *dirty_next;
+	struct task *hash_next, *dirty_next, *written_next;
 	struct project *project; /* NULL: it is no more */
 	struct code *code;	 /* NULL: it has none, or that is no more */
 	struct queued *queued;	 /* while it waits for its turn */
@@ -67,7 +67,8 @@ struct task {
 	uint64_t write_by_ns; /* its change may wait until then; 0: there is none such */
 	bool is_new, dirty;   /* not in the store; in the list of changes to write */
 	bool must_be; /* the next attempt of another: it is not given up when the disk fails */
-	submit_fn submitted; /* who waits for it to be durable */
+	char retries[TASK_ID_LEN + 1]; /* the ended task that it repeats as somebody asked; or "" */
+	submit_fn submitted;	       /* who waits for it to be durable */
 	void *submitted_arg;
 	int (*also)(void *arg, struct err *e); /* struct submit */
 	void *also_arg;
@@ -214,13 +215,16 @@ void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
 /* Removes tasks that have ended, their logs and their histories. */
 int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, struct err *e);
-/* The same for some of the oldest beyond the newest keep; *ret_n is 0 when there are none. */
+/* The same for some of those that store_task_oldest tells; *ret_n is 0 when there are none. */
 int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e);
 
 /* recover.c: after a restart of the front, and with it of the links. */
 int recover_load(struct front *f, struct err *e);
 void recover_running(struct front *f, const struct mon_running *m);
 void recover_ready(struct front *f);
+/* A task in memory that the monitor knows; NULL: none. One that waits by the store was asked for
+ * by a front that died before it was written: it waits no more, and is not asked for again. */
+struct task *recover_known(struct front *f, const char *id);
 
 /* warm.c */
 void warm_request(struct front *f, const struct warm *what, struct waiter *w);

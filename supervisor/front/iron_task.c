@@ -97,6 +97,9 @@ int iron_task_cancel(struct http_request *r, struct err *e)
 
 	if (res == 0)
 		res = queue_cancel(r->f, p, r->parts[1], &changed, e);
+	/* Said when it is durable: a front that dies now must not run it. */
+	if (res == 0 && changed)
+		commit_now(r->f);
 	if (res == 0)
 		iron_message(r, "Cancelled");
 	return res;

@@ -188,6 +188,9 @@ int op_cancel(struct op *op, struct err *e)
 	t = queue_wake(op->f, id);
 	if (t)
 		changed = flow_cancel(op->f, t, force);
+	/* As iron_task_cancel; t may be gone then. */
+	if (changed)
+		commit_now(op->f);
 	r = find_json(op->f, id, &task, e);
 	if (r < 0)
 		return r;

@@ -17,9 +17,9 @@ struct queued {
 	struct project *project;
 	struct code *code; /* NULL: sandboxctl run */
 	struct task *task; /* NULL: it is in the store alone */
-	uint64_t created_ns;
-	uint64_t not_before_ns; /* CLOCK_REALTIME */
-	uint32_t heap_at;	/* from 1 while it is delayed; 0: in its lane */
+	uint64_t since_ns; /* it could have started: its age in its lane. CLOCK_REALTIME */
+	uint64_t not_before_ns;
+	uint32_t heap_at; /* from 1 while it is delayed; 0: in its lane */
 	uint8_t priority;
 	char id[TASK_ID_LEN + 1];
 };
@@ -114,8 +114,9 @@ static void lane_add(struct queue *q, struct queued *w)
 	struct lane *lane = w->lane;
 	struct queued *after = lane->tail[w->priority];
 
-	/* One whose delay is over, or that could not start after all, is not the newest. */
-	while (after && after->created_ns > w->created_ns)
+	/* One that could not start after all is not the newest. One whose delay is over is, or
+	 * nearly: a hundred thousand of them must not be carried past as many others. */
+	while (after && after->since_ns > w->since_ns)
 		after = after->prev;
 	w->prev = after;
 	w->next = after ? after->next : lane->head[w->priority];
@@ -161,8 +162,8 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	w->project = p;
 	w->code = c;
 	w->lane = c ? &c->lane : &p->lane;
-	w->created_ns = rec->created_ns;
 	w->not_before_ns = rec->not_before_ns;
+	w->since_ns = rec->not_before_ns > rec->created_ns ? rec->not_before_ns : rec->created_ns;
 	w->priority = (uint8_t)(rec->priority < LANE_PRIORITIES ? rec->priority : 0);
 	memcpy(w->id, rec->id, sizeof(w->id));
 	if (w->not_before_ns > util_realtime_ns()) {
@@ -292,7 +293,7 @@ static bool is_open(const struct code *c)
 
 static struct queued *older(struct queued *a, struct queued *b)
 {
-	return !a || (b && b->created_ns < a->created_ns) ? b : a;
+	return !a || (b && b->since_ns < a->since_ns) ? b : a;
 }
 
 static struct queued *first_of(const struct project *p)
@@ -366,20 +367,32 @@ void queue_tick(struct front *f, uint64_t now_ns)
 	queue_dispatch(f);
 }
 
+static void give_up(struct front *f, struct queued *w)
+{
+	struct task *t = w->task;
+
+	if (t)
+		(void)flow_cancel(f, t, false);
+	if (!t || t->queued)
+		drop(f, w);
+}
+
 void queue_drop_lane(struct front *f, struct code *c)
 {
 	struct queue *q = f->queue;
 
-	for (unsigned i = 0; i < BUCKETS && c->lane.n_queued; i++)
-		for (struct queued *w = q->buckets[i], *next; w; w = next) {
-			next = w->hash_next;
-			if (w->code != c)
-				continue;
-			if (w->task)
-				(void)flow_cancel(f, w->task, false);
-			else
-				drop(f, w);
-		}
+	for (int i = 0; i < LANE_PRIORITIES; i++)
+		while (c->lane.head[i])
+			give_up(f, c->lane.head[i]);
+	/* What takes the place of one that goes is looked at there; all others stay or move to
+	 * where the walk comes yet. */
+	for (uint32_t at = q->n_heap; at > 0 && c->lane.n_queued;) {
+		if (q->heap[at]->code == c)
+			give_up(f, q->heap[at]);
+		else
+			at--;
+		at = at < q->n_heap ? at : q->n_heap;
+	}
 }
 
 unsigned queue_length(const struct front *f)

@@ -5,7 +5,7 @@
  *
  * Turns: the project with the fewest running tasks, of those the one that was served longest
  * ago; of its tasks the highest priority, then the oldest, of a code that is neither paused nor
- * at its max_concurrency.
+ * at its max_concurrency. A task is as old as it could have started: from the end of its delay on.
  *
  * An attempt that fails or is lost is followed by a task of its own (attempt + 1,
  * original_id), written with its end: each has one id, one log, one end. `attempt` is the

@@ -187,28 +187,17 @@ int queue_progress(struct front *f, const struct project *p, const char *id, uin
 	return 0;
 }
 
-static int note_retry(struct front *f, const char *id, const char *new_id, struct err *e)
-{
-	struct task *t = registry_find(f, id);
-
-	/* Its end is being written. */
-	if (t) {
-		memcpy(t->rec.retry, new_id, sizeof(t->rec.retry));
-		t->rec.dead_letter = 0;
-		commit_mark(f, t);
-		return 0;
-	}
-	return store_task_retried(f->store, id, new_id, e);
-}
-
 int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
 		char new_id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e)
 {
 	struct submit s = {.priority = -1, .delay_s = delay_s};
 	struct task_record rec;
 	struct code *c;
+	struct task *t;
 	int r;
 
+	/* An end that is not in the store yet is there after this, or the disk fails. */
+	commit_now(f);
 	r = queue_get(f, p, id, &rec, e);
 	if (r < 0)
 		return r;
@@ -217,14 +206,20 @@ int queue_retry(struct front *f, struct project *p, const char *id, uint32_t del
 		r = err_set(e, ERR_CONFLICT, 0, "the task %s has not ended: cancel it first", id);
 	} else if (!c) {
 		r = err_set(e, ERR_CONFLICT, 0, "its code \"%s\" is no more", rec.code_name);
+	} else if (registry_find(f, id)) {
+		r = err_set(e, ERR_UNAVAILABLE, 0,
+			    "the end of the task %s cannot be written: try "
+			    "again later",
+			    id);
 	} else {
 		s.retry_of = &rec;
 		rec.retries_left = c->spec.retries;
 		r = queue_submit(f, c, &s, new_id, done, arg, e);
 	}
-	/* From here on done is called: that the old task does not name the new one is no failure. */
-	if (r == 0)
-		(void)note_retry(f, id, new_id, NULL);
+	/* The old task names the new one, and is no dead letter, from when that is durable on. */
+	t = r == 0 ? registry_find(f, new_id) : NULL;
+	if (t)
+		memcpy(t->retries, id, sizeof(t->retries));
 	free(rec.spec);
 	return r;
 }

@@ -16,7 +16,8 @@ static int load(void *arg, struct task_record *rec)
 	struct task *t;
 
 	/* A code's, that waits: it stays in the store. */
-	if (rec->state == TASK_QUEUED && *rec->code && queue_push_stored(f, rec) == 0)
+	if (rec->state == TASK_QUEUED && !rec->cancel_ns && *rec->code &&
+	    queue_push_stored(f, rec) == 0)
 		return 0;
 	t = registry_new(rec->id);
 	if (!t)
@@ -30,7 +31,8 @@ static int load(void *arg, struct task_record *rec)
 	if (now > t->rec.created_ns && util_monotonic_ns() > now - t->rec.created_ns)
 		t->received_ns = util_monotonic_ns() - (now - t->rec.created_ns);
 	if (t->rec.state == TASK_QUEUED) {
-		(void)queue_push(f, t); /* else see settle */
+		if (!t->rec.cancel_ns)
+			(void)queue_push(f, t); /* else see settle */
 		return 0;
 	}
 	flow_occupy(f, t, true);
@@ -50,9 +52,32 @@ int recover_load(struct front *f, struct err *e)
 	return store_task_load_active(f->store, load, f, e);
 }
 
+struct task *recover_known(struct front *f, const char *id)
+{
+	_cleanup_task_spec_ struct task_spec spec = {0};
+	struct task *t = queue_wake(f, id);
+	struct err e = {0};
+
+	if (!t)
+		return NULL;
+	t->known_to_monitor = true;
+	if (t->rec.state != TASK_QUEUED || t->exited_at_ns)
+		return t;
+	queue_remove(f, t);
+	/* Of what it was made is not written either: by now that is the same, or nearly. */
+	if (t->code)
+		(void)queue_spec(f, t, &spec, &e);
+	flow_occupy(f, t, true);
+	flow_step(t, TASK_EV_DISPATCH, "");
+	commit_mark(f, t);
+	if (t->rec.cancel_ns)
+		flow_kill(f, id, KILL_CANCEL_KILL);
+	return t;
+}
+
 void recover_running(struct front *f, const struct mon_running *m)
 {
-	struct task *t = registry_find(f, m->id);
+	struct task *t = recover_known(f, m->id);
 
 	if (!t) {
 		/* Nobody was told that it exists: it ends, and is forgotten then. */
@@ -60,7 +85,6 @@ void recover_running(struct front *f, const struct mon_running *m)
 		flow_kill(f, m->id, KILL_CANCEL_KILL);
 		return;
 	}
-	t->known_to_monitor = true;
 	if (!m->started || t->rec.state != TASK_PREPARING)
 		return;
 	t->rec.start_mode = m->mode < START_MODE_MAX ? m->mode : START_AUTO;
@@ -77,7 +101,9 @@ static void settle(struct front *f, struct task *t, void *arg)
 	if (t->known_to_monitor || t->exited_at_ns ||
 	    task_state_final((enum task_state)t->rec.state))
 		return;
-	if (t->rec.state == TASK_QUEUED && !t->queued) {
+	if (t->rec.state == TASK_QUEUED && t->rec.cancel_ns) {
+		flow_end(f, t, VERDICT_CANCELLED, "");
+	} else if (t->rec.state == TASK_QUEUED && !t->queued) {
 		flow_end(f, t, VERDICT_FAILED, "its project or its code is no more");
 	} else if (t->rec.state == TASK_RUNNING) {
 		flow_end(f, t, VERDICT_LOST, "the machine or its sandbox went down under it");

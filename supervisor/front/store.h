@@ -36,7 +36,7 @@ int store_event(struct store *store, const char *id, uint64_t time_ns, const cha
 /* rec belongs to the callee during the call only (rec->spec too, unless it is taken by
  * TAKE_PTR). A return other than 0 ends the walk and is returned. */
 typedef int (*store_task_fn)(void *arg, struct task_record *rec);
-/* Tasks that have not ended, oldest first. */
+/* Tasks that have not ended, in the order in which they may start: a delay counts. */
 int store_task_load_active(struct store *store, store_task_fn fn, void *arg, struct err *e);
 /* Newest first; only those with an id less than before when it is not NULL; active:
  * only those that have not ended. */
@@ -47,7 +47,8 @@ int store_task_get(struct store *store, const char *id, struct task_record *ret,
 /* The id that starts with prefix; -ENOENT when none, -EEXIST when several do. */
 int store_task_find(struct store *store, const char *prefix, char ret[TASK_ID_LEN + 1],
 		    struct err *e);
-/* Ids of finished tasks beyond the newest keep, oldest first, at most max of them. */
+/* Where more than keep tasks have finished: ids of some, at most max, the oldest of the project
+ * that has the most. So a busy project loses its own history and no other's. */
 int store_task_oldest(struct store *store, uint64_t keep, unsigned max,
 		      char (*ret)[TASK_ID_LEN + 1], unsigned *ret_n, struct err *e);
 

@@ -95,8 +95,18 @@ static const char *const tables[] = {
 	" timeout_s INTEGER NOT NULL, delay_s INTEGER NOT NULL, label TEXT NOT NULL,"
 	" cluster TEXT NOT NULL)",
 	"CREATE INDEX schedules_project ON schedules (project_id)",
-	/* A page of a project's list, and what of it waits. */
+	/* A page of a project's list, by each of its filters: with 100,000 that wait none may look
+	 * at all of them. */
 	"CREATE INDEX tasks_project ON tasks (project, created_ns)",
+	"CREATE INDEX tasks_state ON tasks (project, state, created_ns)",
+	"CREATE INDEX tasks_code_name ON tasks (project, code_name, created_ns)",
+	"CREATE INDEX tasks_label ON tasks (project, label, created_ns) WHERE label <> ''",
+	"CREATE INDEX tasks_dead_letter ON tasks (project, created_ns) WHERE dead_letter = 1",
+	/* A code's counts, and what of it waits. */
+	"CREATE INDEX tasks_code ON tasks (code, state) WHERE code <> ''",
+	/* What is kept of each project. */
+	"DROP INDEX IF EXISTS tasks_finished",
+	"CREATE INDEX tasks_finished ON tasks (project, finished_ns) WHERE state > 2",
 };
 /* clang-format on */
 
@@ -108,7 +118,6 @@ static int create_tasks(struct store *store, struct err *e)
 	(void)snprintf(sql, sizeof(sql),
 		       "CREATE TABLE tasks (%s);"
 		       "CREATE INDEX tasks_created ON tasks (created_ns);"
-		       "CREATE INDEX tasks_finished ON tasks (finished_ns);"
 		       "CREATE TABLE history (task_id TEXT NOT NULL, time_ns INTEGER NOT NULL,"
 		       " event TEXT NOT NULL, detail TEXT NOT NULL);"
 		       "CREATE INDEX history_task ON history (task_id)",
@@ -177,8 +186,10 @@ static int prepare_all(struct store *store, struct err *e)
 		       "created_ns < (SELECT created_ns FROM tasks WHERE id = ?2))"
 		       " ORDER BY created_ns DESC",
 		       columns);
-	(void)snprintf(active, sizeof(active),
-		       "SELECT %s FROM tasks WHERE state <= 2 ORDER BY created_ns", columns);
+	(void)snprintf(
+		active, sizeof(active),
+		"SELECT %s FROM tasks WHERE state <= 2 ORDER BY max(created_ns, not_before_ns)",
+		columns);
 	const char *const sql[ST_MAX] = {
 		[ST_BEGIN] = "BEGIN IMMEDIATE",
 		[ST_COMMIT] = "COMMIT",
@@ -192,9 +203,15 @@ static int prepare_all(struct store *store, struct err *e)
 		[ST_LIST] = list,
 		[ST_LIST_ACTIVE] = active,
 		[ST_FIND] = "SELECT id FROM tasks WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
-		[ST_OLDEST] = ("SELECT id FROM tasks WHERE state > 2 ORDER BY finished_ns "
-			       "LIMIT max(0, min(?1, (SELECT count(*) FROM tasks WHERE state > 2)"
-			       " - ?2))"),
+		/* Without statistics it would take the index that has what waits too. */
+		[ST_OLDEST] =
+			("WITH kept AS MATERIALIZED (SELECT project, count(*) AS n FROM tasks "
+			 "INDEXED BY tasks_finished WHERE state > 2 GROUP BY project) "
+			 "SELECT id FROM tasks INDEXED BY tasks_finished WHERE state > 2 AND "
+			 "project = (SELECT project FROM kept WHERE n = (SELECT max(n) FROM kept) "
+			 "LIMIT 1) "
+			 "ORDER BY finished_ns "
+			 "LIMIT max(0, min(?1, (SELECT coalesce(sum(n), 0) FROM kept) - ?2))"),
 		[ST_HISTORY] = ("SELECT time_ns, event, detail FROM history WHERE task_id = ?1 "
 				"ORDER BY rowid"),
 	};

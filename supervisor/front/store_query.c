@@ -8,6 +8,9 @@
 #include "supervisor/front/store_internal.h"
 
 #define QUERY_SQL_MAX (2 * STORE_ROW_SQL_MAX)
+/* Of SQLite's machine: a page is 10,000, the most is a tenth of a second. */
+#define QUERY_STEPS 1000
+#define QUERY_STEPS_MAX 5000000u
 
 /* The conditions of a query as SQL; what a client gave is bound, never written. */
 static void query_sql(const struct task_query *q, char *sql, size_t size)
@@ -24,7 +27,10 @@ static void query_sql(const struct task_query *q, char *sql, size_t size)
 		       "SELECT %s FROM tasks WHERE 1%s%s%s%s%s%s%s%s%s%s"
 		       " ORDER BY created_ns DESC, id DESC LIMIT ?7 OFFSET ?8",
 		       columns, q->project ? " AND project = ?1" : "",
-		       q->code_name ? " AND code_name = ?2" : "", q->label ? " AND label = ?3" : "",
+		       q->code_name ? " AND code_name = ?2" : "",
+		       !q->label   ? ""
+		       : *q->label ? " AND label = ?3 AND label <> ''"
+				   : " AND label = ''",
 		       n ? " AND state IN (" : "", states, n ? ")" : "",
 		       q->from_ns ? " AND created_ns >= ?4" : "",
 		       q->to_ns ? " AND created_ns < ?5" : "",
@@ -52,11 +58,29 @@ static void query_bind(sqlite3_stmt *st, const struct task_query *q)
 	(void)sqlite3_bind_int64(st, 8, q->skip);
 }
 
+/* Many filters at once, or a far page: the front does nothing else meanwhile. */
+static int is_too_long(void *arg)
+{
+	unsigned *left = arg;
+
+	return *left == 0 || --*left == 0;
+}
+
+static int fail_read(struct store *store, struct err *e)
+{
+	if (sqlite3_errcode(store->db) != SQLITE_INTERRUPT)
+		return store_fail(store, e, "be read");
+	return err_set(e, ERR_INPUT, 0,
+		       "page: there are too many tasks to look through: ask for a "
+		       "nearer page, or give from_time and to_time");
+}
+
 int store_task_query(struct store *store, const struct task_query *q, store_task_fn fn, void *arg,
 		     struct err *e)
 {
 	char sql[QUERY_SQL_MAX];
 	struct task_record rec;
+	unsigned left = QUERY_STEPS_MAX / QUERY_STEPS;
 	sqlite3_stmt *st = NULL;
 	int s, r = 0;
 
@@ -64,9 +88,11 @@ int store_task_query(struct store *store, const struct task_query *q, store_task
 	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
 	query_bind(st, q);
+	if (q->limit)
+		sqlite3_progress_handler(store->db, QUERY_STEPS, is_too_long, &left);
 	while (r == 0 && (s = sqlite3_step(st)) != SQLITE_DONE) {
 		if (s != SQLITE_ROW) {
-			r = store_fail(store, e, "be read");
+			r = fail_read(store, e);
 			break;
 		}
 		r = store_row_read(st, &rec, e);
@@ -74,6 +100,7 @@ int store_task_query(struct store *store, const struct task_query *q, store_task
 			r = fn(arg, &rec);
 		free(rec.spec);
 	}
+	sqlite3_progress_handler(store->db, 0, NULL, NULL);
 	(void)sqlite3_finalize(st);
 	return r < 0 ? r : 0;
 }
@@ -113,7 +140,7 @@ static int cancel_code(struct store *store, const char *code, sqlite3_int64 now,
 	r = store_sql(
 		store,
 		"INSERT INTO history SELECT id, ?2, 'cancelled', 'all of its code' FROM tasks "
-		"WHERE code = ?1 AND state = 0",
+		"WHERE code = ?1 AND code <> '' AND state = 0 AND cancel_ns = 0",
 		"si", e, code, now);
 	if (r < 0)
 		return r;
@@ -122,7 +149,8 @@ static int cancel_code(struct store *store, const char *code, sqlite3_int64 now,
 	/* None of them has a log. */
 	return store_sql(store,
 			 "UPDATE tasks SET state = 5, verdict = 8, exit_code = 143, log_known = 1, "
-			 "finished_ns = ?2, cancel_ns = ?2 WHERE code = ?1 AND state = 0",
+			 "finished_ns = ?2, cancel_ns = ?2 WHERE code = ?1 AND code <> '' AND "
+			 "state = 0 AND cancel_ns = 0",
 			 "si", e, code, now);
 }
 
@@ -149,7 +177,8 @@ int store_task_stats(struct store *store, const char *code, uint64_t counts[TASK
 
 	memset(counts, 0, TASK_STATE_MAX * sizeof(*counts));
 	if (sqlite3_prepare_v2(store->db,
-			       "SELECT state, count(*) FROM tasks WHERE code = ?1 GROUP BY state",
+			       "SELECT state, count(*) FROM tasks WHERE code = ?1 AND code <> '' "
+			       "GROUP BY state",
 			       -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
 	bind_text(st, 1, code);

@@ -11,7 +11,7 @@ int store_task_query(struct store *store, const struct task_query *q, store_task
 		     struct err *e);
 /* The task that came after an ended one. */
 int store_task_retried(struct store *store, const char *id, const char *retry, struct err *e);
-/* Ends all that wait of a code as cancelled; their number. */
+/* Ends all that wait of a code, and are not being cancelled, as cancelled; their number. */
 int store_task_cancel_code(struct store *store, const char *code, uint64_t now_ns, uint64_t *ret_n,
 			   struct err *e);
 /* How many tasks of a code are in each state. */

@@ -3,6 +3,7 @@
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/store_internal.h"
 #include "supervisor/front/store_query.h"
 
 static void test_life(void **state)
@@ -125,6 +126,99 @@ static void test_delay(void **state)
 	assert_string_equal(started(x), "");
 }
 
+static void cancel_other(void *arg, const char *id, const struct err *error)
+{
+	struct fixture *x = arg;
+	struct err e = {0};
+	bool changed;
+
+	assert_null(error);
+	if (strcmp(id, x->other) != 0)
+		assert_int_equal(queue_cancel(x->f, x->a, x->other, &changed, &e), 0);
+}
+
+/* Who is told that one is durable changes another that was written with it, or will be told. */
+static void test_change_when_told(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	char ids[3][TASK_ID_LEN + 1];
+	struct err e = {0};
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(queue_submit(x->f, c, &plain, ids[i], cancel_other, x, &e), 0);
+	strcpy(x->other, ids[1]);
+	settle(x);
+	restart(x);
+	assert_true(record(x, ids[1]).cancel_ns > 0);
+	assert_true(record(x, ids[0]).cancel_ns == 0);
+	assert_int_equal(queue_length(x->f), 2);
+}
+
+/* Its delay counts: it goes after what could start before it. */
+static void test_delay_order(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit later = {.priority = -1, .delay_s = 1};
+	struct task_record rec;
+	struct err e = {0};
+	const char *ids[4];
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	ids[1] = submit(x, c, later);
+	ids[0] = submit(x, c, plain);
+	settle(x);
+	rec = record(x, ids[1]);
+	while (util_realtime_ns() < rec.not_before_ns)
+		(void)poll(NULL, 0, 50);
+	ids[2] = submit(x, c, plain);
+	ids[3] = submit(x, c, later);
+	settle(x);
+	queue_tick(x->f, util_monotonic_ns());
+	/* As well in the order in which a new front reads them. */
+	restart(x);
+	assert_int_equal(code_pause(x->f, code_by_name(x->a, "c"), false, &changed, &e), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_string_equal(started(x), ids[i]);
+		finish(x, ids[i], VERDICT_OK);
+	}
+	assert_string_equal(started(x), "");
+}
+
+/* All of a code, of every priority and delay, and none of another. */
+static void test_cancel_all(void **state)
+{
+	struct fixture *x = *state;
+	struct code *codes[2];
+	struct err e = {0};
+	bool changed;
+	uint64_t n;
+
+	codes[0] = code(x, x->a, "c", (struct code_spec){0});
+	codes[1] = code(x, x->a, "d", (struct code_spec){0});
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(code_pause(x->f, codes[i], true, &changed, &e), 0);
+	for (unsigned i = 0; i < 120; i++) {
+		struct submit s = {.priority = (int)(i % 3)};
+
+		s.delay_s = i % 4 ? 1000 + (i * 7919) % 500 : 0;
+		(void)submit(x, codes[i % 5 > 1], s);
+	}
+	settle(x);
+	assert_int_equal(code_cancel_all(x->f, codes[1], &n, &e), 0);
+	assert_int_equal(n, 72);
+	assert_int_equal(codes[1]->lane.n_queued, 0);
+	assert_int_equal(codes[0]->lane.n_queued, 48);
+	assert_int_equal(queue_length(x->f), 48);
+	assert_int_equal(code_cancel_all(x->f, codes[0], &n, &e), 0);
+	assert_int_equal(n, 48);
+	assert_int_equal(queue_length(x->f), 0);
+}
+
 static void test_retries(void **state)
 {
 	struct fixture *x = *state;
@@ -220,6 +314,47 @@ static void test_cancel(void **state)
 	assert_string_equal(started(x), "");
 }
 
+static int count_cancelled(void *arg, uint64_t time_ns, const char *event, const char *detail)
+{
+	(void)time_ns;
+	(void)detail;
+	*(unsigned *)arg += strcmp(event, "cancelled") == 0;
+	return 0;
+}
+
+/* One that is being cancelled, and one that is in memory, end once. */
+static void test_cancel_all_once(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct log_end log = {0};
+	struct err e = {0};
+	const char *ids[3];
+	bool changed;
+	uint64_t n;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	for (int i = 0; i < 3; i++)
+		ids[i] = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(queue_cancel(x->f, x->a, ids[0], &changed, &e), 0);
+	assert_non_null(queue_wake(x->f, ids[1]));
+	assert_int_equal(code_cancel_all(x->f, c, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(queue_length(x->f), 0);
+	for (int i = 0; i < 3; i++) {
+		unsigned times = 0;
+
+		memcpy(log.id, ids[i], sizeof(log.id));
+		flow_log_end(x->f, &log);
+		assert_int_equal(record(x, ids[i]).state, TASK_CANCELLED);
+		assert_int_equal(store_history(x->f->store, ids[i], count_cancelled, &times, &e),
+				 0);
+		assert_int_equal(times, 1);
+	}
+	assert_int_equal(x->f->n_tasks, 0);
+}
+
 static void test_again(void **state)
 {
 	struct fixture *x = *state;
@@ -239,6 +374,114 @@ static void test_again(void **state)
 	assert_int_equal(record(x, id).dead_letter, 0);
 	assert_string_equal(record(x, again).original, id);
 	assert_int_equal(record(x, again).attempt, 2);
+}
+
+/* The front dies between asking the monitor and writing that down. */
+static void test_dispatch_not_written(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 3});
+	struct mon_running runs = {.started = 1, .started_realtime_ns = util_realtime_ns()};
+	struct mon_exited ended = {.verdict = VERDICT_OK};
+	struct log_end log = {0};
+	struct err e = {0};
+	const char *ids[2];
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	ids[0] = submit(x, c, plain);
+	ids[1] = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(code_pause(x->f, c, false, &changed, &e), 0);
+	x->unready = true;
+	restart(x);
+	memcpy(runs.id, ids[0], sizeof(runs.id));
+	memcpy(ended.id, ids[1], sizeof(ended.id));
+	memcpy(log.id, ids[1], sizeof(log.id));
+	recover_running(x->f, &runs);
+	flow_exited(x->f, &ended);
+	flow_log_end(x->f, &log);
+	recover_ready(x->f);
+	/* Neither is ended, nor run again. */
+	assert_string_equal(started(x), "");
+	assert_int_equal(queue_length(x->f), 0);
+	assert_int_equal(record(x, ids[0]).state, TASK_RUNNING);
+	assert_int_equal(record(x, ids[1]).state, TASK_COMPLETE);
+	finish(x, ids[0], VERDICT_OK);
+	assert_int_equal(record(x, ids[0]).state, TASK_COMPLETE);
+	assert_int_equal(x->a->n_running, 0);
+	assert_int_equal(x->a->running_memory, 0);
+	assert_int_equal(x->f->n_tasks, 0);
+}
+
+/* A cancel that was acknowledged holds, though the front dies before the task's log has ended. */
+static void test_cancel_restart(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct log_end log = {0};
+	struct err e = {0};
+	const char *id;
+	bool changed;
+
+	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	id = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(queue_cancel(x->f, x->a, id, &changed, &e), 0);
+	settle(x);
+	restart(x);
+	assert_int_equal(code_pause(x->f, code_by_name(x->a, "c"), false, &changed, &e), 0);
+	assert_string_equal(started(x), "");
+	memcpy(log.id, id, sizeof(log.id));
+	flow_log_end(x->f, &log);
+	assert_int_equal(record(x, id).state, TASK_CANCELLED);
+}
+
+static void refuse_inserts(struct fixture *x, bool refuse)
+{
+	assert_int_equal(sqlite3_exec(x->f->store->db,
+				      refuse ? "CREATE TEMP TRIGGER refuse BEFORE INSERT ON tasks "
+					       "BEGIN SELECT RAISE(FAIL, 'refused'); END"
+					     : "DROP TRIGGER refuse",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+}
+
+/* An end and the attempt that follows it are written together, or neither is. */
+static void test_retry_refused(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 1});
+	const char *id = submit(x, c, plain);
+
+	assert_string_equal(started(x), id);
+	refuse_inserts(x, true);
+	finish(x, id, VERDICT_EXIT);
+	assert_int_equal(record(x, id).state, TASK_PREPARING);
+	refuse_inserts(x, false);
+	assert_int_equal(record(x, id).state, TASK_ERROR);
+	assert_int_equal(record(x, record(x, id).retry).attempt, 2);
+}
+
+/* Until what repeats it is durable, a dead letter is one. */
+static void test_again_refused(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const char *id = submit(x, c, plain);
+	char again[TASK_ID_LEN + 1];
+	struct err e = {0};
+
+	assert_string_equal(started(x), id);
+	finish(x, id, VERDICT_EXIT);
+	x->n_failed = 0;
+	refuse_inserts(x, true);
+	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), 0);
+	settle(x);
+	assert_int_equal(x->n_failed, 1);
+	assert_int_equal(record(x, id).dead_letter, 1);
+	assert_string_equal(record(x, id).retry, "");
+	refuse_inserts(x, false);
 }
 
 /* In the order in which they came, whatever was in memory. */
@@ -291,6 +534,23 @@ static void test_quotas(void **state)
 	finish(x, submit(x, c, plain), VERDICT_OK);
 }
 
+static void test_codes_max(void **state)
+{
+	struct fixture *x = *state;
+	struct code_spec spec = {.name = "more", .command = "true", .image = "python"};
+	const struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct code *put = NULL;
+	struct err e = {0};
+
+	x->a->n_codes = CODES_MAX;
+	assert_true(code_put(x->f, x->a, &spec, &put, &e) < 0);
+	assert_int_equal(e.code, ERR_LIMIT);
+	/* A revision more is none. */
+	assert_ptr_equal(code(x, x->a, "c", (struct code_spec){0}), c);
+	assert_int_equal(c->revision, 2);
+	x->a->n_codes = 1;
+}
+
 static void test_bounds(void **state)
 {
 	struct fixture *x = *state;
@@ -329,14 +589,23 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_codes_in_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change_when_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delay_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_retry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_all_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_codes_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dispatch_not_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retry_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
