@@ -165,6 +165,9 @@ static int put(struct store *store, const struct code *c, const char *revision_i
 		r = store_sql(store, "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)", "sisis",
 			      e, c->id, (sqlite3_int64)c->revision, revision_id,
 			      (sqlite3_int64)c->changed_ns, spec);
+	if (r == 0)
+		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1 AND revision <= ?2",
+			      "si", e, c->id, (sqlite3_int64)c->revision - CODE_REVISIONS_MAX);
 	return r;
 }
 
@@ -203,19 +206,24 @@ int store_code_delete(struct store *store, const char *id, struct err *e)
 	return r;
 }
 
-int store_code_revisions(struct store *store, const char *code, code_revision_fn fn, void *arg,
-			 struct err *e)
+int store_code_revisions(struct store *store, const char *code, uint32_t only, code_revision_fn fn,
+			 void *arg, struct err *e)
 {
 	sqlite3_stmt *st = NULL;
 	int s = SQLITE_DONE, r = 0;
 
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT revision, id, created_ns, spec FROM revisions WHERE "
-			       "?1 IS NULL OR code_id = ?1 ORDER BY revision DESC",
-			       -1, &st, NULL) != SQLITE_OK)
+	/* One code's are found by the table's key, which an OR would not be. */
+	if (sqlite3_prepare_v2(
+		    store->db,
+		    code ? "SELECT revision, id, created_ns, spec FROM revisions WHERE "
+			   "code_id = ?1 AND (?2 = 0 OR revision = ?2) ORDER BY revision DESC"
+			 : "SELECT revision, id, created_ns, spec FROM revisions",
+		    -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
-	if (code)
+	if (code) {
 		(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+		(void)sqlite3_bind_int64(st, 2, only);
+	}
 	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
 		struct code_revision v = {.revision = (uint32_t)sqlite3_column_int64(st, 0)};
 		struct code_spec spec = {0};

@@ -7,6 +7,7 @@
 
 #include "supervisor/front/store_internal.h"
 
+#define BEFORE " AND (created_ns, id) < ((SELECT created_ns FROM tasks WHERE id = ?6"
 #define QUERY_SQL_MAX (2 * STORE_ROW_SQL_MAX)
 
 /* The conditions of a query as SQL; what a client gave is bound, never written. */
@@ -29,9 +30,9 @@ static void query_sql(const struct task_query *q, char *sql, size_t size)
 		       q->from_ns ? " AND created_ns >= ?4" : "",
 		       q->to_ns ? " AND created_ns < ?5" : "",
 		       q->dead_letter ? " AND dead_letter = 1" : "",
-		       q->before ? " AND (created_ns, id) < ((SELECT created_ns FROM tasks WHERE "
-				   "id = ?6), ?6)"
-				 : "");
+		       !q->before   ? ""
+		       : q->project ? BEFORE " AND project = ?1), ?6)" /* no other's tells a time */
+				    : BEFORE "), ?6)");
 }
 
 static void bind_text(sqlite3_stmt *st, int i, const char *text)
