@@ -249,3 +249,23 @@ int store_code_revisions(struct store *store, const char *code, uint32_t only, c
 	(void)sqlite3_finalize(st);
 	return r < 0 ? r : 0;
 }
+
+int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
+			   char ret[PROJECT_ID_LEN + 1], struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s;
+
+	ret[0] = '\0';
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT id FROM revisions WHERE code_id = ?1 AND revision = ?2", -1,
+			       &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, 2, revision);
+	s = sqlite3_step(st);
+	if (s == SQLITE_ROW)
+		column_text(st, 0, ret, PROJECT_ID_LEN + 1);
+	(void)sqlite3_finalize(st);
+	return s == SQLITE_ROW || s == SQLITE_DONE ? 0 : store_fail(store, e, "be read");
+}
