@@ -33,6 +33,7 @@
 #include "sandbox/util.h"
 
 #define JSON_STRICT_DEPTH_MAX 64
+#define JSON_STRICT_VALUES_MAX 100000 /* of one document: some tenths of a second */
 #define JSON_STRICT_KEYS_MAX 48
 #define JSON_STRICT_PATH_MAX 192
 
@@ -49,7 +50,8 @@ struct json_strict {
 
 /*
  * Parses len bytes of text that must be one JSON value and nothing else. Refused, with
- * line and column: more than max bytes, nesting deeper than JSON_STRICT_DEPTH_MAX, a
+ * line and column: more than max bytes or JSON_STRICT_VALUES_MAX values, nesting deeper than
+ * JSON_STRICT_DEPTH_MAX, a
  * duplicate key, NUL, bad UTF-8, trailing bytes, a number out of range. The caller
  * owns *ret (json_auto_t).
  */

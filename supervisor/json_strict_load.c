@@ -47,7 +47,7 @@ static int text_scan(const char *what, const char *text, size_t len, struct err 
 {
 	bool in_string = false;
 	unsigned depth = 0;
-	size_t line, column;
+	size_t values = 0, line, column;
 
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
@@ -77,7 +77,12 @@ static int text_scan(const char *what, const char *text, size_t len, struct err 
 		} else if ((c == '}' || c == ']') && depth > 0) {
 			depth--;
 		}
+		/* Each but the first of an object or a list follows a comma. */
+		values += !in_string && (c == ',' || c == '{' || c == '[');
 	}
+	if (values > JSON_STRICT_VALUES_MAX)
+		return err_set(e, ERR_LIMIT, 0, "%s: more than %d values", what,
+			       JSON_STRICT_VALUES_MAX);
 	return 0;
 }
 

@@ -48,13 +48,20 @@ static int load(void *arg, const char *project, struct code *code)
 	return 0;
 }
 
+/* Revisions come newest first; those in a row that have one package have it once. */
 struct sum {
+	uint32_t upto; /* 0: of all revisions; else of that one and those before it */
 	uint64_t bytes;
+	uint8_t newer[32];
 };
 
 static int add_bytes(void *arg, const struct code_revision *v)
 {
-	((struct sum *)arg)->bytes += v->package_bytes;
+	struct sum *sum = arg;
+
+	if ((!sum->upto || v->revision <= sum->upto) && memcmp(sum->newer, v->package, 32) != 0)
+		sum->bytes += v->package_bytes;
+	memcpy(sum->newer, v->package, 32);
 	return 0;
 }
 
@@ -66,7 +73,7 @@ int code_load(struct front *f, struct err *e)
 		for (const struct code *c = p->codes; r == 0 && c; c = c->next) {
 			struct sum sum = {0};
 
-			r = store_code_revisions(f->store, c->id, add_bytes, &sum, e);
+			r = store_code_revisions(f->store, c->id, 0, add_bytes, &sum, e);
 			p->package_bytes += sum.bytes;
 		}
 	return r;
@@ -101,9 +108,13 @@ struct code *code_by_name(struct project *p, const char *name)
 	return c;
 }
 
-static int check(struct project *p, const struct code_spec *spec, struct err *e)
+static size_t texts_of(const struct code_spec *spec)
 {
-	const uint64_t max = p->quota.package_bytes, bytes = p->package_bytes + spec->package_bytes;
+	return (spec->config ? strlen(spec->config) : 0) + (spec->env ? strlen(spec->env) : 0);
+}
+
+static int check(const struct code_spec *spec, struct err *e)
+{
 
 	if (!*spec->name)
 		return err_set(e, ERR_INPUT, 0, "name: must be given");
@@ -121,17 +132,53 @@ static int check(struct project *p, const struct code_spec *spec, struct err *e)
 		return err_set(e, ERR_INPUT, 0, "default_priority: must be 0, 1 or 2");
 	if (spec->config && strlen(spec->config) > CODE_CONFIG_MAX)
 		return err_set(e, ERR_INPUT, 0, "config: at most %u bytes", CODE_CONFIG_MAX);
-	if (!code_by_name(p, spec->name) && p->n_codes >= CODES_MAX)
+	return 0;
+}
+
+/* What a revision more takes. */
+static uint64_t bytes_more(const struct code *old, const struct code_spec *spec)
+{
+	return old && memcmp(old->spec.package, spec->package, 32) == 0 ? 0 : spec->package_bytes;
+}
+
+/* What is there of a project's codes is in memory. */
+static int check_room(const struct project *p, const struct code *old, const struct code_spec *spec,
+		      struct err *e)
+{
+	const uint64_t more = bytes_more(old, spec), bytes = p->package_bytes + more;
+	const uint64_t max = p->quota.package_bytes ? p->quota.package_bytes : CODE_PACKAGES_MAX;
+	size_t texts = texts_of(spec);
+
+	for (const struct code *c = p->codes; c; c = c->next)
+		texts += c == old ? 0 : texts_of(&c->spec);
+	if (texts > CODE_TEXTS_MAX && texts_of(spec))
 		return err_set(e, ERR_LIMIT, 0,
-			       "the project has %u codes, which is the most: remove some that are "
-			       "not used",
+			       "config: with env and those of the project's other codes it would "
+			       "take %zu bytes, at most %u are possible: remove codes that are not "
+			       "used",
+			       texts, CODE_TEXTS_MAX);
+	if (!old && p->n_codes >= CODES_MAX)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the project has %u codes, the most that are possible: remove codes "
+			       "that are not used",
 			       p->n_codes);
-	if (max && bytes > max)
+	if (more && bytes > max)
 		return err_set(e, ERR_LIMIT, 0,
 			       "the project's packages would take %llu bytes, and its quota "
 			       "\"package_bytes\" is %llu: remove codes that are not used",
 			       (unsigned long long)bytes, (unsigned long long)max);
 	return 0;
+}
+
+/* What of the project's packages goes with the revision that is one too many. */
+static uint64_t bytes_of_oldest(struct front *f, const struct code *c)
+{
+	struct sum sum = {.upto = c ? c->revision + 1 - CODE_REVISIONS_MAX : 0};
+
+	if (!c || c->revision < CODE_REVISIONS_MAX ||
+	    store_code_revisions(f->store, c->id, 0, add_bytes, &sum, NULL) < 0)
+		return 0;
+	return sum.bytes;
 }
 
 /* Where nothing was said of it, what was there before stays. */
@@ -143,6 +190,7 @@ static void keep_package(struct code_spec *spec, const struct code_spec *old)
 	memcpy(spec->package, old->package, sizeof(spec->package));
 	memcpy(spec->zip, old->zip, sizeof(spec->zip));
 	spec->zip_bytes = old->zip_bytes;
+	spec->package_bytes = old->package_bytes;
 }
 
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
@@ -152,9 +200,12 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	_cleanup_free_ struct code *fresh = NULL;
 	char revision_id[PROJECT_ID_LEN + 1];
 	struct code next = {0};
+	uint64_t gone, more = bytes_more(old, spec);
 	int r;
 
-	r = check(p, spec, e);
+	r = check(spec, e);
+	if (r == 0)
+		r = check_room(p, old, spec, e);
 	if (r < 0)
 		return r;
 	keep_package(spec, old && !*spec->command ? &old->spec : NULL);
@@ -176,6 +227,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
 	/* Its package is on disk: who unpacked it has synced it. */
 	code_packages_clear(f);
+	gone = bytes_of_oldest(f, old);
 	r = store_code_put(f->store, &next, revision_id, e);
 	if (r < 0)
 		return r;
@@ -189,7 +241,8 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 		old->revision = next.revision;
 		old->changed_ns = next.changed_ns;
 	}
-	p->package_bytes += spec->package_bytes;
+	p->package_bytes += more;
+	p->package_bytes -= gone < p->package_bytes ? gone : p->package_bytes;
 	*spec = (struct code_spec){0};
 	*ret = old;
 	/* What could not run by the old one may run now. */
@@ -214,7 +267,7 @@ int code_remove(struct front *f, struct code *c, struct err *e)
 
 	r = code_cancel_all(f, c, &n, e);
 	if (r == 0)
-		r = store_code_revisions(f->store, c->id, add_bytes, &sum, e);
+		r = store_code_revisions(f->store, c->id, 0, add_bytes, &sum, e);
 	if (r == 0)
 		r = store_code_delete(f->store, c->id, e);
 	if (r < 0)
@@ -281,7 +334,7 @@ int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,
 		   struct err *e)
 {
-	return store_code_revisions(f->store, c->id, fn, arg, e);
+	return store_code_revisions(f->store, c->id, 0, fn, arg, e);
 }
 
 struct search {
@@ -306,7 +359,7 @@ int code_revision_get(struct front *f, const struct code *c, uint32_t revision,
 	int r;
 
 	*ret = (struct code_revision){0};
-	r = store_code_revisions(f->store, c->id, find_revision, &s, e);
+	r = store_code_revisions(f->store, c->id, revision, find_revision, &s, e);
 	if (r == 0 && !ret->revision)
 		return err_set(e, ERR_NOT_FOUND, 0, "revision: the code %s has no revision %u",
 			       c->spec.name, revision);

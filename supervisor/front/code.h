@@ -19,6 +19,10 @@
 #define CODE_RETRIES_MAX 10
 #define CODE_RETRIES_DELAY_MAX 86400
 #define CODE_CONCURRENCY_MAX 10000
+#define CODES_MAX 1000			/* of a project */
+#define CODE_REVISIONS_MAX 100		/* of a code: the oldest beyond it go */
+#define CODE_TEXTS_MAX (16u << 20)	/* config and env of a project's codes together */
+#define CODE_PACKAGES_MAX (16ULL << 30) /* a project's, without a quota "package_bytes" */
 #define CODE_IMAGE_DEFAULT "iron"
 
 /* What an upload says; all text is owned. Zeros and "" are the defaults. */
@@ -65,8 +69,8 @@ void code_free_all(struct project *p);
 struct code *code_by_id(struct project *p, const char *id);
 struct code *code_by_name(struct project *p, const char *name);
 /* The code of that name, new or with one revision more. Takes what spec owns, on success.
- * ERR_LIMIT when the project's package_bytes would be more than its quota, or its codes more than
- * CODES_MAX. */
+ * ERR_LIMIT when the project's package_bytes would be more than its quota, or the project would
+ * have more codes or longer texts than any may. */
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
 	     struct err *e);
 /* With its revisions. Tasks that wait are cancelled; running ones go on. Schedules of it end. */

@@ -44,7 +44,7 @@ int code_packages_know(struct front *f, struct err *e)
 		free(k.list);
 		return f->code_packages ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "codes' packages");
 	}
-	r = store_code_revisions(f->store, NULL, add, &k, e);
+	r = store_code_revisions(f->store, NULL, 0, add, &k, e);
 	if (r < 0) {
 		free(k.list);
 		return r;

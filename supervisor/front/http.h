@@ -70,5 +70,7 @@ int http_log_events(struct http_request *r, const char *task_id, unsigned stream
 
 int http_init(struct front *f, struct err *e); /* cfg.http_fd < 0: none */
 void http_clear(struct front *f);
+/* Tokens are good no more: logs that are being read with them end. */
+void http_revoked(struct front *f);
 
 #endif

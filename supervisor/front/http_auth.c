@@ -65,23 +65,42 @@ static int check_project(struct http_req *r)
 	return 0;
 }
 
-int http_authorise(struct http_req *r)
+static const char *token_of(struct http_req *r)
 {
-	const char *header = http_header(&r->pub, MHD_HTTP_HEADER_AUTHORIZATION);
-	const char *param = http_param(&r->pub, "oauth");
-	const char *token = http_token_text(header, param);
+	return http_token_text(http_header(&r->pub, MHD_HTTP_HEADER_AUTHORIZATION),
+			       http_param(&r->pub, "oauth"));
+}
+
+static struct project *project_of(struct http_req *r, bool *ret_operator)
+{
+	const char *token = token_of(r);
+
+	*ret_operator = false;
+	return token ? project_by_token(r->http->f, token, strlen(token), ret_operator) : NULL;
+}
+
+static bool has_token(struct http_req *r)
+{
+	return http_header(&r->pub, MHD_HTTP_HEADER_AUTHORIZATION) || http_param(&r->pub, "oauth");
+}
+
+bool http_is_revoked(struct http_req *r)
+{
+	bool is_operator;
+
+	return r->route && r->route->auth != HTTP_OPEN && !project_of(r, &is_operator);
+}
+
+int http_authorise(struct http_req *r, bool again)
+{
 	int status;
 
-	if (token)
-		r->pub.project =
-			project_by_token(r->http->f, token, strlen(token), &r->pub.operator);
-	if (!r->pub.project)
-		r->pub.operator= false;
+	r->pub.project = project_of(r, &r->pub.operator);
 	if (r->route->auth == HTTP_OPEN)
 		return 0;
 	if (!r->pub.project)
-		return refuse_token(r, header || param);
-	status = check_rate(r);
+		return refuse_token(r, has_token(r));
+	status = again ? 0 : check_rate(r);
 	if (status == 0 && r->route->auth == HTTP_PROJECT)
 		status = check_project(r);
 	if (status == 0 && r->route->auth == HTTP_OPERATOR && !r->pub.operator) {

@@ -18,19 +18,26 @@ static int body_grow(struct http_req *r, size_t want)
 {
 	size_t size = r->body_allocated ? r->body_allocated : BODY_STEP;
 	struct http *h = r->http;
+	size_t more;
 	char *body;
 
 	if (want <= r->body_allocated)
 		return 0;
 	while (size < want)
 		size *= 2;
-	if (h->body_bytes + size - r->body_allocated > HTTP_BODIES_MAX)
+	/* Its project may go before it does. */
+	if (!r->body_allocated)
+		r->body_holder = http_holder(r);
+	more = size - r->body_allocated;
+	if (h->body_bytes + more > HTTP_BODIES_MAX ||
+	    h->bodies[r->body_holder] + more > HTTP_BODIES_OF_ONE_MAX)
 		return -ENOBUFS;
 	body = realloc(r->pub.body, size);
 	if (!body)
 		return -ENOMEM;
 	r->pub.body = body;
-	h->body_bytes += size - r->body_allocated;
+	h->body_bytes += more;
+	h->bodies[r->body_holder] += more;
 	r->body_allocated = size;
 	return 0;
 }
@@ -38,6 +45,7 @@ static int body_grow(struct http_req *r, size_t want)
 static void body_release(struct http_req *r)
 {
 	r->http->body_bytes -= r->body_allocated;
+	r->http->bodies[r->body_holder] -= r->body_allocated;
 	r->body_allocated = 0;
 	util_free_ptr(&r->pub.body);
 	r->pub.len = 0;

@@ -18,8 +18,9 @@
 #define HTTP_UPLOADS_MAX 16u		   /* at a time */
 #define HTTP_UPLOADS_OF_ONE_MAX 8u	   /* of them, a project's */
 #define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
-#define HTTP_HEADER_MAX (16u << 10)	   /* the request's line and headers */
-#define HTTP_RATE 20000u		   /* requests of a project, a second */
+#define HTTP_BODIES_OF_ONE_MAX (HTTP_BODIES_MAX / 2)
+#define HTTP_HEADER_MAX (16u << 10) /* the request's line and headers */
+#define HTTP_RATE 20000u	    /* requests of a project, a second */
 
 struct http;
 struct http_req;
@@ -60,6 +61,7 @@ struct http_req {
 	const struct http_route *route;
 	struct http_upload *upload; /* owned; NULL: the body is one piece */
 	size_t body_allocated;
+	unsigned body_holder; /* of http.bodies, while there is some of it */
 	uint64_t body_seen;
 	uint64_t started_ns;
 	unsigned holder; /* of http.held, while called */
@@ -89,8 +91,8 @@ struct http {
 	/* By project (http_holder): requests that are in a handler's hands; logs being read;
 	 * uploads. */
 	uint16_t held[PROJECTS_MAX + 1], streams[PROJECTS_MAX + 1], uploads[PROJECTS_MAX + 1];
-	size_t body_bytes;
-	uint64_t project_next_ns[PROJECTS_MAX]; /* by slot; as rate_take has it */
+	size_t body_bytes, bodies[PROJECTS_MAX + 1]; /* all, and by project */
+	uint64_t project_next_ns[PROJECTS_MAX];	     /* by slot; as rate_take has it */
 	uint64_t failed_next_ns;
 };
 
@@ -113,8 +115,11 @@ void http_wake(struct http_req *r);
 /* Its client has left, or is to be taken as if it had. */
 void http_leave(struct http_req *r);
 
-/* http_auth.c: whose request it is, and whether he may. 0, or an answer was given. */
-int http_authorise(struct http_req *r);
+/* http_auth.c: whose request it is, and whether he may. 0, or an answer was given. again: it was
+ * asked before, and the token, or the project with it, may have gone while the body came. */
+int http_authorise(struct http_req *r, bool again);
+/* Its token was good, and is no more. */
+bool http_is_revoked(struct http_req *r);
 
 /* The project's place in an array by projects; the last one is for requests without any. */
 static inline unsigned http_holder(const struct http_req *r)

@@ -85,6 +85,15 @@ static bool has_left(struct http_conn *c)
 	return before && c->at_end;
 }
 
+void http_revoked(struct front *f)
+{
+	struct http_conn *c = f->http ? f->http->conns : NULL;
+
+	for (; c; c = c->next)
+		if (c->req && c->req->stream && !c->leaving && http_is_revoked(c->req))
+			hang_up(c);
+}
+
 static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct http *h = arg;
@@ -102,26 +111,31 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 
 /*
  * Whoever opens connections and says nothing on them must not keep others out: the oldest of
- * those goes. Where there is none, the oldest of the project that most of them wait for.
+ * those goes. Where there is none, the oldest that a project still sends on; and then the oldest
+ * of the project that most of them wait for.
  */
 static void make_room(struct http *h)
 {
-	struct http_conn *silent = NULL, *held = NULL;
+	struct http_conn *silent = NULL, *sending = NULL, *held = NULL, *goes;
 	unsigned most = 0;
 
 	if (h->n_conns < h->conns_max - h->conns_max / 8)
 		return;
 	for (struct http_conn *c = h->conns; c; c = c->next) {
-		if (c->reading) {
+		if (c->leaving) {
+			continue;
+		} else if (c->reading && c->req && c->req->pub.project) {
+			sending = c;
+		} else if (c->reading) {
 			silent = c;
-		} else if (!c->leaving && c->req && c->req->called &&
-			   h->held[c->req->holder] >= most) {
+		} else if (c->req && c->req->called && h->held[c->req->holder] >= most) {
 			held = c;
 			most = h->held[c->req->holder];
 		}
 	}
-	if (silent || held)
-		hang_up(silent ? silent : held);
+	goes = silent ? silent : sending ? sending : held;
+	if (goes)
+		hang_up(goes);
 }
 
 static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_context)

@@ -195,7 +195,7 @@ static void begin(struct http_req *r, const char *method)
 		r->conn->deadline_ns = r->started_ns + REQUEST_NS;
 	}
 	if (check_header_size(r) == 0 && check_host(r) == 0 && find_route(r) == 0 &&
-	    http_authorise(r) == 0)
+	    http_authorise(r, false) == 0)
 		(void)http_body_begin(r);
 }
 
@@ -204,13 +204,15 @@ static void call(struct http_req *r)
 	struct err e = {0};
 
 	r->called = true;
+	(void)http_authorise(r, true);
 	r->holder = http_holder(r);
 	r->http->held[r->holder]++;
 	if (r->conn) {
 		r->conn->reading = false;
 		r->conn->deadline_ns = 0; /* now it is our turn */
 	}
-	http_body_end(r);
+	if (!r->response)
+		http_body_end(r);
 	if (r->response)
 		return;
 	if (r->route->fn(&r->pub, &e) < 0) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "supervisor/front/iron.h"
+#include "supervisor/front/store_code.h"
 #include "supervisor/front/timefmt.h"
 
 json_t *iron_text(const char *text)
@@ -57,14 +58,12 @@ static void add_code_spec(json_t *o, const struct code_spec *spec)
 }
 
 /* The id of a code's revision; "" when it is not known. */
-static void revision_id(struct front *f, const struct code *c, uint32_t revision, char *ret)
+static void revision_id(struct front *f, const struct code *c, uint32_t revision,
+			char ret[PROJECT_ID_LEN + 1])
 {
-	struct code_revision rev;
 	struct err e;
 
-	*ret = '\0';
-	if (code_revision_get(f, c, revision, &rev, &e) == 0)
-		memcpy(ret, rev.id, sizeof(rev.id));
+	(void)store_code_revision_id(f->store, c->id, revision, ret, &e);
 }
 
 json_t *iron_code_json(struct front *f, const struct code *c)

@@ -41,12 +41,36 @@ static int check_codes(struct project *p, const struct iron_schedules *what, str
 	return 0;
 }
 
+/* Many are one transaction: else everybody waits while each waits for the disk. */
+static int end_all(struct front *f, int res, struct err *e)
+{
+	if (res == 0)
+		res = store_commit(f->store, e);
+	if (res < 0)
+		store_rollback(f->store);
+	return res;
+}
+
+static void take_back(struct front *f, struct project *p, const json_t *ids)
+{
+	int res = store_begin(f->store, NULL);
+
+	for (size_t i = 0; i < json_array_size(ids); i++) {
+		json_t *id = json_object_get(json_array_get(ids, i), "id");
+		struct schedule *made = schedule_by_id(p, json_string_value(id));
+
+		if (made)
+			(void)schedule_cancel(f, made, NULL);
+	}
+	(void)end_all(f, res, NULL);
+}
+
 /* All or none: those that were made go again when one cannot be. */
 static int create_all(struct front *f, struct project *p, struct iron_schedules *what, json_t *ids,
 		      struct err *e)
 {
+	int res = store_begin(f->store, e);
 	struct schedule *made;
-	int res = 0;
 
 	for (size_t i = 0; i < what->n && res == 0; i++) {
 		made = NULL;
@@ -56,13 +80,9 @@ static int create_all(struct front *f, struct project *p, struct iron_schedules 
 		else if (what->n > 1)
 			(void)err_wrap(e, res, "schedules[%zu]", i);
 	}
-	for (size_t i = 0; res < 0 && i < json_array_size(ids); i++) {
-		json_t *id = json_object_get(json_array_get(ids, i), "id");
-
-		made = schedule_by_id(p, json_string_value(id));
-		if (made)
-			(void)schedule_cancel(f, made, NULL);
-	}
+	res = end_all(f, res, e);
+	if (res < 0)
+		take_back(f, p, ids);
 	return res;
 }
 

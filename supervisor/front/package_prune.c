@@ -173,7 +173,7 @@ static void look_at(struct front *f, struct pruning *p, const char *name, uint64
 		return;
 	}
 	u.used = st.st_mtim;
-	(void)snprintf(u.name, sizeof(u.name), "%s", name);
+	(void)snprintf(u.name, sizeof(u.name), "%.*s", (int)PACKAGE_NAME_MAX, name);
 	if (is_zip(name)) {
 		take_away(packages, &u);
 		return;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sandbox/sandbox.h"
+#include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/schedule.h"
@@ -257,13 +258,20 @@ static int remove_codes(struct front *f, struct project *p, struct err *e)
 	return r;
 }
 
+/* Its tokens open nothing any more. */
+static void project_goes(struct front *f, struct project *p)
+{
+	p->going = true;
+	http_revoked(f);
+}
+
 static int await_tasks(struct front *f, struct project *p, bool force, struct err *e)
 {
 	struct of_project of = {.id = p->id, .cancel = force};
 	int r;
 
 	if (force) {
-		p->going = true;
+		project_goes(f, p);
 		r = remove_codes(f, p, e);
 		if (r < 0)
 			return r;
@@ -309,7 +317,7 @@ int project_remove(struct front *f, struct project *p, bool force, struct err *e
 	r = await_tasks(f, p, force || p->going, e);
 	if (r < 0)
 		return r;
-	p->going = true;
+	project_goes(f, p);
 	r = remove_tasks(f, p, e);
 	if (r == 0)
 		r = store_begin(f->store, e);

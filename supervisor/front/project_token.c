@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/store_project.h"
@@ -174,5 +175,6 @@ int token_revoke(struct front *f, struct project *p, const char *id, struct err 
 		return r;
 	}
 	token_drop(f, t);
+	http_revoked(f);
 	return 0;
 }

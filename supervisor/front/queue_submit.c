@@ -27,8 +27,7 @@ static int check(const struct project *p, const struct submit *s, struct err *e)
 		return err_set(e, ERR_INPUT, 0, "label: at most %d bytes", QUEUE_LABEL_MAX);
 	if (s->cluster && strlen(s->cluster) >= sizeof(((struct task_record *)0)->cluster))
 		return err_set(e, ERR_INPUT, 0, "cluster: at most 64 bytes");
-	/* A retry takes the place of what was counted before. */
-	if (p->n_queued >= max && !s->retry_of)
+	if (p->n_queued >= max)
 		return err_set(e, ERR_LIMIT, 0,
 			       "%u tasks of this project wait already, and its quota \"queued\" "
 			       "is %u: try again later",

@@ -165,6 +165,9 @@ static int put(struct store *store, const struct code *c, const char *revision_i
 		r = store_sql(store, "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)", "sisis",
 			      e, c->id, (sqlite3_int64)c->revision, revision_id,
 			      (sqlite3_int64)c->changed_ns, spec);
+	if (r == 0)
+		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1 AND revision <= ?2",
+			      "si", e, c->id, (sqlite3_int64)c->revision - CODE_REVISIONS_MAX);
 	return r;
 }
 
@@ -203,19 +206,24 @@ int store_code_delete(struct store *store, const char *id, struct err *e)
 	return r;
 }
 
-int store_code_revisions(struct store *store, const char *code, code_revision_fn fn, void *arg,
-			 struct err *e)
+int store_code_revisions(struct store *store, const char *code, uint32_t only, code_revision_fn fn,
+			 void *arg, struct err *e)
 {
 	sqlite3_stmt *st = NULL;
 	int s = SQLITE_DONE, r = 0;
 
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT revision, id, created_ns, spec FROM revisions WHERE "
-			       "?1 IS NULL OR code_id = ?1 ORDER BY revision DESC",
-			       -1, &st, NULL) != SQLITE_OK)
+	/* One code's are found by the table's key, which an OR would not be. */
+	if (sqlite3_prepare_v2(
+		    store->db,
+		    code ? "SELECT revision, id, created_ns, spec FROM revisions WHERE "
+			   "code_id = ?1 AND (?2 = 0 OR revision = ?2) ORDER BY revision DESC"
+			 : "SELECT revision, id, created_ns, spec FROM revisions",
+		    -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
-	if (code)
+	if (code) {
 		(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+		(void)sqlite3_bind_int64(st, 2, only);
+	}
 	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
 		struct code_revision v = {.revision = (uint32_t)sqlite3_column_int64(st, 0)};
 		struct code_spec spec = {0};
@@ -240,4 +248,24 @@ int store_code_revisions(struct store *store, const char *code, code_revision_fn
 		r = store_fail(store, e, "be read");
 	(void)sqlite3_finalize(st);
 	return r < 0 ? r : 0;
+}
+
+int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
+			   char ret[PROJECT_ID_LEN + 1], struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s;
+
+	ret[0] = '\0';
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT id FROM revisions WHERE code_id = ?1 AND revision = ?2", -1,
+			       &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, 2, revision);
+	s = sqlite3_step(st);
+	if (s == SQLITE_ROW)
+		column_text(st, 0, ret, PROJECT_ID_LEN + 1);
+	(void)sqlite3_finalize(st);
+	return s == SQLITE_ROW || s == SQLITE_DONE ? 0 : store_fail(store, e, "be read");
 }

@@ -16,7 +16,11 @@ int store_code_put(struct store *store, const struct code *code, const char *rev
 int store_code_paused(struct store *store, const char *id, bool paused, struct err *e);
 /* With its revisions. */
 int store_code_delete(struct store *store, const char *id, struct err *e);
-int store_code_revisions(struct store *store, const char *code, code_revision_fn fn, void *arg,
-			 struct err *e);
+/* Of a code, newest first; only: 0, or the one that is asked for. code NULL: of all codes. */
+int store_code_revisions(struct store *store, const char *code, uint32_t only, code_revision_fn fn,
+			 void *arg, struct err *e);
+/* What a list asks of each of its rows, without all that the revision holds. "": it is no more. */
+int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
+			   char ret[PROJECT_ID_LEN + 1], struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "supervisor/front/store_internal.h"
 
+#define BEFORE " AND (created_ns, id) < ((SELECT created_ns FROM tasks WHERE id = ?6"
 #define QUERY_SQL_MAX (2 * STORE_ROW_SQL_MAX)
 /* Of SQLite's machine: a page is 10,000, the most is a tenth of a second. */
 #define QUERY_STEPS 1000
@@ -35,9 +36,9 @@ static void query_sql(const struct task_query *q, char *sql, size_t size)
 		       q->from_ns ? " AND created_ns >= ?4" : "",
 		       q->to_ns ? " AND created_ns < ?5" : "",
 		       q->dead_letter ? " AND dead_letter = 1" : "",
-		       q->before ? " AND (created_ns, id) < ((SELECT created_ns FROM tasks WHERE "
-				   "id = ?6), ?6)"
-				 : "");
+		       !q->before   ? ""
+		       : q->project ? BEFORE " AND project = ?1), ?6)" /* no other's tells a time */
+				    : BEFORE "), ?6)");
 }
 
 static void bind_text(sqlite3_stmt *st, int i, const char *text)

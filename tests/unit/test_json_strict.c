@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include <stdlib.h>
 #include <string.h>
 
 #include "supervisor/json_strict.h"
@@ -57,7 +58,7 @@ static void test_load_refuses(void **state)
 
 static void test_load_bounds(void **state)
 {
-	char text[2048];
+	char text[2048], *many;
 	json_auto_t *doc = NULL;
 	struct err e = {0};
 	size_t n = 0;
@@ -81,6 +82,21 @@ static void test_load_bounds(void **state)
 	memset(text, '[', n);
 	assert_true(json_strict_load("t.json", text, n, 1024, &doc, &e) < 0);
 	assert_string_equal(e.msg, "t.json: line 1, column 65: nested deeper than 64 levels");
+	/* Few bytes, and much to keep. */
+	n = (size_t)2 * JSON_STRICT_VALUES_MAX;
+	many = malloc(n + 4);
+	assert_non_null(many);
+	memcpy(many, "[0", 2);
+	for (size_t i = 0; i < n; i++)
+		many[2 + i] = ",0"[i % 2];
+	many[2 + n] = ']';
+	assert_true(json_strict_load("t.json", many, n + 3, n + 3, &doc, &e) < 0);
+	assert_string_equal(e.msg, "t.json: more than 100000 values");
+	many[0] = many[2 + n] = '"';
+	assert_int_equal(json_strict_load("t.json", many, n + 3, n + 3, &doc, &e), 0);
+	json_decref(doc);
+	doc = NULL;
+	free(many);
 	/* Brackets in a string are text, also after an escaped quote. */
 	(void)snprintf(text, sizeof(text), "[\"\\\"%0100d\"]", 0);
 	memset(text + 5, '[', 90);
