@@ -119,7 +119,7 @@ int iron_status(struct iron *iron, int argc, char **argv)
 	ctl_print_field("error", ctl_text(task, "error"));
 	ctl_print_field("code", ctl_text(task, "code_name"));
 	ctl_print_field("label", ctl_text(task, "label"));
-	print_number("revision", task, "code_rev", "");
+	print_number("revision", task, "revision", "");
 	print_number("percent", task, "percent", " %");
 	print_number("exit status", task, "exit_code", "");
 	print_number("attempt", task, "attempt", "");
@@ -128,8 +128,8 @@ int iron_status(struct iron *iron, int argc, char **argv)
 	ctl_print_field("started", ctl_text(task, "started_at"));
 	ctl_print_field("finished", ctl_text(task, "finished_at"));
 	print_number("duration", task, "duration_ms", " ms");
-	ctl_print_field("first", ctl_text(task, "original_id"));
-	ctl_print_field("retry", ctl_text(task, "retry_id"));
+	ctl_print_field("first", ctl_text(task, "original_task_id"));
+	ctl_print_field("retry", ctl_text(task, "retry_task_id"));
 	if (json_is_true(json_object_get(task, "dead_letter")))
 		ctl_print_field("dead letter", "yes: no retry is left");
 	return ctl_flush(0);

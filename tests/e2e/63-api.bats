@@ -130,7 +130,7 @@ operator() {
 	ends "$task" complete
 	api GET "tasks/$task"
 	answered 200
-	[ "$(get '[.project, .status, .verdict, .payload, .code_name, .code_rev, .attempt, .exit_code] | map(tostring) | join(" ")')" = \
+	[ "$(get '[.project, .status, .verdict, .payload, .code_name, .revision, .attempt, .exit_code] | map(tostring) | join(" ")')" = \
 		'one complete ok the payload whole 1 1 0' ]
 	get '.start.mode, .start.ms, .wait_ms, .duration_ms, .usage.cpu_ms' >/dev/null
 	[ "$(get '[.history[].event] | (index("accepted") < index("started")) and (index("started") < index("complete"))')" = true ]
@@ -145,14 +145,14 @@ operator() {
 	second=$(get .retry_task_id)
 	ends "$second" error
 	api GET 'dead_letters?code_name=dead'
-	[ "$(get '[.tasks[] | .id, .original_id, .dead_letter] | map(tostring) | join(" ")')" = "$second $first true" ]
+	[ "$(get '[.tasks[] | .id, .original_task_id, .dead_letter] | map(tostring) | join(" ")')" = "$second $first true" ]
 	[ "$(get '.tasks[0].msg')" = 'exit status 4' ]
 	api POST "tasks/$second/retry"
 	answered 200
 	third=$(get '.tasks[0].id')
 	ends "$third" error
 	api GET "tasks/$third"
-	[ "$(get .original_id)" = "$first" ]
+	[ "$(get .original_task_id)" = "$first" ]
 }
 
 @test "a log live, as events, from any point on" {
