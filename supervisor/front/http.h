@@ -70,5 +70,7 @@ int http_log_events(struct http_request *r, const char *task_id, unsigned stream
 
 int http_init(struct front *f, struct err *e); /* cfg.http_fd < 0: none */
 void http_clear(struct front *f);
+/* Where it listens: "127.0.0.1:8080"; "" without a server. */
+const char *http_address(const struct front *f);
 
 #endif
