@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One task of a tenant's: log, status, cancel-task. */
+/* One task of a tenant's: log, status, cancel-task; and cancel-schedule. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +18,10 @@ const char iron_cancel_help[] =
 	"usage: sandboxctl cancel-task TASK...\n\n"
 	"Cancels tasks of the project over HTTP, by its token, whether they wait or run.\n"
 	"('cancel' is the operator's: it asks by the control socket.)\n" IRON_HELP;
+
+const char iron_cancel_schedule_help[] =
+	"usage: sandboxctl cancel-schedule SCHEDULE...\n\n"
+	"No more tasks come of these schedules. Those that they have queued stay.\n" IRON_HELP;
 
 static int get_task(struct iron *iron, const char *id, json_t **ret, struct err *e)
 {
@@ -135,20 +139,33 @@ int iron_status(struct iron *iron, int argc, char **argv)
 	return ctl_flush(0);
 }
 
-int iron_cancel(struct iron *iron, int argc, char **argv)
+/* POST /LIST/ID/cancel for each id. */
+static int cancel_each(struct iron *iron, int argc, char **argv, const char *list, const char *what)
 {
-	int status = iron_plain(iron, argc, argv, 1, argc, "task");
+	int status = iron_plain(iron, argc, argv, 1, argc, what);
+	char of[32];
 
+	(void)snprintf(of, sizeof(of), "%s's id", what);
 	for (int i = optind; status == 0 && i < argc; i++) {
 		struct err e = {0};
 		char path[64];
-		int r = iron_check_id(argv[i], "task's id", &e);
+		int r = iron_check_id(argv[i], of, &e);
 
-		(void)snprintf(path, sizeof(path), "/tasks/%.24s/cancel", argv[i]);
+		(void)snprintf(path, sizeof(path), "/%s/%.24s/cancel", list, argv[i]);
 		if (r == 0)
 			r = iron_call(iron, "POST", path, NULL, NULL, &e);
 		if (r < 0)
 			status = ctl_fail(&e);
 	}
 	return status;
+}
+
+int iron_cancel(struct iron *iron, int argc, char **argv)
+{
+	return cancel_each(iron, argc, argv, "tasks", "task");
+}
+
+int iron_cancel_schedule(struct iron *iron, int argc, char **argv)
+{
+	return cancel_each(iron, argc, argv, "schedules", "schedule");
 }

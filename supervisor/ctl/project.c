@@ -57,14 +57,16 @@ static int add_quota(json_t *quota, const char *word, struct err *e)
 {
 	const char *value = strchr(word, '=');
 	_cleanup_free_ char *key = value ? strndup(word, (size_t)(value - word)) : NULL;
-	bool digits;
+	const char *digits;
 	json_t *v;
 
 	if (!key || !*key || !value[1])
 		return err_set(e, ERR_INPUT, 0, "quota: '%s' is not KEY=VALUE", word);
 	value++;
-	digits = strspn(value, "0123456789") == strlen(value) && strlen(value) < 19;
-	v = digits ? json_integer(strtoll(value, NULL, 10)) : json_string(value);
+	digits = value + (*value == '-');
+	v = *digits && strspn(digits, "0123456789") == strlen(digits) && strlen(digits) < 19
+		    ? json_integer(strtoll(value, NULL, 10))
+		    : json_string(value);
 	if (json_object_get(quota, key)) {
 		json_decref(v);
 		return err_set(e, ERR_INPUT, 0, "quota: %s is given twice", key);
