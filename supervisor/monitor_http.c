@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "supervisor/http_address.h"
 #include "supervisor/monitor.h"
 
 #define HTTP_BACKLOG 512
@@ -65,24 +66,12 @@ static int bind_patiently(int fd, const struct sockaddr_storage *addr, socklen_t
 static int tell_address(const struct config *cfg, int fd, struct err *e)
 {
 	_cleanup_fd_ int dir = open(cfg->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} addr = {.in6 = {0}};
-	char host[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 16];
-	socklen_t len = sizeof(addr);
-	int r;
+	char text[HTTP_ADDRESS_MAX + 1];
+	int r = http_address_of(fd, text);
 
-	if (getsockname(fd, &addr.any, &len) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "--http %s", cfg->http);
-	if (addr.any.sa_family == AF_INET6) {
-		(void)inet_ntop(AF_INET6, &addr.in6.sin6_addr, host, sizeof(host));
-		(void)snprintf(text, sizeof(text), "[%s]:%u\n", host, ntohs(addr.in6.sin6_port));
-	} else {
-		(void)inet_ntop(AF_INET, &addr.in.sin_addr, host, sizeof(host));
-		(void)snprintf(text, sizeof(text), "%s:%u\n", host, ntohs(addr.in.sin_port));
-	}
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "--http %s", cfg->http);
+	(void)strcat(text, "\n");
 	r = dir < 0 ? -errno : util_write_file_at(dir, "http", 0644, text, strlen(text));
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "%s/http", cfg->run) : 0;
 }

@@ -152,6 +152,19 @@ static enum err_code code_of(long status)
 	}
 }
 
+/* Where a fault is in the request's JSON means nothing to who gave options: of one task or
+ * schedule alone the member's name is left. */
+static const char *without_place(const char *msg)
+{
+	static const char *const places[] = {"request: tasks[0].", "request: schedules[0].",
+					     "request: ", "data: "};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (strncmp(msg, places[i], strlen(places[i])) == 0)
+			return msg + strlen(places[i]);
+	return msg;
+}
+
 /* What the server refused, in its own words. */
 static int fail_status(struct exchange *x, long status, struct err *e)
 {
@@ -162,8 +175,13 @@ static int fail_status(struct exchange *x, long status, struct err *e)
 		return err_set(e, ERR_DENIED, 0,
 			       "the token of %s is not one of project %s, or was revoked%s%s",
 			       x->iron->c.token_from, x->iron->c.project_id, *msg ? ": " : "", msg);
+	/* The server does not tell whether there is such a project. */
+	if (status == 404 && strcmp(msg, "Not found") == 0)
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "there is no project %s, or the token of %s is not one of it",
+			       x->iron->c.project_id, x->iron->c.token_from);
 	if (*msg)
-		return err_set(e, code_of(status), 0, "%s", msg);
+		return err_set(e, code_of(status), 0, "%s", without_place(msg));
 	return err_set(e, code_of(status), 0, "%s:%u answers with HTTP status %ld: is it sandboxd?",
 		       x->iron->c.host, x->iron->c.port, status);
 }

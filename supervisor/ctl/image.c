@@ -45,7 +45,7 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 		} else if (ctl->json) {
 			json_array_append(list, entry.doc);
 		} else {
-			printf("%-16s %.12s  %-8s %7zu  %5.0f MB  %.19s\n", entry.name, entry.hex,
+			printf("%-16s %.12s  %-8s %7zu  %5.0f MB  %.19sZ\n", entry.name, entry.hex,
 			       ctl_text(entry.doc, "python"),
 			       json_array_size(json_object_get(entry.doc, "modules")),
 			       (double)json_integer_value(json_object_get(entry.doc, "size")) / 1e6,

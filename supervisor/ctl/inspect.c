@@ -96,6 +96,24 @@ static void print_history(const json_t *history)
 	}
 }
 
+/* Of a code's task: what it is one of. */
+static void print_queue(const json_t *queue)
+{
+	char text[300];
+
+	if (!json_is_object(queue))
+		return;
+	(void)snprintf(text, sizeof(text), "%s (%s), attempt %lld, %lld retries left",
+		       ctl_text(queue, "code_name"), ctl_text(queue, "code_id"),
+		       (long long)json_integer_value(json_object_get(queue, "attempt")),
+		       (long long)json_integer_value(json_object_get(queue, "retries_left")));
+	ctl_print_field("code", text);
+	ctl_print_field("first", ctl_text(queue, "original_task_id"));
+	ctl_print_field("retry", ctl_text(queue, "retry_task_id"));
+	ctl_print_field("schedule", ctl_text(queue, "schedule_id"));
+	ctl_print_field("not before", ctl_text(queue, "not_before"));
+}
+
 static void print_task(const json_t *task)
 {
 	char text[160];
@@ -107,6 +125,7 @@ static void print_task(const json_t *task)
 	ctl_print_field("image", *ctl_text(task, "image_digest") ? text : ctl_text(task, "image"));
 	ctl_print_field("policy", ctl_text(task, "policy"));
 	ctl_print_field("label", ctl_text(task, "label"));
+	print_queue(json_object_get(task, "queue"));
 	print_status(task);
 	ctl_print_field("error", ctl_text(task, "error"));
 	ctl_print_field("warning", ctl_text(task, "warning"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One code of a tenant's: info, pause, resume, webhook; and stacks. */
+/* One code of a tenant's: info, pause, resume, cancel-all, rm-code, webhook; and stacks. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +11,13 @@ const char iron_pause_help[] = "usage: sandboxctl pause NAME\n"
 			       "       sandboxctl resume NAME\n\n"
 			       "A code that is paused keeps its queue, and starts none of it until "
 			       "it is resumed.\n" IRON_HELP;
+const char iron_cancel_all_help[] = "usage: sandboxctl cancel-all NAME\n\n"
+				    "Cancels all tasks of a code that wait. Those that run go on: "
+				    "see 'cancel-task'.\n" IRON_HELP;
+const char iron_rm_code_help[] = "usage: sandboxctl rm-code NAME\n\n"
+				 "Removes a code with all its revisions. Its schedules and its "
+				 "tasks that wait are cancelled;\n"
+				 "those that run go on.\n" IRON_HELP;
 const char iron_webhook_help[] =
 	"usage: sandboxctl webhook NAME [--with-token]\n\n"
 	"Prints the URL that queues a task of the code for each POST; the body is the payload.\n\n"
@@ -51,14 +58,14 @@ int iron_find_code(struct iron *iron, const char *name, json_t **ret, struct err
 		       name, name);
 }
 
-static void print_number(const char *name, const json_t *code, const char *key)
+static void print_number(const char *name, const json_t *code, const char *key, const char *unit)
 {
 	const json_t *n = json_object_get(code, key);
 	char text[32];
 
 	if (!json_is_integer(n))
 		return;
-	(void)snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(n));
+	(void)snprintf(text, sizeof(text), "%lld%s", (long long)json_integer_value(n), unit);
 	ctl_print_field(name, text);
 }
 
@@ -78,19 +85,21 @@ int iron_info(struct iron *iron, int argc, char **argv)
 		return ctl_print_json(code);
 	ctl_print_field("name", ctl_text(code, "name"));
 	ctl_print_field("id", ctl_text(code, "id"));
-	print_number("revision", code, "rev");
+	print_number("revision", code, "rev", "");
 	ctl_print_field("changed", ctl_text(code, "latest_change"));
 	ctl_print_field("runs", ctl_text(code, "file_name"));
 	ctl_print_field("command", ctl_text(code, "command"));
 	ctl_print_field("image", ctl_text(code, "image"));
 	ctl_print_field("policy", ctl_text(code, "policy"));
 	ctl_print_field("zip", ctl_text(code, "latest_checksum"));
-	print_number("at a time", code, "max_concurrency");
-	print_number("retries", code, "retries");
-	print_number("retry delay", code, "retries_delay");
-	print_number("priority", code, "default_priority");
-	print_number("queued", code, "queued");
-	print_number("running", code, "running");
+	/* 0 is no bound; of a code that is paused it is -1. */
+	if (json_integer_value(json_object_get(code, "max_concurrency")) > 0)
+		print_number("at a time", code, "max_concurrency", "");
+	print_number("retries", code, "retries", "");
+	print_number("retry delay", code, "retries_delay", " s");
+	print_number("priority", code, "default_priority", "");
+	print_number("queued", code, "queued", "");
+	print_number("running", code, "running", "");
 	ctl_print_field("paused", json_is_true(json_object_get(code, "paused")) ? "yes" : "no");
 	json_object_foreach(json_object_get(code, "env_vars"), key, value)
 	{
@@ -103,7 +112,9 @@ int iron_info(struct iron *iron, int argc, char **argv)
 	return ctl_flush(0);
 }
 
-int iron_pause(struct iron *iron, int argc, char **argv)
+/* METHOD /codes/ID/REST for the code that the command line names, and what it answers. */
+static int change_code(struct iron *iron, int argc, char **argv, const char *method,
+		       const char *rest)
 {
 	json_auto_t *code = NULL, *reply = NULL;
 	struct err e = {0};
@@ -113,20 +124,38 @@ int iron_pause(struct iron *iron, int argc, char **argv)
 	if (r)
 		return r;
 	r = iron_find_code(iron, argv[optind], &code, &e);
-	(void)snprintf(path, sizeof(path), "/codes/%.24s/%s_task_queue", ctl_text(code, "id"),
-		       iron->verb);
+	(void)snprintf(path, sizeof(path), "/codes/%.24s%s", ctl_text(code, "id"), rest);
 	if (r == 0)
-		r = iron_call(iron, "POST", path, NULL, &reply, &e);
+		r = iron_call(iron, method, path, NULL, &reply, &e);
 	if (r < 0)
 		return ctl_fail(&e);
 	return iron->ctl->json ? ctl_print_json(reply) : iron_print_msg(reply);
+}
+
+int iron_pause(struct iron *iron, int argc, char **argv)
+{
+	char rest[32];
+
+	(void)snprintf(rest, sizeof(rest), "/%s_task_queue", iron->verb);
+	return change_code(iron, argc, argv, "POST", rest);
+}
+
+int iron_cancel_all(struct iron *iron, int argc, char **argv)
+{
+	return change_code(iron, argc, argv, "POST", "/cancel_all");
+}
+
+int iron_rm_code(struct iron *iron, int argc, char **argv)
+{
+	return change_code(iron, argc, argv, "DELETE", "");
 }
 
 int iron_webhook(struct iron *iron, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"with-token", no_argument, NULL, 't'}, IRON_OPTIONS, {0}};
-	_cleanup_free_ char *name = NULL;
+	_cleanup_free_ char *name = NULL, *url = NULL;
+	json_auto_t *code = NULL, *doc = NULL;
 	const struct iron_config *c = &iron->c;
 	bool with_token = false;
 	struct err e = {0};
@@ -141,12 +170,19 @@ int iron_webhook(struct iron *iron, int argc, char **argv)
 	r = iron_words("webhook", argc, argv, 1, 1, "code");
 	if (r)
 		return r;
-	if (iron_begin(iron, &e) < 0)
+	if (iron_begin(iron, &e) < 0 || iron_find_code(iron, argv[optind], &code, &e) < 0)
 		return ctl_fail(&e);
-	name = iron_escape(iron, argv[optind]);
-	printf("%s://%s:%u/2/projects/%s/tasks/webhook?code_name=%s%s%s\n", c->scheme, c->host,
-	       c->port, c->project_id, name ? name : "", with_token ? "&oauth=" : "",
-	       with_token ? c->token : "");
+	name = iron_escape(iron, ctl_text(code, "name"));
+	if (!name || asprintf(&url, "%s://%s:%u/2/projects/%s/tasks/webhook?code_name=%s%s%s",
+			      c->scheme, c->host, c->port, c->project_id, name,
+			      with_token ? "&oauth=" : "", with_token ? c->token : "") < 0)
+		return err_exit_status(ERR_SYSTEM);
+	if (iron->ctl->json) {
+		doc = json_pack("{s:s}", "url", url);
+		return ctl_print_json(doc);
+	}
+	ctl_print_text(url);
+	putchar('\n');
 	if (!with_token)
 		ctl_say("needs the header 'Authorization: OAuth TOKEN', or --with-token here");
 	return ctl_flush(0);

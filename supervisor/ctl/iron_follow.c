@@ -142,7 +142,7 @@ int iron_follow(struct iron *iron, const char *id, bool retries, json_t **ret_ta
 
 		r = follow_task(&f, &task);
 		sse_clear(&f.sse);
-		next = r == 0 ? ctl_text(task, "retry_id") : "";
+		next = r == 0 ? ctl_text(task, "retry_task_id") : "";
 		if (r < 0 || !retries || !util_is_id(next))
 			break;
 		ctl_say("task %s: %s (exit status %d); it is tried again as %s", now,

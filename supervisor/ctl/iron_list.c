@@ -36,7 +36,9 @@ static void time_cell(char to[CTL_CELL], const json_t *of, const char *key)
 {
 	const char *text = ctl_text(of, key);
 
-	(void)snprintf(to, CTL_CELL, "%.19s", strncmp(text, "0001-", 5) == 0 ? "" : text);
+	if (strncmp(text, "0001-", 5) == 0)
+		text = "";
+	(void)snprintf(to, CTL_CELL, "%.19s%s", text, *text ? "Z" : "");
 }
 
 static void code_row(const json_t *of, char c[][CTL_CELL])

@@ -148,6 +148,8 @@ static int read_ask(struct iron *iron, int argc, char **argv, bool schedule, con
 			continue;
 		if (f)
 			r = set_field(ask->body, f, optarg, &e);
+		else if ((c == 'p' || c == 'f') && json_object_get(ask->body, "payload"))
+			r = err_set(&e, ERR_USAGE, 0, "--payload, --payload-file: give one, once");
 		else if (c == 'p')
 			r = set_text(ask->body, "payload", "--payload", optarg, strlen(optarg), &e);
 		else if (c == 'f')
@@ -268,8 +270,8 @@ int iron_schedule(struct iron *iron, int argc, char **argv)
 	r = print_id(iron, id);
 	if (r == 0 && !iron->ctl->json)
 		ctl_say("scheduled ('sandboxctl schedules' tells when it comes next, 'sandboxctl "
-			"update %s' changes it)",
-			id);
+			"update %s' changes it, 'sandboxctl cancel-schedule %s' ends it)",
+			id, id);
 	return r;
 }
 

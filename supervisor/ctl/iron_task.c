@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One task of a tenant's: log, status, cancel-task. */
+/* One task of a tenant's: log, status, cancel-task; and cancel-schedule. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +18,10 @@ const char iron_cancel_help[] =
 	"usage: sandboxctl cancel-task TASK...\n\n"
 	"Cancels tasks of the project over HTTP, by its token, whether they wait or run.\n"
 	"('cancel' is the operator's: it asks by the control socket.)\n" IRON_HELP;
+
+const char iron_cancel_schedule_help[] =
+	"usage: sandboxctl cancel-schedule SCHEDULE...\n\n"
+	"No more tasks come of these schedules. Those that they have queued stay.\n" IRON_HELP;
 
 static int get_task(struct iron *iron, const char *id, json_t **ret, struct err *e)
 {
@@ -119,7 +123,7 @@ int iron_status(struct iron *iron, int argc, char **argv)
 	ctl_print_field("error", ctl_text(task, "error"));
 	ctl_print_field("code", ctl_text(task, "code_name"));
 	ctl_print_field("label", ctl_text(task, "label"));
-	print_number("revision", task, "code_rev", "");
+	print_number("revision", task, "revision", "");
 	print_number("percent", task, "percent", " %");
 	print_number("exit status", task, "exit_code", "");
 	print_number("attempt", task, "attempt", "");
@@ -128,27 +132,40 @@ int iron_status(struct iron *iron, int argc, char **argv)
 	ctl_print_field("started", ctl_text(task, "started_at"));
 	ctl_print_field("finished", ctl_text(task, "finished_at"));
 	print_number("duration", task, "duration_ms", " ms");
-	ctl_print_field("first", ctl_text(task, "original_id"));
-	ctl_print_field("retry", ctl_text(task, "retry_id"));
+	ctl_print_field("first", ctl_text(task, "original_task_id"));
+	ctl_print_field("retry", ctl_text(task, "retry_task_id"));
 	if (json_is_true(json_object_get(task, "dead_letter")))
 		ctl_print_field("dead letter", "yes: no retry is left");
 	return ctl_flush(0);
 }
 
-int iron_cancel(struct iron *iron, int argc, char **argv)
+/* POST /LIST/ID/cancel for each id. */
+static int cancel_each(struct iron *iron, int argc, char **argv, const char *list, const char *what)
 {
-	int status = iron_plain(iron, argc, argv, 1, argc, "task");
+	int status = iron_plain(iron, argc, argv, 1, argc, what);
+	char of[32];
 
+	(void)snprintf(of, sizeof(of), "%s's id", what);
 	for (int i = optind; status == 0 && i < argc; i++) {
 		struct err e = {0};
 		char path[64];
-		int r = iron_check_id(argv[i], "task's id", &e);
+		int r = iron_check_id(argv[i], of, &e);
 
-		(void)snprintf(path, sizeof(path), "/tasks/%.24s/cancel", argv[i]);
+		(void)snprintf(path, sizeof(path), "/%s/%.24s/cancel", list, argv[i]);
 		if (r == 0)
 			r = iron_call(iron, "POST", path, NULL, NULL, &e);
 		if (r < 0)
 			status = ctl_fail(&e);
 	}
 	return status;
+}
+
+int iron_cancel(struct iron *iron, int argc, char **argv)
+{
+	return cancel_each(iron, argc, argv, "tasks", "task");
+}
+
+int iron_cancel_schedule(struct iron *iron, int argc, char **argv)
+{
+	return cancel_each(iron, argc, argv, "schedules", "schedule");
 }

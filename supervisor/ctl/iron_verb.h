@@ -22,13 +22,18 @@ extern const char iron_queue_help[], iron_schedule_help[], iron_retry_help[];
 int iron_log(struct iron *iron, int argc, char **argv);
 int iron_status(struct iron *iron, int argc, char **argv);
 int iron_cancel(struct iron *iron, int argc, char **argv);
-extern const char iron_log_help[], iron_status_help[], iron_cancel_help[];
+int iron_cancel_schedule(struct iron *iron, int argc, char **argv);
+extern const char iron_log_help[], iron_status_help[], iron_cancel_help[],
+	iron_cancel_schedule_help[];
 /* iron_code.c */
 int iron_info(struct iron *iron, int argc, char **argv);
 int iron_pause(struct iron *iron, int argc, char **argv);
+int iron_cancel_all(struct iron *iron, int argc, char **argv);
+int iron_rm_code(struct iron *iron, int argc, char **argv);
 int iron_webhook(struct iron *iron, int argc, char **argv);
 int iron_stacks(struct iron *iron, int argc, char **argv);
-extern const char iron_info_help[], iron_pause_help[], iron_webhook_help[], iron_stacks_help[];
+extern const char iron_info_help[], iron_pause_help[], iron_webhook_help[], iron_stacks_help[],
+	iron_cancel_all_help[], iron_rm_code_help[];
 /* iron_list.c */
 int iron_codes(struct iron *iron, int argc, char **argv);
 int iron_tasks(struct iron *iron, int argc, char **argv);

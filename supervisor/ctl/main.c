@@ -45,11 +45,14 @@ static const struct ctl_verb verbs[] = {
 	{"log", "print or follow a queued task's output", ctl_iron, NULL},
 	{"status", "how a queued task is", ctl_iron, NULL},
 	{"cancel-task", "cancel a project's tasks by its token", ctl_iron, NULL},
+	{"cancel-schedule", "end schedules", ctl_iron, NULL},
+	{"cancel-all", "cancel the tasks of a code that wait", ctl_iron, NULL},
 	{"info", "what is known of a code", ctl_iron, NULL},
 	{"pause", "keep a code's tasks in its queue", ctl_iron, NULL},
 	{"resume", "start a paused code's tasks again", ctl_iron, NULL},
 	{"webhook", "the URL that queues a task of a code", ctl_iron, NULL},
 	{"stacks", "the images that codes can run on", ctl_iron, NULL},
+	{"rm-code", "remove a code, its revisions and schedules", ctl_iron, NULL},
 	{"codes", "list a project's codes", ctl_iron, NULL},
 	{"tasks", "list a project's tasks", ctl_iron, NULL},
 	{"dead-letters", "list the tasks that have failed for good", ctl_iron, NULL},
@@ -73,14 +76,15 @@ static void print_overview(FILE *to)
 {
 	fputs("usage: sandboxctl [--socket PATH] [--state DIR] [--json] VERB ...\n\n", to);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(to, "  %-12s  %s\n", verbs[i].name, verbs[i].summary);
+		fprintf(to, "  %-15s  %s\n", verbs[i].name, verbs[i].summary);
 	fputs("\nGlobal options may stand before or after the verb:\n"
 	      "  --socket PATH  the daemon's control socket (SANDBOXD_SOCKET;\n"
 	      "                 /run/sandboxd/control.sock)\n"
 	      "  --state DIR    the daemon's state folder (SANDBOXD_STATE; /var/lib/sandboxd)\n"
 	      "  --json         JSON instead of text\n"
 	      "  --help, --version\n\n"
-	      "Exit status: the task's own for run and wait; 125 when sandboxctl or the daemon\n"
+	      "Exit status: the task's own for run, wait and --wait; 125 when sandboxctl or the "
+	      "daemon\n"
 	      "could not do what was asked; else 0.\n",
 	      to);
 }
@@ -122,7 +126,7 @@ static int ctl_help(struct ctl *ctl, int argc, char **argv)
 	}
 	verb = find_verb(argv[1]);
 	if (!verb || argc > 2)
-		return ctl_usage("help", "there is no verb '%s'", argv[argc > 2 ? 2 : 1]);
+		return ctl_usage(NULL, "there is no verb '%s'", argv[argc > 2 ? 2 : 1]);
 	return print_verb_help(ctl, verb);
 }
 

@@ -57,14 +57,16 @@ static int add_quota(json_t *quota, const char *word, struct err *e)
 {
 	const char *value = strchr(word, '=');
 	_cleanup_free_ char *key = value ? strndup(word, (size_t)(value - word)) : NULL;
-	bool digits;
+	const char *digits;
 	json_t *v;
 
 	if (!key || !*key || !value[1])
 		return err_set(e, ERR_INPUT, 0, "quota: '%s' is not KEY=VALUE", word);
 	value++;
-	digits = strspn(value, "0123456789") == strlen(value) && strlen(value) < 19;
-	v = digits ? json_integer(strtoll(value, NULL, 10)) : json_string(value);
+	digits = value + (*value == '-');
+	v = *digits && strspn(digits, "0123456789") == strlen(digits) && strlen(digits) < 19
+		    ? json_integer(strtoll(value, NULL, 10))
+		    : json_string(value);
 	if (json_object_get(quota, key)) {
 		json_decref(v);
 		return err_set(e, ERR_INPUT, 0, "quota: %s is given twice", key);
@@ -74,15 +76,41 @@ static int add_quota(json_t *quota, const char *word, struct err *e)
 	return 0;
 }
 
-static void print_created(const json_t *p, const char *token)
+/* Where clients find the daemon, of its "127.0.0.1:8080"; all addresses are also this one. */
+static void print_address(const char *http)
 {
+	const char *port = strrchr(http, ':');
+	int len = port ? (int)(port - http) : 0;
+
+	if (!port)
+		printf("\"host\": \"127.0.0.1\", \"port\": 8080");
+	else if (strncmp(http, "0.0.0.0:", 8) == 0)
+		printf("\"host\": \"127.0.0.1\", \"port\": %s", port + 1);
+	else if (strncmp(http, "[::]:", 5) == 0)
+		printf("\"host\": \"[::1]\", \"port\": %s", port + 1);
+	else
+		printf("\"host\": \"%.*s\", \"port\": %s", len, http, port + 1);
+}
+
+static int print_created(struct ctl *ctl, const json_t *p, const char *token)
+{
+	json_auto_t *version = NULL;
+	struct err e = {0};
+	/* The project is there, and its token is told, even if this is not. */
+	int r = ctl_call(ctl, json_pack("{s:s}", "op", "version"), NULL, 0, &version, &e);
+
 	printf("project %s is made. Its clients' iron.json (the token is shown this once):\n\n"
 	       "{\"project_id\": \"%s\",\n"
 	       " \"token\": \"%s\",\n"
-	       " \"host\": \"127.0.0.1\", \"port\": 8080, \"protocol\": \"http\", \"scheme\": "
-	       "\"http\",\n"
-	       " \"api_version\": \"2\"}\n",
+	       " ",
 	       ctl_text(p, "name"), ctl_text(p, "id"), token);
+	print_address(ctl_text(version, "http"));
+	printf(", \"protocol\": \"http\", \"scheme\": \"http\",\n \"api_version\": \"2\"}\n");
+	if (r < 0)
+		ctl_say("the daemon does not tell its port: 8080 is only what it has by default");
+	else if (!*ctl_text(version, "http"))
+		ctl_say("the daemon has no HTTP server (--http none): no client can use this yet");
+	return ctl_flush(0);
 }
 
 static int project_create(struct ctl *ctl, int argc, char **argv)
@@ -109,10 +137,8 @@ static int project_create(struct ctl *ctl, int argc, char **argv)
 			      &reply, &e) < 0)
 		return ctl_fail(&e);
 	p = json_object_get(reply, "project");
-	if (!ctl->json) {
-		print_created(p, ctl_text(reply, "token"));
-		return ctl_flush(0);
-	}
+	if (!ctl->json)
+		return print_created(ctl, p, ctl_text(reply, "token"));
 	out = json_pack("{s:O, s:O, s:O}", "id", json_object_get(p, "id"), "name",
 			json_object_get(p, "name"), "token", json_object_get(reply, "token"));
 	return ctl_flush(ctl_print_json(out));

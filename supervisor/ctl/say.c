@@ -133,7 +133,11 @@ int ctl_bad_option(const char *verb, char **argv)
 	/* A letter among others (-xq) is not a word of its own: optopt has it. */
 	if (optopt && strncmp(word, "--", 2) != 0)
 		return ctl_usage(verb, "there is no option -%c, or it needs a value", optopt);
-	return ctl_usage(verb, "there is no option %s, or it needs a value", word);
+	/* getopt tells the option of a long one too that it knows. */
+	if (optopt)
+		return strchr(word, '=') ? ctl_usage(verb, "%s: takes no value", word)
+					 : ctl_usage(verb, "%s needs a value", word);
+	return ctl_usage(verb, "there is no option %s", word);
 }
 
 int ctl_flush(int status)

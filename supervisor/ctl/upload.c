@@ -23,6 +23,7 @@ const char iron_upload_help[] =
 	"  remote_build_command \"make\"   run in the package's folder, in the build sandbox\n"
 	"  set_env \"NAME\", \"VALUE\"\n"
 	"  name, runtime, stack\n\n"
+	"Options hold for this revision: one that is not given has its default again.\n"
 	"  -n, --name NAME         the code's name (default: NAME.worker's)\n"
 	"  -c, --worker-config FILE\n"
 	"                          what the worker finds in CONFIG_FILE. (-c 5 is\n"
@@ -171,6 +172,27 @@ static int print_uploaded(struct iron *iron, const struct upload *u, const json_
 	return ctl_flush(0);
 }
 
+/* A stack that is no image here is let pass, as old workers name all kinds. */
+static void warn_stack(struct iron *iron, const struct upload *u)
+{
+	const char *stack = ctl_text(u->data, "stack");
+	json_auto_t *stacks = NULL;
+	struct err ignored = {0};
+	json_t *name;
+	size_t i;
+
+	if (!*stack || u->build.image ||
+	    iron_call(iron, "GET", "//2/stacks", NULL, &stacks, &ignored) < 0)
+		return;
+	json_array_foreach(stacks, i, name)
+	{
+		if (json_string_value(name) && strcmp(json_string_value(name), stack) == 0)
+			return;
+	}
+	ctl_say("stack \"%s\" is no image here ('sandboxctl stacks' lists them): it runs on iron",
+		stack);
+}
+
 int iron_upload_verb(struct iron *iron, int argc, char **argv)
 {
 	_cleanup_upload_ struct upload u = {.base = -1};
@@ -189,6 +211,7 @@ int iron_upload_verb(struct iron *iron, int argc, char **argv)
 	r = upload_prepare(iron, &u, &zip, &size);
 	if (r)
 		return r;
+	warn_stack(iron, &u);
 	if (iron_upload(iron, json_incref(u.data), zip, size, &reply, &e) < 0)
 		return ctl_fail(&e);
 	return print_uploaded(iron, &u, reply);

@@ -207,6 +207,19 @@ static void say_pips(const struct upload *u)
 	}
 }
 
+/* The image that the code will run on, for pip: a stack that is one here, as the daemon takes it. */
+static void take_stack(const struct ctl *ctl, struct upload *u)
+{
+	const char *stack = u->file.stack;
+	char path[PATH_MAX];
+
+	if (!u->build.image && stack && util_is_name(stack) &&
+	    snprintf(path, sizeof(path), "%s/images/by-name/%s", ctl->state_dir, stack) <
+		    PATH_MAX &&
+	    faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		u->build.image = stack;
+}
+
 /* All but the sending: 0 and the zip, or the exit status. */
 int upload_prepare(struct iron *iron, struct upload *u, int *ret_fd, uint64_t *ret_size)
 {
@@ -221,6 +234,7 @@ int upload_prepare(struct iron *iron, struct upload *u, int *ret_fd, uint64_t *r
 		ctl_say("left out of the package: %s (file \"NAME\" takes one in)",
 			u->bundle.left_out);
 	if (pip_wanted(&u->file)) {
+		take_stack(iron->ctl, u);
 		status = pip_run(iron->ctl, &u->build, &u->file, &u->bundle);
 		if (status)
 			return status;

@@ -373,5 +373,6 @@ int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_
 	if (status == 1)
 		ctl_say("nothing was uploaded: %s failed in its build sandbox, see above",
 			w->build_command ? "pip or remote_build_command" : "pip");
-	return status;
+	/* A signal's status stays; else what a build's means is its own. */
+	return status > 0 && status < 128 ? err_exit_status(ERR_INPUT) : status;
 }

@@ -23,7 +23,7 @@ struct pip_build {
 bool pip_wanted(const struct worker_file *w);
 /*
  * Builds and adds __pips__ to the bundle; after a remote_build_command the bundle is what that
- * has left. 0, or the exit status after the reason was said: 1 when pip or the command failed.
+ * has left. 0, or the exit status after the reason was said.
  */
 int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_file *w,
 	    struct bundle *b);

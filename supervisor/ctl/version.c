@@ -27,6 +27,10 @@ int ctl_version(struct ctl *ctl, int argc, char **argv)
 		if (reply) {
 			printf("sandboxd   ");
 			ctl_print_text(ctl_text(reply, "version"));
+			if (*ctl_text(reply, "http")) {
+				printf(", http://");
+				ctl_print_text(ctl_text(reply, "http"));
+			}
 			putchar('\n');
 		}
 	}

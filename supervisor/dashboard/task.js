@@ -46,10 +46,10 @@ function asked(page, t) {
 
 	return facts([
 		['Worker', t.code_id ? h('a', {href: `${base}/workers/${t.code_id}`}, t.code_name) : t.code_name],
-		['Revision', t.code_rev], ['Image', t.image], ['Policy', t.policy], ['Priority', count(t.priority)], ['Label', t.label],
+		['Revision', t.revision], ['Image', t.image], ['Policy', t.policy], ['Priority', count(t.priority)], ['Label', t.label],
 		['Cluster', t.cluster], ['Attempt', t.attempt > 0 && count(t.attempt)],
 		['Retries left', t.retries_left > 0 && count(t.retries_left)],
-		['First attempt', t.original_id !== t.id && other(t.original_id)], ['Next attempt', other(t.retry_id)],
+		['First attempt', other(t.original_task_id)], ['Next attempt', other(t.retry_task_id)],
 		['Schedule', t.schedule_id && id(t.schedule_id)], ['Dead letter', t.dead_letter && 'yes: no retry is left'],
 		['Image digest', digest(t.image_digest)], ['Package', t.package_digest && digest(t.package_digest)],
 	]);
@@ -104,7 +104,7 @@ export async function task(page) {
 				buttons.querySelector('button').focus();
 		}
 		// A retry may still come out of one that has failed.
-		return wasEnded && (t.status === 'complete' || t.status === 'cancelled' || t.retry_id) ? 'done' : undefined;
+		return wasEnded && (t.status === 'complete' || t.status === 'cancelled' || t.retry_task_id) ? 'done' : undefined;
 	}
 
 	await page.poll(read, 1000);

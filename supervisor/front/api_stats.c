@@ -245,19 +245,6 @@ void api_stats_add(struct front *f, uint64_t since_ns, json_t *ret)
 	(void)json_object_set_new(ret, "samples", samples);
 }
 
-void api_checkpoint_made(struct front *f, const char *key, uint64_t dump_us, uint64_t bytes)
-{
-	struct api_stats *s = touch(f);
-	struct checkpoint *c;
-
-	if (!s)
-		return;
-	c = &s->checkpoints[s->n_checkpoints++ % CHECKPOINTS];
-	(void)snprintf(c->key, sizeof(c->key), "%s", key);
-	c->dump_us = dump_us;
-	c->bytes = bytes;
-}
-
 bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_dump_us,
 			 uint64_t *ret_bytes)
 {
@@ -273,6 +260,23 @@ bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_d
 		return true;
 	}
 	return false;
+}
+
+void api_checkpoint_made(struct front *f, const char *key, uint64_t dump_us, uint64_t bytes)
+{
+	struct api_stats *s = touch(f);
+	uint64_t us = 0, ignored;
+	struct checkpoint *c;
+
+	if (!s)
+		return;
+	/* It was there before: what its dump took is known from then, if at all. */
+	if (!dump_us && api_checkpoint_cost(f, key, &us, &ignored))
+		dump_us = us;
+	c = &s->checkpoints[s->n_checkpoints++ % CHECKPOINTS];
+	(void)snprintf(c->key, sizeof(c->key), "%s", key);
+	c->dump_us = dump_us;
+	c->bytes = bytes;
 }
 
 void api_stats_clear(struct front *f)

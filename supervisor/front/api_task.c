@@ -26,15 +26,15 @@ static void add_queue(json_t *o, const struct task_record *rec)
 	set(o, "project_id", json_string(rec->project));
 	set(o, "code_id", api_text(rec->code));
 	set(o, "code_name", api_text(rec->code_name));
-	set(o, "code_rev", rec->revision ? count(rec->revision) : json_null());
+	set(o, "revision", rec->revision ? count(rec->revision) : json_null());
 	set(o, "percent", count(rec->percent));
 	set(o, "cluster", api_text(rec->cluster));
 	set(o, "not_before", api_time(rec->not_before_ns));
 	set(o, "attempt", count(rec->attempt));
 	set(o, "retries_left", count(rec->retries_left));
-	set(o, "original_id",
+	set(o, "original_task_id",
 	    strcmp(rec->original, rec->id) == 0 ? json_null() : api_text(rec->original));
-	set(o, "retry_id", api_text(rec->retry));
+	set(o, "retry_task_id", api_text(rec->retry));
 	set(o, "schedule_id", api_text(rec->schedule));
 	set(o, "dead_letter", json_boolean(rec->dead_letter));
 }

@@ -19,7 +19,6 @@
 #define CODE_RETRIES_MAX 10
 #define CODE_RETRIES_DELAY_MAX 86400
 #define CODE_CONCURRENCY_MAX 10000
-#define CODES_MAX 1000			/* of a project */
 #define CODE_REVISIONS_MAX 100		/* of a code: the oldest beyond it go */
 #define CODE_TEXTS_MAX (16u << 20)	/* config and env of a project's codes together */
 #define CODE_PACKAGES_MAX (16ULL << 30) /* a project's, without a quota "package_bytes" */

@@ -72,5 +72,7 @@ int http_init(struct front *f, struct err *e); /* cfg.http_fd < 0: none */
 void http_clear(struct front *f);
 /* Tokens are good no more: logs that are being read with them end. */
 void http_revoked(struct front *f);
+/* Where it listens: "127.0.0.1:8080"; "" without a server. */
+const char *http_address(const struct front *f);
 
 #endif

@@ -11,6 +11,7 @@
 #include "supervisor/front/http.h"
 #include "supervisor/front/http_uri.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/http_address.h"
 
 #define HTTP_CONNS_MAX 512u
 #define HTTP_STREAMS_MAX 256u
@@ -86,6 +87,7 @@ struct http {
 	const struct http_route *const *tables;
 	unsigned n_tables;
 	bool loopback; /* nobody outside this machine gets here */
+	char address[HTTP_ADDRESS_MAX];
 	struct http_conn *conns;
 	unsigned n_conns, conns_max, n_uploads, n_streams;
 	/* By project (http_holder): requests that are in a handler's hands; logs being read;

@@ -263,12 +263,19 @@ int http_start(struct front *f, const struct http_route *const *tables, unsigned
 	h->conns_max = conns_max();
 	f->http = h;
 	h->loopback = is_loopback(f->cfg.http_fd);
+	if (http_address_of(f->cfg.http_fd, h->address) < 0)
+		h->address[0] = '\0';
 	/* It writes to files and sockets by sendfile, which knows no MSG_NOSIGNAL. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	h->daemon = start(h, f->cfg.http_fd);
 	if (!h->daemon)
 		return err_set(e, ERR_SYSTEM, errno, "libmicrohttpd does not start");
 	return add_sources(h) < 0 ? err_set(e, ERR_SYSTEM, 0, "cannot watch the HTTP server") : 0;
+}
+
+const char *http_address(const struct front *f)
+{
+	return f->http ? f->http->address : "";
 }
 
 int http_init(struct front *f, struct err *e)

@@ -161,7 +161,7 @@ static int find_route(struct http_req *r)
 		http_refuse(r, MHD_HTTP_NOT_FOUND, 0, "Not found");
 		return -ENOENT;
 	}
-	http_refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED, 0, "%s is not allowed here; %s is",
+	http_refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED, 0, "%s is not allowed here: use %s",
 		    r->pub.method, allow);
 	http_header_add(r->response, MHD_HTTP_HEADER_ALLOW, allow);
 	return -EPERM;

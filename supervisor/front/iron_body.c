@@ -180,7 +180,7 @@ static void read_times(struct iron_read *in, struct schedule_spec *spec)
 	(void)iron_read_text(in, "cron", spec->cron, sizeof(spec->cron));
 	(void)iron_read_text(in, "timezone", spec->zone, sizeof(spec->zone));
 	if (*spec->cron && spec->run_every_s)
-		(void)json_strict_fail(&in->s, "cron", "and run_every exclude each other");
+		(void)json_strict_fail(&in->s, "cron", "give cron or run_every, not both");
 	if (spec->end_ns && spec->start_ns && spec->end_ns < spec->start_ns)
 		(void)json_strict_fail(&in->s, "end_at", "must not be before start_at");
 }

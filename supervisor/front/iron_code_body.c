@@ -117,8 +117,8 @@ static void read_names(struct iron_read *in, struct code_spec *spec)
 	if (!iron_read_text(in, "name", spec->name, sizeof(spec->name)) ||
 	    !is_code_name(spec->name))
 		(void)json_strict_fail(&in->s, "name",
-				       "must be letters, digits, \"_\", \"-\" and \".\", such as "
-				       "\"hello\"");
+				       "must be letters, digits, \"_\", \"-\", \".\" and blanks "
+				       "between them, such as \"hello\"");
 	read_line(in, "runtime", spec->runtime, sizeof(spec->runtime));
 	read_line(in, "stack", spec->stack, sizeof(spec->stack));
 	read_line(in, "command", spec->command, sizeof(spec->command));

@@ -2,10 +2,12 @@
 /* Operations on the node: version, logs, warm, images-in-use. */
 #include <string.h>
 
+#include "supervisor/front/http.h"
 #include "supervisor/front/ops.h"
 
 int op_version(struct op *op, struct err *e)
 {
+	const char *http = http_address(op->f);
 	char started[40];
 	int r = json_strict_end(op->in);
 
@@ -13,10 +15,11 @@ int op_version(struct op *op, struct err *e)
 	if (r < 0)
 		return r;
 	util_format_time(op->f->started_ns, started, sizeof(started));
-	op_reply(op, json_pack("{s:b, s:s, s:i, s:s, s:i, s:{s:i, s:i}}", "ok", 1, "version",
-			       SANDBOXD_VERSION, "pid", (int)getpid(), "started_at", started,
-			       "proto", (int)PROTO_VERSION, "tasks", "running",
-			       (int)op->f->n_running, "queued", (int)queue_length(op->f)));
+	op_reply(op,
+		 json_pack("{s:b, s:s, s:i, s:s, s:i, s:s?, s:{s:i, s:i}}", "ok", 1, "version",
+			   SANDBOXD_VERSION, "pid", (int)getpid(), "started_at", started, "proto",
+			   (int)PROTO_VERSION, "http", *http ? http : NULL, "tasks", "running",
+			   (int)op->f->n_running, "queued", (int)queue_length(op->f)));
 	return 0;
 }
 

@@ -137,7 +137,7 @@ int queue_get(struct front *f, const struct project *p, const char *id, struct t
 	if (r < 0 && e && e->code && e->code != ERR_NOT_FOUND)
 		return r;
 	/* The same words for what is another project's. */
-	return err_set(e, ERR_NOT_FOUND, 0, "Not found");
+	return err_set(e, ERR_NOT_FOUND, 0, "Not found: there is no task with this id");
 }
 
 /* The task in memory, for a change; NULL in *ret when it has ended. */

@@ -13,7 +13,7 @@ setup_file() {
 	[ "$status" = 0 ]
 	[ -z "$stderr" ]
 	for verb in run logs ps inspect wait cancel rm image policy upload install queue schedule update retry \
-		log status cancel-task info pause resume webhook stacks codes tasks dead-letters schedules \
+		log status cancel-task cancel-schedule cancel-all rm-code info pause resume webhook stacks codes tasks dead-letters schedules \
 		doctor version; do
 		grep -q "^  $verb " <<<"$output"
 		run --separate-stderr sandboxctl help "$verb"
@@ -103,7 +103,7 @@ setup_file() {
 		run : names no image
 		run python : names no task.json
 		run --frob python : no option --frob
-		run python --start : no option --start
+		run python --start : --start needs a value
 		run python a.json b.json : does not take 'b.json'
 		logs : names no task
 		logs --since yesterday abcd : --since yesterday

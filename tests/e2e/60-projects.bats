@@ -42,11 +42,15 @@ restarted() {
 	[[ $(sandboxctl project ls) == *first*"$(jq -r .id <<<"$output")"* ]]
 }
 
-@test "text for a person: the lines of iron.json" {
+@test "text for a person: the lines of iron.json, with the port that the daemon has" {
+	local address
+
+	address=$(<"$RUN/http")
+	[ "$(sandboxctl version --json | jq -r .sandboxd.http)" = "$address" ]
 	run --separate-stderr sandboxctl project create second
 	[ "$status" = 0 ]
 	[ "$(sed 1,2d <<<"$output" | jq -c '[.project_id, (.token | length), .port, .host]')" = \
-		"[$(project second .id),43,8080,\"127.0.0.1\"]" ]
+		"[$(project second .id),43,${address##*:},\"127.0.0.1\"]" ]
 }
 
 @test "names that are none, or taken" {

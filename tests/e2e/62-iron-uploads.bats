@@ -58,7 +58,8 @@ load iron
 	mkdir ruby
 	echo 'print("by the runner")' >ruby/a.py
 	printf '%s\n' '#!/bin/sh' 'root() { while [ $# -gt 1 ]; do [ "$1" = "-d" ] && echo "$2" && return; shift; done; }' \
-		'cd "$(root "$@")"' 'python3 a.py "$@"' >ruby/__runner__.sh
+		'cd "$(root "$@")"' 'PATH=`pwd`/__pips__/__bin__:$PATH PYTHONPATH=`pwd`/__pips__ python -u a.py "$@"' \
+		>ruby/__runner__.sh
 	zip_of ruby.zip ruby
 	http POST codes -F 'data={"name":"rubycode","runtime":"sh","file_name":"__runner__.sh","image":"python"}' -F 'file=@ruby.zip'
 	answered 200 'Upload successful.'

@@ -130,7 +130,7 @@ operator() {
 	ends "$task" complete
 	api GET "tasks/$task"
 	answered 200
-	[ "$(get '[.project, .status, .verdict, .payload, .code_name, .code_rev, .attempt, .exit_code] | map(tostring) | join(" ")')" = \
+	[ "$(get '[.project, .status, .verdict, .payload, .code_name, .revision, .attempt, .exit_code] | map(tostring) | join(" ")')" = \
 		'one complete ok the payload whole 1 1 0' ]
 	get '.start.mode, .start.ms, .wait_ms, .duration_ms, .usage.cpu_ms' >/dev/null
 	[ "$(get '[.history[].event] | (index("accepted") < index("started")) and (index("started") < index("complete"))')" = true ]
@@ -145,14 +145,14 @@ operator() {
 	second=$(get .retry_task_id)
 	ends "$second" error
 	api GET 'dead_letters?code_name=dead'
-	[ "$(get '[.tasks[] | .id, .original_id, .dead_letter] | map(tostring) | join(" ")')" = "$second $first true" ]
+	[ "$(get '[.tasks[] | .id, .original_task_id, .dead_letter] | map(tostring) | join(" ")')" = "$second $first true" ]
 	[ "$(get '.tasks[0].msg')" = 'exit status 4' ]
 	api POST "tasks/$second/retry"
 	answered 200
 	third=$(get '.tasks[0].id')
 	ends "$third" error
 	api GET "tasks/$third"
-	[ "$(get .original_id)" = "$first" ]
+	[ "$(get .original_task_id)" = "$first" ]
 }
 
 @test "a log live, as events, from any point on" {
@@ -243,6 +243,10 @@ operator() {
 	template=$(get '.templates[0].id') checkpoint=$(get '.templates[0].checkpoint')
 	operator GET /checkpoints
 	[ "$(get "[.checkpoints[].key] | index(\"$checkpoint\") != null")" = true ]
+	[ "$(get '[.checkpoints[] | select(.bytes > 0 and .dump_ms > 0)] | length > 0')" = true ]
+	# Asked for once more it is there already, and what it took is as it was.
+	sandboxctl image warm python
+	operator GET /checkpoints
 	[ "$(get '[.checkpoints[] | select(.bytes > 0 and .dump_ms > 0)] | length > 0')" = true ]
 	operator DELETE "/templates/$template"
 	answered 200 Retired

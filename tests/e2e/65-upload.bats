@@ -112,11 +112,11 @@ names() {
 	[ "$(python3 -m zipfile -e 1.zip x && cat x/__pips__/requirements.lock)" = $'aaa==1.0\nbbb==2.5' ]
 }
 
-@test "a pip that fails says why in its own words, exits 1, and uploads nothing" {
+@test "a pip that fails says why in its own words, and uploads nothing" {
 	mkdir wheels
 	worker nopip pass 'pip "nowhere==1.2"'
 	run --separate-stderr sandboxctl upload nopip --image python --find-links wheels
-	[ "$status" = 1 ]
+	[ "$status" = 125 ]
 	[[ $stderr == *'No matching distribution found for nowhere==1.2'* ]] || fail "$stderr"
 	[[ $stderr == *'nothing was uploaded'* ]]
 	refused "there is no code 'nopip'" info nopip
@@ -126,6 +126,17 @@ names() {
 	sandboxctl rm "$id"
 	worker norequirements pass 'requirements "none.txt"'
 	refused 'norequirements.worker:2:14: requirements: none.txt: No such file' upload norequirements --find-links wheels
+}
+
+@test "a stack that is an image is also pip's; one that is none is told" {
+	python3 "$E2E/wheels.py" wheels aaa 1.0
+	worker stacked 'import aaa; print(aaa.VERSION)' 'stack "python"' 'pip "aaa==1.0"'
+	sandboxctl upload stacked --find-links wheels 2>/dev/null
+	[ "$(sandboxctl info stacked --json | jq -r .image)" = python ]
+	[ "$(sandboxctl queue stacked --wait 2>/dev/null)" = 1.0 ]
+	worker unstacked pass 'stack "python-2.7"'
+	run --separate-stderr sandboxctl upload unstacked
+	[[ $stderr == *'stack "python-2.7" is no image here'*'it runs on iron'* ]] || fail "$stderr"
 }
 
 @test "with --find-links the build has no network; remote_build_command makes files" {
@@ -140,7 +151,7 @@ names() {
 	[ "$(sandboxctl queue made --wait 2>/dev/null | head -n 1)" = 1 ]
 	worker unmade pass 'remote_build_command "echo words >&2; exit 7"'
 	run --separate-stderr sandboxctl upload unmade --image python --find-links wheels
-	[ "$status" = 1 ]
+	[ "$status" = 125 ]
 	[[ $stderr == *words* ]]
 	sandboxctl rm "$(id_of build)"
 }
@@ -194,7 +205,7 @@ teardown() {
 	[[ $stderr == *'installed ccc==3.0'* ]]
 	[ "$(sandboxctl queue net --wait 2>/dev/null)" = 3.0 ]
 	run --separate-stderr sandboxctl upload net --image python --build-policy default
-	[ "$status" = 1 ]
+	[ "$status" = 125 ]
 	sandboxctl rm "$(id_of build)"
 	# By pip.conf too, the user's before the machine's.
 	unset PIP_INDEX_URL

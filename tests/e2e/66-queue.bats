@@ -182,3 +182,36 @@ server.serve_forever()'
 	reap $pid
 	wait_until "$PATIENCE" task_is "$id" cancelled
 }
+
+@test "cancel-schedule, cancel-all and rm-code end what they name" {
+	uploaded ended pass
+	schedule=$(sandboxctl schedule ended --start-at 2099-01-01T00:00:00Z 2>/dev/null)
+	other=$(sandboxctl schedule ended --start-at 2099-01-01T00:00:00Z 2>/dev/null)
+	sandboxctl cancel-schedule "$schedule"
+	[ "$(sandboxctl schedules --json | jq -c '[.[] | {(.id): .status}] | add | [.["'"$schedule"'"], .["'"$other"'"]]')" = \
+		'["cancelled","scheduled"]' ]
+	refused 'there is no schedule with this id' cancel-schedule aaaaaaaaaaaaaaaaaaaaaaaa
+	refused 'names no schedule' cancel-schedule
+	sandboxctl pause ended
+	task=$(sandboxctl queue ended 2>/dev/null)
+	[ "$(sandboxctl cancel-all ended)" = Cancelled ]
+	task_is "$task" cancelled
+	sandboxctl rm-code ended
+	refused "there is no code 'ended'" info ended
+	[ "$(sandboxctl schedules --json | jq -r '.[] | select(.id == "'"$other"'").status')" = cancelled ]
+}
+
+@test "what is wrong is told in the command line's words" {
+	uploaded told pass
+	[ "$(sandboxctl webhook told --json | jq -r .url)" = "$(sandboxctl webhook told 2>/dev/null)" ]
+	refused "there is no code 'untold'" webhook untold
+	refused 'sandboxctl: code_name: there is no code "untold"' queue untold
+	refused 'give one, once' queue told -p a -f b
+	refused '--label needs a value' queue told --label
+	refused '--wait=x: takes no value' queue told --wait=x
+	refused 'there is no option --frob' queue told --frob
+	id=$(sandboxctl queue told 2>/dev/null)
+	[[ $(sandboxctl inspect "$id") == *'code         told ('*'), attempt 1, 0 retries left'* ]]
+	refused 'there is no task with this id' status aaaaaaaaaaaaaaaaaaaaaaaa
+	refused 'there is no project aaaaaaaaaaaaaaaaaaaaaaaa, or the token of' codes --project-id aaaaaaaaaaaaaaaaaaaaaaaa
+}

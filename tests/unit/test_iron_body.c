@@ -185,7 +185,7 @@ static void test_wrong_schedules(void **state)
 		{"{\"code_name\":\"a\",\"run_every\":59}",
 		 "request: schedules[0].run_every: must be at least 60 seconds", 0},
 		{"{\"code_name\":\"a\",\"run_every\":5,\"cron\":\"* * * * *\"}",
-		 "request: schedules[0].cron: and run_every exclude each other", 1},
+		 "request: schedules[0].cron: give cron or run_every, not both", 1},
 		{"{\"code_name\":\"a\",\"start_at\":\"tomorrow\"}",
 		 "request: schedules[0].start_at: must be a time", 2},
 		{"{\"code_name\":\"a\",\"start_at\":\"2030-01-02T00:00:00Z\","
