@@ -3,31 +3,16 @@
 #include <string.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/queue_heap.h"
 #include "supervisor/msg.h"
 
 #define BUCKETS (1u << 15)
 /* Delays are of the wall clock, which may be set: it is looked at so often at least. */
 #define LOOK_NS (60 * SEC)
 
-/* A task that waits. 100 bytes, so that hundreds of thousands may. */
-struct queued {
-	struct queued *next, *prev; /* in its lane */
-	struct queued *hash_next;
-	struct lane *lane;
-	struct project *project;
-	struct code *code; /* NULL: sandboxctl run */
-	struct task *task; /* NULL: it is in the store alone */
-	uint64_t since_ns; /* it could have started: its age in its lane. CLOCK_REALTIME */
-	uint64_t not_before_ns;
-	uint32_t heap_at; /* from 1 while it is delayed; 0: in its lane */
-	uint8_t priority;
-	char id[TASK_ID_LEN + 1];
-};
-
 struct queue {
 	struct queued *buckets[BUCKETS];
-	struct queued **heap; /* of those that are delayed, by not_before_ns; from 1 */
-	uint32_t n_heap, heap_size;
+	struct queue_heap delayed;
 	uint32_t n, n_ready;
 	uint64_t turn;
 };
@@ -48,63 +33,6 @@ static struct queued *find(struct queue *q, const char *id)
 	while (w && strcmp(w->id, id) != 0)
 		w = w->hash_next;
 	return w;
-}
-
-/* The heap of those that are delayed */
-
-static void heap_put(struct queue *q, uint32_t at, struct queued *w)
-{
-	q->heap[at] = w;
-	w->heap_at = at;
-}
-
-static void heap_up(struct queue *q, uint32_t at, struct queued *w)
-{
-	for (; at > 1 && q->heap[at / 2]->not_before_ns > w->not_before_ns; at /= 2)
-		heap_put(q, at, q->heap[at / 2]);
-	heap_put(q, at, w);
-}
-
-static void heap_down(struct queue *q, uint32_t at, struct queued *w)
-{
-	for (uint32_t child; (child = 2 * at) <= q->n_heap; at = child) {
-		if (child < q->n_heap &&
-		    q->heap[child + 1]->not_before_ns < q->heap[child]->not_before_ns)
-			child++;
-		if (q->heap[child]->not_before_ns >= w->not_before_ns)
-			break;
-		heap_put(q, at, q->heap[child]);
-	}
-	heap_put(q, at, w);
-}
-
-static int heap_add(struct queue *q, struct queued *w)
-{
-	if (q->n_heap + 1 >= q->heap_size) {
-		uint32_t size = q->heap_size ? 2 * q->heap_size : 64;
-		struct queued **heap = reallocarray(q->heap, size, sizeof(struct queued *));
-
-		if (!heap)
-			return -ENOMEM;
-		q->heap = heap;
-		q->heap_size = size;
-	}
-	heap_up(q, ++q->n_heap, w);
-	return 0;
-}
-
-static void heap_take(struct queue *q, struct queued *w)
-{
-	struct queued *last = q->heap[q->n_heap--];
-	uint32_t at = w->heap_at;
-
-	w->heap_at = 0;
-	if (last == w)
-		return;
-	if (at > 1 && q->heap[at / 2]->not_before_ns > last->not_before_ns)
-		heap_up(q, at, last);
-	else
-		heap_down(q, at, last);
 }
 
 /* Lanes */
@@ -144,9 +72,9 @@ static void tick_for_heap(struct front *f)
 	struct queue *q = f->queue;
 	uint64_t now = util_realtime_ns(), due;
 
-	if (!q->n_heap)
+	if (!q->delayed.n)
 		return;
-	due = q->heap[1]->not_before_ns;
+	due = q->delayed.at[1]->not_before_ns;
 	due = due > now ? due - now : 0;
 	front_tick_at(f, util_monotonic_ns() + (due < LOOK_NS ? due : LOOK_NS));
 }
@@ -167,7 +95,7 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	w->priority = (uint8_t)(rec->priority < LANE_PRIORITIES ? rec->priority : 0);
 	memcpy(w->id, rec->id, sizeof(w->id));
 	if (w->not_before_ns > util_realtime_ns()) {
-		if (heap_add(q, w) < 0) {
+		if (queue_heap_add(&q->delayed, w) < 0) {
 			free(w);
 			return -ENOMEM;
 		}
@@ -189,7 +117,7 @@ static void drop(struct front *f, struct queued *w)
 	struct queued **b = bucket(q, w->id);
 
 	if (w->heap_at)
-		heap_take(q, w);
+		queue_heap_take(&q->delayed, w);
 	else
 		lane_take(q, w);
 	while (*b != w)
@@ -357,10 +285,10 @@ void queue_tick(struct front *f, uint64_t now_ns)
 	uint64_t now = util_realtime_ns();
 
 	(void)now_ns;
-	while (q->n_heap && q->heap[1]->not_before_ns <= now) {
-		struct queued *w = q->heap[1];
+	while (q->delayed.n && q->delayed.at[1]->not_before_ns <= now) {
+		struct queued *w = q->delayed.at[1];
 
-		heap_take(q, w);
+		queue_heap_take(&q->delayed, w);
 		lane_add(q, w);
 	}
 	tick_for_heap(f);
@@ -386,12 +314,12 @@ void queue_drop_lane(struct front *f, struct code *c)
 			give_up(f, c->lane.head[i]);
 	/* What takes the place of one that goes is looked at there; all others stay or move to
 	 * where the walk comes yet. */
-	for (uint32_t at = q->n_heap; at > 0 && c->lane.n_queued;) {
-		if (q->heap[at]->code == c)
-			give_up(f, q->heap[at]);
+	for (uint32_t at = q->delayed.n; at > 0 && c->lane.n_queued;) {
+		if (q->delayed.at[at]->code == c)
+			give_up(f, q->delayed.at[at]);
 		else
 			at--;
-		at = at < q->n_heap ? at : q->n_heap;
+		at = at < q->delayed.n ? at : q->delayed.n;
 	}
 }
 
@@ -402,8 +330,9 @@ unsigned queue_length(const struct front *f)
 
 void queue_counts(struct front *f, struct queue_counts *ret)
 {
-	*ret = (struct queue_counts){
-		.queued = f->queue->n_ready, .delayed = f->queue->n_heap, .running = f->n_running};
+	*ret = (struct queue_counts){.queued = f->queue->n_ready,
+				     .delayed = f->queue->delayed.n,
+				     .running = f->n_running};
 }
 
 int queue_init(struct front *f)
@@ -419,7 +348,7 @@ void queue_clear(struct front *f)
 	for (unsigned i = 0; i < BUCKETS; i++)
 		while (f->queue->buckets[i])
 			drop(f, f->queue->buckets[i]);
-	free(f->queue->heap);
+	free(f->queue->delayed.at);
 	free(f->queue);
 	f->queue = NULL;
 }
