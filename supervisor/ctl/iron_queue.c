@@ -216,57 +216,51 @@ static int queued(struct iron *iron, const char *id, bool wait)
 	return ctl_flush(ctl_task_exit_status(task));
 }
 
-int iron_queue(struct iron *iron, int argc, char **argv)
+/* Asks for one of list, "tasks" or "schedules"; its id. The exit status when it fails. */
+static int ask_one(struct iron *iron, int argc, char **argv, const char *list, struct ask *ask,
+		   char *id)
 {
-	struct ask ask = {0};
 	json_auto_t *reply = NULL;
-	char id[TASK_ID_LEN + 1];
 	struct err e = {0};
-	int r = read_ask(iron, argc, argv, false, "code", &ask);
+	char path[16];
+	int r = read_ask(iron, argc, argv, strcmp(list, "schedules") == 0, "code", ask);
 
-	if (r == 0 &&
-	    set_text(ask.body, "code_name", "the code's name", ask.name, strlen(ask.name), &e) < 0)
+	(void)snprintf(path, sizeof(path), "/%s", list);
+	if (r == 0 && set_text(ask->body, "code_name", "the code's name", ask->name,
+			       strlen(ask->name), &e) < 0)
 		r = ctl_fail(&e);
 	if (r) {
-		json_decref(ask.body);
+		json_decref(ask->body);
 		return r;
 	}
 	r = iron_begin(iron, &e);
 	if (r < 0)
-		json_decref(ask.body);
+		json_decref(ask->body);
 	else
-		r = iron_call(iron, "POST", "/tasks", json_pack("{s:[o]}", "tasks", ask.body),
-			      &reply, &e);
+		r = iron_call(iron, "POST", path, json_pack("{s:[o]}", list, ask->body), &reply,
+			      &e);
 	if (r == 0)
-		r = take_id(reply, "tasks", id, &e);
-	return r < 0 ? ctl_fail(&e) : queued(iron, id, ask.wait);
+		r = take_id(reply, list, id, &e);
+	return r < 0 ? ctl_fail(&e) : 0;
+}
+
+int iron_queue(struct iron *iron, int argc, char **argv)
+{
+	struct ask ask = {0};
+	char id[TASK_ID_LEN + 1];
+	int r = ask_one(iron, argc, argv, "tasks", &ask, id);
+
+	return r ? r : queued(iron, id, ask.wait);
 }
 
 int iron_schedule(struct iron *iron, int argc, char **argv)
 {
 	struct ask ask = {0};
-	json_auto_t *reply = NULL;
 	char id[TASK_ID_LEN + 1];
-	struct err e = {0};
-	int r = read_ask(iron, argc, argv, true, "code", &ask);
+	int r = ask_one(iron, argc, argv, "schedules", &ask, id);
 
-	if (r == 0 &&
-	    set_text(ask.body, "code_name", "the code's name", ask.name, strlen(ask.name), &e) < 0)
-		r = ctl_fail(&e);
-	if (r) {
-		json_decref(ask.body);
+	if (r)
 		return r;
-	}
-	r = iron_begin(iron, &e);
-	if (r < 0)
-		json_decref(ask.body);
-	else
-		r = iron_call(iron, "POST", "/schedules",
-			      json_pack("{s:[o]}", "schedules", ask.body), &reply, &e);
-	if (r == 0)
-		r = take_id(reply, "schedules", id, &e);
-	if (r < 0)
-		return ctl_fail(&e);
 	r = print_id(iron, id);
 	if (r == 0 && !iron->ctl->json)
 		ctl_say("scheduled ('sandboxctl schedules' tells when it comes next, 'sandboxctl "

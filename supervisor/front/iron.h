@@ -100,4 +100,31 @@ int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN +
 	      iron_sync_fn done, void *arg, struct err *e);
 void iron_sync_clear(struct front *f);
 
+/* What is the same below /2 and /api. */
+/* clang-format off */
+#define IRON_ROUTES(p) \
+	{"GET", p "/codes", HTTP_PROJECT, false, iron_codes}, \
+	{"POST", p "/codes", HTTP_PROJECT, true, iron_upload}, \
+	{"GET", p "/codes/{}", HTTP_PROJECT, false, iron_code_get}, \
+	{"DELETE", p "/codes/{}", HTTP_PROJECT, false, iron_code_delete}, \
+	{"GET", p "/codes/{}/revisions", HTTP_PROJECT, false, iron_code_revisions}, \
+	{"GET", p "/codes/{}/download", HTTP_PROJECT, false, iron_code_download}, \
+	{"GET", p "/codes/{}/stats", HTTP_PROJECT, false, iron_code_stats}, \
+	{"POST", p "/codes/{}/pause_task_queue", HTTP_PROJECT, false, iron_code_pause}, \
+	{"POST", p "/codes/{}/resume_task_queue", HTTP_PROJECT, false, iron_code_resume}, \
+	{"POST", p "/codes/{}/cancel_all", HTTP_PROJECT, false, iron_code_cancel_all}, \
+	{"POST", p "/tasks", HTTP_PROJECT, false, iron_queue}, \
+	{"POST", p "/tasks/webhook", HTTP_PROJECT, false, iron_webhook}, \
+	{"GET", p "/tasks/{}/log", HTTP_PROJECT, false, iron_task_log}, \
+	{"GET", p "/tasks/{}/outlog", HTTP_PROJECT, false, iron_task_outlog}, \
+	{"POST", p "/tasks/{}/cancel", HTTP_PROJECT, false, iron_task_cancel}, \
+	{"POST", p "/tasks/{}/progress", HTTP_PROJECT, false, iron_task_progress}, \
+	{"POST", p "/tasks/{}/retry", HTTP_PROJECT, false, iron_retry}, \
+	{"GET", p "/schedules", HTTP_PROJECT, false, iron_schedules}, \
+	{"POST", p "/schedules", HTTP_PROJECT, false, iron_schedules_post}, \
+	{"GET", p "/schedules/{}", HTTP_PROJECT, false, iron_schedule_get}, \
+	{"PUT", p "/schedules/{}", HTTP_PROJECT, false, iron_schedule_put}, \
+	{"POST", p "/schedules/{}/cancel", HTTP_PROJECT, false, iron_schedule_cancel}
+/* clang-format on */
+
 #endif
