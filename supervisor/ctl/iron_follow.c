@@ -17,6 +17,7 @@ struct follower {
 	const char *id;
 	struct sse sse;
 	struct log_text text[2]; /* of stdout and stderr */
+	bool quiet;		 /* the task's object is printed instead */
 	bool progress;		 /* something has come on this connection */
 	struct err *e;
 };
@@ -58,7 +59,7 @@ static int take_event(void *arg, const char *event, const char *id, const char *
 			f->id);
 		return 0;
 	}
-	if (!s || (fd == STDOUT_FILENO && strcmp(event, "stdout") != 0))
+	if (!s || f->quiet || (fd == STDOUT_FILENO && strcmp(event, "stdout") != 0))
 		return 0;
 	return iron_write_text(fd, &f->text[fd == STDERR_FILENO], s, n);
 }
@@ -138,7 +139,8 @@ int iron_follow(struct iron *iron, const char *id, bool retries, json_t **ret_ta
 
 	(void)snprintf(now, sizeof(now), "%s", id);
 	for (;;) {
-		struct follower f = {.iron = iron, .id = now, .e = e};
+		struct follower f = {
+			.iron = iron, .id = now, .quiet = retries && iron->ctl->json, .e = e};
 
 		r = follow_task(&f, &task);
 		sse_clear(&f.sse);

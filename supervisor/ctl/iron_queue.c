@@ -17,13 +17,14 @@ const char iron_queue_help[] =
 	"      --delay SECONDS      not before that\n"
 	"      --label TEXT, --cluster TEXT\n"
 	"      --wait               follow its log from the first line, and its retries; exit as\n"
-	"                           the last attempt does. Ctrl-C leaves the task "
-	"alone\n" IRON_HELP;
+	"                           the last attempt does; with --json, print that one and\n"
+	"                           no log. Ctrl-C leaves the task alone\n" IRON_HELP;
 const char iron_schedule_help[] =
 	"usage: sandboxctl schedule NAME [-p PAYLOAD | -f FILE] [OPTION]...\n"
 	"       sandboxctl update SCHEDULE [-p PAYLOAD | -f FILE] [OPTION]...\n\n"
 	"Tasks of the code NAME that come by themselves; prints the schedule's id. update changes\n"
-	"what it names and leaves the rest.\n\n"
+	"what it names and leaves the rest; --cron takes the place of --run-every, and the other\n"
+	"way round. Without either it is one task. 'sandboxctl cancel-schedule' ends one.\n\n"
 	"      --cron LINE          as in crontab(5): \"*/5 * * * mon-fri\"; with six fields the\n"
 	"                           first is seconds\n"
 	"      --timezone ZONE      of --cron: Europe/Berlin (default: UTC)\n"
@@ -34,6 +35,7 @@ const char iron_schedule_help[] =
 	"  -p, -f, --priority, --timeout, --delay, --label, --cluster: see 'queue'\n" IRON_HELP;
 const char iron_retry_help[] = "usage: sandboxctl retry TASK [--delay SECONDS] [--wait]\n\n"
 			       "Queues a task of the same code and payload and prints its id.\n\n"
+			       "      --delay SECONDS      not before that\n"
 			       "      --wait               as of 'queue'\n" IRON_HELP;
 
 #define RUNS_MAX 1000000000LL
@@ -142,7 +144,7 @@ static int read_ask(struct iron *iron, int argc, char **argv, bool schedule, con
 		if (c == '?')
 			return ctl_bad_option(iron->verb, argv);
 		if ((f && f->schedule && !schedule) || (c == OPT_WAIT && schedule))
-			return ctl_usage(iron->verb, "there is no option %s here",
+			return ctl_usage(iron->verb, "there is no option --%s here",
 					 f ? f->option : "wait");
 		if (iron_option(iron, c, optarg))
 			continue;
@@ -308,6 +310,10 @@ int iron_retry(struct iron *iron, int argc, char **argv)
 		return r;
 	}
 	r = iron_check_id(ask.name, "task's id", &e);
+	if (r == 0 && json_object_size(ask.body) > (json_object_get(ask.body, "delay") ? 1 : 0))
+		r = err_set(&e, ERR_USAGE, 0,
+			    "retry: takes --delay and --wait alone: all else is the task's own "
+			    "('sandboxctl queue' queues another)");
 	if (r == 0)
 		r = iron_begin(iron, &e);
 	(void)snprintf(path, sizeof(path), "/tasks/%.24s/retry", ask.name);

@@ -162,25 +162,36 @@ static void copy_text(char *buf, size_t size, const char *text)
 		(void)snprintf(buf, size, "%s", text);
 }
 
-static void read_times(struct iron_read *in, struct schedule_spec *spec)
+/* run_every or cron. Of a schedule that is changed, the one takes the other's place. */
+static void read_rule(struct iron_read *in, struct schedule_spec *spec)
 {
 	uint32_t least = in->strict ? 1 : IRON_RUN_EVERY_MIN;
-
-	(void)iron_read_time(in, "start_at", &spec->start_ns);
-	(void)iron_read_time(in, "end_at", &spec->end_ns);
-	(void)iron_read_u32(in, "run_times", 0, INT32_MAX, &spec->run_times);
 	/* 0 is what the Go client sends for none. */
-	if (iron_read_u32(in, "run_every", 0, INT32_MAX, &spec->run_every_s) &&
-	    spec->run_every_s > 0 && spec->run_every_s < least)
+	bool every = iron_read_u32(in, "run_every", 0, INT32_MAX, &spec->run_every_s) &&
+		     spec->run_every_s > 0;
+	bool cron = iron_read_text(in, "cron", spec->cron, sizeof(spec->cron)) && *spec->cron;
+
+	if (every && spec->run_every_s < least)
 		(void)json_strict_fail(&in->s, "run_every",
 				       in->strict ? "must be at least %u second"
 						  : "must be at least %u seconds; a schedule made "
 						    "under /api may come each second",
 				       least);
-	(void)iron_read_text(in, "cron", spec->cron, sizeof(spec->cron));
-	(void)iron_read_text(in, "timezone", spec->zone, sizeof(spec->zone));
-	if (*spec->cron && spec->run_every_s)
+	if (every && cron)
 		(void)json_strict_fail(&in->s, "cron", "give cron or run_every, not both");
+	if (every)
+		spec->cron[0] = spec->zone[0] = '\0';
+	else if (cron)
+		spec->run_every_s = 0;
+	(void)iron_read_text(in, "timezone", spec->zone, sizeof(spec->zone));
+}
+
+static void read_times(struct iron_read *in, struct schedule_spec *spec)
+{
+	(void)iron_read_time(in, "start_at", &spec->start_ns);
+	(void)iron_read_time(in, "end_at", &spec->end_ns);
+	(void)iron_read_u32(in, "run_times", 0, INT32_MAX, &spec->run_times);
+	read_rule(in, spec);
 	if (spec->end_ns && spec->start_ns && spec->end_ns < spec->start_ns)
 		(void)json_strict_fail(&in->s, "end_at", "must not be before start_at");
 }

@@ -21,6 +21,7 @@ sys.stderr.write("and this\n")'
 	[ "$(sandboxctl queue echo -f payload --wait 2>/dev/null)" = 'got of a file' ]
 	[ "$(echo 'of a pipe' | sandboxctl queue echo -f - --wait 2>/dev/null)" = 'got of a pipe' ]
 	[ "$(sandboxctl queue echo --json | jq -r '.id | length')" = 24 ]
+	[ "$(sandboxctl queue echo --wait --json 2>/dev/null | jq -r .status)" = complete ]
 }
 
 @test "--wait follows live from the first line, and exits as the task does" {
@@ -97,6 +98,10 @@ for i in range(2000, 4000): print('line', i)"
 	[ "$(sandboxctl update "$(cat id)" --run-every 90)" = Updated ]
 	[ "$(sandboxctl schedules --json | jq -c '.[0] | [.run_every, .start_at]')" = '[90,"2099-01-01T00:00:00Z"]' ]
 	[[ $(sandboxctl schedules) == *"$(cat id)"*'every 90 s'* ]]
+	sandboxctl update "$(cat id)" --cron '0 7 * * mon' --timezone Europe/Berlin
+	[ "$(sandboxctl schedules --json | jq -c '.[0] | [.run_every, .cron, .timezone]')" = '[0,"0 7 * * mon","Europe/Berlin"]' ]
+	sandboxctl update "$(cat id)" --run-every 90
+	[ "$(sandboxctl schedules --json | jq -c '.[0] | [.run_every, .cron, .timezone]')" = '[90,"",""]' ]
 	refused 'run-every: must be a number' schedule timed --run-every x
 	refused cron schedule timed --cron 'x * * * *'
 	refused 'names nothing to change' update "$id"
@@ -124,7 +129,7 @@ for i in range(2000, 4000): print('line', i)"
 	refused "there is no option --nope" queue x --nope
 	refused '--priority: must be a number from 0 to 2' queue x --priority 3
 	refused "'12' is no task's id" status 12
-	refused 'there is no option run-every here' queue x --run-every 5
+	refused 'there is no option --run-every here' queue x --run-every 5
 	refused nowhere queue nowhere
 	refused '' log 000000000000000000000000
 }
@@ -210,6 +215,8 @@ server.serve_forever()'
 	refused '--label needs a value' queue told --label
 	refused '--wait=x: takes no value' queue told --wait=x
 	refused 'there is no option --frob' queue told --frob
+	refused 'there is no option --cron here' queue told --cron x
+	refused 'takes --delay and --wait alone' retry aaaaaaaaaaaaaaaaaaaaaaaa --priority 1
 	id=$(sandboxctl queue told 2>/dev/null)
 	[[ $(sandboxctl inspect "$id") == *'code         told ('*'), attempt 1, 0 retries left'* ]]
 	refused 'there is no task with this id' status aaaaaaaaaaaaaaaaaaaaaaaa

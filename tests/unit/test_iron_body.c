@@ -212,6 +212,7 @@ static void test_wrong_schedules(void **state)
 
 static void test_schedule_change(void **state)
 {
+	static const char cron[] = "{\"cron\":\"* * * * *\",\"timezone\":\"Europe/Berlin\"}";
 	struct schedule_spec spec = {.code_name = "a",
 				     .payload = strdup("old"),
 				     .run_every_s = 60,
@@ -227,6 +228,17 @@ static void test_schedule_change(void **state)
 	assert_string_equal(spec.label, "l");
 	assert_int_equal(iron_schedule_change("{\"payload\":\"new\"}", 17, false, &spec, &e), 0);
 	assert_string_equal(spec.payload, "new");
+	/* What is not named is left, but for the other rule. */
+	assert_int_equal(iron_schedule_change(cron, strlen(cron), true, &spec, &e), 0);
+	assert_int_equal(spec.run_every_s, 0);
+	assert_string_equal(spec.cron, "* * * * *");
+	assert_int_equal(iron_schedule_change("{\"run_every\":0}", 15, true, &spec, &e), 0);
+	assert_string_equal(spec.cron, "* * * * *");
+	assert_string_equal(spec.zone, "Europe/Berlin");
+	assert_int_equal(iron_schedule_change("{\"run_every\":60}", 16, true, &spec, &e), 0);
+	assert_int_equal(spec.run_every_s, 60);
+	assert_string_equal(spec.cron, "");
+	assert_string_equal(spec.zone, "");
 	schedule_spec_clear(&spec);
 }
 
