@@ -2,6 +2,8 @@
 /* What a project may have of codes, revisions and waiting tasks, and learn of other projects. */
 #include "queue_rig.h"
 
+#include "supervisor/front/store_internal.h"
+
 static int put(struct fixture *x, const char *name, const char *config, uint8_t package,
 	       uint64_t bytes, struct err *e)
 {
@@ -97,6 +99,38 @@ static void test_revisions(void **state)
 	assert_int_equal(put(x, "c", NULL, 3, CODE_PACKAGES_MAX, &e), -E2BIG);
 }
 
+static int rows_with(struct fixture *x, const char *text)
+{
+	sqlite3_stmt *st = NULL;
+	int n;
+
+	assert_int_equal(sqlite3_prepare_v2(x->f->store->db,
+					    "SELECT count(*) FROM revisions WHERE instr(spec, ?1)",
+					    -1, &st, NULL),
+			 SQLITE_OK);
+	(void)sqlite3_bind_text(st, 1, text, -1, SQLITE_STATIC);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int(st, 0);
+	(void)sqlite3_finalize(st);
+	return n;
+}
+
+/* What a code was once set up with is not kept. */
+static void test_old_texts(void **state)
+{
+	struct fixture *x = *state;
+	struct err e = {0};
+
+	assert_int_equal(put(x, "c", "{\"key\": \"secret one\"}", 1, 1000, &e), 0);
+	assert_int_equal(rows_with(x, "secret one"), 1);
+	assert_int_equal(put(x, "c", "{\"key\": \"secret two\"}", 0, 0, &e), 0);
+	assert_int_equal(rows_with(x, "secret one"), 0);
+	assert_int_equal(rows_with(x, "secret two"), 1);
+	restart(x);
+	assert_string_equal(x->a->codes->spec.config, "{\"key\": \"secret two\"}");
+	assert_int_equal(x->a->package_bytes, 1000);
+}
+
 /* What is run again waits as any other. */
 static void test_retries_wait_too(void **state)
 {
@@ -155,6 +189,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revisions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_texts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retries_wait_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_cursor, setup, teardown),
 	};
