@@ -53,21 +53,45 @@ static void query_bind(sqlite3_stmt *st, const struct task_query *q)
 	(void)sqlite3_bind_int64(st, 8, q->skip);
 }
 
+/*
+ * One list must not hold up everybody: what goes through more of the tasks than some tenths of a
+ * second allow is given up. In SQLite's own steps, so that it is the same on every machine.
+ */
+#define STEPS 1000
+#define STEPS_MAX (4000000 / STEPS)
+
+static int count_steps(void *arg)
+{
+	return ++*(unsigned *)arg > STEPS_MAX;
+}
+
+static int query_failed(struct store *store, struct err *e)
+{
+	if (sqlite3_errcode(store->db) != SQLITE_INTERRUPT)
+		return store_fail(store, e, "be read");
+	return err_set(e, ERR_LIMIT, 0,
+		       "too many tasks would have to be looked through: ask with \"before\", a "
+		       "shorter time or a smaller page");
+}
+
 int store_task_query(struct store *store, const struct task_query *q, store_task_fn fn, void *arg,
 		     struct err *e)
 {
 	char sql[QUERY_SQL_MAX];
 	struct task_record rec;
 	sqlite3_stmt *st = NULL;
+	unsigned steps = 0;
 	int s, r = 0;
 
 	query_sql(q, sql, sizeof(sql));
 	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
 	query_bind(st, q);
+	if (q->limit)
+		sqlite3_progress_handler(store->db, STEPS, count_steps, &steps);
 	while (r == 0 && (s = sqlite3_step(st)) != SQLITE_DONE) {
 		if (s != SQLITE_ROW) {
-			r = store_fail(store, e, "be read");
+			r = query_failed(store, e);
 			break;
 		}
 		r = store_row_read(st, &rec, e);
@@ -76,6 +100,7 @@ int store_task_query(struct store *store, const struct task_query *q, store_task
 		free(rec.spec);
 	}
 	(void)sqlite3_finalize(st);
+	sqlite3_progress_handler(store->db, 0, NULL, NULL);
 	return r < 0 ? r : 0;
 }
 
