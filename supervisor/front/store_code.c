@@ -165,6 +165,12 @@ static int put(struct store *store, const struct code *c, const char *revision_i
 		r = store_sql(store, "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)", "sisis",
 			      e, c->id, (sqlite3_int64)c->revision, revision_id,
 			      (sqlite3_int64)c->changed_ns, spec);
+	/* Nobody asks for them again, they are long, and there are secrets in them. */
+	if (r == 0)
+		r = store_sql(store,
+			      "UPDATE revisions SET spec = json_remove(spec, '$.config', '$.env') "
+			      "WHERE code_id = ?1 AND revision = ?2 - 1",
+			      "si", e, c->id, (sqlite3_int64)c->revision);
 	if (r == 0)
 		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1 AND revision <= ?2",
 			      "si", e, c->id, (sqlite3_int64)c->revision - CODE_REVISIONS_MAX);
