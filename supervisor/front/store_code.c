@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A revision's columns are few and its spec is one JSON object: what an upload says grows. */
+/* A revision's columns are few and its spec is one JSON object: what an upload says grows. Its long
+ * texts, config and env, with secrets in them, are the code's: those of old revisions are not kept. */
 #include "supervisor/front/store_code.h"
 
 #include <stdio.h>
@@ -50,10 +51,6 @@ static char *spec_to_text(const struct code_spec *spec)
 					    ? json_string(p)
 					    : json_integer((json_int_t)u32 + (json_int_t)u64));
 	}
-	if (spec->config)
-		json_object_set_new(o, "config", json_string(spec->config));
-	if (spec->env)
-		json_object_set_new(o, "env", json_string(spec->env));
 	if (spec->has_package) {
 		util_hex(spec->package, 32, hex);
 		json_object_set_new(o, "package", json_string(hex));
@@ -77,9 +74,9 @@ static void member_read(const struct member *m, const json_t *value, struct code
 		memcpy(p, &u64, sizeof(u64));
 }
 
-static char *copy_text(const json_t *o, const char *name)
+static char *column_copy(sqlite3_stmt *st, int i)
 {
-	const char *text = json_string_value(json_object_get(o, name));
+	const char *text = (const char *)sqlite3_column_text(st, i);
 
 	return text ? strdup(text) : NULL;
 }
@@ -94,8 +91,6 @@ static int spec_from_text(const char *text, struct code_spec *ret)
 		return -EPROTO;
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		member_read(&members[i], json_object_get(o, members[i].name), ret);
-	ret->config = copy_text(o, "config");
-	ret->env = copy_text(o, "env");
 	package = json_string_value(json_object_get(o, "package"));
 	zip = json_string_value(json_object_get(o, "zip"));
 	ret->has_package = package && zip;
@@ -116,7 +111,8 @@ int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err
 {
 	static const char sql[] =
 		"SELECT c.id, c.project_id, c.name, c.revision, c.paused, c.created_ns, "
-		"c.changed_ns, r.spec FROM codes c JOIN revisions r ON r.code_id = c.id AND "
+		"c.changed_ns, r.spec, c.config, c.env FROM codes c JOIN revisions r ON r.code_id "
+		"= c.id AND "
 		"r.revision = c.revision ORDER BY c.created_ns";
 	sqlite3_stmt *st = NULL;
 	int s = SQLITE_DONE, r = 0;
@@ -135,6 +131,8 @@ int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err
 		code.created_ns = (uint64_t)sqlite3_column_int64(st, 5);
 		code.changed_ns = (uint64_t)sqlite3_column_int64(st, 6);
 		r = spec_from_text((const char *)sqlite3_column_text(st, 7), &code.spec);
+		code.spec.config = column_copy(st, 8);
+		code.spec.env = column_copy(st, 9);
 		if (r == 0)
 			r = fn(arg, project, &code);
 		if (r < 0) {
@@ -155,22 +153,18 @@ static int put(struct store *store, const struct code *c, const char *revision_i
 
 	if (!spec)
 		return err_set(e, ERR_INPUT, 0, "the code's texts must be UTF-8");
-	r = store_sql(store,
-		      "INSERT INTO codes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO "
-		      "UPDATE SET revision = ?4, paused = ?5, changed_ns = ?7",
-		      "sssiiii", e, c->id, c->project->id, c->spec.name, (sqlite3_int64)c->revision,
-		      (sqlite3_int64)c->paused, (sqlite3_int64)c->created_ns,
-		      (sqlite3_int64)c->changed_ns);
+	r = store_sql(
+		store,
+		"INSERT INTO codes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) "
+		"DO UPDATE SET revision = ?4, paused = ?5, changed_ns = ?7, config = ?8, "
+		"env = ?9",
+		"sssiiiiss", e, c->id, c->project->id, c->spec.name, (sqlite3_int64)c->revision,
+		(sqlite3_int64)c->paused, (sqlite3_int64)c->created_ns,
+		(sqlite3_int64)c->changed_ns, c->spec.config, c->spec.env);
 	if (r == 0)
 		r = store_sql(store, "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)", "sisis",
 			      e, c->id, (sqlite3_int64)c->revision, revision_id,
 			      (sqlite3_int64)c->changed_ns, spec);
-	/* Nobody asks for them again, they are long, and there are secrets in them. */
-	if (r == 0)
-		r = store_sql(store,
-			      "UPDATE revisions SET spec = json_remove(spec, '$.config', '$.env') "
-			      "WHERE code_id = ?1 AND revision = ?2 - 1",
-			      "si", e, c->id, (sqlite3_int64)c->revision);
 	if (r == 0)
 		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1 AND revision <= ?2",
 			      "si", e, c->id, (sqlite3_int64)c->revision - CODE_REVISIONS_MAX);

@@ -82,7 +82,8 @@ static const char *const tables[] = {
 	" created_ns INTEGER NOT NULL)",
 	"CREATE TABLE codes (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
 	" name TEXT NOT NULL, revision INTEGER NOT NULL, paused INTEGER NOT NULL,"
-	" created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, UNIQUE (project_id, name))",
+	" created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, config TEXT, env TEXT,"
+	" UNIQUE (project_id, name))",
 	"CREATE TABLE revisions (code_id TEXT NOT NULL, revision INTEGER NOT NULL,"
 	" id TEXT NOT NULL, created_ns INTEGER NOT NULL, spec TEXT NOT NULL,"
 	" PRIMARY KEY (code_id, revision)) WITHOUT ROWID",
