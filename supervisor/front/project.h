@@ -69,6 +69,7 @@ struct project {
 	/* queue.c */
 	struct lane lane;	      /* of the tasks that have no code: sandboxctl run */
 	uint32_t n_queued, n_running; /* with those of its codes */
+	uint64_t queued_bytes;	      /* of what waits, its payloads */
 	uint64_t running_memory;      /* bytes, the sum of their limits */
 	uint64_t served;	      /* when it got its last slot: a counter, not a time */
 	bool memory_full;	      /* no other task of it starts before one ends */

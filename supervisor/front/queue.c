@@ -65,6 +65,7 @@ static void count(struct queue *q, struct queued *w, uint32_t by)
 	q->n += by;
 	w->lane->n_queued += by;
 	w->project->n_queued += by;
+	w->project->queued_bytes += by == 1 ? w->bytes : -(uint64_t)w->bytes;
 }
 
 static void tick_for_heap(struct front *f)
@@ -91,6 +92,7 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	w->code = c;
 	w->lane = c ? &c->lane : &p->lane;
 	w->not_before_ns = rec->not_before_ns;
+	w->bytes = rec->spec ? (uint32_t)strlen(rec->spec) : 0;
 	w->since_ns = rec->not_before_ns > rec->created_ns ? rec->not_before_ns : rec->created_ns;
 	w->priority = (uint8_t)(rec->priority < LANE_PRIORITIES ? rec->priority : 0);
 	memcpy(w->id, rec->id, sizeof(w->id));

@@ -15,6 +15,7 @@ struct queued {
 	struct task *task; /* NULL: it is in the store alone */
 	uint64_t since_ns; /* it could have started: its age in its lane. CLOCK_REALTIME */
 	uint64_t not_before_ns;
+	uint32_t bytes;	  /* of its payload */
 	uint32_t heap_at; /* from 1 while it is delayed; 0: in its lane */
 	uint8_t priority;
 	char id[TASK_ID_LEN + 1];

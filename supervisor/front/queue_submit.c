@@ -6,7 +6,8 @@
 #include "supervisor/front/internal.h"
 #include "supervisor/front/store_query.h"
 
-#define QUEUED_MAX 1000000u /* of a project that has no quota of its own */
+#define QUEUED_MAX 1000000u	      /* of a project that has no quota of its own */
+#define QUEUED_BYTES_MAX (1ULL << 30) /* the payloads of what waits of a project */
 
 static int check(const struct project *p, const struct submit *s, struct err *e)
 {
@@ -27,6 +28,12 @@ static int check(const struct project *p, const struct submit *s, struct err *e)
 		return err_set(e, ERR_INPUT, 0, "label: at most %d bytes", QUEUE_LABEL_MAX);
 	if (s->cluster && strlen(s->cluster) >= sizeof(((struct task_record *)0)->cluster))
 		return err_set(e, ERR_INPUT, 0, "cluster: at most 64 bytes");
+	if (p->queued_bytes + s->payload_len > QUEUED_BYTES_MAX)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the payloads of this project's tasks that wait are %llu bytes, at "
+			       "most %llu are possible: try again later, or queue a reference to "
+			       "the data",
+			       (unsigned long long)p->queued_bytes, QUEUED_BYTES_MAX);
 	if (p->n_queued >= max)
 		return err_set(e, ERR_LIMIT, 0,
 			       "%u tasks of this project wait already, and its quota \"queued\" "

@@ -551,6 +551,28 @@ static void test_codes_max(void **state)
 	x->a->n_codes = 1;
 }
 
+/* A project's payloads that wait are bounded by their bytes, whatever their number. */
+static void test_bytes(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct submit s = {.payload = "12345", .payload_len = 5, .priority = -1};
+	const char *first = submit(x, c, s);
+	char id[TASK_ID_LEN + 1];
+	struct err e = {0};
+
+	(void)submit(x, c, s);
+	(void)submit(x, c, s);
+	assert_string_equal(started(x), first);
+	assert_int_equal(x->a->queued_bytes, 5);
+	x->a->queued_bytes += 1ULL << 30;
+	assert_int_equal(queue_submit(x->f, c, &s, id, on_done, x, &e), -E2BIG);
+	assert_int_equal(e.code, ERR_LIMIT);
+	x->a->queued_bytes -= 1ULL << 30;
+	finish(x, first, VERDICT_OK);
+	assert_int_equal(x->a->queued_bytes, 0);
+}
+
 static void test_bounds(void **state)
 {
 	struct fixture *x = *state;
@@ -601,6 +623,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quotas, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_codes_max, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dispatch_not_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_restart, setup, teardown),
