@@ -187,6 +187,38 @@ class Code(unittest.TestCase):
         self.assertRegex(started, r"\AS \d+\n\Z")
 
 
+class Shell(unittest.TestCase):
+    """A script of sh, or a line for it, in the interpreter's place: with what every task gets."""
+
+    def go(self, kind, value, files, mode):
+        return run([("id", "i"), ("kind", kind), (kind, value), ("payload", "p"), ("env", "A=b c"), ("arg", "x y")],
+                   files, mode)
+
+    def test_script(self):
+        script = 'echo "$0 $# $1 $7 $8 $9 $A $TASK_ID"; cat "$PAYLOAD_FILE"; shift 8; echo "/$1"; exit 3\n'
+        for mode in ("run", "park", "prepare"):
+            status, out, err, started = self.go("shell", "d/go.sh", {"d/go.sh": script}, mode)
+            self.assertEqual((status, err), (3, ""))
+            self.assertEqual(out, "WORK/d/go.sh 9 -d -id i x y b c i\np/x y\n")
+            self.assertRegex(started, r"\AS \d+\n\Z")
+
+    def test_command(self):
+        for mode in ("run", "park", "prepare"):
+            status, out, err, _ = self.go("command", "A=1; echo $A", {}, mode)
+            self.assertEqual((status, err), (0, ""))
+            self.assertEqual(out, "1 -d WORK -payload TOP/run/payload -config TOP/run/config -id i x y\n")
+
+    def test_missing(self):
+        status, out, err, started = self.go("shell", "no.sh", {}, "run")
+        self.assertEqual((status, out, started), (127, "", ""))
+        self.assertIn("can't open file 'WORK/no.sh'", err)
+
+    def test_signals(self):
+        """What the interpreter ignores, others do not."""
+        got = self.go("command", "grep SigIgn /proc/self/status; true", {}, "run")
+        self.assertEqual(int(got[1].split()[1], 16) & (1 << 12 | 1 << 24), 0)
+
+
 class Missing(unittest.TestCase):
     def expect(self, status, words, records, files=(), mode="run"):
         got = run([("id", "i")] + records, files, mode)
@@ -215,9 +247,10 @@ class Missing(unittest.TestCase):
         self.assertIn('Traceback (most recent call last):\n  File "WORK/bad.py", line 1, in <module>', err)
 
     def test_job(self):
-        self.expect(125, "the job says neither", [])
-        self.expect(125, "the job says neither", [("kind", "exec"), ("code", "1")])
-        self.expect(125, "the job says neither", [("kind", "payload"), ("payload", "1")])
+        self.expect(125, "does not say what to run", [])
+        self.expect(125, "does not say what to run", [("kind", "exec"), ("code", "1")])
+        self.expect(125, "does not say what to run", [("kind", "payload"), ("payload", "1")])
+
     def test_job_not_for_this_script(self):
         if VERSION[0] == 2:
             return
