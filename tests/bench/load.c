@@ -49,6 +49,15 @@ static _Noreturn void die(const char *text)
 	exit(1);
 }
 
+static void join(struct load *l, unsigned i)
+{
+	struct err e = {0};
+
+	if (ctl_connect(&l->ctl, &l->slots[i].conn, &e) < 0)
+		die(e.msg);
+	l->pfds[i] = (struct pollfd){l->slots[i].conn.fd, POLLIN, 0};
+}
+
 static void submit(struct load *l, struct slot *s)
 {
 	struct err e = {0};
@@ -116,25 +125,25 @@ static bool take_replies(struct load *l, int timeout_ms)
 			take_reply(l, s, reply);
 			json_decref(reply);
 		}
-		if (r < 0)
+		if (r < 0 && s->busy)
 			die(e.msg);
+		/* The daemon ends those that ask for nothing for two minutes. */
+		if (r < 0) {
+			ctl_close(&s->conn);
+			join(l, i);
+		}
 	}
 	return n > 0;
 }
 
 static void connect_all(struct load *l)
 {
-	struct err e = {0};
-
 	l->slots = calloc(l->at_once, sizeof(*l->slots));
 	l->pfds = calloc(l->at_once, sizeof(*l->pfds));
 	if (!l->slots || !l->pfds)
 		die("no memory");
-	for (unsigned i = 0; i < l->at_once; i++) {
-		if (ctl_connect(&l->ctl, &l->slots[i].conn, &e) < 0)
-			die(e.msg);
-		l->pfds[i] = (struct pollfd){l->slots[i].conn.fd, POLLIN, 0};
-	}
+	for (unsigned i = 0; i < l->at_once; i++)
+		join(l, i);
 }
 
 static bool more(const struct load *l, uint64_t begin)
