@@ -80,7 +80,7 @@ for i in range(2000, 4000): print('line', i)"
 	id=$(sandboxctl queue held --delay 1000 2>/dev/null)
 	task_is "$id" queued
 	sandboxctl cancel-task "$id"
-	task_is "$id" cancelled
+	wait_until "$PATIENCE" task_is "$id" cancelled
 	run --separate-stderr sandboxctl log -f "$id"
 	[ "$status" = 0 ]
 }

@@ -140,10 +140,10 @@ sys.exit(7)" >"$WORK/silent" 2>&1 3>&- 4>&- &
 	run=$!
 	wait_until "$PATIENCE" silent_runs
 	id=$(id_of silent)
-	wait_until "$PATIENCE" kill_one logger
+	wait_until "$PATIENCE" role_kill logger
 	# As long as run waits for a daemon that is gone (CTL_RETRY_FOR_NS), and a little.
 	wait_until 60 older_than 33 "$(date +%s)"
-	wait_until "$PATIENCE" kill_one logger
+	wait_until "$PATIENCE" role_kill logger
 	wait_until "$PATIENCE" signal_task "$id" USR1
 	reap "$run"
 	[ "$status" = 7 ] || fail "$status: $(cat "$WORK/silent")"
