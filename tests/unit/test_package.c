@@ -222,7 +222,7 @@ static void test_names(void **state)
 		memset(name, 'd', LEN);
 		for (int slash = 250; slash < LEN - 10; slash += 250)
 			name[slash] = '/';
-		(void)snprintf(name + LEN - 8, 9, "%08d", i);
+		(void)snprintf(name + LEN - 8, 9, "%08u", (unsigned)i % 100000000);
 		members[i] = (struct member){name, AE_IFREG, ""};
 	}
 	tar = make_tar(members, N);
