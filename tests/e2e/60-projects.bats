@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
 # Projects: made, listed, bounded and removed; their tokens; whose a task is.
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon
