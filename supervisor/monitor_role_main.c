@@ -56,7 +56,7 @@ static void keep_fds(int *fds[], int n)
 	(void)close_range(3 + (unsigned)n, ~0U, 0);
 }
 
-void role_main(struct monitor *m, enum role_id id, int sock, int peer)
+void role_main(struct monitor *m, enum role_id id, int sock)
 {
 	struct err e = {0};
 	sigset_t none;
@@ -69,7 +69,6 @@ void role_main(struct monitor *m, enum role_id id, int sock, int peer)
 	if (id == R_FRONT) {
 		struct front_config cfg = {.running_max = m->cfg->max_running,
 					   .monitor_sock = sock,
-					   .logger_sock = peer,
 					   .listen_fd = m->listen_fd,
 					   .state_dirfd = m->state_fd,
 					   .front_dirfd = m->front_fd,
@@ -77,9 +76,9 @@ void role_main(struct monitor *m, enum role_id id, int sock, int peer)
 					   .http_fd = m->http_fd,
 					   .http_rate = m->cfg->http_rate,
 					   .dashboard_dirfd = m->dashboard_fd};
-		int *keep[] = {&cfg.monitor_sock, &cfg.logger_sock,    &cfg.listen_fd,
-			       &cfg.state_dirfd,  &cfg.front_dirfd,    &cfg.packages_dirfd,
-			       &cfg.http_fd,	  &cfg.dashboard_dirfd};
+		int *keep[] = {&cfg.monitor_sock, &cfg.listen_fd,      &cfg.state_dirfd,
+			       &cfg.front_dirfd,  &cfg.packages_dirfd, &cfg.http_fd,
+			       &cfg.dashboard_dirfd};
 
 		keep_fds(keep, ARRAY_SIZE(keep));
 		r = confine_role(role_table[id].user, &e);
@@ -87,12 +86,12 @@ void role_main(struct monitor *m, enum role_id id, int sock, int peer)
 			r = front_main(&cfg);
 	} else {
 		int logs = m->logs_fd;
-		int *keep[] = {&sock, &peer, &logs};
+		int *keep[] = {&sock, &logs};
 
 		keep_fds(keep, ARRAY_SIZE(keep));
 		r = confine_role(role_table[id].user, &e);
 		if (r == 0)
-			r = logger_main(sock, peer, logs);
+			r = logger_main(sock, logs);
 	}
 	if (e.code)
 		msg_err("%s", e.msg);

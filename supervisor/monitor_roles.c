@@ -20,7 +20,7 @@ struct out_message {
 	unsigned n_fds;
 };
 
-static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *e);
+static int spawn_role(struct monitor *m, enum role_id id, struct err *e);
 
 static void message_free(struct out_message *o)
 {
@@ -212,28 +212,35 @@ static void announce(struct monitor *m, enum role_id id)
 	}
 }
 
-/* A role's death also ends the socket between the two: the survivor gets a new one. */
-static int respawn(struct monitor *m, enum role_id id, struct err *e)
+/* The socket between the two, made anew at the death of either. The logger gets its end behind
+ * all pipes, on the same socket as they: by the time it hears a question of the front's about a
+ * task, it has that task's pipes, or there are none. */
+static int introduce(struct monitor *m, struct err *e)
 {
-	enum role_id other = id == R_FRONT ? R_LOGGER : R_FRONT;
-	_cleanup_fd_ int theirs = -1, others = -1;
 	union proto_msg msg = {0};
 	int pair[2], r;
 
+	if (m->roles[R_FRONT].sock < 0 || m->roles[R_LOGGER].sock < 0)
+		return 0;
 	r = proto_socketpair(pair);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "socket between the roles");
-	theirs = pair[0];
-	others = pair[1];
-	r = spawn_role(m, id, theirs, e);
+	proto_init(&msg, ROLE_PEER);
+	(void)role_send(m, R_LOGGER, &msg, &pair[0], 1);
+	(void)role_send(m, R_FRONT, &msg, &pair[1], 1);
+	util_close_fd(&pair[0]);
+	util_close_fd(&pair[1]);
+	return 0;
+}
+
+static int respawn(struct monitor *m, enum role_id id, struct err *e)
+{
+	int r = spawn_role(m, id, e);
+
 	if (r < 0)
 		return r;
-	if (m->roles[other].sock >= 0) {
-		proto_init(&msg, ROLE_PEER);
-		(void)role_send(m, other, &msg, &others, 1);
-	}
 	announce(m, id);
-	return 0;
+	return introduce(m, e);
 }
 
 /* At once, unless it cannot live: then 10 ms, doubling up to 5 s. */
@@ -298,7 +305,7 @@ static int watch_role(struct monitor *m, enum role_id id, int sock, pid_t pid, s
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the %s", role_table[id].name) : 0;
 }
 
-static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *e)
+static int spawn_role(struct monitor *m, enum role_id id, struct err *e)
 {
 	int pair[2], r = proto_socketpair(pair);
 	pid_t pid;
@@ -307,7 +314,7 @@ static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *
 		return err_set(e, ERR_SYSTEM, -r, "socket to the %s", role_table[id].name);
 	pid = fork();
 	if (pid == 0)
-		role_main(m, id, pair[1], peer);
+		role_main(m, id, pair[1]);
 	util_close_fd(&pair[1]);
 	if (pid < 0) {
 		util_close_fd(&pair[0]);
@@ -318,23 +325,10 @@ static int spawn_role(struct monitor *m, enum role_id id, int peer, struct err *
 
 int roles_start(struct monitor *m, struct err *e)
 {
-	_cleanup_fd_ int a = -1, b = -1;
-	int pair[2], r = proto_socketpair(pair);
-
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "socket between the roles");
-	a = pair[0];
-	b = pair[1];
 	/* The logger first: pipes have a reader before anybody starts a task. */
-	r = spawn_role(m, R_LOGGER, a, e);
-	if (r < 0)
-		return r;
-	announce(m, R_LOGGER);
-	r = spawn_role(m, R_FRONT, b, e);
-	if (r < 0)
-		return r;
-	announce(m, R_FRONT);
-	return 0;
+	int r = respawn(m, R_LOGGER, e);
+
+	return r < 0 ? r : respawn(m, R_FRONT, e);
 }
 
 /* They end by the end of their sockets; what they have is on disk. */

@@ -13,6 +13,6 @@ extern const struct role_info role_table[R_N];
 
 /* The child's side of a fork: gives up what it is not to have and becomes the role.
  * sock is to the monitor, peer to the other role. */
-void role_main(struct monitor *m, enum role_id id, int sock, int peer) __attribute__((noreturn));
+void role_main(struct monitor *m, enum role_id id, int sock) __attribute__((noreturn));
 
 #endif

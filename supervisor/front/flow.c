@@ -326,22 +326,20 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 	return true;
 }
 
-static void forget_asking(struct front *f, struct task *t, void *arg)
+static void ask_again(struct front *f, struct task *t, void *arg)
 {
-	(void)f;
-	if (t->exited_at_ns && !t->rec.log_known) {
-		t->log_asked_ns = 0;
-		t->exited_at_ns = *(const uint64_t *)arg;
-	}
+	if (!t->exited_at_ns || t->rec.log_known)
+		return;
+	t->exited_at_ns = t->log_asked_ns = *(const uint64_t *)arg;
+	flow_log_request(f, t->rec.id, LOG_FINISH);
 }
 
 void flow_log_again(struct front *f)
 {
 	uint64_t now = util_monotonic_ns();
 
-	/* Not at once: what is left in the pipes must reach it first (LOG_OPEN). */
-	registry_each(f, forget_asking, &now);
-	front_tick_at(f, now + LOG_ASK_AFTER);
+	registry_each(f, ask_again, &now);
+	front_tick_at(f, now + LOG_ASK_EVERY);
 }
 
 static void tick_task(struct front *f, struct task *t, void *arg)

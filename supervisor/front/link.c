@@ -179,7 +179,7 @@ static void take_message(struct front *f, const union proto_msg *m, int *fds)
 		recover_ready(f);
 		break;
 	case ROLE_PEER:
-		metrics_logger_restarted(f);
+		metrics_logger_started(f);
 		if (logger_connect(f, TAKE_FD(fds[0])) < 0)
 			msg_err("cannot watch the new logger's socket");
 		else
@@ -209,14 +209,10 @@ static int monitor_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 
 int link_init(struct front *f)
 {
-	int r;
-
 	f->monitor = (struct link){.sock = f->cfg.monitor_sock};
 	f->monitor.tail = &f->monitor.head;
 	f->logger = (struct link){.sock = -1};
 	f->logger.tail = &f->logger.head;
-	r = sd_event_add_io(f->event, &f->monitor.io, f->monitor.sock, EPOLLIN, monitor_ready, f);
-	if (r < 0 || f->cfg.logger_sock < 0)
-		return r;
-	return logger_connect(f, f->cfg.logger_sock);
+	return sd_event_add_io(f->event, &f->monitor.io, f->monitor.sock, EPOLLIN, monitor_ready,
+			       f);
 }

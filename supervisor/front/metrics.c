@@ -48,9 +48,9 @@ void metrics_answered(struct front *f, unsigned status)
 		f->metrics.answers[status]++;
 }
 
-void metrics_logger_restarted(struct front *f)
+void metrics_logger_started(struct front *f)
 {
-	f->metrics.logger_restarts++;
+	f->metrics.logger_starts++;
 }
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
@@ -201,7 +201,8 @@ static void write_roles(FILE *out, struct front *f)
 	head(out, "role_restarts_total", "counter",
 	     "Times that another logger came; since this front started.");
 	(void)fprintf(out, "sandboxd_role_restarts_total{role=\"logger\"} %llu\n",
-		      (unsigned long long)f->metrics.logger_restarts);
+		      (unsigned long long)f->metrics.logger_starts -
+			      (f->metrics.logger_starts > 0));
 	head(out, "role_start_time_seconds", "gauge", "Unix time at which the role started.");
 	(void)fprintf(out, "sandboxd_role_start_time_seconds{role=\"front\"} %llu.%03llu\n",
 		      (unsigned long long)(f->started_ns / SEC),

@@ -20,7 +20,7 @@ struct metrics {
 	uint64_t verdicts[VERDICT_MAX];
 	uint64_t log_lines, log_bytes, log_dropped; /* of logs that have ended */
 	uint64_t answers[METRICS_STATUS_MAX];
-	uint64_t logger_restarts;
+	uint64_t logger_starts;
 };
 
 /* A task's first user bytecode, us after its request; 0: not known. */
@@ -28,7 +28,8 @@ void metrics_started(struct front *f, enum start_mode mode, uint64_t us);
 /* A task is over: its verdict and its log's totals are in rec. */
 void metrics_ended(struct front *f, const struct task_record *rec);
 void metrics_answered(struct front *f, unsigned status);
-void metrics_logger_restarted(struct front *f);
+/* A logger's socket has come: of the first one, or of one that was started anew. */
+void metrics_logger_started(struct front *f);
 
 /* The whole page, malloc'ed; NULL: out of memory. */
 char *metrics_text(struct front *f, size_t *ret_len);

@@ -43,7 +43,6 @@ struct log_task {
 	struct log_files files;
 	struct log_stream streams[2];
 	struct log_follower *followers;
-	sd_event_source *grace; /* a late LOG_OPEN is waited for, then the log ends */
 	struct log_task *due_next;
 	uint64_t lost;		 /* bytes dropped while there were no files */
 	uint64_t files_tried_ns; /* CLOCK_MONOTONIC */
@@ -58,7 +57,6 @@ struct logger {
 	int monitor_sock, front_sock; /* front: owned, -1 while there is none */
 	int logs_dirfd, null_fd;
 	sd_event_source *monitor_io, *front_io, *due_defer;
-	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	unsigned n_followers, max_followers;
 	struct log_task *due, **due_tail; /* LOG_END to send, oldest first */
 	struct log_task *buckets[LOGGER_BUCKETS];

@@ -33,8 +33,6 @@ static void link_front_close(struct logger *l)
 
 static int front_start(struct logger *l)
 {
-	if (l->front_sock < 0)
-		return 0;
 	return sd_event_add_io(l->event, &l->front_io, l->front_sock, EPOLLIN, front_event, l);
 }
 
@@ -273,8 +271,5 @@ int links_start(struct logger *l)
 	r = sd_event_add_defer(l->event, &l->due_defer, due_event, l);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_enabled(l->due_defer, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
-	return front_start(l);
+	return sd_event_source_set_enabled(l->due_defer, SD_EVENT_OFF);
 }

@@ -51,7 +51,7 @@ static int logger_run(struct logger *l, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "event loop") : r;
 }
 
-int logger_main(int monitor_sock, int front_sock, int logs_dirfd)
+int logger_main(int monitor_sock, int logs_dirfd)
 {
 	_cleanup_free_ struct logger *l = calloc(1, sizeof(*l));
 	struct err e;
@@ -66,11 +66,10 @@ int logger_main(int monitor_sock, int front_sock, int logs_dirfd)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
 	l->monitor_sock = monitor_sock;
-	l->front_sock = front_sock;
+	l->front_sock = -1;
 	l->logs_dirfd = logs_dirfd;
 	l->null_fd = -1;
 	l->max_followers = followers_max();
-	l->started_ns = util_monotonic_ns();
 	r = logger_run(l, &e);
 	if (r < 0)
 		msg_err("%s", e.msg);

@@ -8,10 +8,10 @@
 
 /*
  * Serves until the monitor's socket is at its end; returns the process's exit status.
- * front_sock becomes the logger's; it may be -1, a ROLE_PEER message brings a new one.
+ * The front's socket comes by it (ROLE_PEER), behind the pipes of the tasks that run.
  * logs_dirfd is the folder that the tasks' log folders are made in. The caller has
- * dropped all privileges and raised RLIMIT_NOFILE; it keeps the other two fds.
+ * dropped all privileges and raised RLIMIT_NOFILE; it keeps both fds.
  */
-int logger_main(int monitor_sock, int front_sock, int logs_dirfd);
+int logger_main(int monitor_sock, int logs_dirfd);
 
 #endif

@@ -9,14 +9,6 @@
 
 /* Room for a burst; an unprivileged user's pipes are bounded together, so it may fail. */
 #define PIPE_SIZE (256 << 10)
-/*
- * After a restart the monitor hands over the pipes that the last logger held, and the
- * front asks about tasks that have ended, on two sockets: in this window the end of a
- * log is put off for a moment, so that it does not overtake its pipes.
- */
-#define YOUNG_NS 5000000000u
-#define GRACE_US 500000u
-
 static struct log_task **bucket(struct logger *l, const char *id)
 {
 	uint32_t h = 2166136261u; /* FNV-1a; ids are random, nothing here is a secret */
@@ -91,7 +83,6 @@ int task_open(struct log_task *t, uint64_t cap, int out_fd, int err_fd)
 	int r = 0, k;
 
 	t->cap = cap;
-	t->grace = sd_event_source_disable_unref(t->grace);
 	if (!log_files_are_open(&t->files)) {
 		r = log_files_open(&t->files, t->logger->logs_dirfd, t->id, true);
 		/* Without files the stream handlers drop, and try again. */
@@ -110,7 +101,6 @@ int task_open(struct log_task *t, uint64_t cap, int out_fd, int err_fd)
 
 void task_end(struct log_task *t)
 {
-	t->grace = sd_event_source_disable_unref(t->grace);
 	if (!t->ended && log_files_are_open(&t->files)) {
 		int r = log_files_end(&t->files);
 
@@ -122,28 +112,10 @@ void task_end(struct log_task *t)
 	link_end_due(t);
 }
 
-static int grace_over(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct log_task *t = userdata;
-
-	(void)source;
-	(void)usec;
-	task_end(t);
-	task_release(t);
-	return 0;
-}
-
 void task_end_without_pipes(struct log_task *t)
 {
-	struct logger *l = t->logger;
-
-	if (task_has_pipes(t) || t->grace)
-		return;
-	if (!t->ended && util_monotonic_ns() - l->started_ns < YOUNG_NS &&
-	    sd_event_add_time_relative(l->event, &t->grace, CLOCK_MONOTONIC, GRACE_US, 0,
-				       grace_over, t) >= 0)
-		return;
-	task_end(t);
+	if (!task_has_pipes(t))
+		task_end(t);
 }
 
 /* It is in no bucket any more. */
@@ -153,7 +125,6 @@ static void task_free(struct log_task *t)
 		stream_close(&t->streams[s]);
 	while (t->followers)
 		follower_free(t->followers);
-	t->grace = sd_event_source_disable_unref(t->grace);
 	log_files_close(&t->files);
 	free(t);
 }
@@ -162,7 +133,7 @@ void task_release(struct log_task *t)
 {
 	struct log_task **b;
 
-	if (task_has_pipes(t) || t->followers || t->grace || t->end_due)
+	if (task_has_pipes(t) || t->followers || t->end_due)
 		return;
 	if (t->delete_after)
 		(void)log_files_delete(t->logger->logs_dirfd, t->id);

@@ -144,29 +144,38 @@ static void RIG_UNUSED rig_send(struct rig *r, enum proto_type type)
 	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
 }
 
+/* A logger, brought by the monitor, whose end of the socket to it is given; the logger's end. */
+static int RIG_UNUSED rig_logger_new(int monitor)
+{
+	union proto_msg m = {0};
+	int pair[2];
+
+	assert_int_equal(proto_socketpair(pair), 0);
+	proto_init(&m, ROLE_PEER);
+	assert_int_equal(proto_send(monitor, &m, &pair[1], 1), 0);
+	(void)close(pair[1]);
+	return pair[0];
+}
+
 static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 {
-	int monitor[2], logger[2];
+	int monitor[2];
 
 	assert_int_equal(proto_socketpair(monitor), 0);
-	assert_int_equal(proto_socketpair(logger), 0);
 	fflush(NULL);
 	r->pid = fork();
 	assert_true(r->pid >= 0);
 	if (r->pid == 0) {
 		(void)close(monitor[0]);
-		(void)close(logger[0]);
 		r->cfg.monitor_sock = monitor[1];
-		r->cfg.logger_sock = logger[1];
 		/* Its warnings are part of what is tested, and would only be noise here. */
 		if (!getenv("FRONT_RIG_VERBOSE"))
 			(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
 		exit(front_main(&r->cfg) == 0 ? 0 : 1);
 	}
 	(void)close(monitor[1]);
-	(void)close(logger[1]);
 	r->monitor = monitor[0];
-	r->logger = logger[0];
+	r->logger = rig_logger_new(r->monitor);
 	if (ready)
 		rig_send(r, MON_READY);
 }

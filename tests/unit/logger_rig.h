@@ -35,24 +35,36 @@ struct rig_task {
 
 static void rig_start(struct rig *r)
 {
-	int monitor[2], front[2];
+	int monitor[2];
 
 	assert_int_equal(proto_socketpair(monitor), 0);
-	assert_int_equal(proto_socketpair(front), 0);
 	fflush(NULL);
 	r->pid = fork();
 	assert_true(r->pid >= 0);
 	if (r->pid == 0) {
 		/* Nothing of the test's own may stay open here: pipes would not end. */
 		for (int fd = 3; fd < 1024; fd++)
-			if (fd != monitor[1] && fd != front[1] && fd != r->logs)
+			if (fd != monitor[1] && fd != r->logs)
 				(void)close(fd);
-		_exit(logger_main(monitor[1], front[1], r->logs));
+		_exit(logger_main(monitor[1], r->logs));
 	}
 	(void)close(monitor[1]);
-	(void)close(front[1]);
 	r->monitor = monitor[0];
-	r->front = front[0];
+	r->front = -1;
+}
+
+/* A new front, brought by the monitor; the old one's socket just closes. */
+static void rig_front_new(struct rig *r)
+{
+	union proto_msg m = {0};
+	int fds[2];
+
+	util_close_fd(&r->front);
+	assert_int_equal(proto_socketpair(fds), 0);
+	proto_init(&m, ROLE_PEER);
+	assert_int_equal(proto_send(r->monitor, &m, &fds[1], 1), 0);
+	(void)close(fds[1]);
+	r->front = fds[0];
 }
 
 static void rig_new(struct rig *r)
@@ -64,6 +76,7 @@ static void rig_new(struct rig *r)
 	assert_true(r->logs >= 0);
 	(void)signal(SIGPIPE, SIG_IGN);
 	rig_start(r);
+	rig_front_new(r);
 }
 
 static int rig_reap(struct rig *r)
@@ -133,20 +146,6 @@ static int rig_teardown(void **state)
 	(void)state;
 	rig_free(&rig);
 	return 0;
-}
-
-/* A new front, brought by the monitor; the old one's socket just closes. */
-RIG_UNUSED static void rig_front_new(struct rig *r)
-{
-	union proto_msg m = {0};
-	int fds[2];
-
-	(void)close(r->front);
-	assert_int_equal(proto_socketpair(fds), 0);
-	proto_init(&m, ROLE_PEER);
-	assert_int_equal(proto_send(r->monitor, &m, &fds[1], 1), 0);
-	(void)close(fds[1]);
-	r->front = fds[0];
 }
 
 static void rig_task_give(struct rig *r, const struct rig_task *t)

@@ -34,19 +34,17 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 static void begin(struct fixture *x)
 {
 	struct front *f = calloc(1, sizeof(*f));
-	int monitor[2], logger[2];
+	int monitor[2];
 	struct err e = {0};
 
 	assert_int_equal(proto_socketpair(monitor), 0);
-	assert_int_equal(proto_socketpair(logger), 0);
 	f->cfg = x->rig->cfg;
 	f->cfg.monitor_sock = monitor[1];
-	f->cfg.logger_sock = logger[1];
 	f->cfg.running_max = 2;
 	f->cfg.queued_max = 10;
 	f->cfg.finished_keep = 1000;
 	x->monitor = monitor[0];
-	x->logger = logger[0];
+	x->logger = rig_logger_new(x->monitor);
 	x->f = f;
 	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
 	assert_true(sd_event_new(&f->event) >= 0);
@@ -81,7 +79,6 @@ static void end(struct fixture *x)
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
 	(void)close(f->cfg.monitor_sock);
-	(void)close(f->cfg.logger_sock);
 	(void)sd_event_source_disable_unref(f->tick);
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_unref(f->event);

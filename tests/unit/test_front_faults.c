@@ -161,8 +161,8 @@ static void test_logger_away(void **state)
 {
 	struct rig *r = *state;
 	char id[TASK_ID_LEN + 1];
-	int pair[2], conn;
 	union proto_msg m = {0};
+	int conn;
 
 	rig_start(r, true);
 	conn = rig_run(r, RIG_CODE, id);
@@ -173,11 +173,7 @@ static void test_logger_away(void **state)
 	assert_true(rig_quiet(conn, 50));
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 	/* A new logger is asked for the end of the log. */
-	assert_int_equal(proto_socketpair(pair), 0);
-	proto_init(&m, ROLE_PEER);
-	assert_int_equal(proto_send(r->monitor, &m, &pair[1], 1), 0);
-	(void)close(pair[1]);
-	r->logger = pair[0];
+	r->logger = rig_logger_new(r->monitor);
 	rig_expect(r, true, LOG_FINISH, &m, NULL);
 	assert_string_equal(m.log_id.id, id);
 	rig_log_end(r, id);
