@@ -24,6 +24,7 @@ export class LogView {
 		this.picked = 0;	// when the filter was used last
 		this.gone = 0;	// lines that were gone when it was drawn last
 		this.following = true;
+		this.top = 0;	// where the box was put or scrolled to last
 		this.state = 'connecting';
 		this.build();
 		this.resize = new ResizeObserver(() => this.soon());
@@ -166,15 +167,25 @@ export class LogView {
 			this.draw();
 	}
 
-	// Who scrolls up wants to read; who goes to the end, to follow.
+	// Who scrolls up wants to read, however small the first step of it; who comes back to the
+	// end, to follow. Where put() has put it is nobody's wish.
 	scrolled() {
 		const {scrollTop, scrollHeight, clientHeight} = this.box;
-		const atEnd = scrollHeight - scrollTop - clientHeight < LINE_HEIGHT;
+		const left = scrollHeight - scrollTop - clientHeight;
+		const moved = scrollTop - this.top;
 
-		if (!this.drawing && this.following !== atEnd)
+		this.top = scrollTop;
+		if (Math.abs(moved) < 0.5)
+			return;
+		const atEnd = left < (moved < 0 ? 1.5 : LINE_HEIGHT);
+		if (this.following !== atEnd)
 			this.setFollowing(atEnd);
-		this.drawing = false;
 		this.soon();
+	}
+
+	put(top) {
+		this.box.scrollTop = top;
+		this.top = this.box.scrollTop;
 	}
 
 	draw() {
@@ -185,14 +196,12 @@ export class LogView {
 		this.space.style.height = `${n * LINE_HEIGHT}px`;
 		// Who reads further up goes on reading the same lines.
 		if (!this.following && !this.shown && this.lines.gone !== this.gone)
-			this.box.scrollTop -= (this.lines.gone - this.gone) * LINE_HEIGHT;
+			this.put(this.box.scrollTop - (this.lines.gone - this.gone) * LINE_HEIGHT);
 		this.gone = this.lines.gone;
 		if (this.following) {
 			const end = this.box.scrollHeight - this.box.clientHeight;
-			if (Math.abs(this.box.scrollTop - end) > 1) {
-				this.drawing = true;
-				this.box.scrollTop = end;
-			}
+			if (Math.abs(this.box.scrollTop - end) > 1)
+				this.put(end);
 		}
 		const first = Math.max(Math.floor(this.box.scrollTop / LINE_HEIGHT) - MARGIN, 0);
 		const last = Math.min(Math.ceil((this.box.scrollTop + this.box.clientHeight) / LINE_HEIGHT) + MARGIN, n);

@@ -99,6 +99,24 @@ browse('a log of 100,000 lines is a few elements, and can be scrolled and search
 	await log(page).getByText('line 99999', {exact: true}).waitFor();
 	assert.equal(await page.getByLabel('Follow').isChecked(), true);
 	assert.ok(await log(page).locator('.line').count() < 300);
+	// In one turn, so that there is one scroll event for both: the page puts the box at its end
+	// (it draws anew for its filter), and its reader goes to the first line. The reader wins.
+	await log(page).evaluate((box) => {
+		box.scrollTop -= 100;
+		document.querySelector('[aria-label="Show lines with"]').dispatchEvent(new Event('input'));
+		box.scrollTop = 0;
+	});
+	await log(page).getByText('line 0', {exact: true}).waitFor();
+	assert.equal(await page.getByLabel('Follow').isChecked(), false);
+	// A step up of less than a line leaves the end, too.
+	await page.keyboard.press('End');
+	await log(page).getByText('line 99999', {exact: true}).waitFor();
+	await log(page).evaluate((box) => {
+		box.scrollTop -= 5;
+	});
+	await eventually('not following', async () => !await page.getByLabel('Follow').isChecked());
+	await page.keyboard.press('End');
+	await eventually('following', () => page.getByLabel('Follow').isChecked());
 	await page.getByLabel('Show lines with').fill('line 5432');
 	await page.getByText('100 000 lines, 11 shown').waitFor();
 	assert.equal(await log(page).locator('.line').count(), 11);
