@@ -62,33 +62,35 @@ static int parse_count(const char *option, const char *text, unsigned max, unsig
 	return 0;
 }
 
+enum {
+	O_STATE = 256,
+	O_RUN,
+	O_CGROUP,
+	O_CRIU,
+	O_HTTP,
+	O_HTTP_RATE,
+	O_MAX,
+	O_NONET,
+	O_DETACH,
+	O_HELP,
+	O_VERSION
+};
+
+static const struct option options[] = {{"state", required_argument, NULL, O_STATE},
+					{"run", required_argument, NULL, O_RUN},
+					{"cgroup", required_argument, NULL, O_CGROUP},
+					{"criu", required_argument, NULL, O_CRIU},
+					{"http", required_argument, NULL, O_HTTP},
+					{"http-rate", required_argument, NULL, O_HTTP_RATE},
+					{"max-running", required_argument, NULL, O_MAX},
+					{"no-network", no_argument, NULL, O_NONET},
+					{"detach", no_argument, NULL, O_DETACH},
+					{"help", no_argument, NULL, O_HELP},
+					{"version", no_argument, NULL, O_VERSION},
+					{NULL, 0, NULL, 0}};
+
 static int parse_options(int argc, char **argv, struct config *cfg)
 {
-	enum {
-		O_STATE = 256,
-		O_RUN,
-		O_CGROUP,
-		O_CRIU,
-		O_HTTP,
-		O_HTTP_RATE,
-		O_MAX,
-		O_NONET,
-		O_DETACH,
-		O_HELP,
-		O_VERSION
-	};
-	static const struct option options[] = {{"state", required_argument, NULL, O_STATE},
-						{"run", required_argument, NULL, O_RUN},
-						{"cgroup", required_argument, NULL, O_CGROUP},
-						{"criu", required_argument, NULL, O_CRIU},
-						{"http", required_argument, NULL, O_HTTP},
-						{"http-rate", required_argument, NULL, O_HTTP_RATE},
-						{"max-running", required_argument, NULL, O_MAX},
-						{"no-network", no_argument, NULL, O_NONET},
-						{"detach", no_argument, NULL, O_DETACH},
-						{"help", no_argument, NULL, O_HELP},
-						{"version", no_argument, NULL, O_VERSION},
-						{NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {

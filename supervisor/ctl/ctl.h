@@ -135,6 +135,14 @@ void ctl_print_table(const struct ctl_table *table, const json_t *rows);
 /* Flushes stdout at the end of a verb: status, or 125 when it could not be written. */
 int ctl_flush(int status);
 
+/*
+ * input.c: the bytes of a file, or of stdin for "-", at most max of them (else ERR_LIMIT), with a
+ * NUL behind. any: a FIFO or a device will do, too: who names one on the command line may have
+ * written <(...), and waits. *ret is the caller's to free; on an error it is untouched.
+ */
+int ctl_read_file(const char *path, size_t max, bool any, char **ret, size_t *ret_len,
+		  struct err *e);
+
 /* A string member of an object; "" when it is not there. */
 const char *ctl_text(const json_t *object, const char *key);
 /* What `run` and `wait` exit with for an ended task's object. */

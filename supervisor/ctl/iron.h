@@ -51,8 +51,6 @@ void iron_clear(struct iron *iron);
 bool iron_option(struct iron *iron, int c, char *value);
 /* Reads the configuration and makes ready for requests. */
 int iron_begin(struct iron *iron, struct err *e);
-/* A file, or stdin for "-"; FIFOs too. */
-int iron_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct err *e);
 /* A number of the command line between min and max; what: "--priority". */
 int iron_number(const char *what, const char *text, long long min, long long max, long long *ret,
 		struct err *e);

@@ -43,33 +43,6 @@ bool iron_option(struct iron *iron, int c, char *value)
 	}
 }
 
-int iron_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct err *e)
-{
-	bool is_stdin = strcmp(path, "-") == 0;
-	_cleanup_fd_ int opened = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	_cleanup_free_ char *text = malloc(max + 2);
-	size_t len = 0;
-	ssize_t n;
-
-	if (!text)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", path);
-	if (!is_stdin && opened < 0)
-		return err_set(e, ERR_INPUT, errno, "%s", path);
-	while ((n = read(is_stdin ? STDIN_FILENO : opened, text + len, max + 1 - len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(e, ERR_INPUT, errno, "%s", path);
-		len += (size_t)n;
-		if (len > max)
-			return err_set(e, ERR_LIMIT, 0, "%s: has more than %zu bytes", path, max);
-	}
-	text[len] = '\0';
-	*ret = TAKE_PTR(text);
-	*ret_len = len;
-	return 0;
-}
-
 int iron_number(const char *what, const char *text, long long min, long long max, long long *ret,
 		struct err *e)
 {
@@ -109,7 +82,7 @@ static int read_config(struct iron *iron, const char *path, bool must, bool *env
 
 	if (!must && access(path, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	r = iron_read_file(path, IRON_JSON_MAX, &text, &len, e);
+	r = ctl_read_file(path, IRON_JSON_MAX, true, &text, &len, e);
 	return r < 0 ? r : iron_json_read(path, text, len, iron->env, &iron->c, env_found, e);
 }
 

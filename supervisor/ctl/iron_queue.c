@@ -104,7 +104,7 @@ static int set_payload_file(json_t *body, const char *path, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r = iron_read_file(path, TASK_PAYLOAD_MAX, &text, &len, e);
+	int r = ctl_read_file(path, TASK_PAYLOAD_MAX, true, &text, &len, e);
 
 	if (r < 0)
 		return err_wrap(e, r, "--payload-file");

@@ -86,43 +86,6 @@ void run_spec_clear(struct run_spec *spec)
 	util_close_fd(&spec->package_fd);
 }
 
-/* Reads a file, or stdin for "-", of at most max bytes. A FIFO would hold us up for
- * ever, and a device has no end: refused. */
-static int read_input(const char *path, size_t max, char **ret, size_t *ret_len, struct err *e)
-{
-	bool is_stdin = !strcmp(path, "-");
-	_cleanup_fd_ int opened = -1;
-	_cleanup_free_ char *buf = malloc(max + 2);
-	struct stat st;
-	size_t len = 0;
-	ssize_t n;
-
-	if (!buf)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", path);
-	if (!is_stdin) {
-		opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (opened < 0 || fstat(opened, &st) < 0)
-			return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INPUT, errno, "%s",
-				       path);
-		if (!S_ISREG(st.st_mode))
-			return err_set(e, ERR_INPUT, 0,
-				       "%s: is not a regular file (use - to read stdin)", path);
-	}
-	while ((n = read(is_stdin ? STDIN_FILENO : opened, buf + len, max + 1 - len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(e, ERR_INPUT, errno, "%s", path);
-		len += (size_t)n;
-		if (len > max)
-			return err_set(e, ERR_LIMIT, 0, "%s: has more than %zu bytes", path, max);
-	}
-	buf[len] = '\0';
-	*ret = TAKE_PTR(buf);
-	*ret_len = len;
-	return 0;
-}
-
 static int set_payload(json_t *task, const char *arg, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
@@ -131,7 +94,7 @@ static int set_payload(json_t *task, const char *arg, struct err *e)
 	int r;
 
 	if (*arg == '@') {
-		r = read_input(arg + 1, TASK_PAYLOAD_MAX, &text, &len, e);
+		r = ctl_read_file(arg + 1, TASK_PAYLOAD_MAX, false, &text, &len, e);
 		if (r < 0)
 			return err_wrap(e, r, "--payload");
 	}
@@ -275,7 +238,7 @@ static int load_task(struct run_spec *spec, const struct words *w, struct err *e
 		spec->task = json_pack("{s:s}", "code", w->code);
 		return spec->task ? 0 : err_set(e, ERR_INPUT, 0, "--code: must be UTF-8 text");
 	}
-	r = read_input(w->file, TASK_SPEC_MAX, &text, &len, e);
+	r = ctl_read_file(w->file, TASK_SPEC_MAX, false, &text, &len, e);
 	if (r == 0)
 		r = json_strict_load("task.json", text, len, TASK_SPEC_MAX, &spec->task, e);
 	if (r == 0 && !json_is_object(spec->task))

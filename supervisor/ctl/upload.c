@@ -76,7 +76,7 @@ static int set_config(struct upload *u, const char *path, struct err *e)
 	_cleanup_free_ char *text = NULL;
 	json_t *value;
 	size_t len;
-	int r = iron_read_file(path, 64u << 10, &text, &len, e);
+	int r = ctl_read_file(path, 64u << 10, true, &text, &len, e);
 
 	if (r < 0 || !text)
 		return err_wrap(e, r, "--worker-config");

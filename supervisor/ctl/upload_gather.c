@@ -80,7 +80,7 @@ static int find_worker(struct upload *u, struct err *e)
 	if (r < 0)
 		return r;
 	if (u->has_file) {
-		r = iron_read_file(u->shown, WORKER_FILE_MAX, &text, &len, e);
+		r = ctl_read_file(u->shown, WORKER_FILE_MAX, true, &text, &len, e);
 		if (r == 0)
 			r = worker_file_parse(u->shown, text, len, &u->file, e);
 		if (r < 0)

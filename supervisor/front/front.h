@@ -12,7 +12,7 @@
 
 /* All fds are borrowed: they live as long as the process. Zeros mean the defaults. */
 struct front_config {
-	int monitor_sock;	    /* SEQPACKET, non-blocking; the logger's comes by it (ROLE_PEER) */
+	int monitor_sock;	    /* SEQPACKET, non-blocking; ROLE_PEER brings the logger's */
 	int listen_fd;		    /* the control socket, bound and listening */
 	int state_dirfd;	    /* STATE: images/ and policies/ can be read */
 	int front_dirfd;	    /* STATE/front: this role's own */

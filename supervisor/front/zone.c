@@ -19,7 +19,6 @@
 #define AROUND 2	     /* years before and after that the rule's changes are looked at */
 
 struct zone {
-	char name[ZONE_NAME_MAX + 1];
 	unsigned n;	 /* changes of the table */
 	int64_t *times;	 /* when, ascending */
 	int32_t *offset; /* since then */
@@ -168,7 +167,6 @@ int zone_parse(const char *name, const void *bytes, size_t len, struct zone **re
 	*ret = NULL;
 	if (!z)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "timezone");
-	(void)snprintf(z->name, sizeof(z->name), "%s", name);
 	wrong = len > ZONE_FILE_MAX ? "is too big" : read_file(z, &in);
 	if (wrong) {
 		zone_free(z);
@@ -185,11 +183,6 @@ void zone_free(struct zone *z)
 	free(z->times);
 	free(z->offset);
 	free(z);
-}
-
-const char *zone_name(const struct zone *z)
-{
-	return z ? z->name : "UTC";
 }
 
 /* No '.', so no way up; no empty part, so no absolute path. */

@@ -26,9 +26,7 @@ int zone_parse(const char *name, const void *bytes, size_t len, struct zone **re
 /* The zone of that name; NULL for "" and "UTC", which need no file. ERR_INPUT: no such name. */
 int zone_load(const char *name, struct zone **ret, struct err *e);
 void zone_free(struct zone *z);
-/* NULL is UTC in both. */
-const char *zone_name(const struct zone *z);
-/* What t is in: s since 1970, up to the year 10000. */
+/* What t is in: s since 1970, up to the year 10000. z: NULL is UTC. */
 void zone_span_at(const struct zone *z, int64_t t, struct zone_span *ret);
 
 /* zone_rule.c: the TZ string of POSIX at the end of a file, for all times after its table. */
