@@ -137,6 +137,7 @@ struct front {
 	struct project *project_buckets[PROJECT_BUCKETS];
 	struct token *token_buckets[PROJECT_BUCKETS];
 	unsigned n_projects;
+	uint32_t slot_last; /* of the project that was made last */
 };
 
 /* front.c: the tick comes at at_ns (CLOCK_MONOTONIC) at the latest. */

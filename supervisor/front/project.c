@@ -87,7 +87,11 @@ static void drop(struct front *f, struct project *p)
 
 static int load_project(void *arg, const struct project *row)
 {
-	return add(arg, row) ? 0 : -ENOMEM;
+	struct front *f = arg;
+
+	if (row->slot > f->slot_last)
+		f->slot_last = row->slot;
+	return add(f, row) ? 0 : -ENOMEM;
 }
 
 static int load_token(void *arg, const char *project_id, const struct token *row)
@@ -150,16 +154,18 @@ void project_clear(struct front *f)
 		drop(f, f->projects);
 }
 
-/* The smallest that is free: nothing on disk is owned by a range. */
+/* The next one that is free, in turn: what is left of a project that was removed (a task that is
+ * just ending, checkpoints) has its range, and is not to meet the next project. */
 static uint32_t free_slot(const struct front *f)
 {
 	bool used[PROJECTS_MAX] = {false};
-	uint32_t slot = 0;
+	uint32_t slot = f->slot_last;
 
 	for (const struct project *p = f->projects; p; p = p->next)
 		used[p->slot] = true;
-	while (slot < PROJECTS_MAX && used[slot])
-		slot++;
+	do
+		slot = (slot + 1) % PROJECTS_MAX;
+	while (used[slot]);
 	return slot;
 }
 
@@ -209,6 +215,7 @@ int project_create(struct front *f, const char *name, const struct quota *quota,
 		drop(f, p);
 		return r;
 	}
+	f->slot_last = p->slot;
 	*ret = p;
 	return 0;
 }
@@ -258,11 +265,13 @@ static int remove_codes(struct front *f, struct project *p, struct err *e)
 	return r;
 }
 
-/* Its tokens open nothing any more. */
-static void project_goes(struct front *f, struct project *p)
+/* Its tokens open nothing any more, not after a restart either. */
+static int project_goes(struct front *f, struct project *p, struct err *e)
 {
-	p->going = true;
-	http_revoked(f);
+	int r = p->tokens ? token_revoke_all(f, p, e) : 0;
+
+	p->going = p->going || r == 0;
+	return r;
 }
 
 static int await_tasks(struct front *f, struct project *p, bool force, struct err *e)
@@ -271,8 +280,9 @@ static int await_tasks(struct front *f, struct project *p, bool force, struct er
 	int r;
 
 	if (force) {
-		project_goes(f, p);
-		r = remove_codes(f, p, e);
+		r = project_goes(f, p, e);
+		if (r == 0)
+			r = remove_codes(f, p, e);
 		if (r < 0)
 			return r;
 	}
@@ -317,8 +327,9 @@ int project_remove(struct front *f, struct project *p, bool force, struct err *e
 	r = await_tasks(f, p, force || p->going, e);
 	if (r < 0)
 		return r;
-	project_goes(f, p);
-	r = remove_tasks(f, p, e);
+	r = project_goes(f, p, e);
+	if (r == 0)
+		r = remove_tasks(f, p, e);
 	if (r == 0)
 		r = store_begin(f->store, e);
 	if (r < 0)

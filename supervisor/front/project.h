@@ -64,7 +64,7 @@ struct project {
 	struct code *codes;	    /* code.c */
 	struct schedule *schedules; /* schedule.c */
 	unsigned n_tokens, n_codes, n_schedules;
-	bool going;		/* being removed: its tokens open nothing, and it takes no tasks */
+	bool going;		/* being removed: it has no tokens any more, and takes no tasks */
 	uint64_t package_bytes; /* of its codes' revisions */
 	/* queue.c */
 	struct lane lane;	      /* of the tasks that have no code: sandboxctl run */

@@ -12,6 +12,7 @@ int token_new(struct project *p, const char *label, bool operator, struct token 
 struct token *token_add(struct front *f, struct project *p, const struct token *row);
 /* Out of memory, and freed. */
 void token_drop(struct front *f, struct token *t);
+int token_revoke_all(struct front *f, struct project *p, struct err *e);
 
 /* 32 bytes as base64url without padding. */
 void token_format(const uint8_t bytes[32], char text[TOKEN_LEN + 1]);

@@ -52,7 +52,7 @@ struct project *project_by_token(struct front *f, const char *text, size_t len, 
 	for (struct token *t = *bucket(f, hash); t; t = t->hash_next)
 		if (CRYPTO_memcmp(t->hash, hash, sizeof(hash)) == 0)
 			found = t;
-	if (!found || found->project->going)
+	if (!found)
 		return NULL;
 	found->used_ns = util_realtime_ns();
 	*ret_operator = found->operator;
@@ -154,6 +154,21 @@ int token_create(struct front *f, struct project *p, const char *label, bool ope
 	return 0;
 }
 
+/* The tokens with that id, or all of the project's, out of the store. */
+static int forget(struct front *f, const struct project *p, const char *id, struct err *e)
+{
+	int r = store_begin(f->store, e);
+
+	if (r == 0)
+		r = id ? store_token_delete(f->store, id, e)
+		       : store_token_delete_all(f->store, p->id, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0)
+		store_rollback(f->store);
+	return r;
+}
+
 int token_revoke(struct front *f, struct project *p, const char *id, struct err *e)
 {
 	struct token *t = p->tokens;
@@ -165,16 +180,22 @@ int token_revoke(struct front *f, struct project *p, const char *id, struct err 
 	if (!t)
 		return err_set(e, ERR_NOT_FOUND, 0, "the project %s has no token %s", p->name,
 			       json_strict_escape(id, shown, sizeof(shown)));
-	r = store_begin(f->store, e);
-	if (r == 0)
-		r = store_token_delete(f->store, id, e);
-	if (r == 0)
-		r = store_commit(f->store, e);
-	if (r < 0) {
-		store_rollback(f->store);
+	r = forget(f, p, id, e);
+	if (r < 0)
 		return r;
-	}
 	token_drop(f, t);
+	http_revoked(f);
+	return 0;
+}
+
+int token_revoke_all(struct front *f, struct project *p, struct err *e)
+{
+	int r = forget(f, p, NULL, e);
+
+	if (r < 0)
+		return r;
+	while (p->tokens)
+		token_drop(f, p->tokens);
 	http_revoked(f);
 	return 0;
 }

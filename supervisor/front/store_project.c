@@ -222,6 +222,16 @@ int store_token_delete(struct store *store, const char *id, struct err *e)
 	return run(store, st, "remove a token", e);
 }
 
+int store_token_delete_all(struct store *store, const char *project_id, struct err *e)
+{
+	sqlite3_stmt *st = prepare(store, "DELETE FROM tokens WHERE project_id = ?1", e);
+
+	if (!st)
+		return -EIO;
+	bind_text(st, 1, project_id);
+	return run(store, st, "remove a project's tokens", e);
+}
+
 int store_project_tasks(struct store *store, const char *id, unsigned max,
 			char (*ret)[TASK_ID_LEN + 1], unsigned *ret_n, struct err *e)
 {

@@ -20,6 +20,7 @@ int store_project_set_quota(struct store *store, const char *id, const struct qu
 int store_project_delete(struct store *store, const char *id, struct err *e);
 int store_token_insert(struct store *store, const struct token *t, struct err *e);
 int store_token_delete(struct store *store, const char *id, struct err *e);
+int store_token_delete_all(struct store *store, const char *project_id, struct err *e);
 
 /* Ids of some of its tasks that have ended, at most max. */
 int store_project_tasks(struct store *store, const char *id, unsigned max,

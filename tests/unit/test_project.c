@@ -242,9 +242,36 @@ static void test_tokens(void **state)
 	unload(x);
 	load(x);
 	assert_string_equal(opens(x, more, false), "nothing");
-	/* While it is being removed nothing opens it. */
-	project_find(x->f, "a")->going = true;
-	assert_string_equal(opens(x, a, false), "nothing");
+	/* All of one project's, as when it begins to be removed, and for good. */
+	assert_int_equal(token_revoke_all(x->f, project_find(x->f, "a"), &e), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_string_equal(opens(x, a, false), "nothing");
+		assert_int_equal(project_find(x->f, "a")->n_tokens, 0);
+		assert_string_equal(opens(x, b, false), "b");
+		unload(x);
+		load(x);
+	}
+}
+
+/* A range is not used again before all others were. */
+static void test_slots(void **state)
+{
+	struct fixture *x = *state;
+	char token[TOKEN_LEN + 1];
+	struct err e = {0};
+
+	assert_int_equal(make(x, "a", token)->slot, 1);
+	assert_int_equal(make(x, "b", token)->slot, 2);
+	assert_int_equal(project_remove(x->f, project_find(x->f, "a"), false, &e), 0);
+	assert_int_equal(make(x, "c", token)->slot, 3);
+	unload(x);
+	load(x);
+	assert_int_equal(make(x, "d", token)->slot, 4);
+	x->f->slot_last = PROJECTS_MAX - 2;
+	assert_int_equal(make(x, "e", token)->slot, PROJECTS_MAX - 1);
+	/* 0 is the default project's, 1 is free again. */
+	assert_int_equal(make(x, "f", token)->slot, 1);
+	assert_int_equal(make(x, "g", token)->slot, 5);
 }
 
 static void test_projects(void **state)
@@ -289,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_token_format),
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_projects, setup, teardown),
 	};
 
