@@ -86,12 +86,12 @@ static void test_owner(void **state)
 	end(r, id, conn);
 	assert_int_equal(owner_of_run(r, "c", id, &conn), 3);
 	end(r, id, conn);
-	/* The smallest place that is free; a new front knows it too. */
+	/* Not the place of one that is gone; a new front knows that too. */
 	assert_true(removed(r, "b", false));
 	rig_kill(r);
 	rig_start(r, true);
 	d = create(r, "d");
-	assert_int_equal(owner_of_run(r, d, id, &conn), 2);
+	assert_int_equal(owner_of_run(r, d, id, &conn), 4);
 	end(r, id, conn);
 	assert_int_equal(owner_of_run(r, c, id, &conn), 3);
 	end(r, id, conn);
