@@ -9,6 +9,7 @@ import {nodeView} from './node.js';
 import {checkpoints, images, templates} from './operator.js';
 import {projects} from './projects.js';
 import {schedules} from './schedules.js';
+import {pause} from './sse.js';
 import {task} from './task.js';
 import {deadLetters, tasks} from './tasks.js';
 
@@ -37,16 +38,6 @@ const offline = document.getElementById('offline');
 let me = null;	// whoami
 let names = new Map();	// of projects, by id
 let current = null;	// the AbortController of the view that is shown
-
-function pause(ms, signal) {
-	return new Promise((resolve) => {
-		const timer = setTimeout(resolve, ms);
-		signal.addEventListener('abort', () => {
-			clearTimeout(timer);
-			resolve();
-		}, {once: true});
-	});
-}
 
 function seen(signal) {
 	if (!document.hidden)

@@ -46,7 +46,8 @@ export class EventParser {
 	}
 }
 
-function pause(ms, signal) {
+// Ends at once when the signal is aborted.
+export function pause(ms, signal) {
 	return new Promise((resolve) => {
 		const timer = setTimeout(resolve, ms);
 		signal.addEventListener('abort', () => {

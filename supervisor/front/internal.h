@@ -261,6 +261,7 @@ void package_clean(struct front *f); /* what a former front left half done */
 /* task_json.c: new references. p: its project, or NULL where that is no more. */
 json_t *task_json(const struct task_record *rec, const struct project *p);
 json_t *task_json_history(struct front *f, const char *id);
+json_t *task_json_time(uint64_t realtime_ns); /* null for 0 */
 
 /* ops.c */
 void ops_handle(struct front *f, struct request *req);

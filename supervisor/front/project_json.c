@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "supervisor/front/project.h"
+#include "supervisor/front/internal.h"
 #include "supervisor/json_strict.h"
 
 /* Every quota: its key, where it is, and what it is at least where it is not 0. */
@@ -94,20 +94,10 @@ static json_t *quota_json(const struct quota *q)
 	return o;
 }
 
-static json_t *time_or_null(uint64_t realtime_ns)
-{
-	char text[40];
-
-	if (!realtime_ns)
-		return json_null();
-	util_format_time(realtime_ns, text, sizeof(text));
-	return json_string(text);
-}
-
 json_t *project_json(const struct project *p)
 {
 	return json_pack("{s:s, s:s, s:o, s:o, s:{s:I, s:I}, s:I, s:I, s:I, s:I}", "id", p->id,
-			 "name", p->name, "created_at", time_or_null(p->created_ns), "quota",
+			 "name", p->name, "created_at", task_json_time(p->created_ns), "quota",
 			 quota_json(&p->quota), "tasks", "queued", (json_int_t)p->n_queued,
 			 "running", (json_int_t)p->n_running, "codes", (json_int_t)p->n_codes,
 			 "schedules", (json_int_t)p->n_schedules, "tokens", (json_int_t)p->n_tokens,
@@ -117,8 +107,8 @@ json_t *project_json(const struct project *p)
 json_t *token_json(const struct token *t)
 {
 	return json_pack("{s:s, s:s, s:b, s:o, s:o}", "id", t->id, "label", t->label, "operator",
-			 t->operator, "created_at", time_or_null(t->created_ns), "used_at",
-			 time_or_null(t->used_ns));
+			 t->operator, "created_at", task_json_time(t->created_ns), "used_at",
+			 task_json_time(t->used_ns));
 }
 
 void project_bound_limits(const struct project *p, struct limits *limits)

@@ -10,7 +10,7 @@ static json_t *text_or_null(const char *text)
 	return s ? s : *text ? json_string("(not UTF-8)") : json_null();
 }
 
-static json_t *time_or_null(uint64_t realtime_ns)
+json_t *task_json_time(uint64_t realtime_ns)
 {
 	char text[40];
 
@@ -79,7 +79,7 @@ static json_t *queue_json(const struct task_record *rec)
 	json_object_set_new(o, "original_task_id", text_or_null(rec->original));
 	json_object_set_new(o, "retry_task_id", text_or_null(rec->retry));
 	json_object_set_new(o, "schedule_id", text_or_null(rec->schedule));
-	json_object_set_new(o, "not_before", time_or_null(rec->not_before_ns));
+	json_object_set_new(o, "not_before", task_json_time(rec->not_before_ns));
 	json_object_set_new(o, "timeout", count(rec->timeout_asked_s));
 	json_object_set_new(o, "percent", count(rec->percent));
 	json_object_set_new(o, "msg", text_or_null(rec->msg));
@@ -102,9 +102,9 @@ json_t *task_json(const struct task_record *rec, const struct project *p)
 			    ended && rec->signal ? json_integer(rec->signal) : json_null());
 	json_object_set_new(o, "verdict",
 			    text_or_null(ended ? verdict_name((enum verdict)rec->verdict) : ""));
-	json_object_set_new(o, "created_at", time_or_null(rec->created_ns));
-	json_object_set_new(o, "started_at", time_or_null(rec->started_ns));
-	json_object_set_new(o, "finished_at", time_or_null(ended ? rec->finished_ns : 0));
+	json_object_set_new(o, "created_at", task_json_time(rec->created_ns));
+	json_object_set_new(o, "started_at", task_json_time(rec->started_ns));
+	json_object_set_new(o, "finished_at", task_json_time(ended ? rec->finished_ns : 0));
 	json_object_set_new(o, "start", start_json(rec));
 	json_object_set_new(o, "usage", usage_json(rec, ended));
 	json_object_set_new(o, "log", log_json(rec));
@@ -124,7 +124,7 @@ json_t *task_json(const struct task_record *rec, const struct project *p)
 
 static int add_event(void *arg, uint64_t time_ns, const char *event, const char *detail)
 {
-	json_t *line = json_pack("{s:o, s:s, s:o}", "time", time_or_null(time_ns), "event", event,
+	json_t *line = json_pack("{s:o, s:s, s:o}", "time", task_json_time(time_ns), "event", event,
 				 "detail", text_or_null(detail));
 
 	return line && json_array_append_new(arg, line) == 0 ? 0 : -ENOMEM;
