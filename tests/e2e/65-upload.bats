@@ -112,6 +112,21 @@ names() {
 	[ "$(python3 -m zipfile -e 1.zip x && cat x/__pips__/requirements.lock)" = $'aaa==1.0\nbbb==2.5' ]
 }
 
+@test "pip installs for the Python of each image that it can run on, and says where it cannot" {
+	local name
+
+	python3 "$E2E/wheels.py" wheels aaa 1.0
+	worker each 'import sys, aaa; print(aaa.VERSION, "%d.%d" % sys.version_info[:2])' 'pip "aaa"'
+	for name in python39 python313 python314 python27; do
+		image_link "$name"
+	done
+	for name in python39 python313 python314; do
+		sandboxctl upload each --image "$name" --find-links wheels 2>"$name.err" || fail "$(cat "$name.err")"
+		[ "$(sandboxctl queue each --wait 2>/dev/null)" = "1.0 3.${name#python3}" ]
+	done
+	refused "there is no pip for the image's Python 2.7" upload each --image python27 --find-links wheels
+}
+
 @test "a pip that fails says why in its own words, and uploads nothing" {
 	mkdir wheels
 	worker nopip pass 'pip "nowhere==1.2"'
