@@ -216,4 +216,6 @@ RIG_UNUSED static struct task_record record(struct fixture *x, const char *id)
 	return rec;
 }
 
+#define WITH_QUEUE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
 #endif
