@@ -10,26 +10,14 @@ static void read_job(int fd, char *job, size_t size)
 	job[n] = '\0';
 }
 
-/* The whole life of one task. */
-static void test_run(void **state)
+/* The monitor is asked. */
+static void expect_start(struct rig *r, char id[TASK_ID_LEN + 1])
 {
-	static const char text[] =
-		"{\"op\":\"run\",\"image\":\"python\",\"tag\":5,\"task\":{\"code\":\"print(1)\","
-		"\"payload\":{\"n\":1},\"limits\":{\"memory\":\"32M\",\"timeout\":7},"
-		"\"label\":\"first\",\"start\":\"auto\",\"priority\":1}}";
 	const struct limits want = {32 << 20, 1 << 20, 1 << 20, 1000, 32, 7, 64};
-	struct rig *r = *state;
-	int fds[PROTO_FDS_MAX], pair[2], conn;
-	char id[TASK_ID_LEN + 1], job[4096];
-	json_t *reply, *task, *start;
+	int fds[PROTO_FDS_MAX];
 	union proto_msg m;
+	char job[4096];
 
-	rig_start(r, true);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	conn = rig_connect(r);
-	rig_request_fds(conn, text, &pair[1], 1);
-	(void)close(pair[1]);
-	/* The monitor is asked. */
 	rig_expect(r, false, MON_START, &m, fds);
 	strcpy(id, m.start.id);
 	assert_int_equal(m.start.start, START_AUTO);
@@ -42,15 +30,69 @@ static void test_run(void **state)
 	read_job(fds[0], job, sizeof(job));
 	assert_non_null(strstr(job, "kind 4\ncode\ncode 8\nprint(1)\npayload 7\n{\"n\":1}\n"));
 	util_close_fd(&fds[0]);
-	/* The log is followed through the socket that came along. */
+}
+
+/* The log is followed through the socket that came along. */
+static void expect_follow(struct rig *r, const char *id, int other_end)
+{
+	int fds[PROTO_FDS_MAX];
+	union proto_msg m;
+	char byte;
+
 	rig_expect(r, true, LOG_FOLLOW, &m, fds);
 	assert_string_equal(m.log_follow.id, id);
 	assert_int_equal(m.log_follow.live, 1);
 	assert_int_equal(m.log_follow.follow, 1);
 	assert_int_equal(m.log_follow.streams, 3);
 	assert_int_equal(write(fds[0], "x", 1), 1);
-	assert_int_equal(read(pair[0], job, 1), 1);
+	assert_int_equal(read(other_end, &byte, 1), 1);
 	util_close_fd(&fds[0]);
+}
+
+static void assert_finished(const json_t *reply, const char *id)
+{
+	const json_t *task = json_object_get(reply, "task");
+	const json_t *start = json_object_get(task, "start");
+
+	assert_string_equal(rig_text(reply, "event"), "finished");
+	assert_string_equal(rig_text(task, "id"), id);
+	assert_string_equal(rig_text(task, "project"), "default");
+	assert_string_equal(rig_text(task, "image"), "python");
+	assert_string_equal(rig_text(task, "status"), "error");
+	assert_string_equal(rig_text(task, "verdict"), "exit");
+	assert_string_equal(rig_text(task, "label"), "first");
+	assert_int_equal(json_integer_value(json_object_get(task, "exit_code")), 3);
+	assert_true(json_is_null(json_object_get(task, "signal")));
+	assert_string_equal(rig_text(start, "mode"), "restore");
+	assert_true(json_real_value(json_object_get(start, "ms")) > 0);
+	assert_true(json_real_value(json_object_get(json_object_get(task, "usage"), "cpu_ms")) ==
+		    12.5);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(task, "log"), "lines")),
+			 3);
+	assert_true(strcmp(rig_text(task, "created_at"), rig_text(task, "started_at")) < 0);
+	assert_true(strcmp(rig_text(task, "started_at"), rig_text(task, "finished_at")) < 0);
+}
+
+/* The whole life of one task. */
+static void test_run(void **state)
+{
+	static const char text[] =
+		"{\"op\":\"run\",\"image\":\"python\",\"tag\":5,\"task\":{\"code\":\"print(1)\","
+		"\"payload\":{\"n\":1},\"limits\":{\"memory\":\"32M\",\"timeout\":7},"
+		"\"label\":\"first\",\"start\":\"auto\",\"priority\":1}}";
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	int pair[2], conn;
+	json_t *reply;
+
+	rig_start(r, true);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	conn = rig_connect(r);
+	rig_request_fds(conn, text, &pair[1], 1);
+	(void)close(pair[1]);
+	expect_start(r, id);
+	expect_follow(r, id, pair[0]);
 	(void)close(pair[0]);
 	/* The client hears of each step, with its tag. */
 	reply = rig_reply(conn);
@@ -70,28 +112,10 @@ static void test_run(void **state)
 	assert_true(rig_quiet(conn, 30));
 	rig_exited(r, id, VERDICT_EXIT, 3 << 8);
 	reply = rig_reply(conn);
-	assert_string_equal(rig_text(reply, "event"), "finished");
-	task = json_object_get(reply, "task");
-	assert_string_equal(rig_text(task, "id"), id);
-	assert_string_equal(rig_text(task, "project"), "default");
-	assert_string_equal(rig_text(task, "image"), "python");
-	assert_string_equal(rig_text(task, "status"), "error");
-	assert_string_equal(rig_text(task, "verdict"), "exit");
-	assert_string_equal(rig_text(task, "label"), "first");
-	assert_int_equal(json_integer_value(json_object_get(task, "exit_code")), 3);
-	assert_true(json_is_null(json_object_get(task, "signal")));
-	start = json_object_get(task, "start");
-	assert_string_equal(rig_text(start, "mode"), "restore");
-	assert_true(json_real_value(json_object_get(start, "ms")) > 0);
-	assert_true(json_real_value(json_object_get(json_object_get(task, "usage"), "cpu_ms")) ==
-		    12.5);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(task, "log"), "lines")),
-			 3);
-	assert_true(strcmp(rig_text(task, "created_at"), rig_text(task, "started_at")) < 0);
-	assert_true(strcmp(rig_text(task, "started_at"), rig_text(task, "finished_at")) < 0);
+	assert_finished(reply, id);
+	json_decref(reply);
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 	assert_string_equal(m.forget.id, id);
-	json_decref(reply);
 	/* The same from the store, by a prefix, and for those who wait too late. */
 	reply = rig_ask(r, "wait", id);
 	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");

@@ -177,27 +177,26 @@ static void test_slow_client(void **state)
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 }
 
-/* The store cannot be written: an error, nothing runs on; later it works again. */
-static void test_disk_full(void **state)
+/* A file that takes all the room of a file system. */
+static int fill(const char *folder)
 {
-	struct rig *r = *state;
-	char path[64], filler[80], id[TASK_ID_LEN + 1];
 	static char block[1 << 16];
-	union proto_msg m;
-	int fd, conn;
+	char filler[80];
+	int fd;
 
-	(void)snprintf(path, sizeof(path), "%s/full", r->dir);
-	assert_int_equal(mkdir(path, 0755), 0);
-	if (mount("tmpfs", path, "tmpfs", 0, "size=1m") < 0)
-		skip();
-	(void)close(r->cfg.front_dirfd);
-	r->cfg.front_dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	rig_start(r, true);
-	conn = rig_run(r, RIG_CODE, id);
-	(void)snprintf(filler, sizeof(filler), "%s/filler", path);
+	(void)snprintf(filler, sizeof(filler), "%s/filler", folder);
 	fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	while (write(fd, block, sizeof(block)) > 0)
 		;
+	return fd;
+}
+
+/* The monitor is asked before the store is written: what was refused is killed and forgotten. */
+static void expect_refused(struct rig *r)
+{
+	char refused[TASK_ID_LEN + 1];
+	union proto_msg m;
+
 	/* The log of the database may have some room left in its last page. */
 	for (int i = 0;; i++) {
 		json_t *reply;
@@ -215,17 +214,33 @@ static void test_disk_full(void **state)
 		rig_expect_error(reply, "limit", "the task store cannot");
 		break;
 	}
-	rig_expect_error(rig_ask(r, "wait", m.start.id), "not-found", "there is no task");
-	{
-		char refused[TASK_ID_LEN + 1];
+	strcpy(refused, m.start.id);
+	rig_expect_error(rig_ask(r, "wait", refused), "not-found", "there is no task");
+	rig_expect(r, false, MON_KILL, &m, NULL);
+	assert_string_equal(m.kill.id, refused);
+	rig_exited(r, refused, VERDICT_CANCELLED, SIGKILL);
+	rig_expect(r, true, LOG_DELETE, &m, NULL);
+	rig_expect(r, false, MON_FORGET, &m, NULL);
+}
 
-		strcpy(refused, m.start.id);
-		rig_expect(r, false, MON_KILL, &m, NULL);
-		assert_string_equal(m.kill.id, refused);
-		rig_exited(r, refused, VERDICT_CANCELLED, SIGKILL);
-		rig_expect(r, true, LOG_DELETE, &m, NULL);
-		rig_expect(r, false, MON_FORGET, &m, NULL);
-	}
+/* The store cannot be written: an error, nothing runs on; later it works again. */
+static void test_disk_full(void **state)
+{
+	struct rig *r = *state;
+	char path[64], id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	int fd, conn;
+
+	(void)snprintf(path, sizeof(path), "%s/full", r->dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	if (mount("tmpfs", path, "tmpfs", 0, "size=1m") < 0)
+		skip();
+	(void)close(r->cfg.front_dirfd);
+	r->cfg.front_dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rig_start(r, true);
+	conn = rig_run(r, RIG_CODE, id);
+	fd = fill(path);
+	expect_refused(r);
 	/* One that runs ends truly all the same; the monitor keeps that until it is stored. */
 	rig_exited(r, id, VERDICT_EXIT, 9 << 8);
 	rig_log_end(r, id);
