@@ -3,39 +3,15 @@
 #ifndef TESTS_UNIT_FRONT_CLIENT_H
 #define TESTS_UNIT_FRONT_CLIENT_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/role_rig.h"
 
-#include <cmocka.h>
 #include <endian.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "supervisor/front/front.h"
-#include "supervisor/proto.h"
-
-#define RIG_WAIT_MS 20000
-#define RIG_UNUSED __attribute__((unused))
-
-static void rig_readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	assert_int_equal(poll(&p, 1, RIG_WAIT_MS), 1);
-}
-
-static bool RIG_UNUSED rig_quiet(int fd, int ms)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, ms) == 0;
-}
 
 static void RIG_UNUSED rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
 {

@@ -128,19 +128,6 @@ static void RIG_UNUSED rig_send(struct rig *r, enum proto_type type)
 	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
 }
 
-/* A logger, brought by the monitor, whose end of the socket to it is given; the logger's end. */
-static int RIG_UNUSED rig_logger_new(int monitor)
-{
-	union proto_msg m = {0};
-	int pair[2];
-
-	assert_int_equal(proto_socketpair(pair), 0);
-	proto_init(&m, ROLE_PEER);
-	assert_int_equal(proto_send(monitor, &m, &pair[1], 1), 0);
-	(void)close(pair[1]);
-	return pair[0];
-}
-
 static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 {
 	int monitor[2];
@@ -159,7 +146,7 @@ static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 	}
 	(void)close(monitor[1]);
 	r->monitor = monitor[0];
-	r->logger = rig_logger_new(r->monitor);
+	r->logger = rig_peer_new(r->monitor);
 	if (ready)
 		rig_send(r, MON_READY);
 }

@@ -6,13 +6,8 @@
 #ifndef TESTS_UNIT_HTTP_RIG_H
 #define TESTS_UNIT_HTTP_RIG_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/rig.h"
 
-#include <cmocka.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -27,7 +22,6 @@
 
 #include "supervisor/front/http_internal.h"
 
-#define RIG_UNUSED __attribute__((unused))
 #define WAIT_MS 15000 /* less than the idle time of a connection */
 #define MIB (1u << 20)
 

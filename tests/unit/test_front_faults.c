@@ -20,7 +20,7 @@ static void test_logger_away(void **state)
 	assert_true(rig_quiet(conn, 50));
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 	/* A new logger is asked for the end of the log. */
-	r->logger = rig_logger_new(r->monitor);
+	r->logger = rig_peer_new(r->monitor);
 	rig_expect(r, true, LOG_FINISH, &m, NULL);
 	assert_string_equal(m.log_id.id, id);
 	rig_log_end(r, id);

@@ -161,7 +161,7 @@ static void test_hostile_front(void **state)
 	proto_init(&m, LOG_OPEN); /* the monitor's word */
 	(void)memset(m.log_open.id, 'a', TASK_ID_LEN);
 	assert_int_equal(proto_send(rig.front, &m, t.read_end, 2), 0);
-	rig_wait_readable(rig.front);
+	rig_readable(rig.front);
 	assert_int_equal(recv(rig.front, &byte, 1, 0), 0);
 	rig_front_new(&rig);
 	rig_write(&t, 1, "still\n");

@@ -3,13 +3,7 @@
 #ifndef TESTS_UNIT_TIME_RIG_H
 #define TESTS_UNIT_TIME_RIG_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/rig.h"
 
 #include "supervisor/front/timefmt.h"
 
