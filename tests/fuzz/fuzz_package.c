@@ -3,14 +3,9 @@
  * Archives of a task's folder: whatever the bytes, nothing is made outside of the folder
  * that is given, and everything in it can be removed again.
  */
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
-#include "supervisor/front/package.h"
+#include "tests/fuzz/folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,40 +26,20 @@ static void check_path(const uint8_t *data, size_t size)
 	(void)package_link("a/b", in, &e);
 }
 
-/* The folder's parent holds it and nothing else. */
-static void check_parent(const char *parent)
-{
-	DIR *d = opendir(parent);
-	unsigned n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (!d || n != 3)
-		abort();
-	(void)closedir(d);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char parent[] = "/dev/shm/fuzz-XXXXXX", dir[64];
-	int tar = memfd_create("tar", MFD_CLOEXEC), at;
+	int tar = memfd_create("tar", MFD_CLOEXEC);
 	uint8_t digest[32];
+	struct folder folder;
 	struct err e = {0};
 
 	check_path(data, size);
-	if (tar < 0 || util_write_all(tar, data, size) < 0 || !mkdtemp(parent))
+	if (tar < 0 || util_write_all(tar, data, size) < 0)
 		abort();
-	(void)snprintf(dir, sizeof(dir), "%s/in", parent);
-	if (mkdir(dir, 0700) < 0)
+	folder_make(&folder);
+	if (package_extract_tar(tar, folder.at, 1 << 20, digest, &e) < 0 && e.code == ERR_NONE)
 		abort();
-	at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (package_extract_tar(tar, at, 1 << 20, digest, &e) < 0 && e.code == ERR_NONE)
-		abort();
-	check_parent(parent);
-	package_remove(AT_FDCWD, parent);
-	if (access(parent, F_OK) == 0)
-		abort();
-	util_close_fd(&at);
+	folder_remove(&folder);
 	util_close_fd(&tar);
 	return 0;
 }

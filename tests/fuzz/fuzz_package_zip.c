@@ -3,14 +3,10 @@
  * Zips of codes: whatever the bytes, nothing is made outside of the folder that is given,
  * no more than was allowed, and everything in it can be removed again.
  */
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "supervisor/front/package.h"
 #include "supervisor/front/package_zip_index.h"
+#include "tests/fuzz/folder.h"
 
 #define BYTES_MAX (1u << 20)
 
@@ -41,40 +37,18 @@ static void check_index(const uint8_t *data, size_t size)
 	package_zip_index_clear(&index);
 }
 
-/* The folder's parent holds it and nothing else. */
-static void check_parent(const char *parent)
-{
-	DIR *d = opendir(parent);
-	unsigned n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (!d || n != 3)
-		abort();
-	(void)closedir(d);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char parent[] = "/dev/shm/fuzz-XXXXXX", dir[64];
+	struct folder folder;
 	struct err e = {0};
 	uint64_t bytes = 0;
-	int at, r;
+	int r;
 
 	check_index(data, size);
-	if (!mkdtemp(parent))
-		abort();
-	(void)snprintf(dir, sizeof(dir), "%s/in", parent);
-	if (mkdir(dir, 0700) < 0)
-		abort();
-	at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = package_extract_zip(data, size, at, BYTES_MAX, &bytes, &e);
+	folder_make(&folder);
+	r = package_extract_zip(data, size, folder.at, BYTES_MAX, &bytes, &e);
 	if ((r < 0) != (e.code != ERR_NONE) || bytes > BYTES_MAX)
 		abort();
-	check_parent(parent);
-	package_remove(AT_FDCWD, parent);
-	if (access(parent, F_OK) == 0)
-		abort();
-	util_close_fd(&at);
+	folder_remove(&folder);
 	return 0;
 }

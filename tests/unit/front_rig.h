@@ -6,34 +6,18 @@
 #ifndef TESTS_UNIT_FRONT_RIG_H
 #define TESTS_UNIT_FRONT_RIG_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/front_client.h"
 
-#include <cmocka.h>
-#include <endian.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <openssl/evp.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include "sandbox/image.h"
 #include "sandbox/policy.h"
-#include "supervisor/front/front.h"
-#include "supervisor/proto.h"
-
-#define RIG_WAIT_MS 20000
-#define RIG_UNUSED __attribute__((unused))
 
 struct rig {
 	struct front_config cfg;
@@ -144,19 +128,6 @@ static void RIG_UNUSED rig_send(struct rig *r, enum proto_type type)
 	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
 }
 
-/* A logger, brought by the monitor, whose end of the socket to it is given; the logger's end. */
-static int RIG_UNUSED rig_logger_new(int monitor)
-{
-	union proto_msg m = {0};
-	int pair[2];
-
-	assert_int_equal(proto_socketpair(pair), 0);
-	proto_init(&m, ROLE_PEER);
-	assert_int_equal(proto_send(monitor, &m, &pair[1], 1), 0);
-	(void)close(pair[1]);
-	return pair[0];
-}
-
 static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 {
 	int monitor[2];
@@ -175,7 +146,7 @@ static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 	}
 	(void)close(monitor[1]);
 	r->monitor = monitor[0];
-	r->logger = rig_logger_new(r->monitor);
+	r->logger = rig_peer_new(r->monitor);
 	if (ready)
 		rig_send(r, MON_READY);
 }
@@ -220,20 +191,6 @@ static int RIG_UNUSED rig_teardown(void **state)
 	return 0;
 }
 
-static void rig_readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	assert_int_equal(poll(&p, 1, RIG_WAIT_MS), 1);
-}
-
-static bool RIG_UNUSED rig_quiet(int fd, int ms)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, ms) == 0;
-}
-
 /* The next message to the monitor or the logger, which must be of this type. */
 static void RIG_UNUSED rig_expect(struct rig *r, bool logger, enum proto_type type,
 				  union proto_msg *m, int fds[PROTO_FDS_MAX])
@@ -264,55 +221,6 @@ static int RIG_UNUSED rig_connect(struct rig *r)
 	return fd;
 }
 
-static void RIG_UNUSED rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
-{
-	uint32_t len = htole32((uint32_t)strlen(text));
-	char *body = strdup(text);
-	struct iovec iov[2] = {{&len, sizeof(len)}, {body, strlen(text)}};
-	union {
-		char buf[CMSG_SPACE(sizeof(int) * 16)];
-		struct cmsghdr align;
-	} control = {0};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-
-	if (n) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
-	}
-	assert_int_equal(sendmsg(conn, &msg, MSG_NOSIGNAL), 4 + strlen(text));
-	free(body);
-}
-
-static void RIG_UNUSED rig_request(int conn, const char *text)
-{
-	rig_request_fds(conn, text, NULL, 0);
-}
-
-static json_t RIG_UNUSED *rig_reply(int conn)
-{
-	uint32_t len;
-	char *text;
-	json_t *reply;
-
-	rig_readable(conn);
-	assert_int_equal(util_read_all(conn, &len, sizeof(len)), 0);
-	len = le32toh(len);
-	assert_true(len > 0 && len <= CONTROL_FRAME_MAX);
-	text = malloc(len);
-	assert_int_equal(util_read_all(conn, text, len), 0);
-	reply = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	free(text);
-	assert_true(json_is_object(reply));
-	return reply;
-}
-
 /* One request and its answer on a connection of its own. */
 static json_t RIG_UNUSED *rig_call(struct rig *r, const char *text)
 {
@@ -323,35 +231,6 @@ static json_t RIG_UNUSED *rig_call(struct rig *r, const char *text)
 	reply = rig_reply(conn);
 	(void)close(conn);
 	return reply;
-}
-
-static const char RIG_UNUSED *rig_text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-/* The answer is an error of this code whose text holds what. */
-static void RIG_UNUSED rig_expect_error(json_t *reply, const char *code, const char *what)
-{
-	assert_true(json_is_false(json_object_get(reply, "ok")));
-	if (!strstr(rig_text(reply, "error"), what))
-		fail_msg("\"%s\" does not say \"%s\"", rig_text(reply, "error"), what);
-	assert_string_equal(rig_text(reply, "code"), code);
-	json_decref(reply);
-}
-
-static void RIG_UNUSED rig_expect_event(int conn, const char *event, char *id)
-{
-	json_t *reply = rig_reply(conn);
-
-	if (!json_is_true(json_object_get(reply, "ok")))
-		fail_msg("%s: %s", event, rig_text(reply, "error"));
-	assert_string_equal(rig_text(reply, "event"), event);
-	if (id)
-		(void)snprintf(id, TASK_ID_LEN + 1, "%s", rig_text(reply, "id"));
-	json_decref(reply);
 }
 
 /* {"op": op, "id": id} and its answer. */

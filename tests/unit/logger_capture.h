@@ -3,21 +3,10 @@
 #ifndef TESTS_UNIT_LOGGER_CAPTURE_H
 #define TESTS_UNIT_LOGGER_CAPTURE_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/role_rig.h"
 
-#include <cmocka.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-
-#include "supervisor/proto.h"
-
-#define RIG_WAIT_MS 20000
-#define RIG_UNUSED __attribute__((unused))
 
 struct rig_capture {
 	uint8_t *bytes[2]; /* out, err */
@@ -29,13 +18,6 @@ struct rig_capture {
 	uint8_t types[4096], reason;
 	bool ended, complete, reset;
 };
-
-static void rig_wait_readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	assert_int_equal(poll(&p, 1, RIG_WAIT_MS), 1);
-}
 
 static void capture_frame(struct rig_capture *c, const struct log_frame *h, const uint8_t *data)
 {
@@ -105,7 +87,7 @@ static bool capture_read(struct rig_capture *c, int fd)
 RIG_UNUSED static void capture_until(struct rig_capture *c, int fd, int stream, size_t len)
 {
 	while (c->len[stream] < len) {
-		rig_wait_readable(fd);
+		rig_readable(fd);
 		assert_true(capture_read(c, fd));
 	}
 }
@@ -114,7 +96,7 @@ RIG_UNUSED static void capture_until(struct rig_capture *c, int fd, int stream, 
 static void capture_all(struct rig_capture *c, int fd)
 {
 	do
-		rig_wait_readable(fd);
+		rig_readable(fd);
 	while (capture_read(c, fd));
 	assert_true(c->ended);
 	assert_int_equal(c->n_pending, 0);

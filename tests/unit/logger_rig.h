@@ -56,15 +56,8 @@ static void rig_start(struct rig *r)
 /* A new front, brought by the monitor; the old one's socket just closes. */
 static void rig_front_new(struct rig *r)
 {
-	union proto_msg m = {0};
-	int fds[2];
-
 	util_close_fd(&r->front);
-	assert_int_equal(proto_socketpair(fds), 0);
-	proto_init(&m, ROLE_PEER);
-	assert_int_equal(proto_send(r->monitor, &m, &fds[1], 1), 0);
-	(void)close(fds[1]);
-	r->front = fds[0];
+	r->front = rig_peer_new(r->monitor);
 }
 
 static void rig_new(struct rig *r)
@@ -238,7 +231,7 @@ static struct log_end rig_end(struct rig *r, const char *id)
 	int fds[PROTO_FDS_MAX];
 	unsigned n_fds;
 
-	rig_wait_readable(r->front);
+	rig_readable(r->front);
 	assert_int_equal(proto_recv(r->front, ROLE_LOGGER, ROLE_FRONT, &m, fds, &n_fds), 0);
 	assert_int_equal(m.h.type, LOG_END);
 	assert_string_equal(m.log_end.id, id);

@@ -44,7 +44,7 @@ static void begin(struct fixture *x)
 	f->cfg.queued_max = 10;
 	f->cfg.finished_keep = 1000;
 	x->monitor = monitor[0];
-	x->logger = rig_logger_new(x->monitor);
+	x->logger = rig_peer_new(x->monitor);
 	x->f = f;
 	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
 	assert_true(sd_event_new(&f->event) >= 0);
@@ -215,5 +215,7 @@ RIG_UNUSED static struct task_record record(struct fixture *x, const char *id)
 	rec.spec = NULL;
 	return rec;
 }
+
+#define WITH_QUEUE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 #endif

@@ -187,12 +187,12 @@ static void test_others_cursor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_number, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_revisions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_old_texts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_retries_wait_too, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_others_cursor, setup, teardown),
+		WITH_QUEUE(test_texts),
+		WITH_QUEUE(test_number),
+		WITH_QUEUE(test_revisions),
+		WITH_QUEUE(test_old_texts),
+		WITH_QUEUE(test_retries_wait_too),
+		WITH_QUEUE(test_others_cursor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,26 +10,14 @@ static void read_job(int fd, char *job, size_t size)
 	job[n] = '\0';
 }
 
-/* The whole life of one task. */
-static void test_run(void **state)
+/* The monitor is asked. */
+static void expect_start(struct rig *r, char id[TASK_ID_LEN + 1])
 {
-	static const char text[] =
-		"{\"op\":\"run\",\"image\":\"python\",\"tag\":5,\"task\":{\"code\":\"print(1)\","
-		"\"payload\":{\"n\":1},\"limits\":{\"memory\":\"32M\",\"timeout\":7},"
-		"\"label\":\"first\",\"start\":\"auto\",\"priority\":1}}";
 	const struct limits want = {32 << 20, 1 << 20, 1 << 20, 1000, 32, 7, 64};
-	struct rig *r = *state;
-	int fds[PROTO_FDS_MAX], pair[2], conn;
-	char id[TASK_ID_LEN + 1], job[4096];
-	json_t *reply, *task, *start;
+	int fds[PROTO_FDS_MAX];
 	union proto_msg m;
+	char job[4096];
 
-	rig_start(r, true);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	conn = rig_connect(r);
-	rig_request_fds(conn, text, &pair[1], 1);
-	(void)close(pair[1]);
-	/* The monitor is asked. */
 	rig_expect(r, false, MON_START, &m, fds);
 	strcpy(id, m.start.id);
 	assert_int_equal(m.start.start, START_AUTO);
@@ -42,15 +30,69 @@ static void test_run(void **state)
 	read_job(fds[0], job, sizeof(job));
 	assert_non_null(strstr(job, "kind 4\ncode\ncode 8\nprint(1)\npayload 7\n{\"n\":1}\n"));
 	util_close_fd(&fds[0]);
-	/* The log is followed through the socket that came along. */
+}
+
+/* The log is followed through the socket that came along. */
+static void expect_follow(struct rig *r, const char *id, int other_end)
+{
+	int fds[PROTO_FDS_MAX];
+	union proto_msg m;
+	char byte;
+
 	rig_expect(r, true, LOG_FOLLOW, &m, fds);
 	assert_string_equal(m.log_follow.id, id);
 	assert_int_equal(m.log_follow.live, 1);
 	assert_int_equal(m.log_follow.follow, 1);
 	assert_int_equal(m.log_follow.streams, 3);
 	assert_int_equal(write(fds[0], "x", 1), 1);
-	assert_int_equal(read(pair[0], job, 1), 1);
+	assert_int_equal(read(other_end, &byte, 1), 1);
 	util_close_fd(&fds[0]);
+}
+
+static void assert_finished(const json_t *reply, const char *id)
+{
+	const json_t *task = json_object_get(reply, "task");
+	const json_t *start = json_object_get(task, "start");
+
+	assert_string_equal(rig_text(reply, "event"), "finished");
+	assert_string_equal(rig_text(task, "id"), id);
+	assert_string_equal(rig_text(task, "project"), "default");
+	assert_string_equal(rig_text(task, "image"), "python");
+	assert_string_equal(rig_text(task, "status"), "error");
+	assert_string_equal(rig_text(task, "verdict"), "exit");
+	assert_string_equal(rig_text(task, "label"), "first");
+	assert_int_equal(json_integer_value(json_object_get(task, "exit_code")), 3);
+	assert_true(json_is_null(json_object_get(task, "signal")));
+	assert_string_equal(rig_text(start, "mode"), "restore");
+	assert_true(json_real_value(json_object_get(start, "ms")) > 0);
+	assert_true(json_real_value(json_object_get(json_object_get(task, "usage"), "cpu_ms")) ==
+		    12.5);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(task, "log"), "lines")),
+			 3);
+	assert_true(strcmp(rig_text(task, "created_at"), rig_text(task, "started_at")) < 0);
+	assert_true(strcmp(rig_text(task, "started_at"), rig_text(task, "finished_at")) < 0);
+}
+
+/* The whole life of one task. */
+static void test_run(void **state)
+{
+	static const char text[] =
+		"{\"op\":\"run\",\"image\":\"python\",\"tag\":5,\"task\":{\"code\":\"print(1)\","
+		"\"payload\":{\"n\":1},\"limits\":{\"memory\":\"32M\",\"timeout\":7},"
+		"\"label\":\"first\",\"start\":\"auto\",\"priority\":1}}";
+	struct rig *r = *state;
+	char id[TASK_ID_LEN + 1];
+	union proto_msg m;
+	int pair[2], conn;
+	json_t *reply;
+
+	rig_start(r, true);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	conn = rig_connect(r);
+	rig_request_fds(conn, text, &pair[1], 1);
+	(void)close(pair[1]);
+	expect_start(r, id);
+	expect_follow(r, id, pair[0]);
 	(void)close(pair[0]);
 	/* The client hears of each step, with its tag. */
 	reply = rig_reply(conn);
@@ -70,28 +112,10 @@ static void test_run(void **state)
 	assert_true(rig_quiet(conn, 30));
 	rig_exited(r, id, VERDICT_EXIT, 3 << 8);
 	reply = rig_reply(conn);
-	assert_string_equal(rig_text(reply, "event"), "finished");
-	task = json_object_get(reply, "task");
-	assert_string_equal(rig_text(task, "id"), id);
-	assert_string_equal(rig_text(task, "project"), "default");
-	assert_string_equal(rig_text(task, "image"), "python");
-	assert_string_equal(rig_text(task, "status"), "error");
-	assert_string_equal(rig_text(task, "verdict"), "exit");
-	assert_string_equal(rig_text(task, "label"), "first");
-	assert_int_equal(json_integer_value(json_object_get(task, "exit_code")), 3);
-	assert_true(json_is_null(json_object_get(task, "signal")));
-	start = json_object_get(task, "start");
-	assert_string_equal(rig_text(start, "mode"), "restore");
-	assert_true(json_real_value(json_object_get(start, "ms")) > 0);
-	assert_true(json_real_value(json_object_get(json_object_get(task, "usage"), "cpu_ms")) ==
-		    12.5);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(task, "log"), "lines")),
-			 3);
-	assert_true(strcmp(rig_text(task, "created_at"), rig_text(task, "started_at")) < 0);
-	assert_true(strcmp(rig_text(task, "started_at"), rig_text(task, "finished_at")) < 0);
+	assert_finished(reply, id);
+	json_decref(reply);
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 	assert_string_equal(m.forget.id, id);
-	json_decref(reply);
 	/* The same from the store, by a prefix, and for those who wait too late. */
 	reply = rig_ask(r, "wait", id);
 	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");
@@ -177,298 +201,6 @@ static void test_errors(void **state)
 	json_decref(reply);
 }
 
-/* Two may run: others wait, the more important first, then the older. */
-static void test_queue(void **state)
-{
-	static const char low[] = RIG_CODE;
-	static const char high[] =
-		"{\"op\":\"run\",\"image\":\"python\",\"detach\":true,\"task\":{\"code\":\"x\","
-		"\"priority\":2}}";
-	struct rig *r = *state;
-	char id[2][TASK_ID_LEN + 1], waiting[3][TASK_ID_LEN + 1];
-	int conn[2], more[3];
-	union proto_msg m;
-	json_t *reply;
-
-	r->cfg.running_max = 2;
-	r->cfg.queued_max = 3;
-	rig_start(r, true);
-	for (int i = 0; i < 2; i++)
-		conn[i] = rig_run(r, RIG_CODE, id[i]);
-	for (int i = 0; i < 3; i++) {
-		more[i] = rig_connect(r);
-		rig_request(more[i], i == 2 ? high : low);
-		rig_expect_event(more[i], "accepted", waiting[i]);
-		rig_expect_status(r, waiting[i], "queued");
-	}
-	rig_expect_error(rig_call(r, RIG_CODE), "limit", "3 tasks wait already");
-	assert_true(rig_quiet(r->monitor, 30));
-	reply = rig_call(r, "{\"op\":\"ps\"}");
-	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 5);
-	assert_string_equal(rig_text(json_array_get(json_object_get(reply, "tasks"), 0), "id"),
-			    waiting[2]);
-	json_decref(reply);
-	/* One that waits is cancelled without the monitor. */
-	json_decref(rig_ask(r, "cancel", waiting[0]));
-	rig_expect(r, true, LOG_FINISH, &m, NULL);
-	assert_string_equal(m.log_id.id, waiting[0]);
-	rig_log_end(r, waiting[0]);
-	rig_expect_event(more[0], "finished", NULL);
-	rig_expect_status(r, waiting[0], "cancelled");
-	for (int i = 0; i < 2; i++) {
-		rig_exited(r, id[i], VERDICT_OK, 0);
-		rig_expect(r, false, MON_START, &m, NULL);
-		assert_string_equal(m.start.id, waiting[i ? 1 : 2]);
-		rig_log_end(r, id[i]);
-		rig_expect(r, false, MON_FORGET, &m, NULL);
-		rig_expect_event(conn[i], "finished", NULL);
-		(void)close(conn[i]);
-	}
-	for (int i = 0; i < 3; i++)
-		(void)close(more[i]);
-}
-
-/* TERM first; KILL when asked by force, or when the grace is over (not waited for here). */
-static void test_cancel(void **state)
-{
-	struct rig *r = *state;
-	char id[TASK_ID_LEN + 1], text[128];
-	union proto_msg m;
-	json_t *reply;
-	int conn;
-
-	rig_start(r, true);
-	conn = rig_run(r, RIG_CODE, id);
-	rig_started(r, id, WARM_FOR_NOBODY);
-	rig_expect_event(conn, "started", NULL);
-	reply = rig_ask(r, "cancel", id);
-	assert_true(json_is_true(json_object_get(reply, "changed")));
-	assert_string_equal(rig_text(reply, "status"), "running");
-	json_decref(reply);
-	rig_expect(r, false, MON_KILL, &m, NULL);
-	assert_string_equal(m.kill.id, id);
-	assert_int_equal(m.kill.reason, KILL_CANCEL_TERM);
-	/* On the connection that waits for it, told apart by its tag. */
-	(void)snprintf(text, sizeof(text),
-		       "{\"op\":\"cancel\",\"id\":\"%s\",\"force\":true,\"tag\":-7}", id);
-	rig_request(conn, text);
-	reply = rig_reply(conn);
-	assert_int_equal(json_integer_value(json_object_get(reply, "tag")), -7);
-	json_decref(reply);
-	rig_expect(r, false, MON_KILL, &m, NULL);
-	assert_int_equal(m.kill.reason, KILL_CANCEL_KILL);
-	rig_expect_error(rig_ask(r, "rm", id), "conflict", "cancel it first");
-	rig_exited(r, id, VERDICT_CANCELLED, -1);
-	rig_log_end(r, id);
-	reply = rig_reply(conn);
-	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "cancelled");
-	assert_int_equal(
-		json_integer_value(json_object_get(json_object_get(reply, "task"), "exit_code")),
-		137);
-	assert_int_equal(
-		json_integer_value(json_object_get(json_object_get(reply, "task"), "signal")), 9);
-	json_decref(reply);
-	reply = rig_ask(r, "cancel", id);
-	assert_true(json_is_true(json_object_get(reply, "ok")));
-	assert_true(json_is_false(json_object_get(reply, "changed")));
-	json_decref(reply);
-	(void)close(conn);
-}
-
-/* Losing the client changes nothing. */
-static void test_client_leaves(void **state)
-{
-	struct rig *r = *state;
-	char id[TASK_ID_LEN + 1];
-	union proto_msg m;
-	json_t *reply;
-
-	rig_start(r, true);
-	(void)close(rig_run(r, RIG_CODE, id));
-	rig_started(r, id, WARM_FOR_NOBODY);
-	rig_exited(r, id, VERDICT_OK, 0);
-	rig_log_end(r, id);
-	rig_expect(r, false, MON_FORGET, &m, NULL);
-	rig_expect_status(r, id, "complete");
-	/* Then it is removed, with its log. */
-	reply = rig_ask(r, "rm", id);
-	assert_true(json_is_true(json_object_get(reply, "ok")));
-	json_decref(reply);
-	rig_expect(r, true, LOG_DELETE, &m, NULL);
-	assert_string_equal(m.log_id.id, id);
-	rig_expect_error(rig_ask(r, "inspect", id), "not-found", "there is no task");
-}
-
-static void test_prune(void **state)
-{
-	struct rig *r = *state;
-	char id[TASK_ID_LEN + 1];
-	union proto_msg m;
-	json_t *reply;
-
-	r->cfg.finished_keep = 10;
-	rig_start(r, true);
-	for (int i = 0; i < 70; i++) {
-		(void)close(rig_run(r, RIG_CODE, id));
-		rig_exited(r, id, VERDICT_OK, 0);
-		rig_log_end(r, id);
-		rig_expect(r, false, MON_FORGET, &m, NULL);
-	}
-	/* After 64 the oldest went, down to those that are kept. */
-	for (int i = 0; i < 54; i++)
-		rig_expect(r, true, LOG_DELETE, &m, NULL);
-	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true}");
-	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 16);
-	json_decref(reply);
-	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true,\"limit\":5}");
-	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 5);
-	assert_true(json_is_true(json_object_get(reply, "truncated")));
-	json_decref(reply);
-	(void)close(rig_run(r, RIG_CODE, id));
-	reply = rig_call(r, "{\"op\":\"prune\"}");
-	assert_int_equal(json_integer_value(json_object_get(reply, "removed")), 16);
-	json_decref(reply);
-	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true}");
-	assert_int_equal(json_array_size(json_object_get(reply, "tasks")), 1);
-	json_decref(reply);
-}
-
-static void warmed(struct rig *r, uint32_t tag, int status)
-{
-	union proto_msg m = {0};
-
-	proto_init(&m, MON_WARMED);
-	m.warmed.tag = tag;
-	m.warmed.status = status;
-	m.warmed.dump_us = 80500;
-	m.warmed.bytes = 1 << 20;
-	strcpy(m.warmed.key, "abc");
-	strcpy(m.warmed.error, status < 0 ? "criu says no" : "");
-	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
-}
-
-/* Each key once; by itself after a task, where the monitor says that it is wanted. */
-static void test_warm(void **state)
-{
-	static const char text[] = "{\"op\":\"warm\",\"image\":\"python\"}";
-	struct rig *r = *state;
-	int a, b, c;
-	char id[TASK_ID_LEN + 1];
-	union proto_msg m;
-	json_t *reply;
-	uint32_t tag;
-
-	rig_start(r, true);
-	a = rig_connect(r);
-	b = rig_connect(r);
-	c = rig_connect(r);
-	rig_request(a, text);
-	rig_expect(r, false, MON_WARM, &m, NULL);
-	tag = m.warm.tag;
-	assert_string_equal(m.warm.warm, "json\nre");
-	assert_int_equal(m.warm.force, 0);
-	assert_int_equal(m.warm.wish, WARM_FOR_OPERATOR);
-	assert_int_equal(m.warm.limits.memory, 0);
-	assert_memory_equal(m.warm.image, r->image, 32);
-	rig_request(b, text);
-	rig_request(c, "{\"op\":\"warm\",\"image\":\"python\",\"imports\":[],\"force\":true}");
-	/* Another key does not wait for the first. */
-	rig_expect(r, false, MON_WARM, &m, NULL);
-	assert_string_equal(m.warm.warm, "");
-	assert_int_equal(m.warm.force, 1);
-	assert_true(rig_quiet(r->monitor, 30));
-	warmed(r, tag, 0);
-	for (int i = 0; i < 2; i++) {
-		reply = rig_reply(i ? b : a);
-		assert_string_equal(rig_text(reply, "key"), "abc");
-		assert_true(json_real_value(json_object_get(reply, "dump_ms")) == 80.5);
-		json_decref(reply);
-	}
-	warmed(r, m.warm.tag, -EIO);
-	rig_expect_error(rig_reply(c), "system", "no checkpoint was made: criu says no");
-	for (int i = 0; i < 2; i++) {
-		(void)close(rig_run(r, RIG_CODE, id));
-		rig_started(r, id, i ? WARM_FOR_NOBODY : WARM_FOR_IMAGE);
-		rig_exited(r, id, VERDICT_OK, 0);
-		rig_log_end(r, id);
-		rig_expect(r, false, MON_FORGET, &m, NULL);
-		if (i == 0) {
-			rig_expect(r, false, MON_WARM, &m, NULL);
-			assert_int_equal(m.warm.wish, WARM_FOR_IMAGE);
-			assert_int_equal(m.warm.limits.memory, 64 << 20);
-			warmed(r, m.warm.tag, -EAGAIN);
-		}
-		assert_true(rig_quiet(r->monitor, 30));
-	}
-	(void)close(a);
-	(void)close(b);
-	(void)close(c);
-}
-
-/* A task whose own list names one module, ended. */
-static void end_wanting(struct rig *r, unsigned nr)
-{
-	char text[200], id[TASK_ID_LEN + 1];
-	union proto_msg m;
-
-	(void)snprintf(text, sizeof(text),
-		       "{\"op\":\"run\",\"image\":\"python\",\"task\":{\"code\":\"x\","
-		       "\"warm\":{\"imports\":[\"m%u\"]}}}",
-		       nr);
-	(void)close(rig_run(r, text, id));
-	rig_started(r, id, WARM_FOR_TASK);
-	rig_exited(r, id, VERDICT_OK, 0);
-	rig_log_end(r, id);
-	rig_expect(r, false, MON_FORGET, &m, NULL);
-}
-
-/* Tasks' lists leave room for the operator's, which come first; of too many the last are lost. */
-static void test_warm_places(void **state)
-{
-	enum { RUN = WARM_RUNNING_OF_TASKS_MAX, WAIT = 32 };
-	struct rig *r = *state;
-	uint32_t tags[RUN];
-	char text[100], name[8];
-	union proto_msg m;
-	int conns[3];
-
-	rig_start(r, true);
-	for (unsigned i = 0; i < RUN + WAIT + 2; i++) {
-		end_wanting(r, i);
-		if (i >= RUN)
-			continue;
-		rig_expect(r, false, MON_WARM, &m, NULL);
-		assert_int_equal(m.warm.wish, WARM_FOR_TASK);
-		tags[i] = m.warm.tag;
-	}
-	assert_true(rig_quiet(r->monitor, 30));
-	for (unsigned i = 0; i < ARRAY_SIZE(conns); i++) {
-		conns[i] = rig_connect(r);
-		(void)snprintf(text, sizeof(text),
-			       "{\"op\":\"warm\",\"image\":\"python\",\"imports\":[\"o%u\"]}", i);
-		rig_request(conns[i], text);
-		if (RUN + i < WARM_RUNNING_MAX)
-			rig_expect(r, false, MON_WARM, &m, NULL);
-	}
-	assert_string_equal(m.warm.warm, "o1");
-	assert_true(rig_quiet(r->monitor, 30));
-	/* The place of a task's list is the operator's now. */
-	warmed(r, tags[0], -EIO);
-	rig_expect(r, false, MON_WARM, &m, NULL);
-	assert_string_equal(m.warm.warm, "o2");
-	/* Which gives it back to tasks' lists, the oldest first. */
-	for (unsigned i = 0; i < WAIT; i++) {
-		warmed(r, m.warm.tag, 0);
-		rig_expect(r, false, MON_WARM, &m, NULL);
-		(void)snprintf(name, sizeof(name), "m%u", RUN + i);
-		assert_string_equal(m.warm.warm, name);
-	}
-	warmed(r, m.warm.tag, 0);
-	assert_true(rig_quiet(r->monitor, 30));
-	for (unsigned i = 0; i < ARRAY_SIZE(conns); i++)
-		(void)close(conns[i]);
-}
-
 static void test_logs(void **state)
 {
 	struct rig *r = *state;
@@ -540,12 +272,8 @@ static void test_images_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_RIG(test_run),	    WITH_RIG(test_version),
-		WITH_RIG(test_errors),	    WITH_RIG(test_queue),
-		WITH_RIG(test_cancel),	    WITH_RIG(test_client_leaves),
-		WITH_RIG(test_prune),	    WITH_RIG(test_warm),
-		WITH_RIG(test_logs),	    WITH_RIG(test_images_in_use),
-		WITH_RIG(test_warm_places),
+		WITH_RIG(test_run),  WITH_RIG(test_version),	   WITH_RIG(test_errors),
+		WITH_RIG(test_logs), WITH_RIG(test_images_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

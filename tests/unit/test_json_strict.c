@@ -150,68 +150,67 @@ static int read_all(json_t *doc, struct err *e)
 	return json_strict_end(&top);
 }
 
+static const struct {
+	const char *text, *error; /* NULL: right */
+} readings[] = {
+	{"{}", NULL},
+	{"{\"text\": \"12345\", \"flag\": true, \"count\": 10, \"cpus\": 4, "
+	 "\"limits\": {\"memory\": \"16M\"}, \"names\": [\"a\"], "
+	 "\"rules\": [{}, {\"to\": {}}]}",
+	 NULL},
+	{"{\"limits\": {\"memory\": 16777216}}", NULL},
+	{"[]", "t.json: must be an object, not an array"},
+	{"7", "t.json: must be an object, not a number"},
+	{"null", "t.json: must be an object, not null"},
+	{"{\"text\": 1}", "t.json: text: must be a string, not a number"},
+	{"{\"text\": null}", "t.json: text: must be a string, not null"},
+	{"{\"text\": \"123456\"}", "t.json: text: must be at most 5 bytes long"},
+	{"{\"flag\": \"yes\"}", "t.json: flag: must be true or false, not a string"},
+	{"{\"count\": 0}", "t.json: count: must be from 1 to 10"},
+	{"{\"count\": 1.5}", "t.json: count: must be an integer without a fraction"},
+	{"{\"count\": \"1\"}", "t.json: count: must be an integer, not a string"},
+	{"{\"cpus\": 0.1}", "t.json: cpus: must be from 0.5 to 4"},
+	{"{\"cpus\": [1]}", "t.json: cpus: must be a number, not an array"},
+	{"{\"limits\": []}", "t.json: limits: must be an object, not an array"},
+	{"{\"limits\": {\"memory\": \"64X\"}}",
+	 "t.json: limits.memory: must be a size such as \"64M\" or 67108864"},
+	{"{\"limits\": {\"memory\": \"1M\"}}",
+	 "t.json: limits.memory: must be from 16M to 4T bytes"},
+	{"{\"limits\": {\"memory\": -1}}", "t.json: limits.memory: must be from 16M to 4T bytes"},
+	{"{\"limits\": {\"memory\": \"99999999999999999999G\"}}",
+	 "t.json: limits.memory: must be from 16M to 4T bytes"},
+	{"{\"limits\": {\"memroy\": 1}}",
+	 "t.json: limits.memroy: unknown key (known here: memory)"},
+	{"{\"names\": {}}", "t.json: names: must be an array, not an object"},
+	{"{\"names\": [1]}", "t.json: names[0]: must be a string, not a number"},
+	{"{\"names\": [\"a\", \"b\", \"c\", \"d\"]}",
+	 "t.json: names: has 4 items, and at most 3 are allowed"},
+	{"{\"rules\": [{}, 1]}", "t.json: rules[1]: must be an object, not a number"},
+	{"{\"rules\": [{}, {\"to\": {\"x\": 1}}]}",
+	 "t.json: rules[1].to.x: unknown key (known here: )"},
+	{"{\"x\\u001b[2J\": 1}",
+	 "t.json: x\\x1b[2J: unknown key (known here: text, flag, count, cpus, limits, "
+	 "names, rules)"},
+};
+
 static void test_readers_name_the_path(void **state)
 {
-	static const struct {
-		const char *text, *error; /* NULL: right */
-	} cases[] = {
-		{"{}", NULL},
-		{"{\"text\": \"12345\", \"flag\": true, \"count\": 10, \"cpus\": 4, "
-		 "\"limits\": {\"memory\": \"16M\"}, \"names\": [\"a\"], "
-		 "\"rules\": [{}, {\"to\": {}}]}",
-		 NULL},
-		{"{\"limits\": {\"memory\": 16777216}}", NULL},
-		{"[]", "t.json: must be an object, not an array"},
-		{"7", "t.json: must be an object, not a number"},
-		{"null", "t.json: must be an object, not null"},
-		{"{\"text\": 1}", "t.json: text: must be a string, not a number"},
-		{"{\"text\": null}", "t.json: text: must be a string, not null"},
-		{"{\"text\": \"123456\"}", "t.json: text: must be at most 5 bytes long"},
-		{"{\"flag\": \"yes\"}", "t.json: flag: must be true or false, not a string"},
-		{"{\"count\": 0}", "t.json: count: must be from 1 to 10"},
-		{"{\"count\": 1.5}", "t.json: count: must be an integer without a fraction"},
-		{"{\"count\": \"1\"}", "t.json: count: must be an integer, not a string"},
-		{"{\"cpus\": 0.1}", "t.json: cpus: must be from 0.5 to 4"},
-		{"{\"cpus\": [1]}", "t.json: cpus: must be a number, not an array"},
-		{"{\"limits\": []}", "t.json: limits: must be an object, not an array"},
-		{"{\"limits\": {\"memory\": \"64X\"}}",
-		 "t.json: limits.memory: must be a size such as \"64M\" or 67108864"},
-		{"{\"limits\": {\"memory\": \"1M\"}}",
-		 "t.json: limits.memory: must be from 16M to 4T bytes"},
-		{"{\"limits\": {\"memory\": -1}}",
-		 "t.json: limits.memory: must be from 16M to 4T bytes"},
-		{"{\"limits\": {\"memory\": \"99999999999999999999G\"}}",
-		 "t.json: limits.memory: must be from 16M to 4T bytes"},
-		{"{\"limits\": {\"memroy\": 1}}",
-		 "t.json: limits.memroy: unknown key (known here: memory)"},
-		{"{\"names\": {}}", "t.json: names: must be an array, not an object"},
-		{"{\"names\": [1]}", "t.json: names[0]: must be a string, not a number"},
-		{"{\"names\": [\"a\", \"b\", \"c\", \"d\"]}",
-		 "t.json: names: has 4 items, and at most 3 are allowed"},
-		{"{\"rules\": [{}, 1]}", "t.json: rules[1]: must be an object, not a number"},
-		{"{\"rules\": [{}, {\"to\": {\"x\": 1}}]}",
-		 "t.json: rules[1].to.x: unknown key (known here: )"},
-		{"{\"x\\u001b[2J\": 1}",
-		 "t.json: x\\x1b[2J: unknown key (known here: text, flag, count, cpus, limits, "
-		 "names, rules)"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(readings); i++) {
 		json_auto_t *doc = NULL;
 		struct err e = {0};
 		int r;
 
-		assert_int_equal(load(cases[i].text, &doc, &e), 0);
+		assert_int_equal(load(readings[i].text, &doc, &e), 0);
 		r = read_all(doc, &e);
-		if (!cases[i].error) {
+		if (!readings[i].error) {
 			if (r < 0)
 				fail_msg("case %zu: %s", i, e.msg);
 			continue;
 		}
 		assert_int_equal(r, -EINVAL);
 		assert_int_equal(e.code, ERR_INPUT);
-		assert_string_equal(e.msg, cases[i].error);
+		assert_string_equal(e.msg, readings[i].error);
 	}
 }
 

@@ -4,9 +4,8 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dirent.h>
 
-#include "supervisor/front/package.h"
+#include "tests/unit/package_rig.h"
 
 struct member {
 	const char *path;
@@ -47,18 +46,6 @@ static int make_tar(const struct member *members, size_t n)
 	return fd;
 }
 
-/* A fresh folder; its path is left in dir. */
-static int make_dir(char dir[32])
-{
-	int fd;
-
-	strcpy(dir, "/tmp/package-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	return fd;
-}
-
 static int extract(const struct member *members, size_t n, uint64_t max, struct err *e)
 {
 	char dir[32];
@@ -71,18 +58,6 @@ static int extract(const struct member *members, size_t n, uint64_t max, struct 
 	(void)close(at);
 	(void)close(tar);
 	return r;
-}
-
-static void assert_file(int at, const char *path, const char *content, mode_t mode)
-{
-	_cleanup_free_ char *text = NULL;
-	struct stat st;
-	size_t len;
-
-	assert_int_equal(util_read_file_at(at, path, 1 << 20, &text, &len), 0);
-	assert_string_equal(text, content);
-	assert_int_equal(fstatat(at, path, &st, AT_SYMLINK_NOFOLLOW), 0);
-	assert_int_equal(st.st_mode & 07777, mode);
 }
 
 static void test_good(void **state)
@@ -269,19 +244,7 @@ static void test_damaged(void **state)
 
 #define EXEC "{\"op\":\"run\",\"image\":\"python\",\"package\":true,\"task\":{\"exec\":\"a/x.py\"}}"
 
-static unsigned count_packages(struct rig *r)
-{
-	int fd = openat(r->cfg.packages_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fdopendir(fd);
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	(void)closedir(d);
-	return n - 2;
-}
-
-static void run_package(struct rig *r, int tar, char id[TASK_ID_LEN + 1], uint8_t digest[32])
+static void run_package(struct rig *r, int tar, uint8_t digest[32])
 {
 	int conn = rig_connect(r), fds[PROTO_FDS_MAX];
 	union proto_msg m;
@@ -293,8 +256,19 @@ static void run_package(struct rig *r, int tar, char id[TASK_ID_LEN + 1], uint8_
 	assert_int_equal(faccessat(fds[1], "a/x.py", F_OK, 0), 0);
 	util_close_fd(&fds[0]);
 	util_close_fd(&fds[1]);
-	rig_expect_event(conn, "accepted", id);
+	rig_expect_event(conn, "accepted", NULL);
 	(void)close(conn);
+}
+
+/* The same content is kept once. */
+static void run_twice(struct rig *r, int tar)
+{
+	uint8_t one[32], two[32];
+
+	run_package(r, tar, one);
+	run_package(r, tar, two);
+	assert_memory_equal(one, two, 32);
+	assert_int_equal(count_entries(r->cfg.packages_dirfd), 1);
 }
 
 /* Through the front: the folder's fd goes to the monitor, the same content once. */
@@ -304,15 +278,10 @@ static void test_run(void **state)
 	static const struct member hostile[] = {{"../x", REG, "print(1)"}};
 	struct rig *r = *state;
 	int tar = make_tar(members, 1), bad = make_tar(hostile, 1), null, conn;
-	char id[TASK_ID_LEN + 1];
-	uint8_t one[32], two[32];
 	union proto_msg m;
 
 	rig_start(r, true);
-	run_package(r, tar, id, one);
-	run_package(r, tar, id, two);
-	assert_memory_equal(one, two, 32);
-	assert_int_equal(count_packages(r), 1);
+	run_twice(r, tar);
 	conn = rig_connect(r);
 	rig_request_fds(conn, EXEC, &bad, 1);
 	rig_expect_error(rig_reply(conn), "input", "\"..\" is not allowed");
@@ -320,7 +289,7 @@ static void test_run(void **state)
 	rig_request_fds(conn, EXEC, &null, 1);
 	rig_expect_error(rig_reply(conn), "input", "must be a memory file");
 	(void)close(conn);
-	assert_int_equal(count_packages(r), 1);
+	assert_int_equal(count_entries(r->cfg.packages_dirfd), 1);
 	assert_true(rig_quiet(r->monitor, 30));
 	/* After a restart the one that the monitor did not see gets its folder again. */
 	rig_kill(r);
@@ -334,7 +303,7 @@ static void test_run(void **state)
 		util_close_fd(&fds[0]);
 		util_close_fd(&fds[1]);
 	}
-	assert_int_equal(count_packages(r), 1);
+	assert_int_equal(count_entries(r->cfg.packages_dirfd), 1);
 	(void)close(tar);
 	(void)close(bad);
 	(void)close(null);
@@ -348,8 +317,6 @@ static void test_run_big(void **state)
 	struct member members[] = {
 		{"a/x.py", REG, "print(1)"}, {"big", REG, big}, {"x/..", REG, "x"}};
 	struct rig *r = *state;
-	char id[TASK_ID_LEN + 1];
-	uint8_t one[32], two[32];
 	int tar, bad, conn;
 
 	memset(big, 'b', size);
@@ -358,15 +325,12 @@ static void test_run_big(void **state)
 	bad = make_tar(members, 3);
 	r->cfg.package_bytes_max = 4 << 20;
 	rig_start(r, true);
-	run_package(r, tar, id, one);
-	run_package(r, tar, id, two);
-	assert_memory_equal(one, two, 32);
-	assert_int_equal(count_packages(r), 1);
+	run_twice(r, tar);
 	conn = rig_connect(r);
 	rig_request_fds(conn, EXEC, &bad, 1);
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 	rig_expect_error(rig_reply(conn), "input", "\"..\" is not allowed");
-	assert_int_equal(count_packages(r), 1);
+	assert_int_equal(count_entries(r->cfg.packages_dirfd), 1);
 	/* Its client is gone before it is unpacked: then there is no task. */
 	rig_request_fds(conn, EXEC, &tar, 1);
 	(void)close(conn);

@@ -1,20 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Schedules with a real store and queue, in this process: the test is the monitor. */
-#include "tests/unit/queue_rig.h"
+/* Schedules with a real store and queue, in this process: what is queued, and when. */
+#include "tests/unit/schedule_rig.h"
 
-#include "supervisor/front/schedule_internal.h"
-#include "supervisor/front/store_internal.h"
-#include "supervisor/front/timefmt.h"
-
-static uint64_t at(const char *text)
-{
-	struct err e = {0};
-	uint64_t ns;
-
-	if (timefmt_parse("t", text, &ns, &e) < 0)
-		fail_msg("%s", e.msg);
-	return ns;
-}
+#include "tests/unit/time_rig.h"
 
 /* What comes after what, without a store or a clock. */
 static void test_times(void **state)
@@ -75,20 +63,6 @@ static void test_times(void **state)
 	}
 }
 
-static struct schedule *make(struct fixture *x, struct schedule_spec spec)
-{
-	struct schedule *s = NULL;
-	struct err e = {0};
-
-	if (!*spec.code_name)
-		strcpy(spec.code_name, "c");
-	if (schedule_create(x->f, x->a, &spec, &s, &e) < 0)
-		fail_msg("%s", e.msg);
-	assert_int_equal(strlen(s->id), 24);
-	assert_ptr_equal(schedule_by_id(x->a, s->id), s);
-	return s;
-}
-
 /* As if its next time were one that has passed since. */
 static void miss(struct schedule *s, uint64_t by_ns)
 {
@@ -97,31 +71,6 @@ static void miss(struct schedule *s, uint64_t by_ns)
 	s->next_ns = util_realtime_ns() - by_ns;
 	assert_int_equal(store_schedule_put(s->front->store, s, &e), 0);
 	assert_int_equal(schedule_arm(s, &e), 0);
-}
-
-static int count_one(void *arg, struct task_record *rec)
-{
-	assert_int_equal(strlen(rec->schedule), 24);
-	(*(unsigned *)arg)++;
-	return 0;
-}
-
-static unsigned tasks(struct fixture *x)
-{
-	struct task_query q = {.project = x->a};
-	struct err e = {0};
-	unsigned n = 0;
-
-	settle(x);
-	assert_int_equal(queue_list(x->f, &q, count_one, &n, &e), 0);
-	return n;
-}
-
-/* Until so many tasks have come, or the test is ended from outside. */
-static void wait_tasks(struct fixture *x, unsigned n)
-{
-	while (tasks(x) < n)
-		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
 }
 
 static void test_once(void **state)
@@ -294,182 +243,6 @@ static void test_no_disk(void **state)
 	assert_int_equal(tasks(x), 1);
 }
 
-static void test_update(void **state)
-{
-	struct fixture *x = *state;
-	struct schedule_spec spec = {.code_name = "c", .run_times = 2};
-	struct err e = {0};
-	struct schedule *s;
-	uint64_t now;
-
-	(void)code(x, x->a, "c", (struct code_spec){0});
-	s = make(x, (struct schedule_spec){.payload = strdup("old")});
-	wait_tasks(x, 1);
-	assert_int_equal(s->state, SCHEDULE_COMPLETE);
-	/* Goes on, counts on. */
-	now = util_realtime_ns();
-	spec.payload = strdup("new");
-	spec.run_every_s = 3600;
-	assert_int_equal(schedule_update(x->f, s, &spec, &e), 0);
-	assert_null(spec.payload);
-	assert_int_equal(s->state, SCHEDULE_SCHEDULED);
-	assert_int_equal(x->a->n_schedules, 1);
-	assert_int_equal(s->run_count, 1);
-	assert_string_equal(s->spec.payload, "new");
-	assert_true(s->next_ns > now && s->next_ns <= now + 3600 * SEC);
-	/* What is wrong changes nothing. */
-	spec = (struct schedule_spec){.code_name = "c", .cron = "61 * * * *"};
-	assert_int_equal(schedule_update(x->f, s, &spec, &e), -EINVAL);
-	assert_string_equal(e.msg, "cron: minute: character 1: is more than 59");
-	assert_int_equal(s->spec.run_every_s, 3600);
-	/* As often as it may, it has run. */
-	spec = (struct schedule_spec){.code_name = "c", .run_times = 1, .run_every_s = 60};
-	assert_int_equal(schedule_update(x->f, s, &spec, &e), 0);
-	assert_int_equal(s->state, SCHEDULE_COMPLETE);
-	assert_int_equal(x->a->n_schedules, 0);
-	assert_int_equal(tasks(x), 1);
-}
-
-static void test_cancel(void **state)
-{
-	struct fixture *x = *state;
-	struct schedule_spec spec = {.code_name = "c"};
-	struct err e = {0};
-	struct schedule *s;
-
-	(void)code(x, x->a, "c", (struct code_spec){0});
-	s = make(x, (struct schedule_spec){.run_every_s = 1});
-	assert_int_equal(schedule_cancel(x->f, s, &e), 0);
-	assert_int_equal(s->state, SCHEDULE_CANCELLED);
-	assert_int_equal(s->next_ns, 0);
-	assert_int_equal(x->a->n_schedules, 0);
-	assert_int_equal(schedule_cancel(x->f, s, &e), 0);
-	assert_int_equal(schedule_update(x->f, s, &spec, &e), -EEXIST);
-	assert_int_equal(e.code, ERR_CONFLICT);
-	restart(x);
-	s = x->a->schedules;
-	assert_int_equal(s->state, SCHEDULE_CANCELLED);
-	assert_string_equal(schedule_state_name(s->state), "cancelled");
-	assert_int_equal(tasks(x), 0);
-}
-
-/* While its task is on its way to the disk. */
-static void test_cancel_meanwhile(void **state)
-{
-	struct fixture *x = *state;
-	struct err e = {0};
-	struct schedule *s;
-
-	(void)code(x, x->a, "c", (struct code_spec){0});
-	s = make(x, (struct schedule_spec){.run_every_s = 600});
-	while (!s->run)
-		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
-	assert_int_equal(schedule_cancel(x->f, s, &e), 0);
-	assert_int_equal(s->state, SCHEDULE_CANCELLED);
-	assert_int_equal(s->run_count, 1);
-	assert_int_equal(tasks(x), 1);
-	restart(x);
-	assert_int_equal(x->a->schedules->state, SCHEDULE_CANCELLED);
-	assert_int_equal(x->a->schedules->run_count, 1);
-}
-
-static void test_code_goes(void **state)
-{
-	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
-	struct schedule *s, *other;
-	struct err e = {0};
-
-	(void)code(x, x->a, "other", (struct code_spec){0});
-	s = make(x, (struct schedule_spec){.start_ns = util_realtime_ns() + 3600 * SEC});
-	other = make(x, (struct schedule_spec){.code_name = "other",
-					       .start_ns = util_realtime_ns() + 3600 * SEC});
-	assert_int_equal(code_remove(x->f, c, &e), 0);
-	assert_int_equal(s->state, SCHEDULE_CANCELLED);
-	assert_string_equal(s->msg, "its code was deleted");
-	assert_int_equal(other->state, SCHEDULE_SCHEDULED);
-}
-
-static void test_refused(void **state)
-{
-	const uint64_t now = util_realtime_ns();
-	const struct {
-		struct schedule_spec spec;
-		const char *error;
-	} cases[] = {
-		{{.code_name = ""}, "code_name: must be given"},
-		{{.code_name = "none"}, "code_name: there is no code \"none\": upload it first"},
-		{{.code_name = "c", .priority = 3}, "priority: must be 0, 1 or 2"},
-		{{.code_name = "c", .priority = -2}, "priority: must be 0, 1 or 2"},
-		{{.code_name = "c", .timeout_s = 3601}, "timeout: at most 3600 seconds"},
-		{{.code_name = "c", .delay_s = 604801}, "delay: at most 604800 seconds"},
-		{{.code_name = "c", .run_every_s = 315360001},
-		 "run_every: at most 315360000 seconds"},
-		{{.code_name = "c", .run_every_s = 60, .cron = "* * * * *"},
-		 "cron: not together with run_every"},
-		{{.code_name = "c", .zone = "Europe/Berlin"},
-		 "timezone: is of cron, which is not given"},
-		{{.code_name = "c", .cron = "@daily", .zone = "Mars"},
-		 "timezone: there is no \"Mars\" in /usr/share/zoneinfo: names are as "
-		 "Europe/Berlin"},
-		{{.code_name = "c", .cron = "0 0 30 2 *"},
-		 "cron: there is no such time in the next 8 years"},
-		{{.code_name = "c", .cron = "0 0 29 2 *", .end_ns = now + 60 * SEC},
-		 "cron: there is no such time before end_at"},
-		{{.code_name = "c", .end_ns = now - SEC}, "end_at: has passed"},
-		{{.code_name = "c", .start_ns = now + 60 * SEC, .end_ns = now + 30 * SEC},
-		 "end_at: is before start_at"},
-	};
-	struct fixture *x = *state;
-
-	(void)code(x, x->a, "c", (struct code_spec){0});
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct schedule_spec spec = cases[i].spec;
-		struct schedule *s = NULL;
-		struct err e = {0};
-
-		spec.payload = strdup("kept");
-		assert_true(schedule_create(x->f, x->a, &spec, &s, &e) < 0);
-		assert_null(s);
-		assert_string_equal(e.msg, cases[i].error);
-		assert_string_equal(spec.payload, "kept");
-		schedule_spec_clear(&spec);
-	}
-	assert_null(x->a->schedules);
-}
-
-static void test_room(void **state)
-{
-	struct fixture *x = *state;
-	struct schedule_spec spec = {.code_name = "c", .run_every_s = 3600};
-	struct schedule *s = NULL;
-	struct err e = {0};
-
-	(void)code(x, x->a, "c", (struct code_spec){0});
-	x->a->quota.schedules = 2;
-	spec.start_ns = util_realtime_ns() + 3600 * SEC;
-	(void)make(x, spec);
-	(void)make(x, spec);
-	assert_true(schedule_create(x->f, x->a, &spec, &s, &e) < 0);
-	assert_int_equal(e.code, ERR_LIMIT);
-	assert_string_equal(e.msg, "2 schedules of this project have not ended, and its quota "
-				   "\"schedules\" is 2: cancel some");
-	assert_int_equal(schedule_cancel(x->f, x->a->schedules, &e), 0);
-	(void)make(x, spec);
-	/* The newest that have ended are kept. */
-	x->a->quota.schedules = 0;
-	for (unsigned i = 0; i < SCHEDULES_ENDED_MAX + 10; i++)
-		assert_int_equal(schedule_cancel(x->f, make(x, spec), &e), 0);
-	(void)make(x, spec);
-	restart(x);
-	for (unsigned i = 0; i < 3 + SCHEDULES_ENDED_MAX; i++) {
-		s = i ? s->next : x->a->schedules;
-		assert_non_null(s);
-	}
-	assert_null(s->next);
-	assert_int_equal(x->a->n_schedules, 3);
-}
-
 /* A clock that was wrong by a year is not waited for; by an hour it is. */
 static void test_clock(void **state)
 {
@@ -491,25 +264,12 @@ static void test_clock(void **state)
 	assert_int_equal(s->next_ns, next);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_times),
-		WITH(test_once),
-		WITH(test_every_second),
-		WITH(test_missed),
-		WITH(test_end),
-		WITH(test_in_the_way),
-		WITH(test_no_disk),
-		WITH(test_update),
-		WITH(test_cancel),
-		WITH(test_cancel_meanwhile),
-		WITH(test_code_goes),
-		WITH(test_refused),
-		WITH(test_room),
-		WITH(test_clock),
+		cmocka_unit_test(test_times), WITH_QUEUE(test_once),  WITH_QUEUE(test_every_second),
+		WITH_QUEUE(test_missed),      WITH_QUEUE(test_end),   WITH_QUEUE(test_in_the_way),
+		WITH_QUEUE(test_no_disk),     WITH_QUEUE(test_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,10 +206,10 @@ static void test_far_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_oldest, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_indexes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_far_page, setup, teardown),
+		WITH_QUEUE(test_filters),
+		WITH_QUEUE(test_oldest),
+		WITH_QUEUE(test_indexes),
+		WITH_QUEUE(test_far_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

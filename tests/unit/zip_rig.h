@@ -3,13 +3,8 @@
 #ifndef TESTS_UNIT_ZIP_RIG_H
 #define TESTS_UNIT_ZIP_RIG_H
 
-/* cmocka wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/rig.h"
 
-#include <cmocka.h>
 #include <stdbool.h>
 #include <string.h>
 

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP server in a child process, with rows of its own and no front around it. The test
+ * is its clients, and the logger.
+ */
+#ifndef TESTS_UNIT_HTTP_RIG_H
+#define TESTS_UNIT_HTTP_RIG_H
+
+#include "tests/unit/rig.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "supervisor/front/http_internal.h"
+
+#define WAIT_MS 15000 /* less than the idle time of a connection */
+#define MIB (1u << 20)
+
+struct rig {
+	pid_t pid;
+	uint16_t port;
+	int logger; /* the test's end */
+	char dir[32];
+};
+
+/* What handlers tell the test. */
+static struct shared {
+	int gone, called;
+} * shared;
+
+static struct http_request *waiting;
+
+static int h_body(struct http_request *r, struct err *e)
+{
+	(void)e;
+	shared->called++;
+	if (strlen(r->body) != r->len)
+		return err_set(e, ERR_INPUT, 0, "NUL");
+	http_json(r, 200,
+		  json_pack("{s:s, s:i, s:s?, s:s?}", "msg", "body", "len", (int)r->len, "x",
+			    http_param(r, "x"), "part", r->parts[0]));
+	return 0;
+}
+
+static int h_upload(struct http_request *r, struct err *e)
+{
+	int fd = r->upload_fd;
+
+	(void)e;
+	shared->called++;
+	if (!r->upload_data || fd < 0) {
+		http_json(r, 200,
+			  json_pack("{s:b, s:b, s:i}", "data", r->upload_data != NULL, "file",
+				    fd >= 0, "len", (int)r->len));
+		return 0;
+	}
+	r->upload_fd = -1;
+	http_file(r, "application/zip", "a \"b\"\n.zip", fd);
+	return 0;
+}
+
+static void on_gone(void *arg)
+{
+	(void)arg;
+	waiting = NULL;
+	shared->gone++;
+}
+
+static int h_later(struct http_request *r, struct err *e)
+{
+	(void)e;
+	waiting = r;
+	http_later(r, on_gone, NULL);
+	shared->called++;
+	return 0;
+}
+
+static int h_answer(struct http_request *r, struct err *e)
+{
+	(void)e;
+	if (waiting)
+		http_text(TAKE_PTR(waiting), 202, "text/plain", "later", 5);
+	http_text(r, 200, "text/plain", "now", 3);
+	return 0;
+}
+
+static int h_fail(struct http_request *r, struct err *e)
+{
+	(void)r;
+	return err_set(e, ERR_UNAVAILABLE, 0, "not \"now\" \xff");
+}
+
+static int h_nothing(struct http_request *r, struct err *e)
+{
+	(void)r;
+	(void)e;
+	return 0;
+}
+
+static int h_log(struct http_request *r, struct err *e)
+{
+	return http_log_text(r, r->parts[0], 3, e);
+}
+
+static int h_events(struct http_request *r, struct err *e)
+{
+	return http_log_events(r, r->parts[0], 3, true, e);
+}
+
+static const struct http_route routes[] = {
+	{"POST", "/body", HTTP_OPEN, false, h_body},
+	{"GET", "/body/{}", HTTP_OPEN, false, h_body},
+	{"POST", "/upload", HTTP_OPEN, true, h_upload},
+	{"GET", "/later", HTTP_OPEN, false, h_later},
+	{"GET", "/answer", HTTP_OPEN, false, h_answer},
+	{"GET", "/fail", HTTP_OPEN, false, h_fail},
+	{"GET", "/nothing", HTTP_OPEN, false, h_nothing},
+	{"GET", "/log/{}", HTTP_OPEN, false, h_log},
+	{"GET", "/events/{}", HTTP_OPEN, false, h_events},
+	{"POST", "/project/{}", HTTP_PROJECT, false, h_body},
+	{NULL},
+};
+
+static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd)
+{
+	static const struct http_route *const tables[] = {routes};
+	struct front *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!f || sd_event_new(&f->event) < 0)
+		_exit(1);
+	f->cfg.http_fd = listen_fd;
+	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;
+	f->logger = (struct link){.sock = logger};
+	f->logger.tail = &f->logger.head;
+	if (http_start(f, tables, 1, &e) < 0)
+		_exit(2);
+	(void)sd_event_add_signal(f->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
+	(void)sd_event_loop(f->event);
+	http_clear(f);
+	sd_event_unref(f->event);
+	free(f);
+	_exit(0);
+}
+
+/* The handlers' words to the test must be in memory of both. */
+static int group_setup(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	return shared == MAP_FAILED ? -1 : 0;
+}
+
+static int setup(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int pair[2], dirfd;
+
+	memset(shared, 0, sizeof(*shared));
+	strcpy(r->dir, "/tmp/http-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	dirfd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(listen(fd, 600), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	r->port = ntohs(addr.sin_port);
+	assert_int_equal(proto_socketpair(pair), 0);
+	r->logger = pair[0];
+	r->pid = fork();
+	if (r->pid == 0)
+		serve(fd, pair[1], dirfd);
+	(void)close(pair[1]);
+	(void)close(fd);
+	(void)close(dirfd);
+	*state = r;
+	return 0;
+}
+
+/* It must end by itself, whatever it still had to do. */
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+	int status = -1;
+
+	(void)kill(r->pid, SIGTERM);
+	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(rmdir(r->dir), 0); /* an upload leaves nothing */
+	(void)close(r->logger);
+	free(r);
+	return 0;
+}
+
+static int dial(const struct rig *r)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(r->port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(util_write_all(fd, text, strlen(text)), 0);
+}
+
+/* Reads on until the text is there; "" waits for the end. A NUL is shown as @. */
+static char *hear(int fd, char *buf, size_t size, const char *text)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	size_t n = strlen(buf);
+
+	while (!*text || !strstr(buf, text)) {
+		ssize_t got;
+
+		if (poll(&pfd, 1, WAIT_MS) != 1)
+			fail_msg("nothing more after: %s", buf);
+		got = read(fd, buf + n, size - 1 - n);
+		if (got <= 0) {
+			if (*text)
+				fail_msg("ended without %s: %s", text, buf);
+			break;
+		}
+		for (; got > 0; got--, n++)
+			buf[n] = buf[n] ? buf[n] : '@';
+		buf[n] = '\0';
+	}
+	return buf;
+}
+
+static char answer[64 << 10];
+
+/* One request on a connection of its own. */
+static char *ask(const struct rig *r, const char *text)
+{
+	int fd = dial(r);
+
+	answer[0] = '\0';
+	say(fd, text);
+	(void)hear(fd, answer, sizeof(answer), "");
+	(void)close(fd);
+	return answer;
+}
+
+static char *get(const struct rig *r, const char *path)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+		       "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+	return ask(r, text);
+}
+
+static void assert_has(const char *where, const char *what)
+{
+	if (!strstr(where, what))
+		fail_msg("no %s in: %s", what, where);
+}
+
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store in a folder of its own, and tasks whose every field has a value of its own. */
+#ifndef TESTS_UNIT_STORE_RIG_H
+#define TESTS_UNIT_STORE_RIG_H
+
+#include "tests/unit/rig.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "supervisor/front/store.h"
+
+struct fixture {
+	char dir[32];
+	int fd;
+	struct store *store;
+};
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	struct err e;
+
+	strcpy(x->dir, "/tmp/store-XXXXXX");
+	assert_non_null(mkdtemp(x->dir));
+	x->fd = open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(x->fd >= 0);
+	assert_int_equal(store_open(x->fd, &x->store, &e), 0);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	store_free(x->store);
+	(void)unlinkat(x->fd, "tasks.db", 0);
+	(void)unlinkat(x->fd, "tasks.db-wal", 0);
+	(void)unlinkat(x->fd, "tasks.db-shm", 0);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(rmdir(x->dir), 0);
+	(void)close(x->fd);
+	free(x);
+	return 0;
+}
+
+static void reopen(struct fixture *x)
+{
+	struct err e;
+
+	store_free(x->store);
+	assert_int_equal(store_open(x->fd, &x->store, &e), 0);
+}
+
+/* Every field with a value of its own; n makes the id and the age. */
+static struct task_record make(unsigned n, enum task_state state)
+{
+	static char spec[] = "{\"code\":\"x\"}";
+	struct task_record rec = {
+		.project = "default",
+		.image = "iron",
+		.policy = "strict",
+		.label = "a 'label'; --",
+		.verdict = task_state_final(state) ? VERDICT_EXIT : VERDICT_NONE,
+		.start_asked = START_AUTO,
+		.start_mode = START_RESTORE,
+		.has_package = 1,
+		.priority = 2,
+		.requested_by = 4294967294u,
+		.exit_code = -1,
+		.signal = 11,
+		.limits = {UINT32_MAX + 1ULL, 2, 3, 4, 5, 6, 7},
+		.created_ns = 1000 + n,
+		.started_ns = 7,
+		.finished_ns = task_state_final(state) ? 5000 + n : 0,
+		.cancel_ns = 9,
+		.start_us = 12345,
+		.cpu_us = 10,
+		.memory_peak = 11,
+		.log_lines = 12,
+		.log_bytes = 13,
+		.log_dropped = 14,
+		.log_known = 1,
+		.code = "0123456789abcdef01234567",
+		.code_name = "hello",
+		.schedule = "1123456789abcdef01234567",
+		.original = "2123456789abcdef01234567",
+		.retry = "3123456789abcdef01234567",
+		.revision = 21,
+		.attempt = 22,
+		.retries_left = 23,
+		.retries_delay_s = 24,
+		.percent = 25,
+		.timeout_asked_s = 26,
+		.dead_letter = 1,
+		.not_before_ns = 27,
+		.cluster = "c",
+		.msg = "m",
+		.warm = "numpy\nscipy",
+		.warning = "w",
+		.error = "e",
+	};
+
+	(void)snprintf(rec.id, sizeof(rec.id), "%024x", n);
+	memset(rec.image_digest, 1, 32);
+	memset(rec.policy_id, 2, 32);
+	memset(rec.package, 0xff, 32);
+	rec.state = (uint32_t)state;
+	rec.spec = spec;
+	return rec;
+}
+
+static void insert(struct fixture *x, unsigned n, enum task_state s)
+{
+	struct task_record rec = make(n, s);
+	struct err e;
+
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_task_insert(x->store, &rec, &e), 0);
+	assert_int_equal(store_event(x->store, rec.id, n, "accepted", "", &e), 0);
+	assert_int_equal(store_commit(x->store, &e), 0);
+}
+
+static void assert_same(struct task_record *got, struct task_record want)
+{
+	assert_string_equal(got->spec, want.spec);
+	free(got->spec);
+	got->spec = want.spec;
+	assert_memory_equal(got, &want, sizeof(want));
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+#endif

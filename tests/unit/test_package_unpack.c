@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Zips through a child: the folder and the zip are kept under their names. */
+#include "tests/unit/package_zip_rig.h"
+
+#include <openssl/evp.h>
+#include <sys/mman.h>
+
+#include "supervisor/front/internal.h"
+
+struct answer {
+	sd_event *event;
+	bool refused;
+	uint8_t package[32], zip[32];
+	uint64_t zip_bytes, package_bytes;
+	struct err error;
+};
+
+static void answered(struct front *f, void *arg, const uint8_t package[32], const uint8_t zip[32],
+		     uint64_t zip_bytes, uint64_t package_bytes, const struct err *error)
+{
+	struct answer *a = arg;
+
+	(void)f;
+	a->refused = error;
+	if (error) {
+		a->error = *error;
+	} else {
+		memcpy(a->package, package, 32);
+		memcpy(a->zip, zip, 32);
+		a->zip_bytes = zip_bytes;
+		a->package_bytes = package_bytes;
+	}
+	(void)sd_event_exit(a->event, 0);
+}
+
+static struct answer unpack(struct front *f, int fd)
+{
+	struct answer a = {0};
+
+	assert_int_equal(sd_event_new(&f->event), 0);
+	a.event = f->event;
+	package_unpack_zip(f, fd, answered, &a);
+	assert_int_equal(sd_event_loop(f->event), 0);
+	f->event = sd_event_unref(f->event);
+	assert_int_equal(f->n_unpacking, 0);
+	return a;
+}
+
+static int zip_file(const struct made *z)
+{
+	int fd = memfd_create("zip", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(util_write_all(fd, z->bytes, z->len), 0);
+	return fd;
+}
+
+/* The folder and the zip are there under what was answered. */
+static void assert_kept(struct front *f, const struct made *z, const struct answer *a)
+{
+	uint8_t digest[32], bytes[sizeof(z->bytes)];
+	char name[80];
+	int fd;
+
+	assert_string_equal(a->error.msg, "");
+	assert_int_equal(a->zip_bytes, z->len);
+	assert_int_equal(a->package_bytes, 67);
+	assert_int_equal(EVP_Digest(z->bytes, z->len, digest, NULL, EVP_sha256(), NULL), 1);
+	assert_memory_equal(a->zip, digest, 32);
+	assert_memory_not_equal(a->package, digest, 32);
+	util_hex(a->package, 32, name);
+	fd = openat(f->cfg.packages_dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_good(fd);
+	(void)close(fd);
+	fd = package_open_zip(f, a->zip);
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), z->len);
+	assert_memory_equal(bytes, z->bytes, z->len);
+	(void)close(fd);
+}
+
+/* While a pruner has it in its hands, it is taken back. */
+static void assert_taken_back(struct front *f, const uint8_t package[32])
+{
+	int packages = f->cfg.packages_dirfd, fd;
+	char name[80];
+
+	util_hex(package, 32, name);
+	assert_int_equal(renameat(packages, name, packages, ".gone-x"), 0);
+	assert_int_equal(package_open(f, package), -ENOENT);
+	(void)snprintf(name, sizeof(name), ".gone-");
+	util_hex(package, 32, name + 6);
+	assert_int_equal(renameat(packages, ".gone-x", packages, name), 0);
+	fd = package_open(f, package);
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
+/* What is refused leaves nothing. */
+static void assert_refused(struct front *f, struct made *z)
+{
+	static const struct member outside = {"../x", "x"};
+	struct answer a;
+	int fds[2];
+
+	make_zip(z, &outside, 1);
+	a = unpack(f, zip_file(z));
+	assert_true(a.refused);
+	assert_string_equal(a.error.msg, "zip: ../x: \"..\" is not allowed");
+	make_zip(z, good, 0);
+	z->len = 0;
+	assert_non_null(strstr(unpack(f, zip_file(z)).error.msg, "it is empty"));
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_non_null(strstr(unpack(f, fds[0]).error.msg, "must be a regular file"));
+	(void)close(fds[1]);
+	f->cfg.package_bytes_max = 10;
+	make_zip(z, good, 1);
+	a = unpack(f, zip_file(z));
+	assert_int_equal(a.error.code, ERR_LIMIT);
+	assert_int_equal(count_entries(f->cfg.packages_dirfd), 2);
+}
+
+static void test_unpack(void **state)
+{
+	struct made *z = *state;
+	struct front *f = calloc(1, sizeof(*f));
+	struct answer a, b;
+	char dir[32];
+
+	f->cfg.packages_dirfd = make_dir(dir);
+	f->cfg.package_bytes_max = 1 << 20;
+	make_zip(z, good, ARRAY_SIZE(good));
+	a = unpack(f, zip_file(z));
+	assert_kept(f, z, &a);
+	/* Again: the same, and nothing is left of the second one. */
+	b = unpack(f, zip_file(z));
+	assert_memory_equal(&a.package, &b.package, 32);
+	assert_int_equal(b.package_bytes, 67);
+	assert_int_equal(count_entries(f->cfg.packages_dirfd), 2);
+	assert_taken_back(f, a.package);
+	assert_refused(f, z);
+	(void)close(f->cfg.packages_dirfd);
+	package_remove(AT_FDCWD, dir);
+	free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_ZIP(test_unpack),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
