@@ -76,8 +76,8 @@ void role_main(struct monitor *m, enum role_id id, int sock)
 					   .http_fd = m->http_fd,
 					   .http_rate = m->cfg->http_rate,
 					   .dashboard_dirfd = m->dashboard_fd};
-		int *keep[] = {&cfg.monitor_sock, &cfg.listen_fd,      &cfg.state_dirfd,
-			       &cfg.front_dirfd,  &cfg.packages_dirfd, &cfg.http_fd,
+		int *keep[] = {&cfg.monitor_sock,   &cfg.listen_fd,	 &cfg.state_dirfd,
+			       &cfg.front_dirfd,    &cfg.packages_dirfd, &cfg.http_fd,
 			       &cfg.dashboard_dirfd};
 
 		keep_fds(keep, ARRAY_SIZE(keep));
