@@ -240,7 +240,11 @@ static int respawn(struct monitor *m, enum role_id id, struct err *e)
 	if (r < 0)
 		return r;
 	announce(m, id);
-	return introduce(m, e);
+	r = introduce(m, e);
+	/* Deaf to the other one it is of no use: its exit brings the next try. */
+	if (r < 0)
+		role_down(m, id, "no socket to the other role");
+	return r;
 }
 
 /* At once, unless it cannot live: then 10 ms, doubling up to 5 s. */
