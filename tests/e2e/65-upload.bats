@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # sandboxctl upload: what a .worker file gathers, where it goes, and what pip makes of it.
 # shellcheck disable=SC2154 # stderr is set by run
+load daemon
+load http
 load tenant
 
 # names ZIP: what is in it.
