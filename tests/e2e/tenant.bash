@@ -33,14 +33,6 @@ uploaded() {
 	sandboxctl upload "$1" --image python "${@:3}" >/dev/null
 }
 
-# refused TEXT COMMAND...: exit status 125, nothing on stdout, and this is said.
-refused() {
-	run --separate-stderr sandboxctl "${@:2}"
-	[ "$status" = 125 ] || fail "exit status $status: $output $stderr"
-	[ -z "$output" ] || fail "$output"
-	[[ $stderr == *"$1"* ]] || fail "$stderr"
-}
-
 # task_is ID STATUS, by the project's own eyes.
 task_is() {
 	[ "$(sandboxctl status "$1" --json | jq -r .status)" = "$2" ]
