@@ -16,10 +16,6 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # upload NAME FILE: the file before the data, as some clients send them.
 upload() {
 	http POST codes -F "file=@$2" -F "data=$(jq -n --arg n "$1" \
