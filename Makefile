@@ -151,7 +151,8 @@ install: all
 	install -D -m 755 $(BUILD)/sandboxctl-full $(DESTDIR)$(PREFIX)/libexec/sandboxd/sandboxctl-full
 	install -D -m 755 scripts/image-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/image-build
 	install -m 755 scripts/pip-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/pip-build
-	install -m 644 scripts/apt-lib.sh scripts/progress-lib.sh $(DESTDIR)$(PREFIX)/libexec/sandboxd/
+	install -m 644 scripts/apt-lib.sh scripts/progress-lib.sh scripts/image-*-lib.sh \
+		$(DESTDIR)$(PREFIX)/libexec/sandboxd/
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
 	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
 	install -m 644 policies/*.json $(DESTDIR)$(PREFIX)/share/sandboxd/policies/

@@ -249,6 +249,21 @@ static int hash_named_file(EVP_MD_CTX *md, const char *path, bool needed, struct
 	return 0;
 }
 
+/* The script that builds an image, and the libraries that it sources from beside it. */
+static int hash_scripts(EVP_MD_CTX *md, struct err *e)
+{
+	static const char *const names[] = {"image-build", "image-packages-lib.sh",
+					    "image-rootfs-lib.sh", "image-python-lib.sh"};
+	char path[PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", store_libexec_dir(), names[i]);
+		r = hash_named_file(md, path, i == 0, e);
+	}
+	return r;
+}
+
 int image_input_digest(const char *text, size_t len, const char *runtime_dir, uint8_t ret[32],
 		       struct err *e)
 {
@@ -256,14 +271,12 @@ int image_input_digest(const char *text, size_t len, const char *runtime_dir, ui
 	static const volatile sig_atomic_t never;
 	_cleanup_fd_ int fd = -1;
 	struct image_tree tree;
-	char path[PATH_MAX];
 	int r;
 
 	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
 	    EVP_DigestUpdate(md, text, len) != 1)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "SHA-256");
-	(void)snprintf(path, sizeof(path), "%s/image-build", store_libexec_dir());
-	r = hash_named_file(md, path, true, e);
+	r = hash_scripts(md, e);
 	/* "suite": "host" means another image after an upgrade of the machine. */
 	if (r == 0)
 		r = hash_named_file(md, "/etc/os-release", false, e);

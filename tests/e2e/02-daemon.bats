@@ -1,18 +1,10 @@
 #!/usr/bin/env bats
 # The daemon's own life: how it starts, what it answers, how it ends.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
+load daemon
 
 teardown() {
 	[ -z "${LISTENER:-}" ] || kill "$LISTENER" 2>/dev/null || true
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 @test "version says both versions" {

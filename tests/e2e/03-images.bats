@@ -2,15 +2,7 @@
 # Images: what is listed, what is refused, and that a broken build changes nothing.
 # Not on the v2 machine: building needs the network.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
-
-teardown_file() {
-	daemon_remove
-}
+load daemon
 
 # image_json JSON: a folder with this image.json.
 image_json() {

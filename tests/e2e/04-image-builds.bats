@@ -53,6 +53,8 @@ building() {
 refused() {
 	local before
 
+	rm -rf "$STATE"
+	echo : >"$SRC/extra.sh"
 	sandboxctl image build "$SRC"
 	before=$(digest)
 	echo "$2" >"$SRC/extra.sh"
@@ -99,9 +101,12 @@ refused() {
 	echo 'pass # changed' >"$RUNTIME_DIR/boot.py"
 	sandboxctl image build "$SRC"
 	[ "$(digest)" != "$second" ]
-	echo '# changed' >>"$SANDBOXD_LIBEXEC/image-build"
-	[[ $(sandboxctl image build "$SRC") == *built* ]]
-	[[ $(sandboxctl image build "$SRC") == *"up to date"* ]]
+	# The script itself, and each library of its own.
+	for script in "$TOP"/scripts/image-*; do
+		echo '# changed' >>"$SANDBOXD_LIBEXEC/${script##*/}"
+		[[ $(sandboxctl image build "$SRC") == *built* ]]
+		[[ $(sandboxctl image build "$SRC") == *"up to date"* ]]
+	done
 }
 
 @test "a mode, a link's target, a name or a byte changes the digest" {
@@ -118,15 +123,11 @@ refused() {
 @test "hostile trees are refused by name" {
 	refused "rootfs/usr/bin/su: is a setuid or setgid file" \
 		'echo >"$root/usr/bin/su"; chmod 4755 "$root/usr/bin/su"'
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	refused "rootfs/usr/bin/su: is a setuid or setgid file" \
 		'echo >"$root/usr/bin/su"; chmod 2755 "$root/usr/bin/su"'
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	refused "rootfs/dev/null: is a device, FIFO or socket" 'mknod "$root/dev/null" c 1 3'
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	refused "rootfs/usr/pipe: is a device, FIFO or socket" 'mkfifo "$root/usr/pipe"'
 	for name in proc sys dev tmp run work; do
-		rm -r "$STATE" && echo : >"$SRC/extra.sh"
 		refused "rootfs/$name is not a folder of its own" \
 			"rmdir \"\$root/$name\"; ln -s / \"\$root/$name\""
 	done
@@ -134,18 +135,14 @@ refused() {
 
 @test "an interpreter that is not in the image is refused" {
 	refused "interpreter: /usr/bin/python3 in the image" 'rm "$root/usr/bin/python3.11"'
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	# A link out of the image leads to the image's own, where there is none.
 	refused "interpreter: /usr/bin/python3 in the image" 'ln -sfn /../../bin/sh "$root/usr/bin/python3"'
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	refused "not a program that all may run" 'chmod 700 "$root/usr/bin/python3.11"'
 }
 
 @test "a build script that fails or says nonsense is refused" {
 	refused "failed with status 3" 'exit 3'
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	refused "modules.json: modules: is missing" "echo '{\"python\": \"3\"}' >\"\$2/modules.json\""
-	rm -r "$STATE" && echo : >"$SRC/extra.sh"
 	refused "died of signal 9" 'kill -9 $$'
 }
 

@@ -2,7 +2,7 @@
 # bats file_tags=v2
 # The main job: a numpy task in the iron image, cold and out of a checkpoint.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	has_image iron || fail "no image iron in $IMAGES"
@@ -11,10 +11,6 @@ setup_file() {
 
 setup() {
 	paths
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 @test "the example solves its system, out of the checkpoint" {

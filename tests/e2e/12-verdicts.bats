@@ -2,14 +2,10 @@
 # bats file_tags=v2
 # How tasks end, in each start mode: exit status, verdict, and what is said about it.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	WARM=1 daemon_make
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 # verdict WANT_STATUS WANT_VERDICT WANT_TASK_STATUS CODE [OPTION...]: in each start mode.

@@ -1,18 +1,10 @@
 #!/usr/bin/env bats
 # Ending tasks from outside: cancel, Ctrl-C on run, in each phase and each start mode.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	WARM=1 daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 IGNORING='

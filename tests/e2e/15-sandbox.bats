@@ -2,18 +2,10 @@
 # bats file_tags=v2
 # What a task sees of the world, in each start mode. tests/security tries to get out.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	WARM=1 daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 # alike CODE: the output of the code in each start mode, which must be the same.

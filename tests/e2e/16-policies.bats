@@ -2,26 +2,12 @@
 # bats file_tags=v2
 # Policies: what is listed and refused, and what each lets a task do.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
+load daemon
+load far
 
 teardown() {
 	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
-	# By name: the kernel removes a dead namespace's interfaces when it finds time, and the next
-	# test's packets would still leave by this one's route.
-	ip link del "e2e$$" 2>/dev/null || true
-	ip netns del "$GROUP" 2>/dev/null || true
-}
-
-teardown_file() {
-	daemon_remove
+	far_remove
 }
 
 @test "policy ls has the three" {
@@ -50,14 +36,7 @@ teardown_file() {
 }
 
 @test "policy check: each error names the field" {
-	local edit want
-	while IFS='|' read -r edit want; do
-		jq "$edit" "$TOP/policies/default.json" >bad.json
-		run --separate-stderr sandboxctl policy check bad.json
-		echo "$edit -> $status $stderr"
-		[ "$status" = 125 ]
-		[[ $stderr == *"$want"* ]]
-	done <<-'EOT'
+	policies_refused <<-'EOT'
 		.seccomp.syscalls[0].names = ["no_such_call"]|seccomp.syscalls[0].names[0]
 		.seccomp.syscalls[0].action = "SCMP_ACT_MAYBE"|seccomp.syscalls[0].action
 		.seccomp.defaultAction = 3|seccomp.defaultAction
@@ -154,18 +133,9 @@ while True:
 	PORT=$(cat port)
 }
 
-# internet: another machine, beyond this one: a network namespace behind a veth pair, with a
-# server at 203.0.113.1. This machine is 203.0.113.2.
+# internet: another machine, with a server.
 internet() {
-	local here=e2e$$
-
-	ip netns add "$GROUP"
-	ip link add "$here" type veth peer name far netns "$GROUP"
-	ip addr add 203.0.113.2/30 dev "$here"
-	ip link set "$here" up
-	ip -n "$GROUP" addr add 203.0.113.1/30 dev far
-	ip -n "$GROUP" link set far up
-	ip -n "$GROUP" link set lo up
+	far_make
 	server 203.0.113.1 ip netns exec "$GROUP"
 	# From here it can be reached: what a task does not reach, its policy keeps it from.
 	[ "$(timeout 10 cat <"/dev/tcp/203.0.113.1/$PORT")" = served ]

@@ -197,14 +197,7 @@ mode_is() {
 }
 
 @test "fork.parked: what is wrong is refused with its path" {
-	local edit want
-	while IFS='|' read -r edit want; do
-		jq "$edit" "$TOP/policies/default.json" >bad.json
-		run --separate-stderr sandboxctl policy check bad.json
-		echo "$edit -> $status $stderr"
-		[ "$status" = 125 ]
-		[[ $stderr == *"$want"* ]]
-	done <<-'EOT'
+	policies_refused <<-'EOT'
 		.fork = 4|fork: must be an object
 		.fork.parked = 9|fork.parked: must be from 0 to 8
 		.fork.parked = "4"|fork.parked

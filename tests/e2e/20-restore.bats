@@ -3,15 +3,7 @@
 # Checkpoints: made by hand or by need, used where they fit, and never a wrong result
 # where they do not.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
-
-setup_file() {
-	daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
+load daemon
 
 teardown() {
 	# Tests damage checkpoints and change the CRIU: the next one begins anew.
@@ -20,10 +12,6 @@ teardown() {
 		daemon_stop
 		daemon_start
 	fi
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 warning() {

@@ -3,18 +3,10 @@
 # kill -9 of any role, or of all: tasks go on, no line is lost or doubled, the true exit
 # status comes out.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	WARM=1 daemon_make
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 # kill_role NAME: and waits until another process has taken its place.

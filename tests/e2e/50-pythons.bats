@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Other Pythons, out of other suites, built by the same code: in each start mode.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	paths
@@ -13,14 +13,6 @@ setup_file() {
 	export FOUND
 	# shellcheck disable=SC2086 # several names
 	WARM=1 daemon_make $FOUND
-}
-
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 # each CODE WANT [OPTION...]: in every image and each start mode.

@@ -1,14 +1,10 @@
 #!/usr/bin/env bats
 # Many tasks: nothing grows with them. (9x has thousands.)
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
-load lib
+load daemon
 
 setup_file() {
 	WARM=1 daemon_make
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 N=300

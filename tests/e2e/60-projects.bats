@@ -3,13 +3,6 @@
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon
 
-# refused TEXT COMMAND...: exit status 125, and this is said.
-refused() {
-	run --separate-stderr sandboxctl "${@:2}"
-	[ "$status" = 125 ] || fail "exit status $status: $output $stderr"
-	[[ $stderr == *"$1"* ]] || fail "$stderr"
-}
-
 # made NAME [OPTION...]: its id.
 made() {
 	sandboxctl project create "$@" --json | jq -r .id

@@ -1,42 +1,22 @@
 #!/usr/bin/env bats
 # The HTTP server: who is let in, what is bounded, logs as they come, metrics and the page.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154 # code for the sandbox; what run sets
-load lib
+load daemon
+load http
 
+# The project default, and an operator's token.
 setup_file() {
 	daemon_make
-	TOKEN=$(sandboxctl project token create default --operator --json | jq -r .token)
-	DEFAULT=/api/projects/000000000000000000000000
+	ONE=000000000000000000000000
+	TOKEN=$(operator_token)
+	TASKS=/api/projects/$ONE/tasks
 	FRONT=$(role front)
-	export TOKEN DEFAULT FRONT
+	export ONE TOKEN TASKS FRONT
 }
 
-setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown_file() {
-	daemon_remove
-}
-
-# ask PATH [CURL OPTION...]: its status; headers and body are in the files headers and body.
-ask() {
-	curl -s --max-time "$PATIENCE" -o body -D headers -w '%{http_code}' "${@:2}" "$(http_url)$1"
-}
-
-# auth PATH [CURL OPTION...]: the same with the operator's token.
+# auth PATH [CURL OPTION...]: as ask, with the operator's token.
 auth() {
-	ask "$1" -H "Authorization: OAuth $TOKEN" "${@:2}"
-}
-
-header() {
-	tr -d '\r' <headers | sed -n "s/^$1: //Ip"
-}
-
-# stream ID FILE [CURL OPTION...]: a task's events into a file, in the background.
-stream() {
-	curl -sN -H "Authorization: Bearer $TOKEN" "${@:3}" \
-		"$(http_url)$DEFAULT/tasks/$1/events" >"$2" 3>&- &
+	ask "$1" -H "$(http_auth)" "${@:2}"
 }
 
 # texts FILE: what the events of a stream say, in order.
@@ -83,9 +63,9 @@ ended() {
 	[ "$(cat body)" = '{"msg":"Not found"}' ]
 	[ "$(ask /metrics -X POST)" = 405 ]
 	[ "$(header Allow)" = "GET, HEAD" ]
-	[ "$(ask "$DEFAULT/tasks")" = 401 ]
+	[ "$(ask "$TASKS")" = 401 ]
 	[ -n "$(jq -r .msg body)" ]
-	[ "$(ask "$DEFAULT/tasks" -H 'Authorization: OAuth nonsense')" = 401 ]
+	[ "$(ask "$TASKS" -H 'Authorization: OAuth nonsense')" = 401 ]
 	[ "$(ask /metrics -H 'Host: evil.example')" = 421 ]
 	for path in /a%2fb /%2e%2e/x /x%00 /%ff '/metrics?a=%' /a%0d%0ab; do
 		[ "$(ask "$path" --path-as-is)" = 400 ]
@@ -97,10 +77,10 @@ ended() {
 	local other
 
 	other=$(sandboxctl project create other --json | jq -r .token)
-	[ "$(auth "$DEFAULT/tasks")" = 200 ]
-	[ "$(ask "$DEFAULT/tasks" -H "Authorization: bearer $TOKEN")" = 200 ]
-	[ "$(ask "$DEFAULT/tasks?oauth=$TOKEN")" = 200 ]
-	[ "$(ask "$DEFAULT/tasks?oauth=$other")" = 404 ]
+	[ "$(auth "$TASKS")" = 200 ]
+	[ "$(ask "$TASKS" -H "Authorization: bearer $TOKEN")" = 200 ]
+	[ "$(ask "$TASKS?oauth=$TOKEN")" = 200 ]
+	[ "$(ask "$TASKS?oauth=$other")" = 404 ]
 	[ "$(cat body)" = '{"msg":"Not found"}' ]
 	[ "$(ask "/api/projects/ffffffffffffffffffffffff/tasks?oauth=$other")" = 404 ]
 	[ "$(cat body)" = '{"msg":"Not found"}' ]
@@ -131,9 +111,9 @@ ended() {
 
 @test "a body of more than 8 MiB is refused, whether its length is said or not" {
 	truncate -s 9M big
-	[ "$(auth "$DEFAULT/tasks" --data-binary @big -H Expect:)" = 413 ]
-	[ "$(auth "$DEFAULT/tasks" --data-binary @big -H 'Transfer-Encoding: chunked' -H Expect:)" = 413 ]
-	[ "$(ask "$DEFAULT/tasks" --data-binary @big -H Expect:)" = 401 ]
+	[ "$(auth "$TASKS" --data-binary @big -H Expect:)" = 413 ]
+	[ "$(auth "$TASKS" --data-binary @big -H 'Transfer-Encoding: chunked' -H Expect:)" = 413 ]
+	[ "$(ask "$TASKS" --data-binary @big -H Expect:)" = 401 ]
 	[ "$(role front)" = "$FRONT" ]
 }
 
@@ -161,10 +141,10 @@ ended() {
 	local before
 
 	before=$(find "/proc/$FRONT/fd" | wc -l)
-	python3 - "$(cat "$RUN/http")" "$TOKEN" "$DEFAULT" <<-'EOF'
+	python3 - "$(cat "$RUN/http")" "$TOKEN" "/api/projects/$ONE/codes" <<-'EOF'
 		import socket, struct, sys
 		host, port = sys.argv[1].rsplit(":", 1)
-		form = ("POST %s/codes HTTP/1.1\r\nHost: localhost\r\nAuthorization: OAuth %s\r\n"
+		form = ("POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: OAuth %s\r\n"
 		        "Content-Type: multipart/form-data; boundary=X\r\nContent-Length: 100000\r\n\r\n"
 		        "--X\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n%s"
 		        % (sys.argv[3], sys.argv[2], "z" * 50000)).encode()
@@ -190,7 +170,7 @@ fds_are() {
 	[ "$(ask "/api/node?oauth=$secret%")" = 400 ]
 	[ "$(ask "/api/node" -H "Authorization: OAuth $secret")" = 401 ]
 	[ "$(ask "/$secret?oauth=$TOKEN")" = 404 ]
-	run ! grep -e "$secret" -e "$TOKEN" body headers "$WORK/log"
+	run ! grep -e "$secret" -e "$TOKEN" body head "$WORK/log"
 }
 
 @test "a log is followed by events from its first line to its end" {
@@ -236,10 +216,9 @@ for i in range(3):
 	signal_task "$id" USR1
 	wait_until "$PATIENCE" ended two
 	[ "$(texts two)" = $'1\n2' ]
-	curl -s -H "Authorization: OAuth $TOKEN" \
-		"$(http_url)$DEFAULT/tasks/$id/events?last_event_id=$last" >three
+	request "$TASKS/$id/events?last_event_id=$last" -H "$(http_auth)" >three
 	[ "$(texts three)" = $'1\n2' ]
-	[ "$(auth "$DEFAULT/tasks/$id/events" -H 'Last-Event-ID: x')" = 400 ]
+	[ "$(auth "$TASKS/$id/events" -H 'Last-Event-ID: x')" = 400 ]
 }
 
 @test "a logger that is killed costs a follower nothing" {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # Uploads as the Python 3 client, the Go client and the Ruby CLI send them, and those that cannot work.
 # shellcheck disable=SC2154,SC2016 # code and body are set by http; code for a sandbox
-load iron
+load daemon
+load http
 
 @test "the Python 3 client's upload: the zip as the text of a bytes literal" {
 	mkdir py && echo 'print("from python 3")' >py/a.py
@@ -27,7 +28,7 @@ load iron
 	http GET "tasks/$task/log"
 	[ "$body" = 'from python 3' ]
 	http GET "codes/$(jq -r .id reply)/download"
-	cmp "$BATS_TEST_TMPDIR/body" py.zip
+	cmp body py.zip
 }
 
 @test "the Go client's upload: chunked, without lengths" {

@@ -2,7 +2,8 @@
 # IronWorker's REST API, /2, in the forms that its own clients send: the Ruby CLI, the Python client
 # and the Go client.
 # shellcheck disable=SC2154 # code and body are set by http
-load iron
+load daemon
+load http
 
 ID='^[0-9a-f]{24}$'
 ZERO=0001-01-01T00:00:00Z
@@ -11,19 +12,18 @@ ZERO=0001-01-01T00:00:00Z
 	http GET ''
 	answered 200
 	[ "$body" = "{\"id\":\"$ONE\",\"name\":\"one\"}" ]
-	code=$(curl -sS -o out -w '%{http_code}' "$(http_url)/2/projects/$ONE?oauth=$ONE_TOKEN")
-	[ "$code" = 200 ]
-	[ "$(cat out)" = "$body" ]
+	[ "$(ask "/2/{}?oauth=$ONE_TOKEN")" = 200 ]
+	[ "$(cat body)" = "$body" ]
 }
 
 @test "upload, list, show, revisions, download, stats, delete" {
-	worker life <<<'print(1)'
+	code_make life <<<'print(1)'
 	answered 200 'Upload successful.'
 	id=$(get .id)
 	[[ $id =~ $ID ]]
 	[ "$(get .rev)" = 1 ]
 	cp life.zip first.zip
-	worker life '{"config": "{\"a\":1}", "max_concurrency": 3, "retries": 2, "retries_delay": 5}' <<<'print(2)'
+	code_make life '{"config": "{\"a\":1}", "max_concurrency": 3, "retries": 2, "retries_delay": 5}' <<<'print(2)'
 	[ "$(get .id)" = "$id" ]
 	[ "$(get .rev)" = 2 ]
 
@@ -41,10 +41,10 @@ ZERO=0001-01-01T00:00:00Z
 	[ "$(get '[.revisions[].rev] | join(" ")')" = '2 1' ]
 	http GET "codes/$id/download"
 	answered 200
-	cmp "$BATS_TEST_TMPDIR/body" life.zip
-	grep -qi '^content-type: application/zip' "$BATS_TEST_TMPDIR/head"
+	cmp body life.zip
+	[[ $(header Content-Type) == application/zip* ]]
 	http GET "codes/$id/download?revision=1"
-	cmp "$BATS_TEST_TMPDIR/body" first.zip
+	cmp body first.zip
 	http GET "codes/$id/download?revision=3"
 	answered 404
 	http GET "codes/$id/download?revision=x"
@@ -64,7 +64,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "lists: 30 by default, 100 at most, pages from 0" {
-	worker pages <<<'pass'
+	code_make pages <<<'pass'
 	jq -cn '{tasks: [range(35) | {code_name: "pages", label: "p\(.)", delay: 3600}]}' >many.json
 	http POST tasks -d @many.json
 	[ "$(get '.tasks | length')" = 35 ]
@@ -99,7 +99,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "a task: its shape, its payload, its log, and nothing of a schedule" {
-	worker shape <<-'EOT'
+	code_make shape <<-'EOT'
 		import os, sys
 		print(open(os.environ["PAYLOAD_FILE"]).read())
 		print("to stderr", file=sys.stderr)
@@ -120,7 +120,7 @@ ZERO=0001-01-01T00:00:00Z
 
 	http GET "tasks/$task/log"
 	answered 200
-	grep -qi '^content-type: text/plain' "$BATS_TEST_TMPDIR/head"
+	[[ $(header Content-Type) == text/plain* ]]
 	[[ $body == *'{"n": 1}'* ]]
 	[[ $body == *'to stderr'* ]]
 	http GET "tasks/$task/outlog"
@@ -130,7 +130,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "a task that waits: zero times, progress, cancel; cancel once more is no error" {
-	worker waits <<<pass
+	code_make waits <<<pass
 	task=$(queue waits '{"delay": 3600, "priority": 2, "timeout": 60, "label": "l", "cluster": "c"}')
 	http GET "tasks/$task"
 	[ "$(get '[.status, .start_time, .end_time, .delay, .priority, .timeout, .label, .cluster] | map(tostring) | join(" ")')" = \
@@ -150,7 +150,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "pause and resume: a paused code shows max_concurrency -1 and starts nothing" {
-	worker pauses '{"max_concurrency": 4}' <<<'print("ran")'
+	code_make pauses '{"max_concurrency": 4}' <<<'print("ran")'
 	id=$(get .id)
 	http POST "codes/$id/pause_task_queue"
 	answered 200 Paused
@@ -159,7 +159,7 @@ ZERO=0001-01-01T00:00:00Z
 	http GET "codes/$id"
 	[ "$(get .max_concurrency)" = -1 ]
 	task=$(queue pauses)
-	worker unpaused <<<'print("other")'
+	code_make unpaused <<<'print("other")'
 	ends "$(queue unpaused)" complete
 	is "$task" queued
 	http POST "codes/$id/resume_task_queue"
@@ -172,9 +172,9 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "cancel_all: what waits of a code, and of no other" {
-	worker all <<<pass
+	code_make all <<<pass
 	id=$(get .id)
-	worker other <<<pass
+	code_make other <<<pass
 	other=$(queue other '{"delay": 3600}')
 	http POST tasks -d '{"tasks": [{"code_name": "all", "delay": 3600}, {"code_name": "all", "delay": 3600}]}'
 	mapfile -t tasks < <(get '.tasks[].id')
@@ -186,7 +186,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "retry: a new task that names the first" {
-	worker fails <<<'import sys; sys.exit(3)'
+	code_make fails <<<'import sys; sys.exit(3)'
 	task=$(queue fails '{"payload": "again"}')
 	ends "$task" error
 	[ "$(get .msg)" = 'exit status 3' ]
@@ -202,7 +202,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "webhook: the raw body is the payload" {
-	worker hook <<<'import os; print(open(os.environ["PAYLOAD_FILE"]).read(), end="")'
+	code_make hook <<<'import os; print(open(os.environ["PAYLOAD_FILE"]).read(), end="")'
 	printf 'a=1&b="\n\303\244' >raw
 	http POST 'tasks/webhook?code_name=hook&priority=1' --data-binary @raw -H 'Content-Type: application/x-www-form-urlencoded'
 	answered 200 'Queued up.'
@@ -210,7 +210,7 @@ ZERO=0001-01-01T00:00:00Z
 	ends "$task" complete
 	[ "$(get .priority)" = 1 ]
 	http GET "tasks/$task/outlog"
-	cmp "$BATS_TEST_TMPDIR/body" raw
+	cmp body raw
 	http POST 'tasks/webhook' -d x
 	answered 400
 	said code_name
@@ -226,7 +226,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "sync: the answer comes with the task's end, after its retries" {
-	worker later '{"retries": 1}' <<-'EOT'
+	code_make later '{"retries": 1}' <<-'EOT'
 		import os, sys
 		sys.exit(0 if os.environ["TASK_ATTEMPT"] == "2" else 1)
 	EOT
@@ -240,7 +240,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "out of memory: IronWorker's words, with the task's own limit" {
-	worker oom <<-'EOT'
+	code_make oom <<-'EOT'
 		x = bytearray(1 << 30)
 		for i in range(0, len(x), 4096):
 		    x[i] = 1
@@ -251,7 +251,7 @@ ZERO=0001-01-01T00:00:00Z
 }
 
 @test "all of a request's tasks, or none" {
-	worker batch <<<pass
+	code_make batch <<<pass
 	http GET 'tasks?code_name=batch'
 	[ "$(get '.tasks | length')" = 0 ]
 	http POST tasks -d '{"tasks": [{"code_name": "batch"}, {"code_name": "batch", "priority": 3}]}'
@@ -287,12 +287,12 @@ ZERO=0001-01-01T00:00:00Z
 	http GET /2/stacks
 	answered 200
 	[ "$(get 'index("python") != null')" = true ]
-	worker stacked '{"image": null, "stack": "python"}' <<<'print(1)'
+	code_make stacked '{"image": null, "stack": "python"}' <<<'print(1)'
 	ends "$(queue stacked)" complete
 }
 
 @test "schedules: made, shown, changed, cancelled" {
-	worker plan <<<pass
+	code_make plan <<<pass
 	http POST schedules -d '{"schedules": [{"code_name": "plan", "payload": "p", "start_at": "2037-01-02T03:04:05Z", "end_at": "2038-01-02 03:04:05 -0700", "run_every": 3600, "run_times": 7, "priority": 1}]}'
 	answered 200 Scheduled
 	id=$(get '.schedules[0].id')

@@ -1,17 +1,18 @@
 #!/usr/bin/env bats
 # /api: what IronWorker's API has not. Every answer is held against openapi.json.
 # shellcheck disable=SC2154 # code and body are set by http
-load iron
+load daemon
+load http
 
 # api METHOD PATH [CURL OPTION...]: as http, below /api; PATH without a / is project one's.
 api() {
-	local method=$1 path=$2
+	local path=$2
 
-	shift 2
-	[ "${path:0:1}" = / ] || path=/projects/$ONE${path:+/$path}
-	http "$method" "/api$path" "$@"
-	case $(grep -i '^content-type' "$BATS_TEST_TMPDIR/head") in
-	*json*) python3 "$E2E/openapi.py" check "$TOP/supervisor/front/openapi.json" "$method" "/api$path" "$code" <<<"$body" ;;
+	[ "${path:0:1}" = / ] || path=/{}${path:+/$path}
+	path=$(http_path "/api$path")
+	http "$1" "$path" "${@:3}"
+	case $(header Content-Type) in
+	*json*) python3 "$E2E/openapi.py" check "$TOP/supervisor/front/openapi.json" "$1" "$path" "$code" <<<"$body" ;;
 	esac
 }
 
@@ -22,7 +23,7 @@ operator() {
 @test "the description is served as it is, to everybody" {
 	TOKEN='' http GET /api/openapi.json
 	answered 200
-	cmp "$BATS_TEST_TMPDIR/body" "$TOP/supervisor/front/openapi.json"
+	cmp body "$TOP/supervisor/front/openapi.json"
 	TOKEN='' api GET /version
 	answered 200
 }
@@ -80,7 +81,7 @@ operator() {
 }
 
 @test "unknown keys and numbers in quotes are errors here" {
-	worker strict <<<pass
+	code_make strict <<<pass
 	api POST tasks -d '{"tasks": [{"code_name": "strict", "colour": 1}]}'
 	answered 400
 	said 'tasks[0].colour: unknown key'
@@ -99,7 +100,7 @@ operator() {
 }
 
 @test "tasks by pages: each once, newest first, whatever comes meanwhile" {
-	worker many <<<pass
+	code_make many <<<pass
 	api POST tasks -d "$(jq -cn '{tasks: [range(7) | {code_name: "many", label: "m\(.)", delay: 3600}]}')"
 	api GET 'tasks?code_name=many&limit=3'
 	seen=$(get '[.tasks[].label] | join(" ")')
@@ -125,7 +126,7 @@ operator() {
 }
 
 @test "one task: start, timings, verdict, usage, history and payload" {
-	worker whole <<<'print("x")'
+	code_make whole <<<'print("x")'
 	task=$(queue whole '{"payload": "the payload"}')
 	ends "$task" complete
 	api GET "tasks/$task"
@@ -139,7 +140,7 @@ operator() {
 }
 
 @test "dead letters: what has failed with no retry left" {
-	worker dead '{"retries": 1}' <<<'import sys; sys.exit(4)'
+	code_make dead '{"retries": 1}' <<<'import sys; sys.exit(4)'
 	first=$(queue dead)
 	ends "$first" error
 	second=$(get .retry_task_id)
@@ -156,7 +157,7 @@ operator() {
 }
 
 @test "a log live, as events, from any point on" {
-	worker live <<-'EOT'
+	code_make live <<-'EOT'
 		import sys, time
 		print("one", flush=True)
 		print("two", file=sys.stderr, flush=True)
@@ -164,7 +165,7 @@ operator() {
 		    time.sleep(100)
 	EOT
 	task=$(queue live)
-	curl -sSN -H "Authorization: OAuth $ONE_TOKEN" "$(http_url)/api/projects/$ONE/tasks/$task/events" >events 3>&- &
+	stream "$task" events
 	stream=$!
 	wait_until "$PATIENCE" file_has events two
 	file_has events 'event: stdout'
@@ -174,14 +175,15 @@ operator() {
 	http POST "tasks/$task/cancel"
 	wait "$stream"
 	file_has events 'event: end'
-	curl -sSN -H "Authorization: OAuth $ONE_TOKEN" -H "Last-Event-ID: $last" "$(http_url)/api/projects/$ONE/tasks/$task/events" >rest
+	stream "$task" rest -H "Last-Event-ID: $last"
+	wait $!
 	run ! file_has rest '"one'
 	file_has rest two
 }
 
 @test "a queue that is full: 503, to be tried again, and nothing of the request is queued" {
 	operator PUT quota -d '{"queued": 2}'
-	worker full <<<pass
+	code_make full <<<pass
 	tasks() {
 		jq -cn --argjson n "$1" '{tasks: [range($n) | {code_name: "full", delay: 3600}]}'
 	}
@@ -190,7 +192,7 @@ operator() {
 	api POST tasks -d "$(tasks 3)"
 	answered 503
 	said quota
-	grep -qi '^retry-after:' "$BATS_TEST_TMPDIR/head"
+	[ -n "$(header Retry-After)" ]
 	api POST tasks -d "$(tasks 2)"
 	answered 200
 	api POST tasks -d "$(tasks 1)"
@@ -201,7 +203,7 @@ operator() {
 }
 
 @test "schedules: cron with a time zone, and each second" {
-	worker cron <<<pass
+	code_make cron <<<pass
 	api POST schedules -d '{"schedules": [{"code_name": "cron", "cron": "30 6 * * mon-fri", "timezone": "Europe/Berlin"}, {"code_name": "cron", "run_every": 1, "start_at": "2037-01-01T00:00:00Z"}]}'
 	answered 200 Scheduled
 	first=$(get '.schedules[0].id')
@@ -237,7 +239,7 @@ operator() {
 		operator GET /templates
 		[ "$(get '.templates[0].state')" = ready ]
 	}
-	worker warmed <<<pass
+	code_make warmed <<<pass
 	ends "$(queue warmed)" complete
 	wait_until "$PATIENCE" has_template
 	template=$(get '.templates[0].id') checkpoint=$(get '.templates[0].checkpoint')
@@ -259,7 +261,7 @@ operator() {
 @test "the node: counts, start times by mode, a sample a second" {
 	local last
 
-	worker node <<<pass
+	code_make node <<<pass
 	ends "$(queue node)" complete
 	sampled() {
 		operator GET /node

@@ -2,10 +2,11 @@
 # Every endpoint that openapi.json describes, with the wrong project's token, with none, and with
 # the right token and another project's ids: nothing is told, and nothing changes.
 # shellcheck disable=SC2154 # code and body are set by http
-load iron
+load daemon
+load http
 
 @test "the tenant matrix" {
-	worker secret <<<'print("secret")'
+	code_make secret <<<'print("secret")'
 	CODE=$(get .id)
 	TASK=$(queue secret '{"delay": 3600, "payload": "secret"}')
 	http POST schedules -d '{"schedules": [{"code_name": "secret", "start_at": "2037-01-01T00:00:00Z"}]}'

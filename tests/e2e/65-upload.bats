@@ -1,7 +1,10 @@
 #!/usr/bin/env bats
 # sandboxctl upload: what a .worker file gathers, where it goes, and what pip makes of it.
 # shellcheck disable=SC2154 # stderr is set by run
+load daemon
+load http
 load tenant
+load far
 
 # names ZIP: what is in it.
 names() {
@@ -187,17 +190,9 @@ names() {
 	sandboxctl rm "$(id_of build)"
 }
 
-# index: an index of the wheels in index/simple/PACKAGE, at 203.0.113.1 beyond this
-# machine: in a network namespace behind a veth pair. INDEX is its URL.
+# index: an index of the wheels in index/simple/PACKAGE, on another machine. INDEX is its URL.
 index() {
-	local here=pip$$
-
-	ip netns add "$GROUP"
-	ip link add "$here" type veth peer name far netns "$GROUP"
-	ip addr add 203.0.113.2/30 dev "$here"
-	ip link set "$here" up
-	ip -n "$GROUP" addr add 203.0.113.1/30 dev far
-	ip -n "$GROUP" link set far up
+	far_make
 	ip netns exec "$GROUP" python3 -u -m http.server --bind 203.0.113.1 --directory index 8000 \
 		>served 2>&1 3>&- 4>&- &
 	SERVER=$!
@@ -207,7 +202,7 @@ index() {
 
 teardown() {
 	[ -z "${SERVER:-}" ] || kill "$SERVER"
-	ip netns del "$GROUP" 2>/dev/null || true
+	far_remove
 }
 
 @test "without --find-links pip asks this machine's index, by the network policy" {

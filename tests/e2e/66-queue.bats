@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The tenant's verbs: queue and its --wait, log, status, retry, schedule, pause, and the lists.
 # shellcheck disable=SC2154 # stderr is set by run
+load daemon
+load http
 load tenant
 
 @test "queue prints the id; log and status tell the rest" {

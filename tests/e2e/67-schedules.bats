@@ -2,12 +2,29 @@
 # SPDX-License-Identifier: Apache-2.0
 # Schedules: tasks that come by themselves, each time once, also across restarts.
 # shellcheck disable=SC2030,SC2031 # output and status are run's, in the same test
-load rest
+load daemon
+load http
 
 setup_file() {
 	daemon_make
-	project_make main
-	code_make tick 'print("tick")'
+	project_make one
+	code_make tick <<<'print("tick")'
+}
+
+# schedule JSON: a new one's id.
+schedule() {
+	rest POST '/api/{}/schedules' --data "{\"schedules\": [$1]}" | jq -r '.schedules[0].id'
+}
+
+# schedule_get ID [FILTER]
+schedule_get() {
+	rest GET "/api/{}/schedules/$1" | jq -r "${2:-.}"
+}
+
+# schedule_tasks ID [FILTER]: the tasks that came of it.
+schedule_tasks() {
+	rest GET '/api/{}/tasks?limit=100' |
+		jq -r --arg id "$1" "[.tasks[] | select(.schedule_id == \$id)] | ${2:-length}"
 }
 
 # reached ID FIELD NUMBER: the schedule's field is as much, at least.
@@ -86,7 +103,7 @@ stamp() {
 	daemon_start
 	wait_until "$PATIENCE" is_status "$once" complete
 	wait_until "$PATIENCE" reached "$id" run_count 1
-	rest POST "api/{}/schedules/$id/cancel" >/dev/null
+	rest POST "/api/{}/schedules/$id/cancel" >/dev/null
 	[ "$(schedule_tasks "$once")" = 1 ]
 	each_once "$id"
 	# At least four times had passed: none of its tasks is of then.
@@ -102,7 +119,7 @@ stamp() {
 		kill -KILL "$(role front)"
 		wait_until "$PATIENCE" reached "$id" run_count "$n"
 	done
-	rest POST "api/{}/schedules/$id/cancel" >/dev/null
+	rest POST "/api/{}/schedules/$id/cancel" >/dev/null
 	each_once "$id"
 	wait_until "$PATIENCE" all_complete "$id"
 	[ "$(schedule_tasks "$id" 'map(.created_at[:19]) | group_by(.) | map(length) | max')" -le 2 ]
@@ -114,44 +131,44 @@ stamp() {
 	id=$(schedule '{"code_name": "tick", "cron": "* * * * * *"}')
 	other=$(schedule '{"code_name": "tick", "cron": "* * * * * *"}')
 	wait_until "$PATIENCE" reached "$id" run_count 1
-	[ "$(rest POST "api/{}/schedules/$id/cancel" | jq -r .msg)" = Cancelled ]
+	[ "$(rest POST "/api/{}/schedules/$id/cancel" | jq -r .msg)" = Cancelled ]
 	n=$(schedule_tasks "$id")
 	wait_until "$PATIENCE" reached "$other" run_count $((n + 3))
 	[ "$(schedule_tasks "$id")" = "$n" ]
 	[ "$(schedule_get "$id" .run_count)" = "$n" ]
 	is_status "$id" cancelled
-	run rest PUT "api/{}/schedules/$id" --data '{"run_times": 9}'
+	run rest PUT "/api/{}/schedules/$id" --data '{"run_times": 9}'
 	[ "$status" != 0 ]
 	[[ $output == *'is cancelled: make a new one'* ]]
-	rest POST "api/{}/schedules/$other/cancel" >/dev/null
+	rest POST "/api/{}/schedules/$other/cancel" >/dev/null
 }
 
 @test "update: the new payload and times, and the count goes on" {
 	local id
 
-	code_make payload 'import os, sys; print(open(os.environ["PAYLOAD_FILE"]).read())'
+	code_make payload <<<'import os, sys; print(open(os.environ["PAYLOAD_FILE"]).read())'
 	id=$(schedule '{"code_name": "payload", "payload": "old"}')
 	wait_until "$PATIENCE" is_status "$id" complete
-	[ "$(rest PUT "api/{}/schedules/$id" --data '{"payload": "new", "run_every": 1, "run_times": 2}' |
+	[ "$(rest PUT "/api/{}/schedules/$id" --data '{"payload": "new", "run_every": 1, "run_times": 2}' |
 		jq -r .msg)" = Updated ]
 	wait_until "$PATIENCE" reached "$id" run_count 2
 	is_status "$id" complete
 	wait_until "$PATIENCE" all_complete "$id"
-	[ "$(for task in $(schedule_tasks "$id" '.[].id'); do rest GET "2/{}/tasks/$task/log"; done |
+	[ "$(for task in $(schedule_tasks "$id" '.[].id'); do rest GET "tasks/$task/log"; done |
 		sort | xargs)" = 'new old' ]
 }
 
 @test "a paused code: nothing is queued, the schedule says why, and one comes when it goes on" {
 	local code id
 
-	code_make held 'pass'
-	code=$(rest GET '2/{}/codes' | jq -r '.codes[] | select(.name == "held") | .id')
-	rest POST "2/{}/codes/$code/pause_task_queue" >/dev/null
+	code_make held <<<'pass'
+	code=$(rest GET codes | jq -r '.codes[] | select(.name == "held") | .id')
+	rest POST "codes/$code/pause_task_queue" >/dev/null
 	id=$(schedule '{"code_name": "held", "cron": "* * * * * *", "run_times": 1}')
 	says_why() { [ "$(schedule_get "$id" .msg)" = 'its code is paused' ]; }
 	wait_until "$PATIENCE" says_why
 	[ "$(schedule_tasks "$id")" = 0 ]
-	rest POST "2/{}/codes/$code/resume_task_queue" >/dev/null
+	rest POST "codes/$code/resume_task_queue" >/dev/null
 	wait_until "$PATIENCE" is_status "$id" complete
 	[ "$(schedule_tasks "$id")" = 1 ]
 	[ -z "$(schedule_get "$id" .msg)" ]
@@ -160,17 +177,17 @@ stamp() {
 @test "a code that goes ends its schedules" {
 	local code id
 
-	code_make going 'pass'
-	code=$(rest GET '2/{}/codes' | jq -r '.codes[] | select(.name == "going") | .id')
+	code_make going <<<'pass'
+	code=$(rest GET codes | jq -r '.codes[] | select(.name == "going") | .id')
 	id=$(schedule '{"code_name": "going", "cron": "@yearly"}')
-	rest DELETE "2/{}/codes/$code" >/dev/null
+	rest DELETE "codes/$code" >/dev/null
 	is_status "$id" cancelled
 	[ "$(schedule_get "$id" .msg)" = 'its code was deleted' ]
 }
 
 # refused TEXT JSON
 refused() {
-	run --separate-stderr rest POST 'api/{}/schedules' --data "{\"schedules\": [$2]}"
+	run --separate-stderr rest POST '/api/{}/schedules' --data "{\"schedules\": [$2]}"
 	[ "$status" = 22 ]
 	[[ $(jq -r .msg <<<"$output") == *"$1"* ]] || fail "$output"
 }
@@ -186,13 +203,13 @@ refused() {
 	refused 'there is no code "none"' '{"code_name": "none"}'
 	refused 'end_at: has passed' '{"code_name": "tick", "end_at": "2001-01-01T00:00:00Z"}'
 	refused 'start_at: must be a time' '{"code_name": "tick", "start_at": "soon"}'
-	run rest POST '2/{}/schedules' --data '{"schedules": [{"code_name": "tick", "run_every": 59}]}'
+	run rest POST schedules --data '{"schedules": [{"code_name": "tick", "run_every": 59}]}'
 	[ "$status" = 22 ]
 	[[ $output == *run_every* ]]
 }
 
 @test "as many as the project may have, and no more" {
-	sandboxctl project quota main schedules="$(($(sandboxctl project inspect main --json | jq .schedules) + 2))"
+	sandboxctl project quota one schedules="$(($(sandboxctl project inspect one --json | jq .schedules) + 2))"
 	schedule '{"code_name": "tick", "cron": "@yearly"}'
 	schedule '{"code_name": "tick", "cron": "@yearly"}'
 	refused 'schedules of this project have not ended' '{"code_name": "tick", "cron": "@yearly"}'

@@ -4,7 +4,8 @@
 # each that was acknowledged has one end, exactly once in its history; none is lost.
 #
 #	KILLS  how many (150)    KILLS_SEED  of the random moments (printed)
-load rest
+load daemon
+load http
 
 KILLS=${KILLS:-150}
 # Tasks for each kill, at most: all of them are still kept when they are looked at.
@@ -22,10 +23,10 @@ setup_file() {
 	export WARM=1
 
 	daemon_make
-	project_make main
-	project_make other
-	code_make work "$WORKER" '{"retries": 2, "retries_delay": 0}'
-	PROJECT=other code_make work "$WORKER" '{"retries": 2, "retries_delay": 1}'
+	project_make one
+	project_make two
+	code_make work '{"retries": 2, "retries_delay": 0}' <<<"$WORKER"
+	PROJECT=TWO code_make work '{"retries": 2, "retries_delay": 1}' <<<"$WORKER"
 	: >"$WORK/acked"
 	echo 0 >"$WORK/killed"
 }
@@ -39,7 +40,7 @@ submits() {
 		fails=$((RANDOM % 8)) # 3 and more: it never gets there
 		[ "$fails" -le 3 ] || fails=0
 		# Without an answer it was not acknowledged: the daemon may be starting.
-		if ids=$(PROJECT=$1 rest POST '2/{}/tasks' --data "{\"tasks\": [
+		if ids=$(PROJECT=$1 rest POST tasks --data "{\"tasks\": [
 			{\"code_name\": \"work\", \"payload\": \"$fails\"},
 			{\"code_name\": \"work\", \"payload\": \"$fails\", \"priority\": 2}]}" \
 			2>>"$WORK/submits.err" | jq -er '.tasks[].id'); then
@@ -75,7 +76,7 @@ nothing_left() {
 
 	echo "# KILLS_SEED=$seed" >&3
 	RANDOM=$seed
-	for project in main other; do
+	for project in ONE TWO; do
 		submits "$project" 3>&- &
 		workers+=($!)
 	done

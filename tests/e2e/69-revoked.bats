@@ -2,7 +2,8 @@
 # Who was let in and is no more: a project that goes, a token that is revoked, while a request of
 # theirs is on its way.
 # shellcheck disable=SC2154 # code and body are set by http
-load iron
+load daemon
+load http
 
 # begun PATH TOKEN FILE: a request with the half of its body, and the rest once FILE is there; what
 # is answered.
@@ -47,12 +48,11 @@ begun() {
 }
 
 @test "a log that is being read ends with the token that it is read by, and with no other" {
-	worker talks <<<'import time; print("first", flush=True); time.sleep(600)'
+	code_make talks <<<'import time; print("first", flush=True); time.sleep(600)'
 	task=$(queue talks)
 	made=$(sandboxctl project token create one --json)
 	for token in "$(jq -r .token <<<"$made")" "$ONE_TOKEN"; do
-		curl -sN --max-time "$PATIENCE" -H "Authorization: OAuth $token" \
-			"$(http_url)/api/projects/$ONE/tasks/$task/events" >"events.${token:0:8}" &
+		TOKEN=$token stream "$task" "events.${token:0:8}" --max-time "$PATIENCE"
 		echo $! >"pid.${token:0:8}"
 	done
 	mine=$(jq -r .token <<<"$made")
@@ -65,7 +65,7 @@ begun() {
 	answered 200
 	wait_until "$PATIENCE" eval "! kill -0 $(cat "pid.${ONE_TOKEN:0:8}")"
 	grep -q 'event: end' "events.${ONE_TOKEN:0:8}"
-	! grep -q 'event: end' "events.${mine:0:8}"
+	run ! grep -q 'event: end' "events.${mine:0:8}"
 }
 
 @test "one project's half-sent bodies leave room for another's" {
@@ -87,7 +87,7 @@ begun() {
 	wait_until "$PATIENCE" test -e held
 	head -c 6000000 /dev/zero | tr '\0' ' ' >blank
 	echo '{}' >>blank
-	TOKEN=$TWO_TOKEN http POST "/2/projects/$TWO/tasks" --data-binary @blank
+	PROJECT=TWO http POST tasks --data-binary @blank
 	answered 400
 	http POST tasks --data-binary @blank
 	answered 503

@@ -5,7 +5,7 @@
 #
 #	TASKS  how many (2000)
 
-load lib.bash
+load daemon
 
 TASKS=${TASKS:-2000}
 
@@ -16,10 +16,6 @@ setup_file() {
 	mkdir "$WORK/package"
 	echo 'print("from a package")' >"$WORK/package/main.py"
 	echo '{"exec": "main.py", "dir": "."}' >"$WORK/package/task.json"
-}
-
-teardown_file() {
-	daemon_remove
 }
 
 # one N: a task of the kind that is N's turn; its status must be the expected one.

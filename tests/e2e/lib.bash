@@ -10,13 +10,16 @@ bats_require_minimum_version 1.5.0
 
 E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$E2E/../.." && pwd)
+# Start modes: what must be alike in all is tried in each.
+# shellcheck disable=SC2034 # used by the tests
+MODES='cold restore fork'
 # A machine under emulation is slow: this is how long things may take, never how long
 # they are waited for when they are ready.
-# Start modes: what must be alike in all is tried in each.
-MODES='cold restore fork'
 PATIENCE=${PATIENCE:-60}
 [ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300
 export E2E TOP PATIENCE
+# shellcheck source=tests/e2e/leaks.bash
+. "$E2E/leaks.bash"
 
 # paths: where the programs under test are.
 paths() {
@@ -150,62 +153,6 @@ daemon_remove() {
 	rm -rf "$WORK"
 }
 
-# processes: all that live in a cgroup of this test's daemon, roles or tasks.
-processes() {
-	[ -n "${GROUP:-}" ] || return 0
-	grep -ls "$GROUP" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
-}
-
-# task_groups: cgroups of single tasks (their ids are in the names).
-task_groups() {
-	find /sys/fs/cgroup -type d -path "*/$GROUP*" -regextype posix-extended \
-		-regex '.*[0-9a-f]{24}[^/]*' 2>/dev/null || true
-}
-
-# task_processes: those of them that are in the cgroup of a task.
-task_processes() {
-	[ -n "${GROUP:-}" ] || return 0
-	grep -lsE "$GROUP.*[0-9a-f]{24}" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
-}
-
-# left_overs: what ended tasks have left on this machine; nothing, that is.
-left_overs() {
-	local pid
-
-	for pid in $(task_processes); do
-		echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
-	done
-	task_groups
-	grep "$WORK" /proc/self/mountinfo || true
-	find "$RUN/tasks" -mindepth 1 2>/dev/null || true
-	interfaces
-}
-
-# interfaces: this machine's ends of the tasks' veth pairs. Their names begin as in the
-# daemon's nft table, which is there once a task had a network.
-interfaces() {
-	local prefix
-
-	prefix=$(nft list table inet "$GROUP" 2>/dev/null | grep -o 'sb[0-9a-f][0-9a-f]-' | head -n 1 || true)
-	[ -z "$prefix" ] || ip -o link | grep -o " ${prefix}[^@: ]*" || true
-}
-
-clean() {
-	[ -z "$(left_overs)" ]
-}
-
-# One that was asked for a moment ago may come only now.
-no_templates() {
-	sandboxctl template retire --all >/dev/null
-	[ "$(sandboxctl --json template ls)" = '[]' ] && clean &&
-		[ -z "$(find /sys/fs/cgroup -type d -path "*/$GROUP/*" \( -name 'parked-*' -o -name 'template-*' \))" ]
-}
-
-# retire_all: no template and nothing that is parked is left, to be counted with what leaked.
-retire_all() {
-	wait_until "$PATIENCE" no_templates || fail "$(sandboxctl template ls)$(left_overs)"
-}
-
 # http_url: where the daemon's HTTP server is. A daemon that is started again has another port.
 http_url() {
 	echo "http://$(cat "$RUN/http")"
@@ -270,6 +217,27 @@ reap() {
 fail() {
 	echo "$*" >&2
 	return 1
+}
+
+# refused TEXT COMMAND...: exit status 125, nothing on stdout, and this is said.
+# shellcheck disable=SC2154 # run sets status and stderr
+refused() {
+	run --separate-stderr sandboxctl "${@:2}"
+	[ "$status" = 125 ] || fail "exit status $status: $output $stderr"
+	[ -z "$output" ] || fail "$output"
+	[[ $stderr == *"$1"* ]] || fail "$stderr"
+}
+
+# policies_refused: for each line "JQ|WORDS" of stdin, `policy check` says the words of the default
+# policy that is changed so.
+policies_refused() {
+	local edit want
+
+	while IFS='|' read -r edit want; do
+		echo "$edit"
+		jq "$edit" "$TOP/policies/default.json" >bad.json
+		refused "$want" policy check bad.json
+	done
 }
 
 # inspect ID [JQ]: a task's object, or what the jq filter says of it.
@@ -373,29 +341,4 @@ while True:
 # is_v2: limits come from cgroup v2 on this machine.
 is_v2() {
 	[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
-}
-
-# fds: open files of the roles together, but for the pool of network namespaces, which is as
-# full as there was time to fill it. netns: those. rss: the roles' anonymous kilobytes.
-fds() {
-	local pid n=0
-
-	for pid in $(cat "$WORK/pid") $(pgrep -P "$(cat "$WORK/pid")" -u _sandboxd,_sandboxd-log); do
-		n=$((n + $(find "/proc/$pid/fd" -mindepth 1 -not -lname 'net:*' 2>/dev/null | wc -l)))
-	done
-	echo "$n"
-}
-
-netns() {
-	find "/proc/$(cat "$WORK/pid")/fd" -mindepth 1 -lname 'net:*' | wc -l
-}
-
-rss() {
-	local pid kb n=0
-
-	for pid in $(cat "$WORK/pid") $(pgrep -P "$(cat "$WORK/pid")" -u _sandboxd,_sandboxd-log); do
-		kb=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status")
-		n=$((n + ${kb:-0}))
-	done
-	echo "$n"
 }

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # run sets status and stderr
-# For tests of the tenant's verbs: `load tenant` brings daemon.bash and lib.bash too. Each file has
-# a project of its own, whose iron.json is in each test's folder.
-load daemon
+# For tests of the tenant's verbs, on top of daemon.bash and http.bash. Each file has a project of
+# its own, whose iron.json is in each test's folder.
 
 setup_file() {
 	daemon_make python
@@ -11,19 +10,14 @@ setup_file() {
 	unset "${!IRON_@}" "${!PIP_@}" http_proxy https_proxy
 	export HOME=$WORK/home
 	mkdir "$HOME"
-	project_make tenant >"$WORK/iron.json"
+	project_make tenant
+	jq -n --arg port "$(http_url | sed 's/.*://')" '{project_id: env.TENANT, token: env.TENANT_TOKEN,
+		host: "127.0.0.1", port: $port | tonumber, scheme: "http"}' >"$WORK/iron.json"
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 	cp "$WORK/iron.json" .
-}
-
-# project_make NAME: a new project's iron.json.
-project_make() {
-	sandboxctl project create "$1" --json |
-		jq --arg port "$(http_url | sed 's/.*://')" \
-			'{project_id: .id, token, host: "127.0.0.1", port: $port | tonumber, scheme: "http"}'
 }
 
 # worker NAME PYTHON [LINE...]: NAME.py, and NAME.worker with these lines more.
@@ -37,14 +31,6 @@ worker() {
 uploaded() {
 	worker "$1" "$2"
 	sandboxctl upload "$1" --image python "${@:3}" >/dev/null
-}
-
-# refused TEXT COMMAND...: exit status 125, nothing on stdout, and this is said.
-refused() {
-	run --separate-stderr sandboxctl "${@:2}"
-	[ "$status" = 125 ] || fail "exit status $status: $output $stderr"
-	[ -z "$output" ] || fail "$output"
-	[[ $stderr == *"$1"* ]] || fail "$stderr"
 }
 
 # task_is ID STATUS, by the project's own eyes.

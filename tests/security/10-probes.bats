@@ -18,10 +18,6 @@ setup_file() {
 	done
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # in_sandboxes SCRIPT: runs it in every mode under every policy and judges all.
 in_sandboxes() {
 	local script=$1 policy mode label out files bad=0

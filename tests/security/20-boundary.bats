@@ -11,10 +11,6 @@ setup_file() {
 	warm python
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # craft NAME COMMAND: a copy of the image python (hard links), changed by a shell command
 # that runs in its root, under a digest that is none.
 craft() {

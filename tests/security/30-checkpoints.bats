@@ -13,10 +13,6 @@ setup_file() {
 	cp -a "$CHECKPOINT" "$WORK/pristine"
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # pristine: the checkpoint as it was dumped, with the daemon restarted, so that nothing that it
 # remembers of an earlier check counts.
 pristine() {

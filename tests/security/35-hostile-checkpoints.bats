@@ -10,10 +10,6 @@ setup_file() {
 	evil_image
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # evil SOURCE: the module that is warmed. It does its worst in the park mode only.
 evil() {
 	printf 'import sys\nif sys.argv[1:] == ["park"]:%s\n' "${1//$'\n'/$'\n    '}" >"$WORK/evil.py"

@@ -3,6 +3,7 @@
 # A module of an image that takes over the process while it is warmed, and what it leaves is
 # the template of later tasks: whatever that is, tasks end with the right result, in another
 # start mode if need be, the neighbours' are forked, and no clone has fewer walls than others.
+# shellcheck disable=SC2034 # LOGGED and REASON are of templates.bash
 
 load lib.bash
 load templates.bash
@@ -16,7 +17,7 @@ load templates.bash
 	local try
 
 	# With some luck before it is held, and with this much luck now and then.
-	for try in 1 2 3 4 5 6 7 8; do
+	for _ in 1 2 3 4 5 6 7 8; do
 		evil 'import builtins
 def act():
     builtins.done = os.uname().nodename
@@ -258,7 +259,7 @@ def act():
     init.TABLE.run(out)
     builtins.seen = out.getvalue()
 at_once(act)' --policy "$policy" || fail "$(cat "$WORK/out/warm")"
-		for try in 1 2 3 4 5 6 7 8; do
+		for _ in 1 2 3 4 5 6 7 8; do
 			run_evil 'import builtins; print(getattr(builtins, "seen", ""), end="")' --policy "$policy"
 			[ "$status" = 0 ] || fail "$status $output $stderr"
 			[ -z "$output" ] || [ "$(field "$MODULE" .start.mode)" != fork ] || break

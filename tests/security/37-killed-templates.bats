@@ -21,10 +21,6 @@ setup_file() {
 	role monitor >"$WORK/monitor"
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # killed WHAT POLICY COUNT: tasks of this policy while killer.py kills; each is judged.
 killed() {
 	local killer n=0 right=0

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a template has open or mapped, its clones have too: they share nothing by it, neither
 # with it nor with each other.
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154 # what run sets; LOGGED and REASON are of templates.bash
 
 load lib.bash
 load templates.bash

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A clone that has got its task and ends before the first bytecode of it, however: the task is
 # started in another way, once, and nothing of it is lost, doubled, or run twice.
+# shellcheck disable=SC2034,SC2154 # what run sets; LOGGED and REASON are of templates.bash
 
 load lib.bash
 load templates.bash

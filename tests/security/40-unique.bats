@@ -17,10 +17,6 @@ setup_file() {
 	task "$WORK/probes" draws.py "{\"warm\": {\"imports\": $IMPORTS}}"
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 @test "control: two raw clones of one interpreter do draw the same" {
 	run /usr/bin/python3 -c '
 import ctypes, os, random
@@ -58,16 +54,17 @@ draw() {
 	local since
 
 	since=$(date +%s)
-	wait_until "$PATIENCE" its_forked
+	wait_until "$PATIENCE" draws_forked iron
 	draw fork "$FORKS"
 	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/draws-fork" "$FORKS"
 	cat "$WORK/out/draws-restore" >>"$WORK/out/draws-fork"
 	NOT_BEFORE=0 "$SECURITY/duplicates.py" "$WORK/out/draws-fork" $((RESTORES + FORKS))
 }
 
-its_forked() {
-	"$CTL" run iron "$WORK/probes/task.json" --start fork --label its-forked >/dev/null &&
-		[ "$(field its-forked .start.mode)" = fork ]
+# draws_forked IMAGE: the draws of this image come out of a template.
+draws_forked() {
+	"$CTL" run "$1" "$WORK/probes/task.json" --start fork --label "forked-$1" >/dev/null &&
+		[ "$(field "forked-$1" .start.mode)" = fork ]
 }
 
 @test "restores at the same moment share no draw" {
@@ -79,11 +76,6 @@ its_forked() {
 		"$CTL" run iron "$WORK/probes/task.json" --start restore >"$WORK/out/draw-{}"'
 	cat "$WORK"/out/draw-* >"$WORK/out/parallel"
 	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/parallel" 40
-}
-
-drawn_forked() {
-	"$CTL" run drawn "$WORK/probes/task.json" --start fork --label drawn-forked >/dev/null &&
-		[ "$(field drawn-forked .start.mode)" = fork ]
 }
 
 @test "an image whose modules have drawn at import shares no draw after it" {
@@ -111,7 +103,7 @@ drawn_forked() {
 	done
 	NOT_BEFORE=$since "$SECURITY/duplicates.py" "$WORK/out/drawn" 50
 	[ "$(modes_of drawn | sort -u)" = restore ]
-	wait_until "$PATIENCE" drawn_forked
+	wait_until "$PATIENCE" draws_forked drawn
 	for ((n = 0; n < 50; n++)); do
 		"$CTL" run drawn "$WORK/probes/task.json" --start fork --label drawn-fork >>"$WORK/out/drawn"
 	done

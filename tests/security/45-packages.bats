@@ -1,37 +1,24 @@
 #!/usr/bin/env bats
 # Zips that are uploaded: what is hostile is refused with words and leaves no trace; the forms
 # of the usual tools run.
-# shellcheck disable=SC2154 # output is set by run
+# shellcheck disable=SC2154 # code and body are set by http
 load lib
+load ../e2e/http
 
 setup_file() {
-	local made
-
 	security_setup
 	mkdir "$WORK/zips"
 	python3 -W ignore "$SECURITY/hostile_zips.py" "$WORK/zips"
-	made=$(sandboxctl project create packages --json)
-	PROJECT=$(jq -r .id <<<"$made") TOKEN=$(jq -r .token <<<"$made")
-	export PROJECT TOKEN
+	project_make one
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
-teardown_file() {
-	daemon_remove
-}
-
-# api METHOD PATH [CURL-OPTION...]
-api() {
-	curl -sS -X "$1" -H "Authorization: OAuth $TOKEN" "${@:3}" \
-		"$(http_url)/2/projects/$PROJECT/$2"
-}
-
-# upload NAME FILE: the answer, after it a line with the status.
+# upload NAME FILE: the file before the data, as some clients send them.
 upload() {
-	api POST codes -w '\n%{http_code}\n' -F "file=@$2" -F "data=$(jq -n --arg n "$1" \
+	http POST codes -F "file=@$2" -F "data=$(jq -n --arg n "$1" \
 		'{name: $n, runtime: "python", file_name: "worker.py", image: "python"}')"
 }
 
@@ -46,24 +33,18 @@ packages() {
 }
 
 code_id() {
-	api GET 'codes?per_page=100' | jq -r --arg n "$1" '.codes[] | select(.name == $n) | .id'
-}
-
-# ended ID STATUS
-ended() {
-	[ "$(api GET "tasks/$1" | jq -r .status)" = "$2" ]
+	rest GET 'codes?per_page=100' | jq -r --arg n "$1" '.codes[] | select(.name == $n) | .id'
 }
 
 @test "what is hostile is refused, with words and the entry's name, and leaves nothing" {
-	local before name words answer
+	local before name words
 
 	before=$(packages)
 	while IFS=$'\t' read -r name words; do
 		[ "$words" != ok ] || continue
-		answer=$(upload hostile "$WORK/zips/$name.zip")
-		[[ $(tail -n 1 <<<"$answer") == 4?? ]] || fail "$name: $answer"
-		[[ $(head -n 1 <<<"$answer" | jq -r .msg) == *"$words"* ]] ||
-			fail "$name: $answer does not say $words"
+		upload hostile "$WORK/zips/$name.zip"
+		[[ $code == 4?? ]] || fail "$name: $code $body"
+		said "$words" || fail "$name"
 	done <"$WORK/zips/table"
 	[ "$(zips hostile | wc -l)" -ge 30 ]
 	[ "$(packages)" = "$before" ]
@@ -71,26 +52,22 @@ ended() {
 }
 
 @test "the forms of the usual tools are taken, and run" {
-	local name answer ids=()
+	local name id ids=()
 
 	for name in $(zips good); do
-		answer=$(upload "$name" "$WORK/zips/$name.zip")
-		[ "$(tail -n 1 <<<"$answer")" = 200 ] || fail "$name: $answer"
-		ids+=("$(api POST tasks -H 'Content-Type: application/json' \
-			-d "{\"tasks\":[{\"code_name\":\"$name\",\"payload\":\"{}\"}]}" | jq -r '.tasks[0].id')")
+		upload "$name" "$WORK/zips/$name.zip"
+		[ "$code" = 200 ] || fail "$name: $code $body"
+		ids+=("$(queue "$name" '{"payload": "{}"}')")
 	done
-	for name in "${ids[@]}"; do
-		wait_until "$PATIENCE" ended "$name" complete ||
-			fail "$(api GET "tasks/$name") $(api GET "tasks/$name/log")"
-		[ "$(api GET "tasks/$name/log")" = "it runs" ]
+	for id in "${ids[@]}"; do
+		wait_until "$PATIENCE" is "$id" complete || fail "$body $(rest GET "tasks/$id/log")"
+		[ "$(rest GET "tasks/$id/log")" = "it runs" ]
 	done
 }
 
 @test "who unpacks is no more than the front, and nobody else reads what it has made" {
-	local answer
-
-	answer=$(upload python "$WORK/zips/python.zip")
-	[ "$(tail -n 1 <<<"$answer")" = 200 ] || fail "$answer"
+	upload python "$WORK/zips/python.zip"
+	answered 200
 	[ "$(find "$STATE/packages" -printf '%u\n' | sort -u)" = _sandboxd ]
 	[ "$(stat -c %a "$STATE/packages")" = 700 ]
 	run setpriv --reuid nobody --clear-groups ls "$STATE/packages"
@@ -98,21 +75,22 @@ ended() {
 }
 
 @test "the zip comes back as it was, for as long as its code is there" {
-	local answer sum
+	local before sum
 
 	printf 'a comment' | zip -qz "$WORK/zips/stored.zip" # the first of these bytes
-	answer=$(upload back "$WORK/zips/stored.zip")
-	[ "$(tail -n 1 <<<"$answer")" = 200 ] || fail "$answer"
+	upload back "$WORK/zips/stored.zip"
+	answered 200
 	sum=$(sha256sum <"$WORK/zips/stored.zip" | cut -c -64)
-	api GET "codes/$(code_id back)/download" -o back.zip
+	rest GET "codes/$(code_id back)/download" >back.zip
 	cmp back.zip "$WORK/zips/stored.zip"
 	# The same again is one revision more, and no file more.
-	answer=$(packages)
+	before=$(packages)
 	upload back "$WORK/zips/stored.zip"
-	[ "$(packages)" = "$answer" ]
+	answered 200
+	[ "$(packages)" = "$before" ]
 	touch -d '1 hour ago' "$STATE/packages/$sum.zip"
-	api DELETE "codes/$(code_id python)"
-	api DELETE "codes/$(code_id back)"
+	rest DELETE "codes/$(code_id python)"
+	rest DELETE "codes/$(code_id back)"
 	wait_until "$PATIENCE" test ! -e "$STATE/packages/$sum.zip"
 }
 
@@ -131,7 +109,7 @@ unpacking() {
 	(cd big && zip -q0r ../big.zip .)
 	upload big big.zip >answer 2>&1 3>&- &
 	until unpacking; do
-		kill -0 $! || fail "it was not seen to unpack: $(cat answer)"
+		kill -0 $! || fail "it was not seen to unpack: $(cat answer body)"
 	done
 	kill -KILL "$(role front)"
 	wait || true
@@ -139,5 +117,6 @@ unpacking() {
 	run ! unpacking
 	[ -z "$(code_id big)" ]
 	upload big big.zip
+	answered 200
 	[ -n "$(code_id big)" ]
 }

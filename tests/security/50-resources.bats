@@ -17,10 +17,6 @@ setup_file() {
 	rss >"$WORK/memory"
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # attack VERDICT SCRIPT OPTIONS... -- ARGS...: in each mode; a neighbour runs in the meantime.
 attack() {
 	local verdict=$1 script=$2 mode label pid grown

@@ -9,10 +9,6 @@ setup_file() {
 	warm python
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 @test "tasks with a network follow one another at once, each with an address of its own" {
 	local n
 

@@ -19,10 +19,6 @@ setup_file() {
 	done
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # base PROJECT: the first host id of its range, by its place: blue and green were made in this order.
 base() {
 	case $1 in

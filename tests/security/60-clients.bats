@@ -14,10 +14,6 @@ setup_file() {
 	"$CTL" --json ps --all | jq length >"$WORK/tasks"
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # clients PREFIX: the cases of hostile_client.py with these names.
 clients() {
 	local grown

@@ -17,6 +17,10 @@ security_setup() {
 	mkdir "$WORK/out"
 }
 
+teardown_file() {
+	daemon_remove
+}
+
 # warm IMAGE [OPTION...]: a checkpoint, where one of the modes wants it.
 warm() {
 	[[ " $SECURITY_MODES " == " cold " ]] || "$CTL" image warm "$@" >/dev/null

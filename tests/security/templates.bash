@@ -19,10 +19,6 @@ setup_file() {
 	(nothing_of evil && fds) >"$WORK/fds"
 }
 
-teardown_file() {
-	daemon_remove
-}
-
 # evil SOURCE [OPTION...]: a module, and a checkpoint that has it. hold.py says what it may use;
 # only parked does it its worst.
 evil() {

@@ -1,0 +1,158 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # the script's
+# The Debian packages of an image: where they come from, and what they unpack to. Sourced by
+# image-build, never run. The script has read the image's name, suite and packages, and has the
+# folders $out, $rootfs and $work, a file $log and the command $with_us.
+
+# In every image: a shell and the usual small tools for subprocesses, the C.UTF-8 locale, time
+# zones, service names, and the certificates that a task with network needs.
+BASE_PACKAGES=(base-files libc-bin dash coreutils ca-certificates netbase tzdata media-types)
+
+# Needed by others on paper only. python3-scipy depends on python3-pythran, a compiler that it
+# uses when it is built itself, and that would bring 500 MB with it.
+EMPTY_PACKAGES=(python3-pythran)
+
+# find_sources: fills base_sources with the image's suite, and extra_sources with its updates and
+# security suites where the archives have them (testing and unstable have none that matter).
+find_sources() {
+	local kind uri keyring full probe=$work/probe
+
+	base_sources=()
+	extra_sources=()
+	while read -r kind uri keyring; do
+		if [ "$kind" = base ]; then
+			base_sources+=("deb [signed-by=$keyring] $uri $suite main")
+			continue
+		fi
+		full=$suite-$kind
+		if apt_download "$uri/dists/$full/InRelease" "$probe" 2>/dev/null; then
+			extra_sources+=("deb [signed-by=$keyring] $uri $full main")
+		fi
+	done < <(apt_archives)
+	[ ${#base_sources[@]} -gt 0 ] ||
+		die "the apt sources of this machine name no Debian archive for $(apt_host_suite)"
+}
+
+# make_empty_packages DIR: a local repository with a package of no content for each EMPTY_PACKAGES.
+make_empty_packages() {
+	local dir=$1 package deb
+
+	mkdir -p "$dir"
+	for package in "${EMPTY_PACKAGES[@]}"; do
+		deb=$package.deb
+		mkdir -p "$work/empty/$package/DEBIAN"
+		cat >"$work/empty/$package/DEBIAN/control" <<-CONTROL
+			Package: $package
+			Version: 999
+			Architecture: all
+			Maintainer: image-build <root@localhost>
+			Description: stands in for a package that nothing uses when it runs
+		CONTROL
+		dpkg-deb --build --root-owner-group "$work/empty/$package" "$dir/$deb" >/dev/null
+		{
+			cat "$work/empty/$package/DEBIAN/control"
+			printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "$dir/$deb")" \
+				"$(sha256sum "$dir/$deb" | cut -d' ' -f1)"
+		} >>"$dir/Packages"
+	done
+	chmod -R a+rX "$work"
+}
+
+# unpacked: how many packages are, while mmdebstrap says nothing: each brings a folder of its name.
+unpacked() {
+	local folders=("$rootfs"/usr/share/doc/*)
+
+	echo ${#folders[@]}
+}
+
+# follow_line LINE: moves the progress display along.
+follow_line() {
+	case $1 in
+	*'running apt-get update'*) phase "package lists" ;;
+	*'downloading packages'*) phase "download" ;;
+	*' newly installed,'*)
+		total=${1#*, }
+		total=${total%% *}
+		;;
+	Get:*)
+		[ "$progress_phase" = download ] || return 0
+		got=$((got + 1))
+		phase_detail "$got of $total packages"
+		;;
+	*'extracting archives'*) phase "unpack" ;;
+	*'running --extract-hook'*) phase_detail "$total packages" ;;
+	*'cleaning package lists'*) phase "clean up" ;;
+	esac
+}
+
+# follow_bootstrap: mmdebstrap's output on stdin, into the log and the progress display.
+follow_bootstrap() {
+	local line='' part status total='?' got=0
+
+	while true; do
+		status=0
+		IFS= read -r -t 0.5 part || status=$?
+		line+=$part
+		if [ "$status" -eq 0 ]; then
+			printf '%s\n' "$line" >>"$log"
+			follow_line "$line"
+			line=
+		elif [ "$status" -le 128 ]; then
+			break
+		elif [ "$progress_phase" = unpack ]; then
+			phase_detail "$(unpacked) of $total packages"
+		fi
+	done
+	phase_end
+}
+
+# bootstrap SOURCE...: one try to make rootfs from these sources.
+bootstrap() {
+	local all=("${BASE_PACKAGES[@]}" "${packages[@]}")
+
+	phase_end
+	rm -rf "$rootfs"
+	# /usr merged before any package lands: the packages that would see to it are not among
+	# those of an extracted image, and /bin and /lib would become directories.
+	# shellcheck disable=SC2016 # for the shell that runs the hook
+	local merge='for d in bin sbin lib lib64; do
+		mkdir -p "$1/usr/$d" && ln -s "usr/$d" "$1/$d"; done'
+	# Nothing is registered with dpkg: the archives themselves say what is in the image.
+	# shellcheck disable=SC2016
+	local list='for deb in "$1"/var/cache/apt/archives/*.deb; do
+		dpkg-deb --show --showformat="\${Package} \${Version}\n" "$deb"; done |
+		LC_ALL=C sort >"$IMAGE_PACKAGES"'
+
+	# A pid namespace, so that an interrupted build leaves none of mmdebstrap's children behind.
+	IMAGE_PACKAGES=$out/packages.txt "${with_us[@]}" unshare --mount --pid --mount-proc --fork \
+		--kill-child -- mmdebstrap --verbose --mode=root --variant=extract --format=directory \
+		--include="$(IFS=, && echo "${all[*]}")" \
+		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
+		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
+		--setup-hook="$merge" --extract-hook="$list" \
+		"$suite" "$rootfs" "deb [trusted=yes] copy:$work/repository ./" "$@" \
+		</dev/null 2>&1 | follow_bootstrap
+}
+
+# The last resort for a file that the mirror lacks: the release as it was first published.
+bootstrap_with_fallback() {
+	local missing
+
+	if bootstrap "${base_sources[@]}" "${extra_sources[@]}"; then
+		return
+	fi
+	missing=$(sed -n 's/^E: Failed to fetch \([^ ]*\) .*/\1/p' "$log" | sort -u)
+	if [ -n "$missing" ] && [ ${#extra_sources[@]} -gt 0 ]; then
+		echo "image-build: $name: the mirror lacks these files:" >&2
+		printf '  %s\n' "$missing" >&2
+		echo "image-build: $name: building WITHOUT the updates of $suite; build again later" >&2
+		if bootstrap "${base_sources[@]}"; then
+			return
+		fi
+	fi
+	echo "image-build: $name: the packages cannot be had; mmdebstrap says:" >&2
+	# Without the lists that the empty repository does not have, and the command lines.
+	grep -E '^E:|^Err:|[Uu]nmet|Depends:|not installable' "$log" |
+		grep -vE '^Err:.* copy:| --?o[A-Z].* failed$' | tail -n 15 >&2
+	exit 1
+}

@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # the script's
+# From unpacked packages to the root filesystem of a sandbox: what goes, what the maintainer scripts
+# would have done, and what nothing in an image may have. Sourced by image-build, never run. The
+# script has the image's name and interpreter, the folders $rootfs and $runtime, and the time $epoch.
+
+# Removed from what the packages bring, by find's patterns. Not */tests/*: scipy imports some.
+PRUNED=(
+	/usr/share/{man,doc,info,locale,lintian,bug,doc-base,menu,bash-completion,zsh,applications}
+	/usr/share/{pixmaps,icons,debconf,gcc,gdb,i18n,dpkg,perl,perl5,'perl/*',base-files,base-passwd}
+	/usr/share/zoneinfo/right /usr/include '/usr/lib/*/perl*' '/usr/bin/perl*' /usr/bin/openssl
+	'/usr/bin/deb*' '/usr/sbin/dpkg*' '/usr/bin/dpkg*' '/usr/sbin/update-*' /usr/bin/update-alternatives
+	/var/lib/{dpkg,apt} /var/cache /var/log /usr/lib/{apt,dpkg,systemd,udev,init}
+	/etc/{apt,dpkg,init.d,default,cron.d,cron.daily,logrotate.d,alternatives,skel,update-motd.d}
+	/etc/{debconf.conf,ca-certificates,kernel,fstab}
+	'/usr/lib/python[23].*/'{idlelib,turtledemo,test,pydoc_data,'config-*'}
+	'/usr/lib/python*/*.'{h,hpp,pxd,pyx,pyi,a,f90,c} '/usr/lib/*/*.a'
+)
+
+# write_file MODE PATH: stdin becomes a file of the image, in place of whatever is there.
+write_file() {
+	mkdir -p "$(dirname "$rootfs/$2")"
+	rm -rf "${rootfs:?}/$2"
+	cat >"$rootfs/$2"
+	chmod "$1" "$rootfs/$2"
+}
+
+# prune: no manuals, no headers, no package tools. (mmdebstrap's own path-exclude would cost a
+# process and a second per ten packages.)
+prune() {
+	local pattern tests=()
+
+	for pattern in "${PRUNED[@]}"; do
+		tests+=(-o -path "$rootfs$pattern")
+	done
+	# Character set converters: Python has its own, libxml2 asks the C library.
+	compgen -G "$rootfs/usr/lib/*/libxml2.so*" >/dev/null ||
+		tests+=(-o -path "$rootfs/usr/lib/*/gconv")
+	find "$rootfs" -xdev \( "${tests[@]:1}" \) -prune -exec rm -rf {} +
+}
+
+# Everything that the maintainer scripts of the packages would have done and a task would miss.
+# Comes before anything of the image runs: the paths here are still what Debian's packages hold.
+fix_up() {
+	link_programs
+	write_etc
+	bundle_certificates
+	make_folders
+	ldconfig -r "$rootfs"
+	rm -rf "$rootfs/var/cache"
+}
+
+# link_programs: what update-alternatives would have linked.
+link_programs() {
+	local lib link
+
+	for lib in "$rootfs"/usr/lib/*-linux-gnu; do
+		# Whichever BLAS came: with scipy, the reference one.
+		for link in blas/libblas.so.3 lapack/liblapack.so.3; do
+			[ ! -e "$lib/$link" ] || ln -sfn "$link" "$lib/${link##*/}"
+		done
+	done
+	ln -sfn dash "$rootfs/usr/bin/sh"
+	# As IronWorker's own command calls it in its packages' __runner__.sh.
+	if [ ! -e "$rootfs/usr/bin/python" ]; then
+		ln -sfn "${interpreter##*/}" "$rootfs/usr/bin/python"
+	fi
+	if [ -e "$rootfs/usr/bin/mawk" ]; then
+		ln -sfn mawk "$rootfs/usr/bin/awk"
+	fi
+}
+
+write_etc() {
+	write_file 644 etc/passwd <<-'FILE'
+		root:x:0:0:root:/root:/usr/sbin/nologin
+		task:x:1000:1000:task:/tmp:/bin/sh
+		nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+	FILE
+	write_file 644 etc/group <<-'FILE'
+		root:x:0:
+		task:x:1000:
+		nogroup:x:65534:
+	FILE
+	write_file 644 etc/nsswitch.conf <<-'FILE'
+		passwd: files
+		group: files
+		hosts: files dns
+		services: files
+		protocols: files
+	FILE
+	write_file 644 etc/hosts <<-'FILE'
+		127.0.0.1 localhost
+		::1 localhost ip6-localhost ip6-loopback
+	FILE
+	write_file 644 etc/resolv.conf </dev/null
+	write_file 644 etc/hostname <<<sandbox
+	ln -sfn /usr/share/zoneinfo/Etc/UTC "$rootfs/etc/localtime"
+	write_file 644 etc/timezone <<<Etc/UTC
+}
+
+# bundle_certificates: one for OpenSSL's default file and for programs that know Debian's path.
+bundle_certificates() {
+	sed '' "$rootfs"/usr/share/ca-certificates/mozilla/*.crt |
+		write_file 644 etc/ssl/certs/ca-certificates.crt
+	mkdir -p "$rootfs/usr/lib/ssl"
+	ln -sfn /etc/ssl/certs/ca-certificates.crt "$rootfs/usr/lib/ssl/cert.pem"
+	rm -rf "$rootfs/usr/share/ca-certificates"
+}
+
+# make_folders: those that a sandbox mounts on, and those that programs take for granted.
+make_folders() {
+	local d
+
+	for d in proc sys dev tmp run work; do
+		rm -rf "${rootfs:?}/$d"
+		mkdir -m 755 "$rootfs/$d"
+	done
+	chmod 1777 "$rootfs/tmp"
+	mkdir -p "$rootfs/root" "$rootfs/var/tmp" "$rootfs/usr/local/lib"
+	chmod 1777 "$rootfs/var/tmp"
+	rm -rf "$rootfs/var/run"
+	ln -s ../run "$rootfs/var/run"
+}
+
+copy_runtime() {
+	local to=$rootfs/usr/lib/sandbox-runtime file
+
+	mkdir -p "$to"
+	(cd "$runtime" && find . -type f \( -name '*.py' -o -name '*.so' \) -print0) |
+		while IFS= read -r -d '' file; do
+			install -D -m 644 -o root -g root "$runtime/$file" "$to/$file"
+		done
+	find "$to" -exec touch -d "@$epoch" {} +
+}
+
+# seal: no privilege and no device in the image, and the same input gives the same times.
+seal() {
+	local d
+
+	find "$rootfs" -xdev \( -type b -o -type c -o -type p -o -type s \) -delete
+	find "$rootfs" -xdev -type f -perm /6000 -exec chmod a-s {} +
+	find "$rootfs" -xdev -type d -perm /6000 -exec chmod ug-s {} +
+	find "$rootfs" -xdev -type f -name '*.py[co]' -perm /022 -exec chmod go-w {} +
+	find "$rootfs" -xdev -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +
+	for d in proc sys dev tmp run work usr etc; do
+		if [ ! -d "$rootfs/$d" ] || [ -L "$rootfs/$d" ]; then
+			die "$name: /$d is not a directory"
+		fi
+	done
+}
