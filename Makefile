@@ -131,7 +131,9 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -n 1 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=gnu11 $(LINT_CPPFLAGS) 2>/dev/null' sh
-	shellcheck -x $$(git ls-files --cached --others --exclude-standard | xargs grep -lE '^#!.*\b(ba)?sh\b' --)
+	{ git ls-files --cached --others --exclude-standard | grep -E '\.(sh|bash|bats)$$'; \
+		git ls-files --cached --others --exclude-standard | xargs grep -lE '^#!.*\b(ba)?sh\b' --; } | \
+		sort -u | xargs -P 2 -n 8 shellcheck -x
 format:
 	clang-format -i $(C_FILES)
 

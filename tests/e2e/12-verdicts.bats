@@ -59,9 +59,9 @@ verdict() {
 @test "timeout is 124, and said" {
 	verdict 124 timeout timeout 'import time
 print("ready")
-time.sleep(1000)' --timeout 1
+time.sleep(1000)' --timeout "$BRIEF"
 	[ "$output" = ready ]
-	[[ $stderr == *"timed out after 1 s"* ]]
+	[[ $stderr == *"timed out after $BRIEF s"* ]]
 }
 
 @test "a timeout ends a task that ignores TERM, and its children" {
@@ -72,7 +72,7 @@ for i in range(3):
     if os.fork() == 0:
         os.setsid()
         time.sleep(1000)
-time.sleep(1000)' --timeout 1
+time.sleep(1000)' --timeout "$BRIEF"
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
 

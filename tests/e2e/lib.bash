@@ -16,8 +16,10 @@ MODES='cold restore fork'
 # A machine under emulation is slow: this is how long things may take, never how long
 # they are waited for when they are ready.
 PATIENCE=${PATIENCE:-60}
-[ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300
-export E2E TOP PATIENCE
+# Seconds in which an interpreter is started, and no test is held up for long.
+BRIEF=1
+[ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300 BRIEF=5
+export E2E TOP PATIENCE BRIEF
 # shellcheck source=tests/e2e/leaks.bash
 . "$E2E/leaks.bash"
 
