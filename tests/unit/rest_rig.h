@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The REST API on the queue's rig: the server runs in the test's own loop, while the test is the
+ * client that waits for its answer. */
+#ifndef TESTS_UNIT_REST_RIG_H
+#define TESTS_UNIT_REST_RIG_H
+
+#include <netinet/in.h>
+
+#include "supervisor/front/http_internal.h"
+#include "tests/unit/queue_rig.h"
+
+#define REST_WAIT_NS (15 * SEC)
+
+struct rest {
+	struct fixture *x;
+	uint16_t port;
+	char a[TOKEN_LEN + 1], b[TOKEN_LEN + 1], operator[TOKEN_LEN + 1];
+	char text[256 << 10]; /* the last answer, with its head */
+	json_t *body;	      /* of the last answer, where it is JSON */
+};
+
+static void rest_token(struct rest *r, const char *project, bool operator, char * text)
+{
+	struct project *p = project_find(r->x->f, project);
+	struct token *t = NULL;
+	struct err e = {0};
+
+	if (token_create(r->x->f, p, "rest", operator, text, &t, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static void rest_serve(struct rest *r)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof(addr);
+	struct err e = {0};
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	r->port = ntohs(addr.sin_port);
+	r->x->f->cfg.http_fd = fd;
+	assert_int_equal(http_init(r->x->f, &e), 0);
+}
+
+RIG_UNUSED static int rest_setup(void **state)
+{
+	struct rest *r = calloc(1, sizeof(*r));
+
+	assert_int_equal(setup((void **)&r->x), 0);
+	rest_token(r, "a", false, r->a);
+	rest_token(r, "b", false, r->b);
+	rest_token(r, PROJECT_DEFAULT_NAME, true, r->operator);
+	rest_serve(r);
+	*state = r;
+	return 0;
+}
+
+RIG_UNUSED static int rest_teardown(void **state)
+{
+	struct rest *r = *state;
+	struct fixture *x = r->x;
+
+	http_clear(x->f); /* its socket goes with it */
+	json_decref(r->body);
+	free(r);
+	return teardown((void **)&x);
+}
+
+/* The loop goes on until the answer is there whole. */
+static void rest_hear(struct rest *r, int fd)
+{
+	const uint64_t until = util_monotonic_ns() + REST_WAIT_NS;
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = recv(fd, r->text + n, sizeof(r->text) - 1 - n, MSG_DONTWAIT)) != 0) {
+		if (got > 0)
+			n += (size_t)got;
+		else if (errno != EAGAIN)
+			fail_msg("recv: %s", strerror(errno));
+		r->text[n] = '\0';
+		if (util_monotonic_ns() > until)
+			fail_msg("no end after: %s", r->text);
+		(void)sd_event_run(r->x->f->event, 1000);
+	}
+}
+
+/* One request; the status. token: "" for none. */
+static unsigned rest(struct rest *r, const char *token, const char *method, const char *path,
+		     const char *body)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(r->port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char head[1024], *at;
+	unsigned status = 0;
+	int n;
+
+	n = snprintf(head, sizeof(head),
+		     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+		     "%s%s%sContent-Length: %zu\r\n\r\n",
+		     method, path, *token ? "Authorization: OAuth " : "", token,
+		     *token ? "\r\n" : "", strlen(body));
+	assert_true(n > 0 && (size_t)n < sizeof(head));
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(util_write_all(fd, head, (size_t)n), 0);
+	assert_int_equal(util_write_all(fd, body, strlen(body)), 0);
+	rest_hear(r, fd);
+	(void)close(fd);
+	assert_int_equal(sscanf(r->text, "HTTP/1.1 %u ", &status), 1);
+	json_decref(r->body);
+	at = strstr(r->text, "\r\n\r\n");
+	r->body = at ? json_loads(at + 4, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	return status;
+}
+
+/* As project a, of itself: path is what follows /2/projects/ID or /api/projects/ID. */
+RIG_UNUSED static unsigned rest_a(struct rest *r, const char *api, const char *method,
+				  const char *path, const char *body)
+{
+	char whole[512];
+
+	(void)snprintf(whole, sizeof(whole), "/%s/projects/%s%s", api, r->x->a->id, path);
+	return rest(r, r->a, method, whole, body);
+}
+
+/* The member key of each of the answer's list, in their order: "m3 m2". */
+RIG_UNUSED static const char *rest_list(struct rest *r, const char *list, const char *key)
+{
+	static char text[4096];
+	json_t *item;
+	size_t i, n = 0;
+
+	text[0] = '\0';
+	assert_true(json_is_array(json_object_get(r->body, list)));
+	json_array_foreach(json_object_get(r->body, list), i, item)
+	{
+		json_t *value = json_object_get(item, key);
+
+		n += (size_t)(json_is_integer(value)
+				      ? snprintf(text + n, sizeof(text) - n, "%s%d", i ? " " : "",
+						 (int)json_integer_value(value))
+				      : snprintf(text + n, sizeof(text) - n, "%s%s", i ? " " : "",
+						 json_string_value(value)));
+	}
+	return text;
+}
+
+RIG_UNUSED static const char *rest_text(struct rest *r, const char *key)
+{
+	const char *s = json_string_value(json_object_get(r->body, key));
+
+	return s ? s : "";
+}
+
+/* What the last answer said of a failure. */
+RIG_UNUSED static void rest_said(struct rest *r, const char *what)
+{
+	if (!strstr(rest_text(r, "msg"), what))
+		fail_msg("no \"%s\" in: %s", what, r->text);
+}
+
+#define WITH_REST(test) cmocka_unit_test_setup_teardown(test, rest_setup, rest_teardown)
+
+#endif

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tasks over HTTP: what an answer says is on disk, and a request is done whole or not at all. */
+#include "tests/unit/rest_rig.h"
+
+/* As the next front would find it. */
+static struct task_record stored(struct rest *r, const char *id)
+{
+	struct task_record rec = {0};
+	struct err e = {0};
+
+	if (store_task_get(r->x->f->store, id, &rec, &e) < 0)
+		fail_msg("%s", e.msg);
+	free(rec.spec);
+	rec.spec = NULL;
+	return rec;
+}
+
+/* Queues one; its id. */
+static const char *queue_one(struct rest *r, const char *members)
+{
+	static char ids[8][TASK_ID_LEN + 1];
+	static unsigned n;
+	char body[512], *id = ids[n++ % 8];
+
+	(void)snprintf(body, sizeof(body), "{\"tasks\": [{\"code_name\": \"c\"%s}]}", members);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks", body), 200);
+	(void)snprintf(id, TASK_ID_LEN + 1, "%s", rest_list(r, "tasks", "id"));
+	return id;
+}
+
+static unsigned of_task(struct rest *r, const char *method, const char *id, const char *verb,
+			const char *body)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "/tasks/%s%s", id, verb);
+	return rest_a(r, "2", method, path, body);
+}
+
+static void make_code(struct rest *r, const char *name)
+{
+	(void)code(r->x, r->x->a, name, (struct code_spec){0});
+}
+
+static void test_answers_are_durable(void **state)
+{
+	struct rest *r = *state;
+	const char *waits, *runs;
+
+	make_code(r, "c");
+	waits = queue_one(r, ", \"delay\": 3600");
+	assert_int_equal(stored(r, waits).state, TASK_QUEUED);
+	assert_int_equal(of_task(r, "POST", waits, "/cancel", ""), 200);
+	assert_true(stored(r, waits).cancel_ns > 0); /* the next front ends it, and starts it not */
+	/* The same of one that runs. */
+	runs = queue_one(r, "");
+	assert_string_equal(started(r->x), runs);
+	assert_int_equal(of_task(r, "POST", runs, "/cancel", ""), 200);
+	assert_true(stored(r, runs).cancel_ns > 0);
+	assert_false(task_state_final((enum task_state)stored(r, runs).state));
+	finish(r->x, runs, VERDICT_CANCELLED);
+	/* Once more changes nothing, and is no error. */
+	assert_int_equal(of_task(r, "POST", runs, "/cancel", ""), 200);
+	assert_int_equal(record(r->x, runs).state, TASK_CANCELLED);
+}
+
+/* It is written a little later, each time. */
+static void wait_written(struct rest *r, const char *id, uint32_t percent)
+{
+	while (stored(r, id).percent != percent)
+		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
+}
+
+static void test_progress(void **state)
+{
+	struct rest *r = *state;
+	const char *id;
+
+	make_code(r, "c");
+	id = queue_one(r, "");
+	assert_string_equal(started(r->x), id);
+	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 40, \"msg\": \"m\"}"),
+			 200);
+	wait_written(r, id, 40);
+	assert_string_equal(stored(r, id).msg, "m");
+	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"msg\": \"n\"}"), 200);
+	assert_int_equal(of_task(r, "GET", id, "", ""), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "percent")), 40);
+	assert_string_equal(rest_text(r, "msg"), "n");
+	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 100}"), 200);
+	wait_written(r, id, 100);
+	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 101}"), 400);
+	finish(r->x, id, VERDICT_OK);
+	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 1}"), 409);
+	assert_int_equal(stored(r, id).percent, 100);
+}
+
+#define WAITS "{\"code_name\": \"c\", \"delay\": 3600}"
+
+static void test_all_or_none(void **state)
+{
+	struct rest *r = *state;
+	struct quota quota = r->x->a->quota;
+	struct err e = {0};
+
+	make_code(r, "c");
+	quota.queued = 3;
+	assert_int_equal(project_set_quota(r->x->f, r->x->a, &quota, &e), 0);
+	(void)queue_one(r, ", \"delay\": 3600");
+	assert_int_equal(
+		rest_a(r, "2", "POST", "/tasks", "{\"tasks\": [" WAITS "," WAITS "," WAITS "]}"),
+		503);
+	assert_non_null(strstr(r->text, "\r\nRetry-After: "));
+	assert_int_equal(queue_length(r->x->f), 1);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks",
+				"{\"tasks\": [" WAITS ",{\"code_name\": \"none\"}]}"),
+			 404);
+	rest_said(r, "tasks[1].code_name");
+	assert_int_equal(queue_length(r->x->f), 1);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks", "{\"tasks\": [" WAITS "," WAITS "]}"),
+			 200);
+	assert_int_equal(queue_length(r->x->f), 3);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks", "{\"tasks\": [" WAITS "]}"), 503);
+	assert_int_equal(queue_length(r->x->f), 3);
+}
+
+static void test_retry(void **state)
+{
+	struct rest *r = *state;
+	const char *first;
+	char next[TASK_ID_LEN + 1];
+
+	make_code(r, "c");
+	first = queue_one(r, ", \"label\": \"l\"");
+	assert_string_equal(started(r->x), first);
+	assert_int_equal(of_task(r, "POST", first, "/retry", ""), 409);
+	rest_said(r, "has not ended");
+	finish(r->x, first, VERDICT_EXIT);
+	assert_int_equal(stored(r, first).dead_letter, 1);
+	assert_int_equal(of_task(r, "POST", first, "/retry", "{\"delay\": 604801}"), 400);
+	assert_int_equal(of_task(r, "POST", first, "/retry", "{\"delay\": 1000}"), 200);
+	(void)snprintf(next, sizeof(next), "%s", rest_list(r, "tasks", "id"));
+	assert_string_equal(stored(r, first).retry, next);
+	assert_int_equal(stored(r, first).dead_letter, 0);
+	assert_string_equal(stored(r, next).original, first);
+	assert_string_equal(stored(r, next).label, "l");
+	assert_int_equal(stored(r, next).attempt, 2);
+	assert_true(stored(r, next).not_before_ns >= stored(r, next).created_ns + 1000 * SEC);
+}
+
+static void test_retry_without_code(void **state)
+{
+	struct rest *r = *state;
+	struct err e = {0};
+	const char *id;
+
+	make_code(r, "c");
+	id = queue_one(r, "");
+	assert_string_equal(started(r->x), id);
+	finish(r->x, id, VERDICT_EXIT);
+	assert_int_equal(code_remove(r->x->f, r->x->a->codes, &e), 0);
+	assert_int_equal(of_task(r, "POST", id, "/retry", ""), 409);
+	rest_said(r, "is no more");
+	assert_int_equal(queue_length(r->x->f), 0);
+}
+
+static void test_webhook(void **state)
+{
+	static char big[QUEUE_PAYLOAD_MAX + 2];
+	struct rest *r = *state;
+
+	make_code(r, "c");
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks/webhook?code_name=c&delay=60&label=l",
+				"payload=no&\"raw\""),
+			 200);
+	assert_int_equal(of_task(r, "GET", rest_text(r, "id"), "", ""), 200);
+	assert_string_equal(rest_text(r, "payload"), "payload=no&\"raw\"");
+	assert_string_equal(rest_text(r, "label"), "l");
+	assert_int_equal(
+		rest_a(r, "2", "POST", "/tasks/webhook?code_name=c&delay=60&payload=x", ""), 200);
+	assert_int_equal(of_task(r, "GET", rest_text(r, "id"), "", ""), 200);
+	assert_string_equal(rest_text(r, "payload"), "");
+	memset(big, 'x', QUEUE_PAYLOAD_MAX);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks/webhook?code_name=c&delay=60", big), 200);
+	big[QUEUE_PAYLOAD_MAX] = 'x';
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks/webhook?code_name=c&delay=60", big), 413);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks/webhook?code_name=none", "x"), 404);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_REST(test_answers_are_durable), WITH_REST(test_progress),
+		WITH_REST(test_all_or_none),	     WITH_REST(test_retry),
+		WITH_REST(test_retry_without_code),  WITH_REST(test_webhook),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
