@@ -38,6 +38,8 @@ static const char *const syscalls[] = {
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "clone", "wait4",
 	"waitid", "pidfd_open", "kill", "tgkill", "prctl", "set_robust_list", "rseq", "sched_yield",
 	"prlimit64", "exit", "exit_group",
+	/* What is in a package, and not beyond it. */
+	"openat2",
 	/* The HTTP server; a log's follower is a pair of sockets. */
 	"setsockopt", "shutdown", "sendfile", "socketpair",
 };

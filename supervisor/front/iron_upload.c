@@ -4,10 +4,12 @@
  * looked for in it, and only then is there a code or a revision more.
  */
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "supervisor/front/iron.h"
 #include "supervisor/front/iron_unescape.h"
@@ -69,13 +71,29 @@ static int plain_zip(struct front *f, int *fd, struct err *e)
 	return 0;
 }
 
+/* A link may lead out of the zip by way of another one: what is there is nobody's to know. */
+static int open_beneath(int dir, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	int fd = -1;
+
+	/* EAGAIN: something was renamed while it went up. */
+	for (int i = 0; i < 100 && fd < 0; i++) {
+		fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+		if (fd < 0 && errno != EAGAIN)
+			break;
+	}
+	return fd;
+}
+
 /* What users complained of: an upload without anything to run was found out by its tasks. */
 static int check_exec(struct front *f, const struct code_spec *spec, const struct code *old,
 		      struct err *e)
 {
 	/* Without a zip the former revision's stays. */
 	const struct code_spec *holder = spec->has_package || !old ? spec : &old->spec;
-	_cleanup_fd_ int dir = -1;
+	_cleanup_fd_ int dir = -1, file = -1;
 	char shown[CODE_FILE_MAX * 2 + 1];
 	struct stat st;
 
@@ -92,7 +110,8 @@ static int check_exec(struct front *f, const struct code_spec *spec, const struc
 	dir = package_open(f, holder->package);
 	if (dir < 0)
 		return err_set(e, ERR_UNAVAILABLE, -dir, "file: its folder has gone: upload again");
-	if (fstatat(dir, spec->file_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	file = open_beneath(dir, spec->file_name);
+	if (file < 0 || fstat(file, &st) < 0)
 		return err_set(e, ERR_INPUT, 0, "data: file_name: the zip holds no %s", shown);
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return err_set(e, ERR_INPUT, 0, "data: file_name: %s is no file", shown);

@@ -10,6 +10,7 @@
 #include "tests/unit/queue_rig.h"
 
 #define REST_WAIT_NS (15 * SEC)
+#define REST_PACKAGE_MAX (1u << 20)
 
 struct rest {
 	struct fixture *x;
@@ -48,8 +49,13 @@ static void rest_serve(struct rest *r)
 RIG_UNUSED static int rest_setup(void **state)
 {
 	struct rest *r = calloc(1, sizeof(*r));
+	sigset_t child;
 
 	assert_int_equal(setup((void **)&r->x), 0);
+	/* As the daemon does: unpacking is a child's. */
+	assert_int_equal(sigemptyset(&child) | sigaddset(&child, SIGCHLD), 0);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &child, NULL), 0);
+	r->x->f->cfg.package_bytes_max = REST_PACKAGE_MAX;
 	rest_token(r, "a", false, r->a);
 	rest_token(r, "b", false, r->b);
 	rest_token(r, PROJECT_DEFAULT_NAME, true, r->operator);
@@ -88,9 +94,9 @@ static void rest_hear(struct rest *r, int fd)
 	}
 }
 
-/* One request; the status. token: "" for none. */
-static unsigned rest(struct rest *r, const char *token, const char *method, const char *path,
-		     const char *body)
+/* One request; the status. token, type: "" for none. */
+static unsigned rest_send(struct rest *r, const char *token, const char *method, const char *path,
+			  const char *type, const void *body, size_t len)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 				   .sin_port = htons(r->port),
@@ -102,13 +108,14 @@ static unsigned rest(struct rest *r, const char *token, const char *method, cons
 
 	n = snprintf(head, sizeof(head),
 		     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-		     "%s%s%sContent-Length: %zu\r\n\r\n",
+		     "%s%s%s%s%s%sContent-Length: %zu\r\n\r\n",
 		     method, path, *token ? "Authorization: OAuth " : "", token,
-		     *token ? "\r\n" : "", strlen(body));
+		     *token ? "\r\n" : "", *type ? "Content-Type: " : "", type, *type ? "\r\n" : "",
+		     len);
 	assert_true(n > 0 && (size_t)n < sizeof(head));
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(util_write_all(fd, head, (size_t)n), 0);
-	assert_int_equal(util_write_all(fd, body, strlen(body)), 0);
+	assert_int_equal(util_write_all(fd, body, len), 0);
 	rest_hear(r, fd);
 	(void)close(fd);
 	assert_int_equal(sscanf(r->text, "HTTP/1.1 %u ", &status), 1);
@@ -116,6 +123,12 @@ static unsigned rest(struct rest *r, const char *token, const char *method, cons
 	at = strstr(r->text, "\r\n\r\n");
 	r->body = at ? json_loads(at + 4, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	return status;
+}
+
+RIG_UNUSED static unsigned rest(struct rest *r, const char *token, const char *method,
+				const char *path, const char *body)
+{
+	return rest_send(r, token, method, path, "", body, strlen(body));
 }
 
 /* As project a, of itself: path is what follows /2/projects/ID or /api/projects/ID. */

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Codes over HTTP: uploads with what is to be run in them, revisions, pause, cancel, delete. */
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "tests/unit/rest_rig.h"
+
+struct entry {
+	const char *name, *text; /* text: of a file, or where a link points */
+	bool link;
+};
+
+/* A zip of these, up to one without a name. */
+static size_t make_zip(const struct entry *entries, char *buf, size_t size)
+{
+	struct archive *a = archive_write_new();
+	size_t used = 0;
+
+	assert_int_equal(archive_write_set_format_zip(a), ARCHIVE_OK);
+	assert_int_equal(archive_write_open_memory(a, buf, size, &used), ARCHIVE_OK);
+	for (; entries->name; entries++) {
+		struct archive_entry *e = archive_entry_new();
+
+		archive_entry_set_pathname(e, entries->name);
+		archive_entry_set_filetype(e, entries->link ? AE_IFLNK : AE_IFREG);
+		archive_entry_set_perm(e, 0644);
+		if (entries->link)
+			archive_entry_set_symlink(e, entries->text);
+		else
+			archive_entry_set_size(e, (la_int64_t)strlen(entries->text));
+		assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+		if (!entries->link)
+			(void)archive_write_data(a, entries->text, strlen(entries->text));
+		archive_entry_free(e);
+	}
+	assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+	(void)archive_write_free(a);
+	return used;
+}
+
+#define PART "--XX\r\nContent-Disposition: form-data; name="
+
+/* As project a; entries NULL: without a file. */
+static unsigned upload(struct rest *r, const char *data, const struct entry *entries)
+{
+	static char body[64 << 10];
+	size_t n = (size_t)sprintf(body, PART "\"data\"\r\n\r\n%s\r\n", data);
+	char path[128];
+
+	if (entries) {
+		n += (size_t)sprintf(body + n, PART "\"file\"; filename=\"z\"\r\n\r\n");
+		n += make_zip(entries, body + n, sizeof(body) - n - 64);
+		n += (size_t)sprintf(body + n, "\r\n");
+	}
+	n += (size_t)sprintf(body + n, "--XX--\r\n");
+	(void)snprintf(path, sizeof(path), "/2/projects/%s/codes", r->x->a->id);
+	return rest_send(r, r->a, "POST", path, "multipart/form-data; boundary=XX", body, n);
+}
+
+static unsigned of_code(struct rest *r, const char *method, const char *verb)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "/codes/%s%s", r->x->a->codes->id, verb);
+	return rest_a(r, "2", method, path, "");
+}
+
+#define DATA(file) "{\"name\": \"c\", \"image\": \"python\", \"file_name\": \"" file "\"}"
+
+static void test_upload(void **state)
+{
+	static const struct entry one[] = {{"main.py", "1"}, {NULL}};
+	static const struct entry two[] = {{"main.py", "2"}, {"d/x.py", "3"}, {NULL}};
+	struct rest *r = *state;
+	const struct code *c;
+	uint64_t bytes;
+
+	assert_int_equal(upload(r, DATA("main.py"), one), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "rev")), 1);
+	c = r->x->a->codes;
+	assert_true(c->spec.has_package);
+	assert_int_equal(c->spec.package_bytes, 1);
+	assert_int_equal(upload(r, DATA("./d//x.py"), two), 200);
+	assert_string_equal(c->spec.file_name, "d/x.py");
+	assert_int_equal(c->revision, 2);
+	/* Without a file the last one stays. */
+	bytes = c->spec.zip_bytes;
+	assert_int_equal(upload(r, DATA("main.py"), NULL), 200);
+	assert_int_equal(c->revision, 3);
+	assert_int_equal(c->spec.zip_bytes, bytes);
+	assert_int_equal(r->x->a->package_bytes, 3);
+	assert_int_equal(of_code(r, "GET", "/download?revision=1"), 200);
+	assert_non_null(strstr(r->text, "filename=\"c_1.zip\""));
+	assert_int_equal(of_code(r, "GET", "/download?revision=4"), 404);
+	assert_int_equal(of_code(r, "GET", "/download?revision=0"), 400);
+	/* A command in its place has none, and what comes after it has to bring its own. */
+	assert_int_equal(
+		upload(r, "{\"name\": \"c\", \"image\": \"python\", \"command\": \"id\"}", NULL),
+		200);
+	assert_false(c->spec.has_package);
+	assert_int_equal(of_code(r, "GET", "/download"), 404);
+	rest_said(r, "without a file");
+	assert_int_equal(upload(r, DATA("main.py"), NULL), 400);
+}
+
+static void test_nothing_to_run(void **state)
+{
+	static const struct entry files[] = {{"main.py", "1"}, {"d/x.py", "2"}, {NULL}};
+	struct rest *r = *state;
+
+	assert_int_equal(upload(r, DATA(""), files), 400);
+	rest_said(r, "No exec specified");
+	assert_int_equal(upload(r, DATA("other.py"), files), 400);
+	rest_said(r, "the zip holds no other.py");
+	assert_int_equal(upload(r, DATA("d"), files), 400);
+	rest_said(r, "d is no file");
+	assert_int_equal(upload(r, DATA("../main.py"), files), 400);
+	assert_int_equal(upload(r, DATA("main.py"), NULL), 400);
+	rest_said(r, "must be a zip");
+	assert_int_equal(
+		upload(r, "{\"name\": \"c\", \"image\": \"none\", \"file_name\": \"main.py\"}",
+		       files),
+		400);
+	assert_int_equal(upload(r,
+				"{\"name\": \"c\", \"image\": \"python\", \"policy\": \"none\", "
+				"\"file_name\": \"main.py\"}",
+				files),
+			 400);
+	assert_null(r->x->a->codes);
+	assert_int_equal(r->x->a->package_bytes, 0);
+}
+
+/* s/t/u is the folder itself, so that what goes up from there has left it. */
+static void test_links_out(void **state)
+{
+	static const struct entry files[] = {
+		{"s/t/main.py", "1"},
+		{"s/t/u", "../..", true},
+		{"in", "s/t/u/s", true},
+		{"e", "s/t/u/../..", true},
+		{NULL},
+	};
+	struct rest *r = *state;
+
+	assert_int_equal(upload(r, DATA("in/t/main.py"), files), 200);
+	/* Of the state folder: what is there, and what is not, is told alike. */
+	assert_int_equal(upload(r, DATA("e/front"), files), 400);
+	rest_said(r, "the zip holds no e/front");
+	assert_int_equal(upload(r, DATA("e/policies/default"), files), 400);
+	rest_said(r, "the zip holds no e/policies/default");
+	assert_int_equal(r->x->a->codes->revision, 1);
+}
+
+static const struct submit waits = {.priority = -1, .delay_s = 3600};
+
+static void test_pause(void **state)
+{
+	struct rest *r = *state;
+	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){.max_concurrency = 3});
+	const char *id;
+
+	assert_int_equal(of_code(r, "POST", "/pause_task_queue"), 200);
+	assert_string_equal(rest_text(r, "msg"), "Paused");
+	assert_int_equal(of_code(r, "POST", "/pause_task_queue"), 200);
+	assert_string_equal(rest_text(r, "msg"), "Already paused");
+	id = submit(r->x, c, plain);
+	assert_string_equal(started(r->x), "");
+	assert_int_equal(of_code(r, "GET", ""), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "max_concurrency")), -1);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "queued")), 1);
+	assert_int_equal(of_code(r, "POST", "/resume_task_queue"), 200);
+	assert_string_equal(rest_text(r, "msg"), "Resumed");
+	assert_string_equal(started(r->x), id);
+	assert_int_equal(of_code(r, "GET", ""), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "max_concurrency")), 3);
+	finish(r->x, id, VERDICT_OK);
+	assert_int_equal(of_code(r, "GET", "/stats"), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "complete")), 1);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "queued")), 0);
+}
+
+static void test_ends(void **state)
+{
+	struct rest *r = *state;
+	struct code *other = code(r->x, r->x->a, "other", (struct code_spec){0});
+	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	const char *one = submit(r->x, c, waits), *two = submit(r->x, other, waits);
+	const char *three;
+
+	settle(r->x);
+	assert_ptr_equal(r->x->a->codes, c);
+	assert_int_equal(of_code(r, "POST", "/cancel_all"), 200);
+	assert_int_equal(record(r->x, one).state, TASK_CANCELLED);
+	assert_int_equal(record(r->x, two).state, TASK_QUEUED);
+	three = submit(r->x, c, waits);
+	settle(r->x);
+	assert_int_equal(of_code(r, "DELETE", ""), 200);
+	assert_int_equal(record(r->x, three).state, TASK_CANCELLED);
+	assert_ptr_equal(r->x->a->codes, other);
+	assert_null(other->next);
+	assert_int_equal(queue_length(r->x->f), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_REST(test_upload), WITH_REST(test_nothing_to_run), WITH_REST(test_links_out),
+		WITH_REST(test_pause),	WITH_REST(test_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
