@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Schedules over HTTP: all of a request's or none, what a change leaves, what a restart keeps. */
+#include "supervisor/front/store_internal.h"
+#include "tests/unit/rest_rig.h"
+
+#define AT "\"start_at\": \"2099-01-01T00:00:00Z\""
+#define ONE(name, more) "{\"code_name\": \"" name "\", " AT more "}"
+
+static unsigned post(struct rest *r, const char *list)
+{
+	char body[1024];
+
+	(void)snprintf(body, sizeof(body), "{\"schedules\": [%s]}", list);
+	return rest_a(r, "2", "POST", "/schedules", body);
+}
+
+static unsigned of_schedule(struct rest *r, const char *api, const char *method, const char *verb,
+			    const char *body)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "/schedules/%s%s", r->x->a->schedules->id, verb);
+	return rest_a(r, api, method, path, body);
+}
+
+static void make_code(struct rest *r, const char *name)
+{
+	(void)code(r->x, r->x->a, name, (struct code_spec){0});
+}
+
+static unsigned count_scheduled(struct rest *r)
+{
+	unsigned n = 0;
+
+	for (const struct schedule *s = r->x->a->schedules; s; s = s->next)
+		n += s->state == SCHEDULE_SCHEDULED;
+	assert_int_equal(r->x->a->n_schedules, n);
+	return n;
+}
+
+/* The same in another front. */
+static void again(struct rest *r)
+{
+	http_clear(r->x->f);
+	restart(r->x);
+	rest_serve(r);
+}
+
+static void test_all_or_none(void **state)
+{
+	struct quota quota = {.schedules = 2};
+	struct rest *r = *state;
+	struct err e = {0};
+
+	make_code(r, "c");
+	assert_int_equal(project_set_quota(r->x->f, r->x->a, &quota, &e), 0);
+	assert_int_equal(post(r, ONE("c", "") "," ONE("none", "")), 404);
+	rest_said(r, "schedules[1].code_name");
+	assert_null(r->x->a->schedules);
+	assert_int_equal(post(r, ONE("c", "") "," ONE("c", "") "," ONE("c", "")), 413);
+	rest_said(r, "schedules[2]: 2 schedules of this project");
+	assert_int_equal(count_scheduled(r), 0);
+	again(r);
+	assert_int_equal(count_scheduled(r), 0);
+	assert_int_equal(post(r, ONE("c", "") "," ONE("c", "")), 200);
+	assert_int_equal(json_array_size(json_object_get(r->body, "schedules")), 2);
+	assert_int_equal(post(r, ONE("c", "")), 413);
+	again(r);
+	assert_int_equal(count_scheduled(r), 2);
+}
+
+static void refuse_put(struct rest *r, const char *body, unsigned status, const char *what)
+{
+	assert_int_equal(of_schedule(r, "2", "PUT", "", body), status);
+	rest_said(r, what);
+}
+
+static void test_change(void **state)
+{
+	struct rest *r = *state;
+	const struct schedule *s;
+
+	make_code(r, "c");
+	assert_int_equal(post(r, ONE("c", ", \"payload\": \"p\", \"run_every\": 60, \"label\": "
+					  "\"l\", \"priority\": 2, \"run_times\": 5")),
+			 200);
+	s = r->x->a->schedules;
+	refuse_put(r, "{\"code_name\": \"none\"}", 404, "code_name");
+	refuse_put(r, "{\"run_every\": 59}", 400, "run_every");
+	refuse_put(r, "{\"end_at\": \"2098-01-01T00:00:00Z\"}", 400, "end_at");
+	refuse_put(r,
+		   "{\"end_at\": \"2020-01-01T00:00:00Z\", \"start_at\": "
+		   "\"2020-01-01T00:00:00Z\"}",
+		   400, "end_at: has passed");
+	assert_int_equal(of_schedule(r, "2", "PUT", "", "{\"run_times\": 9}"), 200);
+	assert_int_equal(s->spec.run_times, 9);
+	assert_int_equal(s->spec.run_every_s, 60);
+	assert_string_equal(s->spec.payload, "p");
+	assert_string_equal(s->spec.label, "l");
+	assert_int_equal(s->spec.priority, 2);
+	assert_int_equal(of_schedule(r, "api", "PUT", "",
+				     "{\"cron\": \"0 6 * * *\", \"timezone\": \"Europe/Berlin\"}"),
+			 200);
+	assert_int_equal(s->spec.run_every_s, 0);
+	assert_int_equal(of_schedule(r, "api", "PUT", "", "{\"run_every\": 1}"), 200);
+	assert_string_equal(s->spec.cron, "");
+	assert_string_equal(s->spec.zone, "");
+	again(r);
+	s = r->x->a->schedules;
+	assert_string_equal(s->spec.payload, "p");
+	assert_int_equal(s->spec.run_every_s, 1);
+	assert_string_equal(s->spec.cron, "");
+	assert_int_equal(s->spec.run_times, 9);
+	assert_int_equal(s->state, SCHEDULE_SCHEDULED);
+}
+
+static void test_cancel(void **state)
+{
+	struct rest *r = *state;
+
+	make_code(r, "c");
+	assert_int_equal(post(r, ONE("c", "")), 200);
+	assert_int_equal(of_schedule(r, "2", "POST", "/cancel", ""), 200);
+	assert_int_equal(r->x->a->schedules->state, SCHEDULE_CANCELLED);
+	assert_int_equal(of_schedule(r, "2", "POST", "/cancel", ""), 200);
+	refuse_put(r, "{\"run_times\": 9}", 409, "is cancelled");
+	assert_int_equal(of_schedule(r, "2", "GET", "", ""), 200);
+	assert_string_equal(rest_text(r, "status"), "cancelled");
+	assert_string_equal(rest_text(r, "next_start"), "0001-01-01T00:00:00Z");
+	again(r);
+	assert_int_equal(r->x->a->schedules->state, SCHEDULE_CANCELLED);
+	assert_int_equal(r->x->a->n_schedules, 0);
+}
+
+/* What has run once says so in the next front too. */
+static void test_ran(void **state)
+{
+	struct rest *r = *state;
+	uint64_t last_ns;
+
+	make_code(r, "c");
+	assert_int_equal(rest_a(r, "2", "POST", "/schedules",
+				"{\"schedules\": [{\"code_name\": \"c\", \"run_every\": 3600, "
+				"\"start_at\": \"2020-01-01T00:00:00Z\"}]}"),
+			 200);
+	while (!r->x->a->schedules->run_count)
+		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
+	last_ns = r->x->a->schedules->last_ns;
+	assert_true(last_ns > 0);
+	again(r);
+	assert_int_equal(r->x->a->schedules->run_count, 1);
+	assert_true(r->x->a->schedules->last_ns == last_ns);
+	assert_int_equal(of_schedule(r, "2", "GET", "", ""), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "run_count")), 1);
+	assert_memory_equal(rest_text(r, "last_run_time"), "20", 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_REST(test_all_or_none),
+		WITH_REST(test_change),
+		WITH_REST(test_cancel),
+		WITH_REST(test_ran),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
