@@ -18,6 +18,8 @@ struct rest {
 	char a[TOKEN_LEN + 1], b[TOKEN_LEN + 1], operator[TOKEN_LEN + 1];
 	char text[256 << 10]; /* the last answer, with its head */
 	json_t *body;	      /* of the last answer, where it is JSON */
+	/* What others do while an answer is waited for; NULL: nothing. */
+	void (*meanwhile)(struct rest *r);
 };
 
 static void rest_token(struct rest *r, const char *project, bool operator, char * text)
@@ -91,6 +93,8 @@ static void rest_hear(struct rest *r, int fd)
 		if (util_monotonic_ns() > until)
 			fail_msg("no end after: %s", r->text);
 		(void)sd_event_run(r->x->f->event, 1000);
+		if (r->meanwhile)
+			r->meanwhile(r);
 	}
 }
 

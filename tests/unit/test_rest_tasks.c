@@ -187,12 +187,46 @@ static void test_webhook(void **state)
 	assert_int_equal(rest_a(r, "2", "POST", "/tasks/webhook?code_name=none", "x"), 404);
 }
 
+/* Each first attempt fails, each second one does not. */
+static void run_attempts(struct rest *r)
+{
+	char id[TASK_ID_LEN + 1];
+
+	(void)snprintf(id, sizeof(id), "%s", started(r->x));
+	if (*id)
+		finish(r->x, id, stored(r, id).attempt == 1 ? VERDICT_EXIT : VERDICT_OK);
+}
+
+static void test_sync(void **state)
+{
+	struct rest *r = *state;
+	const char *id;
+
+	(void)code(r->x, r->x->a, "c", (struct code_spec){.retries = 1});
+	r->meanwhile = run_attempts;
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks",
+				"{\"tasks\": [{\"code_name\": \"c\", \"sync\": true}, "
+				"{\"code_name\": \"c\"}]}"),
+			 200);
+	assert_string_equal(rest_list(r, "tasks", "status"), "complete complete");
+	/* The ids are of what was asked for, not of what came after it. */
+	id = json_string_value(
+		json_object_get(json_array_get(json_object_get(r->body, "tasks"), 0), "id"));
+	assert_int_equal(stored(r, id).attempt, 1);
+	assert_int_equal(stored(r, stored(r, id).retry).state, TASK_COMPLETE);
+	assert_null(r->x->f->sync_waits);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_REST(test_answers_are_durable), WITH_REST(test_progress),
-		WITH_REST(test_all_or_none),	     WITH_REST(test_retry),
-		WITH_REST(test_retry_without_code),  WITH_REST(test_webhook),
+		WITH_REST(test_answers_are_durable),
+		WITH_REST(test_progress),
+		WITH_REST(test_all_or_none),
+		WITH_REST(test_retry),
+		WITH_REST(test_retry_without_code),
+		WITH_REST(test_webhook),
+		WITH_REST(test_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is just allowed is done, and one more is not; what one attempt hands on to the next; what
+ * a restart finds. */
+#include "tests/unit/queue_rig.h"
+
+#include "supervisor/front/store_query.h"
+
+static int ask(struct fixture *x, struct code *c, struct submit s, struct err *e)
+{
+	char id[TASK_ID_LEN + 1];
+
+	*e = (struct err){0};
+	return queue_submit(x->f, c, &s, id, on_done, x, e);
+}
+
+static char *text_of(size_t len)
+{
+	static char text[QUEUE_PAYLOAD_MAX + 2];
+
+	memset(text, 'x', len);
+	text[len] = '\0';
+	return text;
+}
+
+static void test_submit(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct err e;
+
+	for (int i = 0; i < 2; i++) {
+		const struct submit s[] = {
+			{.payload = text_of(QUEUE_PAYLOAD_MAX + i),
+			 .payload_len = QUEUE_PAYLOAD_MAX + i},
+			{.priority = 2 + i},
+			{.timeout_s = QUEUE_TIMEOUT_MAX + i},
+			{.delay_s = QUEUE_DELAY_MAX + i},
+			{.label = text_of(QUEUE_LABEL_MAX + i)},
+			{.cluster = text_of(64 + i)},
+		};
+
+		/* Texts share their memory: each is made for its own turn. */
+		(void)text_of(QUEUE_PAYLOAD_MAX + i);
+		for (size_t k = 0; k < 4; k++)
+			assert_int_equal(ask(x, c, s[k], &e) == 0, i == 0);
+		(void)text_of(QUEUE_LABEL_MAX + i);
+		assert_int_equal(ask(x, c, s[4], &e) == 0, i == 0);
+		(void)text_of(64 + i);
+		assert_int_equal(ask(x, c, s[5], &e) == 0, i == 0);
+	}
+	assert_int_equal(x->f->n_tasks, 6);
+}
+
+static void test_queued_bytes(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const struct submit s = {.payload = "12345", .payload_len = 5, .delay_s = 60};
+	struct err e;
+
+	x->a->queued_bytes = (1ULL << 30) - 4;
+	assert_int_equal(ask(x, c, s, &e), -E2BIG);
+	x->a->queued_bytes = (1ULL << 30) - 5;
+	assert_int_equal(ask(x, c, s, &e), 0);
+	x->a->queued_bytes = 5;
+}
+
+/* The policy's default is 64 MiB for each. */
+static void test_memory(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const char *one, *two;
+
+	x->f->cfg.running_max = 3;
+	x->a->quota.memory = 128 << 20;
+	one = submit(x, c, plain);
+	two = submit(x, c, plain);
+	(void)submit(x, c, plain);
+	assert_string_equal(started(x), one);
+	assert_string_equal(started(x), two);
+	assert_string_equal(started(x), "");
+	assert_int_equal(x->a->running_memory, 128 << 20);
+}
+
+/* Of what is exactly the quota one runs; of what is more none ever can. */
+static void test_memory_of_one(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const char *id;
+
+	x->a->quota.memory = 64 << 20;
+	id = submit(x, c, plain);
+	assert_string_equal(started(x), id);
+	finish(x, id, VERDICT_OK);
+	x->a->quota.memory = (64 << 20) - 1;
+	id = submit(x, c, plain);
+	assert_string_equal(started(x), "");
+	finish(x, id, VERDICT_FAILED);
+	assert_int_equal(record(x, id).state, TASK_ERROR);
+}
+
+static int put(struct fixture *x, struct code_spec spec, struct err *e)
+{
+	struct code *c = NULL;
+	int r;
+
+	strcpy(spec.name, "c");
+	strcpy(spec.image, "python");
+	spec.config = spec.config ? strdup(spec.config) : NULL;
+	r = code_put(x->f, x->a, &spec, &c, e);
+	code_spec_clear(&spec);
+	return r;
+}
+
+static void test_code(void **state)
+{
+	struct fixture *x = *state;
+	char *config = malloc(CODE_CONFIG_MAX + 2);
+	struct err e = {0};
+
+	for (int i = 0; i < 2; i++) {
+		const struct code_spec specs[] = {
+			{.command = "true", .retries = CODE_RETRIES_MAX + i},
+			{.command = "true", .retries_delay_s = CODE_RETRIES_DELAY_MAX + i},
+			{.command = "true", .max_concurrency = CODE_CONCURRENCY_MAX + i},
+			{.command = "true", .default_priority = LANE_PRIORITIES - 1 + i},
+			{.command = "true", .config = config},
+		};
+
+		memset(config, 'x', CODE_CONFIG_MAX + i);
+		config[CODE_CONFIG_MAX + i] = '\0';
+		for (size_t k = 0; k < ARRAY_SIZE(specs); k++)
+			assert_int_equal(put(x, specs[k], &e) == 0, i == 0);
+	}
+	assert_true(put(x, (struct code_spec){.has_package = true}, &e) < 0);
+	assert_memory_equal(e.msg, "file_name: ", 11);
+	free(config);
+}
+
+/* Being lost is not the task's fault: it costs none of its retries, and is not waited for. */
+static void test_what_retries_inherit(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c =
+		code(x, x->a, "c", (struct code_spec){.retries = 2, .retries_delay_s = 100});
+	const char *id = submit(x, c, (struct submit){.cluster = "k", .timeout_s = 7});
+	char second[TASK_ID_LEN + 1];
+	struct task_record rec;
+
+	assert_string_equal(started(x), id);
+	finish(x, id, VERDICT_LOST);
+	rec = record(x, record(x, id).retry);
+	strcpy(second, rec.id);
+	assert_int_equal(rec.retries_left, 2);
+	assert_int_equal(rec.not_before_ns, 0);
+	assert_int_equal(rec.timeout_asked_s, 7);
+	assert_string_equal(rec.cluster, "k");
+	assert_string_equal(started(x), second);
+	finish(x, second, VERDICT_EXIT);
+	rec = record(x, record(x, second).retry);
+	assert_int_equal(rec.retries_left, 1);
+	assert_true(rec.not_before_ns >= rec.created_ns + 100 * SEC);
+	assert_string_equal(rec.original, id);
+	assert_int_equal(rec.attempt, 3);
+}
+
+/* A task that runs outlives its code, and is not tried again. */
+static void test_code_goes(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 3});
+	const char *id = submit(x, c, plain);
+	struct err e = {0};
+
+	assert_string_equal(started(x), id);
+	assert_int_equal(code_remove(x->f, c, &e), 0);
+	assert_null(registry_find(x->f, id)->code);
+	finish(x, id, VERDICT_EXIT);
+	assert_int_equal(record(x, id).dead_letter, 1);
+	assert_string_equal(record(x, id).retry, "");
+	assert_int_equal(queue_length(x->f), 0);
+}
+
+/* The code went, and what waited for it came back with a power cut: it ends. */
+static void test_code_is_no_more(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct err e = {0};
+	const char *id;
+
+	c->paused = true;
+	id = submit(x, c, plain);
+	settle(x);
+	assert_int_equal(store_sql(x->f->store, "DELETE FROM codes", "", &e), 0);
+	restart(x);
+	assert_string_equal(started(x), "");
+	assert_int_equal(queue_length(x->f), 0);
+	assert_string_equal(registry_find(x->f, id)->rec.error, "its code \"c\" is no more");
+	finish(x, id, VERDICT_FAILED);
+	assert_int_equal(record(x, id).state, TASK_ERROR);
+}
+
+/* The monitor knows it, and has not started it yet. */
+static void test_known_not_started(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const char *id = submit(x, c, plain);
+	struct mon_running m = {.mode = START_COLD};
+
+	assert_string_equal(started(x), id);
+	x->unready = true;
+	restart(x);
+	strcpy(m.id, id);
+	recover_running(x->f, &m);
+	recover_ready(x->f);
+	assert_int_equal(record(x, id).state, TASK_PREPARING);
+	assert_string_equal(started(x), ""); /* not once more */
+	assert_int_equal(x->a->n_running, 1);
+	m.started = 1;
+	m.started_realtime_ns = util_realtime_ns();
+	recover_running(x->f, &m);
+	assert_int_equal(registry_find(x->f, id)->rec.state, TASK_RUNNING);
+	finish(x, id, VERDICT_OK);
+	assert_int_equal(record(x, id).state, TASK_COMPLETE);
+}
+
+/* The monitor knows more than the disk: it was asked, and the record of that was lost. */
+static void test_known_not_written(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct task *t;
+	const char *id;
+
+	c->paused = true;
+	id = submit(x, c, plain);
+	settle(x);
+	x->unready = true;
+	restart(x);
+	t = recover_known(x->f, id);
+	assert_non_null(t);
+	recover_ready(x->f);
+	assert_string_equal(started(x), "");
+	assert_int_equal(queue_length(x->f), 0);
+	assert_int_equal(record(x, id).state, TASK_PREPARING);
+	assert_int_equal(record(x, id).revision, 1);
+	/* It counts as what it is: one, of the policy's 64 MiB. */
+	assert_int_equal(x->a->n_running, 1);
+	assert_int_equal(x->a->running_memory, 64 << 20);
+	finish(x, id, VERDICT_OK);
+	assert_int_equal(x->a->n_running, 0);
+	assert_int_equal(x->a->running_memory, 0);
+}
+
+int main(void)
+{
+#define QUEUE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		QUEUE(test_submit),
+		QUEUE(test_queued_bytes),
+		QUEUE(test_memory),
+		QUEUE(test_memory_of_one),
+		QUEUE(test_code),
+		QUEUE(test_what_retries_inherit),
+		QUEUE(test_code_goes),
+		QUEUE(test_code_is_no_more),
+		QUEUE(test_known_not_started),
+		QUEUE(test_known_not_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
