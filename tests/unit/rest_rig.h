@@ -77,19 +77,22 @@ RIG_UNUSED static int rest_teardown(void **state)
 	return teardown((void **)&x);
 }
 
-/* The loop goes on until the answer is there whole. */
-static void rest_hear(struct rest *r, int fd)
+/* The loop goes on until the answer is there whole, or as far as these words. */
+static void rest_hear(struct rest *r, int fd, const char *words)
 {
 	const uint64_t until = util_monotonic_ns() + REST_WAIT_NS;
 	size_t n = 0;
 	ssize_t got;
 
+	r->text[0] = '\0';
 	while ((got = recv(fd, r->text + n, sizeof(r->text) - 1 - n, MSG_DONTWAIT)) != 0) {
 		if (got > 0)
 			n += (size_t)got;
 		else if (errno != EAGAIN)
 			fail_msg("recv: %s", strerror(errno));
 		r->text[n] = '\0';
+		if (words && strstr(r->text, words))
+			return;
 		if (util_monotonic_ns() > until)
 			fail_msg("no end after: %s", r->text);
 		(void)sd_event_run(r->x->f->event, 1000);
@@ -98,17 +101,24 @@ static void rest_hear(struct rest *r, int fd)
 	}
 }
 
-/* One request; the status. token, type: "" for none. */
-static unsigned rest_send(struct rest *r, const char *token, const char *method, const char *path,
-			  const char *type, const void *body, size_t len)
+static int rest_dial(const struct rest *r)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 				   .sin_port = htons(r->port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* One request; the status. token, type: "" for none. */
+static unsigned rest_send(struct rest *r, const char *token, const char *method, const char *path,
+			  const char *type, const void *body, size_t len)
+{
 	char head[1024], *at;
 	unsigned status = 0;
-	int n;
+	int n, fd;
 
 	n = snprintf(head, sizeof(head),
 		     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -117,10 +127,10 @@ static unsigned rest_send(struct rest *r, const char *token, const char *method,
 		     *token ? "\r\n" : "", *type ? "Content-Type: " : "", type, *type ? "\r\n" : "",
 		     len);
 	assert_true(n > 0 && (size_t)n < sizeof(head));
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	fd = rest_dial(r);
 	assert_int_equal(util_write_all(fd, head, (size_t)n), 0);
 	assert_int_equal(util_write_all(fd, body, len), 0);
-	rest_hear(r, fd);
+	rest_hear(r, fd, NULL);
 	(void)close(fd);
 	assert_int_equal(sscanf(r->text, "HTTP/1.1 %u ", &status), 1);
 	json_decref(r->body);

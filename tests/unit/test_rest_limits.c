@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What one project may ask for at once: requests, logs that are read, bytes that are sent. */
+#include "tests/unit/rest_rig.h"
+
+static const char *whose(struct rest *r, const struct project *p, const char *path)
+{
+	static char whole[256];
+
+	(void)r;
+	(void)snprintf(whole, sizeof(whole), "/api/projects/%s%s", p->id, path);
+	return whole;
+}
+
+static void test_rate(void **state)
+{
+	struct rest *r = *state;
+	unsigned n = 0, status;
+
+	r->x->f->cfg.http_rate = 2; /* two seconds' worth at once */
+	while ((status = rest(r, r->a, "GET", "/api/whoami", "")) == 200 && n < 100)
+		n++;
+	assert_int_equal(status, 429);
+	assert_true(n >= 4 && n < 100);
+	assert_non_null(strstr(r->text, "\r\nRetry-After: 1\r\n"));
+	/* Nobody else is slowed down by it, and operators never are. */
+	assert_int_equal(rest(r, r->b, "GET", "/api/whoami", ""), 200);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(rest(r, r->operator, "GET", "/api/whoami", ""), 200);
+}
+
+static void test_wrong_tokens(void **state)
+{
+	struct rest *r = *state;
+	unsigned status = 0;
+
+	for (int i = 0; i < 1000 && status != 429; i++)
+		status = rest(r, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "GET",
+			      "/api/whoami", "");
+	assert_int_equal(status, 429);
+	assert_int_equal(rest(r, r->a, "GET", "/api/whoami", ""), 200);
+}
+
+/* A body that nobody would read to its end is refused before it comes. */
+static void test_early(void **state)
+{
+	static const char *const lengths[] = {"17000000", "99999999999999999999999", "x"};
+	struct rest *r = *state;
+	char head[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		int fd = rest_dial(r);
+
+		(void)snprintf(head, sizeof(head),
+			       "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: OAuth %s\r\n"
+			       "Content-Length: %s\r\n\r\n",
+			       whose(r, r->x->a, "/tasks"), r->a, lengths[i]);
+		assert_int_equal(util_write_all(fd, head, strlen(head)), 0);
+		rest_hear(r, fd, NULL);
+		(void)close(fd);
+		assert_memory_equal(r->text, i < 1 ? "HTTP/1.1 413" : "HTTP/1.1 4",
+				    i < 1 ? 12 : 10);
+	}
+}
+
+/* A log's events, once they have begun to come. */
+static int follow(struct rest *r, const char *token, const struct project *p, const char *id)
+{
+	int fd = rest_dial(r);
+	char head[512];
+
+	(void)snprintf(head, sizeof(head),
+		       "GET %s/tasks/%s/events HTTP/1.1\r\nHost: localhost\r\n"
+		       "Authorization: OAuth %s\r\n\r\n",
+		       whose(r, p, ""), id, token);
+	assert_int_equal(util_write_all(fd, head, strlen(head)), 0);
+	rest_hear(r, fd, "\r\n\r\n");
+	assert_memory_equal(r->text, "HTTP/1.1 200 ", 13);
+	assert_non_null(strstr(r->text, "\r\nContent-Type: text/event-stream\r\n"));
+	return fd;
+}
+
+static void test_logs(void **state)
+{
+	struct rest *r = *state;
+	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	struct code *d = code(r->x, r->x->b, "d", (struct code_spec){0});
+	const char *id = submit(r->x, c, plain), *theirs = submit(r->x, d, plain);
+	int fds[HTTP_STREAMS_OF_ONE_MAX], other;
+	char path[128];
+	struct err e = {0};
+
+	settle(r->x);
+	(void)snprintf(path, sizeof(path), "/tasks/%s/events", id);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = follow(r, r->a, r->x->a, id);
+	assert_int_equal(rest_a(r, "api", "GET", path, ""), 503);
+	rest_said(r, "64 logs of this project");
+	(void)close(follow(r, r->operator, r->x->a, id));
+	other = follow(r, r->b, r->x->b, theirs);
+	/* One that leaves makes room for another. */
+	(void)close(fds[0]);
+	while (r->x->f->http->n_streams > ARRAY_SIZE(fds))
+		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
+	fds[0] = follow(r, r->a, r->x->a, id);
+	/* Who reads by a token that is good no more is shown out, and nobody else. */
+	assert_int_equal(token_revoke(r->x->f, r->x->a, r->x->a->tokens->next->id, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		rest_hear(r, fds[i], NULL);
+		(void)close(fds[i]);
+	}
+	while (r->x->f->http->n_streams > 1)
+		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
+	assert_int_equal(recv(other, path, 1, MSG_DONTWAIT), -1);
+	(void)close(other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_REST(test_rate),
+		WITH_REST(test_wrong_tokens),
+		WITH_REST(test_early),
+		WITH_REST(test_logs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
