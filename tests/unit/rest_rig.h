@@ -45,6 +45,7 @@ static void rest_serve(struct rest *r)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
 	r->port = ntohs(addr.sin_port);
 	r->x->f->cfg.http_fd = fd;
+	r->x->f->cfg.package_bytes_max = REST_PACKAGE_MAX;
 	assert_int_equal(http_init(r->x->f, &e), 0);
 }
 
@@ -57,7 +58,6 @@ RIG_UNUSED static int rest_setup(void **state)
 	/* As the daemon does: unpacking is a child's. */
 	assert_int_equal(sigemptyset(&child) | sigaddset(&child, SIGCHLD), 0);
 	assert_int_equal(sigprocmask(SIG_BLOCK, &child, NULL), 0);
-	r->x->f->cfg.package_bytes_max = REST_PACKAGE_MAX;
 	rest_token(r, "a", false, r->a);
 	rest_token(r, "b", false, r->b);
 	rest_token(r, PROJECT_DEFAULT_NAME, true, r->operator);

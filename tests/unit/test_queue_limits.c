@@ -3,6 +3,7 @@
  * a restart finds. */
 #include "tests/unit/queue_rig.h"
 
+#include "supervisor/front/store_internal.h"
 #include "supervisor/front/store_query.h"
 
 static int ask(struct fixture *x, struct code *c, struct submit s, struct err *e)
@@ -139,6 +140,41 @@ static void test_code(void **state)
 	free(config);
 }
 
+static int plan(struct fixture *x, struct schedule_spec spec)
+{
+	struct schedule *s = NULL;
+	struct err e = {0};
+	int r;
+
+	strcpy(spec.code_name, "c");
+	spec.start_ns = util_realtime_ns() + 3600 * SEC;
+	spec.payload = spec.payload ? strdup(spec.payload) : NULL;
+	r = schedule_create(x->f, x->a, &spec, &s, &e);
+	schedule_spec_clear(&spec);
+	return r;
+}
+
+static void test_schedule(void **state)
+{
+	struct fixture *x = *state;
+
+	(void)code(x, x->a, "c", (struct code_spec){0});
+	for (int i = 0; i < 2; i++) {
+		const struct schedule_spec specs[] = {
+			{.payload = text_of(QUEUE_PAYLOAD_MAX + i)},
+			{.priority = LANE_PRIORITIES - 1 + i},
+			{.priority = -1 - i},
+			{.timeout_s = QUEUE_TIMEOUT_MAX + i},
+			{.delay_s = QUEUE_DELAY_MAX + i},
+			{.run_every_s = SCHEDULE_EVERY_MAX + i},
+		};
+
+		for (size_t k = 0; k < ARRAY_SIZE(specs); k++)
+			assert_int_equal(plan(x, specs[k]) == 0, i == 0);
+	}
+	assert_int_equal(x->a->n_schedules, 6);
+}
+
 /* Being lost is not the task's fault: it costs none of its retries, and is not waited for. */
 static void test_what_retries_inherit(void **state)
 {
@@ -269,6 +305,7 @@ int main(void)
 		QUEUE(test_code_goes),
 		QUEUE(test_code_is_no_more),
 		QUEUE(test_known_not_started),
+		QUEUE(test_schedule),
 		QUEUE(test_known_not_written),
 	};
 
