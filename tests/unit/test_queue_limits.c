@@ -181,7 +181,8 @@ static void test_what_retries_inherit(void **state)
 	struct fixture *x = *state;
 	struct code *c =
 		code(x, x->a, "c", (struct code_spec){.retries = 2, .retries_delay_s = 100});
-	const char *id = submit(x, c, (struct submit){.cluster = "k", .timeout_s = 7});
+	const char *id =
+		submit(x, c, (struct submit){.cluster = "k", .timeout_s = 7, .schedule = "5c"});
 	char second[TASK_ID_LEN + 1];
 	struct task_record rec;
 
@@ -193,6 +194,7 @@ static void test_what_retries_inherit(void **state)
 	assert_int_equal(rec.not_before_ns, 0);
 	assert_int_equal(rec.timeout_asked_s, 7);
 	assert_string_equal(rec.cluster, "k");
+	assert_string_equal(rec.schedule, "5c");
 	assert_string_equal(started(x), second);
 	finish(x, second, VERDICT_EXIT);
 	rec = record(x, record(x, second).retry);
@@ -253,7 +255,7 @@ static void test_known_not_started(void **state)
 	strcpy(m.id, id);
 	recover_running(x->f, &m);
 	recover_ready(x->f);
-	assert_int_equal(record(x, id).state, TASK_PREPARING);
+	assert_int_equal(registry_find(x->f, id)->rec.state, TASK_PREPARING);
 	assert_string_equal(started(x), ""); /* not once more */
 	assert_int_equal(x->a->n_running, 1);
 	m.started = 1;

@@ -91,6 +91,12 @@ static void test_upload(void **state)
 	assert_int_equal(r->x->a->package_bytes, 3);
 	assert_int_equal(of_code(r, "GET", "/download?revision=1"), 200);
 	assert_non_null(strstr(r->text, "filename=\"c_1.zip\""));
+	assert_non_null(strstr(r->text, "\r\n\r\nPK\x03\x04"));
+	assert_int_equal(of_code(r, "GET", "/revisions"), 200);
+	assert_int_equal(
+		json_integer_value(json_object_get(
+			json_array_get(json_object_get(r->body, "revisions"), 0), "zip_bytes")),
+		bytes);
 	assert_int_equal(of_code(r, "GET", "/download?revision=4"), 404);
 	assert_int_equal(of_code(r, "GET", "/download?revision=0"), 400);
 	/* A command in its place has none, and what comes after it has to bring its own. */

@@ -121,6 +121,10 @@ static void test_times(void **state)
 	(void)snprintf(path, sizeof(path), "/tasks?from_time=%llu", (unsigned long long)second);
 	assert_int_equal(rest_a(r, "2", "GET", path, ""), 200);
 	assert_string_equal(rest_list(r, "tasks", "label"), "m");
+	(void)snprintf(path, sizeof(path), "/tasks?from_time=%llu",
+		       (unsigned long long)second + 3600);
+	assert_int_equal(rest_a(r, "2", "GET", path, ""), 200);
+	assert_string_equal(rest_list(r, "tasks", "label"), "");
 	(void)snprintf(path, sizeof(path), "/tasks?to_time=%llu", (unsigned long long)second);
 	assert_int_equal(rest_a(r, "2", "GET", path, ""), 200);
 	assert_string_equal(rest_list(r, "tasks", "label"), "");
