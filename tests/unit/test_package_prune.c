@@ -162,6 +162,26 @@ static void test_codes(void **state)
 	assert_false(is_there(f, name_of('d', PACKAGE_ZIP)));
 }
 
+/* A task keeps its folder, and no other; of a zip it has no use. */
+static void test_tasks(void **state)
+{
+	struct front *f = *state;
+	struct task *t = registry_new("0123456789abcdef01234567");
+
+	make(f, 'a');
+	make(f, 'b');
+	t->rec.has_package = 1;
+	assert_int_equal(util_unhex(name_of('a', ""), 32, t->rec.package), 0);
+	registry_add(f, t);
+	prune(f);
+	assert_true(is_there(f, name_of('a', "/file")));
+	assert_false(is_there(f, name_of('b', "")));
+	assert_false(is_there(f, name_of('a', PACKAGE_ZIP)));
+	registry_remove(f, t);
+	prune(f);
+	assert_false(is_there(f, name_of('a', "")));
+}
+
 /* Folders are kept as a cache; zips are none. What is young may become a code's yet. */
 static void test_others(void **state)
 {
