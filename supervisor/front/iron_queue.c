@@ -116,7 +116,7 @@ static void durable(void *arg, const char *id, const struct err *error)
 	if (--b->pending > 0)
 		return;
 	/* Not from here: the store is in the middle of its list of changes. */
-	if (b->failed && b->n > 1 && sd_event_add_defer(b->f->event, &s, take_back, b) >= 0)
+	if (b->failed && sd_event_add_defer(b->f->event, &s, take_back, b) >= 0)
 		return;
 	if (b->failed || !b->sync || iron_sync(b->f, b->project, b->ids, b->n, answer, b, NULL))
 		answer(b);

@@ -234,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_FRONT(test_codes),
+		WITH_FRONT(test_tasks),
 		WITH_FRONT(test_others),
 		WITH_FRONT(test_clean),
 	};

@@ -48,6 +48,7 @@ static void test_answers_are_durable(void **state)
 	const char *waits, *runs;
 
 	make_code(r, "c");
+	r->hasty = true;
 	waits = queue_one(r, ", \"delay\": 3600");
 	assert_int_equal(stored(r, waits).state, TASK_QUEUED);
 	assert_int_equal(of_task(r, "POST", waits, "/cancel", ""), 200);
@@ -187,6 +188,26 @@ static void test_webhook(void **state)
 	assert_int_equal(rest_a(r, "2", "POST", "/tasks/webhook?code_name=none", "x"), 404);
 }
 
+/* One in the middle cannot be queued: those before it are taken back. */
+static void test_taken_back(void **state)
+{
+	static const char five[] = "{\"code_name\": \"c\", \"delay\": 60, \"payload\": \"12345\"}";
+	struct rest *r = *state;
+	char body[512];
+
+	make_code(r, "c");
+	r->x->a->queued_bytes = (1ULL << 30) - 8;
+	(void)snprintf(body, sizeof(body), "{\"tasks\": [%s, %s, %s]}", five, five, five);
+	assert_int_equal(rest_a(r, "2", "POST", "/tasks", body), 413);
+	settle(r->x);
+	assert_int_equal(queue_length(r->x->f), 0);
+	assert_string_equal(started(r->x), "");
+	assert_int_equal(rest_a(r, "2", "GET", "/tasks", ""), 200);
+	assert_int_equal(strlen(rest_list(r, "tasks", "id")), TASK_ID_LEN);
+	assert_true(stored(r, rest_list(r, "tasks", "id")).cancel_ns > 0);
+	r->x->a->queued_bytes = 0;
+}
+
 /* Each first attempt fails, each second one does not. */
 static void run_attempts(struct rest *r)
 {
@@ -223,6 +244,7 @@ int main(void)
 		WITH_REST(test_answers_are_durable),
 		WITH_REST(test_progress),
 		WITH_REST(test_all_or_none),
+		WITH_REST(test_taken_back),
 		WITH_REST(test_retry),
 		WITH_REST(test_retry_without_code),
 		WITH_REST(test_webhook),
