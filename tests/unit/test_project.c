@@ -132,6 +132,7 @@ static void load(struct fixture *x)
 	struct err e = {0};
 
 	x->f = calloc(1, sizeof(*x->f));
+	x->f->cfg.packages_dirfd = -1;
 	assert_int_equal(store_open(x->fd, &x->f->store, &e), 0);
 	if (project_load(x->f, &e) < 0)
 		fail_msg("%s", e.msg);
@@ -140,6 +141,7 @@ static void load(struct fixture *x)
 static void unload(struct fixture *x)
 {
 	project_clear(x->f);
+	code_packages_clear(x->f);
 	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
 		assert_null(x->f->token_buckets[i]);
 	store_free(x->f->store);
