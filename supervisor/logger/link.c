@@ -8,8 +8,6 @@
 
 #define MESSAGES_PER_TURN 32
 
-static int front_event(sd_event_source *io, int fd, uint32_t events, void *userdata);
-
 static void due_remove_all(struct logger *l)
 {
 	struct log_task *next;
@@ -29,11 +27,6 @@ static void link_front_close(struct logger *l)
 	l->front_io = sd_event_source_disable_unref(l->front_io);
 	util_close_fd(&l->front_sock);
 	due_remove_all(l);
-}
-
-static int front_start(struct logger *l)
-{
-	return sd_event_add_io(l->event, &l->front_io, l->front_sock, EPOLLIN, front_event, l);
 }
 
 static int end_send(struct logger *l, const struct log_task *t)
@@ -209,7 +202,7 @@ static void monitor_message(struct logger *l, const union proto_msg *m, int fds[
 	case ROLE_PEER:
 		link_front_close(l);
 		l->front_sock = TAKE_FD(fds[0]);
-		r = front_start(l);
+		r = sd_event_add_io(l->event, &l->front_io, l->front_sock, EPOLLIN, front_event, l);
 		if (r < 0) {
 			msg_err("front: %s", strerror(-r));
 			link_front_close(l);

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 
 #include "supervisor/front/http_internal.h"
+#include "tests/unit/http_dial.h"
 
 #define WAIT_MS 15000 /* less than the idle time of a connection */
 #define MIB (1u << 20)
@@ -209,13 +210,7 @@ static int teardown(void **state)
 
 static int dial(const struct rig *r)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons(r->port),
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
+	return http_dial(r->port);
 }
 
 static void say(int fd, const char *text)

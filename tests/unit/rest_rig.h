@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "supervisor/front/http_internal.h"
+#include "tests/unit/http_dial.h"
 #include "tests/unit/queue_rig.h"
 
 #define REST_WAIT_NS (15 * SEC)
@@ -103,17 +104,6 @@ static void rest_hear(struct rest *r, int fd, const char *words)
 	}
 }
 
-static int rest_dial(const struct rest *r)
-{
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons(r->port),
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
-
 /* One request; the status. token, type: "" for none. */
 static unsigned rest_send(struct rest *r, const char *token, const char *method, const char *path,
 			  const char *type, const void *body, size_t len)
@@ -128,7 +118,7 @@ static unsigned rest_send(struct rest *r, const char *token, const char *method,
 		     *token ? "\r\n" : "", *type ? "Content-Type: " : "", type, *type ? "\r\n" : "",
 		     len);
 	assert_true(n > 0 && (size_t)n < sizeof(head));
-	fd = rest_dial(r);
+	fd = http_dial(r->port);
 	assert_int_equal(util_write_all(fd, head, (size_t)n), 0);
 	assert_int_equal(util_write_all(fd, body, len), 0);
 	rest_hear(r, fd, r->hasty ? "}" : NULL);

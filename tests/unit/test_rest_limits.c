@@ -48,7 +48,7 @@ static void test_early(void **state)
 	char head[512];
 
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
-		int fd = rest_dial(r);
+		int fd = http_dial(r->port);
 
 		(void)snprintf(head, sizeof(head),
 			       "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: OAuth %s\r\n"
@@ -65,7 +65,7 @@ static void test_early(void **state)
 /* A log's events, once they have begun to come. */
 static int follow(struct rest *r, const char *token, const struct project *p, const char *id)
 {
-	int fd = rest_dial(r);
+	int fd = http_dial(r->port);
 	char head[512];
 
 	(void)snprintf(head, sizeof(head),
