@@ -78,8 +78,16 @@ void clone_drop(struct mtask *t)
 	task_remove_cgroup(t);
 }
 
+void clone_note_end(struct mtask *t)
+{
+	if (t->template && t->ahead && !t->prepared)
+		pool_close(t->template, "a clone has ended before it was ready");
+}
+
 void clone_ended(struct mtask *t)
 {
+	clone_unlink(t);
+	clone_note_end(t);
 	clone_drop(t);
 }
 

@@ -17,6 +17,8 @@ void pending_free(struct pending *p); /* NULL: nothing */
 void clone_drop(struct mtask *t);
 /* The same; a task that it was to have is started in another way, once, with the reason. */
 void clone_give_up(struct mtask *t, const char *why);
+/* It has ended by itself, and is in no list any more: what that says of the others. */
+void clone_note_end(struct mtask *t);
 void clone_unlink(struct mtask *t); /* from its template's list */
 
 /* The keeper has answered one request, and has the usual time for the next one. */

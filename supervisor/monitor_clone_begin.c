@@ -21,6 +21,8 @@
 #define HELD_TICK_US 2000
 /* A clone that has its task begins within milliseconds. */
 #define BEGIN_US 10000000
+/* The runtime's exit status for "the task has not come to me": images/runtime/sandbox_job.py. */
+#define STATUS_NO_TASK 4
 
 static int record_task(struct mtask *t, const struct mon_start *req, struct err *e)
 {
@@ -72,13 +74,24 @@ static bool has_ended(const struct mtask *t, struct exit_record *ret)
 	return exit_record_read(t->record_fd, ret) && ret->wait_status != -1;
 }
 
+static bool is_without_task(const struct exit_record *x)
+{
+	return WIFEXITED(x->wait_status) && WEXITSTATUS(x->wait_status) == STATUS_NO_TASK;
+}
+
 static int on_held(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct mtask *t = arg;
 	struct exit_record x;
+	bool ended = has_ended(t, &x);
 
-	/* Its init waits until somebody has read what it has said. */
-	if (has_ended(t, &x) || usec >= t->held_until_us) {
+	/* Its init waits until somebody has read what it has said: of no task, nobody. */
+	if (ended && is_without_task(&x)) {
+		if (t->pidfd >= 0)
+			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+		return 0;
+	}
+	if (ended || usec >= t->held_until_us) {
 		clone_begun(t);
 		return 0;
 	}
@@ -178,7 +191,7 @@ static bool ended_by_itself(const struct mtask *t)
 {
 	struct exit_record x;
 
-	return has_ended(t, &x) && WIFEXITED(x.wait_status);
+	return has_ended(t, &x) && WIFEXITED(x.wait_status) && !is_without_task(&x);
 }
 
 bool clone_again(struct mtask *t)
@@ -196,6 +209,7 @@ bool clone_again(struct mtask *t)
 	/* Its group may be there for a moment longer, and the task's name is wanted. */
 	clone_name(name);
 	(void)cgroup_rename(&t->cgroup, name);
+	clone_note_end(t);
 	clone_left(t);
 	clone_give_up(t, why);
 	return true;

@@ -8,6 +8,7 @@ import sys
 
 GO_FD = 3
 STARTED_FD = 4
+NO_TASK = 4     # how a process ends that has not come to have one; monitor_clone_begin.c knows it
 REPEATED = frozenset(("arg", "env", "warm", "module"))
 # What most jobs hold: a look-up is less than to decode it.
 KEYS = dict((name.encode(), name) for name in (
@@ -25,11 +26,20 @@ else:
     text = os.fsdecode
 
 
+no_task_yet = False
+
+
+def without_task(is_so):
+    """What fails from now on fails, or does not, before there is a task whose end it could be."""
+    global no_task_yet
+    no_task_yet = is_so
+
+
 def fail(status, message):
     """End the process for a reason that is not the task's own code."""
     sys.stderr.write("sandbox: %s\n" % message)
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(NO_TASK if no_task_yet else status)
 
 
 def read_file(path):

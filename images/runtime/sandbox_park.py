@@ -15,7 +15,7 @@ import sandbox_c
 from sandbox_c import Long, Room
 from sandbox_cold import ColdStart
 from sandbox_entropy import Refusal
-from sandbox_job import GO_FD, STARTED_FD, fail, read_job, surround_ahead, take_job
+from sandbox_job import GO_FD, NO_TASK, STARTED_FD, fail, read_job, surround_ahead, take_job, without_task
 from sandbox_rehearse import rehearse
 from sandbox_repair import Repairs, watch_seeding
 from sandbox_runtime import Run
@@ -274,21 +274,24 @@ class Parked(object):
 
     def prepare(self):
         """Do ahead of the job all that can be; returns what the task has of it."""
+        without_task(True)
         self.make_unique(b"")
         try:
             rehearse(self, 1, b"/clone", 1)
+            # What is new is old by the time of the task: a first collection is not in its way.
+            gc.collect(0)
+            freeze()
+            ahead = surround_ahead(self.run_dir, self.work_dir)
         except Exception as error:
             fail(125, "the clone cannot be prepared: %s: %s" % (type(error).__name__, error))
-        # What is new is old by the time of the task: a first collection is not in its way.
-        gc.collect(0)
-        freeze()
-        return surround_ahead(self.run_dir, self.work_dir)
+        without_task(False)
+        return ahead
 
     def prepared(self, name, ahead, resume, go_fd=GO_FD, ready_fd=STARTED_FD):
         """Waits for the job of a process that is prepared; returns its text, and the task."""
         length = self.wait_job(Long(ready_fd), Long(go_fd), name, self.room, Long(Room._length_))
         if length < 0:
-            os._exit(4)
+            os._exit(NO_TASK)
         job_text = self.room[:length] if length else take_job(name)
         job = read_job(job_text)
         self.repairs.refresh()
@@ -317,7 +320,7 @@ def park(run_dir, work_dir, bare):
         run.leave = parked.leave
         return run
     if order != GO:
-        os._exit(4)
+        os._exit(NO_TASK)
     job_text = take_job(run_dir + "/job")
     job = read_job(job_text)
     if parked.cold.wanted(job):

@@ -137,6 +137,11 @@ restored(act)' 'file descriptor [0-9]* is open'
 	holds fork 'restored(lambda: os.nice(19) and libc.sched_setscheduler(0, 5, ctypes.byref(ctypes.c_int(0))))'
 }
 
+@test "clones that cannot be prepared ahead of a task, and have one by then" {
+	holds fork 'cloned(lambda: time.sleep(0.3) or resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))'
+	new_log | grep -q 'before it was ready: none of its clones will wait'
+}
+
 @test "a full table of fds" {
 	holds restore '
 def act():

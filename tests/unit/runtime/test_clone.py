@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import select
 import shutil
 import tempfile
@@ -134,8 +135,25 @@ class Prepared(unittest.TestCase):
         os.close(process.go)
         process.go = os.open("/dev/null", os.O_RDONLY)
         status, out, err, started = process.finish()
-        self.assertEqual((status, out, started), (125, "", ""))
+        self.assertEqual((status, out, started), (4, "", ""))
         self.assertIn("cannot be made a new one: KeyError", err)
+
+    def test_broken_preparation(self):
+        # It is not the end of a task, which another process can still have.
+        process = self.parked()
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
+        os.write(process.go, b"c")
+        process.wake([("id", "i"), ("kind", "code"), ("code", "print('task')")])
+        status, out, err, started = process.finish()
+        self.assertEqual((status, out, started), (4, "", ""))
+        self.assertIn("the clone cannot be prepared: OSError", err)
+
+    def test_broken_job_of_a_prepared_one(self):
+        # From then on what fails is the task's.
+        process = self.parked()
+        process.prepare()
+        process.wake([("id", "i"), ("kind", "none")])
+        self.assertEqual(process.finish()[0], 125)
 
     def test_clock(self):
         process = self.parked(["logging"])
