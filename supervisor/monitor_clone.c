@@ -18,6 +18,8 @@
 /* What one that waits may use, and how long it may take to come so far. */
 #define WAITING_CPU_MILLI 10
 #define READY_TIMEOUT_US 10000000
+/* So many lost in a row, and each task would lose one more. */
+#define LOST_MAX 3
 
 void pending_free(struct pending *p)
 {
@@ -80,8 +82,12 @@ void clone_drop(struct mtask *t)
 
 void clone_note_end(struct mtask *t)
 {
-	if (t->template && t->ahead && !t->prepared)
-		pool_close(t->template, "a clone has ended before it was ready");
+	struct template *tpl = t->template;
+
+	if (tpl && t->ahead && !t->prepared)
+		pool_close(tpl, "a clone has ended before it was ready");
+	else if (tpl && t->pending && ++tpl->lost == LOST_MAX)
+		template_failed(tpl, "its clones end before the first bytecode of their tasks");
 }
 
 void clone_ended(struct mtask *t)
@@ -252,7 +258,6 @@ void clone_answer(struct template *tpl)
 	t->clone_tag = 0;
 	(void)clone_answered(tpl);
 	if (a.status == 0 && pidfd >= 0 && payload_fd >= 0) {
-		tpl->failures = 0;
 		made(t, TAKE_FD(pidfd), TAKE_FD(payload_fd));
 		return;
 	}

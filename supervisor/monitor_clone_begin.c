@@ -65,6 +65,8 @@ void clone_begun(struct mtask *t)
 	clone_leave_output(t);
 	if (!t->pending)
 		return;
+	if (t->template)
+		t->template->lost = t->template->failures = 0;
 	pending_free(TAKE_PTR(t->pending));
 	task_send_pipes(t);
 }
@@ -74,9 +76,11 @@ static bool has_ended(const struct mtask *t, struct exit_record *ret)
 	return exit_record_read(t->record_fd, ret) && ret->wait_status != -1;
 }
 
-static bool is_without_task(const struct exit_record *x)
+/* One that has said that it is ready may end in any way: what ends then is a task. */
+static bool is_without_task(const struct mtask *t, const struct exit_record *x)
 {
-	return WIFEXITED(x->wait_status) && WEXITSTATUS(x->wait_status) == STATUS_NO_TASK;
+	return t->ahead && !t->prepared && WIFEXITED(x->wait_status) &&
+	       WEXITSTATUS(x->wait_status) == STATUS_NO_TASK;
 }
 
 static int on_held(sd_event_source *s, uint64_t usec, void *arg)
@@ -86,7 +90,7 @@ static int on_held(sd_event_source *s, uint64_t usec, void *arg)
 	bool ended = has_ended(t, &x);
 
 	/* Its init waits until somebody has read what it has said: of no task, nobody. */
-	if (ended && is_without_task(&x)) {
+	if (ended && is_without_task(t, &x)) {
 		if (t->pidfd >= 0)
 			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
 		return 0;
@@ -191,7 +195,7 @@ static bool ended_by_itself(const struct mtask *t)
 {
 	struct exit_record x;
 
-	return has_ended(t, &x) && WIFEXITED(x.wait_status) && !is_without_task(&x);
+	return has_ended(t, &x) && WIFEXITED(x.wait_status) && !is_without_task(t, &x);
 }
 
 bool clone_again(struct mtask *t)

@@ -41,6 +41,7 @@ struct template
 	/* A failure: no other try before retry_ns, later each time. The struct stays. */
 	unsigned failures;
 	uint64_t retry_ns;
+	unsigned lost; /* clones in a row that had a task and did not begin with it */
 };
 
 struct template *template_find(struct monitor *m, const struct recipe *of);

@@ -89,6 +89,9 @@ no_payload() {
 			[[ $stderr == *"restored: fork: "* ]] || fail "$stderr"
 		done
 		[ "$(modes_of "$MODULE" | sort -u)" = restore ]
+		# It is asked for no more of them for a while.
+		wait_until "$PATIENCE" its_template 'all(.[]; .state != "ready")'
+		new_log | grep -q 'its clones end before the first bytecode of their tasks'
 		unharmed
 	done
 }
