@@ -117,7 +117,12 @@ browse('a log of 100,000 lines is a few elements, and can be scrolled and search
 	await eventually('not following', async () => !await page.getByLabel('Follow').isChecked());
 	await page.keyboard.press('End');
 	await eventually('following', () => page.getByLabel('Follow').isChecked());
-	await page.getByLabel('Show lines with').fill('line 5432');
+	// What is shown is there with the number of it, and not a moment later.
+	assert.equal(await page.getByLabel('Show lines with').evaluate((filter) => {
+		filter.value = 'line 5432';
+		filter.dispatchEvent(new Event('input'));
+		return document.querySelectorAll('[role=log] .line').length;
+	}), 11);
 	await page.getByText('100 000 lines, 11 shown').waitFor();
 	assert.equal(await log(page).locator('.line').count(), 11);
 });
