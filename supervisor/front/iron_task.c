@@ -123,12 +123,23 @@ int iron_task_progress(struct http_request *r, struct err *e)
 	return res;
 }
 
+/*
+ * IronWorker's clients wait for a log by asking until it is there: before that it is an error
+ * with "log" in its words (tasksWaitForLog of the one for Node.js).
+ */
 static int send_log(struct http_request *r, unsigned streams, struct err *e)
 {
+	struct task_record rec = {0};
 	struct project *p = NULL;
-	int res = check_task(r, &p, e);
+	int res = iron_task(r, &p, &rec, e);
 
-	return res < 0 ? res : http_log_text(r, r->parts[1], streams, e);
+	free(rec.spec);
+	if (res < 0)
+		return res;
+	if (!iron_strict(r) && (rec.state == TASK_QUEUED || rec.state == TASK_PREPARING))
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "Not found: there is no log yet, for the task has not started");
+	return http_log_text(r, r->parts[1], streams, e);
 }
 
 int iron_task_log(struct http_request *r, struct err *e)

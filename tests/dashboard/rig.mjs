@@ -6,7 +6,7 @@ import {createRequire} from 'node:module';
 import {after, before, test} from 'node:test';
 
 const env = process.env;
-const require = createRequire(`${env.DASHBOARD_MODULES}/`);
+const require = createRequire(`${env.MODULES}/`);
 const {chromium} = require('playwright-core');
 
 export const PATIENCE = Number(env.PATIENCE ?? 60) * 1000;

@@ -129,9 +129,14 @@ ZERO=0001-01-01T00:00:00Z
 	[ "$(get '.tasks[0].payload == null')" = true ]
 }
 
-@test "a task that waits: zero times, progress, cancel; cancel once more is no error" {
+@test "a task that waits: no log, zero times, progress, cancel; cancel once more is no error" {
 	code_make waits <<<pass
 	task=$(queue waits '{"delay": 3600, "priority": 2, "timeout": 60, "label": "l", "cluster": "c"}')
+	for path in log outlog; do
+		http GET "tasks/$task/$path"
+		answered 404
+		said 'no log yet'
+	done
 	http GET "tasks/$task"
 	[ "$(get '[.status, .start_time, .end_time, .delay, .priority, .timeout, .label, .cluster] | map(tostring) | join(" ")')" = \
 		"queued $ZERO $ZERO 3600 2 60 l c" ]
