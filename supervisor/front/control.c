@@ -9,7 +9,8 @@
 #include "supervisor/front/internal.h"
 #include "supervisor/msg.h"
 
-#define TRIM_BYTES (1u << 20)
+/* What a request or an answer of this size was made of, ten times its memory, is not kept. */
+#define TRIM_BYTES (256u << 10)
 #define CONNS_MAX 4096u
 #define WAITERS_MAX 64u	      /* of one connection */
 #define INPUT_MAX (64u << 20) /* half-read frames of all connections */
@@ -104,6 +105,15 @@ void waiter_free(struct waiter *w)
 	free(w);
 }
 
+static void output_free(struct output *out)
+{
+	const bool large = out->len > TRIM_BYTES;
+
+	free(out);
+	if (large)
+		(void)malloc_trim(0);
+}
+
 static void conn_close(struct conn *c)
 {
 	c->broken = true;
@@ -115,7 +125,7 @@ static void conn_close(struct conn *c)
 		struct output *out = c->out;
 
 		c->out = out->next;
-		free(out);
+		output_free(out);
 	}
 	*c->pprev = c->next;
 	if (c->next)
@@ -163,7 +173,7 @@ static int conn_flush(struct conn *c)
 		c->out = out->next;
 		if (!c->out)
 			c->out_tail = &c->out;
-		free(out);
+		output_free(out);
 	}
 	conn_want(c);
 	conn_set_deadline(c);
@@ -172,17 +182,17 @@ static int conn_flush(struct conn *c)
 
 void conn_send(struct conn *c, json_t *reply)
 {
-	_cleanup_free_ char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
-	size_t len = text ? strlen(text) : 0;
-	struct output *out;
+	size_t len = reply ? json_dumpb(reply, NULL, 0, JSON_COMPACT) : 0;
+	struct output *out = NULL;
 	uint32_t head;
 
+	if (!c->broken && len && len <= CONTROL_FRAME_MAX && c->out_bytes + len <= OUTPUT_MAX)
+		out = malloc(sizeof(*out) + sizeof(head) + len);
+	if (out && json_dumpb(reply, out->bytes + sizeof(head), len, JSON_COMPACT) != len)
+		util_free_ptr(&out);
 	json_decref(reply);
 	if (c->broken)
 		return;
-	out = len && len <= CONTROL_FRAME_MAX && c->out_bytes + len <= OUTPUT_MAX
-		      ? malloc(sizeof(*out) + sizeof(head) + len)
-		      : NULL;
 	if (!out) {
 		msg_warn("a client is dropped: an answer of %zu bytes cannot be kept for it", len);
 		conn_break(c);
@@ -191,7 +201,6 @@ void conn_send(struct conn *c, json_t *reply)
 	head = htole32((uint32_t)len);
 	*out = (struct output){.len = sizeof(head) + len};
 	memcpy(out->bytes, &head, sizeof(head));
-	memcpy(out->bytes + sizeof(head), text, len);
 	*c->out_tail = out;
 	c->out_tail = &out->next;
 	c->out_bytes += out->len;
@@ -241,7 +250,6 @@ static void conn_request(struct conn *c)
 	for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
 		util_close_fd(&req.fds[i]);
 	free(req.text);
-	/* What a request of megabytes was parsed into is not kept for the next one. */
 	if (req.len > TRIM_BYTES)
 		(void)malloc_trim(0);
 }

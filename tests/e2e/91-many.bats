@@ -87,6 +87,13 @@ settled() {
 	[ "$after" -le $((before + 4096)) ] || fail "$before KiB became $after KiB"
 }
 
-@test "all are on record" {
-	[ "$(sandboxctl ps --all --json | jq length)" -ge "$TASKS" ]
+@test "all are on record, and a list of them does not stay in memory" {
+	local before after n
+
+	before=$(rss)
+	for n in 1 2 3; do
+		[ "$(sandboxctl ps --all --json | jq length)" -ge "$TASKS" ]
+	done
+	after=$(rss)
+	[ "$after" -le $((before + 4096)) ] || fail "$before KiB became $after KiB"
 }
