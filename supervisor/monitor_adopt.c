@@ -140,6 +140,7 @@ static void kill_stray(const char *name, void *arg)
 {
 	struct monitor *m = arg;
 	struct cgroup cg;
+	struct mtask *t;
 
 	/* A keeper ends by itself, with its last task; it is that task's parent. Its group is
 	 * removed then (monitor_template.c). */
@@ -150,8 +151,14 @@ static void kill_stray(const char *name, void *arg)
 	if (!clone_is_name(name))
 		msg_warn("sandbox %s has no record: ended", name);
 	(void)cgroup_kill(&cg);
-	(void)cgroup_remove_within(&cg, 1000);
-	cgroup_close(&cg);
+	t = mtask_new(m, "");
+	if (!t) {
+		cgroup_close(&cg);
+		return;
+	}
+	t->cgroup = cg;
+	t->forgotten = true;
+	task_remove_cgroup(t);
 }
 
 static void each_name(int dir, void (*fn)(struct monitor *m, const char *name), struct monitor *m)

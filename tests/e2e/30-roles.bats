@@ -255,10 +255,14 @@ gate()")
 	forks python
 	wait_until "$PATIENCE" parked
 	kill_role monitor
-	[ "$(find /sys/fs/cgroup -type d -path "*/$GROUP/parked-*")" = '' ]
+	wait_until "$PATIENCE" no_parked_group
 	if grep 'parked-.* has no record' "$WORK/log"; then
 		fail "a parked clone is worth a warning"
 	fi
+}
+
+no_parked_group() {
+	[ -z "$(find /sys/fs/cgroup -type d -path "*/$GROUP/parked-*" 2>/dev/null)" ]
 }
 
 parked() {
