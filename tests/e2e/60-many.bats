@@ -21,6 +21,11 @@ mounts() {
 	wc -l <"/proc/$(role monitor)/mountinfo"
 }
 
+as_before() {
+	[ "$(fds)" -le $((fds + 4)) ] && [ "$(mounts)" = "$mounts" ] &&
+		[ "$(processes | wc -l)" = "$processes" ]
+}
+
 @test "$N tasks in each start mode: fds, mounts, processes and memory stay" {
 	for mode in $MODES; do
 		many "$mode"
@@ -31,12 +36,10 @@ mounts() {
 		many "$mode"
 	done
 	retire_all
-	echo "fds $fds $(fds), mounts $mounts $(mounts), kB $rss $(rss), processes $processes $(processes | wc -l)"
-	[ "$(fds)" -le $((fds + 4)) ]
-	[ "$(mounts)" = "$mounts" ]
-	[ "$(processes | wc -l)" = "$processes" ]
+	wait_until "$PATIENCE" as_before ||
+		fail "fds $fds $(fds), mounts $mounts $(mounts), processes $processes $(processes | wc -l)"
 	# Records of ended tasks are kept on disk, not in memory.
-	[ "$(rss)" -le $((rss + 2048)) ]
+	[ "$(rss)" -le $((rss + 2048)) ] || fail "$rss KiB became $(rss)"
 }
 
 @test "every one of them is remembered" {

@@ -51,6 +51,11 @@ has_children_at_most() {
 	[ "$(pgrep -c -P "$(cat "$WORK/pid")")" -le "$1" ]
 }
 
+# no_record: of any task that runs.
+no_record() {
+	[ -z "$(find "$RUN/tasks" -mindepth 1 2>/dev/null)" ]
+}
+
 # nothing_left ID: no cgroup with the task's id.
 nothing_left() {
 	wait_until 10 no_cgroup "$1" ||
@@ -157,15 +162,16 @@ nothing_left() {
 }
 
 @test "afterwards: no process, mount or file of a task is left, and fds are as they were" {
-	local before after
+	local before
 
+	retire_all
 	wait_until 20 has_children_at_most 3
 	before=$(fds)
 	for _ in 1 2 3; do
 		"$CTL" run python "$WORK/neighbour.json" >/dev/null
 	done
-	after=$(fds)
-	[ "$after" -le "$before" ] || fail "$before fds became $after"
-	[ -z "$(find "$RUN/tasks" -mindepth 1 2>/dev/null)" ]
+	retire_all
+	wait_until 20 fds_at_most "$before" || fail "$before fds became $(fds)"
+	wait_until 20 no_record
 	refute grep -q "$WORK" <(tr ' ' '\n' </proc/self/mountinfo)
 }
