@@ -31,12 +31,12 @@ forget_checkpoints() {
 
 # fresh: no checkpoint but a new one of the image python under the default policy.
 fresh() {
-	wait_until 10 forget_checkpoints
+	wait_until "$PATIENCE" forget_checkpoints
 	sandboxctl image warm python --force >/dev/null
 }
 
 @test "auto warms by itself: the first task is cold, later ones are forked" {
-	wait_until 10 forget_checkpoints
+	wait_until "$PATIENCE" forget_checkpoints
 	sandboxctl run python --label first --code 'print(1)'
 	[ "$(mode first)" = cold ]
 	wait_until "$PATIENCE" later fork
@@ -49,7 +49,7 @@ later() {
 }
 
 @test "image warm says what it did, and does it once" {
-	wait_until 10 forget_checkpoints
+	wait_until "$PATIENCE" forget_checkpoints
 	run sandboxctl image warm python --json
 	[ "$status" = 0 ]
 	[ "$(jq .existed <<<"$output")" = false ]
@@ -213,7 +213,7 @@ with open(sys.argv[1], "r+b") as f:
 @test "no checkpoint and --start restore: cold, right, said" {
 	# Stopped first: it may be making one in the background.
 	daemon_stop
-	wait_until 10 forget_checkpoints
+	wait_until "$PATIENCE" forget_checkpoints
 	daemon_start
 	run --separate-stderr sandboxctl run python --start restore --label none --code 'print("right")'
 	[ "$status" = 0 ]
@@ -297,7 +297,7 @@ used_again() {
 	[ "$(checkpoints | wc -l)" = 65 ]
 	[ -d "$mine" ]
 	[ ! -d "$(printf '%s/checkpoints/%064x' "$STATE" 1)" ]
-	wait_until 10 forget_checkpoints
+	wait_until "$PATIENCE" forget_checkpoints
 }
 
 @test "an import that cannot be done makes no checkpoint, and the task starts cold" {

@@ -43,7 +43,7 @@ background() {
 			2>>"$WORK/runs/$1.err") && [ -n "$id" ]; then
 			echo "$id $status" >>"$WORK/acked-$1"
 		fi
-		wait_until 60 fewer_than 6
+		wait_until "$PATIENCE" fewer_than 6
 	done
 }
 
@@ -59,7 +59,7 @@ foreground() {
 
 	while [ ! -e "$WORK/stop" ]; do
 		n=$((n + 1)) status=$((n % 7)) got=0
-		wait_until 60 sandboxctl version || return 1
+		wait_until "$PATIENCE" sandboxctl version || return 1
 		sandboxctl run python --code "$NUMBERED" --label "$1-$n" -- "$status" \
 			>"$WORK/runs/$1-$n.out" 2>"$WORK/runs/$1-$n.err" </dev/null || got=$?
 		echo "$n $status $got" >>"$WORK/ran-$1"
@@ -142,7 +142,7 @@ sys.exit(7)" >"$WORK/silent" 2>&1 3>&- 4>&- &
 	id=$(id_of silent)
 	wait_until "$PATIENCE" role_kill logger
 	# As long as run waits for a daemon that is gone (CTL_RETRY_FOR_NS), and a little.
-	wait_until 60 older_than 33 "$(date +%s)"
+	wait_until "$PATIENCE" older_than 33 "$(date +%s)"
 	wait_until "$PATIENCE" role_kill logger
 	wait_until "$PATIENCE" signal_task "$id" USR1
 	reap "$run"

@@ -138,7 +138,7 @@ daemon_remove() {
 	[ -n "${GROUP:-}" ] || return 0
 	gone "$(cat "$WORK/pid")" && left="the daemon died; its last words: $(tail -n 20 "$WORK/log")"$'\n'
 	# What has ended is cleaned up by the daemon, a moment later; what runs is a mistake.
-	wait_until 10 clean || true
+	wait_until "$PATIENCE" clean || true
 	daemon_stop || true
 	left+=$(left_overs)
 	nft delete table inet "$GROUP" 2>/dev/null || true
@@ -146,7 +146,7 @@ daemon_remove() {
 		kill -KILL "$pid" 2>/dev/null || true
 	done
 	while read -r group; do
-		wait_until 5 rmdir "$group" || true
+		wait_until "$PATIENCE" rmdir "$group" || true
 	done < <(find /sys/fs/cgroup -depth -type d -path "*/$GROUP*" 2>/dev/null)
 	if [ -n "$left" ]; then
 		printf 'left behind, log in %s:\n%s\n' "$WORK/log" "$left" >&2

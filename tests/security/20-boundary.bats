@@ -163,7 +163,7 @@ for top, dirs, files in os.walk("/"):
 	cmp "$before" "$after"
 }
 
-@test "end: descendants that fork twice, leave the session and ignore signals are gone in a second" {
+@test "end: descendants that fork twice, leave the session and ignore signals are gone" {
 	local mode marker
 
 	for mode in $SECURITY_MODES; do
@@ -171,7 +171,7 @@ for top, dirs, files in os.walk("/"):
 		task "$WORK/bombs" orphans.py
 		run "$CTL" run python "$WORK/bombs/task.json" --start "$mode" -- "$marker"
 		[ "$output" = left ]
-		wait_until 1 none_named "$marker"
+		wait_until "$PATIENCE" none_named "$marker"
 	done
 }
 
@@ -189,17 +189,17 @@ for _ in range(3):
         os.setsid()
         os.execv(sys.executable, ['$marker', '-c', 'import time; time.sleep(600)', '$marker'])
 time.sleep(600)" | jq -r .id)
-	wait_until 20 some_named "$marker"
+	wait_until "$PATIENCE" some_named "$marker"
 	"$CTL" cancel --force "$id"
 	"$CTL" wait "$id" || true
-	wait_until 1 none_named "$marker"
+	wait_until "$PATIENCE" none_named "$marker"
 }
 
 @test "kill(-1) in one task leaves its neighbour, the init and the daemon alone" {
 	local id
 
 	id=$("$CTL" --json run python --detach --code 'import time; time.sleep(600)' | jq -r .id)
-	wait_until 20 status_is "$id" running
+	wait_until "$PATIENCE" status_is "$id" running
 	run "$CTL" run python --code '
 import os, signal
 if os.fork() == 0:
@@ -246,7 +246,7 @@ os.kill(0, signal.SIGTERM)'
 	echo "|$handler %P %e" >/proc/sys/kernel/core_pattern
 	# The control: a crash outside does start it.
 	(ulimit -c unlimited && exec /usr/bin/python3 -c 'import os; os.abort()') || true
-	wait_until 10 test -s "$WORK/cores" || true
+	wait_until "$PATIENCE" test -s "$WORK/cores" || true
 	before=$(wc -l <"$WORK/cores")
 	run "$CTL" run python --code '
 import os, resource

@@ -58,7 +58,7 @@ no_record() {
 
 # nothing_left ID: no cgroup with the task's id.
 nothing_left() {
-	wait_until 10 no_cgroup "$1" ||
+	wait_until "$PATIENCE" no_cgroup "$1" ||
 		fail "cgroups of $1 are left"
 }
 
@@ -165,13 +165,13 @@ nothing_left() {
 	local before
 
 	retire_all
-	wait_until 20 has_children_at_most 3
+	wait_until "$PATIENCE" has_children_at_most 3
 	before=$(fds)
 	for _ in 1 2 3; do
 		"$CTL" run python "$WORK/neighbour.json" >/dev/null
 	done
 	retire_all
-	wait_until 20 fds_at_most "$before" || fail "$before fds became $(fds)"
-	wait_until 20 no_record
+	wait_until "$PATIENCE" fds_at_most "$before" || fail "$before fds became $(fds)"
+	wait_until "$PATIENCE" no_record
 	refute grep -q "$WORK" <(tr ' ' '\n' </proc/self/mountinfo)
 }

@@ -22,7 +22,7 @@ clients() {
 		>"$WORK/out/clients-${1%:}" || fail "the client itself failed"
 	"$SECURITY/judge.py" sandbox "$WORK/out/clients-${1%:}"
 	retire_all
-	wait_until 20 fds_at_most "$(cat "$WORK/fds")" ||
+	wait_until "$PATIENCE" fds_at_most "$(cat "$WORK/fds")" ||
 		fail "$(cat "$WORK/fds") fds became $(fds)"
 	grown=$(($(rss) - $(cat "$WORK/memory")))
 	[ "$grown" -lt 40960 ] || fail "the daemon grew by $grown KiB"
