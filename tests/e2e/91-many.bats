@@ -88,10 +88,10 @@ settled() {
 }
 
 @test "all are on record, and a list of them does not stay in memory" {
-	local before after n
+	local before after
 
 	before=$(rss)
-	for n in 1 2 3; do
+	for _ in 1 2 3; do
 		[ "$(sandboxctl ps --all --json | jq length)" -ge "$TASKS" ]
 	done
 	after=$(rss)
