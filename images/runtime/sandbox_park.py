@@ -282,7 +282,7 @@ class Parked(object):
             gc.collect(0)
             freeze()
             ahead = surround_ahead(self.run_dir, self.work_dir)
-        except Exception as error:
+        except BaseException as error:
             fail(125, "the clone cannot be prepared: %s: %s" % (type(error).__name__, error))
         without_task(False)
         return ahead

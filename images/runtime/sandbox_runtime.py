@@ -80,9 +80,10 @@ nothing else.  The files RUN/payload and RUN/config always exist; unset is empty
 the script next).  End of file without it means that there was no user code to run.
 
 Exit status: the task's own, as of a bare interpreter; 3 a module does not import
-or the process cannot be parked (park), 4 no go byte, or what is done ahead of the task
-failed: another process can have the task; 125 a job that makes no sense or a repair that failed, 126 the script cannot be read, 127 there is no such
-script, module or function.
+or the process cannot be parked (park), 4 no go byte, or what is done ahead of the
+task failed (another process can have it), 125 a job that makes no sense or a repair
+that failed, 126 the script cannot be read, 127 there is no such script, module or
+function.
 """
 
 import os

@@ -188,6 +188,8 @@ void conn_send(struct conn *c, json_t *reply)
 
 	if (!c->broken && len && len <= CONTROL_FRAME_MAX && c->out_bytes + len <= OUTPUT_MAX)
 		out = malloc(sizeof(*out) + sizeof(head) + len);
+	if (out)
+		*out = (struct output){.len = sizeof(head) + len};
 	if (out && json_dumpb(reply, out->bytes + sizeof(head), len, JSON_COMPACT) != len)
 		util_free_ptr(&out);
 	json_decref(reply);
@@ -199,7 +201,6 @@ void conn_send(struct conn *c, json_t *reply)
 		return;
 	}
 	head = htole32((uint32_t)len);
-	*out = (struct output){.len = sizeof(head) + len};
 	memcpy(out->bytes, &head, sizeof(head));
 	*c->out_tail = out;
 	c->out_tail = &out->next;
