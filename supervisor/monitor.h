@@ -211,6 +211,7 @@ bool clone_again(struct mtask *t);
 int task_watch(struct mtask *t, struct err *e);
 int task_watch_deadline(struct mtask *t, struct err *e);
 void task_set_deadline(struct mtask *t, uint32_t timeout_s); /* in its record; from now */
+void task_signal(const struct mtask *t, int sig);	     /* to its init, where that is known */
 void task_kill(struct mtask *t, enum verdict why);
 void task_term(struct mtask *t);
 void task_fail(struct monitor *m, const char *id, const char *why);

@@ -108,7 +108,7 @@ static int adopt_one(struct monitor *m, const char *id)
 	if (mtask_is_warm(t)) {
 		/* Whoever asked is gone, and it is quickly made again. */
 		if (r == 0)
-			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+			task_signal(t, SIGKILL);
 		task_forget(t);
 		return 0;
 	}

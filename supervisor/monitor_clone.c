@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include "sandbox/template.h"
 #include "supervisor/monitor_clone.h"
@@ -72,8 +71,7 @@ void clone_drop(struct mtask *t)
 	clone_unlink(t);
 	pending_free(TAKE_PTR(t->pending));
 	util_close_fd(&t->ctl);
-	if (t->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+	task_signal(t, SIGKILL);
 	task_reap(t);
 	t->template = NULL;
 	t->forgotten = true;

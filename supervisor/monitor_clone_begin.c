@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "sandbox/template.h"
@@ -91,8 +90,7 @@ static int on_held(sd_event_source *s, uint64_t usec, void *arg)
 
 	/* Its init waits until somebody has read what it has said: of no task, nobody. */
 	if (ended && is_without_task(t, &x)) {
-		if (t->pidfd >= 0)
-			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+		task_signal(t, SIGKILL);
 		return 0;
 	}
 	if (ended || usec >= t->held_until_us) {
@@ -185,8 +183,7 @@ void clone_assign(struct mtask *t)
 	if (r < 0) {
 		(void)snprintf(t->error, sizeof(t->error), "fork: %.480s", e.msg);
 		t->failed = true;
-		if (t->pidfd >= 0)
-			(void)syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
+		task_signal(t, SIGKILL);
 	}
 }
 

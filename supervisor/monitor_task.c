@@ -53,7 +53,7 @@ void task_send_running(struct mtask *t)
 	monitor_to_front(t->m, &msg);
 }
 
-static void send_signal(struct mtask *t, int sig)
+void task_signal(const struct mtask *t, int sig)
 {
 	if (t->pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, t->pidfd, sig, NULL, 0);
@@ -74,14 +74,14 @@ static void note_reason(struct mtask *t, enum verdict why)
 void task_kill(struct mtask *t, enum verdict why)
 {
 	note_reason(t, why);
-	send_signal(t, SIGKILL);
+	task_signal(t, SIGKILL);
 }
 
 /* The init hands TERM on to the payload; before the payload runs nobody could take it. */
 void task_term(struct mtask *t)
 {
 	note_reason(t, VERDICT_CANCELLED);
-	send_signal(t, t->run.started ? SIGTERM : SIGKILL);
+	task_signal(t, t->run.started ? SIGTERM : SIGKILL);
 }
 
 static void take_report(struct mtask *t, const struct report *r)

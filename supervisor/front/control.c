@@ -180,18 +180,28 @@ static int conn_flush(struct conn *c)
 	return 0;
 }
 
+/* A frame of what makes len bytes of text, written where it is sent from. NULL: no memory. */
+static struct output *output_new(const json_t *reply, size_t len)
+{
+	const uint32_t head = htole32((uint32_t)len);
+	struct output *out = malloc(sizeof(*out) + sizeof(head) + len);
+
+	if (!out)
+		return NULL;
+	*out = (struct output){.len = sizeof(head) + len};
+	memcpy(out->bytes, &head, sizeof(head));
+	if (json_dumpb(reply, out->bytes + sizeof(head), len, JSON_COMPACT) != len)
+		util_free_ptr(&out);
+	return out;
+}
+
 void conn_send(struct conn *c, json_t *reply)
 {
 	size_t len = reply ? json_dumpb(reply, NULL, 0, JSON_COMPACT) : 0;
 	struct output *out = NULL;
-	uint32_t head;
 
 	if (!c->broken && len && len <= CONTROL_FRAME_MAX && c->out_bytes + len <= OUTPUT_MAX)
-		out = malloc(sizeof(*out) + sizeof(head) + len);
-	if (out)
-		*out = (struct output){.len = sizeof(head) + len};
-	if (out && json_dumpb(reply, out->bytes + sizeof(head), len, JSON_COMPACT) != len)
-		util_free_ptr(&out);
+		out = output_new(reply, len);
 	json_decref(reply);
 	if (c->broken)
 		return;
@@ -200,8 +210,6 @@ void conn_send(struct conn *c, json_t *reply)
 		conn_break(c);
 		return;
 	}
-	head = htole32((uint32_t)len);
-	memcpy(out->bytes, &head, sizeof(head));
 	*c->out_tail = out;
 	c->out_tail = &out->next;
 	c->out_bytes += out->len;

@@ -80,21 +80,14 @@ int iron_task_get(struct http_request *r, struct err *e)
 }
 
 /* {1} is a task of the project: nothing more of it is wanted. */
-static int check_task(const struct http_request *r, struct project **ret, struct err *e)
-{
-	struct task_record rec = {0};
-	int res = iron_task(r, ret, &rec, e);
-
-	free(rec.spec);
-	return res;
-}
-
 int iron_task_cancel(struct http_request *r, struct err *e)
 {
+	struct task_record rec = {0};
 	struct project *p = NULL;
 	bool changed = false;
-	int res = check_task(r, &p, e);
+	int res = iron_task(r, &p, &rec, e);
 
+	free(rec.spec);
 	if (res == 0)
 		res = queue_cancel(r->f, p, r->parts[1], &changed, e);
 	/* Said when it is durable: a front that dies now must not run it. */

@@ -51,11 +51,6 @@ has_children_at_most() {
 	[ "$(pgrep -c -P "$(cat "$WORK/pid")")" -le "$1" ]
 }
 
-# no_record: of any task that runs.
-no_record() {
-	[ -z "$(find "$RUN/tasks" -mindepth 1 2>/dev/null)" ]
-}
-
 # nothing_left ID: no cgroup with the task's id.
 nothing_left() {
 	wait_until "$PATIENCE" no_cgroup "$1" ||
@@ -170,8 +165,8 @@ nothing_left() {
 	for _ in 1 2 3; do
 		"$CTL" run python "$WORK/neighbour.json" >/dev/null
 	done
+	# Until nothing is left of any task, not its record either.
 	retire_all
 	wait_until "$PATIENCE" fds_at_most "$before" || fail "$before fds became $(fds)"
-	wait_until "$PATIENCE" no_record
 	refute grep -q "$WORK" <(tr ' ' '\n' </proc/self/mountinfo)
 }
