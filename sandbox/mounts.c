@@ -15,6 +15,9 @@
 
 #include "sandbox/sandbox.h"
 
+#define DEVPTS_PTYS_MAX "64"
+#define HOSTS_FILE "hosts" /* in /run; /etc/hosts is this file, read-only */
+
 static int open_beneath(int root, const char *path, uint64_t flags)
 {
 	struct open_how how = {
@@ -272,12 +275,28 @@ static int mask_proc(int root, struct err *e)
 	return r;
 }
 
+/*
+ * Terminals of the sandbox's own: each mount of devpts is another instance, and a terminal
+ * belongs to who opened it. Without a bound a sandbox could take all that sysctl
+ * kernel.pty.max leaves to those that are not the host's own.
+ */
+static int mount_terminals(int root, struct err *e)
+{
+	static const char *const opts[] = {"ptmxmode", "0666",		"mode", "0620",
+					   "max",      DEVPTS_PTYS_MAX, NULL};
+
+	return attach(new_fs("devpts", opts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), root,
+		      "dev/pts", true, e);
+}
+
 static int mount_dev(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	int shm, r;
 
 	r = attach_copy(spec->dev_mount, root, "dev", true,
 			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
+	if (r == 0)
+		r = mount_terminals(root, e);
 	if (r < 0)
 		return r;
 	r = task_tmpfs(spec->limits.disk, "1777", sandbox_host_id(spec->owner, SANDBOX_UID), &shm);
@@ -303,6 +322,50 @@ static int mount_resolv_conf(const struct sandbox_spec *spec, int root, struct e
 	if (file < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: /run/resolv.conf");
 	return bind(file, root, "etc/resolv.conf", false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, e);
+}
+
+/* hostname is a task's id, which is short. */
+static int fill_hosts(int fd, const char *hostname)
+{
+	char text[256];
+	int n = snprintf(text, sizeof(text),
+			 "127.0.0.1\tlocalhost\n"
+			 "127.0.1.1\t%s\n"
+			 "::1\tlocalhost ip6-localhost ip6-loopback\n",
+			 hostname);
+
+	return util_write_all(fd, text, (size_t)n);
+}
+
+/* Every program may ask for the address of its own host name, and many do: as in Debian, it is
+ * one of lo's. */
+static int mount_hosts(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	const uid_t init = sandbox_host_id(spec->owner, SANDBOX_INIT_UID);
+	_cleanup_fd_ int run = open_beneath(root, "run", O_DIRECTORY);
+	_cleanup_fd_ int file = -1;
+	int r;
+
+	if (run < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /run");
+	file = openat(run, HOSTS_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (file < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /run/" HOSTS_FILE);
+	r = fill_hosts(file, spec->id);
+	if (r == 0 && (fchmod(file, 0644) < 0 || fchown(file, init, init) < 0))
+		r = -errno;
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "sandbox: /run/" HOSTS_FILE);
+	return bind(file, root, "etc/hosts", false,
+		    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
+}
+
+int mounts_put_hostname(const char *hostname, struct err *e)
+{
+	_cleanup_fd_ int fd = open("/run/" HOSTS_FILE, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+	int r = fd < 0 ? -errno : fill_hosts(fd, hostname);
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "sandbox: /run/" HOSTS_FILE) : 0;
 }
 
 int mounts_new_proc(void)
@@ -332,6 +395,8 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 		r = mount_run(spec, root, e);
 	if (r == 0)
 		r = mount_resolv_conf(spec, root, e);
+	if (r == 0)
+		r = mount_hosts(spec, root, e);
 	return r;
 }
 
@@ -366,13 +431,14 @@ int mounts_make_dev(const char *dir, struct err *e)
 	static const char *const links[][2] = {{"/proc/self/fd", "fd"},
 					       {"/proc/self/fd/0", "stdin"},
 					       {"/proc/self/fd/1", "stdout"},
-					       {"/proc/self/fd/2", "stderr"}};
+					       {"/proc/self/fd/2", "stderr"},
+					       {"pts/ptmx", "ptmx"}};
 	_cleanup_fd_ int fd = -1;
 
 	if (mount("dev", dir, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k") < 0)
 		return err_set(e, ERR_SYSTEM, errno, "monitor: tmpfs on %s", dir);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || mkdirat(fd, "shm", 0755) < 0)
+	if (fd < 0 || mkdirat(fd, "shm", 0755) < 0 || mkdirat(fd, "pts", 0755) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "monitor: %s", dir);
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
 		if (mknodat(fd, nodes[i].name, S_IFCHR | 0666,

@@ -202,6 +202,8 @@ int rootfs_pivot(int root, struct err *e);
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);
 /* The job, for its payload, in this folder; owner: as the caller's user namespace says it. */
 int mounts_put_job(const char *run, int job_fd, uid_t owner, struct err *e);
+/* For the init of a sandbox that was made before it had a task: /etc/hosts has its host name. */
+int mounts_put_hostname(const char *hostname, struct err *e);
 /* A procfs of the caller's pid namespace, detached. -errno. */
 int mounts_new_proc(void);
 int mounts_make_dev(const char *dir, struct err *e);

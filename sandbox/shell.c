@@ -70,6 +70,8 @@ static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struc
 	int r = ns_set_hostname(spec->id, e);
 
 	if (r == 0)
+		r = mounts_put_hostname(spec->id, e);
+	if (r == 0)
 		r = mounts_put_job("/run", spec->job_fd, SANDBOX_UID, e);
 	/* The monitor writes it while we have been busy. */
 	if (r == 0)

@@ -88,9 +88,49 @@ assert open("/dev/zero", "rb").read(2) == b"\0\0"'
 	for name in null zero full random urandom; do
 		[[ $output == *"'/dev/$name'"* ]]
 	done
-	for name in mem kmsg kvm fuse sda vda tty0 console ptmx; do
+	for name in mem kmsg kvm fuse sda vda tty0 console; do
 		[[ $output != *"'/dev/$name'"* ]]
 	done
+}
+
+@test "terminals of its own: a pair, a program on one, and none of anybody else's" {
+	alike '
+import fcntl, os, pty, struct, sys, termios, tty
+ours, theirs = os.openpty()
+tty.setraw(theirs)
+os.write(ours, b"in")
+os.write(theirs, b"out")
+print(os.read(theirs, 9), os.read(ours, 9), os.ttyname(theirs), os.isatty(theirs))
+print(sorted(os.listdir("/dev/pts")), os.stat("/dev/pts/0").st_uid, os.readlink("/dev/ptmx"))
+fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+print(os.get_terminal_size(ours))
+try:
+    fcntl.ioctl(theirs, termios.TIOCSTI, b"x")
+except OSError as e:
+    print("TIOCSTI:", e.strerror)
+seen = []
+def read(fd):
+    seen.append(os.read(fd, 1024))
+    return seen[-1].replace(b"\r", b"")
+print(pty.spawn(["/bin/sh", "-c", "echo yes >/dev/tty; exit 3"], read) >> 8, b"".join(seen))'
+	[ "$output" = "b'in' b'out' /dev/pts/0 True
+['0', 'ptmx'] 1000 pts/ptmx
+os.terminal_size(columns=80, lines=24)
+TIOCSTI: Operation not permitted
+yes
+3 b'yes\r\n'" ]
+}
+
+@test "only so many terminals as leave some to others" {
+	alike '
+import os
+pairs = []
+try:
+    while len(pairs) < 200:
+        pairs.append(os.openpty())
+except OSError as e:
+    print(len(pairs), e.strerror)'
+	[ "$output" = "64 No space left on device" ]
 }
 
 @test "only its three standard files are open" {
@@ -115,33 +155,71 @@ except OSError as e:
 	done
 }
 
-@test "no network by default: lo alone, and no socket but AF_UNIX" {
+@test "its host name is an address of its own, in a file that it cannot change" {
+	alike '
+import os, socket
+name = socket.gethostname()
+print(socket.gethostbyname(name), socket.gethostbyname("localhost"))
+print(*[line for line in open("/etc/hosts").read().replace(name, "NAME").splitlines()], sep="|")
+for path in "/etc/hosts", "/run/hosts":
+    try:
+        open(path, "w")
+        print(path, "is open for writing")
+    except OSError as e:
+        print(path, e.strerror)
+try:
+    os.unlink("/run/hosts")
+except OSError as e:
+    print(e.strerror)'
+	[ "$output" = "127.0.1.1 127.0.0.1
+127.0.0.1	localhost|127.0.1.1	NAME|::1	localhost ip6-localhost ip6-loopback
+/etc/hosts Read-only file system
+/run/hosts Permission denied
+Operation not permitted" ]
+}
+
+@test "no network by default: lo alone, and no socket but AF_UNIX, TCP and UDP" {
 	alike '
 import os, socket
 print(sorted(os.listdir("/sys/class/net")) if os.path.isdir("/sys/class/net") else "no /sys")
 print([line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line])
 for family in socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK:
-    try:
-        socket.socket(family, socket.SOCK_DGRAM)
-        print(int(family), "yes")
-    except OSError as e:
-        print(int(family), type(e).__name__)'
-	[[ $output == *"['lo']"* ]]
-	[[ $output == *"1 yes"* ]]
-	[[ $output != *"2 yes"* ]]
-	[[ $output != *"10 yes"* ]]
-	[[ $output != *"16 yes"* ]]
+    for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW:
+        try:
+            socket.socket(family, kind).close()
+            print(int(family), int(kind), "yes")
+        except OSError as e:
+            print(int(family), int(kind), e.strerror)'
+	[ "$output" = "no /sys
+['lo']
+1 1 yes
+1 2 yes
+1 3 yes
+2 1 yes
+2 2 yes
+2 3 Operation not permitted
+10 1 yes
+10 2 yes
+10 3 Operation not permitted
+16 1 Operation not permitted
+16 2 Operation not permitted
+16 3 Operation not permitted" ]
 }
 
-@test "lo is up under a policy with sockets" {
-	for mode in $MODES; do
-		run sandboxctl run python --policy network --code '
+@test "lo is up under each policy with sockets" {
+	sandboxctl image warm python --policy network >/dev/null
+	forks python --policy network
+	for policy in default network; do
+		for mode in $MODES; do
+			run sandboxctl run python --policy "$policy" --start "$mode" --label lo --code '
 import socket
 server = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())
 client.sendall(b"over lo")
 print(server.accept()[0].recv(20).decode())'
-		[ "$output" = "over lo" ]
+			[ "$output" = "over lo" ]
+			[ "$(mode lo)" = "$mode" ]
+		done
 	done
 }
 

@@ -231,8 +231,60 @@ while True:
 	sandboxctl wait "$one" || true
 }
 
-@test "default: nothing is reachable" {
+# What is reached by its own servers, by streams to the ADDRESS:PORTs that it is given, and by datagrams.
+REACH='
+import os, socket, sys
+for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
+    with socket.create_server((address, 0), family=family) as server:
+        with socket.create_connection(server.getsockname()[:2]) as client:
+            client.sendall(b"own")
+            print(server.accept()[0].recv(3).decode(), address)
+for target in sys.argv[-3:]:
+    host, port = target.rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as client:
+            print(target, client.recv(20))
+    except OSError as e:
+        print(target, e.strerror)
+for address in "192.0.2.1", "255.255.255.255", "224.0.0.1", "2001:db8::1":
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
+        if family == socket.AF_INET:
+            datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        try:
+            datagrams.sendto(b"x", (address, 53))
+            print(address, "datagram: sent")
+        except OSError as e:
+            print(address, "datagram:", e.strerror)
+with open("/proc/net/dev") as table:
+    print("interfaces:", *[line.split(":")[0].strip() for line in table if ":" in line])
+'
+
+@test "default: servers of its own on lo, and nothing beyond it, in each mode" {
 	internet
-	connect default "203.0.113.1:$PORT"
-	[ "$output" = refused ]
+	far=203.0.113.1:$PORT
+	kill "$SERVER"
+	server 203.0.113.2
+	here=203.0.113.2:$PORT
+	kill "$SERVER"
+	server 127.0.0.1
+	[ "$(timeout 10 cat <"/dev/tcp/127.0.0.1/$PORT")" = served ]
+	sandboxctl image warm python >/dev/null
+	forks python
+	for mode in $MODES; do
+		run --separate-stderr timeout "$PATIENCE" "$CTL" run python --start "$mode" --label lo \
+			--code "$REACH" -- "$far" "$here" "127.0.0.1:$PORT"
+		echo "$mode: $output $stderr"
+		[ "$(mode lo)" = "$mode" ]
+		[ "$output" = "own 127.0.0.1
+own ::1
+$far Network is unreachable
+$here Network is unreachable
+127.0.0.1:$PORT Connection refused
+192.0.2.1 datagram: Network is unreachable
+255.255.255.255 datagram: Network is unreachable
+224.0.0.1 datagram: Network is unreachable
+2001:db8::1 datagram: Network is unreachable
+interfaces: lo" ]
+	done
 }

@@ -71,6 +71,10 @@ print("contained")' >"$WORK/out/$1" 2>"$WORK/out/$1.err" </dev/null || status=$?
 	craft no-work 'rm -rf work' && contained no-work
 	craft no-proc 'rm -rf proc' && contained no-proc
 	craft work-fifo 'rm -rf work && mkfifo work' && contained work-fifo
+	craft hosts-link "ln -sf '$WORK/bait/file' etc/hosts" && contained hosts-link
+	craft hosts-folder 'rm etc/hosts && mkdir etc/hosts' && contained hosts-folder
+	craft no-hosts 'rm etc/hosts' && contained no-hosts
+	craft etc-link "mv etc usr/etc && ln -s usr/etc etc" && contained etc-link
 }
 
 @test "image: nodes and files where the devices go" {

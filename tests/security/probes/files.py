@@ -51,7 +51,7 @@ def old_root():
 
     A lower layer that a mount on top of it hides is known too: it must not be reachable.
     """
-    known = {"/", "/tmp", "/work", "/dev", "/proc", "/run", "/sys", "/etc/resolv.conf"}
+    known = {"/", "/tmp", "/work", "/dev", "/proc", "/run", "/sys", "/etc/resolv.conf", "/etc/hosts"}
     extra = []
     with open("/proc/self/mountinfo") as f:
         for line in f:

@@ -11,7 +11,7 @@ FLAGS = 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLOCK
 REFUSED = "EPERM EACCES EAFNOSUPPORT"
 ALLOWED = {
     "strict": set(),
-    "default": {UNIX},
+    "default": {UNIX, INET, INET6},
     "network": {UNIX, INET, INET6, NETLINK},
 }
 NAMES = {
@@ -52,6 +52,22 @@ for _family in (INET, INET6):
             "OK",
         )
     TABLE.add("type-packet:" + NAMES[_family], call(41, _family, PACKET, 0), "EPERM", RARE)
+for _family in (INET, INET6):
+    # Multipath TCP, SCTP, UDP-Lite, ICMP: other protocols of the same families and types.
+    for _kind, _protocol in ((STREAM, 262), (STREAM, 132), (SEQPACKET, 132), (DGRAM, 136), (DGRAM, 1), (DGRAM, 58)):
+        TABLE.add(
+            "protocol:%s:%d:%d" % (NAMES[_family], _kind, _protocol),
+            call(41, _family, _kind, _protocol),
+            "EPERM",
+            RARE,
+        )
+    for _kind, _protocol in ((STREAM, 6), (DGRAM, 17), (STREAM | FLAGS, 0), (DGRAM | FLAGS, 0)):
+        TABLE.add(
+            "protocol:%s:%d:%d" % (NAMES[_family], _kind, _protocol),
+            call(41, _family, _kind, _protocol),
+            wanted(_family),
+            "OK",
+        )
 TABLE.add("packet:cooked", call(41, 17, DGRAM, 0), "EPERM", "OK")
 TABLE.add("alg", call(41, 38, SEQPACKET, 0), "EPERM", "OK EAFNOSUPPORT")
 TABLE.add("vsock", call(41, 40, STREAM, 0), "EPERM", "OK EAFNOSUPPORT ENODEV")
