@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # How tasks end, in each start mode: exit status, verdict, and what is said about it.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
@@ -64,6 +64,7 @@ time.sleep(1000)' --timeout "$BRIEF"
 	[[ $stderr == *"timed out after $BRIEF s"* ]]
 }
 
+# bats test_tags=v2
 @test "a timeout ends a task that ignores TERM, and its children" {
 	verdict 124 timeout timeout '
 import os, signal, time
@@ -76,6 +77,7 @@ time.sleep(1000)' --timeout "$BRIEF"
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
 
+# bats test_tags=v2
 @test "out of memory is 137, and said" {
 	verdict 137 oom error '
 x = []
@@ -85,6 +87,7 @@ while True:
 	[ "$(inspect "$(id_of "v-$BATS_TEST_NUMBER")" .usage.memory_peak_bytes)" -gt $((32 << 20)) ]
 }
 
+# bats test_tags=v2
 @test "out of memory in a child is the task's verdict when it fails of it" {
 	verdict 137 oom error '
 import os, sys
@@ -97,6 +100,7 @@ status = os.waitpid(pid, 0)[1]
 sys.exit(128 + (status & 127))' --memory 64M
 }
 
+# bats test_tags=v2
 @test "files in /tmp count as memory and end at the disk limit" {
 	verdict 1 disk error '
 f = open("/tmp/big", "wb")
@@ -113,6 +117,7 @@ while True:
     f.write(b"x" * 65536)' --disk 8M --memory 256M
 }
 
+# bats test_tags=v2
 @test "too many processes are refused, and that is the verdict when it fails of it" {
 	verdict 1 pids error '
 import os, time
@@ -187,6 +192,7 @@ while time.process_time() < end:
 	[ "$(inspect "$id" ".usage.memory_peak_bytes >= $((48 << 20))")" = true ]
 }
 
+# bats test_tags=v2
 @test "the cpu limit holds" {
 	# Half a CPU: a second of CPU time takes two.
 	run sandboxctl run python --cpus 0.5 --code '

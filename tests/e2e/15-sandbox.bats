@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # What a task sees of the world, in each start mode. tests/security tries to get out.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
@@ -19,6 +19,7 @@ alike() {
 	done
 }
 
+# bats test_tags=v2
 @test "all seven namespaces are its own" {
 	for mode in $MODES; do
 		inside=$(sandboxctl run python --start "$mode" --code '

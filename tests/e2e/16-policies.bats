@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # Policies: what is listed and refused, and what each lets a task do.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
@@ -164,6 +164,7 @@ except OSError as e:
     print("refused" if not isinstance(e, socket.timeout) else "dropped")
 '
 
+# bats test_tags=v2
 @test "network: out to what the policy allows, by NAT" {
 	internet
 	egress out
@@ -176,6 +177,7 @@ except OSError as e:
 	retire_all
 }
 
+# bats test_tags=v2
 @test "network: another port is dropped" {
 	internet
 	egress port "$(printf '.network.allow[0].ports = %d' $((PORT == 9 ? 10 : 9)))"

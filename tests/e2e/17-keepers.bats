@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # Keepers, the processes that templates are: one that hangs, is silent or slow costs no task.
 # shellcheck disable=SC2154,SC2016 # stderr is set by run; code for the sandbox
 load daemon
@@ -90,6 +90,7 @@ score() {
 	cat "/proc/$1/oom_score_adj"
 }
 
+# bats test_tags=v2
 @test "the OOM killer takes a keeper last, and what comes out of it like any other task" {
 	was=$(score "$(role monitor)")
 	echo 300 >"/proc/$(role monitor)/oom_score_adj"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # Templates: what tasks are forked from is listed, retired, and made again by need.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
@@ -105,6 +105,7 @@ print("went on")' --start fork)
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
 
+# bats test_tags=v2
 @test "fork.parked of 0: nothing waits, and a fork is made when it is asked for" {
 	unparked
 	[ "$(parked unparked)" = 0 ]
@@ -148,6 +149,7 @@ quiet() {
 		[ "$(waiting memory.limit_in_bytes memory.max | sort -u)" = $((64 << 20)) ]
 }
 
+# bats test_tags=v2
 @test "what waits for a task is one process and its init, with a hundredth of a processor and 64 MiB" {
 	wait_until "$PATIENCE" forked
 	wait_until "$PATIENCE" quiet

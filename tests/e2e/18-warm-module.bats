@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # A task's own module, imported before the task is there: once, for all tasks of that folder.
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # A task's folder comes before the image's modules, also where those were imported before.
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon

@@ -47,13 +47,13 @@ log_lines_are() {
 	wait_until "$PATIENCE" told big 'warm: the imports took more than 64 MiB of memory'
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "a task that may use more than the default gives it to its warm-up" {
 	app more '"limits": {"memory": "256M"}' <<<'x = b"x" * (100 << 20)'
 	wait_until "$PATIENCE" restored more
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "a task with less than the default does not take it from its warm-up" {
 	app less '"limits": {"memory": "32M", "pids": 4}' <<-'EOF'
 		import os, signal
@@ -67,7 +67,7 @@ log_lines_are() {
 	wait_until "$PATIENCE" restored less
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "a warm-up has no more processes than the policy gives by default" {
 	app many <<-'EOF'
 		import os, signal

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # Checkpoints: made by hand or by need, used where they fit, and never a wrong result
 # where they do not.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
@@ -35,6 +35,7 @@ fresh() {
 	sandboxctl image warm python --force >/dev/null
 }
 
+# bats test_tags=v2
 @test "auto warms by itself: the first task is cold, later ones are forked" {
 	wait_until "$PATIENCE" forget_checkpoints
 	sandboxctl run python --label first --code 'print(1)'
@@ -68,6 +69,7 @@ later() {
 	[ "$(stat -c '%a %u' "$STATE/checkpoints")" = "700 0" ]
 }
 
+# bats test_tags=v2
 @test "a restored task does what a cold one does" {
 	fresh
 	cat >same.py <<-'EOT'
@@ -120,6 +122,7 @@ print(os.urandom(8).hex())' >>draws
 	[ "$(sort draws | uniq -d | wc -l)" = 0 ]
 }
 
+# bats test_tags=v2
 @test "memory after a restore is billed to the task" {
 	fresh
 	run sandboxctl run python --start restore --memory 64M --label billed --code '
@@ -168,6 +171,7 @@ with open(sys.argv[1], "r+b") as f:
     f.write(bytes([b[0] ^ 1]))' "$1"
 }
 
+# bats test_tags=v2
 @test "a flipped bit in CRIU's files: cold, right, one warning" {
 	damaged flipped eval 'flip "$(biggest)"'
 }
@@ -247,6 +251,7 @@ with_criu() {
 	falls_back crashes
 }
 
+# bats test_tags=v2
 @test "a CRIU that hangs: cold, right, and it is not left behind" {
 	fresh
 	with_criu 'case " $* " in *" swrk "*) exec sleep 10000 ;; *) exec "$REAL" "$@" ;; esac'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # kill -9 of any role, or of all: tasks go on, no line is lost or doubled, the true exit
 # status comes out.
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
@@ -111,6 +111,7 @@ survives() {
 	survives fork logger
 }
 
+# bats test_tags=v2
 @test "monitor killed and started again: tasks are adopted" {
 	survives cold monitor
 	survives restore monitor
@@ -125,6 +126,7 @@ survives() {
 	survives cold front logger monitor logger front monitor
 }
 
+# bats test_tags=v2
 @test "everything killed at once" {
 	sandboxctl run -d python --label all --code "$COUNTING"
 	id=$(id_of all)
@@ -206,6 +208,7 @@ in_pipe_write() {
 		[[ $(cat "/proc/$1/syscall" 2>/dev/null) == "1 "* ]]
 }
 
+# bats test_tags=v2
 @test "timeouts and limits hold after an adoption" {
 	id=$(detached python "$FOREVER" --timeout 3)
 	wait_until "$PATIENCE" log_has "$id" ready
@@ -226,6 +229,7 @@ while True:
 	[ "$(inspect "$id" .verdict)" = oom ]
 }
 
+# bats test_tags=v2
 @test "cancel works on an adopted task" {
 	id=$(detached python "$FOREVER")
 	wait_until "$PATIENCE" log_has "$id" ready
@@ -236,6 +240,7 @@ while True:
 	[ "$(inspect "$id" .verdict)" = cancelled ]
 }
 
+# bats test_tags=v2
 @test "usage of an adopted task is known" {
 	id=$(detached python "$GATE
 x = bytearray(32 << 20)
@@ -251,6 +256,7 @@ gate()")
 	[ "$(inspect "$id" ".usage.memory_peak_bytes >= $((32 << 20)) and .usage.cpu_ms > 0")" = true ]
 }
 
+# bats test_tags=v2
 @test "parked clones end with their monitor, and the next one has no word to lose on them" {
 	forks python
 	wait_until "$PATIENCE" parked

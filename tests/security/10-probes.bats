@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# bats file_tags=v2
+# bats file_tags=v2-all
 # The probes of ./probes in every start mode under every policy. Each is judged against what
 # it must get inside; what it gets where nothing confines it is the positive control; and the
 # modes must not differ.
@@ -79,6 +79,7 @@ in_the_open() {
 	in_sandboxes sockets
 }
 
+# bats test_tags=v2
 @test "identity: no capability, no group, no fd, no name of the daemon" {
 	in_sandboxes identity
 }

@@ -85,20 +85,20 @@ nothing_left() {
 	[ "$STATUS" -eq 137 ]
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "memory bomb: memfd" {
 	attack oom memory_bomb --memory 64M -- memfd
 	[ "$STATUS" -eq 137 ]
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "memory bomb: many small processes" {
 	attack oom memory_bomb --memory 64M -- children
 	# The first process goes on, and ends by itself, where only one is killed (cgroup v1).
 	[ "$STATUS" -eq 137 ] || [ "$STATUS" -eq 1 ]
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "disk: bytes" {
 	attack disk disk_bomb -- bytes /tmp
 	attack disk disk_bomb -- bytes /work
@@ -130,7 +130,7 @@ nothing_left() {
 	[ "$(cat "$WORK/out/attack")" = EMFILE ]
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "CPU: spinning processes that ignore signals end with the timeout" {
 	attack timeout spin --timeout 2
 	[ "$STATUS" -eq 124 ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # SPDX-License-Identifier: Apache-2.0
 # Each project's tasks run under host ids of its own, however they are started; to the kernel a
 # task of one is a stranger to a task of another, whatever they can see of each other.
@@ -62,6 +62,7 @@ end() {
 	wait_until "$PATIENCE" clean
 }
 
+# bats test_tags=v2
 @test "host ids are the project's, in every start mode; inside they are the same" {
 	local mode project held=()
 

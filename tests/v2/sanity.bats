@@ -1,15 +1,17 @@
 #!/usr/bin/env bats
-# bats file_tags=v2
+# bats file_tags=v2-all
 # The cgroup v2 machine itself: is it what the other tests take it to be?
 
 setup() {
 	[ -n "${SANDBOXD_V2:-}" ] || skip "only inside the cgroup v2 machine"
 }
 
+# bats test_tags=v2
 @test "the kernel is Debian 12's 6.1" {
 	[[ $(uname -r) == 6.1.* ]]
 }
 
+# bats test_tags=v2
 @test "cgroup v2 is the only hierarchy and has cpu, memory and pids" {
 	[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
 	[ "$(findmnt -n -t cgroup | wc -l)" = 0 ]
@@ -18,6 +20,7 @@ setup() {
 	done
 }
 
+# bats test_tags=v2
 @test "a memory limit of a cgroup kills, and cgroup.kill does" {
 	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 	mkdir /sys/fs/cgroup/sanity
@@ -37,6 +40,7 @@ setup() {
 	rmdir /sys/fs/cgroup/sanity
 }
 
+# bats test_tags=v2
 @test "network namespaces, veth and nftables work" {
 	ip netns add sanity
 	ip link add veth-a type veth peer name veth-b netns sanity
@@ -52,6 +56,7 @@ setup() {
 	ip netns del sanity
 }
 
+# bats test_tags=v2
 @test "every library of the binaries under test is there" {
 	found=0
 	while read -r binary; do
