@@ -62,6 +62,7 @@ help:
 	@echo 'make bench          start latencies beside chroot, bwrap and runc, as one table'
 	@echo 'make clean          remove the build folders'
 	@echo 'scripts/quickstart  everything on a fresh machine; scripts/test: every test'
+	@echo 'tests/fresh/run     every test in a Debian root that is made for it'
 
 $(BUILD)/sandboxd: $(call obj,$(DAEMON_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

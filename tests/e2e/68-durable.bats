@@ -3,11 +3,11 @@
 # kill -9 of roles at random moments, while tasks are queued by HTTP, fail, are tried again and end:
 # each that was acknowledged has one end, exactly once in its history; none is lost.
 #
-#	KILLS  how many (150)    KILLS_SEED  of the random moments (printed)
+#	KILLS  how many    KILLS_SEED  of the random moments (printed)
 load daemon
 load http
 
-KILLS=${KILLS:-150}
+KILLS=${KILLS:-$(count 40 1000)}
 # Tasks for each kill, at most: all of them are still kept when they are looked at.
 EACH=6
 # Fails so many times as its payload says, and is slow enough to be met by a kill now and then.

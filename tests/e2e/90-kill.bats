@@ -3,11 +3,11 @@
 # kill -9 of roles at random moments, while tasks start, run, log and end: no acknowledged task is
 # lost, no line of a log is lost or doubled, every exit status is the task's own.
 #
-#	KILLS  how many (200)    KILLS_SEED  of the random moments (printed)
+#	KILLS  how many    KILLS_SEED  of the random moments (printed)
 
 load lib.bash
 
-KILLS=${KILLS:-200}
+KILLS=${KILLS:-$(count 40 1000)}
 LINES_EACH=150
 # Prints numbered lines on both streams for about half a second; exits with its first argument.
 NUMBERED="

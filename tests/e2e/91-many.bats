@@ -3,11 +3,11 @@
 # Thousands of tasks of all kinds: the daemon has as many fds, mounts, cgroups and processes
 # afterwards as before, and no more memory.
 #
-#	TASKS  how many (2000)
+#	TASKS  how many
 
 load daemon
 
-TASKS=${TASKS:-2000}
+TASKS=${TASKS:-$(count 400 10000)}
 
 setup_file() {
 	export WARM=1

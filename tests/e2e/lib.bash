@@ -20,6 +20,14 @@ PATIENCE=${PATIENCE:-60}
 BRIEF=1
 [ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300 BRIEF=5
 export E2E TOP PATIENCE BRIEF
+
+# count FEW MANY: how often a test does what is the more telling the more often it is done: FEW times in
+# every run of the tests, MANY in each round of scripts/test soak-all. The daemon keeps 10,000 ended
+# tasks: a test that looks at all of its own makes fewer.
+count() {
+	echo $((${SOAK:-0} ? $2 : $1))
+}
+
 # shellcheck source=tests/e2e/leaks.bash
 . "$E2E/leaks.bash"
 

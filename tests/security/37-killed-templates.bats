@@ -4,12 +4,12 @@
 # process that clones, the init, the builder, the clone. A task ends with the right result or in
 # words, the monitor lives, nothing is left, and the next ones are forked again.
 #
-#	KILLS  how many clones (60); a sixth as many templates, for which the daemon takes its time
+#	KILLS  how many clones; a sixth as many templates, for which the daemon takes its time
 #	KILLS_SEED  of the random moments (printed)
 
 load lib.bash
 
-KILLS=${KILLS:-60}
+KILLS=${KILLS:-$(count 18 1000)}
 KILLS_SEED=${KILLS_SEED:-$$}
 
 setup_file() {

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # A checkpoint freezes what was random in it. No two tasks that come out of one draw the same.
 
+#
+#	RESTORES, FORKS  how many of each
+
 load lib.bash
 
-#
-#	RESTORES, FORKS  how many of each (1000)
-RESTORES=${RESTORES:-1000}
-FORKS=${FORKS:-1000}
+RESTORES=${RESTORES:-$(count 200 1000)}
+FORKS=${FORKS:-$(count 300 8000)}
 # Warmed, so that their state is in the checkpoint.
 IMPORTS='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson","sqlite3"]'
 
