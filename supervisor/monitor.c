@@ -12,6 +12,7 @@
 
 #include "sandbox/net.h"
 #include "supervisor/msg.h"
+#include "supervisor/warm_load.h"
 
 static unsigned bucket(const char *id)
 {
@@ -252,6 +253,7 @@ int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 	m->cfg = cfg;
 	m->listen_fd = listen_fd;
 	m->http_fd = http_fd;
+	m->node_memory = warm_node_memory();
 	net_configure(cfg->cgroup);
 	m->roles[R_FRONT].sock = m->roles[R_LOGGER].sock = -1;
 	msg_init("monitor");

@@ -135,6 +135,7 @@ struct monitor {
 	char criu_problem[256];
 	void *kdat;
 	size_t kdat_len;
+	uint64_t node_memory; /* bytes; a part of it is for warm-ups */
 	bool stopping;
 };
 
@@ -253,15 +254,19 @@ void warm_remove_dir(struct monitor *m, const char *name);
 /* A checkpoint is of use: not the next one to go. */
 void warm_used(struct monitor *m, const uint8_t key[32]);
 
-/* monitor_warm_past.c: warm-ups that have failed, and for how long none is tried again */
+/*
+ * monitor_warm_past.c: warm-ups that have failed, and for how long none is tried again. list:
+ * whether it is the image's own list, or one that the tasks of a project name. now_ns:
+ * CLOCK_MONOTONIC.
+ */
 /* "" or what the last one died of; good until the next failure. */
-const char *warm_past_why(const struct monitor *m, const struct recipe *of);
-/* CLOCK_MONOTONIC, before which none is begun; 0: none has been. */
-uint64_t warm_past_retry_ns(const struct monitor *m, const struct recipe *of);
-bool warm_past_allows(const struct monitor *m, const struct recipe *of);
-void warm_past_begin(struct monitor *m, const struct recipe *of);
-void warm_past_end(struct monitor *m, const struct recipe *of,
-		   const char *why); /* "": it is made */
+const char *warm_past_why(const struct monitor *m, const struct recipe *of, enum warm_for list);
+bool warm_past_allows(const struct monitor *m, const struct recipe *of, enum warm_for list,
+		      uint64_t now_ns);
+void warm_past_begin(struct monitor *m, const struct recipe *of, uint64_t now_ns);
+/* why: what it died of; "": the checkpoint is made. */
+void warm_past_end(struct monitor *m, const struct recipe *of, enum warm_for list, const char *why,
+		   uint64_t now_ns);
 
 /* monitor_probe.c: what the host and criu are; once a boot, kept in RUN */
 int probe_host(struct monitor *m, struct err *e);

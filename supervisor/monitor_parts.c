@@ -219,9 +219,9 @@ void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum
 				       "restored: no template is ready to fork from");
 		return;
 	}
-	if (warm_past_allows(m, &s->recipe))
+	if (warm_past_allows(m, &s->recipe, t->list, util_monotonic_ns()))
 		t->want_warm = t->list;
-	why = warm_past_why(m, &s->recipe);
+	why = warm_past_why(m, &s->recipe, t->list);
 	/* Who has named the modules can mend them; others of the image are not told each time. */
 	if (*why && e.code == ERR_NOT_FOUND && (asked != START_AUTO || t->list == WARM_FOR_TASK))
 		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.400s", why);

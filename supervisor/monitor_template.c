@@ -18,7 +18,6 @@
 /* Bytes: some 500 requests wait for a keeper, each of about 8000 as socket(7) counts them; 27 fit
  * into the system's default. A task for which there is no more room is restored. */
 #define KEEPER_QUEUE (4 << 20)
-#define TEMPLATES_MAX 16
 #define SECOND 1000000000ULL
 #define TICK_US 5000000
 #define IDLE_NS (600 * SECOND)
@@ -97,24 +96,41 @@ static int on_answer(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-/*
- * The one that was used longest ago goes. Its keeper may live on for its tasks, of which there
- * are as many as may run: without its template it takes next to nothing, and no room.
- */
-static void make_room(struct monitor *m)
+static unsigned count_of(const struct monitor *m, uint32_t owner)
 {
-	struct template *oldest = NULL;
 	unsigned n = 0;
 
+	for (const struct template *tpl = m->templates; tpl; tpl = tpl->next)
+		n += tpl->state != TEMPLATE_RETIRED && tpl->of.owner == owner;
+	return n;
+}
+
+/*
+ * Of the project that has most templates the one that was used longest ago goes: with many lists
+ * it takes its own templates' places, not other projects'. Its keeper may live on for its tasks,
+ * of which there are as many as may run: without its template it takes next to nothing, and no
+ * room.
+ */
+void template_make_room(struct monitor *m)
+{
+	struct template *victim = NULL;
+	unsigned n = 0, most = 0;
+
 	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
+		unsigned of_owner;
+
 		if (tpl->state == TEMPLATE_RETIRED)
 			continue;
 		n++;
-		if (!oldest || tpl->used_mono_ns < oldest->used_mono_ns)
-			oldest = tpl;
+		of_owner = count_of(m, tpl->of.owner);
+		if (!victim || of_owner > most ||
+		    (of_owner == most && tpl->used_mono_ns < victim->used_mono_ns)) {
+			most = of_owner;
+			victim = tpl;
+		}
 	}
-	if (n >= TEMPLATES_MAX)
-		template_retire(oldest);
+	if (victim && n >= TEMPLATES_MAX)
+		template_retire(victim);
 }
 
 static int begin(struct template *tpl, int package_fd, struct err *e)
@@ -177,7 +193,7 @@ void template_want(struct monitor *m, const struct recipe *of)
 			failures = tpl->failures;
 		forget_if_over(tpl);
 	}
-	make_room(m);
+	template_make_room(m);
 	tpl = calloc(1, sizeof(*tpl));
 	if (!tpl)
 		return;

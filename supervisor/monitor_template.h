@@ -44,6 +44,10 @@ struct template
 	unsigned lost; /* clones in a row that had a task and did not begin with it */
 };
 
+/* Of all projects together. */
+#define TEMPLATES_MAX 16
+/* Retires one where there are so many: of the project that has most. */
+void template_make_room(struct monitor *m);
 struct template *template_find(struct monitor *m, const struct recipe *of);
 /* No clones come out of it any more; it ends when those that have tasks have ended. */
 void template_retire(struct template *tpl);

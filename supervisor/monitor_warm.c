@@ -243,7 +243,7 @@ static void remember(struct mtask *t, int status)
 	else if (status < 0)
 		(void)snprintf(why, sizeof(why), "%.200s%s%.200s",
 			       t->error[0] ? t->error : "warm: it failed", *line ? ": " : "", line);
-	warm_past_end(t->m, &of, why);
+	warm_past_end(t->m, &of, (enum warm_for)t->warm_req->wish, why, util_monotonic_ns());
 	if (status < 0)
 		msg_warn("warm-up %s failed: %s", t->id, why);
 	else if (t->warm_dir[0])

@@ -6,6 +6,7 @@
 
 #include "supervisor/monitor_start.h"
 #include "supervisor/msg.h"
+#include "supervisor/warm_load.h"
 
 /* From its start to its checkpoint. The operator's may read a cold disk; a package's modules
  * are anybody's, and occupy a place meanwhile. */
@@ -59,39 +60,42 @@ static int limits_of_warm(const struct policy_head *policy, const struct mon_war
 static int check_room(const struct monitor *m, const struct mtask *mine, struct err *e)
 {
 	const struct mon_warm *req = mine->warm_req;
-	unsigned n = 0, of_tasks = 0;
+	struct warm_load load = {0};
 
 	for (int b = 0; b < TASK_BUCKETS; b++)
 		for (const struct mtask *t = m->tasks[b]; t; t = t->next) {
 			/* 0: a renewal, of which there is one for each template. */
 			if (t == mine || !mtask_is_warm(t) || t->warm_req->tag == 0)
 				continue;
-			n++;
-			of_tasks += t->warm_req->wish == WARM_FOR_TASK;
+			warm_load_add(&load, (enum warm_for)t->warm_req->wish, t->warm_req->owner,
+				      t->limits.memory);
 			if (req->has_package && t->warm_req->has_package &&
 			    req->owner == t->warm_req->owner &&
 			    memcmp(t->warm_req->package, req->package, 32) == 0)
 				return err_set(e, ERR_LIMIT, 0,
 					       "warm: another of this package runs");
 		}
-	if (n >= WARM_RUNNING_MAX ||
-	    (req->wish == WARM_FOR_TASK && of_tasks >= WARM_RUNNING_OF_TASKS_MAX))
-		return err_set(e, ERR_LIMIT, 0, "warm: %u run already", n);
+	if (!warm_load_allows(&load, (enum warm_for)req->wish, req->owner, mine->limits.memory,
+			      m->node_memory))
+		return err_set(e, ERR_LIMIT, 0, "warm: too many run already");
 	return 0;
 }
 
 /* -EAGAIN: not now. Nothing has failed, and nothing is remembered. */
 static int check_time(struct monitor *m, struct mtask *t, const struct recipe *of, struct err *e)
 {
+	const uint64_t now = util_monotonic_ns();
+
 	if (t->warm_req->tag == 0)
 		return 0;
 	if (check_room(m, t, e) < 0)
 		return -EAGAIN;
-	if (t->warm_req->wish != WARM_FOR_OPERATOR && !warm_past_allows(m, of)) {
+	if (t->warm_req->wish != WARM_FOR_OPERATOR &&
+	    !warm_past_allows(m, of, (enum warm_for)t->warm_req->wish, now)) {
 		(void)err_set(e, ERR_LIMIT, 0, "warm: it has failed lately");
 		return -EAGAIN;
 	}
-	warm_past_begin(m, of);
+	warm_past_begin(m, of, now);
 	return 0;
 }
 

@@ -86,10 +86,6 @@ enum warm_for {
 	WARM_FOR_MAX
 };
 
-/* At a time; of tasks' own lists fewer, so that there is always room for the others. */
-#define WARM_RUNNING_MAX 6
-#define WARM_RUNNING_OF_TASKS_MAX 4
-
 struct mon_warm {
 	struct proto_head h;
 	uint32_t tag;	     /* echoed in mon_warmed */

@@ -11,6 +11,7 @@
 #include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
+#include "supervisor/warm_load.h"
 
 #define RUNNING_MAX 64
 #define QUEUED_MAX 20000
@@ -83,6 +84,7 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	f->cfg.package_bytes_max =
 		cfg->package_bytes_max ? cfg->package_bytes_max : PACKAGE_BYTES_MAX;
 	f->cfg.packages_keep = cfg->packages_keep ? cfg->packages_keep : PACKAGES_KEEP;
+	f->cfg.node_memory = cfg->node_memory ? cfg->node_memory : warm_node_memory();
 	f->started_ns = util_realtime_ns();
 	r = store_open(cfg->front_dirfd, &f->store, e);
 	if (r < 0)

@@ -86,6 +86,7 @@ struct warm {
 	uint32_t owner;	  /* the project's slot */
 	uint8_t image[32], policy[32], package[32];
 	struct limits limits; /* of the task that it is for */
+	uint64_t memory; /* that it may use: the policy's default, or the task's where higher */
 	char imports[IMAGE_WARM_MAX];
 };
 

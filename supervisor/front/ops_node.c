@@ -71,7 +71,7 @@ int op_warm(struct op *op, struct err *e)
 	const char *image = json_strict_string(op->in, "image", 63);
 	const char *name = json_strict_string(op->in, "policy", 63);
 	json_t *imports = json_strict_array(op->in, "imports", IMAGE_WARM_MAX / 2);
-	struct policy_head policy;
+	struct policy_head policy = {0};
 	struct image_head head = {0};
 	struct warm what = {.wish = WARM_FOR_OPERATOR};
 	struct waiter *w = NULL;
@@ -93,6 +93,7 @@ int op_warm(struct op *op, struct err *e)
 		return r;
 	if (!imports)
 		memcpy(what.imports, head.warm, sizeof(what.imports));
+	what.memory = policy.limits.memory;
 	warm_request(op->f, &what, w);
 	return 0;
 }

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Checkpoints to make: a few at a time, each key once, each package once. Clients ask for
- * them, and a task that could not be restored for want of one asks in the background, where
- * the monitor says that it may.
+ * Checkpoints to make: each key once, each package once, and of each project as many at a time as
+ * its share is (supervisor/warm_load.h). Clients ask for them, and a task that could not be
+ * restored for want of one asks in the background, where the monitor says that it may.
  */
 #include <string.h>
 
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/msg.h"
+#include "supervisor/warm_load.h"
 
-/* Those that wait. One more of a task's is forgotten: the next such task asks again. */
-#define WAITING_OF_TASKS_MAX 32
+/* Those that wait, of one project and of all. One more of a task's is forgotten: the next such
+ * task asks again. A project of which none waits yet has room in any case. */
+#define WAITING_OF_PROJECT_MAX 16
 #define WAITING_MAX 128
 
 static bool same_key(const struct warm *a, const struct warm *b)
@@ -49,46 +51,86 @@ static void hand_over(struct front *f, struct warm *w)
 		msg_err("the monitor does not take a request to warm: %s", strerror(-r));
 }
 
-/* What is made now, of any wish (WARM_FOR_NOBODY) or of one. */
-static unsigned count(const struct front *f, enum warm_for wish, bool sent)
+static struct warm_load count_running(const struct front *f)
 {
-	unsigned n = 0;
+	struct warm_load load = {0};
 
 	for (const struct warm *w = f->warms; w; w = w->next)
-		n += w->sent == sent && (wish == WARM_FOR_NOBODY || w->wish == wish);
-	return n;
+		if (w->sent)
+			warm_load_add(&load, w->wish, w->owner, w->memory);
+	return load;
 }
 
-static bool has_place(const struct front *f, const struct warm *what)
+/* The checkpoint that one makes is the other's too, or they would read the same package. */
+static bool excludes(const struct warm *running, const struct warm *what)
 {
-	if (count(f, WARM_FOR_NOBODY, true) >= WARM_RUNNING_MAX ||
-	    (what->wish == WARM_FOR_TASK &&
-	     count(f, WARM_FOR_TASK, true) >= WARM_RUNNING_OF_TASKS_MAX))
+	return same_key(running, what) ||
+	       (running->has_package && what->has_package && running->owner == what->owner &&
+		memcmp(running->package, what->package, 32) == 0);
+}
+
+static bool may_run(const struct front *f, const struct warm *what)
+{
+	const struct warm_load load = count_running(f);
+
+	if (!warm_load_allows(&load, what->wish, what->owner, what->memory, f->cfg.node_memory))
 		return false;
 	for (const struct warm *w = f->warms; w; w = w->next)
-		if (w->sent && (same_key(w, what) ||
-				(w->has_package && what->has_package && w->owner == what->owner &&
-				 !memcmp(w->package, what->package, 32))))
+		if (w->sent && excludes(w, what))
 			return false;
 	return true;
 }
 
-/* The operator's first, then images' own, then tasks'; of each kind the oldest. */
-static void hand_over_some(struct front *f)
+/* What else waits of this project goes behind what waits of others. */
+static void take_turn(struct front *f, uint32_t owner)
+{
+	struct warm **p = &f->warms, *moved = NULL, **tail = &moved;
+
+	while (*p) {
+		struct warm *w = *p;
+
+		if (w->sent || w->wish != WARM_FOR_TASK || w->owner != owner) {
+			p = &w->next;
+			continue;
+		}
+		*p = w->next;
+		w->next = NULL;
+		*tail = w;
+		tail = &w->next;
+	}
+	*p = moved;
+}
+
+static struct warm *find_next(const struct front *f)
 {
 	for (int wish = WARM_FOR_OPERATOR; wish < WARM_FOR_MAX; wish++)
 		for (struct warm *w = f->warms; w; w = w->next)
-			if (w->wish == (enum warm_for)wish && !w->sent && has_place(f, w))
-				hand_over(f, w);
+			if (w->wish == (enum warm_for)wish && !w->sent && may_run(f, w))
+				return w;
+	return NULL;
+}
+
+/* The operator's first, then images' own, then the projects' in turn; else the oldest. */
+static void hand_over_some(struct front *f)
+{
+	struct warm *w;
+
+	while ((w = find_next(f))) {
+		hand_over(f, w);
+		if (w->wish == WARM_FOR_TASK)
+			take_turn(f, w->owner);
+	}
 }
 
 /* The same one that is to be made anyway: not one that runs within a task's limits when more
- * is asked for, nor one that keeps a checkpoint when a new one is. */
+ * is asked for, nor one that keeps a checkpoint when a new one is, nor one that waits for its
+ * turn in another project's share. */
 static struct warm *find_same(struct front *f, const struct warm *what)
 {
 	for (struct warm *w = f->warms; w; w = w->next) {
 		if (!same_key(w, what) || (what->force && (!w->force || w->sent)) ||
-		    (w->sent && w->wish > what->wish))
+		    (w->sent && w->wish > what->wish) ||
+		    (!w->sent && w->wish == WARM_FOR_TASK && w->owner != what->owner))
 			continue;
 		if (what->wish < w->wish)
 			w->wish = what->wish;
@@ -97,13 +139,24 @@ static struct warm *find_same(struct front *f, const struct warm *what)
 	return NULL;
 }
 
+static bool too_many_wait(const struct front *f, const struct warm *what)
+{
+	unsigned all = 0, own = 0;
+
+	for (const struct warm *w = f->warms; w; w = w->next) {
+		all += !w->sent;
+		own += !w->sent && w->wish == WARM_FOR_TASK && w->owner == what->owner;
+	}
+	if (what->wish != WARM_FOR_TASK)
+		return all >= WAITING_MAX;
+	return own >= WAITING_OF_PROJECT_MAX || (own > 0 && all >= WAITING_MAX);
+}
+
 static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 {
 	struct warm **p = &f->warms, *w;
 
-	if (count(f, WARM_FOR_NOBODY, false) >= WAITING_MAX ||
-	    (what->wish == WARM_FOR_TASK &&
-	     count(f, WARM_FOR_TASK, false) >= WAITING_OF_TASKS_MAX)) {
+	if (too_many_wait(f, what)) {
 		(void)err_set(e, ERR_LIMIT, 0, "too many warm-ups wait already: try again later");
 		return NULL;
 	}
@@ -143,6 +196,15 @@ void warm_request(struct front *f, const struct warm *what, struct waiter *waite
 		hand_over_some(f);
 }
 
+/* The memory that the policy gives by default; 0 when it was not read lately. */
+static uint64_t default_memory(const struct front *f, const uint8_t policy[32])
+{
+	for (unsigned i = 0; i < f->n_policies && i < RESOLVE_CACHE; i++)
+		if (memcmp(f->policies[i].id, policy, 32) == 0)
+			return f->policies[i].head.limits.memory;
+	return 0;
+}
+
 void warm_background(struct front *f, const struct task *t)
 {
 	const struct project *project = project_by_id(f, t->rec.project);
@@ -153,6 +215,9 @@ void warm_background(struct front *f, const struct task *t)
 	w.wish = t->want_warm;
 	w.owner = project->slot;
 	w.limits = t->rec.limits;
+	w.memory = default_memory(f, t->rec.policy_id);
+	if (w.memory < w.limits.memory)
+		w.memory = w.limits.memory;
 	memcpy(w.image, t->rec.image_digest, 32);
 	memcpy(w.policy, t->rec.policy_id, 32);
 	memcpy(w.imports, t->rec.warm, sizeof(w.imports));

@@ -36,6 +36,11 @@ restored() {
 	sandboxctl run python "$1/task.json" --label restored && [ "$(mode restored)" != cold ]
 }
 
+# restored_of PROJECT NAME: the same for a task of another project.
+restored_of() {
+	sandboxctl run python "$2/task.json" --project "$1" --label "of-$1" && [ "$(mode "of-$1")" != cold ]
+}
+
 # log_lines_are WORDS N: so many lines of this test's part of the daemon's log have them.
 log_lines_are() {
 	[ "$(tail -n "+$SINCE" "$WORK/log" | grep -cF "$1")" = "$2" ]
@@ -88,7 +93,7 @@ log_lines_are() {
 	wait_until "$PATIENCE" told late 'warm: the imports took more than 1 s'
 }
 
-@test "slow packages leave room for the operator, and each has one warm-up" {
+@test "slow packages leave room for the operator and for other projects, and each has one warm-up" {
 	local n
 
 	SINCE=$(($(wc -l <"$WORK/log") + 1))
@@ -112,6 +117,13 @@ log_lines_are() {
 	jq -e 'map(select(.state == "warming")) | length == 4 and all(.[]; .policy == "small" and
 		.image == "python" and .memory_bytes > 0) and any(.[]; .warm == ["json", "@module slow1"])' list
 	grep -q "warm-up $(jq -r 'map(select(.state == "warming"))[0].id' list).* begins" "$WORK/log"
+	# Another project waits for none of them, though its module has the name of one.
+	sandboxctl project create neighbour >/dev/null
+	mkdir neighbour
+	(cd neighbour && app slow1 <<<"x = 1")
+	wait_until "$PATIENCE" restored_of neighbour neighbour/slow1
+	log_lines_are "of a task's list" 5
+	log_lines_are failed 0
 	# Those that are left end with the daemon.
 	daemon_stop
 	daemon_start

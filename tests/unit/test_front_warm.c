@@ -2,6 +2,8 @@
 /* Checkpoints, as the front asks the monitor for them: for whom, and in which order. */
 #include "tests/unit/front_rig.h"
 
+#include "supervisor/warm_load.h"
+
 static void warmed(struct rig *r, uint32_t tag, int status)
 {
 	union proto_msg m = {0};
@@ -74,16 +76,17 @@ static void test_warm(void **state)
 	(void)close(c);
 }
 
-/* A task whose own list names one module, ended. */
-static void end_wanting(struct rig *r, unsigned nr)
+/* A task of the project whose own list names one module, ended. */
+static void end_wanting(struct rig *r, const char *project, unsigned nr)
 {
 	char text[200], id[TASK_ID_LEN + 1];
 	union proto_msg m;
 
-	(void)snprintf(text, sizeof(text),
-		       "{\"op\":\"run\",\"image\":\"python\",\"task\":{\"code\":\"x\","
-		       "\"warm\":{\"imports\":[\"m%u\"]}}}",
-		       nr);
+	(void)snprintf(
+		text, sizeof(text),
+		"{\"op\":\"run\",\"image\":\"python\",\"project\":\"%s\",\"task\":{\"code\":\"x\","
+		"\"warm\":{\"imports\":[\"m%u\"]}}}",
+		project, nr);
 	(void)close(rig_run(r, text, id));
 	rig_started(r, id, WARM_FOR_TASK);
 	rig_exited(r, id, VERDICT_OK, 0);
@@ -91,24 +94,42 @@ static void end_wanting(struct rig *r, unsigned nr)
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 }
 
-/* Tasks' lists leave room for the operator's, which come first; of too many the last are lost. */
+static uint32_t expect_warm(struct rig *r, const char *list, uint32_t owner)
+{
+	union proto_msg m;
+
+	rig_expect(r, false, MON_WARM, &m, NULL);
+	assert_string_equal(m.warm.warm, list);
+	assert_int_equal(m.warm.wish, WARM_FOR_TASK);
+	assert_int_equal(m.warm.owner, owner);
+	return m.warm.tag;
+}
+
+static void create(struct rig *r, const char *name)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "{\"op\":\"project_create\",\"name\":\"%s\"}", name);
+	json_decref(rig_call(r, text));
+}
+
+/* A project's lists leave room for the operator's, which come first; of too many that wait the
+ * last are lost. */
 static void test_warm_places(void **state)
 {
-	enum { RUN = WARM_RUNNING_OF_TASKS_MAX, WAIT = 32 };
+	enum { RUN = WARM_OF_PROJECT_MAX, WAIT = 16, OF_OPERATOR = WARM_PLACES - RUN + 1 };
 	struct rig *r = *state;
 	uint32_t tags[RUN];
 	char text[100], name[8];
 	union proto_msg m;
-	int conns[3];
+	int conns[OF_OPERATOR + 1];
 
 	rig_start(r, true);
 	for (unsigned i = 0; i < RUN + WAIT + 2; i++) {
-		end_wanting(r, i);
-		if (i >= RUN)
-			continue;
-		rig_expect(r, false, MON_WARM, &m, NULL);
-		assert_int_equal(m.warm.wish, WARM_FOR_TASK);
-		tags[i] = m.warm.tag;
+		end_wanting(r, "default", i);
+		(void)snprintf(name, sizeof(name), "m%u", i);
+		if (i < RUN)
+			tags[i] = expect_warm(r, name, 0);
 	}
 	assert_true(rig_quiet(r->monitor, 30));
 	for (unsigned i = 0; i < ARRAY_SIZE(conns); i++) {
@@ -116,15 +137,17 @@ static void test_warm_places(void **state)
 		(void)snprintf(text, sizeof(text),
 			       "{\"op\":\"warm\",\"image\":\"python\",\"imports\":[\"o%u\"]}", i);
 		rig_request(conns[i], text);
-		if (RUN + i < WARM_RUNNING_MAX)
+		if (i < OF_OPERATOR)
 			rig_expect(r, false, MON_WARM, &m, NULL);
 	}
-	assert_string_equal(m.warm.warm, "o1");
+	(void)snprintf(name, sizeof(name), "o%u", OF_OPERATOR - 1);
+	assert_string_equal(m.warm.warm, name);
 	assert_true(rig_quiet(r->monitor, 30));
 	/* The place of a task's list is the operator's now. */
 	warmed(r, tags[0], -EIO);
 	rig_expect(r, false, MON_WARM, &m, NULL);
-	assert_string_equal(m.warm.warm, "o2");
+	(void)snprintf(name, sizeof(name), "o%u", OF_OPERATOR);
+	assert_string_equal(m.warm.warm, name);
 	/* Which gives it back to tasks' lists, the oldest first. */
 	for (unsigned i = 0; i < WAIT; i++) {
 		warmed(r, m.warm.tag, 0);
@@ -138,11 +161,75 @@ static void test_warm_places(void **state)
 		(void)close(conns[i]);
 }
 
+/* A project that has all that it may have, and as many again that wait, is in nobody's way. */
+static void test_warm_shares(void **state)
+{
+	enum { RUN = WARM_OF_PROJECT_MAX, WAIT = 16 };
+	struct rig *r = *state;
+	uint32_t tag;
+	char name[8];
+
+	rig_start(r, true);
+	create(r, "b");
+	create(r, "c");
+	for (unsigned i = 0; i < RUN + WAIT; i++) {
+		end_wanting(r, "default", i);
+		(void)snprintf(name, sizeof(name), "m%u", i);
+		if (i < RUN)
+			(void)expect_warm(r, name, 0);
+	}
+	/* Also one that waits in the first project's share. */
+	end_wanting(r, "b", RUN);
+	(void)snprintf(name, sizeof(name), "m%u", RUN);
+	tag = expect_warm(r, name, 1);
+	end_wanting(r, "c", 100);
+	(void)expect_warm(r, "m100", 2);
+	/* A further one needs one of the places that are left. */
+	end_wanting(r, "b", 101);
+	(void)expect_warm(r, "m101", 1);
+	end_wanting(r, "c", 102);
+	assert_true(rig_quiet(r->monitor, 30));
+	warmed(r, tag, 0);
+	(void)expect_warm(r, "m102", 2);
+}
+
+/* While there is memory for one more, of which further ones leave some to others' first. */
+static void test_warm_memory(void **state)
+{
+	struct rig *r = *state;
+	uint32_t tag;
+
+	/* Warm-ups have a half of it, in which the policy's 64 MiB go three times. */
+	r->cfg.node_memory = 400ULL << 20;
+	rig_start(r, true);
+	create(r, "b");
+	create(r, "c");
+	create(r, "d");
+	end_wanting(r, "default", 0);
+	tag = expect_warm(r, "m0", 0);
+	end_wanting(r, "default", 1);
+	end_wanting(r, "default", 5);
+	assert_true(rig_quiet(r->monitor, 30));
+	end_wanting(r, "b", 2);
+	(void)expect_warm(r, "m2", 1);
+	end_wanting(r, "c", 3);
+	(void)expect_warm(r, "m3", 2);
+	end_wanting(r, "d", 4);
+	assert_true(rig_quiet(r->monitor, 30));
+	warmed(r, tag, 0);
+	/* The oldest that waits; what else waits of its project is behind the others'. */
+	tag = expect_warm(r, "m1", 0);
+	warmed(r, tag, 0);
+	(void)expect_warm(r, "m4", 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_RIG(test_warm),
 		WITH_RIG(test_warm_places),
+		WITH_RIG(test_warm_shares),
+		WITH_RIG(test_warm_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

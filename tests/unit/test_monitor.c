@@ -76,49 +76,150 @@ static void test_template_package(void **state)
 	close(err);
 }
 
-static uint64_t seconds_until_retry(struct monitor *m, const struct recipe *of)
+/* A project with many lists takes its own templates' places, and the oldest one first. */
+static void test_template_shares(void **state)
 {
-	uint64_t at = warm_past_retry_ns(m, of), now = util_monotonic_ns();
-
-	return at > now ? (at - now + 999999999) / 1000000000 : 0;
-}
-
-/* Later after each failure; a success ends it. Another package is another recipe, but not
- * another list. */
-static void test_warm_past(void **state)
-{
-	/* It remembers for as long as it lives, which is as long as this program. */
-	static struct monitor monitor;
-	struct monitor *m = &monitor;
-	struct recipe of = {.package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
-	struct recipe other = of, plain = {.package_fd = -1, .warm = "json"};
+	struct template *templates[TEMPLATES_MAX];
+	struct monitor *m = calloc(1, sizeof(*m));
 
 	(void)state;
-	other.package[0] = 2;
-	assert_true(warm_past_allows(m, &of));
-	assert_string_equal(warm_past_why(m, &of), "");
+	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
+		struct template *tpl = calloc(1, sizeof(*tpl));
+
+		assert_non_null(tpl);
+		tpl->m = m;
+		tpl->sock = -1;
+		tpl->state = TEMPLATE_READY;
+		tpl->used_mono_ns = 100 + i;
+		tpl->of.owner = i < 2 ? 1 : 2;
+		tpl->next = m->templates;
+		m->templates = templates[i] = tpl;
+	}
+	template_make_room(m);
+	/* The second one makes no room: there is some now. */
+	template_make_room(m);
+	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
+		assert_int_equal(templates[i]->state, i == 2 ? TEMPLATE_RETIRED : TEMPLATE_READY);
+		free(templates[i]);
+	}
+	free(m);
+}
+
+#define SECOND 1000000000ULL
+
+/* Seconds from now, which is the test's own, until a task of the recipe may ask for a warm-up. */
+static unsigned pause_s(struct monitor *m, const struct recipe *of, enum warm_for list,
+			uint64_t now)
+{
+	for (unsigned s = 0; s < 1000; s++)
+		if (warm_past_allows(m, of, list, now + s * SECOND))
+			return s;
+	return 1000;
+}
+
+/* It remembers for as long as it lives, which is as long as this program. */
+static struct monitor *monitor_new(void)
+{
+	static struct monitor *all[8];
+	static unsigned n;
+
+	assert_true(n < ARRAY_SIZE(all));
+	all[n] = calloc(1, sizeof(*all[n]));
+	assert_non_null(all[n]);
+	return all[n++];
+}
+
+/* Later after each failure; a success ends it. */
+static void test_warm_past(void **state)
+{
+	const struct recipe of = {
+		.package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	const struct recipe plain = {.package_fd = -1, .warm = "json"};
+	struct monitor *m = monitor_new();
+	uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 0);
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "");
 	for (unsigned i = 0; i < 12; i++) {
-		warm_past_begin(m, &of);
-		warm_past_end(m, &of, i ? "again" : "first");
-		assert_false(warm_past_allows(m, &of));
-		assert_int_equal(seconds_until_retry(m, &of), i < 9 ? 1 << i : 512);
-		assert_int_equal(seconds_until_retry(m, &other), i < 5 ? 1 << i : 32);
+		warm_past_begin(m, &of, now);
+		warm_past_end(m, &of, WARM_FOR_TASK, i ? "again" : "first", now);
+		assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), i < 9 ? 1 << i : 512);
+		now += 600 * SECOND;
+		assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 0);
 	}
-	assert_string_equal(warm_past_why(m, &of), "again");
-	assert_string_equal(warm_past_why(m, &other), "");
-	assert_true(warm_past_allows(m, &plain));
-	warm_past_end(m, &of, "");
-	assert_string_equal(warm_past_why(m, &of), "");
-	warm_past_begin(m, &other);
-	assert_int_equal(seconds_until_retry(m, &of), 1);
-	/* Bounded: of so many the first is forgotten. */
-	warm_past_end(m, &plain, "lost");
-	for (unsigned i = 0; i < 128; i++) {
-		assert_string_equal(warm_past_why(m, &plain), "lost");
-		other.image[0] = (uint8_t)i;
-		warm_past_end(m, &other, "x");
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "again");
+	assert_int_equal(pause_s(m, &plain, WARM_FOR_TASK, now), 0);
+	warm_past_end(m, &of, WARM_FOR_TASK, "", now);
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "");
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 0);
+}
+
+/* Another package, another project, the same name of a module: nothing that failed is theirs. */
+static void test_warm_past_of_others(void **state)
+{
+	const struct recipe of = {
+		.owner = 1, .package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	struct recipe changed = of, others = of;
+	struct monitor *m = monitor_new();
+	const uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	changed.package[0] = 2;
+	others.owner = 2;
+	for (unsigned i = 0; i < 12; i++) {
+		warm_past_begin(m, &of, now);
+		warm_past_end(m, &of, WARM_FOR_TASK, "broken", now);
 	}
-	assert_string_equal(warm_past_why(m, &plain), "");
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 512);
+	/* A folder that is changed with each task is not warmed with each task. */
+	assert_int_equal(pause_s(m, &changed, WARM_FOR_TASK, now), 1);
+	assert_int_equal(pause_s(m, &others, WARM_FOR_TASK, now), 0);
+	assert_string_equal(warm_past_why(m, &changed, WARM_FOR_TASK), "");
+	assert_string_equal(warm_past_why(m, &others, WARM_FOR_TASK), "");
+}
+
+/* A list of image modules fails within the limits of the task that names it: for its project.
+ * The image's own list is everybody's, and so is a checkpoint that is there. */
+static void test_warm_past_of_lists(void **state)
+{
+	const struct recipe one = {.owner = 1, .package_fd = -1, .warm = "json"};
+	const struct recipe two = {.owner = 2, .package_fd = -1, .warm = "json"};
+	struct monitor *m = monitor_new();
+	const uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	warm_past_end(m, &one, WARM_FOR_TASK, "late", now);
+	assert_int_equal(pause_s(m, &one, WARM_FOR_TASK, now), 1);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_TASK, now), 0);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 0);
+	warm_past_end(m, &one, WARM_FOR_IMAGE, "lost", now);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 1);
+	assert_string_equal(warm_past_why(m, &two, WARM_FOR_IMAGE), "lost");
+	warm_past_end(m, &two, WARM_FOR_OPERATOR, "", now);
+	assert_int_equal(pause_s(m, &one, WARM_FOR_TASK, now), 0);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 0);
+}
+
+/* Bounded: of too many the oldest one of the project that has most is forgotten. */
+static void test_warm_past_bounded(void **state)
+{
+	struct recipe many = {.owner = 1, .package_fd = -1, .warm = "a"};
+	const struct recipe few = {.owner = 2, .package_fd = -1, .warm = "a"};
+	struct monitor *m = monitor_new();
+	const uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	warm_past_end(m, &few, WARM_FOR_TASK, "lost", now);
+	for (unsigned i = 0; i < 300; i++) {
+		many.image[0] = (uint8_t)i;
+		many.image[1] = (uint8_t)(i >> 8);
+		warm_past_end(m, &many, WARM_FOR_TASK, "x", now);
+	}
+	assert_string_equal(warm_past_why(m, &few, WARM_FOR_TASK), "lost");
+	assert_string_equal(warm_past_why(m, &many, WARM_FOR_TASK), "x");
+	many.image[0] = many.image[1] = 0;
+	assert_string_equal(warm_past_why(m, &many, WARM_FOR_TASK), "");
 }
 
 int main(void)
@@ -126,7 +227,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_message_kept),
 		cmocka_unit_test(test_template_package),
+		cmocka_unit_test(test_template_shares),
 		cmocka_unit_test(test_warm_past),
+		cmocka_unit_test(test_warm_past_of_others),
+		cmocka_unit_test(test_warm_past_of_lists),
+		cmocka_unit_test(test_warm_past_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
