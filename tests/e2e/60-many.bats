@@ -7,8 +7,7 @@ setup_file() {
 	WARM=1 daemon_make
 }
 
-N=300
-[ -z "${SANDBOXD_V2:-}" ] || N=30
+N=$(count 100 1000)
 
 # many MODE: N tasks, four at a time. Each says its number by two writes (Python's print does):
 # a shell between puts them on one line.
