@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 
 #include "supervisor/front/http.h"
+#include "supervisor/front/http_screen.h"
 #include "supervisor/front/http_uri.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/http_address.h"
@@ -20,8 +21,7 @@
 #define HTTP_UPLOADS_OF_ONE_MAX 8u	   /* of them, a project's */
 #define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
 #define HTTP_BODIES_OF_ONE_MAX (HTTP_BODIES_MAX / 2)
-#define HTTP_HEADER_MAX (16u << 10) /* the request's line and headers */
-#define HTTP_RATE 20000u	    /* requests of a project, a second */
+#define HTTP_RATE 20000u /* requests of a project, a second */
 
 struct http;
 struct http_req;
@@ -36,6 +36,8 @@ struct http_conn {
 	bool leaving;	      /* hung up; libmicrohttpd is about to close it */
 	bool at_end;	      /* http_loop.c: nothing more will come */
 	bool reading;	      /* the deadline is the client's, for a request or for a part of one */
+	struct http_screen screen; /* what it sends goes through it */
+	uint64_t n_heads;	   /* that libmicrohttpd has read, of screen.heads */
 };
 
 /* In an upload, what has come of it. */
@@ -67,15 +69,18 @@ struct http_req {
 	uint64_t started_ns;
 	unsigned holder; /* of http.held, while called */
 	bool begun;	 /* routed and authorised, or refused */
+	bool refused;	 /* its framing is wrong: the connection ends with it */
 	bool called;	 /* the handler has been, and */
 	bool later;	 /* answers by and by */
 	bool suspended;	 /* libmicrohttpd waits for http_wake */
+	bool half;	 /* the client sends no more, and may still read */
 	bool dead;	 /* the client has left */
 	/* The answer, until libmicrohttpd has it. */
 	struct MHD_Response *response;
 	unsigned status;
 	bool stream;		/* without an end in time */
 	sd_event_source *watch; /* whether the client leaves, while suspended */
+	uint64_t n_head;	/* which one of its connection's heads it is, from 1 */
 	void (*gone)(void *arg);
 	void *gone_arg;
 };
@@ -103,6 +108,14 @@ int http_start(struct front *f, const struct http_route *const *tables, unsigned
 	       struct err *e);
 /* libmicrohttpd has something to do. */
 void http_poke(struct http *h);
+
+/*
+ * http_recv.c: what libmicrohttpd reads of this descriptor is screened, until it is forgotten,
+ * which must be before it is closed.
+ */
+int http_recv_watch(int fd, struct http_screen *s);
+void http_recv_forget(int fd);
+void http_recv_clear(void);
 
 /* http_request.c: its callbacks. */
 void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd);

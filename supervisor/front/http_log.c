@@ -38,6 +38,7 @@ struct http_log {
 	char *out;     /* owned */
 	size_t out_len, out_sent;
 	bool ended, failed;
+	bool probed; /* whether a client that sends no more is still there */
 };
 
 static void log_free(void *arg)
@@ -238,9 +239,12 @@ static ssize_t next_bytes(void *arg, uint64_t pos, char *buf, size_t max)
 		r = fill(l);
 		if (r < 0)
 			detach(l);
+		/* Who only sends no more reads it; where nobody is, it is answered by a reset. */
 		if (l->out_len == 0 && !l->ended && l->format.events &&
-		    util_monotonic_ns() - l->said_ns >= PING_NS)
+		    (util_monotonic_ns() - l->said_ns >= PING_NS || (l->req->half && !l->probed))) {
 			say(l, ": ping\n\n");
+			l->probed = l->req->half;
+		}
 	}
 	if (l->failed)
 		return MHD_CONTENT_READER_END_WITH_ERROR;

@@ -16,8 +16,9 @@
 #define IDLE_S 20u	      /* without a byte in either direction */
 #define REQUEST_NS (60 * SEC) /* from its first byte to its last, and between two */
 #define SWEEP_US 1000000u
-/* A connection's headers, read buffer and write buffer. */
-#define CONN_MEMORY (HTTP_HEADER_MAX + (12u << 10))
+/* A connection's headers, read buffer and write buffer; half of it is the read buffer at first, and
+ * a head must fit into that whole. */
+#define CONN_MEMORY (2 * HTTP_HEADER_MAX)
 
 void http_poke(struct http *h)
 {
@@ -144,17 +145,19 @@ static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_c
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct http_conn *c = calloc(1, sizeof(*c));
 
-	if (!c)
+	/* Without either of them nobody would look at what it sends. */
+	if (!c || http_recv_watch(info->connect_fd, &c->screen) < 0) {
+		(void)shutdown(info->connect_fd, SHUT_RDWR);
+		free(c);
 		return;
+	}
 	make_room(h);
-	*c = (struct http_conn){
-		.next = h->conns,
-		.pprev = &h->conns,
-		.http = h,
-		.fd = info->connect_fd,
-		.deadline_ns = util_monotonic_ns() + REQUEST_NS,
-		.reading = true,
-	};
+	c->next = h->conns;
+	c->pprev = &h->conns;
+	c->http = h;
+	c->fd = info->connect_fd;
+	c->deadline_ns = util_monotonic_ns() + REQUEST_NS;
+	c->reading = true;
 	if (c->next)
 		c->next->pprev = &c->next;
 	h->conns = c;
@@ -179,6 +182,8 @@ static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
 	if (c->next)
 		c->next->pprev = c->pprev;
 	c->http->n_conns--;
+	http_recv_forget(c->fd);
+	http_screen_clear(&c->screen);
 	free(c);
 }
 
@@ -302,6 +307,7 @@ void http_clear(struct front *f)
 	(void)sd_event_source_disable_unref(h->timer);
 	(void)sd_event_source_disable_unref(h->sweep);
 	(void)sd_event_source_disable_unref(h->again);
+	http_recv_clear();
 	f->http = NULL;
 	free(h);
 }

@@ -4,8 +4,11 @@
  * headers (the first http_req_handle), its body, its end, and after http_wake again until
  * there is an answer (http_req_done).
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "supervisor/front/http_internal.h"
 #include "supervisor/front/metrics.h"
@@ -27,7 +30,7 @@ void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd)
 	r->pub.priv = r;
 	r->started_ns = util_monotonic_ns();
 	r->uri = strdup(uri);
-	r->path = r->uri ? strndup(uri, strcspn(uri, "?")) : NULL;
+	r->path = r->uri ? http_target_path(uri) : NULL;
 	if (!r->path) {
 		free(r->uri);
 		free(r);
@@ -83,13 +86,27 @@ void http_leave(struct http_req *r)
 	http_wake(r);
 }
 
-/* libmicrohttpd does not look at a suspended connection. */
+/*
+ * libmicrohttpd does not look at a suspended connection. A client that sends no more may still
+ * read: that it does not is seen when something was sent to it, as a log does then, or by itself
+ * when its machine has forgotten the connection.
+ */
 static int on_hang_up(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
-	(void)s;
-	(void)fd;
-	(void)events;
-	http_leave(arg);
+	static const int on = 1, after_s = 20;
+	struct http_req *r = arg;
+
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		http_leave(r);
+		return 0;
+	}
+	(void)sd_event_source_set_io_events(s, 0);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after_s, sizeof(after_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &after_s, sizeof(after_s));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	r->half = true;
+	if (r->stream)
+		http_wake(r);
 	return 0;
 }
 
@@ -100,8 +117,8 @@ void http_sleep(struct http_req *r)
 	r->suspended = true;
 	MHD_suspend_connection(r->mhd);
 	if (r->conn)
-		(void)sd_event_add_io(r->http->f->event, &r->watch, r->conn->fd, EPOLLRDHUP,
-				      on_hang_up, r);
+		(void)sd_event_add_io(r->http->f->event, &r->watch, r->conn->fd,
+				      r->half ? 0 : EPOLLRDHUP, on_hang_up, r);
 }
 
 void http_wake(struct http_req *r)
@@ -136,8 +153,11 @@ const char *http_header(const struct http_request *pub, const char *name)
 /* A page of another site must not reach this one by a name of its own that it has lead here. */
 static int check_host(struct http_req *r)
 {
-	const char *host = http_header(&r->pub, MHD_HTTP_HEADER_HOST);
+	const char *host = r->target.authority;
 
+	/* RFC 9112, 3.2.2: a target with a host in it goes before the header. */
+	if (!host)
+		host = http_header(&r->pub, MHD_HTTP_HEADER_HOST);
 	if (!r->http->loopback || !host || http_host_is_loopback(host))
 		return 0;
 	http_refuse(r, MHD_HTTP_MISDIRECTED_REQUEST, 0,
@@ -145,14 +165,18 @@ static int check_host(struct http_req *r)
 	return -EACCES;
 }
 
+static int check_target(struct http_req *r)
+{
+	if (!r->uri_error.code)
+		return 0;
+	http_refuse(r, MHD_HTTP_BAD_REQUEST, 0, "%s", r->uri_error.msg);
+	return -EINVAL;
+}
+
 static int find_route(struct http_req *r)
 {
 	char allow[HTTP_ALLOW_MAX];
 
-	if (r->uri_error.code) {
-		http_refuse(r, MHD_HTTP_BAD_REQUEST, 0, "%s", r->uri_error.msg);
-		return -EINVAL;
-	}
 	r->route = http_route_find(r->http->tables, r->http->n_tables, r->pub.method, &r->target,
 				   r->pub.parts, allow);
 	if (r->route)
@@ -167,16 +191,20 @@ static int find_route(struct http_req *r)
 	return -EPERM;
 }
 
-static int check_header_size(struct http_req *r)
+/* The connection's end goes with it: where the next request begins, nobody knows. */
+static int check_screen(struct http_req *r)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	const struct http_screen *s = r->conn ? &r->conn->screen : NULL;
 
-	if (!info || info->header_size <= HTTP_HEADER_MAX)
+	if (!s || r->n_head > s->heads)
+		http_refuse(r, MHD_HTTP_INTERNAL_SERVER_ERROR, 0, "the request was not screened");
+	else if (s->status && r->n_head == s->heads)
+		http_refuse(r, s->status, 0, "%s", s->why);
+	else
 		return 0;
-	http_refuse(r, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, 0,
-		    "the request's headers are longer than %u bytes", HTTP_HEADER_MAX);
-	return -E2BIG;
+	http_header_add(r->response, MHD_HTTP_HEADER_CONNECTION, "close");
+	r->refused = true;
+	return -EINVAL;
 }
 
 /* Its headers are there. */
@@ -193,9 +221,10 @@ static void begin(struct http_req *r, const char *method)
 		r->conn->req = r;
 		r->conn->reading = true;
 		r->conn->deadline_ns = r->started_ns + REQUEST_NS;
+		r->n_head = ++r->conn->n_heads;
 	}
-	if (check_header_size(r) == 0 && check_host(r) == 0 && find_route(r) == 0 &&
-	    http_authorise(r, false) == 0)
+	if (check_screen(r) == 0 && check_target(r) == 0 && check_host(r) == 0 &&
+	    find_route(r) == 0 && http_authorise(r, false) == 0)
 		(void)http_body_begin(r);
 }
 
@@ -204,7 +233,8 @@ static void call(struct http_req *r)
 	struct err e = {0};
 
 	r->called = true;
-	(void)http_authorise(r, true);
+	if (check_screen(r) == 0)
+		(void)http_authorise(r, true);
 	r->holder = http_holder(r);
 	r->http->held[r->holder]++;
 	if (r->conn) {
@@ -261,7 +291,7 @@ static bool may_answer_early(struct http_req *r)
 
 	/* Answered now, the connection is closed after it; that costs a request without a
 	 * body its next ones. */
-	return expect || (len && (http_number(len, &n) < 0 || n > patience(r)));
+	return r->refused || expect || (len && (http_number(len, &n) < 0 || n > patience(r)));
 }
 
 /* False: more than anybody may send, whoever it is. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "supervisor/front/http_screen.h"
 #include "supervisor/log_text.h"
 
 static int hex_digit(char c)
@@ -122,17 +123,52 @@ static int parse_query(char *query, struct http_target *ret, struct err *e)
 	return 0;
 }
 
+/* How long "http://" is at the beginning of the target; 0: it does not begin so. */
+static size_t scheme_len(const char *uri)
+{
+	if (strncasecmp(uri, "http://", 7) == 0)
+		return 7;
+	return strncasecmp(uri, "https://", 8) == 0 ? 8 : 0;
+}
+
+char *http_target_path(const char *uri)
+{
+	size_t n = scheme_len(uri);
+
+	if (n > 0)
+		n += strcspn(uri + n, "/?");
+	uri += n;
+	return *uri == '/' || n == 0 ? strndup(uri, strcspn(uri, "?")) : strdup("/");
+}
+
+/* Moved by one, over the last '/' of "//", so that it can end where the path begins. */
+static char *take_authority(char *uri, size_t scheme, struct http_target *ret)
+{
+	size_t n = strcspn(uri + scheme, "/?");
+
+	ret->authority = memmove(uri + scheme - 1, uri + scheme, n);
+	ret->authority[n] = '\0';
+	return uri + scheme + n;
+}
+
 int http_target_parse(char *uri, struct http_target *ret, struct err *e)
 {
-	char *query = strchr(uri, '?');
+	size_t scheme = scheme_len(uri);
+	char *query;
 	int r;
 
 	*ret = (struct http_target){0};
+	if (scheme > 0)
+		uri = take_authority(uri, scheme, ret);
+	if (ret->authority && (!*ret->authority || *ret->authority == ':' ||
+			       !http_screen_is_host(ret->authority, strlen(ret->authority))))
+		return err_set(e, ERR_INPUT, 0, "the target must be http://HOST/PATH, or /PATH");
+	query = strchr(uri, '?');
 	if (query)
 		*query++ = '\0';
-	if (*uri != '/')
+	if (*uri != '/' && (*uri || !ret->authority))
 		return err_set(e, ERR_INPUT, 0, "the path must begin with '/'");
-	r = parse_path(uri, ret, e);
+	r = *uri ? parse_path(uri, ret, e) : 0;
 	return r < 0 ? r : parse_query(query, ret, e);
 }
 

@@ -14,6 +14,7 @@
 
 /* A request target, decoded in place: all text is in the string that was parsed. */
 struct http_target {
+	char *authority; /* HOST or HOST:PORT of http://HOST/...; NULL: a path alone was asked for */
 	char *segments[HTTP_SEGMENTS_MAX]; /* decoded: no '/', no controls, valid UTF-8, no ".." */
 	unsigned n_segments;
 	struct {
@@ -22,8 +23,10 @@ struct http_target {
 	unsigned n_params;
 };
 
+/* The path of the target as it was sent, with nothing decoded; the caller frees it. */
+char *http_target_path(const char *uri);
 /*
- * Takes "/a/b%20c?x=1&y" apart; uri is written to and must outlive *ret. One '/' at the end
+ * Takes "/a/b%20c?x=1&y" apart, or the same after "http://HOST"; uri is written to and must outlive *ret. One '/' at the end
  * is as none. -EINVAL with *e for what is not of this form.
  */
 int http_target_parse(char *uri, struct http_target *ret, struct err *e);

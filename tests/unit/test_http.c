@@ -72,6 +72,207 @@ static void test_keep_alive(void **state)
 	(void)close(fd);
 }
 
+/* Each is refused before a route is looked up, and its connection ends with it: what stands behind
+ * it is no request. */
+static void test_framing(void **state)
+{
+#define POST "POST /body HTTP/1.1\r\nHost: localhost\r\n"
+#define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
+#define BEHIND "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	static const struct {
+		const char *status, *text;
+	} cases[] = {
+		{"400", POST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc"},
+		{"400", POST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"},
+		{"400", POST "Content-Length: 3, 3\r\n\r\nabc"},
+		{"400", POST "Content-Length: +3\r\n\r\nabc"},
+		{"400", POST "Content-Length: 0x3\r\n\r\nabc"},
+		{"400", POST "Content-Length:\r\n\r\nabc"},
+		{"400", POST "Content-Length : 3\r\n\r\nabc"},
+		{"400", POST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+		{"413", POST "Content-Length: 18446744073709551617\r\n\r\nabc"},
+		{"400", POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"},
+		{"400", POST "Transfer-Encoding: identity\r\n\r\n"},
+		{"400", POST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"},
+		{"400", POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"},
+		{"400", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n"},
+		{"501", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+		{"501", POST "Transfer-Encoding: gzip\r\ntransfer-encoding: CHUNKED\r\n\r\n"},
+		{"400", "POST /body HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+		{"400", CHUNKED "3\nabc\r\n0\r\n\r\n"},
+		{"400", CHUNKED "3\r\nabc\n0\r\n\r\n"},
+		{"400", CHUNKED "3\r\nabcd\r\n0\r\n\r\n"},
+		{"400", CHUNKED "3\r\nabc\r\n0\r\n\n"},
+		{"400", CHUNKED "0x3\r\nabc\r\n0\r\n\r\n"},
+		{"400", CHUNKED "-3\r\nabc\r\n0\r\n\r\n"},
+		{"400", CHUNKED "\r\nabc\r\n0\r\n\r\n"},
+		{"400", CHUNKED "3 3\r\nabc\r\n0\r\n\r\n"},
+		{"400", CHUNKED "fffffffffffffffff3\r\nabc\r\n0\r\n\r\n"},
+		{"400", CHUNKED "0\r\nA : b\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: a b\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost/x\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: a@localhost\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost:http\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\n Host: localhost\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA: b@c\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA@: c\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA: b\rc\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\n: b\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA(b): c\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1\nHost: localhost\n\n"},
+		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\n\r\n"},
+		{"400", "GET  /body/x HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		{"400", "GET /body/x  HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		{"400", "GET /body/x HTTP/1.1 \r\nHost: localhost\r\n\r\n"},
+		{"400", "GET\t/body/x HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		{"400", "GET /body/x\r\nHost: localhost\r\n\r\n"},
+		{"400", "G(T /body/x HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		{"400", "GET /body/x HTTP/11\r\nHost: localhost\r\n\r\n"},
+		{"400", "GET /body/x http/1.1\r\nHost: localhost\r\n\r\n"},
+		{"505", "GET /body/x HTTP/2.0\r\nHost: localhost\r\n\r\n"},
+	};
+	struct rig *r = *state;
+	char text[1024];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (int pieces = 0; pieces < 2; pieces++) {
+			size_t len =
+				(size_t)snprintf(text, sizeof(text), "%s" BEHIND, cases[i].text);
+			int fd = dial(r);
+
+			/* '@' stands for a NUL. */
+			for (char *p = text; !strstr(cases[i].text, "a@l") && *p; p++)
+				*p = *p == '@' ? '\0' : *p;
+			for (size_t n = 0; n < len; n += pieces ? 1 : len)
+				(void)send(fd, text + n, pieces ? 1 : len, MSG_NOSIGNAL);
+			answer[0] = '\0';
+			(void)hear(fd, answer, sizeof(answer), "");
+			(void)close(fd);
+			(void)snprintf(text, sizeof(text), "HTTP/1.1 %s ", cases[i].status);
+			if (strncmp(answer, text, strlen(text)) != 0)
+				fail_msg("not %s: %s: %s", cases[i].status, cases[i].text, answer);
+			assert_has(answer, "{\"msg\":");
+			assert_null(strstr(answer + 1, "HTTP/1.1"));
+			assert_int_equal(shared->called, 0);
+		}
+	}
+}
+
+/* What RFC 9112 wants taken, in one piece and in many. */
+static void test_framing_taken(void **state)
+{
+	static const char *const taken[] = {
+		"\r\n\r\n" POST "Content-Length:3\r\n\r\nabc",
+		POST "content-length: \t 3 \r\nX:\r\n\r\nabc",
+		POST "Transfer-Encoding: , ChunKed\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		CHUNKED "01\r\na\r\n2 ; x=\"y\";z\r\nbc\r\n000\r\nA: b\r\nC: d\r\n\r\n",
+		"POST http://localhost/body HTTP/1.1\r\nHost: evil.example\r\n"
+		"Content-Length: 3\r\n\r\nabc",
+		"POST HTTPS://127.0.0.1:8080/body?x HTTP/1.1\r\nHost: [::1]:80\r\n"
+		"Content-Length: 3\r\n\r\nabc",
+	};
+	struct rig *r = *state;
+	int fd = dial(r);
+
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		for (int pieces = 0; pieces < 2; pieces++) {
+			const size_t len = strlen(taken[i]), step = pieces ? 1 : len;
+
+			for (size_t n = 0; n < len; n += step)
+				assert_int_equal(send(fd, taken[i] + n, step, MSG_NOSIGNAL), step);
+			answer[0] = '\0';
+			assert_has(hear(fd, answer, sizeof(answer), "}"), "\"len\":3");
+		}
+	(void)close(fd);
+	assert_has(get(r, "http://evil.example/body/x"), "HTTP/1.1 421 ");
+	assert_has(get(r, "http:///body/x"), "HTTP/1.1 400 ");
+	assert_has(get(r, "http://a@localhost/body/x"), "HTTP/1.1 400 ");
+	assert_has(get(r, "http://localhost?x=1"), "HTTP/1.1 404 ");
+}
+
+/* Many requests in one write, of which the last one's head is longer than what is left of the
+ * room that it is read into. */
+static void test_many_at_once(void **state)
+{
+	static char text[40 << 10];
+	struct rig *r = *state;
+	int fd = dial(r);
+	size_t n = 0;
+
+	for (int i = 0; i < 60; i++)
+		n += (size_t)sprintf(text + n, POST "Content-Length: 3\r\n\r\nabc");
+	n += (size_t)sprintf(text + n, "GET /body/last HTTP/1.1\r\nHost: localhost\r\nX: ");
+	memset(text + n, 'a', 15000);
+	strcpy(text + n + 15000, "\r\n\r\n");
+	say(fd, text);
+	answer[0] = '\0';
+	(void)hear(fd, answer, sizeof(answer), "\"part\":\"last\"");
+	assert_int_equal(shared->called, 61);
+	(void)close(fd);
+}
+
+/* Whatever makes a request too much for the server, it is told so. */
+static void test_too_much(void **state)
+{
+	static char text[70 << 10];
+	struct rig *r = *state;
+
+	for (size_t count = 49; count <= 4000; count *= 2) {
+		size_t n = (size_t)sprintf(text, "GET /body/x?");
+
+		for (size_t i = 0; i < count; i++)
+			n += (size_t)sprintf(text + n, "%c=1&", (char)('a' + i % 26));
+		(void)sprintf(text + n, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		assert_has(ask(r, text), count < 2000 ? "HTTP/1.1 400 " : "HTTP/1.1 414 ");
+		n = (size_t)sprintf(text, "GET /body/x HTTP/1.1\r\nHost: localhost\r\n");
+		for (size_t i = 0; i < 2 * count; i++)
+			n += (size_t)sprintf(text + n, "A:\r\n");
+		(void)sprintf(text + n, "Connection: close\r\n\r\n");
+		assert_has(ask(r, text), count < 50 ? "HTTP/1.1 200 " : "HTTP/1.1 431 ");
+		n = (size_t)sprintf(text, "GET /body/x HTTP/1.1\r\nHost: localhost\r\nCookie: ");
+		for (size_t i = 0; i < count; i++)
+			n += (size_t)sprintf(text + n, "a=;");
+		(void)sprintf(text + n, "\r\nConnection: close\r\n\r\n");
+		assert_has(ask(r, text), "HTTP/1.1 200 ");
+	}
+}
+
+/* A client that sends no more still reads its answer. */
+static void test_half_closed(void **state)
+{
+	struct rig *r = *state;
+	int fd = dial(r);
+
+	say(fd, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	wait_for(&shared->called, 1);
+	assert_has(get(r, "/answer"), "now");
+	assert_int_equal(shared->gone, 0);
+	answer[0] = '\0';
+	assert_has(hear(fd, answer, sizeof(answer), "later"), "HTTP/1.1 202 ");
+	(void)close(fd);
+	/* Nor is one whose request has no end left without any. */
+	fd = dial(r);
+	say(fd, "GET /later HTTP/1.1\r\nHost: local");
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	answer[0] = '\0';
+	assert_has(hear(fd, answer, sizeof(answer), ""), "HTTP/1.1 400 ");
+	(void)close(fd);
+}
+
+/* By a reset: a connection's end alone may be that of the client's words, and not of the client. */
+static void leave(int fd)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	(void)close(fd);
+}
+
 static void test_later(void **state)
 {
 	struct rig *r = *state;
@@ -86,14 +287,14 @@ static void test_later(void **state)
 	say(fd, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	wait_for(&shared->called, 2);
 	assert_int_equal(shared->gone, 0);
-	(void)close(fd);
+	leave(fd);
 	wait_for(&shared->gone, 1);
 	assert_has(get(r, "/answer"), "now");
 	/* One that waits when the server ends: teardown. */
 	fd = dial(r);
 	say(fd, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	wait_for(&shared->called, 3);
-	(void)close(fd);
+	leave(fd);
 	wait_for(&shared->gone, 2);
 	assert_int_equal(shared->gone, 2);
 }
@@ -170,10 +371,11 @@ static void test_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SERVED(test_answers),	      SERVED(test_who),
-		SERVED(test_keep_alive),      SERVED(test_later),
-		SERVED(test_silent_clients),  SERVED(test_headers),
-		SERVED(test_waiting_clients), cmocka_unit_test(test_rate),
+		SERVED(test_answers),	     SERVED(test_who),	    SERVED(test_keep_alive),
+		SERVED(test_later),	     SERVED(test_framing),  SERVED(test_framing_taken),
+		SERVED(test_many_at_once),   SERVED(test_too_much), SERVED(test_half_closed),
+		SERVED(test_silent_clients), SERVED(test_headers),  SERVED(test_waiting_clients),
+		cmocka_unit_test(test_rate),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, NULL);
