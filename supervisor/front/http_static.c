@@ -16,7 +16,7 @@ const struct http_route http_routes_node[] = {
 	{"GET", "/dashboard", HTTP_OPEN, false, http_static_index},
 	{"GET", "/dashboard/{}", HTTP_OPEN, false, http_static_file},
 	{"GET", "/dashboard/{}/{}", HTTP_OPEN, false, http_static_file},
-	{"GET", "/metrics", HTTP_OPEN, false, metrics_http},
+	{"GET", "/metrics", HTTP_OPERATOR, false, metrics_http},
 	{NULL},
 };
 

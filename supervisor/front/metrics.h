@@ -33,7 +33,7 @@ void metrics_logger_started(struct front *f);
 
 /* The whole page, malloc'ed; NULL: out of memory. */
 char *metrics_text(struct front *f, size_t *ret_len);
-/* GET /metrics: for everybody on a loopback listener, else with an operator's token. */
+/* GET /metrics, which names all projects: with an operator's token alone. */
 int metrics_http(struct http_request *r, struct err *e);
 
 #endif

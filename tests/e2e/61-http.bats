@@ -36,7 +36,7 @@ ended() {
 @test "RUN/http tells where it listens, to everybody" {
 	[ "$(stat -c %a "$RUN/http")" = 644 ]
 	[[ $(cat "$RUN/http") =~ ^127\.0\.0\.1:[0-9]+$ ]]
-	[ "$(ask /metrics)" = 200 ]
+	[ "$(auth /metrics)" = 200 ]
 }
 
 @test "a port that is taken: the start fails and names --http" {
@@ -93,20 +93,20 @@ ended() {
 	[ "$(header X-Content-Type-Options)" = nosniff ]
 	[ "$(header Cache-Control)" = no-store ]
 	[ -z "$(header Access-Control-Allow-Origin)" ]
-	[ "$(ask /metrics -I -w '%{http_code} %{size_download}')" = '200 0' ]
+	[ "$(auth /metrics -I -w '%{http_code} %{size_download}')" = '200 0' ]
 	[ "$(header Content-Length)" -gt 1000 ]
 }
 
 @test "one connection serves many requests, also after errors" {
 	run curl -s -o /dev/null -o /dev/null -o /dev/null -w '%{http_code} %{num_connects}\n' \
-		"$(http_url)/metrics" "$(http_url)/nothing" "$(http_url)/metrics"
+		"$(http_url)/" "$(http_url)/nothing" "$(http_url)/dashboard"
 	[ "$output" = $'200 1\n404 0\n200 0' ]
 }
 
 @test "headers of more than 16 KiB are refused" {
-	[ "$(ask /metrics -H "X: $(head -c 15000 /dev/zero | tr '\0' a)")" = 200 ]
-	[ "$(ask /metrics -H "X: $(head -c 17000 /dev/zero | tr '\0' a)")" = 431 ]
-	[ "$(ask /metrics -H "X: $(head -c 90000 /dev/zero | tr '\0' a)")" = 431 ]
+	[ "$(auth /metrics -H "X: $(head -c 15000 /dev/zero | tr '\0' a)")" = 200 ]
+	[ "$(auth /metrics -H "X: $(head -c 17000 /dev/zero | tr '\0' a)")" = 431 ]
+	[ "$(auth /metrics -H "X: $(head -c 90000 /dev/zero | tr '\0' a)")" = 431 ]
 }
 
 @test "a body of more than 8 MiB is refused, whether its length is said or not" {
@@ -131,9 +131,9 @@ ended() {
 		            pass
 		    silent.append(s)
 		    if i % 100 == 99:
-		        urllib.request.urlopen("http://%s/metrics" % sys.argv[1], timeout=60).read()
+		        urllib.request.urlopen("http://%s/" % sys.argv[1], timeout=60).read()
 	EOF
-	[ "$(ask /metrics)" = 200 ]
+	[ "$(auth /metrics)" = 200 ]
 	[ "$(role front)" = "$FRONT" ]
 }
 
@@ -248,7 +248,7 @@ for i in range(1000):
 	kill -KILL "$(role front)"
 	wait_until "$PATIENCE" sandboxctl version
 	[ "$(http_url)" = "$was" ]
-	[ "$(ask /metrics)" = 200 ]
+	[ "$(auth /metrics)" = 200 ]
 }
 
 @test "a reader that does not read holds up nobody" {
@@ -258,21 +258,30 @@ for i in range(1000):
 		detached python 'print("x" * 4000000)')
 	sandboxctl wait "$id" >/dev/null
 	stream "$id" fifo --limit-rate 1k
-	[ "$(ask /metrics)" = 200 ]
+	[ "$(auth /metrics)" = 200 ]
 	stream "$id" quick
 	wait_until "$PATIENCE" ended quick
 	run ! ended fifo
 	kill %1
 }
 
+@test "metrics: an operator's alone, also on loopback" {
+	[ "$(ask /metrics)" = 401 ]
+	run ! grep -q sandboxd_ body
+	[ "$(ask /metrics -H "Authorization: OAuth $(sandboxctl project token create default --json | jq -r .token)")" = 403 ]
+	run ! grep -q sandboxd_ body
+	[ "$(ask /metrics -H "Authorization: Bearer $TOKEN")" = 200 ]
+	grep -q '^sandboxd_project_queued_tasks{project="default"} ' body
+}
+
 @test "metrics: names, types and numbers as Prometheus reads them" {
 	local before
 
-	[ "$(ask /metrics)" = 200 ]
+	[ "$(auth /metrics)" = 200 ]
 	[ "$(header Content-Type)" = 'text/plain; version=0.0.4; charset=utf-8' ]
 	before=$(metric 'sandboxd_task_verdicts_total{verdict="exit"}')
 	sandboxctl run python --start cold --code 'raise SystemExit(3)' || true
-	[ "$(ask /metrics)" = 200 ]
+	[ "$(auth /metrics)" = 200 ]
 	[ "$(metric 'sandboxd_task_verdicts_total{verdict="exit"}')" = $((before + 1)) ]
 	[ "$(metric 'sandboxd_task_start_seconds_count{mode="cold"}')" -ge 1 ]
 	[ "$(metric 'sandboxd_task_start_seconds_bucket{mode="cold",le="+Inf"}')" = \
@@ -365,12 +374,12 @@ refused() {
 	if grep -q ' lo$' /proc/net/if_inet6; then
 		HTTP='[::1]:0' daemon_start
 		[[ $(http_url) == http://\[::1\]:* ]]
-		[ "$(ask /metrics)" = 200 ]
+		[ "$(auth /metrics)" = 200 ]
 		daemon_stop
 	fi
-	# Not loopback: any name, and metrics for operators alone.
+	# Not loopback: any name.
 	HTTP=0.0.0.0:0 daemon_start
-	[ "$(ask /metrics)" = 403 ]
+	[ "$(ask /metrics)" = 401 ]
 	[ "$(auth /metrics -H 'Host: node.example')" = 200 ]
 	daemon_stop
 	[ ! -e "$RUN/http" ]
