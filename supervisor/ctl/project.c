@@ -24,9 +24,13 @@ const char project_help[] =
 	"user ids of its own for its tasks. NAME is its name or its id. What `sandboxctl run`\n"
 	"runs is the project \"default\"'s, which is always there.\n\n"
 	"create   also makes its first token. A token is shown this once: only a hash is kept\n"
-	"quota    running, queued and schedules are numbers of tasks and schedules; memory\n"
-	"         (the sum of its running tasks' limits), package_bytes and log_bytes (of one\n"
-	"         task) are sizes such as 512M. 0 is no bound\n"
+	"quota    running, queued, schedules and package_files are numbers: of tasks, of\n"
+	"         schedules, of files, folders and links in all packages. Sizes such as 512M are\n"
+	"         memory (the sum of its running tasks' limits), package_bytes (packages and "
+	"their\n"
+	"         zips on the disk), log_bytes (of one task) and kept_log_bytes (of all its ended\n"
+	"         tasks' logs: the oldest go first). 0 is no bound. policies and images are what\n"
+	"         its workers may name: default,strict, or * for all\n"
 	"rm       with its codes, schedules, ended tasks and their logs. --force: its waiting\n"
 	"         and running tasks are cancelled first\n"
 	"token    --operator: opens every project and the node; of \"default\" alone. TOKEN_ID is\n"
@@ -52,21 +56,41 @@ int project_call_once(struct ctl *ctl, json_t *request, const char *what, json_t
 	return r < 0 ? r : ctl_reply_check(*ret_reply, e);
 }
 
-/* "KEY=VALUE" as a member; numbers are numbers, the daemon judges the rest. */
+/* Numbers are numbers, the daemon judges the rest. */
+static json_t *quota_value(const char *key, const char *value)
+{
+	const char *digits = value + (*value == '-');
+	json_t *list;
+
+	if (strcmp(key, "policies") != 0 && strcmp(key, "images") != 0)
+		return *digits && strspn(digits, "0123456789") == strlen(digits) &&
+				       strlen(digits) < 19
+			       ? json_integer(strtoll(value, NULL, 10))
+			       : json_string(value);
+	list = json_array();
+	for (const char *p = value;; p++) {
+		const size_t len = strcspn(p, ",");
+
+		if (json_array_append_new(list, json_stringn(p, len)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+		p += len;
+		if (!*p)
+			return list;
+	}
+}
+
+/* "KEY=VALUE" as a member. */
 static int add_quota(json_t *quota, const char *word, struct err *e)
 {
 	const char *value = strchr(word, '=');
 	_cleanup_free_ char *key = value ? strndup(word, (size_t)(value - word)) : NULL;
-	const char *digits;
 	json_t *v;
 
 	if (!key || !*key || !value[1])
 		return err_set(e, ERR_INPUT, 0, "quota: '%s' is not KEY=VALUE", word);
-	value++;
-	digits = value + (*value == '-');
-	v = *digits && strspn(digits, "0123456789") == strlen(digits) && strlen(digits) < 19
-		    ? json_integer(strtoll(value, NULL, 10))
-		    : json_string(value);
+	v = quota_value(key, value + 1);
 	if (json_object_get(quota, key)) {
 		json_decref(v);
 		return err_set(e, ERR_INPUT, 0, "quota: %s is given twice", key);
@@ -181,12 +205,13 @@ static int project_ls(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(0);
 }
 
-static void print_quota(const json_t *p)
+/* As KEY=VALUE, which `project quota` takes. */
+static void print_bounds(const json_t *quota)
 {
-	static const char *const sizes[] = {"memory", "package_bytes", "log_bytes"};
-	static const char *const counts[] = {"running", "queued", "schedules"};
-	const json_t *quota = json_object_get(p, "quota");
-	char text[256] = "", size[32];
+	static const char *const sizes[] = {"memory", "package_bytes", "log_bytes",
+					    "kept_log_bytes"};
+	static const char *const counts[] = {"running", "queued", "schedules", "package_files"};
+	char text[512] = "", size[32];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
@@ -204,9 +229,20 @@ static void print_quota(const json_t *p)
 	ctl_print_field("quota", n > 0 ? text : "none");
 }
 
+static void print_names(const json_t *quota, const char *key)
+{
+	const json_t *list = json_object_get(quota, key), *name;
+	char text[2048] = "";
+	size_t i, n = 0;
+
+	json_array_foreach(list, i, name) if (n < sizeof(text)) n += (size_t)snprintf(
+		text + n, sizeof(text) - n, "%s%s", n ? "," : "", json_string_value(name));
+	ctl_print_field(key, text);
+}
+
 static void print_project(const json_t *p)
 {
-	const json_t *tasks = json_object_get(p, "tasks");
+	const json_t *tasks = json_object_get(p, "tasks"), *quota = json_object_get(p, "quota");
 	char text[128];
 
 	ctl_print_field("id", ctl_text(p, "id"));
@@ -215,12 +251,17 @@ static void print_project(const json_t *p)
 	snprintf(text, sizeof(text), "%lld queued, %lld running", project_number(tasks, "queued"),
 		 project_number(tasks, "running"));
 	ctl_print_field("tasks", text);
-	snprintf(text, sizeof(text), "%lld, %lld bytes of packages", project_number(p, "codes"),
-		 project_number(p, "package_bytes"));
+	snprintf(text, sizeof(text), "%lld, %lld bytes of packages in %lld files",
+		 project_number(p, "codes"), project_number(p, "package_bytes"),
+		 project_number(p, "package_files"));
 	ctl_print_field("codes", text);
 	snprintf(text, sizeof(text), "%lld", project_number(p, "schedules"));
 	ctl_print_field("schedules", text);
-	print_quota(p);
+	snprintf(text, sizeof(text), "%lld bytes kept", project_number(p, "log_bytes"));
+	ctl_print_field("logs", text);
+	print_bounds(quota);
+	print_names(quota, "policies");
+	print_names(quota, "images");
 }
 
 /* The project of an answer, for a person or as JSON. */

@@ -17,6 +17,8 @@ export async function projects(page) {
 			{name: 'Running', cell: (p) => count(p.tasks.running), cls: 'num'},
 			{name: 'Schedules', cell: (p) => count(p.schedules), cls: 'num wide'},
 			{name: 'Packages', cell: (p) => bytes(p.package_bytes), cls: 'num wide'},
+			{name: 'Files', cell: (p) => count(p.package_files), cls: 'num wide'},
+			{name: 'Logs', cell: (p) => bytes(p.log_bytes), cls: 'num wide'},
 			{name: 'Tokens', cell: (p) => count(p.tokens), cls: 'num wide'},
 			{name: 'Created', cell: (p) => time(p.created_at), cls: 'wide'},
 		],

@@ -31,7 +31,7 @@ int api_project_create(struct http_request *r, struct err *e)
 	json_auto_t *doc = NULL;
 	char token[TOKEN_LEN + 1];
 	struct project *p = NULL;
-	struct quota quota = {0};
+	struct quota quota = project_quota_default();
 	struct iron_read in;
 	const char *name;
 	json_t *q;

@@ -300,6 +300,15 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 	return r;
 }
 
+int code_may_run(const struct code *c, struct err *e)
+{
+	const struct code_spec *spec = &c->spec;
+	int r = project_may_name(c->project, spec->policy,
+				 *spec->image ? spec->image : CODE_IMAGE_DEFAULT, e);
+
+	return r < 0 ? err_wrap(e, r, "the worker %s", spec->name) : 0;
+}
+
 struct cancelled {
 	const struct code *code;
 	uint64_t n;

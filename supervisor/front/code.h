@@ -79,6 +79,10 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 /* Every task of it that waits now, at once. Their number. */
 int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e);
 
+/* ERR_DENIED where its project may not name its policy or image, by the lists of today. One that
+ * names no policy has its image's, which is known when a task of it starts. */
+int code_may_run(const struct code *c, struct err *e);
+
 typedef int (*code_revision_fn)(void *arg, const struct code_revision *r);
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,
 		   struct err *e); /* newest first */

@@ -118,15 +118,25 @@ static int check_exec(struct front *f, const struct code_spec *spec, const struc
 	return 0;
 }
 
-/* Names of images and policies are looked at now, not when the first task fails of them. */
-static int check_names(struct front *f, const struct code_spec *spec, struct err *e)
+/*
+ * Names of images and policies are looked at now, not when the first task fails of them. What a
+ * project may not name is refused before it is looked for: nothing is told of what there is.
+ */
+static int check_names(struct front *f, const struct project *p, const struct code_spec *spec,
+		       struct err *e)
 {
+	const char *name = *spec->image ? spec->image : CODE_IMAGE_DEFAULT;
 	uint8_t digest[32], id[32];
 	struct policy_head policy;
 	struct image_head image;
 	int r;
 
-	r = resolve_image(f, *spec->image ? spec->image : CODE_IMAGE_DEFAULT, digest, &image, e);
+	r = project_may_name(p, spec->policy, name, e);
+	if (r == 0)
+		r = resolve_image(f, name, digest, &image, e);
+	/* Without one of its own it is the image's. */
+	if (r == 0)
+		r = project_may_name(p, *spec->policy ? spec->policy : image.policy, NULL, e);
 	if (r == 0 && *spec->policy)
 		r = resolve_policy(f, spec->policy, id, &policy, e);
 	if (r < 0 && e->code == ERR_NOT_FOUND)
@@ -134,13 +144,14 @@ static int check_names(struct front *f, const struct code_spec *spec, struct err
 	return r < 0 ? err_wrap(e, r, "data") : 0;
 }
 
-/* The old clients' "stack" is an image where there is one of that name. */
-static void image_of_stack(struct front *f, struct code_spec *spec)
+/* The old clients' "stack" is an image where there is one of that name that may be named. */
+static void image_of_stack(struct front *f, const struct project *p, struct code_spec *spec)
 {
 	struct image_head image;
 	uint8_t digest[32];
 
-	if (*spec->image || !*spec->stack || !util_is_name(spec->stack))
+	if (*spec->image || !*spec->stack || !util_is_name(spec->stack) ||
+	    project_may_name(p, NULL, spec->stack, NULL) < 0)
 		return;
 	if (resolve_image(f, spec->stack, digest, &image, NULL) == 0)
 		memcpy(spec->image, spec->stack, sizeof(spec->image));
@@ -246,8 +257,8 @@ int iron_upload(struct http_request *r, struct err *e)
 	memcpy(u->project, p->id, sizeof(u->project));
 	res = iron_code_parse(r->upload_data, strlen(r->upload_data), iron_strict(r), &u->spec, e);
 	if (res == 0) {
-		image_of_stack(r->f, &u->spec);
-		res = check_names(r->f, &u->spec, e);
+		image_of_stack(r->f, p, &u->spec);
+		res = check_names(r->f, p, &u->spec, e);
 	}
 	if (res == 0)
 		res = r->upload_fd >= 0 ? unpack(r, u, e) : put_now(r, u, e);

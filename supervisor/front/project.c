@@ -17,6 +17,11 @@
 #define REMOVE_BATCH 128u
 #define REMOVE_BATCHES 16
 
+/* No project fills the disk before the operator has looked at it. */
+#define DEFAULT_PACKAGE_BYTES (4ULL << 30)
+#define DEFAULT_PACKAGE_FILES 400000u
+#define DEFAULT_KEPT_LOG_BYTES (1ULL << 30)
+
 _Static_assert(PROJECTS_MAX <= SANDBOX_OWNERS_MAX, "each slot has an id range");
 
 static struct project **bucket(struct front *f, const char *id)
@@ -104,7 +109,11 @@ static int load_token(void *arg, const char *project_id, const struct token *row
 
 struct quota project_quota_default(void)
 {
-	return (struct quota){.schedules = SCHEDULES_MAX};
+	return (struct quota){.schedules = SCHEDULES_MAX,
+			      .package_bytes = DEFAULT_PACKAGE_BYTES,
+			      .package_files = DEFAULT_PACKAGE_FILES,
+			      .kept_log_bytes = DEFAULT_KEPT_LOG_BYTES,
+			      .policies = "default,strict"};
 }
 
 static struct project new_project(const char *id, const char *name, uint32_t slot)

@@ -19,7 +19,9 @@
 #define PROJECT_DEFAULT_NAME "default"
 #define PROJECTS_MAX 4096
 #define PROJECT_TOKENS_MAX 64
-#define TOKEN_LEN 43 /* 32 bytes of getrandom(2), base64url without padding */
+#define KEPT_LOG_BYTES_MIN (64u << 10)
+#define QUOTA_NAMES_MAX 1023 /* bytes of a list of policies or images */
+#define TOKEN_LEN 43	     /* 32 bytes of getrandom(2), base64url without padding */
 #define TOKEN_LABEL_MAX 63
 
 struct front;
@@ -34,14 +36,18 @@ struct lane {
 	uint32_t n_queued, n_running; /* n_queued: with those that are delayed */
 };
 
-/* 0 is no bound but the node's own. */
+/* 0, or no name, is no bound but the node's own. */
 struct quota {
-	uint32_t running;	/* tasks at a time */
-	uint32_t queued;	/* tasks that wait */
-	uint32_t schedules;	/* that have not ended (100) */
-	uint64_t memory;	/* bytes, the sum of the limits of running tasks */
-	uint64_t package_bytes; /* of all revisions */
-	uint64_t log_bytes;	/* what a task's log keeps at most: its limit is no higher */
+	uint32_t running;	 /* tasks at a time */
+	uint32_t queued;	 /* tasks that wait */
+	uint32_t schedules;	 /* that have not ended (100) */
+	uint64_t memory;	 /* bytes, the sum of the limits of running tasks */
+	uint64_t package_bytes;	 /* of all revisions */
+	uint64_t log_bytes;	 /* what a task's log keeps at most: its limit is no higher */
+	uint64_t kept_log_bytes; /* of all its ended tasks' logs, on the disk */
+	uint32_t package_files;	 /* files, folders and links of all revisions */
+	/* What its workers may name, separated by commas. */
+	char policies[QUOTA_NAMES_MAX + 1], images[QUOTA_NAMES_MAX + 1];
 };
 
 struct token {
@@ -65,7 +71,9 @@ struct project {
 	struct schedule *schedules; /* schedule.c */
 	unsigned n_tokens, n_codes, n_schedules;
 	bool going;		/* being removed: it has no tokens any more, and takes no tasks */
-	uint64_t package_bytes; /* of its codes' revisions */
+	uint64_t package_bytes; /* of its codes' revisions, on the disk */
+	uint64_t package_files; /* of the same */
+	uint64_t log_bytes;	/* of its ended tasks' logs, on the disk: log_keep.c */
 	/* queue.c */
 	struct lane lane;	      /* of the tasks that have no code: sandboxctl run */
 	uint32_t n_queued, n_running; /* with those of its codes */
@@ -101,15 +109,20 @@ int token_create(struct front *f, struct project *p, const char *label, bool ope
 int token_revoke(struct front *f, struct project *p, const char *id, struct err *e);
 
 /* {"id", "name", "created_at", "quota": {...}, "tasks": {"queued", "running"}, "codes",
- * "schedules", "tokens", "package_bytes"}. New references. */
+ * "schedules", "tokens", "package_bytes", "package_files", "log_bytes"}. New references. */
 json_t *project_json(const struct project *p);
 json_t *token_json(const struct token *t); /* id label operator created_at used_at */
+/* ERR_DENIED where the project's workers may not name this policy or this image, which tells what
+ * they may name, and who can change it. NULL or "": there is none to judge. What the operator runs
+ * himself by `sandboxctl run` is never asked about. */
+int project_may_name(const struct project *p, const char *policy, const char *image, struct err *e);
 /* No more than the project's quotas allow. */
 void project_bound_limits(const struct project *p, struct limits *limits);
 /* ERR_LIMIT for a task that its quota "memory" would never let run. */
 int project_check_memory(const struct project *p, const struct limits *limits, struct err *e);
-/* Members running queued schedules memory package_bytes log_bytes, each optional: what is not
- * there stays; sizes as in task.json ("320M"). Unknown keys are errors. path: of obj, in errors. */
+/* The members of struct quota, each optional: what is not there stays; sizes as in task.json
+ * ("320M"), policies and images as lists of names, ["*"] for all. Unknown keys are errors. path: of
+ * obj, in errors. */
 int quota_from_json(const char *path, const json_t *obj, struct quota *quota, struct err *e);
 
 #endif

@@ -1,24 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Projects, tokens and quotas as JSON. */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "supervisor/front/internal.h"
 #include "supervisor/json_strict.h"
 
+enum quota_type { QUOTA_COUNT, QUOTA_SIZE, QUOTA_NAMES };
+#define NAMES_MAX 64u
+
 /* Every quota: its key, where it is, and what it is at least where it is not 0. */
 static const struct quota_row {
 	const char *key;
-	bool is_size; /* a uint64_t in bytes, else a uint32_t */
+	enum quota_type type; /* a uint32_t; a uint64_t in bytes; names (project.h) */
 	size_t offset;
 	uint64_t min, max;
 } quota_table[] = {
-	{"running", false, offsetof(struct quota, running), 1, 1000000},
-	{"queued", false, offsetof(struct quota, queued), 1, 100000000},
-	{"schedules", false, offsetof(struct quota, schedules), 1, 1000000},
-	{"memory", true, offsetof(struct quota, memory), LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX},
-	{"package_bytes", true, offsetof(struct quota, package_bytes), 1, LIMIT_DISK_MAX},
-	{"log_bytes", true, offsetof(struct quota, log_bytes), LIMIT_LOG_MIN, LIMIT_LOG_MAX},
+	{"running", QUOTA_COUNT, offsetof(struct quota, running), 1, 1000000},
+	{"queued", QUOTA_COUNT, offsetof(struct quota, queued), 1, 100000000},
+	{"schedules", QUOTA_COUNT, offsetof(struct quota, schedules), 1, 1000000},
+	{"memory", QUOTA_SIZE, offsetof(struct quota, memory), LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX},
+	{"package_bytes", QUOTA_SIZE, offsetof(struct quota, package_bytes), 1, LIMIT_DISK_MAX},
+	{"package_files", QUOTA_COUNT, offsetof(struct quota, package_files), 1, 1000000000},
+	{"log_bytes", QUOTA_SIZE, offsetof(struct quota, log_bytes), LIMIT_LOG_MIN, LIMIT_LOG_MAX},
+	{"kept_log_bytes", QUOTA_SIZE, offsetof(struct quota, kept_log_bytes), KEPT_LOG_BYTES_MIN,
+	 LIMIT_DISK_MAX},
+	{"policies", QUOTA_NAMES, offsetof(struct quota, policies), 0, 0},
+	{"images", QUOTA_NAMES, offsetof(struct quota, images), 0, 0},
 };
 
 static uint64_t quota_get(const struct quota *q, const struct quota_row *row)
@@ -27,7 +36,7 @@ static uint64_t quota_get(const struct quota *q, const struct quota_row *row)
 	uint32_t small;
 	uint64_t big;
 
-	if (row->is_size) {
+	if (row->type == QUOTA_SIZE) {
 		memcpy(&big, p, sizeof(big));
 		return big;
 	}
@@ -40,10 +49,56 @@ static void quota_set(struct quota *q, const struct quota_row *row, uint64_t val
 	char *p = (char *)q + row->offset;
 	uint32_t small = (uint32_t)value;
 
-	if (row->is_size)
+	if (row->type == QUOTA_SIZE)
 		memcpy(p, &value, sizeof(value));
 	else
 		memcpy(p, &small, sizeof(small));
+}
+
+/* True where the list holds this name; it may be one that is no name at all. */
+static bool names_hold(const char *list, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
+		if (strcspn(p, ",") == len && strncmp(p, name, len) == 0)
+			return true;
+	return false;
+}
+
+/* ["*"] is written as no name. */
+static void read_names(struct json_strict *in, const struct quota_row *row, struct quota *q)
+{
+	char names[QUOTA_NAMES_MAX + 1] = "", *to = (char *)q + row->offset;
+	json_t *list = json_strict_array(in, row->key, NAMES_MAX);
+	size_t len = 0;
+
+	if (!list)
+		return;
+	if (json_array_size(list) == 0)
+		(void)json_strict_fail(in, row->key,
+				       "must name at least one, or be [\"*\"], which is all");
+	for (size_t i = 0; i < json_array_size(list) && in->status == 0; i++) {
+		const char *name = json_strict_item_string(in, row->key, i, 63);
+
+		if (!name)
+			return;
+		if (strcmp(name, "*") == 0 && json_array_size(list) == 1)
+			break;
+		if (!util_is_name(name))
+			(void)json_strict_item_fail(in, row->key, i,
+						    "must be a name such as \"default\", or \"*\" "
+						    "where it is the only one");
+		else if (names_hold(names, name))
+			(void)json_strict_item_fail(in, row->key, i, "is there twice");
+		else if (len + strlen(name) + 1 > QUOTA_NAMES_MAX)
+			(void)json_strict_fail(in, row->key, "must not have more than %d bytes",
+					       QUOTA_NAMES_MAX);
+		else
+			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
+						len ? "," : "", name);
+	}
+	memcpy(to, names, sizeof(names));
 }
 
 static void read_row(struct json_strict *in, const struct quota_row *row, struct quota *q)
@@ -53,7 +108,11 @@ static void read_row(struct json_strict *in, const struct quota_row *row, struct
 	bool there;
 	char least[32];
 
-	if (row->is_size) {
+	if (row->type == QUOTA_NAMES) {
+		read_names(in, row, q);
+		return;
+	}
+	if (row->type == QUOTA_SIZE) {
 		there = json_strict_size(in, row->key, 0, row->max, &value);
 	} else {
 		there = json_strict_int(in, row->key, 0, (int64_t)row->max, &count);
@@ -84,24 +143,60 @@ int quota_from_json(const char *path, const json_t *obj, struct quota *quota, st
 	return r;
 }
 
+static json_t *names_json(const char *list)
+{
+	json_t *names = json_array();
+
+	for (const char *p = *list ? list : "*"; *p; p += strcspn(p, ","), p += *p == ',')
+		(void)json_array_append_new(names, json_stringn(p, strcspn(p, ",")));
+	return names;
+}
+
 static json_t *quota_json(const struct quota *q)
 {
 	json_t *o = json_object();
 
-	for (size_t i = 0; i < ARRAY_SIZE(quota_table); i++)
-		(void)json_object_set_new(o, quota_table[i].key,
-					  json_integer((json_int_t)quota_get(q, &quota_table[i])));
+	for (size_t i = 0; i < ARRAY_SIZE(quota_table); i++) {
+		const struct quota_row *row = &quota_table[i];
+
+		(void)json_object_set_new(o, row->key,
+					  row->type == QUOTA_NAMES
+						  ? names_json((const char *)q + row->offset)
+						  : json_integer((json_int_t)quota_get(q, row)));
+	}
 	return o;
+}
+
+static int check_name(const struct project *p, const char *what, const char *key, const char *list,
+		      const char *name, struct err *e)
+{
+	char shown[80];
+
+	if (!name || !*name || !*list || names_hold(list, name))
+		return 0;
+	return err_set(e, ERR_DENIED, 0,
+		       "%s: workers of the project %s may not name \"%s\" (the operator can change "
+		       "that: sandboxctl project quota %s %s=...); they may name %s",
+		       what, p->name, json_strict_escape(name, shown, sizeof(shown)), p->name, key,
+		       list);
+}
+
+int project_may_name(const struct project *p, const char *policy, const char *image, struct err *e)
+{
+	int r = check_name(p, "image", "images", p->quota.images, image, e);
+
+	return r < 0 ? r : check_name(p, "policy", "policies", p->quota.policies, policy, e);
 }
 
 json_t *project_json(const struct project *p)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:{s:I, s:I}, s:I, s:I, s:I, s:I}", "id", p->id,
-			 "name", p->name, "created_at", task_json_time(p->created_ns), "quota",
-			 quota_json(&p->quota), "tasks", "queued", (json_int_t)p->n_queued,
+	return json_pack("{s:s, s:s, s:o, s:o, s:{s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
+			 p->id, "name", p->name, "created_at", task_json_time(p->created_ns),
+			 "quota", quota_json(&p->quota), "tasks", "queued", (json_int_t)p->n_queued,
 			 "running", (json_int_t)p->n_running, "codes", (json_int_t)p->n_codes,
 			 "schedules", (json_int_t)p->n_schedules, "tokens", (json_int_t)p->n_tokens,
-			 "package_bytes", (json_int_t)p->package_bytes);
+			 "package_bytes", (json_int_t)p->package_bytes, "package_files",
+			 (json_int_t)p->package_files, "log_bytes", (json_int_t)p->log_bytes);
 }
 
 json_t *token_json(const struct token *t)
@@ -115,6 +210,9 @@ void project_bound_limits(const struct project *p, struct limits *limits)
 {
 	if (p->quota.log_bytes && limits->log_bytes > p->quota.log_bytes)
 		limits->log_bytes = p->quota.log_bytes;
+	/* A longer one would have to go as soon as it is there. */
+	if (p->quota.kept_log_bytes && limits->log_bytes > p->quota.kept_log_bytes)
+		limits->log_bytes = p->quota.kept_log_bytes;
 }
 
 int project_check_memory(const struct project *p, const struct limits *limits, struct err *e)

@@ -83,6 +83,10 @@ int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct er
 		return r;
 	(void)snprintf(rec->policy, sizeof(rec->policy), "%s",
 		       *code->policy ? code->policy : image.policy);
+	/* What was allowed when it was uploaded or queued may be so no more. */
+	r = project_may_name(t->project, rec->policy, rec->image, e);
+	if (r < 0)
+		return r;
 	r = resolve_policy(f, rec->policy, rec->policy_id, &policy, e);
 	if (r == 0)
 		r = fill_limits(t, &policy, ret, e);

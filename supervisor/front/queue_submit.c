@@ -9,8 +9,9 @@
 #define QUEUED_MAX 1000000u	      /* of a project that has no quota of its own */
 #define QUEUED_BYTES_MAX (1ULL << 30) /* the payloads of what waits of a project */
 
-static int check(const struct project *p, const struct submit *s, struct err *e)
+static int check(const struct code *c, const struct submit *s, struct err *e)
 {
+	const struct project *p = c->project;
 	const uint32_t max = p->quota.queued ? p->quota.queued : QUEUED_MAX;
 
 	if (s->payload_len > QUEUE_PAYLOAD_MAX)
@@ -34,6 +35,8 @@ static int check(const struct project *p, const struct submit *s, struct err *e)
 			       "most %llu are possible: try again later, or queue a reference to "
 			       "the data",
 			       (unsigned long long)p->queued_bytes, QUEUED_BYTES_MAX);
+	if (code_may_run(c, e) < 0)
+		return -EACCES;
 	if (p->n_queued >= max)
 		return err_set(e, ERR_LIMIT, 0,
 			       "%u tasks of this project wait already, and its quota \"queued\" "
@@ -106,7 +109,7 @@ int queue_submit(struct front *f, struct code *c, const struct submit *what,
 	struct task *t;
 	int r;
 
-	r = check(c->project, what, e);
+	r = check(c, what, e);
 	if (r < 0)
 		return r;
 	t = queue_again(f, c, what);

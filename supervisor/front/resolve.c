@@ -16,8 +16,10 @@ static int read_digest_link(int dirfd, const char *path, const char *prefix, con
 	char target[256];
 	ssize_t n = readlinkat(dirfd, path, target, sizeof(target) - 1);
 
+	/* EINVAL: what has this name is no link, so it is not what names stand for: a policy's file
+	 * lies beside the links of policies. */
 	if (n < 0)
-		return -errno;
+		return errno == EINVAL ? -ENOENT : -errno;
 	target[n] = '\0';
 	if ((size_t)n != want || strncmp(target, prefix, before) != 0 ||
 	    strcmp(target + before + HEX_LEN, suffix) != 0)

@@ -124,14 +124,17 @@ static int check_times(const struct schedule_spec *spec, uint64_t now, struct er
 
 static int check(struct project *p, const struct schedule_spec *spec, uint64_t now, struct err *e)
 {
+	const struct code *c = code_by_name(p, spec->code_name);
 	char shown[80];
 
 	if (!*spec->code_name)
 		return err_set(e, ERR_INPUT, 0, "code_name: must be given");
-	if (!code_by_name(p, spec->code_name))
+	if (!c)
 		return err_set(e, ERR_NOT_FOUND, 0,
 			       "code_name: there is no code \"%s\": upload it first",
 			       json_strict_escape(spec->code_name, shown, sizeof(shown)));
+	if (code_may_run(c, e) < 0)
+		return -EACCES;
 	if (spec->payload && strlen(spec->payload) > QUEUE_PAYLOAD_MAX)
 		return err_set(e, ERR_INPUT, EMSGSIZE, "payload: %zu bytes, at most %u",
 			       strlen(spec->payload), QUEUE_PAYLOAD_MAX);

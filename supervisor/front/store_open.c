@@ -6,7 +6,7 @@
 #include "supervisor/front/store_internal.h"
 
 #define STORE_FILE "tasks.db"
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 
 /*
  * SQLite wants a full path of its file, which this role may not be able to walk. The
@@ -72,7 +72,8 @@ static int schema_version(struct store *store, int *ret, struct err *e)
 }
 
 /* clang-format off */
-static const char *const tables[] = {
+/* What version 2 has more than version 1. */
+static const char *const version_2[] = {
 	"CREATE TABLE projects (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE,"
 	" slot INTEGER NOT NULL UNIQUE, created_ns INTEGER NOT NULL, running INTEGER NOT NULL,"
 	" queued INTEGER NOT NULL, schedules INTEGER NOT NULL, memory INTEGER NOT NULL,"
@@ -109,6 +110,25 @@ static const char *const tables[] = {
 	"DROP INDEX IF EXISTS tasks_finished",
 	"CREATE INDEX tasks_finished ON tasks (project, finished_ns) WHERE state > 2",
 };
+
+/* What version 3 has more. Projects that were there before keep what they could do: no bound is
+ * put on them, and their workers may go on naming the policies that they name. */
+static const char *const version_3[] = {
+	"ALTER TABLE projects ADD COLUMN package_files INTEGER NOT NULL DEFAULT 0",
+	"ALTER TABLE projects ADD COLUMN kept_log_bytes INTEGER NOT NULL DEFAULT 0",
+	"ALTER TABLE projects ADD COLUMN policies TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE projects ADD COLUMN images TEXT NOT NULL DEFAULT ''",
+	"UPDATE projects SET policies = 'default,strict' || coalesce((SELECT ',' ||"
+	" group_concat(DISTINCT json_extract(spec, '$.policy')) FROM codes JOIN revisions"
+	" ON code_id = codes.id WHERE project_id = projects.id AND"
+	" json_extract(spec, '$.policy') NOT IN ('', 'default', 'strict')), '')",
+	"UPDATE projects SET policies = '' WHERE length(policies) > 1023",
+	/* The logger did not tell it: what was kept in whole blocks, its index and its folder. */
+	"UPDATE tasks SET log_disk = (log_bytes - log_dropped + 4095) / 4096 * 4096 + 8192"
+	" WHERE state > 2 AND log_known = 1 AND log_bytes > log_dropped",
+	/* The logs of a project, the oldest first, and how much they take together. */
+	"CREATE INDEX tasks_log ON tasks (project, finished_ns, log_disk) WHERE log_disk > 0",
+};
 /* clang-format on */
 
 static int create_tasks(struct store *store, struct err *e)
@@ -126,24 +146,41 @@ static int create_tasks(struct store *store, struct err *e)
 	return exec_sql(store, sql, "be created", e);
 }
 
-/* Version 1 had one project, which was nothing but its name. */
-static int upgrade_tasks(struct store *store, struct err *e)
+static int exec_all(struct store *store, const char *const *sql, size_t n, struct err *e)
 {
-	char columns[STORE_ROW_SQL_MAX], sql[STORE_ROW_SQL_MAX + 1024];
+	int r = 0;
 
-	store_row_sql(STORE_SQL_UPGRADE, columns, sizeof(columns));
-	(void)snprintf(sql, sizeof(sql), "%sUPDATE tasks SET project = '" PROJECT_DEFAULT_ID "'",
-		       columns);
-	return exec_sql(store, sql, "be brought to this release's version", e);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = exec_sql(store, sql[i], "be brought to this release's version", e);
+	return r;
 }
 
+static int upgrade_tasks(struct store *store, int version, struct err *e)
+{
+	char columns[STORE_ROW_SQL_MAX];
+
+	store_row_upgrade(version, columns, sizeof(columns));
+	return exec_sql(store, columns, "be brought to this release's version", e);
+}
+
+/* From one version to the next; 0 is an empty file, whose tasks have every column at once. */
 static int schema_make(struct store *store, int version, struct err *e)
 {
 	char sql[64];
-	int r = version == 0 ? create_tasks(store, e) : upgrade_tasks(store, e);
+	int r = version == 0 ? create_tasks(store, e) : 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(tables) && r == 0; i++)
-		r = exec_sql(store, tables[i], "be created", e);
+	if (r == 0 && version == 1)
+		r = upgrade_tasks(store, 2, e);
+	/* Version 1 had one project, which was nothing but its name. */
+	if (r == 0 && version == 1)
+		r = exec_sql(store, "UPDATE tasks SET project = '" PROJECT_DEFAULT_ID "'",
+			     "be brought to this release's version", e);
+	if (r == 0 && version < 2)
+		r = exec_all(store, version_2, ARRAY_SIZE(version_2), e);
+	if (r == 0 && version > 0)
+		r = upgrade_tasks(store, 3, e);
+	if (r == 0)
+		r = exec_all(store, version_3, ARRAY_SIZE(version_3), e);
 	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", STORE_VERSION);
 	return r < 0 ? r : exec_sql(store, sql, "be created", e);
 }
@@ -155,7 +192,7 @@ static int schema_create(struct store *store, struct err *e)
 	r = schema_version(store, &version, e);
 	if (r < 0 || version == STORE_VERSION)
 		return r;
-	if (version != 0 && version != 1)
+	if (version < 0 || version > STORE_VERSION)
 		return err_set(e, ERR_CONFLICT, 0,
 			       "the task store has version %d and this sandboxd knows %d: it was "
 			       "made by another release",

@@ -47,7 +47,12 @@ static bool read_text(sqlite3_stmt *st, int i, char *ret, size_t size)
 	return text && (size_t)snprintf(ret, size, "%s", text) < size;
 }
 
-/* From column or parameter i on: the order of all statements below. */
+/* The columns of a quota, in the order of bind_quota and read_quota. */
+#define QUOTA_COLUMNS                                                                              \
+	"running, queued, schedules, memory, package_bytes, log_bytes, package_files, "            \
+	"kept_log_bytes, policies, images"
+
+/* From parameter i on. */
 static void bind_quota(sqlite3_stmt *st, int i, const struct quota *q)
 {
 	bind_count(st, i, q->running);
@@ -56,16 +61,25 @@ static void bind_quota(sqlite3_stmt *st, int i, const struct quota *q)
 	bind_count(st, i + 3, q->memory);
 	bind_count(st, i + 4, q->package_bytes);
 	bind_count(st, i + 5, q->log_bytes);
+	bind_count(st, i + 6, q->package_files);
+	bind_count(st, i + 7, q->kept_log_bytes);
+	bind_text(st, i + 8, q->policies);
+	bind_text(st, i + 9, q->images);
 }
 
-static struct quota read_quota(sqlite3_stmt *st, int i)
+/* From column i on. False: a list of names is too long. */
+static bool read_quota(sqlite3_stmt *st, int i, struct quota *ret)
 {
-	return (struct quota){.running = (uint32_t)read_count(st, i),
+	*ret = (struct quota){.running = (uint32_t)read_count(st, i),
 			      .queued = (uint32_t)read_count(st, i + 1),
 			      .schedules = (uint32_t)read_count(st, i + 2),
 			      .memory = read_count(st, i + 3),
 			      .package_bytes = read_count(st, i + 4),
-			      .log_bytes = read_count(st, i + 5)};
+			      .log_bytes = read_count(st, i + 5),
+			      .package_files = (uint32_t)read_count(st, i + 6),
+			      .kept_log_bytes = read_count(st, i + 7)};
+	return read_text(st, i + 8, ret->policies, sizeof(ret->policies)) &&
+	       read_text(st, i + 9, ret->images, sizeof(ret->images));
 }
 
 static int damaged(struct err *e, const char *what)
@@ -84,10 +98,8 @@ static int walked(struct store *store, sqlite3_stmt *st, int s, int r, struct er
 
 int store_project_load(struct store *store, store_project_fn fn, void *arg, struct err *e)
 {
-	sqlite3_stmt *st = prepare(store,
-				   "SELECT id, name, slot, created_ns, running, queued, schedules,"
-				   " memory, package_bytes, log_bytes FROM projects",
-				   e);
+	sqlite3_stmt *st = prepare(
+		store, "SELECT id, name, slot, created_ns, " QUOTA_COLUMNS " FROM projects", e);
 	int s = SQLITE_ROW, r = 0;
 
 	if (!st)
@@ -97,13 +109,12 @@ int store_project_load(struct store *store, store_project_fn fn, void *arg, stru
 
 		if (!read_text(st, 0, row.id, sizeof(row.id)) ||
 		    !read_text(st, 1, row.name, sizeof(row.name)) ||
-		    read_count(st, 2) >= PROJECTS_MAX) {
+		    read_count(st, 2) >= PROJECTS_MAX || !read_quota(st, 4, &row.quota)) {
 			r = damaged(e, "project");
 			break;
 		}
 		row.slot = (uint32_t)read_count(st, 2);
 		row.created_ns = read_count(st, 3);
-		row.quota = read_quota(st, 4);
 		r = fn(arg, &row);
 	}
 	return walked(store, st, s, r, e);
@@ -140,11 +151,12 @@ int store_token_load(struct store *store, store_token_fn fn, void *arg, struct e
 
 int store_project_insert(struct store *store, const struct project *p, struct err *e)
 {
-	sqlite3_stmt *st = prepare(store,
-				   "INSERT INTO projects (id, name, slot, created_ns, running,"
-				   " queued, schedules, memory, package_bytes, log_bytes)"
-				   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-				   e);
+	sqlite3_stmt *st =
+		prepare(store,
+			"INSERT INTO projects (id, name, slot, created_ns, " QUOTA_COLUMNS
+			") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+			" ?13, ?14)",
+			e);
 
 	if (!st)
 		return -EIO;
@@ -160,8 +172,8 @@ int store_project_set_quota(struct store *store, const char *id, const struct qu
 			    struct err *e)
 {
 	sqlite3_stmt *st = prepare(store,
-				   "UPDATE projects SET running = ?2, queued = ?3, schedules = ?4,"
-				   " memory = ?5, package_bytes = ?6, log_bytes = ?7 WHERE id = ?1",
+				   "UPDATE projects SET (" QUOTA_COLUMNS ") = (?2, ?3, ?4, ?5, ?6,"
+				   " ?7, ?8, ?9, ?10, ?11) WHERE id = ?1",
 				   e);
 
 	if (!st)

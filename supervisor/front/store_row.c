@@ -56,7 +56,7 @@ static const struct column {
 	COLUMN("warm", COLUMN_TEXT, warm),
 	COLUMN("warning", COLUMN_TEXT, warning),
 	COLUMN("error", COLUMN_TEXT, error),
-	/* From version 2 on; store_row_sql finds the first of them by its name. */
+	/* From version 2 on; store_row_upgrade finds the first of a version by its name. */
 	COLUMN("code", COLUMN_TEXT, code),
 	COLUMN("code_name", COLUMN_TEXT, code_name),
 	COLUMN("schedule", COLUMN_TEXT, schedule),
@@ -72,15 +72,17 @@ static const struct column {
 	COLUMN("not_before_ns", COLUMN_U64, not_before_ns),
 	COLUMN("cluster", COLUMN_TEXT, cluster),
 	COLUMN("msg", COLUMN_TEXT, msg),
+	/* From version 3 on. */
+	COLUMN("log_disk", COLUMN_U64, log_disk),
+	COLUMN("log_gone", COLUMN_U32, log_gone),
 };
 /* After the table: the one text of any length. */
 #define SPEC_COLUMN ((int)ARRAY_SIZE(columns))
-#define FIRST_NEW "code"
+
+static const char *const types[] = {"TEXT", "BLOB", "INTEGER", "INTEGER", "INTEGER"};
 
 void store_row_sql(enum store_row_sql what, char *buf, size_t size)
 {
-	static const char *const types[] = {"TEXT", "BLOB", "INTEGER", "INTEGER", "INTEGER"};
-	bool is_new = false;
 	size_t n = 0;
 
 	buf[0] = '\0';
@@ -97,16 +99,29 @@ void store_row_sql(enum store_row_sql what, char *buf, size_t size)
 			len = snprintf(buf + n, size - n, "%s%s", name, comma);
 		else if (what == STORE_SQL_MARKS)
 			len = snprintf(buf + n, size - n, "?%d%s", i + 1, comma);
-		else if (what == STORE_SQL_UPGRADE) {
-			is_new = (is_new || strcmp(name, FIRST_NEW) == 0) && i < SPEC_COLUMN;
-			if (is_new)
-				len = snprintf(buf + n, size - n,
-					       "ALTER TABLE tasks ADD COLUMN %s %s NOT NULL "
-					       "DEFAULT %s;",
-					       name, type, strcmp(type, "TEXT") == 0 ? "''" : "0");
-		} else if (i > 0)
+		else if (i > 0)
 			len = snprintf(buf + n, size - n, "%s = ?%d%s", name, i + 1, comma);
 		n += (size_t)len;
+	}
+}
+
+void store_row_upgrade(int version, char *buf, size_t size)
+{
+	const char *first = version == 2 ? "code" : "log_disk";
+	const char *end = version == 2 ? "log_disk" : "";
+	bool is_new = false;
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (int i = 0; i < SPEC_COLUMN && n < size; i++) {
+		const char *name = columns[i].name, *type = types[columns[i].type];
+
+		is_new = (is_new || strcmp(name, first) == 0) && strcmp(name, end) != 0;
+		if (is_new)
+			n += (size_t)snprintf(buf + n, size - n,
+					      "ALTER TABLE tasks ADD COLUMN %s %s NOT NULL "
+					      "DEFAULT %s;",
+					      name, type, strcmp(type, "TEXT") == 0 ? "''" : "0");
 	}
 }
 

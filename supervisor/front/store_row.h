@@ -14,10 +14,12 @@ enum store_row_sql {
 	STORE_SQL_COLUMNS, /* "id, project, ..." */
 	STORE_SQL_MARKS,   /* "?1, ?2, ..." */
 	STORE_SQL_SETS,	   /* "project = ?2, ..." */
-	STORE_SQL_UPGRADE, /* "ALTER TABLE tasks ADD COLUMN ...; ": those that are new */
 };
 
 void store_row_sql(enum store_row_sql what, char *buf, size_t size);
+/* "ALTER TABLE tasks ADD COLUMN ...;": those that this version (2 or 3) has and the one before it
+ * has not. */
+void store_row_upgrade(int version, char *buf, size_t size);
 /* Binds every column; rec must live until the statement is reset. */
 void store_row_bind(sqlite3_stmt *st, const struct task_record *rec);
 /* Reads the statement's current row. The caller frees ret->spec, also after an error. */

@@ -62,13 +62,23 @@ restarted() {
 
 @test "quotas: as given, changed, and what is none" {
 	made small --quota running=2 --quota memory=1G
-	[ "$(project small .quota)" = \
-		'{"running":2,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,"log_bytes":0}' ]
-	sandboxctl project quota small running=0 log_bytes=64K >out
-	grep -q 'memory=1G' out
+	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
+		{"running":2,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":4294967296,
+		"package_files":400000,"log_bytes":0,"kept_log_bytes":1073741824,"policies":["default","strict"],"images":["*"]}
+	EOT
+	)" ]
+	sandboxctl project quota small running=0 log_bytes=64K package_bytes=0 package_files=9 policies='*' images=python,iron >out
+	grep -q '^quota .*package_files=9 memory=1G' out
+	grep -qx 'policies  *\*' out
+	grep -qx 'images  *python,iron' out
 	restarted
-	[ "$(project small .quota)" = \
-		'{"running":0,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,"log_bytes":65536}' ]
+	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
+		{"running":0,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,
+		"package_files":9,"log_bytes":65536,"kept_log_bytes":1073741824,"policies":["*"],"images":["python","iron"]}
+	EOT
+	)" ]
+	refused 'quota: policies[1]: must be a name' project quota small 'policies=default,*'
+	refused 'quota: images[0]: must be' project quota small 'images=,'
 	refused 'quota: fast: unknown key' project quota small fast=1
 	refused 'quota: running: must be' project quota small running=-1
 	refused 'quota: running: must be' project quota small running=many

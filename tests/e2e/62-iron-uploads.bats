@@ -85,9 +85,21 @@ load http
 	upload '{"name":"no","file_name":"a.py","image":"nothing"}'
 	answered 400
 	said 'no image "nothing"'
-	upload '{"name":"no","file_name":"a.py","image":"python","policy":"nothing"}'
-	answered 400
-	said 'no policy "nothing"'
+	# What lies beside a policy's or an image's name is no name, be it a file, a folder or a link.
+	sandboxctl project quota one policies='*'
+	for name in nothing default.json default.bin default.; do
+		upload "{\"name\":\"no\",\"file_name\":\"a.py\",\"image\":\"python\",\"policy\":\"$name\"}"
+		answered 400
+		said "no policy \"$name\""
+	done
+	for name in . .. / a/b by-name/python "$(basename "$(readlink "$STATE/policies/default")")" "$(basename "$(readlink "$STATE/images/by-name/python")")"; do
+		upload "{\"name\":\"no\",\"file_name\":\"a.py\",\"image\":\"python\",\"policy\":\"$name\"}"
+		answered 400
+		said 'data: policy'
+		upload "{\"name\":\"no\",\"file_name\":\"a.py\",\"image\":\"$name\"}"
+		answered 400
+		said 'data: image'
+	done
 	upload '{"name":"../no","file_name":"a.py","image":"python"}'
 	answered 400
 	said 'data: name'

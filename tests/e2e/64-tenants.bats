@@ -45,6 +45,57 @@ load http
 	answered 404
 }
 
+@test "workers name what the operator allows: when uploaded, queued, scheduled, and when they start" {
+	local late
+
+	upload() {
+		http POST codes -F "data={\"name\": \"out\", \"command\": \"true\", $1}"
+	}
+	upload '"image": "python", "policy": "network"'
+	answered 403
+	said 'data: policy: workers of the project one may not name "network"'
+	said 'sandboxctl project quota one policies=...); they may name default,strict'
+	TOKEN=$OPERATOR_TOKEN upload '"image": "python", "policy": "network"'
+	answered 403
+	sandboxctl project quota one policies=default,network images=python
+	upload '"image": "python", "policy": "strict"'
+	answered 403
+	upload '"image": "nothing"'
+	answered 403
+	said 'data: image: workers of the project one may not name "nothing"'
+	upload '"image": "python", "policy": "network"'
+	answered 200
+	http POST "codes/$(get .id)/pause_task_queue"
+	late=$(queue out)
+
+	# What is taken back holds for what waits already, and for all that would come.
+	sandboxctl project quota one policies=default,strict
+	http POST tasks -d '{"tasks": [{"code_name": "out"}]}'
+	answered 403
+	said 'policy: workers of the project one may not name "network"'
+	http POST schedules -d '{"schedules": [{"code_name": "out", "run_every": 60}]}'
+	answered 403
+	said 'may not name "network"'
+	http POST "codes/$(rest GET codes | jq -r '.codes[] | select(.name == "out") | .id')/resume_task_queue"
+	ends "$late" error
+	[[ $(sandboxctl inspect "$late" --json | jq -r .error) == 'policy: workers of the project one may not'* ]]
+	http POST "tasks/$late/retry" -d ''
+	answered 403
+	# The operator's own may name any.
+	[ "$(sandboxctl run python --project one --policy network --code 'print(1)')" = 1 ]
+	sandboxctl project quota one images='*'
+}
+
+@test "an image's own policy is judged too" {
+	sandboxctl project quota two policies=strict
+	PROJECT=TWO http POST codes -F 'data={"name": "c", "image": "python", "command": "true"}'
+	answered 403
+	said 'policy: workers of the project two may not name "default"'
+	PROJECT=TWO http POST codes -F 'data={"name": "c", "image": "python", "command": "true", "policy": "strict"}'
+	answered 200
+	sandboxctl project quota two policies=default,strict
+}
+
 @test "tokens are in no log and in no error" {
 	TOKEN="${ONE_TOKEN}x" http GET codes
 	answered 401

@@ -11,12 +11,20 @@ static bool same(const struct quota *a, const struct quota *b)
 {
 	return a->running == b->running && a->queued == b->queued && a->schedules == b->schedules &&
 	       a->memory == b->memory && a->package_bytes == b->package_bytes &&
-	       a->log_bytes == b->log_bytes;
+	       a->log_bytes == b->log_bytes && a->package_files == b->package_files &&
+	       a->kept_log_bytes == b->kept_log_bytes && strcmp(a->policies, b->policies) == 0 &&
+	       strcmp(a->images, b->images) == 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct quota before = {1, 2, 3, 32 << 20, 5, 8192};
+	const struct quota before = {.running = 1,
+				     .queued = 2,
+				     .schedules = 3,
+				     .memory = 32 << 20,
+				     .package_bytes = 5,
+				     .log_bytes = 8192,
+				     .policies = "default,strict"};
 	struct quota quota = before;
 	json_auto_t *doc = NULL;
 	struct err e = {0};

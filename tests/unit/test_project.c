@@ -62,6 +62,15 @@ static void test_quota_bad(void **state)
 		{"{\"log_bytes\": 4095}", "quota: log_bytes: must be 0"},
 		{"{\"package_bytes\": \"99999T\"}", "quota: package_bytes: must be"},
 		{"{\"running\": 9, \"memory\": 1}", "quota: memory"},
+		{"{\"kept_log_bytes\": 65535}", "quota: kept_log_bytes: must be 0"},
+		{"{\"package_files\": \"1K\"}", "quota: package_files: must be"},
+		{"{\"policies\": \"default\"}", "quota: policies: must be"},
+		{"{\"policies\": []}", "quota: policies: must name at least one"},
+		{"{\"policies\": [\"default\", \"*\"]}", "quota: policies[1]: must be a name"},
+		{"{\"policies\": [\"../x\"]}", "quota: policies[0]: must be a name"},
+		{"{\"policies\": [\"a,b\"]}", "quota: policies[0]: must be a name"},
+		{"{\"policies\": [1]}", "quota: policies[0]: must be"},
+		{"{\"images\": [\"a\", \"b\", \"a\"]}", "quota: images[2]: is there twice"},
 	};
 
 	(void)state;
@@ -77,6 +86,86 @@ static void test_quota_bad(void **state)
 		/* All or nothing. */
 		assert_int_equal(q.running, 5);
 	}
+}
+
+static void names_are(const char *text, const char *policies, const char *images)
+{
+	struct quota q = {.policies = "default,strict", .images = "iron"};
+	json_auto_t *doc = json_loads(text, 0, NULL), *shown = NULL;
+	struct project p = {0};
+	struct err e = {0};
+
+	if (quota_from_json("quota", doc, &q, &e) < 0)
+		fail_msg("%s: %s", text, e.msg);
+	assert_string_equal(q.policies, policies);
+	assert_string_equal(q.images, images);
+	/* What is shown is what may be given. */
+	p.quota = q;
+	shown = project_json(&p);
+	assert_int_equal(quota_from_json("quota", json_object_get(shown, "quota"), &p.quota, &e),
+			 0);
+	assert_string_equal(p.quota.policies, policies);
+	assert_string_equal(p.quota.images, images);
+}
+
+static void test_names(void **state)
+{
+	char names[63 * 20] = "", *at = names;
+	json_auto_t *long_list = json_pack("{s:[]}", "policies");
+	struct quota q = {0};
+	struct err e = {0};
+
+	(void)state;
+	names_are("{}", "default,strict", "iron");
+	names_are("{\"policies\": [\"*\"], \"images\": [\"a\", \"b-2.c\"]}", "", "a,b-2.c");
+	names_are("{\"images\": [\"*\"], \"policies\": [\"network\"]}", "network", "");
+	/* As many as fit, and one more. */
+	for (int i = 0; i < 17; i++) {
+		memset(at, 'a' + i, 62);
+		(void)json_array_append_new(json_object_get(long_list, "policies"),
+					    json_stringn(at, 62));
+		at += 62;
+		assert_int_equal(quota_from_json("quota", long_list, &q, &e), i < 16 ? 0 : -EINVAL);
+	}
+	assert_int_equal(strlen(q.policies), 16 * 63 - 1);
+}
+
+static void may(const struct project *p, const char *policy, const char *image, const char *says)
+{
+	struct err e = {0};
+	int r = project_may_name(p, policy, image, &e);
+
+	if (!says) {
+		assert_int_equal(r, 0);
+		return;
+	}
+	assert_true(r < 0);
+	assert_int_equal(e.code, ERR_DENIED);
+	if (!strstr(e.msg, says))
+		fail_msg("%s", e.msg);
+}
+
+/* Whole names, those of the list, and none that only looks like one. */
+static void test_may_name(void **state)
+{
+	struct project p = {.name = "acme", .quota = {.policies = "default,strict"}};
+
+	(void)state;
+	may(&p, "default", "anything", NULL);
+	may(&p, "strict", NULL, NULL);
+	may(&p, "", "", NULL);
+	may(&p, "network", NULL,
+	    "policy: workers of the project acme may not name \"network\" (the operator can change "
+	    "that: sandboxctl project quota acme policies=...); they may name default,strict");
+	may(&p, "defaul", NULL, "\"defaul\"");
+	may(&p, "default,strict", NULL, "\"default,strict\"");
+	may(&p, "trict", NULL, "\"trict\"");
+	may(&p, ",", NULL, "\",\"");
+	strcpy(p.quota.images, "iron");
+	may(&p, "default", "iron", NULL);
+	may(&p, "default", "python", "image: workers of the project acme may not name \"python\"");
+	p.quota.policies[0] = '\0';
+	may(&p, "network", "iron", NULL);
 }
 
 static void test_bounds(void **state)
@@ -280,7 +369,12 @@ static void test_projects(void **state)
 {
 	struct fixture *x = *state;
 	char token[TOKEN_LEN + 1], name[16];
-	struct quota quota = {.running = 3, .memory = 1 << 30};
+	struct quota quota = {.running = 3,
+			      .memory = 1 << 30,
+			      .package_files = 7,
+			      .kept_log_bytes = 1 << 20,
+			      .policies = "strict",
+			      .images = "a,b"};
 	struct project *p;
 	struct err e = {0};
 
@@ -305,7 +399,16 @@ static void test_projects(void **state)
 	assert_int_equal(p->quota.running, 3);
 	assert_int_equal(p->quota.memory, 1 << 30);
 	assert_int_equal(p->quota.schedules, 0);
+	assert_memory_equal(&p->quota, &quota, sizeof(quota));
 	assert_null(project_find(x->f, "p301"));
+	/* Who is made without any has all that no project should be without. */
+	p = project_find(x->f, "p008");
+	assert_int_equal(p->quota.package_bytes, 4ULL << 30);
+	assert_int_equal(p->quota.package_files, 400000);
+	assert_int_equal(p->quota.kept_log_bytes, 1 << 30);
+	assert_string_equal(p->quota.policies, "default,strict");
+	assert_string_equal(p->quota.images, "");
+	p = project_find(x->f, "p007");
 	assert_null(project_by_id(x->f, "p007"));
 	assert_ptr_equal(project_find(x->f, p->id), p);
 }
@@ -315,6 +418,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_quota_bad),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_may_name),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_token_format),
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),

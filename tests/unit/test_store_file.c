@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "supervisor/front/project.h"
+#include "supervisor/front/store_project.h"
 
 static void test_other_version(void **state)
 {
@@ -182,12 +183,91 @@ static void test_upgrade(void **state)
 	assert_same(&got, rec);
 }
 
+struct loaded {
+	struct project rows[8];
+	unsigned n;
+};
+
+static int add_project(void *arg, const struct project *row)
+{
+	struct loaded *l = arg;
+
+	l->rows[l->n++ % 8] = *row;
+	return 0;
+}
+
+static const struct project *named(const struct loaded *l, const char *name)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		if (strcmp(l->rows[i].name, name) == 0)
+			return &l->rows[i];
+	fail_msg("no project %s", name);
+	return NULL;
+}
+
+/* Before projects had lists of what they may name: they keep the policies that they name, have no
+ * bound that they had not, and what their logs take on the disk is known. */
+static void test_upgrade_names(void **state)
+{
+	static const char older[] =
+		"DROP INDEX tasks_log;"
+		"ALTER TABLE tasks DROP COLUMN log_disk; ALTER TABLE tasks DROP COLUMN log_gone;"
+		"ALTER TABLE projects DROP COLUMN package_files;"
+		"ALTER TABLE projects DROP COLUMN kept_log_bytes;"
+		"ALTER TABLE projects DROP COLUMN policies;"
+		"ALTER TABLE projects DROP COLUMN images;"
+		"INSERT INTO projects VALUES ('1', 'plain', 1, 1, 0, 9, 100, 0, 0, 0),"
+		" ('2', 'wide', 2, 1, 0, 0, 100, 0, 0, 0), ('3', 'many', 3, 1, 0, 0, 100, 0, 0, 0);"
+		"INSERT INTO codes VALUES ('a', '1', 'a', 1, 0, 1, 1, NULL, NULL),"
+		" ('b', '2', 'b', 2, 0, 1, 1, NULL, NULL), ('c', '3', 'c', 1, 0, 1, 1, NULL, NULL);"
+		"INSERT INTO revisions VALUES ('a', 1, 'x', 1, '{\"policy\":\"\"}'),"
+		" ('b', 1, 'x', 1, '{\"policy\":\"network\"}'),"
+		" ('b', 2, 'x', 1, '{\"policy\":\"strict\"}'), ('b', 3, 'x', 1, '{}'),"
+		" ('b', 4, 'x', 1, '{\"policy\":\"network\"}');"
+		"WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 60)"
+		" INSERT INTO revisions SELECT 'c', i, 'x', 1, "
+		"'{\"policy\":\"a-long-name-of-a-policy-'"
+		" || i || '\"}' FROM n;"
+		"PRAGMA user_version = 2";
+	struct fixture *x = *state;
+	struct task_record rec = make(1, TASK_COMPLETE), got;
+	struct loaded all = {0};
+	struct err e = {0};
+	sqlite3 *db;
+
+	insert(x, 1, TASK_COMPLETE);
+	store_free(x->store);
+	x->store = NULL;
+	assert_int_equal(sqlite3_open("tasks.db", &db), SQLITE_OK);
+	if (sqlite3_exec(db, older, NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(db, "UPDATE tasks SET log_known = 1, log_bytes = 9000, log_dropped = 800",
+			 NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s", sqlite3_errmsg(db));
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	if (store_open(x->fd, &x->store, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(store_project_load(x->store, add_project, &all, &e), 0);
+	assert_int_equal(all.n, 3);
+	assert_string_equal(named(&all, "plain")->quota.policies, "default,strict");
+	assert_int_equal(named(&all, "plain")->quota.queued, 9);
+	assert_int_equal(named(&all, "plain")->quota.kept_log_bytes, 0);
+	assert_string_equal(named(&all, "wide")->quota.policies, "default,strict,network");
+	assert_string_equal(named(&all, "wide")->quota.images, "");
+	/* More than the list holds: all. */
+	assert_string_equal(named(&all, "many")->quota.policies, "");
+	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
+	free(got.spec);
+	assert_int_equal(got.log_disk, 12288 + 8192);
+	assert_int_equal(got.log_gone, 0);
+	reopen(x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_STORE(test_other_version),	  WITH_STORE(test_no_database),
-		WITH_STORE(test_hidden_folder),	  WITH_STORE(test_upgrade),
-		cmocka_unit_test(test_full_disk),
+		WITH_STORE(test_other_version), WITH_STORE(test_no_database),
+		WITH_STORE(test_hidden_folder), WITH_STORE(test_upgrade),
+		WITH_STORE(test_upgrade_names), cmocka_unit_test(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
