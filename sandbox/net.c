@@ -4,9 +4,11 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/ip.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/inet.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
 #include <sched.h>
@@ -74,16 +76,20 @@ void net_close_host(struct net_host *host)
 		util_close_fd(&host->netns);
 }
 
-static int link_up(struct nl_sock *sock, int ifindex, struct err *e)
+/* forward: what comes in by it may go out by another one. */
+static int link_up(struct nl_sock *sock, int ifindex, bool forward, struct err *e)
 {
 	struct rtnl_link *change = rtnl_link_alloc();
-	int r;
+	int r = 0;
 
 	if (!change)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "sandbox: network");
 	rtnl_link_set_ifindex(change, ifindex);
 	rtnl_link_set_flags(change, IFF_UP);
-	r = rtnl_link_change(sock, change, change, 0);
+	if (forward)
+		r = rtnl_link_inet_set_conf(change, IPV4_DEVCONF_FORWARDING, 1);
+	if (r == 0)
+		r = rtnl_link_change(sock, change, change, 0);
 	rtnl_link_put(change);
 	return r < 0 ? nl_fail(e, r, "interface up") : 0;
 }
@@ -210,13 +216,13 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	/* The host's end has the gateway's address on every pair: routed, not bridged. */
 	r = add_address(host->sock, outside, net_instance.subnet + 1, e);
 	if (r == 0)
-		r = link_up(host->sock, outside, e);
+		r = link_up(host->sock, outside, true, e);
 	if (r == 0)
 		r = add_route(host->sock, outside, address, 32, 0, e);
 	if (r == 0)
 		r = add_address(sock, inside, address, e);
 	if (r == 0)
-		r = link_up(sock, inside, e);
+		r = link_up(sock, inside, false, e);
 	if (r == 0)
 		r = add_route(sock, inside, 0, 0, net_instance.subnet + 1, e);
 	return r;
@@ -230,7 +236,7 @@ int net_up(struct err *e)
 	if (r < 0)
 		return r;
 	/* lo is interface 1 of every new namespace. */
-	r = link_up(sock, 1, e);
+	r = link_up(sock, 1, false, e);
 	nl_socket_free(sock);
 	return r;
 }

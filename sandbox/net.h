@@ -49,6 +49,25 @@ int net_enter_ns(int fd, struct err *e);
 /* lo, in the namespace that the caller is in. */
 int net_up(struct err *e);
 
+/*
+ * net_forward.c: the host's own interfaces that forward because we had them do so. Where the
+ * host forwards anyway (net.ipv4.ip_forward), there are none, and nothing is changed.
+ */
+#define NET_UPLINKS_MAX 16
+struct net_forward {
+	unsigned n;
+	char names[NET_UPLINKS_MAX][16]; /* IFNAMSIZ */
+};
+/* What a former monitor has in run_fd; none: empty. */
+void net_forward_load(int run_fd, struct net_forward *ret);
+/* Has those forward by which answers come to sandboxes of this policy. Idempotent, and to be
+ * repeated: routes change. It is in run_fd before it is done. */
+int net_forward_for(const struct policy *policy, int run_fd, struct net_forward *f, struct err *e);
+/* They do not forward any more. */
+void net_forward_undo(int run_fd, struct net_forward *f);
+/* Calls fn with each IPv4 name server of the host's that a sandbox can reach. */
+void net_each_name_server(void (*fn)(uint32_t host_order, void *arg), void *arg);
+
 /* index 0: only lo. Else an address index in the policy's block. */
 int net_open_host(uint32_t index, struct net_host *ret, struct err *e);
 int net_setup(uint32_t index, struct net_host *host, struct err *e);
@@ -56,9 +75,17 @@ void net_close_host(struct net_host *host);
 
 /*
  * net_nft.c, monitor: install the table and this policy's chain for its block of
- * addresses (nft is run once a policy), and turn on forwarding. Idempotent.
+ * addresses (nft is run once a policy). Idempotent.
  */
 int net_install_policy(const struct policy *policy, uint32_t block, struct err *e);
+/* The interfaces by which nothing is forwarded but to sandboxes; in place of those before. */
+int net_set_uplinks(const struct net_forward *f, struct err *e);
 void net_remove_table(void);
+
+/*
+ * net_flows.c: takes out of the host's connection table what was begun from addresses that are
+ * not used. used: NET_INDEX_MAX + 1 flags. Takes as long as the whole table is to read.
+ */
+int net_forget_flows(const uint8_t *used, struct err *e);
 
 #endif

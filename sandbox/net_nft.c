@@ -45,40 +45,28 @@ static int run_nft(const char *text, struct err *e)
 	return 0;
 }
 
-static int enable_forwarding(struct err *e)
+static void format_address(uint32_t host_order, char *buf, socklen_t size)
 {
-	_cleanup_fd_ int fd = open("/proc/sys/net/ipv4/ip_forward", O_RDWR | O_CLOEXEC);
-	char c;
+	uint32_t be = htonl(host_order);
 
-	if (fd < 0 || read(fd, &c, 1) != 1)
-		return err_set(e, ERR_SYSTEM, errno, "sysctl net.ipv4.ip_forward");
-	if (c != '1' && pwrite(fd, "1\n", 2, 0) != 2)
-		return err_set(e, ERR_SYSTEM, errno, "sysctl net.ipv4.ip_forward");
-	return 0;
+	(void)inet_ntop(AF_INET, &be, buf, size);
 }
 
-/* The host's own name servers: a sandbox with dns may ask these, and no others. */
-static void write_dns(FILE *f, const char *chain)
-{
-	FILE *conf = fopen("/etc/resolv.conf", "re");
-	char line[512], *server, *save;
-	struct in_addr a;
+struct dns_rules {
+	FILE *f;
+	const char *chain;
+};
 
-	while (conf && fgets(line, sizeof(line), conf)) {
-		server = strtok_r(line, " \t\n", &save);
-		if (!server || strcmp(server, "nameserver") != 0)
-			continue;
-		server = strtok_r(NULL, " \t\n", &save);
-		/* One on the host's loopback is out of a sandbox's reach. */
-		if (server && inet_pton(AF_INET, server, &a) == 1 && ntohl(a.s_addr) >> 24 != 127)
-			(void)fprintf(
-				f,
-				"add rule %s ip daddr %s meta l4proto { tcp, udp } th dport 53 "
-				"accept\n",
-				chain, server);
-	}
-	if (conf)
-		(void)fclose(conf);
+/* The host's own name servers: a sandbox with dns may ask these, and no others. */
+static void write_name_server(uint32_t address, void *arg)
+{
+	const struct dns_rules *d = arg;
+	char text[INET_ADDRSTRLEN];
+
+	format_address(address, text, sizeof(text));
+	(void)fprintf(d->f,
+		      "add rule %s ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n",
+		      d->chain, text);
 }
 
 static void write_rule(FILE *f, const char *chain, const struct policy_net_rule *r)
@@ -97,13 +85,6 @@ static void write_rule(FILE *f, const char *chain, const struct policy_net_rule 
 	(void)fprintf(f, " %s\n", r->allow ? "accept" : "drop");
 }
 
-static void format_address(uint32_t host_order, char *buf, socklen_t size)
-{
-	uint32_t be = htonl(host_order);
-
-	(void)inet_ntop(AF_INET, &be, buf, size);
-}
-
 /*
  * The base is written anew with "add", which keeps what is there; chains are flushed
  * first, so that the same call twice leaves the same rules.
@@ -119,22 +100,56 @@ static void write_base(FILE *f, const char *t, const char *subnet)
 		      "add chain inet %s post { type nat hook postrouting priority 100; }\n"
 		      "add map inet %s policies { type ipv4_addr : verdict; flags interval; }\n"
 		      "add chain inet %s egress\n"
+		      "add set inet %s uplinks { type ifname; }\n"
 		      "flush chain inet %s forward\nflush chain inet %s input\n"
 		      "flush chain inet %s post\nflush chain inet %s egress\n",
-		      t, t, t, t, t, t, t, t, t, t);
+		      t, t, t, t, t, t, t, t, t, t, t);
 	(void)fprintf(
 		f,
 		"add rule inet %s forward iifname \"%s*\" oifname \"%s*\" drop\n"
 		"add rule inet %s forward iifname \"%s*\" jump egress\n"
 		"add rule inet %s forward oifname \"%s*\" ct state established,related accept\n"
 		"add rule inet %s forward oifname \"%s*\" drop\n"
+		/* They forward for sandboxes alone: of any daemon on this host. */
+		"add rule inet %s forward iifname @uplinks oifname != \"sb*\" drop\n"
 		/* The host's own services are not for sandboxes. */
 		"add rule inet %s input iifname \"%s*\" drop\n"
 		"add rule inet %s egress ct state established,related accept\n"
 		"add rule inet %s egress ip saddr vmap @policies\n"
 		"add rule inet %s egress drop\n"
 		"add rule inet %s post ip saddr %s/%u oifname != \"%s*\" masquerade\n",
-		t, p, p, t, p, t, p, t, p, t, p, t, t, t, t, subnet, NET_PREFIX_LEN, p);
+		t, p, p, t, p, t, p, t, p, t, t, p, t, t, t, t, subnet, NET_PREFIX_LEN, p);
+}
+
+/*
+ * What one sandbox may take of the connection table, which is the whole host's: connections at a
+ * time, which the kernel counts for each address, and new ones a second, because a connection
+ * that is over is not counted but stays in the table a while. That while is made short.
+ */
+static void write_bounds(FILE *f, const char *t, uint32_t block, const struct policy_head *head)
+{
+	static const char *const sets[] = {"connections", "rates"};
+
+	(void)fprintf(f,
+		      "add counter inet %s refused%u { comment \"new connections, policy %s\"; }\n"
+		      "add ct timeout inet %s closed { protocol tcp; l3proto ip; "
+		      "policy = { time_wait: 10, close: 10 }; }\n",
+		      t, block, head->name, t);
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		(void)fprintf(f,
+			      "add set inet %s %s%u { type ipv4_addr; size %u; flags dynamic; }\n",
+			      t, sets[i], block, NET_BLOCK);
+	(void)fprintf(
+		f,
+		"add rule inet %s block%u ct state new add @rates%u { ip saddr limit rate over "
+		"%u/second burst %u packets } counter name \"refused%u\" drop\n",
+		t, block, block, head->connections_per_s, head->connections, block);
+	(void)fprintf(
+		f,
+		"add rule inet %s block%u ct state new add @connections%u { ip saddr ct count "
+		"over %u } counter name \"refused%u\" drop\n"
+		"add rule inet %s block%u meta l4proto tcp ct timeout set \"closed\"\n",
+		t, block, block, head->connections, block, t, block);
 }
 
 int net_install_policy(const struct policy *policy, uint32_t block, struct err *e)
@@ -145,10 +160,8 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 	const char *t = net_instance.table;
 	size_t len = 0;
 	FILE *f;
-	int r = enable_forwarding(e);
+	int r;
 
-	if (r < 0)
-		return r;
 	f = open_memstream(&text, &len);
 	if (!f)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "nft");
@@ -158,8 +171,9 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 	write_base(f, t, subnet);
 	(void)snprintf(chain, sizeof(chain), "inet %s block%u", t, block);
 	(void)fprintf(f, "add chain %s\nflush chain %s\n", chain, chain);
+	write_bounds(f, t, block, &policy->head);
 	if (policy->head.dns)
-		write_dns(f, chain);
+		net_each_name_server(write_name_server, &(struct dns_rules){f, chain});
 	for (uint32_t i = 0; i < policy->head.n_net_rules; i++)
 		write_rule(f, chain, &policy->head.net_rules[i]);
 	(void)fprintf(f, "add rule %s drop\n", chain);
@@ -173,6 +187,19 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 		       "add element inet %s policies { %s-%s : jump block%u }\n", t, first, last,
 		       block);
 	return run_nft(element, e);
+}
+
+int net_set_uplinks(const struct net_forward *f, struct err *e)
+{
+	char text[64 + NET_UPLINKS_MAX * 160];
+	size_t n;
+
+	n = (size_t)snprintf(text, sizeof(text), "flush set inet %s uplinks\n", net_instance.table);
+	for (unsigned i = 0; i < f->n && n < sizeof(text); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "add element inet %s uplinks { \"%s\" }\n",
+				      net_instance.table, f->names[i]);
+	return run_nft(text, e);
 }
 
 void net_remove_table(void)

@@ -72,7 +72,8 @@ static int check_network(const struct policy_head *head, struct err *e)
 		return err_set(e, ERR_INPUT, 0, "%u network rules", head->n_net_rules);
 	if (head->dns > 1)
 		return err_set(e, ERR_INPUT, 0, "dns is %u", head->dns);
-	if (head->net_mode == POLICY_NET_NONE && (head->n_net_rules > 0 || head->dns))
+	if (head->net_mode == POLICY_NET_NONE &&
+	    (head->n_net_rules > 0 || head->dns || head->connections || head->connections_per_s))
 		return err_set(e, ERR_INPUT, 0, "network rules without a network");
 	for (uint32_t i = 0; i < head->n_net_rules; i++) {
 		int r = check_net_rule(&head->net_rules[i], e);
@@ -130,6 +131,10 @@ int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e)
 	memcpy(bpf, (const char *)buf + sizeof(head), len - sizeof(head));
 	if (EVP_Digest(buf, len, ret->id, NULL, EVP_sha256(), NULL) != 1)
 		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
+	if (head.net_mode == POLICY_NET_EGRESS && !head.connections)
+		head.connections = POLICY_CONNECTIONS;
+	if (head.net_mode == POLICY_NET_EGRESS && !head.connections_per_s)
+		head.connections_per_s = POLICY_CONNECTIONS_PER_S;
 	ret->head = head;
 	ret->bpf = TAKE_PTR(bpf);
 	return 0;

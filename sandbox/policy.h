@@ -20,6 +20,8 @@
 #define POLICY_NAME_MAX 64
 #define POLICY_NET_RULES_MAX 64
 #define POLICY_PARKED_MAX 8
+#define POLICY_CONNECTIONS 1024
+#define POLICY_CONNECTIONS_PER_S 100
 #define POLICY_BPF_MAX 4096 /* BPF_MAXINSNS */
 
 enum policy_net_mode {
@@ -48,7 +50,10 @@ struct policy_head {
 	uint32_t net_mode, n_net_rules;
 	uint8_t dns;	/* 1: the host's resolv.conf is given to the sandbox */
 	uint8_t parked; /* clones of a template that wait for a task, 0 to POLICY_PARKED_MAX */
-	uint8_t reserved[6];
+	/* Of a sandbox with egress: how many connections it may have at a time, and begin a second.
+	 * 0 in the file of a policy that was compiled before there was a bound: the default. */
+	uint16_t connections, connections_per_s;
+	uint8_t reserved[2];
 	struct policy_net_rule net_rules[POLICY_NET_RULES_MAX];
 };
 

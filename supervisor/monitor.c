@@ -229,20 +229,6 @@ static int prepare(struct monitor *m, struct err *e)
 	return 0;
 }
 
-/* Its rules are wanted as long as a sandbox with a network lives. */
-static void leave_network(struct monitor *m)
-{
-	bool installed = false;
-
-	for (const struct policy_entry *p = m->policies; p; p = p->next)
-		installed = installed || p->net_block;
-	for (uint32_t i = 0; installed && i <= NET_INDEX_MAX; i++)
-		if (m->net_used[i])
-			return;
-	if (installed)
-		net_remove_table();
-}
-
 int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 {
 	static struct monitor monitor;
@@ -281,6 +267,6 @@ int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 	warm_stop_all(m);
 	roles_stop(m);
 	if (r >= 0)
-		leave_network(m);
+		net_leave(m);
 	return r < 0 ? 1 : r;
 }

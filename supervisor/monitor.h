@@ -11,6 +11,7 @@
 
 #include "sandbox/cgroup.h"
 #include "sandbox/checkpoint.h"
+#include "sandbox/net.h"
 #include "sandbox/policy.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/proto.h"
@@ -129,7 +130,9 @@ struct monitor {
 	sd_event_source *template_tick;
 	int netns_pool[NETNS_POOL], n_netns; /* ready, each for one sandbox */
 	sd_event_source *netns_src;	     /* fills the pool when nothing else is to do */
-	uint8_t *net_used;		     /* NET_INDEX_MAX + 1 flags */
+	uint8_t *net_used;		     /* of each address index: enum net_address */
+	sd_event_source *net_sweep_timer, *net_sweep_child, *net_tick;
+	struct net_forward net_forward;
 	char boot_id[40], kernel[256], cpu[65], criu_version[64];
 	bool criu_works;
 	char criu_problem[256];
@@ -177,9 +180,19 @@ uint32_t recipe_dumped_by(const struct recipe *of);
 int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **ret, struct err *e);
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32]);
 
-/* monitor_netns.c: network namespaces ready before they are wanted */
+/* monitor_netns.c: network namespaces ready before they are wanted, addresses */
+enum net_address {
+	NET_FREE = 0,
+	NET_USED,
+	NET_LEFT,      /* its sandbox has ended, and may have left connections behind */
+	NET_FORGETTING /* these are being forgotten */
+};
 int netns_start(struct monitor *m, struct err *e);
 int netns_take(struct monitor *m); /* -1: none is ready; the caller closes it */
+/* The host's side of a policy with egress. */
+int net_install(struct monitor *m, struct policy_entry *p, struct err *e);
+/* At a stop: puts back what the host's network had before, unless a sandbox needs it. */
+void net_leave(struct monitor *m);
 
 /* monitor_template.c: which there are, and for how long */
 /* One would have helped: makes it, unless there is one or it has failed lately. */

@@ -102,7 +102,7 @@ static int adopt_one(struct monitor *m, const char *id)
 	t->killed_for =
 		t->run.killed_for < VERDICT_MAX ? (enum verdict)t->run.killed_for : VERDICT_NONE;
 	if (t->run.net_index && t->run.net_index <= NET_INDEX_MAX)
-		m->net_used[t->run.net_index] = 1;
+		m->net_used[t->run.net_index] = NET_USED;
 	(void)cgroup_open(&m->cgroups, t->run.cgroup, &t->cgroup, NULL);
 	r = take_process(t);
 	if (mtask_is_warm(t)) {

@@ -56,7 +56,7 @@ int policy_get(struct monitor *m, const uint8_t id[32], struct policy_entry **re
 		else
 			r = take_block(m, id, &p->net_block, e);
 		if (r == 0)
-			r = net_install_policy(&p->policy, p->net_block, e);
+			r = net_install(m, p, e);
 	}
 	if (r < 0) {
 		policy_clear(&p->policy);

@@ -37,9 +37,6 @@ void start_undo(struct mtask *t);
 /* Pipes, with their read ends in t. Each is closed by its owner. */
 int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e);
-/* Of a policy with a network: which address, until net_put_index. 0 for others. */
-int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e);
-void net_put_index(struct mtask *t);
 bool limits_allowed(const struct limits *l, const struct limits *max);
 /* fd, unless it is -1, is a folder that the front owns. */
 int start_check_package(struct monitor *m, int fd, struct err *e);
@@ -47,6 +44,11 @@ int start_check_package(struct monitor *m, int fd, struct err *e);
 int start_open_record(struct mtask *t, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */
 char *start_read_resolv_conf(const struct policy *policy);
+
+/* monitor_netns.c */
+/* Of a policy with a network: which address, until net_put_index. 0 for others. */
+int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e);
+void net_put_index(struct mtask *t);
 
 /* monitor_parts.c */
 /* Policy, image, and what a checkpoint of the two is valid for. */

@@ -4,38 +4,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "sandbox/net.h"
 #include "sandbox/template.h"
 #include "supervisor/monitor_start.h"
-
-/*
- * In turn: the kernel takes a namespace and its interface away some time after its last
- * process, and the next one to have an address is not to get what was sent to the last.
- */
-int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e)
-{
-	*ret = 0;
-	if (p->policy.head.net_mode == POLICY_NET_NONE)
-		return 0;
-	for (uint32_t n = 0; n < NET_BLOCK; n++) {
-		uint32_t i = p->net_block + (p->net_next + n) % NET_BLOCK;
-
-		if (m->net_used[i])
-			continue;
-		m->net_used[i] = 1;
-		p->net_next = (i - p->net_block + 1) % NET_BLOCK;
-		*ret = i;
-		return 0;
-	}
-	return err_set(e, ERR_LIMIT, 0, "no free address for another sandbox with a network");
-}
-
-void net_put_index(struct mtask *t)
-{
-	if (t->run.net_index)
-		t->m->net_used[t->run.net_index] = 0;
-	t->run.net_index = 0;
-}
 
 /* The front can only tighten. Anything else is not a user's error: front checked it. */
 bool limits_allowed(const struct limits *l, const struct limits *max)

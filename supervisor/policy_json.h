@@ -10,7 +10,10 @@
  *		   POLICY_PARKED_MAX; default: 4},
  *	  "network": {"mode": "none" or "egress", "dns": bool,
  *		      "allow": [{"to": CIDR, "ports": 443 or "80-90" or a list,
- *				 "proto": "tcp", "udp" or "any"}], "deny": [the same]} }
+ *				 "proto": "tcp", "udp" or "any"}], "deny": [the same],
+ *		      "connections": of one sandbox at a time, default: POLICY_CONNECTIONS,
+ *		      "connections_per_second": that it may begin, default:
+ *		      POLICY_CONNECTIONS_PER_S} }
  *
  * or a container engine's seccomp profile alone (a "defaultAction" at the top), which
  * gets the default limits and no network. Deny rules are tried before allow rules; what

@@ -199,6 +199,7 @@ static void read_rules(struct json_strict *s, const char *key, struct policy_hea
 int policy_network_read(struct json_strict *s, struct policy_head *head)
 {
 	const char *mode = json_strict_string(s, "mode", 16);
+	int64_t connections = POLICY_CONNECTIONS, per_s = POLICY_CONNECTIONS_PER_S;
 	bool dns = false;
 
 	if (!mode)
@@ -213,6 +214,10 @@ int policy_network_read(struct json_strict *s, struct policy_head *head)
 	head->net_mode = POLICY_NET_EGRESS;
 	(void)json_strict_bool(s, "dns", &dns);
 	head->dns = dns;
+	(void)json_strict_int(s, "connections", 1, UINT16_MAX, &connections);
+	(void)json_strict_int(s, "connections_per_second", 1, UINT16_MAX, &per_s);
+	head->connections = (uint16_t)connections;
+	head->connections_per_s = (uint16_t)per_s;
 	read_rules(s, "deny", head, false);
 	read_rules(s, "allow", head, true);
 	return json_strict_end(s);

@@ -76,9 +76,10 @@ static json_t *network_json(const struct policy_head *head)
 			rules,
 			json_pack("{s:b, s:s}", "allow", head->net_rules[i].allow, "rule",
 				  policy_network_format(&head->net_rules[i], text, sizeof(text))));
-	return json_pack("{s:s, s:b, s:o}", "mode",
+	return json_pack("{s:s, s:b, s:i, s:i, s:o}", "mode",
 			 head->net_mode == POLICY_NET_EGRESS ? "egress" : "none", "dns", head->dns,
-			 "rules", rules);
+			 "connections", head->connections, "connections_per_second",
+			 head->connections_per_s, "rules", rules);
 }
 
 static json_t *policy_json(const struct policy *p)
@@ -115,6 +116,9 @@ static void print_summary(const struct policy *p)
 	printf("  seccomp  %u BPF instructions\n", p->head.n_bpf);
 	printf("  network  %s%s\n", p->head.net_mode == POLICY_NET_EGRESS ? "egress" : "none",
 	       p->head.dns ? ", dns" : "");
+	if (p->head.net_mode == POLICY_NET_EGRESS)
+		printf("           at most %u connections, %u new ones a second\n",
+		       p->head.connections, p->head.connections_per_s);
 	for (uint32_t i = 0; i < p->head.n_net_rules; i++)
 		printf("           %s %s\n", p->head.net_rules[i].allow ? "allow" : "deny ",
 		       policy_network_format(&p->head.net_rules[i], rule, sizeof(rule)));

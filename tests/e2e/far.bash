@@ -5,9 +5,9 @@
 
 far_make() {
 	ip netns add "$GROUP"
-	ip link add "far-${GROUP##*-}" type veth peer name far netns "$GROUP"
-	ip addr add 203.0.113.2/30 dev "far-${GROUP##*-}"
-	ip link set "far-${GROUP##*-}" up
+	there ip link add "far-${GROUP##*-}" type veth peer name far netns "$GROUP"
+	there ip addr add 203.0.113.2/30 dev "far-${GROUP##*-}"
+	there ip link set "far-${GROUP##*-}" up
 	ip -n "$GROUP" addr add 203.0.113.1/30 dev far
 	ip -n "$GROUP" link set far up
 	ip -n "$GROUP" link set lo up
@@ -17,6 +17,6 @@ far_make() {
 far_remove() {
 	# By name: the kernel removes a dead namespace's interfaces when it finds time, and the next
 	# test's packets would still leave by this one's route.
-	ip link del "far-${GROUP##*-}" 2>/dev/null || true
+	there ip link del "far-${GROUP##*-}" 2>/dev/null || true
 	ip netns del "$GROUP" 2>/dev/null || true
 }

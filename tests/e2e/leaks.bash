@@ -34,13 +34,18 @@ left_overs() {
 	interfaces
 }
 
+# there COMMAND...: in the daemon's network namespace.
+there() {
+	${NETNS:+nsenter "--net=/run/netns/$NETNS"} "$@"
+}
+
 # interfaces: this machine's ends of the tasks' veth pairs. Their names begin as in the
 # daemon's nft table, which is there once a task had a network.
 interfaces() {
 	local prefix
 
-	prefix=$(nft list table inet "$GROUP" 2>/dev/null | grep -o 'sb[0-9a-f][0-9a-f]-' | head -n 1 || true)
-	[ -z "$prefix" ] || ip -o link | grep -o " ${prefix}[^@: ]*" || true
+	prefix=$(there nft list table inet "$GROUP" 2>/dev/null | grep -o 'sb[0-9a-f][0-9a-f]-' | head -n 1 || true)
+	[ -z "$prefix" ] || there ip -o link | grep -o " ${prefix}[^@: ]*" || true
 }
 
 clean() {

@@ -116,11 +116,12 @@ daemon_options() {
 	fi
 }
 
+# NETNS: a network namespace by name; the daemon has it for the machine's own.
 daemon_start() {
 	local options
 
 	mapfile -t options < <(daemon_options)
-	"$DAEMON" "${options[@]}" </dev/null >>"$WORK/log" 2>&1 3>&- 4>&- &
+	${NETNS:+nsenter "--net=/run/netns/$NETNS"} "$DAEMON" "${options[@]}" </dev/null >>"$WORK/log" 2>&1 3>&- 4>&- &
 	echo $! >"$WORK/pid"
 	disown
 	wait_until "$PATIENCE" sandboxctl version || {
@@ -149,7 +150,7 @@ daemon_remove() {
 	wait_until "$PATIENCE" clean || true
 	daemon_stop || true
 	left+=$(left_overs)
-	nft delete table inet "$GROUP" 2>/dev/null || true
+	there nft delete table inet "$GROUP" 2>/dev/null || true
 	for pid in $(processes); do
 		kill -KILL "$pid" 2>/dev/null || true
 	done

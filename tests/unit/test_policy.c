@@ -60,6 +60,14 @@ static const struct {
 	 "p.json: network.mode: must be \"none\" or \"egress\""},
 	{"{\"network\": {\"mode\": \"none\", \"allow\": []}, " SECCOMP "}",
 	 "p.json: network.allow: unknown key"},
+	{"{\"network\": {\"mode\": \"none\", \"connections\": 5}, " SECCOMP "}",
+	 "p.json: network.connections: unknown key"},
+	{"{\"network\": {\"mode\": \"egress\", \"connections\": 0}, " SECCOMP "}",
+	 "p.json: network.connections: must be from 1 to 65535"},
+	{"{\"network\": {\"mode\": \"egress\", \"connections\": 65536}, " SECCOMP "}",
+	 "p.json: network.connections: must be from 1 to 65535"},
+	{"{\"network\": {\"mode\": \"egress\", \"connections_per_second\": 1.5}, " SECCOMP "}",
+	 "p.json: network.connections_per_second: must be an integer"},
 };
 
 /* Each is one member of an array of syscalls, and the error's path begins there. */
@@ -256,6 +264,44 @@ static void test_network_rules(void **state)
 	policy_clear(&p);
 }
 
+/* A policy that names no bound has one, also where it was compiled before there was any. */
+static void test_network_connections(void **state)
+{
+	struct policy p = {0}, old = {0};
+	char *file = NULL;
+	struct err e = {0};
+	size_t len;
+
+	(void)state;
+	assert_int_equal(build("{\"network\": {\"mode\": \"egress\", \"connections\": 7, "
+			       "\"connections_per_second\": 3}, " SECCOMP "}",
+			       &p, &e),
+			 0);
+	assert_int_equal(p.head.connections, 7);
+	assert_int_equal(p.head.connections_per_s, 3);
+	policy_clear(&p);
+	assert_int_equal(
+		policy_json_build("p.json", "{\"network\": {\"mode\": \"egress\"}, " SECCOMP "}",
+				  strlen("{\"network\": {\"mode\": \"egress\"}, " SECCOMP "}"),
+				  NULL, "p", &p, &file, &len, &e),
+		0);
+	assert_int_equal(p.head.connections, POLICY_CONNECTIONS);
+	assert_int_equal(p.head.connections_per_s, POLICY_CONNECTIONS_PER_S);
+	((struct policy_head *)file)->connections = 0;
+	((struct policy_head *)file)->connections_per_s = 0;
+	assert_int_equal(policy_parse(file, len, &old, &e), 0);
+	assert_int_equal(old.head.connections, POLICY_CONNECTIONS);
+	assert_int_equal(old.head.connections_per_s, POLICY_CONNECTIONS_PER_S);
+	policy_clear(&old);
+	/* Without a network there are none to bound. */
+	((struct policy_head *)file)->net_mode = POLICY_NET_NONE;
+	((struct policy_head *)file)->connections = 1;
+	assert_true(policy_parse(file, len, &old, &e) < 0);
+	assert_int_equal(e.code, ERR_INPUT);
+	policy_clear(&p);
+	free(file);
+}
+
 /* A profile as container engines ship them, with all that they add to the schema. */
 static void test_container_profile(void **state)
 {
@@ -319,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_network_rules),
+		cmocka_unit_test(test_network_connections),
 		cmocka_unit_test(test_container_profile),
 	};
 
