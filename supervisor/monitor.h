@@ -40,6 +40,7 @@ struct role {
 #define NETNS_POOL 16
 #define TASK_BUCKETS 1024
 #define WARM_OUTPUT_MAX 400
+#define CHECKPOINTS_MAX 64
 
 struct mtask {
 	struct mtask *next;

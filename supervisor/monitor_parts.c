@@ -138,6 +138,20 @@ int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of
 	return checkpoint_key(&s->inputs, s->spec.checkpoint_key, e);
 }
 
+/* There are no more checkpoints than that. One whose stamp is forgotten is verified again. */
+static void forget_stamps(struct monitor *m)
+{
+	struct stamp_entry_cached **p = &m->stamps, *next;
+
+	for (unsigned n = 0; *p && n < CHECKPOINTS_MAX; n++)
+		p = &(*p)->next;
+	for (struct stamp_entry_cached *c = *p; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	*p = NULL;
+}
+
 void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stamp[32])
 {
 	struct stamp_entry_cached *c = m->stamps;
@@ -151,6 +165,7 @@ void stamp_remember(struct monitor *m, const uint8_t key[32], const uint8_t stam
 		memcpy(c->key, key, 32);
 		c->next = m->stamps;
 		m->stamps = c;
+		forget_stamps(m);
 	}
 	memcpy(c->stamp, stamp, 32);
 }

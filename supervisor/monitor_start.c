@@ -164,7 +164,8 @@ void start_without_fork(struct monitor *m, const struct mon_start *req, int job_
 int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd)
 {
 	if (!util_is_id(req->id) || req->start >= START_MODE_MAX ||
-	    req->owner >= SANDBOX_OWNERS_MAX || (req->has_package != 0) != (package_fd >= 0))
+	    req->owner >= SANDBOX_OWNERS_MAX || (req->has_package != 0) != (package_fd >= 0) ||
+	    !start_is_job(job_fd))
 		return -EPROTO;
 	/* Asked twice: the front was restarted in between. The first one counts. */
 	if (monitor_find(m, req->id))

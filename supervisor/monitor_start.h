@@ -40,6 +40,9 @@ int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, in
 bool limits_allowed(const struct limits *l, const struct limits *max);
 /* fd, unless it is -1, is a folder that the front owns. */
 int start_check_package(struct monitor *m, int fd, struct err *e);
+/* fd is a memory file that nobody can change any more, of JOB_BYTES_MAX at most: what root reads
+ * is what the front has written, and reading it ends. */
+bool start_is_job(int fd);
 /* RUN/tasks/ID, empty, with its room taken. */
 int start_open_record(struct mtask *t, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */

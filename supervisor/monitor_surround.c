@@ -91,6 +91,17 @@ char *start_read_resolv_conf(const struct policy *policy)
 	return n > 0 ? TAKE_PTR(text) : NULL;
 }
 
+bool start_is_job(int fd)
+{
+	const int wanted = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	const int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	/* Files that are not in memory have no seals, and fcntl says so. */
+	return seals >= 0 && (seals & wanted) == wanted && fstat(fd, &st) == 0 &&
+	       S_ISREG(st.st_mode) && st.st_size <= (off_t)JOB_BYTES_MAX;
+}
+
 /*
  * The front's own folder and no other: what it can name it can otherwise not always
  * read, and /work's owner and mode hide those of what is below. Never waits for a file

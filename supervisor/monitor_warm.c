@@ -13,7 +13,6 @@
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
 
-#define CHECKPOINTS_MAX 64
 /* As sandbox_park.py begins. */
 #define SAYS_WHY "sandbox: warm: "
 

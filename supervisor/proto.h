@@ -20,12 +20,14 @@
 #define PROTO_VERSION 1u
 #define PROTO_FDS_MAX 4
 #define PROTO_TEXT_MAX 512
+#define JOB_BYTES_MAX (16u << 20)
 #define TEMPLATE_ID_LEN 12 /* lower-case hex */
 
 enum proto_type {
 	/* front -> monitor */
-	MON_START = 1, /* fds: job (sealed memfd), [package dir when has_package] */
-	MON_WARM,      /* make a checkpoint; fd: package dir when has_package */
+	MON_START =
+		1, /* fds: job (sealed memfd of at most JOB_BYTES_MAX), [package dir when has_package] */
+	MON_WARM, /* make a checkpoint; fd: package dir when has_package */
 	MON_KILL,
 	MON_FORGET,    /* the front has recorded this exit durably */
 	MON_TEMPLATES, /* list the templates, or retire some of them */

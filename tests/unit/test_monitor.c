@@ -76,6 +76,75 @@ static void test_template_package(void **state)
 	close(err);
 }
 
+/* A request to start a task with this job; the task is there already, so that no more happens. */
+static int start_with(struct monitor *m, int job_fd)
+{
+	struct mon_start req = {.id = "0123456789abcdef01234567"};
+	int r = start_task(m, &req, job_fd, -1);
+
+	close(job_fd);
+	return r;
+}
+
+static int memory_file(off_t size, int seals)
+{
+	int fd = memfd_create("job", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+/* What a sandbox's init reads as root is what the front has written, not what it can open. */
+static void test_job_fd(void **state)
+{
+	const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	struct monitor *m = calloc(1, sizeof(*m));
+	struct mtask *t = mtask_new(m, "0123456789abcdef01234567");
+	int pipes[2];
+
+	(void)state;
+	assert_int_equal(start_with(m, memory_file(5, all)), 0);
+	assert_int_equal(start_with(m, memory_file(JOB_BYTES_MAX, all)), 0);
+	assert_int_equal(start_with(m, memory_file((off_t)JOB_BYTES_MAX + 1, all)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, all & ~F_SEAL_WRITE)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, all & ~F_SEAL_GROW)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, all & ~F_SEAL_SHRINK)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, F_SEAL_WRITE)), -EPROTO);
+	assert_int_equal(start_with(m, open("/proc/self/stat", O_RDONLY | O_CLOEXEC)), -EPROTO);
+	assert_int_equal(start_with(m, open("/etc/passwd", O_PATH | O_CLOEXEC)), -EPROTO);
+	assert_int_equal(start_with(m, open("/", O_RDONLY | O_CLOEXEC)), -EPROTO);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(start_with(m, pipes[0]), -EPROTO);
+	close(pipes[1]);
+	mtask_free(t);
+	free(m);
+}
+
+/* No more stamps are remembered than there are checkpoints, the last ones. */
+static void test_stamps(void **state)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	uint8_t key[32] = {0}, stamp[32] = {0};
+	struct stamp_entry_cached *next;
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		key[0] = (uint8_t)i;
+		key[1] = (uint8_t)(i >> 8);
+		stamp_remember(m, key, stamp);
+	}
+	assert_memory_equal(m->stamps->key, key, sizeof(key));
+	for (struct stamp_entry_cached *c = m->stamps; c; c = next, n++) {
+		next = c->next;
+		free(c);
+	}
+	assert_int_equal(n, CHECKPOINTS_MAX);
+	free(m);
+}
+
 /* A project with many lists takes its own templates' places, and the oldest one first. */
 static void test_template_shares(void **state)
 {
@@ -227,6 +296,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_message_kept),
 		cmocka_unit_test(test_template_package),
+		cmocka_unit_test(test_job_fd),
+		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_template_shares),
 		cmocka_unit_test(test_warm_past),
 		cmocka_unit_test(test_warm_past_of_others),
