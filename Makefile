@@ -49,7 +49,8 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 FUZZ_SECONDS ?= 60
 
 .PHONY: all clean install check fuzz lint format bench bench-programs help asan
-all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/sandboxctl-full $(BUILD)/runtime/park.so
+all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/sandboxctl-full \
+	$(BUILD)/runtime/park.so $(BUILD)/runtime/watch.so
 
 help:
 	@echo 'make                build sandboxd, sandboxctl and the runtime into $(BUILD)/'
@@ -91,7 +92,7 @@ $(BUILD)/sandbox/inject_code.o: CFLAGS := -std=gnu11 -O2 -g $(WARN) -fPIC -ffree
 
 # Freestanding: it is loaded by whatever Python and libc an image has, and must not
 # call into them while it replaces their memory.
-$(BUILD)/runtime/park.so: images/runtime/park.c
+$(BUILD)/runtime/%.so: images/runtime/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -nostdlib -ffreestanding \
 		-fno-stack-protector -fcf-protection=none -fno-builtin -Wl,-z,noexecstack \
@@ -157,7 +158,7 @@ install: all
 	install -m 644 scripts/apt-lib.sh scripts/progress-lib.sh scripts/image-*-lib.sh \
 		$(DESTDIR)$(PREFIX)/libexec/sandboxd/
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
-	install -m 644 images/runtime/*.py $(BUILD)/runtime/park.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
+	install -m 644 images/runtime/*.py $(BUILD)/runtime/*.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
 	install -m 644 policies/*.json $(DESTDIR)$(PREFIX)/share/sandboxd/policies/
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/dashboard
 	if [ -d supervisor/dashboard ]; then \

@@ -130,7 +130,7 @@ def heed(env):
         time.tzset()
     if env.get("PYTHONPATH"):
         # Of the interpreter's own this is the one that can still be honoured.
-        sys.path[1:1] = env["PYTHONPATH"].split(":")
+        sys.path[1:1] = [os.path.abspath(folder) for folder in env["PYTHONPATH"].split(":")]
 
 
 def surround(job, work_dir, ahead):
@@ -197,7 +197,8 @@ def prepare_script():
         sys.orig_argv = [sys.executable, "-u"] + sys.argv
     try:
         fd = os.open(script, os.O_RDONLY)
-        os.read(fd, 1)
+        if not os.path.isdir(script):   # a folder's __main__ is run
+            os.read(fd, 1)
         os.close(fd)
     except OSError as error:
         cannot_open(script, error)

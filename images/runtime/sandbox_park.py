@@ -16,6 +16,7 @@ from sandbox_c import Long, Room
 from sandbox_cold import ColdStart
 from sandbox_entropy import Refusal
 from sandbox_job import GO_FD, NO_TASK, STARTED_FD, fail, read_job, surround_ahead, take_job, without_task
+from sandbox_reads import Reads
 from sandbox_rehearse import rehearse
 from sandbox_repair import Repairs, watch_seeding
 from sandbox_runtime import Run
@@ -74,7 +75,7 @@ class Area(object):
         return (self.own > 0 and self.access[0] == "r" and self.access[2:] == "-p"
                 and (self.path == "[heap]" or self.path in libraries
                      or (self.anonymous() and MARK in self.flags))
-                and not self.path.endswith("/park.so")
+                and not self.path.endswith(("/park.so", "/watch.so"))
                 and UNMOVABLE.isdisjoint(self.flags))
 
 
@@ -103,31 +104,40 @@ def movable_ranges():
     return struct.pack("%dL" % len(numbers), *numbers), len(numbers) // 3
 
 
-def import_module(name):
+def import_module(name, reads):
+    problem = None
     try:
         __import__(name)
     except BaseException as error:
-        fail(3, "warm: module '%s' does not import: %s: %s" % (name, type(error).__name__, error))
+        problem = "warm: module '%s' does not import: %s: %s" % (name, type(error).__name__, error)
+    # What it has read comes first: that it was not there may be why the import has failed.
+    problem = reads.check(name) or problem
+    if problem:
+        fail(3, problem)
 
 
-def import_modules(job, work_dir):
+def import_modules(job, work_dir, reads):
     """The image's modules, then the package's own; returns the generators made without a seed."""
     entropy = job.get("entropy")
     if entropy not in (None, b"refuse"):
         fail(125, "the job's entropy is %r" % entropy)
     if entropy is None:
         with watch_seeding() as seeded:
-            for name in job["warm"] + job["module"]:
-                import_module(name)
+            for name in job["warm"]:
+                import_module(name, reads)
+            reads.own_come()
+            for name in job["module"]:
+                import_module(name, reads)
         return seeded
 
     refusal = Refusal(work_dir)
     with watch_seeding(refusal.refuse) as seeded:
         for name in job["warm"]:
-            import_module(name)
+            import_module(name, reads)
+        reads.own_come()
         with refusal:
             for name in job["module"]:
-                import_module(name)
+                import_module(name, reads)
                 for changed in refusal.changed():
                     fail(3, "warm: module '%s' changes the state of %s's global generator when it is imported"
                          % (name, changed))
@@ -243,10 +253,15 @@ class Parked(object):
         self.memory = MarkedMemory(library)
         before_fork, self.after_fork = fork_hooks()
         self.leave = Leave(library) if Leave else None
-        seeded = import_modules(job, work_dir)
+        # Where a task's own import would be.
+        os.chdir(work_dir)
+        os.environ["TASK_DIR"] = work_dir
+        with Reads(work_dir) as reads:
+            seeded = import_modules(job, work_dir, reads)
+        self.reads = reads
         self.repairs = Repairs(seeded, memory_areas(), folders)
         rehearse(self, REHEARSALS, b"/template")
-        self.cold.settle()
+        self.cold.settle(self.reads)
         sys.stdout.flush()
         check_quiet(folders)
         if self.leave is not None:
@@ -295,7 +310,9 @@ class Parked(object):
         job_text = self.room[:length] if length else take_job(name)
         job = read_job(job_text)
         self.repairs.refresh()
-        return job_text, Run(job, self.work_dir, ahead, self.clock, resume, (go_fd, ready_fd))
+        run = Run(job, self.work_dir, ahead, self.clock, resume, (go_fd, ready_fd))
+        run.reads = self.reads
+        return job_text, run
 
 
 def freeze():
@@ -316,7 +333,7 @@ def park(run_dir, work_dir, bare):
         ahead = parked.prepare()
         job_text, run = parked.prepared((run_dir + "/job").encode(), ahead, parked.resume)
         if parked.cold.wanted(run.job):
-            parked.cold.go(job_text)
+            parked.cold.go(job_text, run.job)
         run.leave = parked.leave
         return run
     if order != GO:
@@ -324,8 +341,9 @@ def park(run_dir, work_dir, bare):
     job_text = take_job(run_dir + "/job")
     job = read_job(job_text)
     if parked.cold.wanted(job):
-        parked.cold.go(job_text)
+        parked.cold.go(job_text, job)
     parked.make_unique(job.get("seed", b""))
     run = Run(job, work_dir, surround_ahead(run_dir, work_dir), parked.clock, parked.resume)
+    run.reads = parked.reads
     run.leave = parked.leave
     return run

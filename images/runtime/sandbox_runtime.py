@@ -50,13 +50,21 @@ park: reads a job that holds only `warm`, `module` and `entropy` records, import
            reading fd 3 again.  Now only `g` is known.  The job's seed is not
            used.  WORK may still be filled before the `g`.
 
-After the last `g`, where the task's folder (the script's; what PYTHONPATH in its
-environment names) has a module of the name of one that is imported here, but not
-by a bare interpreter and not from this folder, the process is a cold start: it
-puts RUN/job back, removes RUN/payload and RUN/config and executes the
-interpreter in the first way, with the job as it came.  So the task gets the
-modules that it would get without a parked process.  Folders that its code adds
-to sys.path are not looked at.
+After the last `g`, the process becomes a cold start where only this gives the task
+what it would get without a parked process: it puts RUN/job back, removes RUN/payload
+and RUN/config and executes the interpreter in the first way, or the third, with the
+job as it came.  That is where
+- the task's folder (the script's; what PYTHONPATH in its environment names) has a
+  module of the name of one that is imported here, but not by a bare interpreter and
+  not from this folder.  Folders that its code adds to sys.path are not looked at;
+- the folder has what an interpreter looks for when it starts: site-packages of the
+  user's own, WORK being HOME;
+- the script is no source text: a folder, an archive, bytecode;
+- the environment has another value than there was for a variable that modules have
+  read while they were imported.
+
+A module that reads sys.argv, TASK_ID, PAYLOAD_FILE, CONFIG_FILE or the whole
+environment while it is imported is not parked.
 
 `module` is a package's own, imported after all `warm` ones, in order; sys.path
 begins with WORK for both.  With `entropy refuse`, a module's code in WORK that
@@ -102,6 +110,12 @@ PYTHON_3 = sys.version_info[0] == 3
 # Where the interpreter itself gives every module annotations.
 ANNOTATED = PYTHON_3 and sys.version_info < (3, 14)
 CO_VARARGS = 0x04
+CODE_TYPE = type((lambda: None).__code__)
+# What a script can be.
+SOURCE, FOLDER, ARCHIVE, BYTECODE = range(4)
+ARCHIVE_MARK = b"PK\5\6"
+ARCHIVE_TAIL = 22 + 0xffff    # the end of its directory, with the longest comment
+BYTECODE_HEAD = 16 if PYTHON_3 else 8
 
 
 class Run(object):
@@ -116,6 +130,7 @@ class Run(object):
         self.fds = fds
         self.source = None
         self.leave = None
+        self.reads = None
 
     def go(self):
         kind = text(self.job.get("kind", b""))
@@ -125,6 +140,8 @@ class Run(object):
         if start is None or value is None:
             fail(125, "the job does not say what to run")
         self.args = surround(self.job, self.work_dir, self.ahead)
+        if self.reads is not None:
+            self.reads.change()
         if self.leave is None:
             start(value)
             return
@@ -163,9 +180,19 @@ class Run(object):
     def start_exec(self, script):
         path = os.path.join(self.work_dir, text(script))
         try:
-            source = read_file(path)
+            form = script_form(path)
+            source = b"" if form == FOLDER else read_file(path)
         except EnvironmentError as error:
             cannot_open(path, error)
+        if form in (FOLDER, ARCHIVE):
+            self.start_main_of(path)
+            return
+        if form == BYTECODE:
+            import marshal
+            try:
+                source = marshal.loads(source[BYTECODE_HEAD:])
+            except (ValueError, EOFError, TypeError) as error:
+                fail(1, "can't run file '%s': %s" % (path, error))
         self.set_program(path, os.path.dirname(os.path.realpath(path)))
         names = {"__file__": path}
         if PYTHON_3:
@@ -173,6 +200,18 @@ class Run(object):
             names["__loader__"] = machinery.SourceFileLoader("__main__", path)
             names["__cached__"] = None
         self.run_source(source, path, self.new_main(**names))
+
+    def start_main_of(self, path):
+        """The __main__ of a folder or archive, as the interpreter itself does it."""
+        import runpy
+        self.set_program(path, path)
+        self.new_main()
+        self.started()
+        try:
+            runpy._run_module_as_main("__main__", False)
+        except:  # noqa: E722, every exception, to be handed on
+            self.hook()
+            raise
 
     def start_code(self, source):
         self.set_program("-c", self.work_dir)
@@ -212,7 +251,7 @@ class Run(object):
     def run_source(self, source, name, scope):
         try:
             try:
-                code = compile(source, name, "exec", 0, True)
+                code = source if isinstance(source, CODE_TYPE) else compile(source, name, "exec", 0, True)
             finally:
                 # The clock stops before a syntax error too: it is the user's code that is wrong.
                 del source
@@ -323,6 +362,36 @@ class Run(object):
         linecache.cache[CODE_NAME] = (len(self.source), None, lines, CODE_NAME)
 
 
+def script_form(path):
+    """What a file is that the interpreter is given to run, by the interpreter's own rules."""
+    if os.path.isdir(path):
+        return FOLDER
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        head = os.read(fd, 2)
+        # An archive has its directory at its end, and whatever one likes at its beginning.
+        os.lseek(fd, max(0, os.fstat(fd).st_size - ARCHIVE_TAIL), os.SEEK_SET)
+        archive = ARCHIVE_MARK in os.read(fd, ARCHIVE_TAIL)
+    finally:
+        os.close(fd)
+    if archive:
+        import zipimport
+        try:
+            zipimport.zipimporter(path)
+            return ARCHIVE
+        except zipimport.ZipImportError:
+            pass
+    return BYTECODE if path.endswith(".pyc") or head == magic() else SOURCE
+
+
+def magic():
+    """The first two bytes of this interpreter's bytecode."""
+    if PYTHON_3:
+        return sys.modules["_frozen_importlib_external"].MAGIC_NUMBER[:2]
+    import imp
+    return imp.get_magic()[:2]
+
+
 class LinecacheFinder(object):
     """Finds linecache once, as the next finder does, and hands it to `loaded` when it is there."""
 
@@ -366,6 +435,8 @@ def main(argv):
     run_dir, work_dir = folders()
     if argv[1] == "park":
         bare = frozenset(name for name in sys.modules if not name.startswith("sandbox_"))
+        import sandbox_reads
+        sandbox_reads.preload()
         import sandbox_park
         run = sandbox_park.park(run_dir, work_dir, bare)
     else:

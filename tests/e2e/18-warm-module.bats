@@ -94,3 +94,29 @@ os.register_at_fork(after_in_child=lambda: threading.Thread(target=burn, daemon=
 	forked
 	wait_until "$PATIENCE" none_waits
 }
+
+@test "what it reads of the environment is each task's own, in every start mode" {
+	app five 'import os; MODE = os.environ.get("MODE", "development")'
+	sed -i 's/return.*/return [MODE, os.environ.get("MODE")]/' app/app.py
+	sandboxctl run python app/task.json
+	wait_until "$PATIENCE" forked
+	[ "$(jq -c . forked.out)" = '["development",null]' ]
+	for mode in $MODES; do
+		run sandboxctl run python app/task.json --start "$mode" --label env -e MODE=production
+		[ "$(tail -n 1 <<<"$output" | jq -c .)" = '["production","production"]' ]
+		[ "$(mode env)" = "$mode" ]
+		# Another one changes nothing of what it has read.
+		run sandboxctl run python app/task.json --start "$mode" -e OTHER=production
+		[ "$(tail -n 1 <<<"$output" | jq -c .)" = '["development",null]' ]
+	done
+}
+
+@test "one that reads what is another in each task is imported by each task, which is told why" {
+	app six 'import os; ID = os.environ["TASK_ID"]'
+	sed -i 's/return.*/return [ID, os.environ["TASK_ID"]]/' app/app.py
+	sandboxctl run python app/task.json >/dev/null
+	wait_until "$PATIENCE" file_has "$WORK/log" "module 'app' reads TASK_ID when it is imported"
+	run --separate-stderr sandboxctl run python app/task.json --label own
+	[ "$(jq -c . <<<"$output")" = "[\"$(id_of own)\",\"$(id_of own)\"]" ]
+	[[ $stderr == *"warning: cold start: warm: module 'app' reads TASK_ID when it is imported"* ]]
+}

@@ -57,3 +57,49 @@ forked() {
 	wait_until "$PATIENCE" forked
 	MODES='restore fork' same "$(sandboxctl run python app/task.json --start fork)"
 }
+
+@test "site-packages of its own, below its home, are found as an interpreter that starts finds them" {
+	mkdir -p app/.local/lib/python3.11/site-packages app/more
+	cd app/.local/lib/python3.11/site-packages
+	echo 'x = 1' >usermod.py
+	echo 'import sys; sys.customized = 2' >usercustomize.py
+	echo '/work/more' >more.pth
+	cd -
+	echo 'x = 3' >app/more/deep.py
+	echo 'import deep, sys, usermod; print(usermod.x, sys.customized, deep.x)' >app/main.py
+	echo '{"exec": "main.py", "dir": "."}' >app/task.json
+	same '1 2 3'
+}
+
+@test "a script is whatever the interpreter runs: an archive, a folder, bytecode" {
+	mkdir -p app/src
+	echo 'OWN = "in the archive"' >app/src/random.py
+	echo 'import random, sys; print(random.OWN, sys.argv[0], sys.argv[-1], __name__); sys.exit(7)' >app/src/__main__.py
+	/usr/bin/python3 -m zipapp app/src -o app/app.pyz
+	echo '{"exec": "app.pyz", "args": ["a"]}' >app/task.json
+	same 'in the archive /work/app.pyz a __main__' 7
+	echo '{"exec": "src", "dir": ".", "args": ["a"]}' >app/task.json
+	same 'in the archive /work/src a __main__' 7
+	echo 'import sys; print("compiled", sys.argv[-1])' >main.py
+	chroot "$(realpath "$STATE/images/by-name/python/rootfs")" /usr/bin/python3 -c '
+import marshal, sys, importlib.util as u
+sys.stdout.buffer.write(u.MAGIC_NUMBER + bytes(12) + marshal.dumps(compile(sys.stdin.read(), "main.py", "exec")))' \
+		<main.py >app/main.pyc
+	echo '{"exec": "main.pyc", "args": ["a"]}' >app/task.json
+	same 'compiled a'
+}
+
+@test "PYTHONPATH may name folders and archives of its own" {
+	mkdir -p app/lib
+	echo 'OWN = "zipped"' >random.py
+	(cd "$BATS_TEST_TMPDIR" && /usr/bin/python3 -m zipfile -c app/lib.zip random.py)
+	echo 'x = 5' >app/lib/deep.py
+	cat >app/main.py <<-'EOT'
+		import os
+		os.chdir("/tmp")
+		import deep, random
+		print(deep.x, random.OWN)
+	EOT
+	echo '{"exec": "main.py", "dir": ".", "env": {"PYTHONPATH": "lib:lib.zip"}}' >app/task.json
+	same '5 zipped'
+}

@@ -75,6 +75,33 @@ print("%s %s %s" % (json.load(open(os.environ["PAYLOAD_FILE"]))["n"], sys.argv[-
 	done
 }
 
+@test "an archive, and a variable that the warm modules have read" {
+	mkdir src
+	echo 'OWN = "own"' >src/random.py
+	echo 'import random, sys; sys.stdout.write("%s %s\n" % (random.OWN, sys.argv[0]))' >src/__main__.py
+	/usr/bin/python3 -m zipapp src -o app.pyz
+	for name in $FOUND; do
+		for mode in $MODES; do
+			run sandboxctl run "$name" --start "$mode" - <<<'{"exec": "app.pyz"}'
+			[ "$output" = "own /work/app.pyz" ]
+		done
+		# Where the library for this could not be loaded, the loader says so.
+		run sandboxctl run "$name" --start fork --code 'import sandbox_park
+print(sandbox_park.Parked.last.reads.kept is not None)'
+		[ "$output" = True ]
+	done
+	run ! grep -F preload "$WORK/log"
+}
+
+@test "terminals, and an address for the host name" {
+	# shellcheck disable=SC2016 # code for the sandbox
+	each 'import os, socket
+a, b = os.openpty()
+os.write(b, b"x")
+print("%s %s %s" % (os.read(a, 9).decode(), os.ttyname(b), socket.gethostbyname(socket.gethostname())))' \
+		'x /dev/pts/0 127.0.1.1'
+}
+
 @test "no two restored tasks draw the same" {
 	for name in $FOUND; do
 		rm -f draws

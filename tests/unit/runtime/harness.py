@@ -15,20 +15,20 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.environ.get("RUNTIME_DIR") or os.path.join(HERE, "../../../images/runtime")
-PARK_SO = (os.path.join(SOURCE, "park.so") if os.environ.get("RUNTIME_DIR")
-           else os.path.join(HERE, "../../../build/runtime/park.so"))
+LIBRARIES = SOURCE if os.environ.get("RUNTIME_DIR") else os.path.join(HERE, "../../../build/runtime")
 PYTHON = shlex.split(os.environ.get("RUNTIME_PYTHON") or sys.executable)
 BARE = PYTHON + ["-u", "-B"]
 
 
 def install():
-    """The runtime as in an image: one folder, with the helper."""
+    """The runtime as in an image: one folder, with what is written in C."""
     folder = tempfile.mkdtemp(prefix="runtime-test-")
     atexit.register(shutil.rmtree, folder)
     for name in os.listdir(SOURCE):
         if name.endswith(".py"):
             shutil.copy(os.path.join(SOURCE, name), folder)
-    shutil.copy(PARK_SO, folder)
+    for name in "park.so", "watch.so":
+        shutil.copy(os.path.join(LIBRARIES, name), folder)
     return folder
 
 
@@ -49,6 +49,14 @@ def job_text(records):
             value = value.encode("utf-8", "surrogateescape")
         out += b"%s %d\n%s\n" % (key.encode(), len(value), value)
     return out
+
+
+def write_files(folder, files):
+    for name, content in dict(files).items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as out:
+            out.write(content if isinstance(content, bytes) else content.encode())
 
 
 class Process:
@@ -74,11 +82,7 @@ class Process:
 
     def fill(self, files):
         """Puts files into the work folder."""
-        for name, content in dict(files).items():
-            path = os.path.join(self.work, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as out:
-                out.write(content if isinstance(content, bytes) else content.encode())
+        write_files(self.work, files)
 
     def write_job(self, records):
         with open(os.path.join(self.run_dir, "job"), "wb") as out:
@@ -90,7 +94,7 @@ class Process:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         null = os.open("/dev/null", os.O_RDONLY)
-        env = dict(ENV, SANDBOX_RUN=self.run_dir, SANDBOX_WORK=self.work)
+        env = dict(ENV, HOME=self.work, SANDBOX_RUN=self.run_dir, SANDBOX_WORK=self.work)
         if mode == "script":
             env["PYTHONPATH"] = RUNTIME
             argv = BARE + [os.path.join(self.work, dict(self.records)["exec"])]
@@ -191,12 +195,16 @@ def run(records, files=(), mode="run"):
 
 def run_bare(source, name="main.py"):
     """What the interpreter alone does with a script: the thing to be equal to."""
+    return run_bare_with({name: source}, name)
+
+
+def run_bare_with(files, name):
+    """The same with other files in its folder, which is its home."""
     top = tempfile.mkdtemp(prefix="runtime-test-")
     try:
         path = os.path.join(top, name)
-        with open(path, "wb") as out:
-            out.write(source if isinstance(source, bytes) else source.encode())
-        done = subprocess.run(BARE + [path], cwd=top, env=ENV, stdin=subprocess.DEVNULL,
+        write_files(top, files)
+        done = subprocess.run(BARE + [path], cwd=top, env=dict(ENV, HOME=top), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return done.returncode, done.stdout.decode().replace(top, "WORK"), \
             done.stderr.decode().replace(top, "WORK")

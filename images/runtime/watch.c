@@ -1,0 +1,88 @@
+/*
+ * Preloaded into an interpreter that is to be warmed: it stands in place of the C
+ * library's getenv(3), and keeps the names that libraries ask for while modules are
+ * imported.  A task that sets one of them would have been served otherwise by its own
+ * import; sandbox_reads.py says what follows from that.
+ *
+ * Freestanding, as park.c is: the interpreter and the C library are whatever an image
+ * has.  The list is read when the modules are imported, and not added to after that.
+ */
+
+#include <stddef.h>
+
+#define watch_export __attribute__((visibility("default")))
+#define ROOM 16384UL
+
+extern char **environ;
+
+static char names[ROOM]; /* each with its end */
+static size_t used;
+static int watching;
+static int lost; /* more names than there is room for */
+
+static size_t length(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n])
+		n++;
+	return n;
+}
+
+static int same(const char *a, const char *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (a[i] != b[i])
+			return 0;
+	return 1;
+}
+
+static void keep(const char *name)
+{
+	size_t n = length(name) + 1;
+
+	for (size_t at = 0; at < used; at += length(names + at) + 1)
+		if (length(names + at) + 1 == n && same(names + at, name, n))
+			return;
+	if (n > ROOM - used) {
+		lost = 1;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		names[used + i] = name[i];
+	used += n;
+}
+
+watch_export char *getenv(const char *name)
+{
+	size_t n = length(name);
+
+	if (watching)
+		keep(name);
+	for (char **each = environ; each && *each; each++)
+		if (same(*each, name, n) && (*each)[n] == '=')
+			return *each + n + 1;
+	return NULL;
+}
+
+/* The interpreter runs with no more privilege than who started it. */
+watch_export char *secure_getenv(const char *name)
+{
+	return getenv(name);
+}
+
+/* From now on, or no longer. */
+watch_export void watch_switch(long on)
+{
+	watching = on != 0;
+}
+
+/* Copies the names; returns how many bytes they take, or -1 when some are missing. */
+watch_export long watch_names(char *room, size_t size)
+{
+	if (lost || used > size)
+		return -1;
+	for (size_t i = 0; i < used; i++)
+		room[i] = names[i];
+	return (long)used;
+}
