@@ -49,7 +49,7 @@ static int fetch(struct ctl *ctl, bool all, json_t *tasks, struct err *e)
 		if (r < 0)
 			return r;
 		(void)json_array_extend(tasks, json_object_get(reply, "tasks"));
-		more = all && json_is_true(json_object_get(reply, "truncated")) &&
+		more = json_is_true(json_object_get(reply, "truncated")) &&
 		       json_array_size(tasks) > n;
 		json_decref(reply);
 	}

@@ -67,15 +67,32 @@ int api_project_get(struct http_request *r, struct err *e)
 	return res;
 }
 
+static void say_removed(void *arg, int res, const struct err *error)
+{
+	struct http_request *r = iron_later_take(arg);
+
+	if (r && res < 0)
+		iron_fail(r, error);
+	else if (r)
+		iron_message(r, "Deleted");
+}
+
 int api_project_delete(struct http_request *r, struct err *e)
 {
+	struct iron_later *later;
 	struct project *p = NULL;
 	int res = iron_project(r, &p, e);
 
-	if (res == 0)
-		res = project_remove(r->f, p, iron_flag(r, "force"), e);
-	if (res == 0)
-		iron_message(r, "Deleted");
+	if (res < 0)
+		return res;
+	later = iron_later_new(r, NULL, e);
+	if (!later)
+		return -ENOMEM;
+	res = project_remove(r->f, p, iron_flag(r, "force"), say_removed, later, e);
+	if (res < 0)
+		(void)iron_later_take(later);
+	else
+		iron_later_wait(later);
 	return res;
 }
 

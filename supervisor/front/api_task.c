@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "supervisor/front/api.h"
+#include "supervisor/front/iron_list.h"
 #include "supervisor/front/timefmt.h"
 
 static void set(json_t *o, const char *key, json_t *value)
@@ -87,29 +88,25 @@ static int read_time(const struct http_request *r, const char *name, uint64_t *r
 	return text && *text ? timefmt_parse(name, text, ret, e) : 0;
 }
 
-struct page {
-	struct front *f;
-	json_t *list;
-	unsigned left;
-	bool more;
-	char last[TASK_ID_LEN + 1];
-};
-
 static int add_task(void *arg, struct task_record *rec)
 {
-	struct page *l = arg;
+	struct iron_list *l = arg;
 	const struct task *t = registry_find(l->f, rec->id);
 
-	if (l->left == 0) {
+	if (l->n == l->page.limit) {
 		l->more = true;
 		return 1;
 	}
-	l->left--;
 	memcpy(l->last, rec->id, sizeof(l->last));
 	/* Memory knows the latest. */
-	return json_array_append_new(l->list, api_task_json(l->f, t ? &t->rec : rec)) == 0
-		       ? 0
-		       : -ENOMEM;
+	iron_list_add(l, api_task_json(l->f, t ? &t->rec : rec));
+	return 0;
+}
+
+static int some_tasks(struct iron_list *l, struct project *p, struct err *e)
+{
+	l->query.project = p;
+	return iron_list_tasks(l, add_task, e);
 }
 
 static int list_tasks(struct http_request *r, bool dead_letter, struct err *e)
@@ -118,7 +115,7 @@ static int list_tasks(struct http_request *r, bool dead_letter, struct err *e)
 			       .label = http_param(r, "label"),
 			       .before = http_param(r, "before"),
 			       .dead_letter = dead_letter};
-	struct page l = {.f = r->f};
+	struct iron_list *l;
 	struct project *p = NULL;
 	uint64_t limit = IRON_PAGE;
 	int res = iron_project(r, &p, e);
@@ -135,19 +132,14 @@ static int list_tasks(struct http_request *r, bool dead_letter, struct err *e)
 		res = err_set(e, ERR_INPUT, 0, "before: must be what the page before said");
 	if (res < 0)
 		return res;
-	q.project = p;
-	l.left = (unsigned)limit;
-	q.limit = l.left + 1;
-	l.list = json_array();
-	res = queue_list(r->f, &q, add_task, &l, e);
-	if (res < 0) {
-		json_decref(l.list);
-		return res;
-	}
-	http_json(r, 200,
-		  json_pack("{s:o, s:o}", "tasks", l.list, "before",
-			    l.more ? json_string(l.last) : json_null()));
-	return 0;
+	/* One more, to know whether there is one. */
+	q.limit = (unsigned)limit + 1;
+	l = iron_list_new(r, "tasks", p, some_tasks, e);
+	if (!l)
+		return -ENOMEM;
+	l->page.limit = (unsigned)limit;
+	l->tell_last = true;
+	return iron_list_set_query(l, &q, e) < 0 ? iron_list_fail(l) : iron_list_answer(r, l, e);
 }
 
 int api_tasks(struct http_request *r, struct err *e)

@@ -206,6 +206,9 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	r = check(spec, e);
 	if (r == 0)
 		r = check_room(p, old, spec, e);
+	if (r == 0 && old && old->going)
+		r = err_set(e, ERR_UNAVAILABLE, 0,
+			    "the code %s is being removed: try again when it is gone", spec->name);
 	if (r < 0)
 		return r;
 	keep_package(spec, old && !*spec->command ? &old->spec : NULL);
@@ -226,7 +229,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	if (!old && !fresh)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
 	/* Its package is on disk: who unpacked it has synced it. */
-	code_packages_clear(f);
+	code_packages_add(f, &next.spec);
 	gone = bytes_of_oldest(f, old);
 	r = store_code_put(f->store, &next, revision_id, e);
 	if (r < 0)
@@ -257,22 +260,31 @@ static void forget_code(struct front *f, struct task *t, void *arg)
 		t->code = NULL;
 }
 
-int code_remove(struct front *f, struct code *c, struct err *e)
+/* Nothing of it waits any more. */
+static int take_away(struct front *f, struct code *c, struct err *e)
 {
 	struct project *p = c->project;
 	struct code **at = &p->codes;
 	struct sum sum = {0};
-	uint64_t n;
 	int r;
 
-	r = code_cancel_all(f, c, &n, e);
+	/* What of it is in memory is cancelled in the store, and its schedules queue nothing. */
+	commit_now(f);
+	r = store_code_revisions(f->store, c->id, 0, add_bytes, &sum, e);
 	if (r == 0)
-		r = store_code_revisions(f->store, c->id, 0, add_bytes, &sum, e);
-	if (r == 0)
-		r = store_code_delete(f->store, c->id, e);
+		r = store_begin(f->store, e);
 	if (r < 0)
 		return r;
-	schedule_end_code(f, p, c->spec.name);
+	r = schedule_end_code(f, p, c->spec.name, e);
+	if (r == 0)
+		r = store_code_delete(f->store, c->id, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0) {
+		store_rollback(f->store);
+		return r;
+	}
+	schedule_ended_code(p, c->spec.name);
 	registry_each(f, forget_code, c);
 	while (*at != c)
 		at = &(*at)->next;
@@ -280,9 +292,118 @@ int code_remove(struct front *f, struct code *c, struct err *e)
 	p->n_codes--;
 	p->package_bytes -= sum.bytes < p->package_bytes ? sum.bytes : p->package_bytes;
 	code_free(c);
-	code_packages_clear(f);
-	package_prune(f);
 	return 0;
+}
+
+int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e)
+{
+	uint64_t some;
+	bool more;
+	int r;
+
+	c->going = true;
+	r = queue_cancel_some(f, &c->lane, UINT64_MAX, &some, &more, e);
+	*n += some;
+	if (r == 0 && more)
+		return 1;
+	if (r == 0)
+		r = take_away(f, c, e);
+	if (r < 0)
+		c->going = false;
+	return r;
+}
+
+/* code_remove or code_cancel_all, while it is done. */
+struct code_work {
+	struct work work;
+	char project[PROJECT_ID_LEN + 1], code[PROJECT_ID_LEN + 1];
+	bool remove;
+	uint64_t upto, n; /* of queue_number; cancelled tasks */
+	code_done_fn done;
+	void *arg;
+};
+
+static int cancel_some(struct front *f, struct code *c, struct code_work *w, struct err *e)
+{
+	uint64_t some;
+	bool more;
+	int r;
+
+	r = queue_cancel_some(f, &c->lane, w->upto, &some, &more, e);
+	w->n += some;
+	if (r == 0 && more)
+		return 1;
+	c->cancelling--;
+	commit_now(f);
+	if (r == 0)
+		r = store_sync(f->store, e);
+	/* What came meanwhile. */
+	queue_dispatch(f);
+	return r;
+}
+
+static bool code_slice(struct front *f, struct work *work)
+{
+	struct code_work *w = (struct code_work *)work;
+	struct project *p = project_by_id(f, w->project);
+	struct code *c = p ? code_by_id(p, w->code) : NULL;
+	struct err e = {0};
+	int r;
+
+	if (!c)
+		r = err_set(&e, ERR_NOT_FOUND, 0, "Not found: there is no code with this id");
+	else
+		r = w->remove ? code_remove_some(f, c, &w->n, &e) : cancel_some(f, c, w, &e);
+	if (r > 0)
+		return true;
+	if (r == 0 && w->remove)
+		package_prune(f);
+	w->done(w->arg, w->n, r < 0 ? &e : NULL);
+	free(w);
+	return false;
+}
+
+static void code_drop(struct front *f, struct work *work)
+{
+	struct code_work *w = (struct code_work *)work;
+	struct err e = {0};
+
+	(void)f;
+	(void)err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down");
+	w->done(w->arg, w->n, &e);
+	free(w);
+}
+
+static int begin_work(struct front *f, struct code *c, bool remove, code_done_fn done, void *arg,
+		      struct err *e)
+{
+	struct code_work *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", c->spec.name);
+	*w = (struct code_work){.work = {.slice = code_slice, .drop = code_drop},
+				.remove = remove,
+				.upto = queue_number(f),
+				.done = done,
+				.arg = arg};
+	memcpy(w->project, c->project->id, sizeof(w->project));
+	memcpy(w->code, c->id, sizeof(w->code));
+	if (remove)
+		c->going = true;
+	else
+		c->cancelling++;
+	turn_add(f, turn_holder(c->project), TURN_WORK, &w->work);
+	return 0;
+}
+
+int code_remove(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
+{
+	return begin_work(f, c, true, done, arg, e);
+}
+
+int code_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
+{
+	return begin_work(f, c, false, done, arg, e);
 }
 
 int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e)
@@ -307,37 +428,6 @@ int code_may_run(const struct code *c, struct err *e)
 				 *spec->image ? spec->image : CODE_IMAGE_DEFAULT, e);
 
 	return r < 0 ? err_wrap(e, r, "the worker %s", spec->name) : 0;
-}
-
-struct cancelled {
-	const struct code *code;
-	uint64_t n;
-};
-
-static void cancel_waiting(struct front *f, struct task *t, void *arg)
-{
-	struct cancelled *all = arg;
-
-	if (t->code == all->code && t->queued)
-		all->n += flow_cancel(f, t, false);
-}
-
-int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e)
-{
-	struct cancelled in_memory = {.code = c};
-	int r;
-
-	/* What was submitted a moment ago is in the store then. What is in memory all the same
-	 * ends as a single one does, once, and the store's own cancel passes it by. */
-	commit_now(f);
-	registry_each(f, cancel_waiting, &in_memory);
-	commit_now(f);
-	r = store_task_cancel_code(f->store, c->id, util_realtime_ns(), ret_n, e);
-	if (r < 0)
-		return r;
-	*ret_n += in_memory.n;
-	queue_drop_lane(f, c);
-	return 0;
 }
 
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,
@@ -378,6 +468,5 @@ int code_revision_get(struct front *f, const struct code *c, uint32_t revision,
 int code_stats(struct front *f, const struct code *c, uint64_t counts[8], struct err *e)
 {
 	_Static_assert(TASK_STATE_MAX == 8, "code.h");
-	commit_now(f);
 	return store_task_stats(f->store, c->id, counts, e);
 }

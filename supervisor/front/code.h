@@ -50,6 +50,8 @@ struct code {
 	uint32_t revision; /* from 1 */
 	struct code_spec spec;
 	bool paused;
+	bool going;	     /* being removed: it takes no tasks, and none of it starts */
+	unsigned cancelling; /* code_cancel_all: none of it starts meanwhile */
 	uint64_t created_ns, changed_ns; /* CLOCK_REALTIME */
 	struct lane lane;		 /* queue.c */
 };
@@ -72,12 +74,20 @@ struct code *code_by_name(struct project *p, const char *name);
  * have more codes or longer texts than any may. */
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
 	     struct err *e);
+/*
+ * Called once, not from within the call that it belongs to: with the number of tasks
+ * that were cancelled, all of it durable; or with the failure that ended it in the middle. What
+ * was done until then stays done, as after a crash: the same asked again does the rest.
+ */
+typedef void (*code_done_fn)(void *arg, uint64_t n, const struct err *error);
 /* With its revisions. Tasks that wait are cancelled; running ones go on. Schedules of it end. */
-int code_remove(struct front *f, struct code *c, struct err *e);
+int code_remove(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e);
 /* False in *ret_changed when it was so already. */
 int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e);
-/* Every task of it that waits now, at once. Their number. */
-int code_cancel_all(struct front *f, struct code *c, uint64_t *ret_n, struct err *e);
+/* Every task of it that waits now. Those that come meanwhile stay, and start after it. */
+int code_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e);
+/* One slice of code_remove. 1: there is more. 0: it is gone. */
+int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e);
 
 /* ERR_DENIED where its project may not name its policy or image, by the lists of today. One that
  * names no policy has its image's, which is known when a task of it starts. */
@@ -95,11 +105,14 @@ int code_stats(struct front *f, const struct code *c, uint64_t counts[8], struct
 /*
  * code_packages.c: which packages and zips the revisions of all projects have, for
  * package_prune. It asks in a child of the front, where the store must not be asked: so the
- * front knows them all before that. -errno: the store does not answer.
+ * front reads them all before that, in slices, and what is uploaded meanwhile is added.
  */
-int code_packages_know(struct front *f, struct err *e);
+/* Within done alone they are known. error: the store does not answer. */
+typedef void (*code_packages_fn)(struct front *f, const struct err *error);
+int code_packages_know(struct front *f, code_packages_fn done, struct err *e);
+void code_packages_add(struct front *f, const struct code_spec *spec);
+/* In the child, before it asks. */
+void code_packages_sort(struct front *f);
 bool code_uses_package(const struct front *f, const uint8_t digest[32]);
-/* They have changed. */
-void code_packages_clear(struct front *f);
 
 #endif

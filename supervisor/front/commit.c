@@ -18,17 +18,74 @@
 #define PRUNE_EVERY 64u
 #define PRUNE_PACKAGES_EVERY (30 * SEC)
 
+static void append(struct task_list *list, struct task *t)
+{
+	t->dirty_next = NULL;
+	*(list->last ? &list->last->dirty_next : &list->first) = t;
+	list->last = t;
+}
+
+static struct task *take_first(struct task_list *list)
+{
+	struct task *t = list->first;
+
+	list->first = t->dirty_next;
+	if (!list->first)
+		list->last = NULL;
+	return t;
+}
+
+/* Nobody was told of it, and it may be what the store refuses. */
+static bool may_fail(const struct task *t)
+{
+	return t->is_new && !t->must_be;
+}
+
+static void fresh_ring_add(struct front *f, struct project *p)
+{
+	p->fresh_next = NULL;
+	*(f->fresh_last ? &f->fresh_last->fresh_next : &f->fresh_first) = p;
+	f->fresh_last = p;
+}
+
 void commit_mark(struct front *f, struct task *t)
 {
 	t->write_by_ns = 0;
 	if (t->dirty)
 		return;
 	t->dirty = true;
-	t->dirty_next = f->dirty;
-	f->dirty = t;
+	if (may_fail(t)) {
+		if (!t->project->fresh.first)
+			fresh_ring_add(f, t->project);
+		append(&t->project->fresh, t);
+	} else {
+		append(&f->dirty, t);
+	}
 	/* In its turn among the sockets that are ready now: their changes go along. */
 	if (!f->retry_ns)
-		(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
+		turn_want(f->committer);
+}
+
+/*
+ * What is written in this turn: all changes of tasks that somebody knows, which belong together;
+ * and of the new ones no more than one turn has time for, of each project one after the other.
+ */
+static struct task *take_list(struct front *f)
+{
+	struct task_list list = f->dirty;
+
+	f->dirty = (struct task_list){0};
+	for (unsigned n = 0; n < TURN_WRITE_ROWS && f->fresh_first; n++) {
+		struct project *p = f->fresh_first;
+
+		f->fresh_first = p->fresh_next;
+		if (!f->fresh_first)
+			f->fresh_last = NULL;
+		append(&list, take_first(&p->fresh));
+		if (p->fresh.first)
+			fresh_ring_add(f, p);
+	}
+	return list.first;
 }
 
 void commit_mark_later(struct front *f, struct task *t)
@@ -69,12 +126,6 @@ static int write_task(struct front *f, struct task *t, struct err *e)
 	return r;
 }
 
-/* Nobody was told of it, and it may be what the store refuses. */
-static bool may_fail(const struct task *t)
-{
-	return t->is_new && !t->must_be;
-}
-
 enum write_what { WRITE_ALL, WRITE_KNOWN, WRITE_FIRST };
 
 /* One transaction for the list from first on; 0 or nothing is written. */
@@ -92,9 +143,10 @@ static int write_list(struct front *f, struct task *first, enum write_what what,
 	return r;
 }
 
-int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, struct err *e)
+int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, bool slice,
+		  struct err *e)
 {
-	int r = store_begin(f->store, e);
+	int r = slice ? store_begin_slice(f->store, e) : store_begin(f->store, e);
 
 	for (unsigned i = 0; r == 0 && i < n; i++)
 		r = store_task_delete(f->store, ids[i], e);
@@ -109,27 +161,74 @@ int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, str
 	return 0;
 }
 
-int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e)
+struct prune {
+	struct work work;
+	uint64_t keep, n;
+	commit_pruned_fn done;
+	void *arg;
+};
+
+static void prune_end(struct front *f, struct prune *p, const struct err *error)
 {
-	char ids[PRUNE_EVERY * 2][TASK_ID_LEN + 1];
+	if (p->done)
+		p->done(f, p->arg, p->n, error);
+	else
+		f->prunes = false;
+	free(p);
+}
+
+static bool prune_slice(struct front *f, struct work *w)
+{
+	char ids[TURN_WRITE_ROWS][TASK_ID_LEN + 1];
+	struct prune *p = (struct prune *)w;
+	struct err e = {0};
+	unsigned n;
 	int r;
 
-	r = store_task_oldest(f->store, keep, ARRAY_SIZE(ids), ids, ret_n, e);
-	if (r == 0 && *ret_n > 0)
-		r = commit_delete(f, ids, *ret_n, e);
-	return r;
+	r = store_task_oldest(f->store, p->keep, ARRAY_SIZE(ids), ids, &n, &e);
+	if (r == 0 && n > 0)
+		r = commit_delete(f, ids, n, true, &e);
+	if (r == 0 && n > 0) {
+		p->n += n;
+		return true;
+	}
+	if (r == 0 && p->n > 0)
+		r = store_sync(f->store, &e);
+	if (r < 0 && !p->done)
+		msg_warn("old tasks are not removed: %s", e.msg);
+	prune_end(f, p, r < 0 ? &e : NULL);
+	return false;
+}
+
+static void prune_drop(struct front *f, struct work *w)
+{
+	struct err e = {0};
+
+	(void)err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down");
+	prune_end(f, (struct prune *)w, &e);
+}
+
+int commit_prune(struct front *f, uint64_t keep, commit_pruned_fn done, void *arg, struct err *e)
+{
+	struct prune *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot remove tasks");
+	*p = (struct prune){.work = {.slice = prune_slice, .drop = prune_drop},
+			    .keep = keep,
+			    .done = done,
+			    .arg = arg};
+	turn_add(f, TURN_NOBODY, TURN_WORK, &p->work);
+	return 0;
 }
 
 static void prune_now_and_then(struct front *f)
 {
-	struct err e = {0};
-	unsigned n;
-
 	if (++f->n_finished < PRUNE_EVERY)
 		return;
 	f->n_finished = 0;
-	if (commit_prune(f, f->cfg.finished_keep, &n, &e) < 0)
-		msg_warn("old tasks are not removed: %s", e.msg);
+	if (!f->prunes)
+		f->prunes = commit_prune(f, f->cfg.finished_keep, NULL, NULL, NULL) == 0;
 	/* It forks, and reads the whole folder. */
 	if (util_monotonic_ns() < f->prune_at_ns)
 		return;
@@ -215,12 +314,13 @@ static bool settle(struct front *f, struct task *t, bool known, struct err *e)
 
 void commit_now(struct front *f)
 {
-	struct task *list = f->dirty, *t;
+	struct task *list, *t;
 	struct err e = {0};
 	bool all, known;
 
-	f->dirty = NULL;
+	queue_dispatch_now(f);
 	f->retry_ns = 0;
+	list = take_list(f);
 	if (!list)
 		return;
 	all = write_list(f, list, WRITE_ALL, &e) == 0;
@@ -242,22 +342,20 @@ void commit_now(struct front *f)
 		commit_mark(f, t);
 		front_tick_at(f, f->retry_ns);
 	}
-	if (f->dirty && !f->retry_ns)
-		(void)sd_event_source_set_enabled(f->committer, SD_EVENT_ONESHOT);
+	if ((f->dirty.first || f->fresh_first) && !f->retry_ns)
+		turn_want(f->committer);
 }
 
-static int commit_ready(sd_event_source *s, void *arg)
+static int commit_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	(void)s;
+	(void)fd;
+	(void)events;
 	commit_now(arg);
 	return 0;
 }
 
 int commit_init(struct front *f)
 {
-	int r = sd_event_add_defer(f->event, &f->committer, commit_ready, f);
-
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(f->committer, SD_EVENT_OFF);
+	return turn_source(f->event, &f->committer, commit_ready, f);
 }

@@ -20,6 +20,7 @@
  *               there that is not the archive); package: true when the last fd is the tar
  *               of the folder (default: true when there are two). wait: false is detach: true.
  * ps            all? limit? before?                                  tasks [newest first] truncated
+ *               truncated: there are more, those before the last one
  * inspect       id                                                   task history
  * wait          id                                                   event "finished" task
  * cancel        id force?                                            id status changed

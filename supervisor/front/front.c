@@ -96,6 +96,8 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 				      f);
 	if (r >= 0)
 		r = commit_init(f);
+	if (r >= 0)
+		r = turn_init(f);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot make the event loop");
 	r = queue_init(f);
@@ -132,6 +134,7 @@ static void free_task(struct front *f, struct task *t, void *arg)
 static void front_free(struct front *f)
 {
 	template_clear(f);
+	turn_clear(f);
 	iron_sync_clear(f);
 	api_stats_clear(f);
 	http_clear(f);
@@ -148,7 +151,6 @@ static void front_free(struct front *f)
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_source_disable_unref(f->pruner);
 	(void)sd_event_unref(f->event);
-	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 }
@@ -171,7 +173,11 @@ int front_main(const struct front_config *cfg)
 	if (r < 0) {
 		msg_err("cannot start: %s", e.msg);
 	} else {
-		r = sd_event_loop(f->event);
+		do
+			r = turn_run(f);
+		while (r > 0);
+		if (r == 0)
+			(void)sd_event_get_exit_code(f->event, &r);
 		if (r < 0)
 			msg_err("the event loop failed: %s", strerror(-r));
 	}

@@ -83,6 +83,7 @@ struct http_req {
 	uint64_t n_head;	/* which one of its connection's heads it is, from 1 */
 	void (*gone)(void *arg);
 	void *gone_arg;
+	struct work turn; /* while it waits for its turn */
 };
 
 struct http {
@@ -101,6 +102,9 @@ struct http {
 	size_t body_bytes, bodies[PROJECTS_MAX + 1]; /* all, and by project */
 	uint64_t project_next_ns[PROJECTS_MAX];	     /* by slot; as rate_take has it */
 	uint64_t failed_next_ns;
+	/* Turns of the loop in which libmicrohttpd had something to do; by project, the one in which
+	 * a request of it was answered at once. */
+	uint64_t turn, called_turn[PROJECTS_MAX + 1];
 };
 
 /* http_loop.c: http_init with other tables, for tests. */

@@ -29,6 +29,7 @@ static void run(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
 
+	h->turn++;
 	(void)MHD_run(h->daemon);
 	if (MHD_get_timeout(h->daemon, &timeout_ms) != MHD_YES) {
 		(void)sd_event_source_set_enabled(h->timer, SD_EVENT_OFF);

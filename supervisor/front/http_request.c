@@ -228,19 +228,10 @@ static void begin(struct http_req *r, const char *method)
 		(void)http_body_begin(r);
 }
 
-static void call(struct http_req *r)
+static void call_now(struct http_req *r)
 {
 	struct err e = {0};
 
-	r->called = true;
-	if (check_screen(r) == 0)
-		(void)http_authorise(r, true);
-	r->holder = http_holder(r);
-	r->http->held[r->holder]++;
-	if (r->conn) {
-		r->conn->reading = false;
-		r->conn->deadline_ns = 0; /* now it is our turn */
-	}
 	if (!r->response)
 		http_body_end(r);
 	if (r->response)
@@ -252,6 +243,63 @@ static void call(struct http_req *r)
 			      r->route->path);
 		http_error(&r->pub, &e);
 	}
+}
+
+/* Its client has left before its turn has come. */
+static void turn_gone(void *arg)
+{
+	struct http_req *r = arg;
+
+	turn_take_back(r->http->f, r->holder, TURN_CALL, &r->turn);
+}
+
+static bool turn_slice(struct front *f, struct work *w)
+{
+	struct http_req *r = (struct http_req *)((char *)w - offsetof(struct http_req, turn));
+
+	(void)f;
+	r->gone = NULL;
+	/* Its token, or the project with it, may have gone while it waited. */
+	(void)http_authorise(r, true);
+	call_now(r);
+	return false;
+}
+
+static void turn_drop(struct front *f, struct work *w)
+{
+	struct http_req *r = (struct http_req *)((char *)w - offsetof(struct http_req, turn));
+
+	(void)f;
+	r->gone = NULL;
+	http_leave(r);
+}
+
+/* One request of a project is answered at once; the others that came in the same turn of the loop
+ * wait for turns of their own, so that many connections of one do not hold up those of others. */
+static void call(struct http_req *r)
+{
+	struct http *h = r->http;
+
+	r->called = true;
+	if (check_screen(r) == 0)
+		(void)http_authorise(r, true);
+	r->holder = http_holder(r);
+	h->held[r->holder]++;
+	if (r->conn) {
+		r->conn->reading = false;
+		r->conn->deadline_ns = 0; /* now it is our turn */
+	}
+	if (r->response)
+		return;
+	if (h->called_turn[r->holder] != h->turn && turn_is_free(h->f, r->holder, TURN_CALL)) {
+		h->called_turn[r->holder] = h->turn;
+		call_now(r);
+		return;
+	}
+	r->turn = (struct work){.slice = turn_slice, .drop = turn_drop};
+	r->gone = turn_gone;
+	r->gone_arg = r;
+	turn_add(h->f, r->holder, TURN_CALL, &r->turn);
 }
 
 /* What is written is read by somebody, or the connection goes. */

@@ -16,6 +16,7 @@
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
 #include "supervisor/front/task.h"
+#include "supervisor/front/turn.h"
 #include "supervisor/task_spec.h"
 
 #define MSEC 1000000ULL /* in ns */
@@ -95,6 +96,7 @@ struct front {
 	sd_event *event;
 	sd_event_source *tick, *listen, *committer;
 	uint64_t tick_at_ns;
+	struct turn *turn; /* turn.c: works */
 	struct store *store;
 	struct link monitor, logger;
 	bool ready;	     /* the monitor has said all that it knows (MON_READY) */
@@ -102,13 +104,16 @@ struct front {
 
 	struct task *buckets[TASK_BUCKETS];
 	struct queue *queue;
-	sd_event_source *clock; /* schedule_run.c: the wall clock is set */
-	struct task *dirty;	/* to be written */
+	sd_event_source *clock;			  /* schedule_run.c: the wall clock is set */
+	struct task_list dirty;			  /* changes to write of tasks that are known */
+	struct project *fresh_first, *fresh_last; /* those that have new ones, in turns */
 	unsigned n_tasks, n_running, n_finished;
+	bool prunes;	   /* finished tasks beyond the bound are being removed */
 	uint64_t retry_ns; /* when a failed write is tried again */
 
 	uint64_t prune_at_ns;	      /* CLOCK_MONOTONIC: packages, not before that */
-	uint8_t (*code_packages)[32]; /* sorted; NULL: not known */
+	struct known *code_known;     /* code_packages.c: being read */
+	uint8_t (*code_packages)[32]; /* NULL: not known */
 	size_t n_code_packages;
 
 	struct conn *conns;
@@ -189,15 +194,21 @@ void queue_remove(struct front *f, struct task *t);
 bool queue_has_room(const struct project *p, const struct limits *limits);
 /* True where a new task of this project may start at once. */
 bool queue_is_free(struct front *f, const struct project *p, const struct limits *limits);
-/* Starts whose turn it is, as many as there are slots. */
+/* Starts whose turn it is, as many as there are slots: some now, the others in the next turns. */
 void queue_dispatch(struct front *f);
+/* The same before the changes of this turn are written, however often it is wanted until then. */
+void queue_dispatch_soon(struct front *f);
+void queue_dispatch_now(struct front *f);
 /* A task in memory: also one that waits, which is read back then. NULL: none. */
 struct task *queue_wake(struct front *f, const char *id);
 /* It is durable: what waits of it from now on is its entry. True when t is freed. */
 bool queue_settle(struct front *f, struct task *t);
 void queue_tick(struct front *f, uint64_t now_ns);
-/* Takes what waits of a code out of memory; those with a task in memory are cancelled. */
-void queue_drop_lane(struct front *f, struct code *c);
+/* Cancels some of a lane that had come when queue_number was upto, in one slice of the store's;
+ * their number, and whether there are more. */
+int queue_cancel_some(struct front *f, struct lane *lane, uint64_t upto, uint64_t *ret_n,
+		      bool *ret_more, struct err *e);
+uint64_t queue_number(const struct front *f);
 unsigned queue_length(const struct front *f);
 
 /* queue_spec.c: what a code's task runs, by the code's newest revision; fills the record too. */
@@ -215,10 +226,13 @@ void commit_mark(struct front *f, struct task *t);
 void commit_mark_later(struct front *f, struct task *t);
 void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
-/* Removes tasks that have ended, their logs and their histories. */
-int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, struct err *e);
-/* The same for some of those that store_task_oldest tells; *ret_n is 0 when there are none. */
-int commit_prune(struct front *f, uint64_t keep, unsigned *ret_n, struct err *e);
+/* Removes tasks that have ended, their logs and their histories. slice: as store_begin_slice. */
+int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, bool slice,
+		  struct err *e);
+/* The same, in slices, for those that store_task_oldest tells until there are none. done may be
+ * NULL; it is told of the first failure. */
+typedef void (*commit_pruned_fn)(struct front *f, void *arg, uint64_t n, const struct err *error);
+int commit_prune(struct front *f, uint64_t keep, commit_pruned_fn done, void *arg, struct err *e);
 
 /* recover.c: after a restart of the front, and with it of the links. */
 int recover_load(struct front *f, struct err *e);

@@ -3,15 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/iron.h"
+#include "supervisor/front/iron_list.h"
 #include "supervisor/front/package.h"
+
+/* By their place in the list, which may be another one in the next turn, as with two pages. */
+static int some_codes(struct iron_list *l, struct project *p, struct err *e)
+{
+	const size_t began = iron_list_bytes(l);
+	const struct code *c = p->codes;
+
+	(void)e;
+	for (unsigned i = 0; c && i < l->at; i++)
+		c = c->next;
+	for (; c && l->n < l->page.limit && !iron_list_is_full(l, began); c = c->next, l->at++)
+		iron_list_add(l, iron_code_json(l->f, c));
+	return c && l->n < l->page.limit;
+}
 
 int iron_codes(struct http_request *r, struct err *e)
 {
 	struct project *p = NULL;
 	struct iron_page page = {0};
-	json_t *list;
-	unsigned i = 0;
+	struct iron_list *l;
 	int res;
 
 	res = iron_project(r, &p, e);
@@ -19,12 +32,12 @@ int iron_codes(struct http_request *r, struct err *e)
 		res = iron_page(r, &page, e);
 	if (res < 0)
 		return res;
-	list = json_array();
-	for (const struct code *c = p->codes; c && i < page.skip + page.limit; c = c->next, i++)
-		if (i >= page.skip)
-			(void)json_array_append_new(list, iron_code_json(r->f, c));
-	http_json(r, 200, json_pack("{s:o}", "codes", list));
-	return 0;
+	l = iron_list_new(r, "codes", p, some_codes, e);
+	if (!l)
+		return -ENOMEM;
+	l->page = page;
+	l->at = page.skip;
+	return iron_list_answer(r, l, e);
 }
 
 int iron_code_get(struct http_request *r, struct err *e)
@@ -37,16 +50,54 @@ int iron_code_get(struct http_request *r, struct err *e)
 	return res;
 }
 
-int iron_code_delete(struct http_request *r, struct err *e)
+/* Of many tasks, in slices: said when all of it is durable. */
+static void say(struct iron_later *later, const char *what, const struct err *error)
 {
+	struct http_request *r = iron_later_take(later);
+
+	if (r && error)
+		iron_fail(r, error);
+	else if (r)
+		iron_message(r, what);
+}
+
+static void say_deleted(void *arg, uint64_t n, const struct err *error)
+{
+	(void)n;
+	say(arg, "Deleted", error);
+}
+
+static void say_cancelled(void *arg, uint64_t n, const struct err *error)
+{
+	(void)n;
+	say(arg, "Cancelled", error);
+}
+
+typedef int (*code_work_fn)(struct front *f, struct code *c, code_done_fn done, void *arg,
+			    struct err *e);
+
+static int begin_work(struct http_request *r, code_work_fn fn, code_done_fn done, struct err *e)
+{
+	struct iron_later *later;
 	struct code *c = NULL;
 	int res = iron_code(r, &c, e);
 
-	if (res == 0)
-		res = code_remove(r->f, c, e);
-	if (res == 0)
-		iron_message(r, "Deleted");
+	if (res < 0)
+		return res;
+	later = iron_later_new(r, NULL, e);
+	if (!later)
+		return -ENOMEM;
+	res = fn(r->f, c, done, later, e);
+	if (res < 0)
+		(void)iron_later_take(later);
+	else
+		iron_later_wait(later);
 	return res;
+}
+
+int iron_code_delete(struct http_request *r, struct err *e)
+{
+	return begin_work(r, code_remove, say_deleted, e);
 }
 
 struct revision_page {
@@ -158,13 +209,5 @@ int iron_code_resume(struct http_request *r, struct err *e)
 
 int iron_code_cancel_all(struct http_request *r, struct err *e)
 {
-	struct code *c = NULL;
-	uint64_t n = 0;
-	int res = iron_code(r, &c, e);
-
-	if (res == 0)
-		res = code_cancel_all(r->f, c, &n, e);
-	if (res == 0)
-		iron_message(r, "Cancelled");
-	return res;
+	return begin_work(r, code_cancel_all, say_cancelled, e);
 }

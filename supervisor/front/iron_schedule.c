@@ -2,14 +2,27 @@
 /* Schedules. */
 #include <string.h>
 
-#include "supervisor/front/iron.h"
+#include "supervisor/front/iron_list.h"
+
+/* By their place in the list, which may be another one in the next turn, as with two pages. */
+static int some_schedules(struct iron_list *l, struct project *p, struct err *e)
+{
+	const size_t began = iron_list_bytes(l);
+	const struct schedule *s = p->schedules;
+
+	(void)e;
+	for (unsigned i = 0; s && i < l->at; i++)
+		s = s->next;
+	for (; s && l->n < l->page.limit && !iron_list_is_full(l, began); s = s->next, l->at++)
+		iron_list_add(l, iron_schedule_json(s));
+	return s && l->n < l->page.limit;
+}
 
 int iron_schedules(struct http_request *r, struct err *e)
 {
 	struct project *p = NULL;
 	struct iron_page page = {0};
-	unsigned i = 0;
-	json_t *list;
+	struct iron_list *l;
 	int res;
 
 	res = iron_project(r, &p, e);
@@ -17,13 +30,12 @@ int iron_schedules(struct http_request *r, struct err *e)
 		res = iron_page(r, &page, e);
 	if (res < 0)
 		return res;
-	list = json_array();
-	for (const struct schedule *s = p->schedules; s && i < page.skip + page.limit;
-	     s = s->next, i++)
-		if (i >= page.skip)
-			(void)json_array_append_new(list, iron_schedule_json(s));
-	http_json(r, 200, json_pack("{s:o}", "schedules", list));
-	return 0;
+	l = iron_list_new(r, "schedules", p, some_schedules, e);
+	if (!l)
+		return -ENOMEM;
+	l->page = page;
+	l->at = page.skip;
+	return iron_list_answer(r, l, e);
 }
 
 static int check_codes(struct project *p, const struct iron_schedules *what, struct err *e)

@@ -2,22 +2,22 @@
 /* Tasks that exist: list, show, cancel, progress, logs. */
 #include <string.h>
 
-#include "supervisor/front/iron.h"
-
-struct task_list {
-	struct front *f;
-	json_t *list;
-};
+#include "supervisor/front/iron_list.h"
 
 static int add_task(void *arg, struct task_record *rec)
 {
-	struct task_list *l = arg;
+	struct iron_list *l = arg;
 	const struct task *t = registry_find(l->f, rec->id);
 
 	/* Memory knows the latest. */
-	return json_array_append_new(l->list, iron_task_json(l->f, t ? &t->rec : rec, false)) == 0
-		       ? 0
-		       : -ENOMEM;
+	iron_list_add(l, iron_task_json(l->f, t ? &t->rec : rec, false));
+	return 0;
+}
+
+static int some_tasks(struct iron_list *l, struct project *p, struct err *e)
+{
+	l->query.project = p;
+	return iron_list_tasks(l, add_task, e);
 }
 
 static int read_query(const struct http_request *r, struct task_query *q, struct err *e)
@@ -47,7 +47,7 @@ static int read_query(const struct http_request *r, struct task_query *q, struct
 
 int iron_tasks(struct http_request *r, struct err *e)
 {
-	struct task_list l = {.f = r->f};
+	struct iron_list *l;
 	struct task_query q = {0};
 	struct project *p = NULL;
 	int res = iron_project(r, &p, e);
@@ -56,15 +56,10 @@ int iron_tasks(struct http_request *r, struct err *e)
 		res = read_query(r, &q, e);
 	if (res < 0)
 		return res;
-	q.project = p;
-	l.list = json_array();
-	res = queue_list(r->f, &q, add_task, &l, e);
-	if (res < 0) {
-		json_decref(l.list);
-		return res;
-	}
-	http_json(r, 200, json_pack("{s:o}", "tasks", l.list));
-	return 0;
+	l = iron_list_new(r, "tasks", p, some_tasks, e);
+	if (!l)
+		return -ENOMEM;
+	return iron_list_set_query(l, &q, e) < 0 ? iron_list_fail(l) : iron_list_answer(r, l, e);
 }
 
 int iron_task_get(struct http_request *r, struct err *e)

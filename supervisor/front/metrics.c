@@ -53,6 +53,26 @@ void metrics_logger_started(struct front *f)
 	f->metrics.logger_starts++;
 }
 
+/* Of a turn of the loop, as above. */
+static const struct {
+	uint64_t ns;
+	const char *le;
+} turn_buckets[METRICS_TURN_BUCKETS] = {
+	{100000, "0.0001"}, {500000, "0.0005"}, {1000000, "0.001"},   {2000000, "0.002"},
+	{5000000, "0.005"}, {20000000, "0.02"}, {UINT64_MAX, "+Inf"},
+};
+
+void metrics_turn(struct front *f, uint64_t ns)
+{
+	f->metrics.turns.n++;
+	f->metrics.turns.sum_ns += ns;
+	if (ns > f->metrics.turns.most_ns)
+		f->metrics.turns.most_ns = ns;
+	for (unsigned i = 0; i < METRICS_TURN_BUCKETS; i++)
+		if (ns <= turn_buckets[i].ns)
+			f->metrics.turns.buckets[i]++;
+}
+
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
 	(void)fprintf(out, "# HELP sandboxd_%s %s\n# TYPE sandboxd_%s %s\n", name, help, name,
@@ -148,6 +168,31 @@ static void write_ends(FILE *out, const struct metrics *m)
 	    "Bytes of them that were not kept; since this front started.", m->log_dropped);
 }
 
+static void seconds(FILE *out, const char *name, uint64_t ns)
+{
+	(void)fprintf(out, "sandboxd_%s %llu.%09llu\n", name, (unsigned long long)(ns / SEC),
+		      (unsigned long long)(ns % SEC));
+}
+
+static void write_turns(FILE *out, struct front *f)
+{
+	static const char name[] = "front_turn_seconds", most[] = "front_turn_longest_seconds";
+	const struct metrics *m = &f->metrics;
+
+	head(out, name, "histogram",
+	     "Processor time of one turn of the front's loop, in which nobody else is served; "
+	     "since this front started.");
+	for (unsigned i = 0; i < METRICS_TURN_BUCKETS; i++)
+		(void)fprintf(out, "sandboxd_%s_bucket{le=\"%s\"} %llu\n", name, turn_buckets[i].le,
+			      (unsigned long long)m->turns.buckets[i]);
+	seconds(out, "front_turn_seconds_sum", m->turns.sum_ns);
+	(void)fprintf(out, "sandboxd_%s_count %llu\n", name, (unsigned long long)m->turns.n);
+	head(out, most, "gauge", "The longest of them; since this front started.");
+	seconds(out, most, m->turns.most_ns);
+	one(out, "front_works_waiting", "gauge",
+	    "Requests and long works that wait for a turn of the front's loop.", turn_waiting(f));
+}
+
 static void write_http(FILE *out, struct front *f)
 {
 	head(out, "http_responses_total", "counter",
@@ -225,6 +270,7 @@ char *metrics_text(struct front *f, size_t *ret_len)
 	write_queue(out, f);
 	write_starts(out, &f->metrics);
 	write_ends(out, &f->metrics);
+	write_turns(out, f);
 	write_http(out, f);
 	write_roles(out, f);
 	if (fclose(out) != 0)

@@ -11,6 +11,7 @@ struct http_request;
 struct task_record;
 
 #define METRICS_BUCKETS 14
+#define METRICS_TURN_BUCKETS 7
 #define METRICS_STATUS_MAX 600 /* HTTP's; above are none */
 
 struct metrics {
@@ -21,6 +22,9 @@ struct metrics {
 	uint64_t log_lines, log_bytes, log_dropped; /* of logs that have ended */
 	uint64_t answers[METRICS_STATUS_MAX];
 	uint64_t logger_starts;
+	struct {
+		uint64_t n, sum_ns, most_ns, buckets[METRICS_TURN_BUCKETS];
+	} turns;
 };
 
 /* A task's first user bytecode, us after its request; 0: not known. */
@@ -30,6 +34,8 @@ void metrics_ended(struct front *f, const struct task_record *rec);
 void metrics_answered(struct front *f, unsigned status);
 /* A logger's socket has come: of the first one, or of one that was started anew. */
 void metrics_logger_started(struct front *f);
+/* A turn of the loop took so much processor time. Waiting for the disk takes none. */
+void metrics_turn(struct front *f, uint64_t ns);
 
 /* The whole page, malloc'ed; NULL: out of memory. */
 char *metrics_text(struct front *f, size_t *ret_len);

@@ -61,6 +61,30 @@ int op_wait(struct op *op, struct waiter **list, struct waiter **ret, struct err
 	return 0;
 }
 
+int op_ask(struct op *op, struct op_asked **ret, struct err *e)
+{
+	struct op_asked *asked = calloc(1, sizeof(*asked));
+	struct waiter *w = NULL;
+	int r;
+
+	if (!asked)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot wait for the answer");
+	r = op_wait(op, &asked->waiters, &w, e);
+	if (r < 0) {
+		free(asked);
+		return r;
+	}
+	*ret = asked;
+	return 0;
+}
+
+void op_ask_no_more(struct op_asked *asked)
+{
+	if (asked && asked->waiters)
+		waiter_free(asked->waiters);
+	free(asked);
+}
+
 int op_id(struct op *op, char ret[TASK_ID_LEN + 1], struct err *e)
 {
 	const char *id = json_strict_string(op->in, "id", TASK_ID_LEN);

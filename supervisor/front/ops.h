@@ -23,6 +23,13 @@ typedef int (*op_fn)(struct op *op, struct err *e);
 void op_reply(struct op *op, json_t *reply);
 /* A waiter in *list; -errno when that is not possible. */
 int op_wait(struct op *op, struct waiter **list, struct waiter **ret, struct err *e);
+/* Who asked for what is done in slices and answered by ops_answer_all: the connection may go before,
+ * and with it the waiter. The caller frees it in the end. */
+struct op_asked {
+	struct waiter *waiters;
+};
+int op_ask(struct op *op, struct op_asked **ret, struct err *e);
+void op_ask_no_more(struct op_asked *asked); /* the call itself answers; NULL is ignored */
 /* Reads "id" and ends the reader: a whole id. */
 int op_id(struct op *op, char ret[TASK_ID_LEN + 1], struct err *e);
 /* fds[i] must be a stream socket: what a log is written to. */

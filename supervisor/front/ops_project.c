@@ -70,22 +70,39 @@ int op_projects(struct op *op, struct err *e)
 	return 0;
 }
 
+static void removed(void *arg, int r, const struct err *error)
+{
+	struct op_asked *asked = arg;
+	const bool failed = r < 0 && r != -EAGAIN;
+
+	/* -EAGAIN: what is left to do takes a while, and the client asks again. */
+	ops_answer_all(&asked->waiters,
+		       failed ? NULL
+			      : json_pack("{s:b, s:b, s:s}", "ok", 1, "removed", r == 0,
+					  "waits_for", r == 0 ? "" : error->msg),
+		       error);
+	free(asked);
+}
+
 int op_project_rm(struct op *op, struct err *e)
 {
 	struct project *p = read_project(op);
+	struct op_asked *asked = NULL;
 	bool force = false;
 	int r;
 
 	(void)json_strict_bool(op->in, "force", &force);
 	r = json_strict_end(op->in);
-	if (r == 0)
-		r = p ? project_remove(op->f, p, force, e) : no_project(op, e);
-	if (r < 0 && r != -EAGAIN)
+	if (r < 0)
 		return r;
-	/* -EAGAIN: what is left to do takes a while, and the client asks again. */
-	op_reply(op, json_pack("{s:b, s:b, s:s}", "ok", 1, "removed", r == 0, "waits_for",
-			       r == 0 ? "" : e->msg));
-	return 0;
+	if (!p)
+		return no_project(op, e);
+	r = op_ask(op, &asked, e);
+	if (r == 0)
+		r = project_remove(op->f, p, force, removed, asked, e);
+	if (r < 0)
+		op_ask_no_more(asked);
+	return r;
 }
 
 int op_project_quota(struct op *op, struct err *e)

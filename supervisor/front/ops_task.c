@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Operations on tasks that exist: ps, inspect, wait, cancel, rm, prune. */
+#include <stdio.h>
 #include <string.h>
 
 #include "supervisor/front/ops.h"
+#include "supervisor/front/store_query.h"
 
 /* An answer must fit one frame: what a task's object takes at most, and room for all else. */
 #define TASK_JSON_MAX(rec)                                                                         \
@@ -10,8 +12,16 @@
 		     strlen((rec)->msg) + strlen((rec)->code_name)))
 #define LIST_MAX (CONTROL_FRAME_MAX - (64u << 10))
 
+/* Whoever wants all of them asks again. */
+#define LIST_TASKS_MAX 200
+
 struct listing {
+	struct work work;
 	struct front *f;
+	struct op_asked *asked; /* NULL: within the handler still */
+	struct task_query query;
+	struct store_walk walk;
+	char before[TASK_ID_LEN + 1];
 	json_t *tasks; /* newest first */
 	uint64_t left; /* tasks that may still be added */
 	size_t bytes;
@@ -83,35 +93,94 @@ static int list_active(struct listing *l, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "cannot list the tasks") : 0;
 }
 
+static bool list_work(struct front *f, struct work *w)
+{
+	struct listing *l = (struct listing *)w;
+	json_t *reply = NULL;
+	struct err e = {0};
+	int r = 0;
+
+	/* The client may have left. */
+	if (l->asked->waiters)
+		r = store_task_walk(f->store, &l->query, &l->walk, TURN_READ_ROWS, list_stored, l,
+				    &e);
+	if (r == 0 && l->asked->waiters && !l->walk.ended)
+		return true;
+	if (r < 0 && !e.code)
+		(void)err_set(&e, ERR_SYSTEM, -r, "cannot list the tasks");
+	if (r == 0)
+		reply = json_pack("{s:b, s:O, s:b}", "ok", 1, "tasks", l->tasks, "truncated",
+				  l->truncated);
+	ops_answer_all(&l->asked->waiters, reply, &e);
+	json_decref(l->tasks);
+	free(l->asked);
+	free(l);
+	return false;
+}
+
+static void list_drop(struct front *f, struct work *w)
+{
+	struct listing *l = (struct listing *)w;
+
+	(void)f;
+	op_ask_no_more(l->asked);
+	json_decref(l->tasks);
+	free(l);
+}
+
+/* In slices: what waits is in the store, perhaps there alone, and may be very much. */
+static int list_begin(struct op *op, const struct listing *what, struct err *e)
+{
+	struct listing *l = malloc(sizeof(*l));
+	int r;
+
+	if (!l)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot list the tasks");
+	*l = *what;
+	l->work = (struct work){.slice = list_work, .drop = list_drop};
+	if (l->query.before)
+		l->query.before = l->before;
+	r = op_ask(op, &l->asked, e);
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	turn_add(op->f, TURN_NOBODY, TURN_QUERY, &l->work);
+	return 0;
+}
+
 int op_ps(struct op *op, struct err *e)
 {
 	struct listing l = {.f = op->f};
 	const char *before = json_strict_string(op->in, "before", TASK_ID_LEN);
-	int64_t limit = INT32_MAX;
+	int64_t limit = LIST_TASKS_MAX;
 	bool all = false;
 	int r;
 
 	(void)json_strict_bool(op->in, "all", &all);
 	(void)json_strict_int(op->in, "limit", 1, INT32_MAX, &limit);
-	if (before && !all)
-		(void)json_strict_fail(op->in, "before", "goes with \"all\" alone");
 	r = json_strict_end(op->in);
 	if (r < 0)
 		return r;
-	l.left = (uint64_t)limit;
+	if (before)
+		(void)snprintf(l.before, sizeof(l.before), "%s", before);
+	l.query.before = before;
+	l.query.states = all ? 0 : 1u << TASK_QUEUED | 1u << TASK_PREPARING | 1u << TASK_RUNNING;
+	l.left = (uint64_t)(limit < LIST_TASKS_MAX ? limit : LIST_TASKS_MAX);
 	l.tasks = json_array();
-	/* What waits is in the store, perhaps there alone. */
-	if (all || queue_length(op->f) > 0)
-		r = store_task_list(op->f->store, !all, before, list_stored, &l, e);
-	else
+	if (all || before || queue_length(op->f) > 0) {
+		r = list_begin(op, &l, e);
+	} else {
 		r = list_active(&l, e);
-	if (r < 0) {
+		if (r == 0)
+			op_reply(op, json_pack("{s:b, s:O, s:b}", "ok", 1, "tasks", l.tasks,
+					       "truncated", l.truncated));
 		json_decref(l.tasks);
-		return e->code ? r : err_set(e, ERR_SYSTEM, -r, "cannot list the tasks");
+		return r;
 	}
-	op_reply(op,
-		 json_pack("{s:b, s:o, s:b}", "ok", 1, "tasks", l.tasks, "truncated", l.truncated));
-	return 0;
+	if (r < 0)
+		json_decref(l.tasks);
+	return r;
 }
 
 /* The task's object, from memory or from the store. */
@@ -213,28 +282,34 @@ int op_rm(struct op *op, struct err *e)
 		r = store_task_get(op->f->store, id, &rec, e);
 	free(rec.spec);
 	if (r == 0)
-		r = commit_delete(op->f, &id, 1, e);
+		r = commit_delete(op->f, &id, 1, false, e);
 	if (r == 0)
 		op_reply(op, json_pack("{s:b, s:s}", "ok", 1, "id", id));
 	return r;
 }
 
+static void pruned(struct front *f, void *arg, uint64_t n, const struct err *error)
+{
+	struct op_asked *asked = arg;
+
+	package_prune(f);
+	ops_answer_all(&asked->waiters,
+		       error ? NULL : json_pack("{s:b, s:I}", "ok", 1, "removed", (json_int_t)n),
+		       error);
+	free(asked);
+}
+
 int op_prune(struct op *op, struct err *e)
 {
-	json_int_t removed = 0;
-	unsigned n;
+	struct op_asked *asked = NULL;
 	int r;
 
 	r = json_strict_end(op->in);
+	if (r == 0)
+		r = op_ask(op, &asked, e);
+	if (r == 0)
+		r = commit_prune(op->f, 0, pruned, asked, e);
 	if (r < 0)
-		return r;
-	do {
-		r = commit_prune(op->f, 0, &n, e);
-		removed += n;
-	} while (r == 0 && n > 0);
-	if (r < 0)
-		return r;
-	package_prune(op->f);
-	op_reply(op, json_pack("{s:b, s:I}", "ok", 1, "removed", removed));
-	return 0;
+		op_ask_no_more(asked);
+	return r;
 }

@@ -224,26 +224,34 @@ static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 	return 0;
 }
 
-void package_prune(struct front *f)
+static void prune_begin(struct front *f, const struct err *error)
 {
 	pid_t pid, parent = getpid();
-	struct err e = {0};
 
-	if (f->pruner)
-		return;
-	if (code_packages_know(f, &e) < 0) {
-		msg_warn("unused packages are not removed: %s", e.msg);
+	if (error) {
+		msg_warn("unused packages are not removed: %s", error->msg);
 		return;
 	}
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		code_packages_sort(f);
 		if (getppid() == parent)
 			prune(f);
 		_exit(0);
 	}
 	if (pid > 0 && sd_event_add_child(f->event, &f->pruner, pid, WEXITED, prune_ended, f) < 0)
 		(void)waitpid(pid, NULL, 0);
+}
+
+void package_prune(struct front *f)
+{
+	struct err e = {0};
+
+	if (f->pruner || f->code_known)
+		return;
+	if (code_packages_know(f, prune_begin, &e) < 0)
+		msg_warn("unused packages are not removed: %s", e.msg);
 }
 
 /* Nobody else is there yet. */

@@ -13,10 +13,6 @@
 #include "supervisor/front/store_project.h"
 #include "supervisor/json_strict.h"
 
-/* Ended tasks that one call of project_remove removes: some tenths of a second. */
-#define REMOVE_BATCH 128u
-#define REMOVE_BATCHES 16
-
 /* No project fills the disk before the operator has looked at it. */
 #define DEFAULT_PACKAGE_BYTES (4ULL << 30)
 #define DEFAULT_PACKAGE_FILES 400000u
@@ -264,16 +260,6 @@ static void look_at(struct front *f, struct task *t, void *arg)
 		(void)flow_cancel(f, t, false);
 }
 
-/* What waits for a code is no task in memory, and goes with its code. */
-static int remove_codes(struct front *f, struct project *p, struct err *e)
-{
-	int r = 0;
-
-	while (r == 0 && p->codes)
-		r = code_remove(f, p->codes, e);
-	return r;
-}
-
 /* Its tokens open nothing any more, not after a restart either. */
 static int project_goes(struct front *f, struct project *p, struct err *e)
 {
@@ -283,74 +269,118 @@ static int project_goes(struct front *f, struct project *p, struct err *e)
 	return r;
 }
 
-static int await_tasks(struct front *f, struct project *p, bool force, struct err *e)
+struct removal {
+	struct work work;
+	char id[PROJECT_ID_LEN + 1];
+	project_done_fn done;
+	void *arg;
+};
+
+static int write_removal(struct front *f, const struct project *p, struct err *e)
 {
-	struct of_project of = {.id = p->id, .cancel = force};
+	int r = store_begin(f->store, e);
+
+	if (r == 0)
+		r = store_project_delete(f->store, p->id, e);
+	if (r == 0)
+		r = store_commit(f->store, e);
+	if (r < 0)
+		store_rollback(f->store);
+	return r;
+}
+
+/* What is there of it goes piece by piece; the project itself is the last. 1: there is more. */
+static int remove_some(struct front *f, struct project *p, struct err *e)
+{
+	char ids[TURN_WRITE_ROWS][TASK_ID_LEN + 1];
+	struct of_project of = {.id = p->id, .cancel = true};
+	uint64_t n_cancelled = 0;
+	unsigned n;
+	bool more;
 	int r;
 
-	if (force) {
-		r = project_goes(f, p, e);
-		if (r == 0)
-			r = remove_codes(f, p, e);
-		if (r < 0)
-			return r;
+	/* What waits for a code is no task in memory, and goes with its code. */
+	if (p->codes) {
+		r = code_remove_some(f, p->codes, &n_cancelled, e);
+		return r < 0 ? r : 1;
+	}
+	if (p->lane.first) {
+		r = queue_cancel_some(f, &p->lane, UINT64_MAX, &n_cancelled, &more, e);
+		return r < 0 ? r : 1;
 	}
 	registry_each(f, look_at, &of);
-	of.n += p->n_queued;
-	if (of.n == 0)
-		return 0;
-	if (!force)
-		return err_set(e, ERR_CONFLICT, 0,
-			       "%u tasks of the project %s wait or run: cancel them, or remove it "
-			       "by force",
-			       of.n, p->name);
-	(void)err_set(e, ERR_UNAVAILABLE, 0, "the project %s goes: %u tasks are being cancelled",
-		      p->name, of.n);
-	return -EAGAIN;
+	if (of.n > 0) {
+		(void)err_set(e, ERR_UNAVAILABLE, 0,
+			      "the project %s goes: %u tasks are being cancelled", p->name, of.n);
+		return -EAGAIN;
+	}
+	r = store_project_tasks(f->store, p->id, ARRAY_SIZE(ids), ids, &n, e);
+	if (r == 0 && n > 0)
+		r = commit_delete(f, ids, n, true, e);
+	if (r < 0 || n > 0)
+		return r < 0 ? r : 1;
+	r = write_removal(f, p, e);
+	if (r < 0)
+		return r;
+	drop(f, p);
+	package_prune(f);
+	return 0;
 }
 
-static int remove_tasks(struct front *f, const struct project *p, struct err *e)
+static bool removal_slice(struct front *f, struct work *w)
 {
-	char ids[REMOVE_BATCH][TASK_ID_LEN + 1];
-	unsigned n;
+	struct removal *removal = (struct removal *)w;
+	struct project *p = project_by_id(f, removal->id);
+	struct err e = {0};
 	int r;
 
-	for (int i = 0; i < REMOVE_BATCHES; i++) {
-		r = store_project_tasks(f->store, p->id, REMOVE_BATCH, ids, &n, e);
-		if (r == 0 && n > 0)
-			r = commit_delete(f, ids, n, e);
-		if (r < 0 || n == 0)
-			return r;
-	}
-	(void)err_set(e, ERR_UNAVAILABLE, 0, "the project %s goes: its tasks are being removed",
-		      p->name);
-	return -EAGAIN;
+	r = p ? remove_some(f, p, &e) : err_set(&e, ERR_NOT_FOUND, 0, "there is no such project");
+	if (r > 0)
+		return true;
+	removal->done(removal->arg, r, &e);
+	free(removal);
+	return false;
 }
 
-int project_remove(struct front *f, struct project *p, bool force, struct err *e)
+static void removal_drop(struct front *f, struct work *w)
 {
+	struct removal *removal = (struct removal *)w;
+	struct err e = {0};
+
+	(void)f;
+	removal->done(removal->arg, err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down"), &e);
+	free(removal);
+}
+
+int project_remove(struct front *f, struct project *p, bool force, project_done_fn done, void *arg,
+		   struct err *e)
+{
+	struct of_project of = {.id = p->id};
+	struct removal *removal;
 	int r;
 
 	if (p->slot == 0)
 		return err_set(e, ERR_CONFLICT, 0, "the default project cannot be removed");
-	r = await_tasks(f, p, force || p->going, e);
-	if (r < 0)
-		return r;
+	if (!force && !p->going) {
+		registry_each(f, look_at, &of);
+		of.n += p->n_queued;
+		if (of.n > 0)
+			return err_set(e, ERR_CONFLICT, 0,
+				       "%u tasks of the project %s wait or run: cancel them, or "
+				       "remove it by force",
+				       of.n, p->name);
+	}
+	removal = calloc(1, sizeof(*removal));
+	if (!removal)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot remove the project %s", p->name);
 	r = project_goes(f, p, e);
-	if (r == 0)
-		r = remove_tasks(f, p, e);
-	if (r == 0)
-		r = store_begin(f->store, e);
-	if (r < 0)
-		return r;
-	r = store_project_delete(f->store, p->id, e);
-	if (r == 0)
-		r = store_commit(f->store, e);
 	if (r < 0) {
-		store_rollback(f->store);
+		free(removal);
 		return r;
 	}
-	drop(f, p);
-	package_prune(f);
+	*removal = (struct removal){
+		.work = {.slice = removal_slice, .drop = removal_drop}, .done = done, .arg = arg};
+	memcpy(removal->id, p->id, sizeof(removal->id));
+	turn_add(f, turn_holder(p), TURN_WORK, &removal->work);
 	return 0;
 }

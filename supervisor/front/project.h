@@ -28,11 +28,19 @@ struct front;
 struct code;
 struct schedule;
 struct queued;
+struct task;
 
-/* What waits, by priority, oldest first; and how much of the same runs. queue.c's. */
+/* By task.dirty_next, oldest change first. */
+struct task_list {
+	struct task *first, *last;
+};
+
+/* What waits, by priority, oldest first; all of it, also what is delayed, as it came; and how much
+ * of the same runs. queue.c's. */
 #define LANE_PRIORITIES 3
 struct lane {
 	struct queued *head[LANE_PRIORITIES], *tail[LANE_PRIORITIES];
+	struct queued *first, *last;
 	uint32_t n_queued, n_running; /* n_queued: with those that are delayed */
 };
 
@@ -81,6 +89,9 @@ struct project {
 	uint64_t running_memory;      /* bytes, the sum of their limits */
 	uint64_t served;	      /* when it got its last slot: a counter, not a time */
 	bool memory_full;	      /* no other task of it starts before one ends */
+	/* commit.c: new tasks that are not in the store yet; its place among those that have some */
+	struct task_list fresh;
+	struct project *fresh_next;
 };
 
 /* What the store knows, and the default project. */
@@ -99,10 +110,16 @@ int project_create(struct front *f, const char *name, const struct quota *quota,
 /* Of a project that is created without any. */
 struct quota project_quota_default(void);
 int project_set_quota(struct front *f, struct project *p, const struct quota *quota, struct err *e);
-/* With its tokens, codes, schedules and ended tasks. ERR_CONFLICT while a task of it waits or
- * runs (force: those are cancelled first, and its codes go). -EAGAIN, ERR_UNAVAILABLE: it is
- * going, and there is more to do: call again. The default project never goes. */
-int project_remove(struct front *f, struct project *p, bool force, struct err *e);
+/*
+ * Called once, not from within project_remove. 0: it is gone. -EAGAIN, ERR_UNAVAILABLE: it is
+ * going, and waits for what *error says: ask again. -errno: it is as far as it was; asked again,
+ * also after a restart, the same goes on from there.
+ */
+typedef void (*project_done_fn)(void *arg, int r, const struct err *error);
+/* With its tokens, at once; then its codes, schedules and ended tasks, in slices. ERR_CONFLICT
+ * while a task of it waits or runs (force: those are cancelled). The default project never goes. */
+int project_remove(struct front *f, struct project *p, bool force, project_done_fn done, void *arg,
+		   struct err *e);
 
 int token_create(struct front *f, struct project *p, const char *label, bool operator,
 		 char text[TOKEN_LEN + 1], struct token **ret, struct err *e);

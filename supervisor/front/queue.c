@@ -4,9 +4,15 @@
 
 #include "supervisor/front/internal.h"
 #include "supervisor/front/queue_heap.h"
+#include "supervisor/front/store_query.h"
 #include "supervisor/msg.h"
 
-#define BUCKETS (1u << 15)
+#define BUCKETS (1u << 18)
+/* Of one turn: what starts; what is delayed no more. */
+#define STARTS_MAX 16u
+#define DUE_MAX 256u
+/* How many of its lane one task is carried past at most. */
+#define PAST_MAX 64u
 /* Delays are of the wall clock, which may be set: it is looked at so often at least. */
 #define LOOK_NS (60 * SEC)
 
@@ -14,7 +20,10 @@ struct queue {
 	struct queued *buckets[BUCKETS];
 	struct queue_heap delayed;
 	uint32_t n, n_ready;
-	uint64_t turn;
+	uint64_t turn, number;
+	struct work work; /* dispatch, once more */
+	bool dispatch;	  /* it is wanted in this turn */
+	bool waits;	  /* the work does */
 };
 
 static struct queued **bucket(struct queue *q, const char *id)
@@ -37,15 +46,28 @@ static struct queued *find(struct queue *q, const char *id)
 
 /* Lanes */
 
+/*
+ * By age. What could not start after all is the oldest, or nearly; all else, also what was delayed
+ * and is due, the newest or nearly. So its place is looked for from both ends, and what would have
+ * to be carried past many, for hundreds of thousands wait, is as old as the one that it meets.
+ */
 static void lane_add(struct queue *q, struct queued *w)
 {
 	struct lane *lane = w->lane;
-	struct queued *after = lane->tail[w->priority];
+	struct queued *after = lane->tail[w->priority], *before = lane->head[w->priority];
 
-	/* One that could not start after all is not the newest. One whose delay is over is, or
-	 * nearly: a hundred thousand of them must not be carried past as many others. */
-	while (after && after->since_ns > w->since_ns)
+	for (unsigned i = 0; after && after->since_ns > w->since_ns; i++) {
+		if (before->since_ns > w->since_ns) {
+			after = before->prev;
+			break;
+		}
+		if (i == PAST_MAX) {
+			w->since_ns = after->since_ns;
+			break;
+		}
 		after = after->prev;
+		before = before->next;
+	}
 	w->prev = after;
 	w->next = after ? after->next : lane->head[w->priority];
 	*(after ? &after->next : &lane->head[w->priority]) = w;
@@ -108,6 +130,10 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	b = bucket(q, w->id);
 	w->hash_next = *b;
 	*b = w;
+	w->number = ++q->number;
+	w->lane_prev = w->lane->last;
+	*(w->lane->last ? &w->lane->last->lane_next : &w->lane->first) = w;
+	w->lane->last = w;
 	count(q, w, 1);
 	*ret = w;
 	return 0;
@@ -125,6 +151,8 @@ static void drop(struct front *f, struct queued *w)
 	while (*b != w)
 		b = &(*b)->hash_next;
 	*b = w->hash_next;
+	*(w->lane_prev ? &w->lane_prev->lane_next : &w->lane->first) = w->lane_next;
+	*(w->lane_next ? &w->lane_next->lane_prev : &w->lane->last) = w->lane_prev;
 	count(q, w, -1u);
 	if (w->task)
 		w->task->queued = NULL;
@@ -217,7 +245,7 @@ bool queue_is_free(struct front *f, const struct project *p, const struct limits
 
 static bool is_open(const struct code *c)
 {
-	return !c->paused &&
+	return !c->paused && !c->cancelling && !c->going &&
 	       (!c->spec.max_concurrency || c->lane.n_running < c->spec.max_concurrency);
 }
 
@@ -260,14 +288,37 @@ static struct queued *next_turn(struct front *f)
 	return next;
 }
 
+static bool dispatch_again(struct front *f, struct work *w)
+{
+	(void)w;
+	f->queue->waits = false;
+	queue_dispatch(f);
+	return false;
+}
+
+static void work_drop(struct front *f, struct work *w)
+{
+	(void)w;
+	f->queue->waits = false;
+}
+
 void queue_dispatch(struct front *f)
 {
 	struct queue *q = f->queue;
+	unsigned n = 0;
 
+	q->dispatch = false;
 	while (f->ready && q->n_ready && f->n_running < f->cfg.running_max) {
-		struct queued *w = next_turn(f);
+		struct queued *w;
 		struct task *t;
 
+		if (n++ == STARTS_MAX) {
+			if (!q->waits)
+				turn_add(f, TURN_NOBODY, TURN_CALL, &q->work);
+			q->waits = true;
+			return;
+		}
+		w = next_turn(f);
 		if (!w)
 			return;
 		t = w->task ? w->task : load(f, w);
@@ -281,13 +332,25 @@ void queue_dispatch(struct front *f)
 	}
 }
 
+void queue_dispatch_soon(struct front *f)
+{
+	f->queue->dispatch = true;
+}
+
+void queue_dispatch_now(struct front *f)
+{
+	if (f->queue->dispatch)
+		queue_dispatch(f);
+}
+
 void queue_tick(struct front *f, uint64_t now_ns)
 {
 	struct queue *q = f->queue;
 	uint64_t now = util_realtime_ns();
 
 	(void)now_ns;
-	while (q->delayed.n && q->delayed.at[1]->not_before_ns <= now) {
+	for (unsigned i = 0; i < DUE_MAX && q->delayed.n && q->delayed.at[1]->not_before_ns <= now;
+	     i++) {
 		struct queued *w = q->delayed.at[1];
 
 		queue_heap_take(&q->delayed, w);
@@ -297,32 +360,46 @@ void queue_tick(struct front *f, uint64_t now_ns)
 	queue_dispatch(f);
 }
 
-static void give_up(struct front *f, struct queued *w)
+int queue_cancel_some(struct front *f, struct lane *lane, uint64_t upto, uint64_t *ret_n,
+		      bool *ret_more, struct err *e)
 {
-	struct task *t = w->task;
+	struct queued *list[TURN_WRITE_ROWS], *next;
+	const char *ids[TURN_WRITE_ROWS];
+	unsigned n = 0, in_memory = 0;
+	int r = 0;
 
-	if (t)
-		(void)flow_cancel(f, t, false);
-	if (!t || t->queued)
-		drop(f, w);
+	*ret_n = 0;
+	for (struct queued *w = lane->first;
+	     w && w->number <= upto && n + in_memory < TURN_WRITE_ROWS; w = next) {
+		struct task *t = w->task;
+
+		next = w->lane_next;
+		if (!t) {
+			list[n] = w;
+			ids[n++] = w->id;
+			continue;
+		}
+		/* What is in memory ends as a single one does, once. */
+		in_memory++;
+		*ret_n += flow_cancel(f, t, false);
+		if (t->queued)
+			drop(f, w);
+	}
+	*ret_more = lane->first && lane->first->number <= upto && n + in_memory == TURN_WRITE_ROWS;
+	if (n > 0) {
+		uint64_t changed = 0;
+
+		r = store_task_cancel(f->store, ids, n, util_realtime_ns(), &changed, e);
+		*ret_n += changed;
+	}
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		drop(f, list[i]);
+	return r;
 }
 
-void queue_drop_lane(struct front *f, struct code *c)
+uint64_t queue_number(const struct front *f)
 {
-	struct queue *q = f->queue;
-
-	for (int i = 0; i < LANE_PRIORITIES; i++)
-		while (c->lane.head[i])
-			give_up(f, c->lane.head[i]);
-	/* What takes the place of one that goes is looked at there; all others stay or move to
-	 * where the walk comes yet. */
-	for (uint32_t at = q->delayed.n; at > 0 && c->lane.n_queued;) {
-		if (q->delayed.at[at]->code == c)
-			give_up(f, q->delayed.at[at]);
-		else
-			at--;
-		at = at < q->delayed.n ? at : q->delayed.n;
-	}
+	return f->queue->number;
 }
 
 unsigned queue_length(const struct front *f)
@@ -340,7 +417,10 @@ void queue_counts(struct front *f, struct queue_counts *ret)
 int queue_init(struct front *f)
 {
 	f->queue = calloc(1, sizeof(*f->queue));
-	return f->queue ? 0 : -ENOMEM;
+	if (!f->queue)
+		return -ENOMEM;
+	f->queue->work = (struct work){.slice = dispatch_again, .drop = work_drop};
+	return 0;
 }
 
 void queue_clear(struct front *f)

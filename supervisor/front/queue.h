@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The queue: tasks that wait, and whose turn it is. A task that was submitted for a code is in
- * the store before it is acknowledged; what waits of it in memory is 100 bytes.
+ * the store before it is acknowledged; what waits of it in memory is 150 bytes.
  *
  * Turns: the project with the fewest running tasks, of those the one that was served longest
  * ago; of its tasks the highest priority, then the oldest, of a code that is neither paused nor
@@ -33,7 +33,8 @@ struct submit {
 	int priority;	    /* -1: the code's default */
 	uint32_t timeout_s; /* 0: the maximum */
 	uint32_t delay_s;
-	const char *label;		    /* NULL: none */
+	bool must_be;	   /* the next attempt of another: it is not given up when the disk fails */
+	const char *label; /* NULL: none */
 	const char *cluster;		    /* kept and told, nothing else */
 	const char *schedule;		    /* id of the schedule that it comes from; NULL: none */
 	const struct task_record *retry_of; /* NULL: none. Payload, label, ... are its own then,
@@ -79,7 +80,7 @@ struct task_query {
 	const char *before;	       /* only those older than this task; NULL: all */
 	unsigned skip, limit;	       /* limit 0: no bound */
 };
-/* Newest first; rec as in store_task_list, without its spec. */
+/* Newest first, all at once; rec as in store_task_walk: without its spec. */
 int queue_list(struct front *f, const struct task_query *q,
 	       int (*fn)(void *arg, struct task_record *rec), void *arg, struct err *e);
 

@@ -5,9 +5,10 @@
 
 #include "supervisor/front/queue.h"
 
-/* A task that waits. 100 bytes, so that hundreds of thousands may. */
+/* A task that waits. 150 bytes, so that hundreds of thousands may. */
 struct queued {
-	struct queued *next, *prev; /* in its lane */
+	struct queued *next, *prev;	      /* in its lane, by priority and age */
+	struct queued *lane_next, *lane_prev; /* in its lane, as it came */
 	struct queued *hash_next;
 	struct lane *lane;
 	struct project *project;
@@ -15,6 +16,7 @@ struct queued {
 	struct task *task; /* NULL: it is in the store alone */
 	uint64_t since_ns; /* it could have started: its age in its lane. CLOCK_REALTIME */
 	uint64_t not_before_ns;
+	uint64_t number;  /* of all that has come to the queue */
 	uint32_t bytes;	  /* of its payload */
 	uint32_t heap_at; /* from 1 while it is delayed; 0: in its lane */
 	uint8_t priority;

@@ -12,11 +12,12 @@ static bool has_failed(const struct task_record *rec)
 /* The attempt that follows, or NULL. */
 static struct task *next_attempt(struct front *f, struct task *t)
 {
-	struct submit s = {.priority = -1, .retry_of = &t->rec};
+	/* In one transaction with the end that it follows: both are in the list of changes. */
+	struct submit s = {.priority = -1, .retry_of = &t->rec, .must_be = true};
 	/* Not the task's fault: it is at least once, however few retries its code has. */
 	bool lost = t->rec.verdict == VERDICT_LOST && t->rec.attempt < QUEUE_LOST_MAX;
 
-	if (!t->code || !t->rec.spec || (!lost && !t->rec.retries_left))
+	if (!t->code || t->code->going || !t->rec.spec || (!lost && !t->rec.retries_left))
 		return NULL;
 	s.delay_s = lost ? 0 : t->rec.retries_delay_s;
 	return queue_again(f, t->code, &s);
@@ -38,7 +39,5 @@ void queue_follow_up(struct front *f, struct task *t)
 		next->rec.retries_left = t->rec.retries_left - 1;
 	memcpy(t->rec.retry, next->rec.id, sizeof(t->rec.retry));
 	commit_note(t, "retry", next->rec.id);
-	/* In one transaction with the end that it follows: both are in the list of changes. */
-	next->must_be = true;
 	front_tick_at(f, util_monotonic_ns());
 }

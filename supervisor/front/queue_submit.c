@@ -87,6 +87,7 @@ struct task *queue_again(struct front *f, struct code *c, const struct submit *s
 	t->project = c->project;
 	t->code = c;
 	t->is_new = true;
+	t->must_be = s->must_be;
 	t->received_ns = util_monotonic_ns();
 	fill(&t->rec, c, s);
 	if (s->retry_of && s->retry_of->spec)
@@ -109,6 +110,8 @@ int queue_submit(struct front *f, struct code *c, const struct submit *what,
 	struct task *t;
 	int r;
 
+	if (c->going)
+		return err_set(e, ERR_CONFLICT, 0, "the code %s is being removed", c->spec.name);
 	r = check(c, what, e);
 	if (r < 0)
 		return r;
@@ -121,7 +124,7 @@ int queue_submit(struct front *f, struct code *c, const struct submit *what,
 	t->also_arg = what->also_arg;
 	memcpy(id, t->rec.id, sizeof(t->rec.id));
 	/* The monitor is asked first, the disk second: both then work at once. */
-	queue_dispatch(f);
+	queue_dispatch_soon(f);
 	return 0;
 }
 

@@ -273,7 +273,26 @@ int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *s
 	return schedule_arm(s, e);
 }
 
-static int cancel(struct front *f, struct schedule *s, const char *why, struct err *e)
+/* As it is once it is cancelled. */
+static struct schedule cancelled(const struct schedule *s, const char *why)
+{
+	struct schedule next = *s;
+
+	next.state = SCHEDULE_CANCELLED;
+	next.next_ns = 0;
+	next.changed_ns = util_realtime_ns();
+	(void)snprintf(next.msg, sizeof(next.msg), "%s", why);
+	return next;
+}
+
+static void adopt_cancelled(struct schedule *s, const char *why)
+{
+	(void)snprintf(s->msg, sizeof(s->msg), "%s", why);
+	s->changed_ns = util_realtime_ns();
+	schedule_ended(s, SCHEDULE_CANCELLED);
+}
+
+int schedule_cancel(struct front *f, struct schedule *s, struct err *e)
 {
 	struct schedule next;
 	int r;
@@ -281,34 +300,42 @@ static int cancel(struct front *f, struct schedule *s, const char *why, struct e
 	r = settle(f, s, e);
 	if (r < 0 || s->state == SCHEDULE_CANCELLED)
 		return r;
-	next = *s;
-	next.state = SCHEDULE_CANCELLED;
-	next.next_ns = 0;
-	next.changed_ns = util_realtime_ns();
-	(void)snprintf(next.msg, sizeof(next.msg), "%s", why);
+	next = cancelled(s, "");
 	r = store_schedule_put(f->store, &next, e);
-	if (r < 0)
-		return r;
-	memcpy(s->msg, next.msg, sizeof(s->msg));
-	s->changed_ns = next.changed_ns;
-	schedule_ended(s, SCHEDULE_CANCELLED);
-	return 0;
+	if (r == 0)
+		adopt_cancelled(s, "");
+	return r;
 }
 
-int schedule_cancel(struct front *f, struct schedule *s, struct err *e)
+static const char code_deleted[] = "its code was deleted";
+
+static bool is_of_code(const struct schedule *s, const char *code_name)
 {
-	return cancel(f, s, "", e);
+	return s->state == SCHEDULE_SCHEDULED && strcmp(s->spec.code_name, code_name) == 0;
 }
 
-void schedule_end_code(struct front *f, struct project *p, const char *code_name)
+int schedule_end_code(struct front *f, struct project *p, const char *code_name, struct err *e)
 {
-	for (struct schedule *s = p->schedules; s; s = s->next) {
-		struct err e = {0};
+	int r = 0;
 
-		if (s->state != SCHEDULE_SCHEDULED || strcmp(s->spec.code_name, code_name) != 0)
+	for (struct schedule *s = p->schedules; r == 0 && s; s = s->next) {
+		struct schedule next;
+
+		if (!is_of_code(s, code_name))
 			continue;
-		/* Its next time finds the same. */
-		if (cancel(f, s, "its code was deleted", &e) < 0)
-			msg_warn("schedule %s of a deleted code: %s", s->id, e.msg);
+		if (s->run)
+			return err_set(e, ERR_UNAVAILABLE, 0,
+				       "its schedule %s is just queueing a task: try again later",
+				       s->id);
+		next = cancelled(s, code_deleted);
+		r = store_schedule_put(f->store, &next, e);
 	}
+	return r;
+}
+
+void schedule_ended_code(struct project *p, const char *code_name)
+{
+	for (struct schedule *s = p->schedules; s; s = s->next)
+		if (is_of_code(s, code_name))
+			adopt_cancelled(s, code_deleted);
 }

@@ -78,8 +78,10 @@ int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *s
 int schedule_cancel(struct front *f, struct schedule *s, struct err *e);
 /* What it waits for may be there now: the code goes on, a quota is larger. */
 void schedule_wake(struct project *p);
-/* Its code is no more: those that have not ended are cancelled. */
-void schedule_end_code(struct front *f, struct project *p, const char *code_name);
+/* Its code goes: those that have not ended are cancelled, within the store's transaction in which
+ * it goes, and in memory after that. */
+int schedule_end_code(struct front *f, struct project *p, const char *code_name, struct err *e);
+void schedule_ended_code(struct project *p, const char *code_name);
 const char *schedule_state_name(enum schedule_state state); /* scheduled complete cancelled */
 
 #endif

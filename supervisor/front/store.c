@@ -23,9 +23,32 @@ int store_begin(struct store *store, struct err *e)
 	return run(store, ST_BEGIN, "begin a change", e);
 }
 
+/* Without FULL a commit is in the log, and in its order, but not yet on the disk. Only between
+ * transactions; whoever changes rows without a transaction of his own has FULL. */
+static int wait_for_disk(struct store *store, bool wait, struct err *e)
+{
+	if (sqlite3_exec(store->db,
+			 wait ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL,
+			 NULL, NULL) != SQLITE_OK)
+		return store_fail(store, e, "begin a change");
+	store->in_slice = !wait;
+	return 0;
+}
+
+int store_begin_slice(struct store *store, struct err *e)
+{
+	int r = wait_for_disk(store, false, e);
+
+	return r < 0 ? r : store_begin(store, e);
+}
+
 int store_commit(struct store *store, struct err *e)
 {
-	return run(store, ST_COMMIT, "write a change", e);
+	int r = run(store, ST_COMMIT, "write a change", e);
+
+	if (r == 0 && store->in_slice)
+		(void)wait_for_disk(store, true, NULL);
+	return r;
 }
 
 void store_rollback(struct store *store)
@@ -33,6 +56,22 @@ void store_rollback(struct store *store)
 	/* A failed COMMIT or a full disk may have rolled back by itself. */
 	if (!sqlite3_get_autocommit(store->db))
 		(void)run(store, ST_ROLLBACK, "undo a change", NULL);
+	if (store->in_slice)
+		(void)wait_for_disk(store, true, NULL);
+}
+
+int store_sync(struct store *store, struct err *e)
+{
+	sqlite3_file *log = NULL;
+
+	/* Of the write-ahead log, in which all that was committed is. */
+	if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) !=
+		    SQLITE_OK ||
+	    !log || !log->pMethods)
+		return err_set(e, ERR_INTERNAL, 0, "the task store has no log");
+	if (log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) != SQLITE_OK)
+		return err_set(e, ERR_UNAVAILABLE, 0, "the task store cannot be synced");
+	return 0;
 }
 
 int store_task_insert(struct store *store, const struct task_record *rec, struct err *e)
@@ -96,15 +135,6 @@ static int walk(struct store *store, enum statement i, store_task_fn fn, void *a
 int store_task_load_active(struct store *store, store_task_fn fn, void *arg, struct err *e)
 {
 	return walk(store, ST_LIST_ACTIVE, fn, arg, e);
-}
-
-int store_task_list(struct store *store, bool active, const char *before, store_task_fn fn,
-		    void *arg, struct err *e)
-{
-	(void)sqlite3_bind_int(store->st[ST_LIST], 1, active);
-	if (before)
-		bind_text(store->st[ST_LIST], 2, before);
-	return walk(store, ST_LIST, fn, arg, e);
 }
 
 static int take_record(void *arg, struct task_record *rec)

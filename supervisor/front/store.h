@@ -24,6 +24,13 @@ void store_free(struct store *store);
 
 int store_begin(struct store *store, struct err *e);
 int store_commit(struct store *store, struct err *e);
+/*
+ * For one slice of a long work, in place of store_begin: its store_commit does not wait for the
+ * disk. It is whole or not there after a power cut, and durable with the next one that waits, or
+ * with store_sync.
+ */
+int store_begin_slice(struct store *store, struct err *e);
+int store_sync(struct store *store, struct err *e);
 void store_rollback(struct store *store);
 
 int store_task_insert(struct store *store, const struct task_record *rec, struct err *e);
@@ -38,10 +45,6 @@ int store_event(struct store *store, const char *id, uint64_t time_ns, const cha
 typedef int (*store_task_fn)(void *arg, struct task_record *rec);
 /* Tasks that have not ended, in the order in which they may start: a delay counts. */
 int store_task_load_active(struct store *store, store_task_fn fn, void *arg, struct err *e);
-/* Newest first; only those with an id less than before when it is not NULL; active:
- * only those that have not ended. */
-int store_task_list(struct store *store, bool active, const char *before, store_task_fn fn,
-		    void *arg, struct err *e);
 /* -ENOENT when there is none; the caller frees ret->spec. */
 int store_task_get(struct store *store, const char *id, struct task_record *ret, struct err *e);
 /* The id that starts with prefix; -ENOENT when none, -EEXIST when several do. */

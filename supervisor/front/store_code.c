@@ -193,16 +193,33 @@ int store_code_paused(struct store *store, const char *id, bool paused, struct e
 
 int store_code_delete(struct store *store, const char *id, struct err *e)
 {
-	int r = store_begin(store, e);
+	int r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1", "s", e, id);
 
 	if (r == 0)
-		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1", "s", e, id);
-	if (r == 0)
 		r = store_sql(store, "DELETE FROM codes WHERE id = ?1", "s", e, id);
-	if (r == 0)
-		r = store_commit(store, e);
-	if (r < 0)
-		store_rollback(store);
+	return r;
+}
+
+/* The row's columns: revision, id, created_ns, spec. */
+static int read_revision(sqlite3_stmt *st, struct code_revision *ret, struct err *e)
+{
+	struct code_spec spec = {0};
+	int r = 0;
+
+	*ret = (struct code_revision){.revision = (uint32_t)sqlite3_column_int64(st, 0)};
+	column_text(st, 1, ret->id, sizeof(ret->id));
+	ret->created_ns = (uint64_t)sqlite3_column_int64(st, 2);
+	if (spec_from_text((const char *)sqlite3_column_text(st, 3), &spec) < 0)
+		r = err_set(e, ERR_INTERNAL, 0, "the store's revision %s is damaged", ret->id);
+	memcpy(ret->file_name, spec.file_name, sizeof(ret->file_name));
+	memcpy(ret->runtime, spec.runtime, sizeof(ret->runtime));
+	memcpy(ret->image, spec.image, sizeof(ret->image));
+	memcpy(ret->package, spec.package, sizeof(ret->package));
+	memcpy(ret->zip, spec.zip, sizeof(ret->zip));
+	ret->has_package = spec.has_package;
+	ret->zip_bytes = spec.zip_bytes;
+	ret->package_bytes = spec.package_bytes;
+	code_spec_clear(&spec);
 	return r;
 }
 
@@ -212,35 +229,17 @@ int store_code_revisions(struct store *store, const char *code, uint32_t only, c
 	sqlite3_stmt *st = NULL;
 	int s = SQLITE_DONE, r = 0;
 
-	/* One code's are found by the table's key, which an OR would not be. */
-	if (sqlite3_prepare_v2(
-		    store->db,
-		    code ? "SELECT revision, id, created_ns, spec FROM revisions WHERE "
-			   "code_id = ?1 AND (?2 = 0 OR revision = ?2) ORDER BY revision DESC"
-			 : "SELECT revision, id, created_ns, spec FROM revisions",
-		    -1, &st, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT revision, id, created_ns, spec FROM revisions WHERE "
+			       "code_id = ?1 AND (?2 = 0 OR revision = ?2) ORDER BY revision DESC",
+			       -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
-	if (code) {
-		(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
-		(void)sqlite3_bind_int64(st, 2, only);
-	}
+	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, 2, only);
 	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct code_revision v = {.revision = (uint32_t)sqlite3_column_int64(st, 0)};
-		struct code_spec spec = {0};
+		struct code_revision v;
 
-		column_text(st, 1, v.id, sizeof(v.id));
-		v.created_ns = (uint64_t)sqlite3_column_int64(st, 2);
-		if (spec_from_text((const char *)sqlite3_column_text(st, 3), &spec) < 0)
-			r = err_set(e, ERR_INTERNAL, 0, "the store's revision %s is damaged", v.id);
-		memcpy(v.file_name, spec.file_name, sizeof(v.file_name));
-		memcpy(v.runtime, spec.runtime, sizeof(v.runtime));
-		memcpy(v.image, spec.image, sizeof(v.image));
-		memcpy(v.package, spec.package, sizeof(v.package));
-		memcpy(v.zip, spec.zip, sizeof(v.zip));
-		v.has_package = spec.has_package;
-		v.zip_bytes = spec.zip_bytes;
-		v.package_bytes = spec.package_bytes;
-		code_spec_clear(&spec);
+		r = read_revision(st, &v, e);
 		if (r == 0)
 			r = fn(arg, &v);
 	}
@@ -248,6 +247,39 @@ int store_code_revisions(struct store *store, const char *code, uint32_t only, c
 		r = store_fail(store, e, "be read");
 	(void)sqlite3_finalize(st);
 	return r < 0 ? r : 0;
+}
+
+int store_code_revisions_after(struct store *store, struct store_revision_at *at, unsigned max,
+			       code_revision_fn fn, void *arg, bool *ret_more, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s = SQLITE_DONE, r = 0;
+	unsigned n = 0;
+
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT revision, id, created_ns, spec, code_id FROM revisions "
+			       "WHERE (code_id, revision) > (?1, ?2) ORDER BY code_id, revision "
+			       "LIMIT ?3",
+			       -1, &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	(void)sqlite3_bind_text(st, 1, at->code, -1, SQLITE_TRANSIENT);
+	(void)sqlite3_bind_int64(st, 2, at->revision);
+	(void)sqlite3_bind_int64(st, 3, max);
+	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
+		struct code_revision v;
+
+		n++;
+		r = read_revision(st, &v, e);
+		column_text(st, 4, at->code, sizeof(at->code));
+		at->revision = v.revision;
+		if (r == 0)
+			r = fn(arg, &v);
+	}
+	*ret_more = n == max;
+	if (r == 0 && s != SQLITE_DONE)
+		r = store_fail(store, e, "be read");
+	(void)sqlite3_finalize(st);
+	return r;
 }
 
 int store_code_revision_id(struct store *store, const char *code, uint32_t revision,

@@ -14,11 +14,18 @@ int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err
 int store_code_put(struct store *store, const struct code *code, const char *revision_id,
 		   struct err *e);
 int store_code_paused(struct store *store, const char *id, bool paused, struct err *e);
-/* With its revisions. */
+/* With its revisions; within a transaction (store_begin). */
 int store_code_delete(struct store *store, const char *id, struct err *e);
-/* Of a code, newest first; only: 0, or the one that is asked for. code NULL: of all codes. */
+/* Of a code, newest first; only: 0, or the one that is asked for. */
 int store_code_revisions(struct store *store, const char *code, uint32_t only, code_revision_fn fn,
 			 void *arg, struct err *e);
+/* The next ones, at most max, of all codes of all projects; at is zeros for the first ones. */
+struct store_revision_at {
+	char code[PROJECT_ID_LEN + 1];
+	uint32_t revision;
+};
+int store_code_revisions_after(struct store *store, struct store_revision_at *at, unsigned max,
+			       code_revision_fn fn, void *arg, bool *ret_more, struct err *e);
 /* What a list asks of each of its rows, without all that the revision holds. "": it is no more. */
 int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
 			   char ret[PROJECT_ID_LEN + 1], struct err *e);

@@ -16,17 +16,19 @@ enum statement {
 	ST_DELETE_HISTORY,
 	ST_EVENT,
 	ST_GET,
-	ST_LIST,
 	ST_LIST_ACTIVE,
 	ST_FIND,
 	ST_OLDEST,
 	ST_HISTORY,
+	ST_COUNTS,
+	ST_CANCEL,
 	ST_MAX
 };
 
 struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_MAX];
+	bool in_slice; /* store_begin_slice: until its end nothing waits for the disk */
 };
 
 /* What SQLite says of its last failure: "the task store cannot ...". */

@@ -203,11 +203,50 @@ static int schema_create(struct store *store, struct err *e)
 	return r < 0 ? r : exec_sql(store, "COMMIT", "be created", e);
 }
 
+/*
+ * Counts of tasks, in the memory of this process: nobody's request counts rows. They are made when
+ * the store is opened and are part of every transaction from then on, so that they are right after
+ * a failed one, too, and after a crash.
+ */
+/* clang-format off */
+static const char counts[] =
+	"PRAGMA temp_store = MEMORY;"
+	"CREATE TEMP TABLE code_counts (code TEXT NOT NULL, state INTEGER NOT NULL,"
+	" n INTEGER NOT NULL, PRIMARY KEY (code, state)) WITHOUT ROWID;"
+	"INSERT INTO code_counts SELECT code, state, count(*) FROM tasks INDEXED BY tasks_code"
+	" WHERE code <> '' GROUP BY code, state;"
+	/* Of tasks that have ended. */
+	"CREATE TEMP TABLE project_counts (project TEXT PRIMARY KEY NOT NULL, n INTEGER NOT NULL)"
+	" WITHOUT ROWID;"
+	"INSERT INTO project_counts SELECT project, count(*) FROM tasks INDEXED BY tasks_finished"
+	" WHERE state > 2 GROUP BY project;"
+	"CREATE TEMP TRIGGER count_inserted AFTER INSERT ON main.tasks BEGIN"
+	" INSERT INTO code_counts SELECT new.code, new.state, 1 WHERE new.code <> ''"
+	"  ON CONFLICT DO UPDATE SET n = n + 1;"
+	" INSERT INTO project_counts SELECT new.project, 1 WHERE new.state > 2"
+	"  ON CONFLICT DO UPDATE SET n = n + 1;"
+	"END;"
+	"CREATE TEMP TRIGGER count_updated AFTER UPDATE OF state ON main.tasks"
+	" WHEN new.state <> old.state BEGIN"
+	" UPDATE code_counts SET n = n - 1 WHERE code = old.code AND state = old.state;"
+	" INSERT INTO code_counts SELECT new.code, new.state, 1 WHERE new.code <> ''"
+	"  ON CONFLICT DO UPDATE SET n = n + 1;"
+	" INSERT INTO project_counts SELECT new.project, 1 WHERE new.state > 2 AND old.state <= 2"
+	"  ON CONFLICT DO UPDATE SET n = n + 1;"
+	"END;"
+	"CREATE TEMP TRIGGER count_deleted AFTER DELETE ON main.tasks BEGIN"
+	" UPDATE code_counts SET n = n - 1 WHERE code = old.code AND state = old.state;"
+	" DELETE FROM code_counts WHERE code = old.code AND n = 0;"
+	" UPDATE project_counts SET n = n - 1 WHERE project = old.project AND old.state > 2;"
+	" DELETE FROM project_counts WHERE project = old.project AND n = 0;"
+	"END";
+/* clang-format on */
+
 static int prepare_all(struct store *store, struct err *e)
 {
 	char columns[STORE_ROW_SQL_MAX], marks[STORE_ROW_SQL_MAX], sets[STORE_ROW_SQL_MAX];
 	char insert[3 * STORE_ROW_SQL_MAX], update[2 * STORE_ROW_SQL_MAX];
-	char get[2 * STORE_ROW_SQL_MAX], list[2 * STORE_ROW_SQL_MAX], active[2 * STORE_ROW_SQL_MAX];
+	char get[2 * STORE_ROW_SQL_MAX], active[2 * STORE_ROW_SQL_MAX];
 
 	store_row_sql(STORE_SQL_COLUMNS, columns, sizeof(columns));
 	store_row_sql(STORE_SQL_MARKS, marks, sizeof(marks));
@@ -218,16 +257,16 @@ static int prepare_all(struct store *store, struct err *e)
 	(void)snprintf(get, sizeof(get), "SELECT %s FROM tasks WHERE id = ?1", columns);
 	/* Not finished_ns: that is known before the task is over, while its log still ends. */
 	_Static_assert(TASK_RUNNING == 2, "state <= 2 below is every state that is not final");
-	/* ?1: active only; ?2: before this creation time. */
-	(void)snprintf(list, sizeof(list),
-		       "SELECT %s FROM tasks WHERE (?1 = 0 OR state <= 2) AND (?2 IS NULL OR "
-		       "created_ns < (SELECT created_ns FROM tasks WHERE id = ?2))"
-		       " ORDER BY created_ns DESC",
-		       columns);
 	(void)snprintf(
 		active, sizeof(active),
 		"SELECT %s FROM tasks WHERE state <= 2 ORDER BY max(created_ns, not_before_ns)",
 		columns);
+	_Static_assert(TASK_QUEUED == 0 && TASK_CANCELLED == 5 && VERDICT_CANCELLED == 8,
+		       "the numbers below");
+	/* It has no log. */
+	static const char cancel[] =
+		"UPDATE tasks SET state = 5, verdict = 8, exit_code = 143, log_known = 1, "
+		"finished_ns = ?2, cancel_ns = ?2 WHERE id = ?1 AND state = 0 AND cancel_ns = 0";
 	const char *const sql[ST_MAX] = {
 		[ST_BEGIN] = "BEGIN IMMEDIATE",
 		[ST_COMMIT] = "COMMIT",
@@ -238,18 +277,17 @@ static int prepare_all(struct store *store, struct err *e)
 		[ST_DELETE_HISTORY] = "DELETE FROM history WHERE task_id = ?1",
 		[ST_EVENT] = "INSERT INTO history VALUES (?1, ?2, ?3, ?4)",
 		[ST_GET] = get,
-		[ST_LIST] = list,
 		[ST_LIST_ACTIVE] = active,
 		[ST_FIND] = "SELECT id FROM tasks WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
 		/* Without statistics it would take the index that has what waits too. */
 		[ST_OLDEST] =
-			("WITH kept AS MATERIALIZED (SELECT project, count(*) AS n FROM tasks "
-			 "INDEXED BY tasks_finished WHERE state > 2 GROUP BY project) "
-			 "SELECT id FROM tasks INDEXED BY tasks_finished WHERE state > 2 AND "
-			 "project = (SELECT project FROM kept WHERE n = (SELECT max(n) FROM kept) "
-			 "LIMIT 1) "
-			 "ORDER BY finished_ns "
-			 "LIMIT max(0, min(?1, (SELECT coalesce(sum(n), 0) FROM kept) - ?2))"),
+			("SELECT id FROM tasks INDEXED BY tasks_finished WHERE state > 2 AND "
+			 "project = (SELECT project FROM project_counts WHERE n = "
+			 "(SELECT max(n) FROM project_counts) LIMIT 1) "
+			 "ORDER BY finished_ns LIMIT "
+			 "max(0, min(?1, (SELECT coalesce(sum(n), 0) FROM project_counts) - ?2))"),
+		[ST_COUNTS] = "SELECT state, n FROM code_counts WHERE code = ?1",
+		[ST_CANCEL] = cancel,
 		[ST_HISTORY] = ("SELECT time_ns, event, detail FROM history WHERE task_id = ?1 "
 				"ORDER BY rowid"),
 	};
@@ -289,6 +327,8 @@ int store_open(int dirfd, struct store **ret, struct err *e)
 			     "be opened", e);
 	if (r == 0)
 		r = schema_create(store, e);
+	if (r == 0)
+		r = exec_sql(store, counts, "count its tasks", e);
 	if (r == 0)
 		r = prepare_all(store, e);
 	if (r < 0) {

@@ -6,14 +6,31 @@
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
 
-/* As queue_list. */
+/* As queue_list; all of it at once: nothing that a client waits for. */
 int store_task_query(struct store *store, const struct task_query *q, store_task_fn fn, void *arg,
 		     struct err *e);
+
+/* Where a query is, between two slices of it; zeros before the first one. */
+struct store_walk {
+	int64_t created_ns, rowid; /* of the last row that was looked at */
+	unsigned found;		   /* rows that the query means, those that it skips too */
+	uint64_t looked_at;	   /* rows */
+	bool begun, ended;
+};
+/* A row that is handed on counts as so many that are looked at. */
+#define STORE_WALK_ROW 25u
+/* A slice of a query: looks at so many rows at most, and sets walk->ended after the last one. Rows
+ * that come or go between two slices are found or not; none is found twice. ERR_INPUT when the
+ * whole query has looked at too many. */
+int store_task_walk(struct store *store, const struct task_query *q, struct store_walk *walk,
+		    unsigned rows, store_task_fn fn, void *arg, struct err *e);
+
 /* The task that came after an ended one. */
 int store_task_retried(struct store *store, const char *id, const char *retry, struct err *e);
-/* Ends all that wait of a code, and are not being cancelled, as cancelled; their number. */
-int store_task_cancel_code(struct store *store, const char *code, uint64_t now_ns, uint64_t *ret_n,
-			   struct err *e);
+/* Ends those of the ids that wait, and are not being cancelled, as cancelled, in one slice
+ * (store_begin_slice). */
+int store_task_cancel(struct store *store, const char *const *ids, unsigned n, uint64_t now_ns,
+		      uint64_t *ret_n, struct err *e);
 /* How many tasks of a code are in each state. */
 int store_task_stats(struct store *store, const char *code, uint64_t counts[TASK_STATE_MAX],
 		     struct err *e);

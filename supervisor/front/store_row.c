@@ -95,6 +95,9 @@ void store_row_sql(enum store_row_sql what, char *buf, size_t size)
 		if (what == STORE_SQL_CREATE)
 			len = snprintf(buf + n, size - n, "%s %s %s%s", name, type,
 				       i ? "NOT NULL" : "PRIMARY KEY NOT NULL", comma);
+		else if (what == STORE_SQL_LIST)
+			len = snprintf(buf + n, size - n, "%s%s", i < SPEC_COLUMN ? name : "''",
+				       comma);
 		else if (what == STORE_SQL_COLUMNS)
 			len = snprintf(buf + n, size - n, "%s%s", name, comma);
 		else if (what == STORE_SQL_MARKS)

@@ -12,6 +12,7 @@
 enum store_row_sql {
 	STORE_SQL_CREATE,  /* "id TEXT PRIMARY KEY, ..." */
 	STORE_SQL_COLUMNS, /* "id, project, ..." */
+	STORE_SQL_LIST,	   /* the same with an empty spec, which may be long */
 	STORE_SQL_MARKS,   /* "?1, ?2, ..." */
 	STORE_SQL_SETS,	   /* "project = ?2, ..." */
 };

@@ -138,7 +138,7 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 	struct err e = {0};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!f || sd_event_new(&f->event) < 0)
+	if (!f || sd_event_new(&f->event) < 0 || turn_init(f) < 0)
 		_exit(1);
 	f->cfg.http_fd = listen_fd;
 	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;
@@ -148,6 +148,7 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 		_exit(2);
 	(void)sd_event_add_signal(f->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
 	(void)sd_event_loop(f->event);
+	turn_clear(f);
 	http_clear(f);
 	sd_event_unref(f->event);
 	free(f);

@@ -51,6 +51,7 @@ static void begin(struct fixture *x)
 	assert_true(sd_event_add_time(f->event, &f->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000,
 				      on_tick, f) >= 0);
 	assert_true(commit_init(f) >= 0);
+	assert_true(turn_init(f) >= 0);
 	assert_int_equal(queue_init(f), 0);
 	assert_int_equal(project_load(f, &e), 0);
 	assert_int_equal(code_load(f, &e), 0);
@@ -72,8 +73,9 @@ static void end(struct fixture *x)
 	struct front *f = x->f;
 
 	/* A child that prunes packages looks at this test's folders. */
-	while (f->pruner)
+	while (f->code_known || f->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	turn_clear(f);
 	api_stats_clear(f);
 	queue_clear(f);
 	registry_each(f, drop_task, NULL);
@@ -85,7 +87,6 @@ static void end(struct fixture *x)
 	(void)sd_event_source_disable_unref(f->tick);
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_unref(f->event);
-	code_packages_clear(f);
 	store_free(f->store);
 	free(f);
 	(void)close(x->monitor);
@@ -118,12 +119,17 @@ RIG_UNUSED static int teardown(void **state)
 	return rig_teardown((void **)&rig);
 }
 
-RIG_UNUSED static void restart(struct fixture *x)
+RIG_UNUSED static void restart_without_a(struct fixture *x)
 {
 	end(x);
 	begin(x);
 	x->a = project_find(x->f, "a");
 	x->b = project_find(x->f, "b");
+}
+
+RIG_UNUSED static void restart(struct fixture *x)
+{
+	restart_without_a(x);
 	assert_non_null(x->a);
 }
 
@@ -139,6 +145,64 @@ RIG_UNUSED static struct code *code(struct fixture *x, struct project *p, const 
 	if (code_put(x->f, p, &spec, &c, &e) < 0)
 		fail_msg("%s", e.msg);
 	return c;
+}
+
+/* What a work that is done in slices has come to. */
+struct outcome {
+	bool done;
+	uint64_t n;
+	struct err e;
+};
+
+static void on_outcome(void *arg, uint64_t n, const struct err *error)
+{
+	struct outcome *o = arg;
+
+	assert_false(o->done);
+	o->done = true;
+	o->n = n;
+	if (error)
+		o->e = *error;
+}
+
+/* The loop goes on until it is done. */
+static int outcome(struct fixture *x, struct outcome *o, int r, struct err *e)
+{
+	while (r == 0 && !o->done)
+		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
+	if (r == 0 && o->e.code)
+		*e = o->e;
+	return r < 0 ? r : o->e.code ? -EIO : 0;
+}
+
+RIG_UNUSED static int cancel_all(struct fixture *x, struct code *c, uint64_t *ret_n, struct err *e)
+{
+	struct outcome o = {0};
+	int r = outcome(x, &o, code_cancel_all(x->f, c, on_outcome, &o, e), e);
+
+	*ret_n = o.n;
+	return r;
+}
+
+RIG_UNUSED static int remove_code(struct fixture *x, struct code *c, struct err *e)
+{
+	struct outcome o = {0};
+
+	return outcome(x, &o, code_remove(x->f, c, on_outcome, &o, e), e);
+}
+
+static void on_removed(void *arg, int r, const struct err *error)
+{
+	on_outcome(arg, (uint64_t)r, r < 0 ? error : NULL);
+}
+
+RIG_UNUSED static int remove_project(struct fixture *x, struct project *p, bool force,
+				     struct err *e)
+{
+	struct outcome o = {0};
+	int r = outcome(x, &o, project_remove(x->f, p, force, on_removed, &o, e), e);
+
+	return o.done ? (int)o.n : r;
 }
 
 static void on_done(void *arg, const char *id, const struct err *error)

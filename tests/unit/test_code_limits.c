@@ -43,7 +43,7 @@ static void test_texts(void **state)
 	assert_int_equal(put(x, "c0", config, 1, 1, &e), 0);
 	assert_int_equal(put(x, "more", NULL, 0, 0, &e), 0);
 	while (x->a->codes)
-		assert_int_equal(code_remove(x->f, x->a->codes, &e), 0);
+		assert_int_equal(remove_code(x, x->a->codes, &e), 0);
 	assert_int_equal(put(x, "more", "x", 0, 0, &e), 0);
 }
 

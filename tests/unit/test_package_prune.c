@@ -47,6 +47,7 @@ static int setup(void **state)
 	assert_int_equal(queue_init(f), 0);
 	assert_int_equal(project_load(f, &e), 0);
 	assert_int_equal(commit_init(f), 0);
+	assert_int_equal(turn_init(f), 0);
 	*state = f;
 	return 0;
 }
@@ -55,7 +56,7 @@ static int teardown(void **state)
 {
 	struct front *f = *state;
 
-	code_packages_clear(f);
+	turn_clear(f);
 	queue_clear(f);
 	project_clear(f);
 	(void)sd_event_source_disable_unref(f->committer);
@@ -112,6 +113,8 @@ static bool is_there(struct front *f, const char *name)
 static void prune(struct front *f)
 {
 	package_prune(f);
+	while (f->code_known)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_non_null(f->pruner);
 	while (f->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
@@ -131,12 +134,20 @@ static struct code *put(struct front *f, const char *name, int package, int zip)
 	return c;
 }
 
+static void on_removed(void *arg, uint64_t n, const struct err *error)
+{
+	assert_int_equal(n, 0);
+	assert_null(error);
+	*(bool *)arg = true;
+}
+
 /* All revisions of a code keep theirs, for downloads, until it goes. */
 static void test_codes(void **state)
 {
 	struct front *f = *state;
 	struct code *c;
 	struct err e = {0};
+	bool removed = false;
 
 	for (int digit = 'a'; digit <= 'd'; digit++)
 		make(f, digit);
@@ -153,8 +164,8 @@ static void test_codes(void **state)
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
 	assert_true(is_there(f, name_of('c', "")));
 	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
-	assert_int_equal(code_remove(f, c, &e), 0);
-	while (f->pruner)
+	assert_int_equal(code_remove(f, c, on_removed, &removed, &e), 0);
+	while (!removed || f->code_known || f->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_false(is_there(f, name_of('a', "")));
 	assert_false(is_there(f, name_of('b', PACKAGE_ZIP)));

@@ -222,6 +222,8 @@ static void load(struct fixture *x)
 
 	x->f = calloc(1, sizeof(*x->f));
 	x->f->cfg.packages_dirfd = -1;
+	assert_true(sd_event_new(&x->f->event) >= 0);
+	assert_true(turn_init(x->f) >= 0);
 	assert_int_equal(store_open(x->fd, &x->f->store, &e), 0);
 	if (project_load(x->f, &e) < 0)
 		fail_msg("%s", e.msg);
@@ -229,12 +231,31 @@ static void load(struct fixture *x)
 
 static void unload(struct fixture *x)
 {
+	turn_clear(x->f);
 	project_clear(x->f);
-	code_packages_clear(x->f);
 	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
 		assert_null(x->f->token_buckets[i]);
 	store_free(x->f->store);
+	(void)sd_event_unref(x->f->event);
 	free(x->f);
+}
+
+static void on_removed(void *arg, int r, const struct err *error)
+{
+	(void)error;
+	*(int *)arg = r;
+}
+
+static int remove_project(struct fixture *x, const char *name)
+{
+	struct err e = {0};
+	int r = 1;
+
+	if (project_remove(x->f, project_find(x->f, name), false, on_removed, &r, &e) < 0)
+		fail_msg("%s", e.msg);
+	while (r == 1)
+		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
+	return r;
 }
 
 static int setup(void **state)
@@ -349,11 +370,10 @@ static void test_slots(void **state)
 {
 	struct fixture *x = *state;
 	char token[TOKEN_LEN + 1];
-	struct err e = {0};
 
 	assert_int_equal(make(x, "a", token)->slot, 1);
 	assert_int_equal(make(x, "b", token)->slot, 2);
-	assert_int_equal(project_remove(x->f, project_find(x->f, "a"), false, &e), 0);
+	assert_int_equal(remove_project(x, "a"), 0);
 	assert_int_equal(make(x, "c", token)->slot, 3);
 	unload(x);
 	load(x);

@@ -61,10 +61,13 @@ static void test_priorities(void **state)
 	struct code *c = code(x, x->a, "c", (struct code_spec){0});
 	struct submit low = plain, high = {.priority = 2};
 	const char *running[2] = {submit(x, c, low), submit(x, c, low)};
-	const char *one = submit(x, c, low), *two = submit(x, c, high), *three = submit(x, c, high);
+	const char *one, *two, *three;
 
 	(void)started(x);
 	(void)started(x);
+	one = submit(x, c, low);
+	two = submit(x, c, high);
+	three = submit(x, c, high);
 	finish(x, running[0], VERDICT_OK);
 	assert_string_equal(started(x), two);
 	finish(x, running[1], VERDICT_OK);

@@ -197,7 +197,7 @@ static void test_cancel(void **state)
 	assert_int_equal(record(x, waits).state, TASK_CANCELLED);
 	assert_int_equal(queue_cancel(x->f, x->a, waits, &changed, &e), 0);
 	assert_false(changed);
-	assert_int_equal(code_cancel_all(x->f, c, &n, &e), 0);
+	assert_int_equal(cancel_all(x, c, &n, &e), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(record(x, last).state, TASK_CANCELLED);
 	assert_int_equal(queue_length(x->f), 0);
@@ -250,12 +250,12 @@ static void test_cancel_all(void **state)
 		(void)submit(x, codes[i % 5 > 1], s);
 	}
 	settle(x);
-	assert_int_equal(code_cancel_all(x->f, codes[1], &n, &e), 0);
+	assert_int_equal(cancel_all(x, codes[1], &n, &e), 0);
 	assert_int_equal(n, 72);
 	assert_int_equal(codes[1]->lane.n_queued, 0);
 	assert_int_equal(codes[0]->lane.n_queued, 48);
 	assert_int_equal(queue_length(x->f), 48);
-	assert_int_equal(code_cancel_all(x->f, codes[0], &n, &e), 0);
+	assert_int_equal(cancel_all(x, codes[0], &n, &e), 0);
 	assert_int_equal(n, 48);
 	assert_int_equal(queue_length(x->f), 0);
 }
@@ -285,7 +285,7 @@ static void test_cancel_all_once(void **state)
 	settle(x);
 	assert_int_equal(queue_cancel(x->f, x->a, ids[0], &changed, &e), 0);
 	assert_non_null(queue_wake(x->f, ids[1]));
-	assert_int_equal(code_cancel_all(x->f, c, &n, &e), 0);
+	assert_int_equal(cancel_all(x, c, &n, &e), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(queue_length(x->f), 0);
 	for (int i = 0; i < 3; i++) {

@@ -213,7 +213,7 @@ static void test_code_goes(void **state)
 	struct err e = {0};
 
 	assert_string_equal(started(x), id);
-	assert_int_equal(code_remove(x->f, c, &e), 0);
+	assert_int_equal(remove_code(x, c, &e), 0);
 	assert_null(registry_find(x->f, id)->code);
 	finish(x, id, VERDICT_EXIT);
 	assert_int_equal(record(x, id).dead_letter, 1);

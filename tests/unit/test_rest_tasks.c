@@ -159,7 +159,7 @@ static void test_retry_without_code(void **state)
 	id = queue_one(r, "");
 	assert_string_equal(started(r->x), id);
 	finish(r->x, id, VERDICT_EXIT);
-	assert_int_equal(code_remove(r->x->f, r->x->a->codes, &e), 0);
+	assert_int_equal(remove_code(r->x, r->x->a->codes, &e), 0);
 	assert_int_equal(of_task(r, "POST", id, "/retry", ""), 409);
 	rest_said(r, "is no more");
 	assert_int_equal(queue_length(r->x->f), 0);

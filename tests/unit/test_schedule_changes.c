@@ -172,7 +172,7 @@ static void test_code_goes(void **state)
 	s = make(x, (struct schedule_spec){.start_ns = util_realtime_ns() + 3600 * SEC});
 	other = make(x, (struct schedule_spec){.code_name = "other",
 					       .start_ns = util_realtime_ns() + 3600 * SEC});
-	assert_int_equal(code_remove(x->f, c, &e), 0);
+	assert_int_equal(remove_code(x, c, &e), 0);
 	assert_int_equal(s->state, SCHEDULE_CANCELLED);
 	assert_string_equal(s->msg, "its code was deleted");
 	assert_int_equal(other->state, SCHEDULE_SCHEDULED);

@@ -36,12 +36,6 @@ static int collect(void *arg, struct task_record *rec)
 	return 0;
 }
 
-static int first_only(void *arg, struct task_record *rec)
-{
-	(void)collect(arg, rec);
-	return 7;
-}
-
 static void test_lists(void **state)
 {
 	struct fixture *x = *state;
@@ -57,18 +51,6 @@ static void test_lists(void **state)
 	assert_int_equal(store_task_load_active(x->store, collect, ids, &e), 0);
 	assert_string_equal(ids, "23");
 	ids[0] = '\0';
-	assert_int_equal(store_task_list(x->store, false, NULL, collect, ids, &e), 0);
-	assert_string_equal(ids, "54321");
-	ids[0] = '\0';
-	assert_int_equal(store_task_list(x->store, true, NULL, collect, ids, &e), 0);
-	assert_string_equal(ids, "32");
-	ids[0] = '\0';
-	assert_int_equal(
-		store_task_list(x->store, false, "000000000000000000000003", collect, ids, &e), 0);
-	assert_string_equal(ids, "21");
-	ids[0] = '\0';
-	assert_int_equal(store_task_list(x->store, false, NULL, first_only, ids, &e), 7);
-	assert_string_equal(ids, "5");
 	/* Prefixes: none, one, several. */
 	assert_int_equal(store_task_find(x->store, "0001", found, &e), -ENOENT);
 	assert_int_equal(store_task_find(x->store, "000000000000000000000004", found, &e), 0);
