@@ -3,6 +3,7 @@
 This module is what every cold start loads, so it holds no more than they need.
 """
 
+import atexit
 import os
 import sys
 
@@ -12,7 +13,7 @@ NO_TASK = 4     # how a process ends that has not come to have one; monitor_clon
 REPEATED = frozenset(("arg", "env", "warm", "module"))
 # What most jobs hold: a look-up is less than to decode it.
 KEYS = dict((name.encode(), name) for name in (
-    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "arg", "env"))
+    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "arg", "env", "policy"))
 HEEDED = ("TZ", "PYTHONPATH")
 BASE_ENV = (
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -133,8 +134,30 @@ def heed(env):
         sys.path[1:1] = [os.path.abspath(folder) for folder in env["PYTHONPATH"].split(":")]
 
 
+policy = None
+INTERPRETER_PATH = list(sys.path)   # with this module's folder, and without any of the task's
+
+
+def tell_of_refusal():
+    """At the end of a task: where an error ended it, and its policy was the reason, say so."""
+    error = getattr(sys, "last_value", None)
+    if policy and error is not None:
+        path = sys.path
+        sys.path = INTERPRETER_PATH
+        try:
+            import sandbox_refused
+            sandbox_refused.tell(error, sys.last_traceback, policy)
+        except Exception:
+            pass    # the error itself has been told
+        sys.path = path
+
+
 def surround(job, work_dir, ahead):
     """Make the rest; returns the task's arguments."""
+    global policy
+    if policy is None:
+        atexit.register(tell_of_refusal)
+    policy = text(job.get("policy", b""))
     (payload_fd, config_fd), own = ahead
     try:
         os.chdir(work_dir)

@@ -30,6 +30,7 @@ bytes, `\\n`.  KEY is one of
     command   a line for sh; the arguments come after it
     config    text                            seed     bytes of the supervisor's entropy
     hostname, label                           for information
+    policy    its name, to be told where it is why a task has ended
     arg, env                                  repeated; env is NAME=VALUE
     warm, module                              repeated, for `park`: modules to import
     entropy                                   for `park`: refuse

@@ -119,6 +119,35 @@ threading.Thread(target=lambda: print("thread")).start()'
 	[[ $output == *thread* ]]
 }
 
+@test "an error that the policy is the reason of names it, in each mode; others do not" {
+	sandboxctl image warm python --policy strict >/dev/null
+	forks python --policy strict
+	for mode in $MODES; do
+		while IFS='|' read -r code words; do
+			run --separate-stderr sandboxctl run python --policy strict --start "$mode" --label why --code "$code"
+			echo "$mode: $code: $stderr"
+			[ "$status" = 1 ]
+			[ "$(mode why)" = "$mode" ]
+			said=$(grep '^sandbox: ' <<<"$stderr" || true)
+			[ "$said" = "${words:+sandbox: policy 'strict' refuses $words}" ]
+		done <<-'EOT'
+			import socket; socket.socket()|socket(AF_INET, SOCK_STREAM)
+			import urllib.request; urllib.request.urlopen("http://127.0.0.1/")|socket(AF_INET, SOCK_STREAM)
+			import os; os.chroot("/tmp")|chroot
+			import os; os.chown("/work", 0, 0)|
+			import os; os.kill(1, 9)|
+			1 / 0|
+		EOT
+	done
+	run --separate-stderr sandboxctl run python --policy strict --code '
+import socket
+try:
+    socket.socket()
+except PermissionError:
+    print("caught")'
+	[ "$output$stderr" = caught ]
+}
+
 # server ADDRESS [COMMAND...]: one that says "served" to whoever connects; its port is in
 # PORT. The command is what it runs under.
 server() {

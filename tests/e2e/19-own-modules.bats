@@ -60,11 +60,10 @@ forked() {
 
 @test "site-packages of its own, below its home, are found as an interpreter that starts finds them" {
 	mkdir -p app/.local/lib/python3.11/site-packages app/more
-	cd app/.local/lib/python3.11/site-packages
-	echo 'x = 1' >usermod.py
-	echo 'import sys; sys.customized = 2' >usercustomize.py
-	echo '/work/more' >more.pth
-	cd -
+	site=app/.local/lib/python3.11/site-packages
+	echo 'x = 1' >$site/usermod.py
+	echo 'import sys; sys.customized = 2' >$site/usercustomize.py
+	echo '/work/more' >$site/more.pth
 	echo 'x = 3' >app/more/deep.py
 	echo 'import deep, sys, usermod; print(usermod.x, sys.customized, deep.x)' >app/main.py
 	echo '{"exec": "main.py", "dir": "."}' >app/task.json

@@ -78,7 +78,7 @@ print("%s %s %s" % (json.load(open(os.environ["PAYLOAD_FILE"]))["n"], sys.argv[-
 @test "an archive, and a variable that the warm modules have read" {
 	mkdir src
 	echo 'OWN = "own"' >src/random.py
-	echo 'import random, sys; sys.stdout.write("%s %s\n" % (random.OWN, sys.argv[0]))' >src/__main__.py
+	echo 'import random, sys; print(" ".join((random.OWN, sys.argv[0])))' >src/__main__.py
 	/usr/bin/python3 -m zipapp src -o app.pyz
 	for name in $FOUND; do
 		for mode in $MODES; do

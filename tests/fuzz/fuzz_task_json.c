@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check(&spec);
-	if (job_build(&spec, "0123456789abcdef01234567", &fd, &e) == 0)
+	if (job_build(&spec, "0123456789abcdef01234567", "default", &fd, &e) == 0)
 		util_close_fd(&fd);
 	task_spec_clear(&spec);
 	return 0;
