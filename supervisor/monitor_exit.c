@@ -19,25 +19,44 @@ static bool read_at(int fd, off_t off, void *buf, size_t len)
 	return fd >= 0 && pread(fd, buf, len, off) == (ssize_t)len;
 }
 
+/*
+ * Whom we ended has ended for that reason, whatever he made of it. Of the others the verdict is
+ * taken from how the task's own process ended, which is what its user sees too: the counters are
+ * of the whole group and its whole life. Of an exit status they can be the reason only where it
+ * says so little that nothing contradicts it.
+ */
 static enum verdict of_status(const struct mtask *t, const struct exit_record *x,
 			      const struct cgroup_usage *u)
 {
 	int status = x->wait_status;
 
-	if (WIFSIGNALED(status)) {
-		if (t->killed_for != VERDICT_NONE)
-			return t->killed_for;
-		return WTERMSIG(status) == SIGKILL && u->oom_kills ? VERDICT_OOM : VERDICT_SIGNAL;
-	}
-	if (WEXITSTATUS(status) == 0)
-		return VERDICT_OK;
 	if (t->killed_for != VERDICT_NONE)
 		return t->killed_for;
-	if (x->disk_full)
-		return VERDICT_DISK;
-	if (u->pids_refused)
-		return VERDICT_PIDS;
-	return u->oom_kills ? VERDICT_OOM : VERDICT_EXIT;
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGKILL && u->oom_kills ? VERDICT_OOM : VERDICT_SIGNAL;
+	switch (WEXITSTATUS(status)) {
+	case 0:
+		return VERDICT_OK;
+	case 1: /* Python's own: an exception that nobody has caught */
+		return x->disk_full ? VERDICT_DISK : u->pids_refused ? VERDICT_PIDS : VERDICT_EXIT;
+	case 128 + SIGKILL: /* as a shell says that its child was killed */
+		return u->oom_kills ? VERDICT_OOM : VERDICT_EXIT;
+	default:
+		return VERDICT_EXIT;
+	}
+}
+
+/* What the verdict does not say, and whoever looks for a reason should know. */
+static void say_beside(const struct exit_record *x, const struct cgroup_usage *u,
+		       enum verdict verdict, char *buf, size_t size)
+{
+	if (u->oom_kills && verdict != VERDICT_OOM)
+		(void)snprintf(buf, size, "%llu of its processes %s killed: out of memory",
+			       (unsigned long long)u->oom_kills, u->oom_kills > 1 ? "were" : "was");
+	else if (verdict == VERDICT_EXIT && x->disk_full)
+		(void)snprintf(buf, size, "its disk was full when it ended");
+	else if (verdict == VERDICT_EXIT && u->pids_refused)
+		(void)snprintf(buf, size, "it met its limit of processes");
 }
 
 /* The init died before it could write: by our own kill, the OOM killer, or worse. */
@@ -99,6 +118,7 @@ static void judge(struct mtask *t, struct mon_exited *x)
 	x->finished_ns = known ? record.finished_ns : util_realtime_ns();
 	x->cpu_us = usage.cpu_us;
 	x->memory_peak = usage.memory_peak;
+	say_beside(&record, &usage, (enum verdict)x->verdict, x->warning, sizeof(x->warning));
 	(void)snprintf(x->error, sizeof(x->error), "%s",
 		       x->verdict == VERDICT_FAILED || x->verdict == VERDICT_LOST ? t->error : "");
 }
@@ -146,6 +166,7 @@ void task_ended(struct mtask *t)
 	if (read_at(t->record_fd, FINAL_RECORD_OFFSET, &final, sizeof(final)) &&
 	    final.magic == FINAL_RECORD_MAGIC) {
 		/* An earlier monitor had judged it already, with the group still there. */
+		final.exited.h = t->exit_msg.exited.h;
 		t->exit_msg.exited = final.exited;
 	} else {
 		judge(t, &t->exit_msg.exited);

@@ -63,7 +63,10 @@ void task_signal(const struct mtask *t, int sig)
  * leave a death without a reason. */
 static void note_reason(struct mtask *t, enum verdict why)
 {
-	if (t->killed_for != VERDICT_NONE)
+	struct exit_record ended;
+
+	/* What has ended by itself is not killed: its init only waits for its output to be read. */
+	if (t->killed_for != VERDICT_NONE || exit_record_read(t->record_fd, &ended))
 		return;
 	t->killed_for = why;
 	t->run.killed_for = (uint32_t)why;

@@ -46,7 +46,7 @@ static const struct proto_row proto_table[] = {
 	{MON_FORGET,  F_TO_M, sizeof(struct mon_forget),  0, 0, {ID(mon_forget)}},
 	{MON_TEMPLATES, F_TO_M, sizeof(struct mon_templates), 0, 0, {TEXT(mon_templates, id)}},
 	{MON_STARTED, M_TO_F, sizeof(struct mon_started), 0, 0, {ID(mon_started), TEXT(mon_started, warning)}},
-	{MON_EXITED,  M_TO_F, sizeof(struct mon_exited),  0, 0, {ID(mon_exited), TEXT(mon_exited, error)}},
+	{MON_EXITED,  M_TO_F, sizeof(struct mon_exited),  0, 0, {ID(mon_exited), TEXT(mon_exited, error), TEXT(mon_exited, warning)}},
 	{MON_WARMED,  M_TO_F, sizeof(struct mon_warmed),  0, 0, {TEXT(mon_warmed, key), TEXT(mon_warmed, error)}},
 	{MON_RUNNING, M_TO_F, sizeof(struct mon_running), 0, 0, {ID(mon_running)}},
 	{MON_TEMPLATE, M_TO_F, sizeof(struct mon_template), 0, 0, {TEXT(mon_template, id), TEXT(mon_template, key), TEXT(mon_template, policy_name), TEXT(mon_template, warm)}},

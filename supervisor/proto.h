@@ -134,7 +134,8 @@ struct mon_exited {
 	int32_t wait_status; /* of the payload, as from waitpid; -1 when unknown */
 	uint32_t pad2;
 	uint64_t cpu_us, memory_peak, finished_ns /* CLOCK_REALTIME */;
-	char error[PROTO_TEXT_MAX]; /* for VERDICT_FAILED and LOST: why */
+	char error[PROTO_TEXT_MAX];   /* for VERDICT_FAILED and LOST: why */
+	char warning[PROTO_TEXT_MAX]; /* "" or what the verdict does not say */
 };
 
 struct mon_running {

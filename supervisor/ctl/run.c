@@ -25,7 +25,8 @@ struct run {
 	struct ctl_conn conn;
 	char id[TASK_ID_LEN + 1]; /* "" until accepted */
 	json_t *task;		  /* the ended task; NULL until then */
-	bool detach, warned;
+	bool detach;
+	char warned[PROTO_TEXT_MAX];
 	uint64_t give_up;     /* for the daemon to come back; 0 while connected */
 	uint64_t kill_at;     /* 0: nobody asked to end the task */
 	uint64_t log_late;    /* when the log's end is no longer waited for */
@@ -103,11 +104,18 @@ static int take_signal(struct run *run)
 	return 0;
 }
 
+/* At its start, and in the end once more with what has come to it. */
 static void warn_once(struct run *run, const char *warning)
 {
-	if (*warning && !run->warned)
+	size_t said = strlen(run->warned);
+
+	if (strncmp(warning, run->warned, said) != 0)
+		said = 0;
+	(void)snprintf(run->warned, sizeof(run->warned), "%s", warning);
+	warning += said;
+	warning += strspn(warning, "; ");
+	if (*warning)
 		ctl_say("task %s: warning: %s", run->id, warning);
-	run->warned |= *warning != '\0';
 }
 
 static int take_reply(struct run *run, const json_t *reply, struct err *e)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The verbs that ask the same of each task named: wait, cancel, rm. */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,8 +11,12 @@ int ctl_task_exit_status(const json_t *task)
 {
 	const json_t *code = json_object_get(task, "exit_code");
 
-	return json_is_integer(code) ? (int)json_integer_value(code) & 0xff
-				     : err_exit_status(ERR_INTERNAL);
+	if (!json_is_integer(code))
+		return err_exit_status(ERR_INTERNAL);
+	/* Who waits for a result must not take an orderly end on demand for one. */
+	if (json_integer_value(code) == 0 && !strcmp(ctl_text(task, "status"), "cancelled"))
+		return 128 + SIGTERM;
+	return (int)json_integer_value(code) & 0xff;
 }
 
 int ctl_wait(struct ctl *ctl, int argc, char **argv)

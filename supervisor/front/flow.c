@@ -276,6 +276,12 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 	t->rec.memory_peak = m->memory_peak;
 	t->rec.finished_ns = m->finished_ns;
 	(void)snprintf(t->rec.error, sizeof(t->rec.error), "%s", m->error);
+	if (*m->warning) {
+		size_t n = strlen(t->rec.warning);
+
+		(void)snprintf(t->rec.warning + n, sizeof(t->rec.warning) - n, "%s%s",
+			       n ? "; " : "", m->warning);
+	}
 	flow_occupy(f, t, false);
 	if (t->rec.verdict == VERDICT_FAILED && t->rec.state == TASK_PREPARING &&
 	    !t->rec.log_known) {

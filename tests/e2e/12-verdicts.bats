@@ -101,6 +101,45 @@ sys.exit(128 + (status & 127))' --memory 64M
 }
 
 # bats test_tags=v2
+@test "a child that was killed for memory is not the task's end, but is told" {
+	local child='import subprocess, sys
+child = subprocess.run([sys.executable, "-c", """
+x = bytearray(1 << 30)
+for i in range(0, len(x), 4096):
+    x[i] = 1"""])
+assert child.returncode == -9, child
+'
+
+	verdict 3 exit error "$child"'sys.exit(3)' --memory 64M
+	[[ $stderr == *"warning: "*"1 of its processes was killed: out of memory" ]]
+	verdict 0 ok complete "$child" --memory 64M
+	[[ $stderr == *"warning: "*"1 of its processes was killed: out of memory" ]]
+	verdict 1 exit error "$child"'raise OSError("no result")' --memory 64M
+	[[ $(inspect "$(id_of "v-$BATS_TEST_NUMBER")" .warning) == *"out of memory" ]]
+}
+
+@test "an exit status of the task's own choice is no limit's doing, but that it was met is told" {
+	verdict 3 exit error '
+import os, sys, time
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(1000)
+except OSError:
+    sys.exit(3)' --pids 16
+	[[ $stderr == *"warning: it met its limit of processes" ]]
+	verdict 3 exit error '
+import sys
+try:
+    f = open("big", "wb")
+    while True:
+        f.write(b"x" * 65536)
+except OSError:
+    sys.exit(3)' --disk 1M
+	[[ $stderr == *"warning: its disk was full when it ended" ]]
+}
+
+# bats test_tags=v2
 @test "files in /tmp count as memory and end at the disk limit" {
 	verdict 1 disk error '
 f = open("/tmp/big", "wb")

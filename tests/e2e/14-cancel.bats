@@ -61,6 +61,34 @@ while True:
 	done
 }
 
+# A task that ends in good order, with 0, when it is told to end: by TERM, and then by USR1 as well.
+ORDERLY="$GATE
+import time
+def end(number, frame):
+    print('half', flush=True)
+    gate()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print('ready', flush=True)
+while True:
+    time.sleep(1000)"
+
+@test "an orderly end on demand is no success: cancelled, in every mode and under the next monitor" {
+	for mode in $MODES; do
+		id=$(detached python "$ORDERLY" --start "$mode")
+		wait_until "$PATIENCE" log_has "$id" ready
+		sandboxctl cancel "$id"
+		wait_until "$PATIENCE" log_has "$id" half
+		# Who told it to end is in its record, whatever the monitor that did.
+		[ "$mode" != fork ] || wait_until "$PATIENCE" role_kill monitor
+		signal_task "$id" USR1
+		run timeout "$PATIENCE" "$CTL" wait "$id"
+		[ "$status" = 143 ]
+		run inspect "$id" '[.status, .verdict, .exit_code, .start.mode] | join(" ")'
+		[ "$output" = "cancelled cancelled 0 $mode" ] || fail "$mode: $output"
+	done
+}
+
 @test "a task without a handler dies of TERM: 143" {
 	for mode in $MODES; do
 		id=$(detached python "$FOREVER" --start "$mode")
@@ -121,6 +149,7 @@ while True:
 	reap $pid
 	[ "$status" = 130 ]
 	[ "$(cat out)" = $'ready\nbye' ]
+	labelled int cancelled
 	wait_until "$PATIENCE" none_running
 }
 
