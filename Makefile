@@ -18,7 +18,7 @@ CRIU_CFLAGS := $(shell pkg-config --cflags criu 2>/dev/null)
 CRIU_LIBS := $(shell pkg-config --libs criu 2>/dev/null || echo -lcriu)
 endif
 
-PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive libmicrohttpd
+PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive zlib libmicrohttpd
 CC := gcc
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \

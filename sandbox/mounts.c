@@ -107,8 +107,15 @@ static int work_overlay(int tmpfs, uid_t uid, int *ret)
 {
 	_cleanup_fd_ int lower = -1, upper = -1, work = -1;
 	char lower_s[40], upper_s[40], work_s[40];
-	const char *const opts[] = {"lowerdir", lower_s, "upperdir", upper_s,
-				    "workdir",	work_s,	 NULL};
+	/*
+	 * redirect_dir: a folder of the package can be renamed; else that fails with EXDEV.
+	 * xino: one device number for all of it, whichever layer a file lies in, and a file keeps
+	 * its inode number when it is written to. Both rely on "trusted" attributes of the tmpfs,
+	 * which a mount of the host's root may use and no payload may.
+	 */
+	const char *const opts[] = {"lowerdir", lower_s,	"upperdir", upper_s,	"workdir",
+				    work_s,	"redirect_dir", "on",	    "metacopy", "off",
+				    "xino",	"on",		NULL};
 
 	if (mkdirat(tmpfs, "u", 0755) < 0 || mkdirat(tmpfs, "w", 0700) < 0)
 		return -errno;

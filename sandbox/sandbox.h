@@ -196,6 +196,12 @@ int ns_unshare_cgroup(struct err *e);
 int ns_set_hostname(const char *name, struct err *e);
 /* proc: a writable /proc of a pid namespace that sees the process as pid. */
 int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e);
+/*
+ * What is below a detached mount, all of one owner's, is the payload's of the sandbox's owner
+ * from now on, as this mount shows it; on disk nothing changes. *table: -1, or what an earlier
+ * call for the same two owners has left there; the caller closes it when no more come.
+ */
+int idmap_mount(int mount, uint32_t owner, int *table, struct err *e);
 int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);

@@ -38,6 +38,7 @@ struct role {
 };
 
 #define NETNS_POOL 16
+#define ID_TABLES 64
 #define TASK_BUCKETS 1024
 #define WARM_OUTPUT_MAX 400
 #define CHECKPOINTS_MAX 64
@@ -134,6 +135,12 @@ struct monitor {
 	uint8_t *net_used;		     /* of each address index: enum net_address */
 	sd_event_source *net_sweep_timer, *net_sweep_child, *net_tick;
 	struct net_forward net_forward;
+	/* By which packages are shown to whom (idmap_mount), of the last owners that had any. */
+	struct {
+		bool set;
+		uint32_t owner;
+		int fd;
+	} id_tables[ID_TABLES];
 	char boot_id[40], kernel[256], cpu[65], criu_version[64];
 	bool criu_works;
 	char criu_problem[256];

@@ -94,7 +94,7 @@ static int request(struct template *tpl, struct mtask *t, int package_fd, struct
 	t->ctl = sk[0];
 	theirs = sk[1];
 	if (package_fd >= 0)
-		r = rootfs_detach(package_fd, "package", &package, e);
+		r = start_detach_package(tpl->m, package_fd, t->run.owner, &package, e);
 	if (r == 0)
 		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
 	if (r == 0)

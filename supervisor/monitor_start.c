@@ -34,7 +34,8 @@ static int make_mounts(struct monitor *m, struct start *s, int package_fd, struc
 	if (r == 0)
 		r = rootfs_detach(m->dev_fd, "devices", &s->mounts[MOUNT_DEV], e);
 	if (r == 0 && package_fd >= 0)
-		r = rootfs_detach(package_fd, "package", &s->mounts[MOUNT_PACKAGE], e);
+		r = start_detach_package(m, package_fd, s->spec.owner, &s->mounts[MOUNT_PACKAGE],
+					 e);
 	if (r == 0 && s->spec.action != SANDBOX_COLD)
 		r = rootfs_detach(s->heap, "checkpoint's heap", &s->mounts[MOUNT_HEAP], e);
 	s->spec.rootfs_mount = s->mounts[MOUNT_ROOTFS];

@@ -43,6 +43,9 @@ int start_check_package(struct monitor *m, int fd, struct err *e);
 /* fd is a memory file that nobody can change any more, of JOB_BYTES_MAX at most: what root reads
  * is what the front has written, and reading it ends. */
 bool start_is_job(int fd);
+/* The package as a detached mount in which all files are those of this owner's payload. */
+int start_detach_package(struct monitor *m, int package_fd, uint32_t owner, int *ret,
+			 struct err *e);
 /* RUN/tasks/ID, empty, with its room taken. */
 int start_open_record(struct mtask *t, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */

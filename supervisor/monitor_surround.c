@@ -121,3 +121,24 @@ int start_check_package(struct monitor *m, int fd, struct err *e)
 		return err_set(e, ERR_DENIED, 0, "package: not a folder of the front's own");
 	return 0;
 }
+
+/* Packages are shared by content: on disk they are the front's, whoever sent them. */
+int start_detach_package(struct monitor *m, int package_fd, uint32_t owner, int *ret, struct err *e)
+{
+	int table = -1, r = rootfs_detach(package_fd, "package", ret, e);
+	const uint32_t i = owner % ID_TABLES;
+
+	if (r < 0)
+		return r;
+	if (m->id_tables[i].set && m->id_tables[i].owner == owner)
+		table = m->id_tables[i].fd;
+	r = idmap_mount(*ret, owner, &table, e);
+	if (m->id_tables[i].set && m->id_tables[i].fd != table && table >= 0)
+		(void)close(m->id_tables[i].fd);
+	if (table >= 0) {
+		m->id_tables[i].set = true;
+		m->id_tables[i].owner = owner;
+		m->id_tables[i].fd = table;
+	}
+	return r;
+}

@@ -2,9 +2,9 @@
 /*
  * Folders that are sent along with tasks, and codes' files. STATE/packages/<hex> holds one,
  * named by the SHA-256 of the archive that it came in, and <hex>.zip a zip that was sent,
- * named by its own; ".tmp-*" is being unpacked. Everything in a folder is made writable for
- * all: the sandbox's overlay copies it up for the task's uid, and nobody else gets past the
- * 0700 folder above.
+ * named by its own; ".tmp-*" is being unpacked. Files have the modes that were sent and the
+ * front's user, in whose place a sandbox sees the task's own (idmap_mount); nobody else gets
+ * past the 0700 folder above.
  *
  * Nothing locks one: its name does. Who uses one sets its time, then opens it; the pruner
  * (1) reads the time, (2) renames it to ".gone-<name>", (3) reads the time again and renames it

@@ -110,6 +110,17 @@ static int remember(struct extract *x, const char *path, struct err *e)
 	return 0;
 }
 
+/*
+ * The modes are those that were sent, without the bits for other users and groups to become
+ * this one. A folder's owner keeps all rights: he has to be able to remove what is in it.
+ */
+static mode_t mode_of(struct archive_entry *entry)
+{
+	mode_t mode = archive_entry_perm(entry) & 0777;
+
+	return archive_entry_filetype(entry) == AE_IFDIR ? mode | 0700 : mode;
+}
+
 /* Opens the folder of path, made where it is missing; *ret_name: path's last part. */
 static int open_parent(struct extract *x, const char *path, const char **ret_name, int *ret_fd,
 		       struct err *e)
@@ -122,7 +133,7 @@ static int open_parent(struct extract *x, const char *path, const char **ret_nam
 		int next;
 
 		(void)snprintf(name, sizeof(name), "%.*s", (int)(slash - p), p);
-		if (mkdirat(dir, name, 0777) == 0) {
+		if (mkdirat(dir, name, 0755) == 0) {
 			(void)snprintf(made, sizeof(made), "%.*s", (int)(slash - path), path);
 			if (remember(x, made, e) < 0)
 				return -EINVAL;
@@ -133,8 +144,6 @@ static int open_parent(struct extract *x, const char *path, const char **ret_nam
 		next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)
 			return extract_refuse(e, path, "it lies in something that is not a folder");
-		if (fchmod(next, 0777) < 0)
-			return extract_cannot_keep(e, errno, "it");
 		util_close_fd(&dir);
 		dir = next;
 		p = slash + 1;
@@ -188,7 +197,7 @@ static int write_data(struct extract *x, struct archive_entry *entry, const char
 static int make_file(struct extract *x, struct archive_entry *entry, const char *path, int dir,
 		     const char *name, struct err *e)
 {
-	mode_t mode = archive_entry_perm(entry) & 0111 ? 0777 : 0666;
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {archive_entry_mtime(entry), 0}};
 	_cleanup_fd_ int fd =
 		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r;
@@ -198,8 +207,12 @@ static int make_file(struct extract *x, struct archive_entry *entry, const char 
 	if (fd < 0)
 		return extract_cannot_keep(e, errno, "it");
 	r = write_data(x, entry, path, fd, e);
-	if (r == 0 && fchmod(fd, mode) < 0)
+	if (r == 0 && fchmod(fd, mode_of(entry)) < 0)
 		r = extract_cannot_keep(e, errno, "it");
+	/* Python's cached bytecode is valid for its source's time. A time that the file system
+	 * cannot hold is none. */
+	if (r == 0 && archive_entry_mtime_is_set(entry))
+		(void)futimens(fd, times);
 	return r == 0 ? remember(x, path, e) : r;
 }
 
@@ -232,10 +245,15 @@ int extract_entry(struct extract *x, struct archive_entry *entry, const char *ra
 	if (archive_entry_hardlink(entry))
 		return extract_refuse(e, path, "hard links are not allowed");
 	if (archive_entry_filetype(entry) == AE_IFDIR) {
-		/* As the parent of something in it. */
-		if (*path)
-			strcat(path, "/");
-		return open_parent(x, path, &name, &dir, e);
+		/* As the parent of something in it. The folder itself is the task's work folder,
+		 * with a mode of its own. */
+		if (!*path)
+			return 0;
+		strcat(path, "/");
+		r = open_parent(x, path, &name, &dir, e);
+		if (r == 0 && fchmod(dir, mode_of(entry)) < 0)
+			r = extract_cannot_keep(e, errno, "it");
+		return r;
 	}
 	if (!*path)
 		return extract_refuse(e, ".", "must be a folder");

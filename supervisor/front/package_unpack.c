@@ -47,9 +47,9 @@ static int unpack_to_name(struct front *f, const struct source *from, struct unp
 	char tmp[64], name[65];
 
 	temporary_name(tmp, sizeof(tmp), "");
-	if (mkdirat(packages, tmp, 0777) == 0)
+	if (mkdirat(packages, tmp, 0755) == 0)
 		dir = openat(packages, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || fchmod(dir, 0777) < 0)
+	if (dir < 0)
 		return extract_cannot_keep(e, errno, "the folder");
 	r = extract(f, from, dir, ret, e);
 	util_close_fd(&dir);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A code's files, as a zip. */
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "supervisor/front/package_extract.h"
@@ -20,11 +19,10 @@ void package_zip_digest(const uint8_t zip[32], uint8_t package[32])
 
 static int extract_next(struct extract *x, const struct zip_entry *known, struct err *e)
 {
-	char name[PACKAGE_PATH_MAX];
+	const char *name = known->name;
 	struct archive_entry *entry;
 	int status = archive_read_next_header(x->in, &entry);
 
-	(void)snprintf(name, sizeof(name), "%.*s", (int)known->name_len, known->name);
 	/* A warning: a name that this locale does not hold. It is not asked for its names. */
 	if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
 		return extract_refuse(e, name, "it is damaged");
@@ -36,6 +34,9 @@ static int extract_next(struct extract *x, const struct zip_entry *known, struct
 		    (uint64_t)archive_entry_size(entry) != known->size)
 			return extract_refuse(e, name, "its lengths are wrong");
 	}
+	if (known->mode == 0)
+		archive_entry_set_perm(entry,
+				       archive_entry_filetype(entry) == AE_IFDIR ? 0755 : 0644);
 	return extract_entry(x, entry, name, e);
 }
 

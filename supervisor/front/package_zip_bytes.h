@@ -50,6 +50,19 @@ static inline bool zip_is_record(const uint8_t *p, uint8_t kind, uint8_t kind2)
 	return p && p[0] == 'P' && p[1] == 'K' && p[2] == kind && p[3] == kind2;
 }
 
+/* One of an entry's two headers: its name's bytes, and what says how they are to be read. */
+struct zip_name {
+	const uint8_t *bytes, *extra;
+	size_t len, extra_len;
+	bool is_utf8; /* by bit 11 of its flags */
+};
+/*
+ * The name in UTF-8: as it is where it says so or simply is; the one in its Unicode Path field,
+ * if that was made for this name; else by code page 437. No NUL or back slash is in it. The
+ * caller frees it.
+ */
+int package_zip_name(const struct zip_name *raw, char **ret, struct err *e);
+
 /* Fills n and the directory's place, of a zip that is whole and one. */
 int package_zip_end(struct zip *z, struct err *e);
 

@@ -8,7 +8,6 @@
 
 #include "supervisor/front/package_extract.h"
 #include "supervisor/front/package_zip_bytes.h"
-#include "supervisor/log_text.h"
 
 #define LOCAL_SIZE 30	  /* 4.3.7 */
 #define CENTRAL_SIZE 46	  /* 4.3.12 */
@@ -16,11 +15,11 @@
 
 #define FLAG_ENCRYPTED (1u << 0 | 1u << 6 | 1u << 13)
 #define FLAG_LATE (1u << 3)
+#define FLAG_UTF8 (1u << 11)
 #define METHOD_STORED 0
 #define METHOD_DEFLATED 8
 #define MADE_BY_UNIX 3
 #define EXTRA_ZIP64 0x0001
-#define EXTRA_UNICODE_PATH 0x7075 /* 4.6.9 */
 
 /* What both headers of an entry say, and what their extra fields say better. */
 struct header {
@@ -73,36 +72,20 @@ static int read_extra(struct header *h, struct err *e)
 		if (id == EXTRA_ZIP64 && (seen || read_zip64(h, p, len) < 0))
 			return refuse_entry(e, h->name, h->name_len, "its ZIP64 field is damaged");
 		seen |= id == EXTRA_ZIP64;
-		if (id == EXTRA_UNICODE_PATH &&
-		    (len != h->name_len + 5 || memcmp(p + 5, h->name, h->name_len) != 0))
-			return refuse_entry(e, h->name, h->name_len, "it has two names");
 		p += len;
 	}
 	return 0;
 }
 
-static int check_name(const struct header *h, struct err *e)
+static int take_name(const struct header *h, char **ret, struct err *e)
 {
-	uint32_t c;
-	int n;
+	const struct zip_name raw = {.bytes = h->name,
+				     .len = h->name_len,
+				     .extra = h->extra,
+				     .extra_len = h->extra_len,
+				     .is_utf8 = h->flags & FLAG_UTF8};
 
-	if (h->name_len == 0)
-		return extract_refuse(e, "archive", "an entry has no name");
-	if (h->name_len >= PACKAGE_PATH_MAX)
-		return refuse_entry(e, h->name, h->name_len, "the name is too long");
-	for (size_t i = 0; i < h->name_len; i += (size_t)n) {
-		n = log_text_utf8(h->name + i, h->name_len - i, &c);
-		if (n <= 0)
-			return refuse_entry(e, h->name, h->name_len,
-					    "the name is not UTF-8: pack it with UTF-8 names");
-		if (c == 0)
-			return refuse_entry(e, h->name, h->name_len, "the name has a NUL in it");
-		if (c == '\\')
-			return refuse_entry(
-				e, h->name, h->name_len,
-				"the name has a back slash: folders are separated by /");
-	}
-	return 0;
+	return package_zip_name(&raw, ret, e);
 }
 
 /* libarchive makes files of all others. */
@@ -138,6 +121,7 @@ static int read_local(const struct zip *z, const struct header *dir, struct zip_
 		      struct err *e)
 {
 	const uint8_t *p = zip_range(z, dir->at, LOCAL_SIZE);
+	_cleanup_free_ char *name = NULL;
 	uint64_t at = dir->at + LOCAL_SIZE;
 	struct header h = {0};
 	int r;
@@ -156,8 +140,12 @@ static int read_local(const struct zip *z, const struct header *dir, struct zip_
 		return refuse_entry(e, dir->name, dir->name_len, "it has two names");
 	h.extra = h.name + h.name_len;
 	r = read_extra(&h, e);
+	if (r == 0)
+		r = take_name(&h, &name, e);
 	if (r < 0)
 		return r;
+	if (strcmp(name, ret->name) != 0)
+		return refuse_entry(e, dir->name, dir->name_len, "it has two names");
 	at += h.name_len + h.extra_len;
 	ret->late = (h.flags | dir->flags) & FLAG_LATE;
 	ret->told = h.crc == dir->crc && h.packed == dir->packed && h.size == dir->size;
@@ -174,8 +162,6 @@ static int read_local(const struct zip *z, const struct header *dir, struct zip_
 		return refuse_entry(e, h.name, h.name_len, "it is cut short");
 	ret->at = dir->at;
 	ret->end = at + dir->packed;
-	ret->name = (const char *)h.name;
-	ret->name_len = h.name_len;
 	return 0;
 }
 
@@ -205,7 +191,7 @@ static int read_entry(const struct zip *z, uint64_t *at, struct zip_entry *ret, 
 		return extract_refuse(e, "archive", "its directory is damaged");
 	h.extra = h.name + h.name_len;
 	*at += CENTRAL_SIZE + rest;
-	r = check_name(&h, e);
+	r = take_name(&h, &ret->name, e);
 	if (r == 0)
 		r = read_extra(&h, e);
 	if (r == 0)
@@ -215,6 +201,7 @@ static int read_entry(const struct zip *z, uint64_t *at, struct zip_entry *ret, 
 	ret->packed = h.packed;
 	ret->size = h.size;
 	ret->crc = h.crc;
+	ret->mode = h.mode & 07777;
 	return read_local(z, &h, ret, e);
 }
 
@@ -258,13 +245,12 @@ static int check_places(const struct zip *z, struct zip_index *index, struct err
 		uint64_t next = i + 1 < index->n ? entry[1].at : z->directory_at;
 
 		if (entry->end > next)
-			return refuse_entry(e, entry->name, entry->name_len,
-					    "it overlaps with what follows it");
+			return extract_refuse(e, entry->name, "it overlaps with what follows it");
 		if (entry->late && is_descriptor(z, entry, next - entry->end))
 			continue;
 		if (entry->end != next || !entry->told)
-			return refuse_entry(e, entry->name, entry->name_len,
-					    "what follows its content belongs to nothing");
+			return extract_refuse(e, entry->name,
+					      "what follows its content belongs to nothing");
 	}
 	return 0;
 }
@@ -275,7 +261,10 @@ static int read_directory(const struct zip *z, struct zip_index *index, struct e
 
 	for (index->n = 0; index->n < z->n; index->n++) {
 		struct zip_entry *entry = &index->entries[index->n];
-		int r = read_entry(z, &at, entry, e);
+		int r;
+
+		index->n_named = index->n + 1;
+		r = read_entry(z, &at, entry, e);
 
 		if (r < 0)
 			return r;
@@ -323,6 +312,8 @@ int package_zip_index(const void *zip, size_t len, uint64_t bytes_max, struct zi
 
 void package_zip_index_clear(struct zip_index *index)
 {
+	for (size_t i = 0; index->entries && i < index->n_named; i++)
+		free(index->entries[i].name);
 	free(index->entries);
 	*index = (struct zip_index){0};
 }

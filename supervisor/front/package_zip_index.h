@@ -18,15 +18,15 @@ struct zip_entry {
 	uint64_t at, end; /* its header and the end of its content, in the archive */
 	uint64_t packed, size;
 	uint32_t crc;
-	bool late;	  /* a descriptor with the lengths may follow the content */
-	bool told;	  /* its header has the lengths too */
-	const char *name; /* in the archive, no NUL in or after it */
-	uint16_t name_len;
+	uint16_t mode; /* permissions; 0 where nothing is said of them */
+	bool late;     /* a descriptor with the lengths may follow the content */
+	bool told;     /* its header has the lengths too */
+	char *name;    /* UTF-8; owned */
 };
 
 struct zip_index {
 	struct zip_entry *entries; /* in the order of their content; owned */
-	size_t n;
+	size_t n, n_named;
 	uint64_t bytes; /* of all of them, unpacked */
 	uint64_t directory_at;
 };
@@ -34,8 +34,8 @@ struct zip_index {
 /*
  * Refused: anything but a whole zip from the first byte to the last, one with nothing in it,
  * in several parts, or with a long comment; entries that overlap, that are encrypted, or
- * compressed by anything but deflate; names that are not UTF-8 or have a NUL or back slash;
- * names and lengths of the directory that are not those of the entry; a bomb by its ratio;
+ * compressed by anything but deflate; names that are not what
+ * they say that they are or have a NUL or back slash; names and lengths of the directory that are not those of the entry; a bomb by its ratio;
  * more than bytes_max bytes or PACKAGE_ENTRIES_MAX entries.
  */
 int package_zip_index(const void *zip, size_t len, uint64_t bytes_max, struct zip_index *ret,

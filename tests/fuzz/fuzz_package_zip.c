@@ -28,7 +28,8 @@ static void check_index(const uint8_t *data, size_t size)
 		const struct zip_entry *entry = &index.entries[i];
 
 		if (entry->at < at || entry->at - at > 24 || entry->end < entry->at ||
-		    memchr(entry->name, '\0', entry->name_len))
+		    !*entry->name || strlen(entry->name) >= PACKAGE_PATH_MAX ||
+		    strchr(entry->name, '\\'))
 			abort();
 		at = entry->end;
 	}

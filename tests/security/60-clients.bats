@@ -7,7 +7,11 @@ load lib.bash
 
 setup_file() {
 	security_setup
-	"$CTL" run python --code 'print(1)' >/dev/null
+	# What the daemon keeps for the project's later tasks, and for those with a folder, is there.
+	mkdir "$WORK/first"
+	echo 'print(1)' >"$WORK/first/main.py"
+	echo '{"exec": "main.py", "dir": "."}' >"$WORK/first/task.json"
+	"$CTL" run python "$WORK/first/task.json" >/dev/null
 	retire_all
 	rss >"$WORK/memory"
 	fds >"$WORK/fds"

@@ -99,6 +99,7 @@ def good():
     yield "nested", pack(("inner.zip", pack()))
     yield "windows", pack((member("x.txt", 0, 0), b"x"))
     yield "stored", raw([(b"worker.py", WORKER, {})])
+    yield "cp437", raw([(b"worker.py", WORKER, {}), (b"gr\x81\xe1e", b"x", {})])
 
 
 def hostile():
@@ -122,7 +123,7 @@ def hostile():
     yield "lzma", raw([one, (b"x", b"x", {"method": 14})]), "x: it is not compressed by deflate"
     yield "split", raw([one, (b"x", b"x", {"disk": 1})]), "x: it lies in another part"
     yield "nul", raw([one, (b"a\0b", b"x", {})]), "the name has a NUL"
-    yield "cp437", raw([one, (b"gr\x81\xe1e", b"x", {})]), "the name is not UTF-8"
+    yield "not-utf8", raw([one, (b"gr\x81\xe1e", b"x", {"flags": 0x800})]), "the name is not UTF-8"
     yield "two-names", raw([one, (b"x", b"x", {"local": b"y"})]), "x: it has two names"
     yield "bomb", pack(("zeros", bytes(128 << 20))), "zeros: it is a zip bomb"
     yield "overlap", fifield(50), "a: it overlaps"

@@ -33,6 +33,20 @@ static const struct member good[] = {
 	{"d/", NULL, MODE(042755) | 0x10, UNIX | 30},
 	{"d/l", "../gr\xc3\xbc\xc3\x9f", MODE(0120777), UNIX | 30},
 	{"gr\xc3\xbc\xc3\x9f", "y", .flags = UTF8},
+	/* Windows' own: a name by code page 437; the same by Info-ZIP, which says it in UTF-8 too;
+	 * and with a field that was made for another name. */
+	{"stra\xe1"
+	 "e.txt",
+	 "z", 0x20, 20},
+	{"g\x81n.txt", "u",
+	 .extra = "\x75\x70\x0e\x00\x01\x1e\xfd\x08\x83"
+		  "gr\xc3\xbcn.txt",
+	 .extra_len = 18},
+	{"old.txt", "v",
+	 .extra = "\x75\x70\x0c\x00\x01"
+		  "xxxx"
+		  "new.txt",
+	 .extra_len = 16},
 	{"wide", "wide wide wide wide", .flags = LATE, .wide = true, .deflate = true},
 };
 
@@ -41,16 +55,22 @@ static inline void assert_good(int at)
 	char target[64] = "";
 	struct stat st;
 
-	assert_file(at, "info-zip.py", "print(1)\n", 0666);
-	assert_file(at, "python.py", "print(2)\n", 0666);
-	assert_file(at, "go", "run run run run run", 0777);
-	assert_file(at, "dos.txt", "x", 0666);
-	assert_file(at, "gr\xc3\xbc\xc3\x9f", "y", 0666);
-	assert_file(at, "wide", "wide wide wide wide", 0666);
+	assert_file(at, "info-zip.py", "print(1)\n", 0644);
+	assert_file(at, "python.py", "print(2)\n", 0600);
+	assert_file(at, "go", "run run run run run", 0755);
+	assert_file(at, "dos.txt", "x", 0644);
+	assert_file(at, "gr\xc3\xbc\xc3\x9f", "y", 0644);
+	assert_file(at,
+		    "stra\xc3\x9f"
+		    "e.txt",
+		    "z", 0644);
+	assert_file(at, "gr\xc3\xbcn.txt", "u", 0644);
+	assert_file(at, "old.txt", "v", 0644);
+	assert_file(at, "wide", "wide wide wide wide", 0644);
 	assert_true(readlinkat(at, "d/l", target, sizeof(target) - 1) > 0);
 	assert_string_equal(target, "../gr\xc3\xbc\xc3\x9f");
 	assert_int_equal(fstatat(at, "d", &st, AT_SYMLINK_NOFOLLOW), 0);
-	assert_int_equal(st.st_mode, S_IFDIR | 0777);
+	assert_int_equal(st.st_mode, S_IFDIR | 0755);
 }
 
 static int setup(void **state)

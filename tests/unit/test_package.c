@@ -32,6 +32,7 @@ static int make_tar(const struct member *members, size_t n)
 		archive_entry_set_filetype(e, (unsigned)m->type);
 		archive_entry_set_perm(e, (mode_t)(m->mode ? m->mode : 0644));
 		archive_entry_set_size(e, (la_int64_t)len);
+		archive_entry_set_mtime(e, 1234567890, 0);
 		if (m->type == AE_IFLNK)
 			archive_entry_set_symlink(e, m->data);
 		if (m->hard)
@@ -68,7 +69,7 @@ static void test_good(void **state)
 		{"run.sh", AE_IFREG, "#!/bin/sh\n", 04755},
 		{"empty", AE_IFREG, "", 0},
 		{"a/b/c.txt", AE_IFREG, "deep", 0400}, /* its folders come later, or never */
-		{"a/", AE_IFDIR, NULL, 02700},
+		{"a/", AE_IFDIR, NULL, 02550},
 		{"a/b/up", AE_IFLNK, "../../hello.py"},
 		{"l", AE_IFLNK, "a/./b/../b/c.txt"},
 		{"gr\xc3\xbc\xc3\x9f.txt", AE_IFREG, "x", 0644},
@@ -82,15 +83,17 @@ static void test_good(void **state)
 	(void)state;
 	if (package_extract_tar(tar, at, 1 << 20, digest, &e) < 0)
 		fail_msg("%s", e.msg);
-	assert_file(at, "hello.py", "print(1)\n", 0666);
-	assert_file(at, "run.sh", "#!/bin/sh\n", 0777);
-	assert_file(at, "empty", "", 0666);
-	assert_file(at, "a/b/c.txt", "deep", 0666);
-	assert_file(at, "gr\xc3\xbc\xc3\x9f.txt", "x", 0666);
+	assert_file(at, "hello.py", "print(1)\n", 0600);
+	assert_file(at, "run.sh", "#!/bin/sh\n", 0755);
+	assert_file(at, "empty", "", 0644);
+	assert_file(at, "a/b/c.txt", "deep", 0400);
+	assert_file(at, "gr\xc3\xbc\xc3\x9f.txt", "x", 0644);
 	assert_int_equal(fstatat(at, "a", &st, 0), 0);
-	assert_int_equal(st.st_mode & 07777, 0777);
+	assert_int_equal(st.st_mode & 07777, 0750);
 	assert_int_equal(fstatat(at, "a/b", &st, 0), 0);
-	assert_int_equal(st.st_mode & 07777, 0777);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(fstatat(at, "hello.py", &st, 0), 0);
+	assert_int_equal(st.st_mtime, 1234567890);
 	assert_true(readlinkat(at, "l", target, sizeof(target) - 1) > 0);
 	assert_string_equal(target, "a/./b/../b/c.txt");
 	package_remove(AT_FDCWD, dir);

@@ -64,7 +64,7 @@ static void assert_kept(struct front *f, const struct made *z, const struct answ
 
 	assert_string_equal(a->error.msg, "");
 	assert_int_equal(a->zip_bytes, z->len);
-	assert_int_equal(a->package_bytes, 67);
+	assert_int_equal(a->package_bytes, 70);
 	assert_int_equal(EVP_Digest(z->bytes, z->len, digest, NULL, EVP_sha256(), NULL), 1);
 	assert_memory_equal(a->zip, digest, 32);
 	assert_memory_not_equal(a->package, digest, 32);
@@ -135,7 +135,7 @@ static void test_unpack(void **state)
 	/* Again: the same, and nothing is left of the second one. */
 	b = unpack(f, zip_file(z));
 	assert_memory_equal(&a.package, &b.package, 32);
-	assert_int_equal(b.package_bytes, 67);
+	assert_int_equal(b.package_bytes, 70);
 	assert_int_equal(count_entries(f->cfg.packages_dirfd), 2);
 	assert_taken_back(f, a.package);
 	assert_refused(f, z);

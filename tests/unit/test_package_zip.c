@@ -17,7 +17,7 @@ static void test_good(void **state)
 		make_zip(z, good, ARRAY_SIZE(good));
 		if (package_extract_zip(z->bytes, z->len, at, 1 << 20, &bytes, &e) < 0)
 			fail_msg("%s", e.msg);
-		assert_int_equal(bytes, 9 + 9 + 19 + 1 + 8 + 3 + 1 + 19 - 2);
+		assert_int_equal(bytes, 9 + 9 + 19 + 1 + 8 + 3 + 1 + 19 - 2 + 1 + 1 + 1);
 		assert_good(at);
 		package_remove(AT_FDCWD, dir);
 		(void)close(at);
@@ -67,6 +67,7 @@ static const struct {
 	{{{"x", "1"}, {"x/y", "2"}}, "x/y: it lies in something that is not a folder"},
 	{{{"l", "/etc", MODE(0120777)}}, "l: a symbolic link must be relative"},
 	{{{"l", "../x", MODE(0120777)}}, "l: a symbolic link leads out"},
+	{{{"a/l", "x/../../../y/z/w", MODE(0120777)}}, "a/l: a symbolic link leads out"},
 	{{{"l", "../x", MODE(0120777), .deflate = true}}, "l: "},
 	{{{"d", "sub", MODE(0120777)}, {"d/x", "1"}}, "d/x: it lies in something"},
 	{{{"d", ".", MODE(0120777)}, {"d", "1"}}, "d: it is there twice"},
@@ -83,9 +84,24 @@ static const struct {
 	{{{"a\\b", "1", 0, 20}}, "b: the name has a back slash"},
 	{{{"a\0b", "1", .name_len = 3}}, "a: the name has a NUL"},
 	{{{"", "1"}}, "an entry has no name"},
-	{{{"x\x81.txt", "1"}}, "the name is not UTF-8"},
-	{{{"x\xc3", "1"}}, "the name is not UTF-8"},
-	{{{"x\xed\xa0\x80", "1"}}, "the name is not UTF-8"},
+	{{{"x\x81.txt", "1", .flags = UTF8}}, "the name is not UTF-8"},
+	{{{"x\xc3", "1", .flags = UTF8}}, "the name is not UTF-8"},
+	{{{"x\xed\xa0\x80", "1", .flags = UTF8}}, "the name is not UTF-8"},
+	{{{"x\x81", "1", .local_flags = UTF8}}, "the name is not UTF-8"},
+	{{{"x\x81", "1", .extra = "\x75\x70\x06\x00\x01\xb7\x52\x80\x3c\x81", .extra_len = 10}},
+	 "the name is not UTF-8"},
+	{{{"x\x81", "1", .extra = "\x75\x70\x09\x00\x01\xb7\x52\x80\x3c../y", .extra_len = 13}},
+	 "../y: \"..\""},
+	{{{"x\x81", "1",
+	   .extra = "\x75\x70\x08\x00\x01\xb7\x52\x80\x3c"
+		    "a\\b",
+	   .extra_len = 12}},
+	 "back slash"},
+	{{{"x\x81", "1",
+	   .extra = "\x75\x70\x08\x00\x01\xb7\x52\x80\x3c"
+		    "a\0b",
+	   .extra_len = 12}},
+	 "has a NUL"},
 	{{{"d/", "x", MODE(040755)}}, "d/: a folder has content"},
 	{{{"x", "1", .flags = 1}}, "x: it is encrypted"},
 	{{{"x", "1", .flags = 0x41}}, "x: it is encrypted"},
@@ -94,7 +110,10 @@ static const struct {
 	{{{"x", "1", .method = 12}}, "x: it is not compressed by deflate"},
 	{{{"x", "1", .disk = 1}}, "x: it lies in another part"},
 	{{{"x", "1", .local_name = "y"}}, "x: it has two names"},
-	{{{"unicode", "1", .extra = "\x75\x70\x0c\x00\x01zzzzUNICODE", .extra_len = 16}},
+	{{{"unicode", "1", .flags = UTF8,
+	   .extra = "\x75\x70\x0c\x00\x01\x60\xb4\xb1\xd3"
+		    "UNICODE",
+	   .extra_len = 16}},
 	 "unicode: it has two names"},
 	{{{"x", "1", .extra = "\x01\x00\x09\x00z", .extra_len = 5}}, "x: its extra field"},
 	{{{"x", "1", .wide = true, .extra = "\x01\0\0\0", .extra_len = 4}}, "x: its ZIP64"},

@@ -33,7 +33,7 @@ struct member {
 
 struct made {
 	uint8_t bytes[1 << 16];
-	size_t len, at[8];
+	size_t len, at[16];
 	/* Of the end record: added to the truth. */
 	int entries, directory_size, directory_at, disk;
 	bool zip64;
