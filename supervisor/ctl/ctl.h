@@ -142,6 +142,12 @@ int ctl_flush(int status);
  */
 int ctl_read_file(const char *path, size_t max, bool any, char **ret, size_t *ret_len,
 		  struct err *e);
+/*
+ * Opens what a description (task.json, a .worker) names in its own folder. It may come from
+ * somebody else than who runs the command: no "..", no absolute path and no link in it leads
+ * out of dirfd, which is EXDEV; links that stay inside are followed. The fd, or -1 and errno.
+ */
+int ctl_open_beneath(int dirfd, const char *path, int flags);
 
 /* A string member of an object; "" when it is not there. */
 const char *ctl_text(const json_t *object, const char *key);

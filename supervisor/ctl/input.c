@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "supervisor/ctl/ctl.h"
@@ -52,4 +54,23 @@ int ctl_read_file(const char *path, size_t max, bool any, char **ret, size_t *re
 	*ret = TAKE_PTR(buf);
 	*ret_len = len;
 	return 0;
+}
+
+/* A folder that is renamed meanwhile makes the kernel unsure of "..": EAGAIN, openat2(2). */
+#define BENEATH_TRIES 10
+
+int ctl_open_beneath(int dirfd, const char *path, int flags)
+{
+	/* With O_PATH, openat2 takes no flag that would have no meaning. */
+	struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC |
+					(flags & O_PATH ? 0 : O_NOCTTY),
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	int fd = -1;
+
+	for (int i = 0; i < BENEATH_TRIES && fd < 0; i++) {
+		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+		if (fd < 0 && errno != EAGAIN && errno != EINTR)
+			break;
+	}
+	return fd;
 }

@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "supervisor/ctl/ctl.h"
+
 #define TAR_BLOCK 512
 
 /* A header block of GNU tar (info tar, "Basic Tar Format"): numbers are octal text. */
@@ -29,9 +31,10 @@ struct pack {
 	struct err *e;
 	unsigned entries;
 	uint64_t bytes;
-	char path[PATH_MAX]; /* of what is being added, below the folder */
-	size_t filled;	     /* of out */
-	char out[65536];     /* what is yet to be written; a multiple of TAR_BLOCK */
+	struct pack_left_out *left_out; /* NULL: nothing may be */
+	char path[PATH_MAX];		/* of what is being added, below the folder */
+	size_t filled;			/* of out */
+	char out[65536];		/* what is yet to be written; a multiple of TAR_BLOCK */
 };
 
 static int flush(struct pack *p)
@@ -107,7 +110,7 @@ static int add_head(struct pack *p, const struct stat *st, const char *link)
 {
 	bool is_dir = S_ISDIR(st->st_mode), is_file = S_ISREG(st->st_mode);
 	char type = is_dir ? '5' : is_file ? '0' : '2';
-	unsigned mode = is_file && !(st->st_mode & 0111) ? 0644 : 0755;
+	unsigned mode = is_file || is_dir ? st->st_mode & 0777 : 0777;
 	/* Python's cached bytecode is valid for its source's time: keep it, in seconds. */
 	uint64_t mtime = st->st_mtime > 0 ? (uint64_t)st->st_mtime & 077777777777ULL : 0;
 	int r;
@@ -145,9 +148,10 @@ static int add_content(struct pack *p, int fd, uint64_t size)
 	return r;
 }
 
-static int add_file(struct pack *p, int dirfd, const char *name, int extra_flags)
+/* Takes fd. */
+static int add_file(struct pack *p, int file_fd)
 {
-	_cleanup_fd_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | extra_flags);
+	_cleanup_fd_ int fd = file_fd;
 	struct stat st;
 	int r;
 
@@ -167,6 +171,43 @@ static int add_file(struct pack *p, int dirfd, const char *name, int extra_flags
 	return r < 0 ? r : add_content(p, fd, (uint64_t)st.st_size);
 }
 
+/* It was in the folder and is not in the archive: for a word to the user. */
+static int leave_out(struct pack *p, const char *what)
+{
+	struct pack_left_out *l = p->left_out;
+	size_t len = strlen(l->names);
+
+	if (len + strlen(p->path) + strlen(what) + sizeof(" (), ") < sizeof(l->names))
+		(void)snprintf(l->names + len, sizeof(l->names) - len, "%s%s (%s)", len ? ", " : "",
+			       p->path, what);
+	else
+		l->more++;
+	return 0;
+}
+
+bool pack_link_stays(const char *dest, const char *target)
+{
+	int depth = 0;
+
+	if (*target == '/')
+		return false;
+	for (const char *p = dest; *p; p++)
+		depth += *p == '/';
+	while (*target) {
+		size_t n = strcspn(target, "/");
+
+		if (n == 2 && memcmp(target, "..", 2) == 0)
+			depth--;
+		else if (n > 0 && !(n == 1 && *target == '.'))
+			depth++;
+		if (depth < 0)
+			return false;
+		target += n;
+		target += *target == '/';
+	}
+	return true;
+}
+
 static int add_link(struct pack *p, int dirfd, const char *name, const struct stat *st)
 {
 	char target[PATH_MAX];
@@ -175,6 +216,8 @@ static int add_link(struct pack *p, int dirfd, const char *name, const struct st
 	if (n < 0)
 		return fail(p, errno);
 	target[n] = '\0';
+	if (!pack_link_stays(p->path, target))
+		return leave_out(p, "a link out of the folder");
 	return add_head(p, st, target);
 }
 
@@ -229,6 +272,13 @@ static int read_names(struct pack *p, int dirfd, char ***ret, size_t *ret_n)
 	return r;
 }
 
+bool pack_is_virtual_environment(int dirfd)
+{
+	struct stat st;
+
+	return fstatat(dirfd, "pyvenv.cfg", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
 static int add_folder(struct pack *p, int dirfd, unsigned depth);
 
 static int add_name(struct pack *p, int dirfd, const char *name, unsigned depth)
@@ -241,11 +291,18 @@ static int add_name(struct pack *p, int dirfd, const char *name, unsigned depth)
 		return fail(p, errno);
 	if (S_ISLNK(st.st_mode))
 		return add_link(p, dirfd, name, &st);
+	if (S_ISREG(st.st_mode))
+		return add_file(
+			p, openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
 	if (!S_ISDIR(st.st_mode))
-		return add_file(p, dirfd, name, O_NOFOLLOW);
+		return leave_out(p, S_ISFIFO(st.st_mode)   ? "a FIFO"
+				    : S_ISSOCK(st.st_mode) ? "a socket"
+							   : "a device");
 	child = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (child < 0)
 		return fail(p, errno);
+	if (pack_is_virtual_environment(child))
+		return leave_out(p, "a virtual environment");
 	if (depth >= PACK_DEPTH_MAX)
 		return err_set(p->e, ERR_LIMIT, 0, "%s/%s: more than %u folders deep", p->what,
 			       p->path, PACK_DEPTH_MAX);
@@ -314,11 +371,16 @@ static int pack_end(struct pack *p, int r, int *ret_fd)
 	return r;
 }
 
-int pack_folder(int dirfd, const char *what, int *ret_fd, struct err *e)
+int pack_folder(int dirfd, const char *what, int *ret_fd, struct pack_left_out *left_out,
+		struct err *e)
 {
 	struct pack *p = pack_begin(what, e);
 
-	return p ? pack_end(p, add_folder(p, dirfd, 0), ret_fd) : -ENOMEM;
+	*left_out = (struct pack_left_out){0};
+	if (!p)
+		return -ENOMEM;
+	p->left_out = left_out;
+	return pack_end(p, add_folder(p, dirfd, 0), ret_fd);
 }
 
 /* The folders on the way need no entries of their own: unpacking makes them. */
@@ -332,5 +394,6 @@ int pack_file(int dirfd, const char *path, int *ret_fd, struct err *e)
 	if (!p)
 		return -ENOMEM;
 	strcpy(p->path, path);
-	return pack_end(p, add_file(p, dirfd, path, 0), ret_fd);
+	return pack_end(p, add_file(p, ctl_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK)),
+			ret_fd);
 }

@@ -32,8 +32,9 @@ const char ctl_run_help[] =
 	"  -d, --detach          print the task's id and return at once\n"
 	"      --json            print the ended task as JSON instead of its output\n"
 	"  -- ARG...             the task's arguments, in place of task.json's\n\n"
-	"Options go over what task.json says. \"dir\" is relative to task.json's folder and is\n"
-	"sent along whole; without it only the script that \"exec\" names is.\n\n"
+	"Options go over what task.json says. \"dir\" is a folder beneath task.json's own and is\n"
+	"sent along, but for virtual environments, links out of it, FIFOs, sockets and devices;\n"
+	"without it only the script that \"exec\" names is.\n\n"
 	"The task's stdout goes to stdout and its stderr to stderr while it runs. Ctrl-C (or\n"
 	"TERM) ends the task with TERM; again, or after 10 s, with KILL. When nobody reads the\n"
 	"output any more the task is ended too.\n\n"
@@ -291,6 +292,7 @@ static int pack_task(struct run_spec *spec, const struct words *w, struct err *e
 {
 	_cleanup_task_spec_ struct task_spec parsed = {0};
 	_cleanup_fd_ int base = -1, dir = -1;
+	struct pack_left_out left_out;
 	int r = task_spec_from_json(spec->task, &parsed, e);
 
 	/* The daemon judges for itself; this is to say what is wrong before files are read. */
@@ -306,14 +308,26 @@ static int pack_task(struct run_spec *spec, const struct words *w, struct err *e
 		return base;
 	if (!parsed.dir) {
 		r = pack_file(base, parsed.source, &spec->package_fd, e);
+		if (r == -EXDEV)
+			return err_set(e, ERR_INPUT, 0,
+				       "task.json: exec: %s leads out of task.json's folder",
+				       parsed.source);
 		if (r < 0)
 			return err_wrap(e, r == -ENOENT ? PACK_NO_SCRIPT : r, "task.json: exec");
 		return 0;
 	}
-	dir = openat(base, parsed.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = ctl_open_beneath(base, parsed.dir, O_RDONLY | O_DIRECTORY);
+	if (dir < 0 && errno == EXDEV)
+		return err_set(e, ERR_INPUT, 0,
+			       "task.json: dir: %s leads out of task.json's folder: move task.json "
+			       "to a folder that holds it",
+			       parsed.dir);
 	if (dir < 0)
 		return err_set(e, ERR_INPUT, errno, "task.json: dir: %s", parsed.dir);
-	return pack_folder(dir, parsed.dir, &spec->package_fd, e);
+	r = pack_folder(dir, parsed.dir, &spec->package_fd, &left_out, e);
+	if (r == 0 && *left_out.names)
+		ctl_say("not sent along: %s%s", left_out.names, left_out.more ? " and more" : "");
+	return r;
 }
 
 int run_spec_read(struct run_spec *ret, int argc, char **argv)

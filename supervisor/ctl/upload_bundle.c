@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisor/ctl/ctl.h"
+#include "supervisor/ctl/pack.h"
+
 /* What a folder often has and no package should: histories, credentials, bytecode of another
- * Python. `file "iron.json"` takes one all the same. */
+ * Python. `file "iron.json"` takes one all the same. Virtual environments, FIFOs, sockets and
+ * devices are left out as well. */
 static const char *const kept_out[] = {".git",	  ".hg",       ".svn",	     ".bzr",
 				       "CVS",	  ".ssh",      ".env",	     ".netrc",
 				       ".pypirc", "iron.json", ".iron.json", "__pycache__"};
@@ -110,20 +114,51 @@ static int add_regular(struct bundle *b, const char *source, const char *dest,
 	struct bundle_entry entry = {.dest = dest ? strdup(dest) : NULL,
 				     .source = strdup(source),
 				     .len = (size_t)st->st_size,
-				     .mode = S_IFREG | (st->st_mode & 0111 ? 0755 : 0644),
+				     .mode = S_IFREG | (st->st_mode & 0777),
 				     .dev = st->st_dev,
 				     .ino = st->st_ino};
 
 	return add(b, &entry, e);
 }
 
+/* What the .worker file says in plain words ("../lib", "/usr/share/x") is its author's to say. From
+ * there on nothing leads out: a link that somebody has left in the folder is not plain. */
+static int open_start(int base, const char *path, const char **ret_rest)
+{
+	const char *rest = path + strspn(path, "/");
+	_cleanup_free_ char *start = NULL;
+
+	if (rest == path)
+		while (strncmp(rest, "..", 2) == 0 && (rest[2] == '/' || !rest[2]))
+			rest += 2 + strspn(rest + 2, "/");
+	*ret_rest = *rest ? rest : ".";
+	start = rest == path ? strdup(".") : strndup(path, (size_t)(rest - path));
+	return start ? openat(base, start, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+int bundle_open(const struct bundle *b, const char *path, int flags, struct err *e)
+{
+	const char *rest = path;
+	_cleanup_fd_ int start = open_start(b->base, path, &rest);
+	int fd = start < 0 ? -1 : ctl_open_beneath(start, rest, flags);
+
+	if (fd < 0 && errno == EXDEV)
+		return err_set(e, ERR_INPUT, 0,
+			       "%s: a link in it leads out of the folder: name what it points to",
+			       path);
+	return fd < 0 ? err_set(e, ERR_INPUT, errno, "%s", path) : fd;
+}
+
 int bundle_add_file(struct bundle *b, const char *path, const char *dest_dir, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 	_cleanup_free_ char *dest = join(dest_dir, slash ? slash + 1 : path);
+	_cleanup_fd_ int fd = bundle_open(b, path, O_PATH, e);
 	struct stat st;
 
-	if (fstatat(b->base, path, &st, 0) < 0)
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return err_set(e, ERR_INPUT, errno, "%s", path);
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, ERR_INPUT, 0, "%s: is a folder: write dir \"%s\"", path, path);
@@ -134,30 +169,6 @@ int bundle_add_file(struct bundle *b, const char *path, const char *dest_dir, st
 	return add_regular(b, path, dest, &st, e);
 }
 
-/* Does a link at dest, with this target, stay inside the package? By its text alone. */
-static bool link_stays(const char *dest, const char *target)
-{
-	int depth = 0;
-
-	if (*target == '/')
-		return false;
-	for (const char *p = dest; *p; p++)
-		depth += *p == '/';
-	while (*target) {
-		size_t n = strcspn(target, "/");
-
-		if (n == 2 && memcmp(target, "..", 2) == 0)
-			depth--;
-		else if (n > 0 && !(n == 1 && *target == '.'))
-			depth++;
-		if (depth < 0)
-			return false;
-		target += n;
-		target += *target == '/';
-	}
-	return true;
-}
-
 static int add_link(struct bundle *b, const char *path, const char *dest, struct err *e)
 {
 	char target[PATH_MAX];
@@ -166,7 +177,7 @@ static int add_link(struct bundle *b, const char *path, const char *dest, struct
 	if (n < 0)
 		return err_set(e, ERR_INPUT, errno, "%s", path);
 	target[n] = '\0';
-	if (!link_stays(dest, target))
+	if (!pack_link_stays(dest, target))
 		return err_set(e, ERR_INPUT, 0,
 			       "%s: is a link to %s, which is outside of the package: name that "
 			       "with file or dir",
@@ -174,16 +185,21 @@ static int add_link(struct bundle *b, const char *path, const char *dest, struct
 	return bundle_add_bytes(b, dest, S_IFLNK | 0777, target, (size_t)n, e);
 }
 
-static bool is_kept_out(struct bundle *b, const char *name)
+static void keep_out(struct bundle *b, const char *name)
 {
 	size_t len = strlen(b->left_out);
 
+	if (!strstr(b->left_out, name))
+		(void)snprintf(b->left_out + len, sizeof(b->left_out) - len, "%s%s",
+			       len ? ", " : "", name);
+}
+
+static bool is_kept_out(struct bundle *b, const char *name)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(kept_out); i++) {
 		if (strcmp(name, kept_out[i]) != 0)
 			continue;
-		if (!strstr(b->left_out, name))
-			(void)snprintf(b->left_out + len, sizeof(b->left_out) - len, "%s%s",
-				       len ? ", " : "", name);
+		keep_out(b, name);
 		return true;
 	}
 	return false;
@@ -206,9 +222,10 @@ static int add_name(struct bundle *b, const char *dir, const char *name, const c
 		return add_link(b, path, dest, e);
 	if (S_ISDIR(st.st_mode))
 		return add_folder(b, path, dest, depth + 1, e);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_INPUT, 0, "%s: only files, folders and links can be sent",
-			       path);
+	if (!S_ISREG(st.st_mode)) {
+		keep_out(b, path);
+		return 0;
+	}
 	if (faccessat(b->base, path, R_OK, 0) < 0)
 		return err_set(e, ERR_INPUT, errno, "%s", path);
 	return add_regular(b, path, dest, &st, e);
@@ -217,21 +234,32 @@ static int add_name(struct bundle *b, const char *dir, const char *name, const c
 static int add_folder(struct bundle *b, const char *path, const char *dest, unsigned depth,
 		      struct err *e)
 {
-	int fd = openat(b->base, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = bundle_open(b, path, O_RDONLY | O_DIRECTORY, e);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
+	struct stat st;
 	int r = 0;
 
-	if (!dir) {
+	if (fd < 0)
+		return fd;
+	if (!dir || fstat(fd, &st) < 0) {
 		r = err_set(e, ERR_INPUT, errno, "%s", path);
-		util_close_fd(&fd);
+		if (dir)
+			(void)closedir(dir);
+		else
+			util_close_fd(&fd);
 		return r;
+	}
+	if (depth > 0 && pack_is_virtual_environment(fd)) {
+		keep_out(b, path);
+		(void)closedir(dir);
+		return 0;
 	}
 	if (depth > BUNDLE_DEPTH_MAX)
 		r = err_set(e, ERR_LIMIT, 0, "%s: more than %u folders deep", path,
 			    BUNDLE_DEPTH_MAX);
 	if (r == 0 && *dest)
-		r = bundle_add_bytes(b, dest, S_IFDIR | 0755, "", 0, e);
+		r = bundle_add_bytes(b, dest, S_IFDIR | (st.st_mode & 0777), "", 0, e);
 	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL)
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
 		    !is_kept_out(b, d->d_name))

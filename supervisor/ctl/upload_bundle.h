@@ -26,11 +26,13 @@ struct bundle {
 	struct bundle_entry *entries;
 	size_t n, room;
 	uint64_t bytes;
-	char left_out[256]; /* names of what a folder has and a package must not; for people */
+	char left_out[512]; /* names of what a folder has and a package must not; for people */
 };
 void bundle_clear(struct bundle *b);
 #define _cleanup_bundle_ __attribute__((cleanup(bundle_clear)))
 
+/* Opens a path of the worker's, of which no link leads elsewhere. The fd or -errno. */
+int bundle_open(const struct bundle *b, const char *path, int flags, struct err *e);
 /* Each: 0 or -errno; errors name the file. dest "": the package's root. */
 int bundle_add_file(struct bundle *b, const char *path, const char *dest_dir, struct err *e);
 /* Everything in the folder, but for what `left_out` names then. */

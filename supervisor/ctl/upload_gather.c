@@ -115,10 +115,10 @@ static int blame(const struct upload *u, unsigned line, unsigned column, const c
 
 static int gather_zip(struct upload *u, const struct worker_item *item, struct err *e)
 {
-	_cleanup_fd_ int fd = openat(u->base, item->text, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_fd_ int fd = bundle_open(&u->bundle, item->text, O_RDONLY, e);
 
 	if (fd < 0)
-		return err_set(e, ERR_INPUT, errno, "%s", item->text);
+		return fd;
 	return bundle_add_archive(&u->bundle, fd, item->text, item->dest, e);
 }
 

@@ -59,16 +59,16 @@ static int write_all(struct archive *a, const char *bytes, size_t len, struct er
 	return 0;
 }
 
-static int write_source(struct archive *a, int base, const struct bundle_entry *entry,
+static int write_source(struct archive *a, const struct bundle *b, const struct bundle_entry *entry,
 			struct err *e)
 {
-	_cleanup_fd_ int fd = openat(base, entry->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_fd_ int fd = bundle_open(b, entry->source, O_RDONLY | O_NONBLOCK, e);
 	size_t left = entry->len;
 	char buf[65536];
 	int r = 0;
 
 	if (fd < 0)
-		return err_set(e, ERR_INPUT, errno, "%s", entry->source);
+		return fd;
 	while (left > 0 && r == 0) {
 		size_t n = left < sizeof(buf) ? left : sizeof(buf);
 
@@ -82,7 +82,8 @@ static int write_source(struct archive *a, int base, const struct bundle_entry *
 	return r;
 }
 
-static int write_entry(struct archive *a, int base, const struct bundle_entry *from, struct err *e)
+static int write_entry(struct archive *a, const struct bundle *b, const struct bundle_entry *from,
+		       struct err *e)
 {
 	struct archive_entry *entry = archive_entry_new();
 	bool file = S_ISREG(from->mode);
@@ -101,7 +102,7 @@ static int write_entry(struct archive *a, int base, const struct bundle_entry *f
 		r = err_set(e, ERR_INPUT, 0, "%s: %s", from->dest, archive_error_string(a));
 	archive_entry_free(entry);
 	if (r == 0 && file)
-		r = from->source ? write_source(a, base, from, e)
+		r = from->source ? write_source(a, b, from, e)
 				 : write_all(a, from->bytes, from->len, e);
 	return r;
 }
@@ -130,7 +131,7 @@ static int write_zip(struct archive *a, struct bundle *b, int fd, struct err *e)
 		if (i > 0)
 			r = check_twice(b, i, e);
 		if (r == 0 && (i == 0 || strcmp(b->entries[i - 1].dest, b->entries[i].dest) != 0))
-			r = write_entry(a, b->base, &b->entries[i], e);
+			r = write_entry(a, b, &b->entries[i], e);
 	}
 	if (r == 0 && archive_write_close(a) != ARCHIVE_OK)
 		r = err_set(e, ERR_SYSTEM, 0, "cannot write the package: %s",

@@ -85,6 +85,30 @@ refused() {
 	EOT
 }
 
+@test "task.json: what it names lies in its own folder, whatever links say" {
+	mkdir -p far/away job/data job/releases/1
+	echo 'print("far")' >far/main.py
+	echo 'print("near")' >job/releases/1/main.py
+	ln -s ../far job/link
+	ln -s "$PWD/far" job/absolute
+	ln -s ../far/main.py job/script.py
+	ln -s releases/1 job/current
+	ln -s current/main.py job/near.py
+	cd job
+	for dir in .. ../far link absolute data/../../far releases/../link link/away; do
+		echo '{"code": "print(1)", "dir": "'"$dir"'"}' >task.json
+		refused "task.json: dir: $dir leads out of task.json's folder"
+	done
+	echo '{"exec": "script.py"}' >task.json
+	refused "task.json: exec: script.py leads out of task.json's folder"
+	# A link that stays inside is as good as a folder.
+	echo '{"exec": "main.py", "dir": "current"}' >task.json
+	[ "$(sandboxctl run python task.json)" = near ]
+	echo '{"exec": "near.py"}' >task.json
+	[ "$(sandboxctl run python - <task.json)" = near ]
+	sandboxctl ps --all --json | jq -r '.[].id' | xargs "$CTL" rm
+}
+
 @test "task.json: bytes that are not text" {
 	printf '{"code": "\xff"}' >task.json
 	refused task.json

@@ -55,6 +55,40 @@ names() {
 	[ "$(names ../a.zip | tr '\n' ' ')" = 'go.py lib/ lib/link lib/sub/ lib/sub/x to/data up.txt z/in ' ]
 }
 
+@test "modes survive the way to the worker, links stay inside, and what is no file is left out" {
+	mkdir -p d/ro
+	echo 1 >d/ro/key && chmod 600 d/ro/key
+	echo 2 >d/run && chmod 755 d/run
+	chmod 750 d/ro
+	mkfifo d/pipe
+	python3 -m venv --without-pip d/.venv
+	worker modes 'import os
+for n in "d", "d/ro", "d/ro/key", "d/run", "modes.py":
+    s = os.stat(n); print(n, oct(s.st_mode & 0o7777), s.st_uid == s.st_gid == os.getuid())
+os.chmod("d/run", 0o700); os.utime("d/run", (1, 1)); os.rename("d", "e"); print(sorted(os.listdir("e")))' 'dir "d"'
+	chmod 644 modes.py
+	run --separate-stderr sandboxctl upload modes --image python
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *'left out of the package: '* && $stderr == *d/pipe* && $stderr == *d/.venv* ]] || fail "$stderr"
+	[ "$(sandboxctl queue modes --wait 2>/dev/null)" = "d 0o755 True
+d/ro 0o750 True
+d/ro/key 0o600 True
+d/run 0o755 True
+modes.py 0o644 True
+['ro', 'run']" ]
+	# A link that somebody has left in the folder is not what the .worker file says.
+	mkdir far && echo secret >far/x
+	ln -s /etc/passwd passwd.py
+	ln -s "$PWD/far" w-link
+	mkdir w && cd w && cp ../iron.json . && ln -s ../far link
+	worker out 'pass' 'dir "link"'
+	refused 'out.worker:2:5: dir: link: a link in it leads out of the folder' upload out
+	worker out 'pass' 'file "link/x"'
+	refused 'out.worker:2:6: file: link/x: a link in it leads out of the folder' upload out
+	ln -sf /etc/passwd out.py
+	refused 'out.worker:1:6: exec: out.py: a link in it leads out of the folder' upload out
+}
+
 @test "the same files make the same zip, whatever their times, the time zone and the order" {
 	mkdir d
 	for n in b a c; do
