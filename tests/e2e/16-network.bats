@@ -82,6 +82,7 @@ def send_many(n):
 send_many(3000)
 '
 
+# bats test_tags=v2-all
 @test "a task has no more connections at a time than its policy says, and leaves none behind" {
 	serve "$GROUP" 203.0.113.1
 	policy few '.network.connections = 50 | .network.connections_per_second = 60000'

@@ -116,12 +116,14 @@ daemon_options() {
 	fi
 }
 
-# NETNS: a network namespace by name; the daemon has it for the machine's own.
+# NETNS: a network namespace by name; the daemon has it for the machine's own. UNDER: words of a
+# command that executes the daemon.
 daemon_start() {
 	local options
 
 	mapfile -t options < <(daemon_options)
-	${NETNS:+nsenter "--net=/run/netns/$NETNS"} "$DAEMON" "${options[@]}" </dev/null >>"$WORK/log" 2>&1 3>&- 4>&- &
+	# shellcheck disable=SC2086
+	${NETNS:+nsenter "--net=/run/netns/$NETNS"} ${UNDER:-} "$DAEMON" "${options[@]}" </dev/null >>"$WORK/log" 2>&1 3>&- 4>&- &
 	echo $! >"$WORK/pid"
 	disown
 	wait_until "$PATIENCE" sandboxctl version || {

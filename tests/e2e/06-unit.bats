@@ -1,0 +1,140 @@
+#!/usr/bin/env bats
+# scripts/sandboxd.service: what it lets the daemon do is enough, and no more than that. There need not
+# be a systemd that runs: setpriv and a mount namespace do here what it would do.
+load daemon
+load far
+
+setup_file() {
+	UNIT=$TOP/scripts/sandboxd.service
+	export UNIT UNDER="bash $BATS_FILE_TMPDIR/under" NETNS=unit-$$-$RANDOM
+	ip netns add "$NETNS"
+	there ip link set lo up
+	confinement >"$BATS_FILE_TMPDIR/under"
+	daemon_make
+}
+
+teardown() {
+	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
+	far_remove
+}
+
+teardown_file() {
+	retire_all
+	daemon_remove
+	ip netns del "$NETNS"
+}
+
+# unit KEY: all that the unit says of it, on one line.
+unit() {
+	sed -n "s/^$1=//p" "$UNIT" | tr '\n' ' '
+}
+
+# confinement: a script that executes its arguments as systemd would, as far as the unit says so: with
+# these capabilities, in a mount namespace where nothing can be written but state and run folder.
+confinement() {
+	local caps
+
+	caps=$(unit CapabilityBoundingSet | tr '[:upper:]' '[:lower:]' | sed 's/ *$//; s/cap_/,+/g; s/ //g')
+	[ "$(unit NoNewPrivileges)$(unit ProtectSystem)$(unit ProtectHome)$(unit PrivateTmp)" = \
+		'yes strict yes yes ' ]
+	cat <<-EOF
+		if [ -z "\${INSIDE:-}" ]; then
+			export INSIDE=1
+			exec unshare --mount --propagation slave bash "\$0" "\$@"
+		fi
+		set -e
+		unset INSIDE
+		mkdir -p "\$STATE" "\$RUN"
+		mount --bind "\$STATE" "\$STATE"
+		mount --bind "\$RUN" "\$RUN"
+		while read -r _ _ _ _ point _; do
+			case \$point in
+			/proc* | /sys* | /dev* | "\$STATE" | "\$RUN") ;;
+			*) mount -o remount,bind,ro "\$point" 2>/dev/null || true ;;
+			esac
+		done </proc/self/mountinfo
+		mount -t tmpfs private-tmp /tmp
+		mount -t tmpfs -o ro,mode=0 no-home /root
+		mount -t tmpfs -o ro,mode=0 no-home /home
+		# It is in force.
+		! touch /etc/sandboxd-unit-test 2>/dev/null
+		exec setpriv --no-new-privs --bounding-set "-all$caps" -- "\$@"
+	EOF
+}
+
+@test "systemd knows all that the unit says, and finds it no less confined than it was" {
+	# The program need not be installed.
+	sed "s|^ExecStart=.*|ExecStart=/bin/true|" "$UNIT" >sandboxd.service
+	run systemd-analyze verify ./sandboxd.service
+	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
+	run systemd-analyze security --offline=true --threshold=76 sandboxd.service
+	[ "$status" = 0 ] || fail "$output"
+}
+
+@test "the daemon has no more than the unit's capabilities, and no filter that its tracing would not bear" {
+	local status_file have want
+
+	status_file=/proc/$(role monitor)/status
+	have=$(capsh --decode="$(awk '/^CapEff/ { print $2 }' "$status_file")" | sed 's/.*=//' | tr ',' '\n' | sort)
+	want=$(unit CapabilityBoundingSet | tr '[:upper:] ' '[:lower:]\n' | sed '/^$/d' | sort)
+	# What this machine itself has not got is no difference.
+	[ -z "$(comm -23 <(echo "$have") <(echo "$want"))" ]
+	grep -qE '^NoNewPrivs:\s1' "$status_file"
+	grep -qE '^Seccomp:\s0' "$status_file"
+}
+
+@test "tasks run in all start modes, with their folders and limits" {
+	mkdir job
+	echo 'print("from the folder")' >job/main.py
+	echo '{"exec": "main.py", "dir": "job"}' >task.json
+	WARM=1 forks python
+	for start in $MODES; do
+		[ "$(sandboxctl run python --start "$start" --label "unit-$start" --code 'print(6 * 7)' 2>&1)" = 42 ]
+		[ "$(mode "unit-$start")" = "$start" ]
+		[ "$(sandboxctl run python task.json --start "$start")" = 'from the folder' ]
+		run sandboxctl run python --start "$start" --memory 64M --code 'x = bytearray(1 << 30)'
+		[ "$status" = 137 ]
+	done
+	grep -c 'cannot\|denied\|not permitted' "$WORK/log" && fail "$(cat "$WORK/log")" || true
+}
+
+@test "a task with egress has its way out" {
+	far_make
+	ip netns exec "$GROUP" /usr/bin/python3 -c '
+import socket
+s = socket.create_server(("203.0.113.1", 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    c, _ = s.accept()
+    c.sendall(b"served")
+    c.close()' >port 3>&- 4>&- &
+	SERVER=$!
+	wait_until "$PATIENCE" test -s port
+	jq '.name = "out" | .network = {"mode": "egress", "allow": [{"to": "203.0.113.0/30"}]}' \
+		"$TOP/policies/network.json" >out.json
+	sandboxctl policy install out.json
+	run sandboxctl run python --policy out -e "PORT=$(cat port)" -e "PATIENCE=$PATIENCE" --code '
+import os, socket
+s = socket.create_connection(("203.0.113.1", int(os.environ["PORT"])), float(os.environ["PATIENCE"]))
+print(s.recv(10).decode())'
+	[ "$output" = served ] || fail "$output"
+}
+
+@test "tasks outlive the daemon and its roles" {
+	local id
+
+	for start in $MODES; do
+		id=$(detached python "$GATE"'
+print("begun", flush=True)
+gate()
+print("ended")' --start "$start")
+		wait_until "$PATIENCE" log_has "$id" begun
+		wait_until "$PATIENCE" role_kill front
+		wait_until "$PATIENCE" sandboxctl version
+		wait_until "$PATIENCE" role_kill logger
+		[ "$start" = cold ] && role_kill monitor
+		signal_task "$id" USR1
+		sandboxctl wait "$id"
+		wait_until "$PATIENCE" log_has "$id" ended
+	done
+}
