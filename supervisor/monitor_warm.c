@@ -84,11 +84,15 @@ int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
 	return 0;
 }
 
-/* The finished folder takes the place of an older one in one step. */
+/* The finished folder takes the place of an older one in one step. Its group says whose it is,
+ * which is of use to prune alone: the folder is root's and nobody else's to enter. */
 static int publish(struct mtask *t, const char *hex)
 {
+	const gid_t owner = sandbox_host_id(t->run.owner, 0);
 	int parent = t->m->checkpoints_fd;
 
+	if (fchownat(parent, t->warm_dir, 0, owner, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
 	if (syscall(SYS_renameat2, parent, t->warm_dir, parent, hex, RENAME_EXCHANGE) == 0) {
 		warm_remove_dir(t->m, t->warm_dir);
 		return 0;
@@ -107,15 +111,45 @@ void warm_used(struct monitor *m, const uint8_t key[32])
 	(void)utimensat(m->checkpoints_fd, hex, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
+struct kept {
+	char name[65];
+	gid_t owner;
+	struct timespec used;
+};
+
+static bool is_older(const struct kept *a, const struct kept *b)
+{
+	return a->used.tv_sec < b->used.tv_sec ||
+	       (a->used.tv_sec == b->used.tv_sec && a->used.tv_nsec < b->used.tv_nsec);
+}
+
+/* Of whoever has most the one that was used longest ago. */
+static const struct kept *find_surplus(const struct kept *all, unsigned n)
+{
+	const struct kept *victim = NULL;
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned of_owner = 0;
+
+		for (unsigned k = 0; k < n; k++)
+			of_owner += all[k].owner == all[i].owner;
+		if (!victim || of_owner > most || (of_owner == most && is_older(&all[i], victim))) {
+			most = of_owner;
+			victim = &all[i];
+		}
+	}
+	return victim;
+}
+
 /*
- * Each list of warm imports has a checkpoint of its own, and tasks name their lists: the
- * one that was used longest ago goes when there are too many. It costs its next task a
- * cold start.
+ * Each list of warm imports has a checkpoint of its own, and tasks name their lists: when
+ * there are too many, one goes of the project that has most. It costs its next task a cold
+ * start.
  */
 static void prune(struct monitor *m)
 {
-	char oldest[65] = "";
-	struct timespec least = {0};
+	static struct kept all[CHECKPOINTS_MAX + 64];
 	unsigned n = 0;
 	struct dirent *d;
 	struct stat st;
@@ -126,20 +160,18 @@ static void prune(struct monitor *m)
 		util_close_fd(&copy);
 		return;
 	}
-	while ((d = readdir(stream))) {
+	while (n < ARRAY_SIZE(all) && (d = readdir(stream))) {
 		if (strlen(d->d_name) != 64 ||
 		    fstatat(m->checkpoints_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
+		memcpy(all[n].name, d->d_name, sizeof(all[n].name));
+		all[n].owner = st.st_gid;
+		all[n].used = st.st_mtim;
 		n++;
-		if (!oldest[0] || st.st_mtim.tv_sec < least.tv_sec ||
-		    (st.st_mtim.tv_sec == least.tv_sec && st.st_mtim.tv_nsec < least.tv_nsec)) {
-			least = st.st_mtim;
-			memcpy(oldest, d->d_name, sizeof(oldest));
-		}
 	}
 	(void)closedir(stream);
 	if (n > CHECKPOINTS_MAX)
-		warm_remove_dir(m, oldest);
+		warm_remove_dir(m, find_surplus(all, n)->name);
 }
 
 static uint64_t folder_bytes(struct monitor *m, const char *hex)

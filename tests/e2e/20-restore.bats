@@ -282,8 +282,8 @@ used_again() {
 	[ "$(stat -c %Y "$1")" -gt 1000000000 ]
 }
 
-@test "of too many, the checkpoint that was used longest ago goes; forks use theirs too" {
-	local mine mode n
+@test "of too many checkpoints one goes of the project that has most; forks use theirs too" {
+	local mine mode n folder
 
 	fresh
 	mine=$(checkpoints)
@@ -294,14 +294,20 @@ used_again() {
 		[ "$(mode used)" = "$mode" ]
 		wait_until "$PATIENCE" used_again "$mine"
 	done
+	# The oldest is one project's only one, the others are another's.
 	for n in {1..64}; do
-		mkdir "$(printf '%s/checkpoints/%064x' "$STATE" "$n")"
-		touch -d "@$((n + 2000))" "$(printf '%s/checkpoints/%064x' "$STATE" "$n")"
+		folder=$(printf '%s/checkpoints/%064x' "$STATE" "$n")
+		mkdir "$folder"
+		chgrp "$((2000000 + 65536 * (n == 1 ? 8 : 7)))" "$folder"
+		touch -d "@$((n + 2000))" "$folder"
 	done
 	sandboxctl image warm python --imports decimal
 	[ "$(checkpoints | wc -l)" = 65 ]
 	[ -d "$mine" ]
-	[ ! -d "$(printf '%s/checkpoints/%064x' "$STATE" 1)" ]
+	[ -d "$(printf '%s/checkpoints/%064x' "$STATE" 1)" ]
+	[ ! -d "$(printf '%s/checkpoints/%064x' "$STATE" 2)" ]
+	# Whose they are is told by what made them.
+	[ "$(stat -c %u:%g:%a "$mine")" = "0:$((2000000 + 65536 * 4096)):700" ]
 	wait_until "$PATIENCE" forget_checkpoints
 }
 
