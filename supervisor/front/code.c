@@ -51,17 +51,22 @@ static int load(void *arg, const char *project, struct code *code)
 /* Revisions come newest first; those in a row that have one package have it once. */
 struct sum {
 	uint32_t upto; /* 0: of all revisions; else of that one and those before it */
-	uint64_t bytes;
+	struct package_size size;
 	uint8_t newer[32];
 };
 
-static int add_bytes(void *arg, const struct code_revision *v)
+static int add_size(void *arg, const struct code_revision *v)
 {
 	struct sum *sum = arg;
+	const bool is_new = memcmp(sum->newer, v->package, 32) != 0;
 
-	if ((!sum->upto || v->revision <= sum->upto) && memcmp(sum->newer, v->package, 32) != 0)
-		sum->bytes += v->package_bytes;
 	memcpy(sum->newer, v->package, 32);
+	if (sum->upto && v->revision > sum->upto)
+		return 0;
+	if (is_new) {
+		sum->size.bytes += v->package_bytes;
+		sum->size.files += v->package_files;
+	}
 	return 0;
 }
 
@@ -73,8 +78,9 @@ int code_load(struct front *f, struct err *e)
 		for (const struct code *c = p->codes; r == 0 && c; c = c->next) {
 			struct sum sum = {0};
 
-			r = store_code_revisions(f->store, c->id, 0, add_bytes, &sum, e);
-			p->package_bytes += sum.bytes;
+			r = store_code_revisions(f->store, c->id, 0, add_size, &sum, e);
+			p->package_bytes += sum.size.bytes;
+			p->package_files += sum.size.files;
 		}
 	return r;
 }
@@ -136,17 +142,71 @@ static int check(const struct code_spec *spec, struct err *e)
 }
 
 /* What a revision more takes. */
-static uint64_t bytes_more(const struct code *old, const struct code_spec *spec)
+static struct package_size size_more(const struct code *old, const struct code_spec *spec)
 {
-	return old && memcmp(old->spec.package, spec->package, 32) == 0 ? 0 : spec->package_bytes;
+	if (old && memcmp(old->spec.package, spec->package, 32) == 0)
+		return (struct package_size){0};
+	return (struct package_size){spec->package_bytes, spec->package_files};
+}
+
+static struct package_size quota_of(const struct project *p)
+{
+	return (struct package_size){
+		.bytes = p->quota.package_bytes ? p->quota.package_bytes : CODE_PACKAGES_MAX,
+		.files = p->quota.package_files ? p->quota.package_files : CODE_FILES_MAX};
+}
+
+static uint64_t left_of(uint64_t max, uint64_t used, uint64_t going)
+{
+	uint64_t left = used < max ? max - used : 0;
+
+	/* What is no code's any more goes in a moment: until then there may be as much of it. */
+	if (used + going >= 2 * max)
+		return 0;
+	return left < 2 * max - used - going ? left : 2 * max - used - going;
+}
+
+void code_room(const struct project *p, struct package_size *ret)
+{
+	const struct package_size max = quota_of(p);
+
+	ret->bytes = left_of(max.bytes, p->package_bytes, p->left_bytes);
+	ret->files = left_of(max.files, p->package_files, p->left_files);
+}
+
+static int check_packages(const struct project *p, const struct package_size *more, struct err *e)
+{
+	const struct package_size max = quota_of(p);
+	const unsigned long long bytes = p->package_bytes + more->bytes;
+	const unsigned long long files = p->package_files + more->files;
+
+	if (more->bytes && bytes > max.bytes)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the project's packages would take %llu bytes, and its quota "
+			       "\"package_bytes\" is %llu: remove codes that are not used",
+			       bytes, (unsigned long long)max.bytes);
+	if (more->files && files > max.files)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the project's packages would have %llu files and folders, and its "
+			       "quota \"package_files\" is %llu: remove codes that are not used",
+			       files, (unsigned long long)max.files);
+	return 0;
+}
+
+static void count_packages(struct project *p, const struct package_size *more,
+			   const struct package_size *gone)
+{
+	p->package_bytes += more->bytes;
+	p->package_bytes -= gone->bytes < p->package_bytes ? gone->bytes : p->package_bytes;
+	p->package_files += more->files;
+	p->package_files -= gone->files < p->package_files ? gone->files : p->package_files;
 }
 
 /* What is there of a project's codes is in memory. */
 static int check_room(const struct project *p, const struct code *old, const struct code_spec *spec,
 		      struct err *e)
 {
-	const uint64_t more = bytes_more(old, spec), bytes = p->package_bytes + more;
-	const uint64_t max = p->quota.package_bytes ? p->quota.package_bytes : CODE_PACKAGES_MAX;
+	const struct package_size more = size_more(old, spec);
 	size_t texts = texts_of(spec);
 
 	for (const struct code *c = p->codes; c; c = c->next)
@@ -162,23 +222,18 @@ static int check_room(const struct project *p, const struct code *old, const str
 			       "the project has %u codes, the most that are possible: remove codes "
 			       "that are not used",
 			       p->n_codes);
-	if (more && bytes > max)
-		return err_set(e, ERR_LIMIT, 0,
-			       "the project's packages would take %llu bytes, and its quota "
-			       "\"package_bytes\" is %llu: remove codes that are not used",
-			       (unsigned long long)bytes, (unsigned long long)max);
-	return 0;
+	return check_packages(p, &more, e);
 }
 
 /* What of the project's packages goes with the revision that is one too many. */
-static uint64_t bytes_of_oldest(struct front *f, const struct code *c)
+static struct package_size size_of_oldest(struct front *f, const struct code *c)
 {
 	struct sum sum = {.upto = c ? c->revision + 1 - CODE_REVISIONS_MAX : 0};
 
 	if (!c || c->revision < CODE_REVISIONS_MAX ||
-	    store_code_revisions(f->store, c->id, 0, add_bytes, &sum, NULL) < 0)
-		return 0;
-	return sum.bytes;
+	    store_code_revisions(f->store, c->id, 0, add_size, &sum, NULL) < 0)
+		return (struct package_size){0};
+	return sum.size;
 }
 
 /* Where nothing was said of it, what was there before stays. */
@@ -191,6 +246,7 @@ static void keep_package(struct code_spec *spec, const struct code_spec *old)
 	memcpy(spec->zip, old->zip, sizeof(spec->zip));
 	spec->zip_bytes = old->zip_bytes;
 	spec->package_bytes = old->package_bytes;
+	spec->package_files = old->package_files;
 }
 
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
@@ -200,7 +256,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	_cleanup_free_ struct code *fresh = NULL;
 	char revision_id[PROJECT_ID_LEN + 1];
 	struct code next = {0};
-	uint64_t gone, more = bytes_more(old, spec);
+	struct package_size gone, more = size_more(old, spec);
 	int r;
 
 	r = check(spec, e);
@@ -230,7 +286,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
 	/* Its package is on disk: who unpacked it has synced it. */
 	code_packages_add(f, &next.spec);
-	gone = bytes_of_oldest(f, old);
+	gone = size_of_oldest(f, old);
 	r = store_code_put(f->store, &next, revision_id, e);
 	if (r < 0)
 		return r;
@@ -244,8 +300,9 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 		old->revision = next.revision;
 		old->changed_ns = next.changed_ns;
 	}
-	p->package_bytes += more;
-	p->package_bytes -= gone < p->package_bytes ? gone : p->package_bytes;
+	count_packages(p, &more, &gone);
+	if (gone.bytes)
+		package_left(f, p, &gone);
 	*spec = (struct code_spec){0};
 	*ret = old;
 	/* What could not run by the old one may run now. */
@@ -265,12 +322,13 @@ static int take_away(struct front *f, struct code *c, struct err *e)
 {
 	struct project *p = c->project;
 	struct code **at = &p->codes;
+	const struct package_size none = {0};
 	struct sum sum = {0};
 	int r;
 
 	/* What of it is in memory is cancelled in the store, and its schedules queue nothing. */
 	commit_now(f);
-	r = store_code_revisions(f->store, c->id, 0, add_bytes, &sum, e);
+	r = store_code_revisions(f->store, c->id, 0, add_size, &sum, e);
 	if (r == 0)
 		r = store_begin(f->store, e);
 	if (r < 0)
@@ -290,8 +348,9 @@ static int take_away(struct front *f, struct code *c, struct err *e)
 		at = &(*at)->next;
 	*at = c->next;
 	p->n_codes--;
-	p->package_bytes -= sum.bytes < p->package_bytes ? sum.bytes : p->package_bytes;
+	count_packages(p, &none, &sum.size);
 	code_free(c);
+	package_left(f, p, &sum.size);
 	return 0;
 }
 
@@ -356,8 +415,6 @@ static bool code_slice(struct front *f, struct work *work)
 		r = w->remove ? code_remove_some(f, c, &w->n, &e) : cancel_some(f, c, w, &e);
 	if (r > 0)
 		return true;
-	if (r == 0 && w->remove)
-		package_prune(f);
 	w->done(w->arg, w->n, r < 0 ? &e : NULL);
 	free(w);
 	return false;

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "supervisor/front/package.h"
 #include "supervisor/front/project.h"
 
 #define CODES_MAX 1000 /* of a project: each is in memory, and looked at in its turn */
@@ -22,6 +23,7 @@
 #define CODE_REVISIONS_MAX 100		/* of a code: the oldest beyond it go */
 #define CODE_TEXTS_MAX (16u << 20)	/* config and env of a project's codes together */
 #define CODE_PACKAGES_MAX (16ULL << 30) /* a project's, without a quota "package_bytes" */
+#define CODE_FILES_MAX 4000000u		/* the same of "package_files" */
 #define CODE_IMAGE_DEFAULT "iron"
 
 /* What an upload says; all text is owned. Zeros and "" are the defaults. */
@@ -39,7 +41,8 @@ struct code_spec {
 	bool has_package;    /* a zip came along */
 	uint8_t package[32]; /* of its unpacked folder, STATE/packages/<hex> */
 	uint8_t zip[32];     /* of what was sent, STATE/packages/<hex>.zip */
-	uint64_t zip_bytes, package_bytes;
+	uint64_t zip_bytes;
+	uint64_t package_bytes, package_files; /* of folder and zip on the disk: package.h */
 };
 void code_spec_clear(struct code_spec *spec);
 
@@ -62,7 +65,7 @@ struct code_revision {
 	char file_name[CODE_FILE_MAX + 1], runtime[32], image[64];
 	bool has_package;
 	uint8_t package[32], zip[32];
-	uint64_t zip_bytes, package_bytes, created_ns;
+	uint64_t zip_bytes, package_bytes, package_files, created_ns;
 };
 
 int code_load(struct front *f, struct err *e);
@@ -70,10 +73,12 @@ void code_free_all(struct project *p);
 struct code *code_by_id(struct project *p, const char *id);
 struct code *code_by_name(struct project *p, const char *name);
 /* The code of that name, new or with one revision more. Takes what spec owns, on success.
- * ERR_LIMIT when the project's package_bytes would be more than its quota, or the project would
+ * ERR_LIMIT when the project's packages would take more than its quotas, or the project would
  * have more codes or longer texts than any may. */
 int code_put(struct front *f, struct project *p, struct code_spec *spec, struct code **ret,
 	     struct err *e);
+/* What another package of the project may take on the disk. */
+void code_room(const struct project *p, struct package_size *ret);
 /*
  * Called once, not from within the call that it belongs to: with the number of tasks
  * that were cancelled, all of it durable; or with the failure that ended it in the middle. What

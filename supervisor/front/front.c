@@ -149,7 +149,7 @@ static void front_free(struct front *f)
 	(void)sd_event_source_disable_unref(f->tick);
 	(void)sd_event_source_disable_unref(f->listen);
 	(void)sd_event_source_disable_unref(f->committer);
-	(void)sd_event_source_disable_unref(f->pruner);
+	package_prune_clear(f);
 	(void)sd_event_unref(f->event);
 	store_free(f->store);
 	free(f);

@@ -157,12 +157,13 @@ static enum MHD_Result on_part(void *cls, enum MHD_ValueKind kind, const char *k
 static int upload_begin(struct http_req *r)
 {
 	struct http *h = r->http;
+	const unsigned of_one = h->uploads[http_holder(r)];
 
-	if (h->n_uploads >= HTTP_UPLOADS_MAX ||
-	    h->uploads[http_holder(r)] >= HTTP_UPLOADS_OF_ONE_MAX) {
+	/* No more than are left for others, so that there is always one for one more project. */
+	if (of_one >= HTTP_UPLOADS_OF_ONE_MAX || of_one >= HTTP_UPLOADS_MAX - h->n_uploads) {
 		http_refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, RETRY_S,
 			    "%u uploads are going on, %u of this project's: try again later",
-			    h->n_uploads, h->uploads[http_holder(r)]);
+			    h->n_uploads, of_one);
 		return -EBUSY;
 	}
 	r->upload = calloc(1, sizeof(*r->upload));

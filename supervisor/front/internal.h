@@ -12,6 +12,7 @@
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
 #include "supervisor/front/metrics.h"
+#include "supervisor/front/package.h"
 #include "supervisor/front/project.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
@@ -124,8 +125,13 @@ struct front {
 	uint32_t warm_tag;
 	struct template_ask *template_asks;
 	uint32_t template_tag;
-	unsigned n_unpacking;
+	unsigned n_unpacking;	/* of unpacks, those that a child is at */
+	struct unpack *unpacks; /* package.c */
+	uint64_t unpack_turn;
 	sd_event_source *pruner;      /* NULL when none runs */
+	sd_event_source *prune_timer; /* for what was left a moment before one ran */
+	uint64_t left_pruned_ns;      /* CLOCK_MONOTONIC: when one began for what was left */
+	uint64_t pruning_ns;	      /* CLOCK_REALTIME: what was left before that goes with it */
 	struct sync_wait *sync_waits; /* iron_sync.c */
 	sd_event_source *sync_timer;
 	struct api_stats *stats; /* api_stats.c; NULL: nothing has happened */
@@ -260,17 +266,23 @@ int resolve_policy(struct front *f, const char *name, uint8_t id[32], struct pol
 		   struct err *e);
 
 /*
- * package.c: unpacks the tar in archive_fd (taken). done is called once, possibly before
+ * package.c: unpacks the tar in archive_fd (taken) for a task of this project. done is called once, possibly before
  * the call returns: with the package's digest and an O_PATH fd of its folder, which
  * becomes the callee's; or with error (then digest is NULL and dirfd -1).
  */
 typedef void (*package_fn)(struct front *f, void *arg, const uint8_t digest[32], int dirfd,
 			   const struct err *error);
-void package_unpack(struct front *f, int archive_fd, package_fn done, void *arg);
+void package_unpack(struct front *f, const struct project *p, int archive_fd, package_fn done,
+		    void *arg);
 int package_open(struct front *f, const uint8_t digest[32]); /* O_PATH or -errno */
 void package_sync(struct front *f);
-/* package_prune.c: in a child, beyond cfg.packages_keep bytes. */
+/* package_prune.c: in a child, what no code or task has: zips and their folders, and of the folders
+ * that came with `run` what is beyond cfg.packages_keep bytes. */
 void package_prune(struct front *f);
+/* A package of this project has been on the disk and is no code's any more, or never was one's. It
+ * is pruned now, and counts until it has gone. */
+void package_left(struct front *f, struct project *p, const struct package_size *size);
+void package_prune_clear(struct front *f);
 void package_clean(struct front *f); /* what a former front left half done */
 
 /* task_json.c: new references. p: its project, or NULL where that is no more. */

@@ -7,15 +7,11 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "supervisor/front/iron.h"
-#include "supervisor/front/iron_unescape.h"
 #include "supervisor/front/package.h"
-
-#define PIECE (64u << 10)
 
 struct upload {
 	struct iron_later *later;
@@ -31,44 +27,6 @@ static void upload_free(struct upload *u)
 	(void)iron_later_take(u->later);
 	code_spec_clear(&u->spec);
 	free(u);
-}
-
-/* The server's file, or the bytes that it is the text of, in another unlinked file. Taken. */
-static int plain_zip(struct front *f, int *fd, struct err *e)
-{
-	char head[2] = "", text[PIECE], bytes[PIECE];
-	_cleanup_fd_ int from = TAKE_FD(*fd), to = -1;
-	struct iron_unescape u = {0};
-	uint64_t at = 0;
-	size_t n;
-	ssize_t got;
-
-	if (pread(from, head, sizeof(head), 0) != sizeof(head) || !iron_unescape_wanted(head)) {
-		*fd = TAKE_FD(from);
-		return 0;
-	}
-	to = openat(f->cfg.packages_dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	if (to < 0)
-		return err_set(e, ERR_SYSTEM, errno, "file: cannot be kept");
-	while ((got = pread(from, text, sizeof(text), (off_t)at)) > 0) {
-		if (iron_unescape(&u, text, (size_t)got, bytes, &n) < 0)
-			return err_set(e, ERR_INPUT, 0,
-				       "file: it starts as what Python prints of bytes, and is "
-				       "wrong at byte %zu",
-				       u.offset);
-		if (util_write_all(to, bytes, n) < 0)
-			return err_set(e, ERR_LIMIT, errno, "file: cannot be kept");
-		at += (uint64_t)got;
-	}
-	if (got < 0)
-		return err_set(e, ERR_SYSTEM, errno, "file: cannot be read");
-	if (iron_unescape_end(&u) < 0)
-		return err_set(e, ERR_INPUT, 0,
-			       "file: it starts as what Python prints of bytes, and has no end");
-	if (lseek(to, 0, SEEK_SET) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "file: cannot be read");
-	*fd = TAKE_FD(to);
-	return 0;
 }
 
 /* A link may lead out of the zip by way of another one: what is there is nobody's to know. */
@@ -180,8 +138,7 @@ static void answer(struct front *f, struct http_request *r, const struct code *c
 	json_decref(code);
 }
 
-static void unpacked(struct front *f, void *arg, const uint8_t package[32], const uint8_t zip[32],
-		     uint64_t zip_bytes, uint64_t package_bytes, const struct err *error)
+static void unpacked(struct front *f, void *arg, const struct unpacked *is, const struct err *error)
 {
 	struct upload *u = arg;
 	struct code *c = NULL;
@@ -190,11 +147,14 @@ static void unpacked(struct front *f, void *arg, const uint8_t package[32], cons
 		u->err = *error;
 	} else {
 		u->spec.has_package = true;
-		memcpy(u->spec.package, package, 32);
-		memcpy(u->spec.zip, zip, 32);
-		u->spec.zip_bytes = zip_bytes;
-		u->spec.package_bytes = package_bytes;
-		(void)put(f, u, &c, &u->err);
+		memcpy(u->spec.package, is->package, 32);
+		memcpy(u->spec.zip, is->zip, 32);
+		u->spec.zip_bytes = is->zip_bytes;
+		u->spec.package_bytes = is->size.bytes;
+		u->spec.package_files = is->size.files;
+		/* It may be nobody's then. */
+		if (put(f, u, &c, &u->err) < 0)
+			package_left(f, project_by_id(f, u->project), &is->size);
 	}
 	u->over = true;
 	/* A client that has gone has its code none the less. */
@@ -206,14 +166,11 @@ static void unpacked(struct front *f, void *arg, const uint8_t package[32], cons
 		upload_free(u);
 }
 
-static int unpack(struct http_request *r, struct upload *u, struct err *e)
+static int unpack(struct http_request *r, const struct project *p, struct upload *u, struct err *e)
 {
-	int fd = TAKE_FD(r->upload_fd), res;
+	int res;
 
-	res = plain_zip(r->f, &fd, e);
-	if (res < 0)
-		return res;
-	package_unpack_zip(r->f, fd, unpacked, u);
+	package_unpack_zip(r->f, p, TAKE_FD(r->upload_fd), unpacked, u);
 	if (u->over) {
 		res = u->err.code ? -EINVAL : 0;
 		*e = u->err;
@@ -261,7 +218,7 @@ int iron_upload(struct http_request *r, struct err *e)
 		res = check_names(r->f, p, &u->spec, e);
 	}
 	if (res == 0)
-		res = r->upload_fd >= 0 ? unpack(r, u, e) : put_now(r, u, e);
+		res = r->upload_fd >= 0 ? unpack(r, p, u, e) : put_now(r, u, e);
 	if (!u->waits)
 		upload_free(u);
 	return res;

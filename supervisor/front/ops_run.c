@@ -246,7 +246,7 @@ int op_run(struct op *op, struct err *e)
 		p->follower = TAKE_FD(op->req->fds[0]);
 	/* From here on errors reach the client through its waiter. */
 	if (k.package)
-		package_unpack(op->f, TAKE_FD(op->req->fds[k.log]), unpacked, p);
+		package_unpack(op->f, p->task->project, TAKE_FD(op->req->fds[k.log]), unpacked, p);
 	else
 		begin(op->f, p);
 	return 0;

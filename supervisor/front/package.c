@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From an archive's fd to a package's folder: small ones at once, others in a child. */
+/* From an archive's fd to a package's folder: small ones at once, others in a child, in their turn. */
 #include "supervisor/front/package.h"
 
 #include <fcntl.h>
@@ -11,13 +11,21 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "supervisor/front/code.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/package_unpack.h"
 #include "supervisor/msg.h"
 
-/* Up to here unpacking costs less than a process. */
-#define INLINE_MAX (1u << 20)
-#define CHILDREN_MAX 8u
+/* Up to here a folder is looked for by its digest before there is a process for it, and */
+#define DIGEST_MAX (1u << 20)
+/* unpacking costs less than one: a tar of this size has no more than 256 files. */
+#define INLINE_MAX (128u << 10)
+/* Small archives have children of their own: they do not wait for others' big ones. What one of
+ * this size can hold is unpacked in the blink of an eye. */
+#define SMALL_MAX (256u << 10)
+#define CHILDREN_MAX 8u /* of each size */
+#define WAITING_MAX 256u
+#define WAITING_OF_ONE_MAX 8u /* each holds its archive */
 
 struct result {
 	struct unpacked is;
@@ -34,10 +42,15 @@ struct whom {
 	void *arg;
 };
 
+/* An archive that is being unpacked, or waits for its turn. */
 struct unpack {
+	struct unpack *next; /* of front.unpacks, in the order in which they came */
 	struct front *f;
-	sd_event_source *child;
+	char project[PROJECT_ID_LEN + 1];
+	int fd;			/* the archive; -1: a child has it */
+	sd_event_source *child; /* NULL: it waits */
 	int result_fd;
+	bool small;
 	struct whom whom;
 };
 
@@ -124,10 +137,9 @@ static void finish(struct front *f, struct result *res, const struct whom *whom)
 
 	if (whom->zip) {
 		if (res->error.code == ERR_NONE)
-			whom->zip_done(f, whom->arg, is->package, is->zip, is->zip_bytes,
-				       is->package_bytes, NULL);
+			whom->zip_done(f, whom->arg, is, NULL);
 		else
-			whom->zip_done(f, whom->arg, NULL, NULL, 0, 0, &res->error);
+			whom->zip_done(f, whom->arg, NULL, &res->error);
 		return;
 	}
 	if (res->error.code == ERR_NONE) {
@@ -142,68 +154,174 @@ static void finish(struct front *f, struct result *res, const struct whom *whom)
 		whom->done(f, whom->arg, NULL, -1, &res->error);
 }
 
+/* Tells who waits for it; u is freed. */
+static void end(struct unpack *u, struct result *res)
+{
+	struct unpack **at = &u->f->unpacks;
+
+	while (*at != u)
+		at = &(*at)->next;
+	*at = u->next;
+	u->f->n_unpacking -= u->child != NULL;
+	u->child = sd_event_source_disable_unref(u->child);
+	util_close_fd(&u->result_fd);
+	util_close_fd(&u->fd);
+	finish(u->f, res, &u->whom);
+	free(u);
+}
+
+static void begin_turns(struct front *f);
+
 static int child_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 {
 	struct unpack *u = arg;
+	struct front *f = u->f;
 	struct result res;
 
 	(void)s;
 	(void)si;
-	u->f->n_unpacking--;
 	if (util_read_all(u->result_fd, &res, sizeof(res)) < 0) {
 		res = (struct result){0};
 		(void)err_set(&res.error, ERR_INTERNAL, 0,
 			      "the process that unpacks the files died");
 	}
-	finish(u->f, &res, &u->whom);
-	(void)sd_event_source_disable_unref(u->child);
-	util_close_fd(&u->result_fd);
-	free(u);
+	end(u, &res);
+	begin_turns(f);
 	return 0;
 }
 
 /* In the child: nothing but the archive, the packages and the pipe is touched. */
-static _Noreturn void child_main(struct front *f, int fd, bool zip, int result_fd, pid_t parent)
+static _Noreturn void child_main(const struct unpack *u, const struct package_size *room,
+				 int result_fd, pid_t parent)
 {
 	struct result res = {0};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() == parent) {
-		(void)(zip ? unpack_zip : unpack_tar)(f, fd, &res.is, &res.error);
+		(void)(u->whom.zip ? unpack_zip(u->f, u->fd, room, &res.is, &res.error)
+				   : unpack_tar(u->f, u->fd, &res.is, &res.error));
 		(void)util_write_all(result_fd, &res, sizeof(res));
 	}
 	_exit(0);
 }
 
-static int unpack_in_child(struct front *f, int fd, const struct whom *whom, struct err *e)
+static int start_child(struct unpack *u, const struct package_size *room, struct err *e)
 {
-	struct unpack *u;
 	int pipefd[2], r;
 	pid_t pid, parent = getpid();
 
-	if (f->n_unpacking >= CHILDREN_MAX)
-		return err_set(e, ERR_UNAVAILABLE, 0,
-			       "%u big folders are being unpacked: try again later", CHILDREN_MAX);
-	u = calloc(1, sizeof(*u));
-	if (!u || pipe2(pipefd, O_CLOEXEC) < 0) {
-		free(u);
+	if (pipe2(pipefd, O_CLOEXEC) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "the files cannot be unpacked");
-	}
-	*u = (struct unpack){.f = f, .result_fd = pipefd[0], .whom = *whom};
+	u->result_fd = pipefd[0];
 	pid = fork();
 	if (pid == 0)
-		child_main(f, fd, whom->zip, pipefd[1], parent);
+		child_main(u, room, pipefd[1], parent);
 	util_close_fd(&pipefd[1]);
 	r = pid < 0 ? -errno
-		    : sd_event_add_child(f->event, &u->child, pid, WEXITED, child_ended, u);
+		    : sd_event_add_child(u->f->event, &u->child, pid, WEXITED, child_ended, u);
 	if (r < 0) {
 		if (pid > 0)
 			(void)kill(pid, SIGKILL);
-		util_close_fd(&u->result_fd);
-		free(u);
 		return err_set(e, ERR_SYSTEM, -r, "the files cannot be unpacked");
 	}
-	f->n_unpacking++;
+	util_close_fd(&u->fd);
+	u->f->n_unpacking++;
+	return 0;
+}
+
+static bool is_same_project(const struct unpack *a, const struct unpack *b)
+{
+	return memcmp(a->project, b->project, sizeof(a->project)) == 0;
+}
+
+/*
+ * There is a child for it, and its project has not got its share of them. Of folders that come
+ * with `run` that is half of those that are there for their size, so that the next project
+ * finds one free. Of zips it is one: what the project's quotas leave is then known.
+ */
+static bool may_start(const struct unpack *u)
+{
+	unsigned all = 0, of_one = 0;
+
+	for (const struct unpack *v = u->f->unpacks; v; v = v->next) {
+		if (!v->child)
+			continue;
+		all += v->small == u->small;
+		if (!is_same_project(u, v))
+			continue;
+		if (u->whom.zip && v->whom.zip)
+			return false;
+		of_one += v->small == u->small;
+	}
+	return all < CHILDREN_MAX && of_one < CHILDREN_MAX / 2;
+}
+
+/* Of those that may start, that of the project that was served longest ago. */
+static struct unpack *next_turn(struct front *f, struct project **ret)
+{
+	struct unpack *next = NULL;
+
+	for (struct unpack *u = f->unpacks; u; u = u->next) {
+		struct project *p;
+
+		if (u->child || !may_start(u))
+			continue;
+		p = project_by_id(f, u->project);
+		if (next && *ret && (!p || p->unpacked_at >= (*ret)->unpacked_at))
+			continue;
+		next = u;
+		*ret = p;
+	}
+	return next;
+}
+
+static void begin_turns(struct front *f)
+{
+	struct project *p = NULL;
+	struct unpack *u;
+
+	while ((u = next_turn(f, &p))) {
+		struct package_size room = {0};
+		struct result res = {0};
+		int r;
+
+		if (p) {
+			p->unpacked_at = ++f->unpack_turn;
+			code_room(p, &room);
+			r = start_child(u, &room, &res.error);
+		} else {
+			r = err_set(&res.error, ERR_NOT_FOUND, 0,
+				    "Not found: there is no such project");
+		}
+		if (r < 0)
+			end(u, &res);
+	}
+}
+
+static int unpack_in_child(struct front *f, const struct project *p, int *fd, bool small,
+			   const struct whom *whom, struct err *e)
+{
+	struct unpack *u = calloc(1, sizeof(*u)), **at = &f->unpacks;
+	unsigned all = 0, of_one = 0;
+
+	if (!u)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the files cannot be unpacked");
+	*u = (struct unpack){.f = f, .fd = -1, .result_fd = -1, .small = small, .whom = *whom};
+	memcpy(u->project, p->id, sizeof(u->project));
+	for (; *at; at = &(*at)->next) {
+		all += !(*at)->child;
+		of_one += !(*at)->child && is_same_project(*at, u);
+	}
+	/* As many as are left for others, so that there is always a place for one more project. */
+	if (of_one >= WAITING_OF_ONE_MAX || of_one >= WAITING_MAX - all) {
+		free(u);
+		return err_set(e, ERR_UNAVAILABLE, 0,
+			       "%u folders of this project wait to be unpacked: try again later",
+			       of_one);
+	}
+	u->fd = TAKE_FD(*fd);
+	*at = u;
+	begin_turns(f);
 	return 0;
 }
 
@@ -225,7 +343,8 @@ static int check_archive(struct front *f, int fd, uint64_t *ret_size, struct err
 	return 0;
 }
 
-void package_unpack(struct front *f, int archive_fd, package_fn done, void *arg)
+void package_unpack(struct front *f, const struct project *p, int archive_fd, package_fn done,
+		    void *arg)
 {
 	const struct whom whom = {.done = done, .arg = arg};
 	_cleanup_fd_ int fd = archive_fd;
@@ -234,30 +353,34 @@ void package_unpack(struct front *f, int archive_fd, package_fn done, void *arg)
 	int dirfd = -1, r;
 
 	r = check_archive(f, fd, &size, &res.error);
-	if (r == 0 && size > INLINE_MAX) {
-		r = unpack_in_child(f, fd, &whom, &res.error);
-		if (r == 0)
-			return;
-	} else if (r == 0 && digest_file(fd, res.is.package) == 0) {
-		dirfd = package_open(f, res.is.package);
+	if (r == 0 && size <= DIGEST_MAX) {
+		if (digest_file(fd, res.is.package) == 0)
+			dirfd = package_open(f, res.is.package);
 		if (dirfd >= 0) {
 			done(f, arg, res.is.package, dirfd, NULL);
 			return;
 		}
-		(void)unpack_tar(f, fd, &res.is, &res.error);
+	}
+	if (r == 0 && size > INLINE_MAX) {
+		r = unpack_in_child(f, p, &fd, size <= SMALL_MAX, &whom, &res.error);
+		if (r == 0)
+			return;
 	} else if (r == 0) {
-		(void)err_set(&res.error, ERR_SYSTEM, EIO, "the folder's archive cannot be read");
+		(void)unpack_tar(f, fd, &res.is, &res.error);
 	}
 	finish(f, &res, &whom);
 }
 
 /* Always in a child: it waits for the disk. */
-void package_unpack_zip(struct front *f, int zip_fd, package_zip_fn done, void *arg)
+void package_unpack_zip(struct front *f, const struct project *p, int zip_fd, package_zip_fn done,
+			void *arg)
 {
 	const struct whom whom = {.zip = true, .zip_done = done, .arg = arg};
 	_cleanup_fd_ int fd = zip_fd;
 	struct result res = {0};
+	struct stat st;
+	bool small = fstat(fd, &st) == 0 && st.st_size <= SMALL_MAX;
 
-	if (unpack_in_child(f, fd, &whom, &res.error) < 0)
+	if (unpack_in_child(f, p, &fd, small, &whom, &res.error) < 0)
 		finish(f, &res, &whom);
 }

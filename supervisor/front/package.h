@@ -26,6 +26,20 @@
 #define PACKAGE_GONE ".gone-"
 #define PACKAGE_DEAD ".dead-"
 #define PACKAGE_NAMES_MAX (16u << 20) /* bytes of all paths */
+#define PACKAGE_BLOCK 4096u	      /* what a file, folder or link takes at least */
+
+/* Of the folder and the zip together, on the disk. */
+struct package_size {
+	uint64_t bytes, files;
+};
+
+/* What has become of a zip. */
+struct unpacked {
+	uint8_t package[32]; /* of the folder */
+	uint8_t zip[32];     /* of STATE/packages/<hex>.zip */
+	uint64_t zip_bytes;
+	struct package_size size;
+};
 
 /*
  * Unpacks the uncompressed tar in fd (from offset 0) beneath the empty folder dirfd.
@@ -55,16 +69,21 @@ int package_path(const char *path, char *buf, struct err *e);
 int package_link(const char *path, const char *target, struct err *e);
 
 struct front;
-/* package: of the folder. zip: of STATE/packages/<hex>.zip. On an error both are NULL. */
-typedef void (*package_zip_fn)(struct front *f, void *arg, const uint8_t package[32],
-			       const uint8_t zip[32], uint64_t zip_bytes, uint64_t package_bytes,
+struct project;
+/* On an error is is NULL. */
+typedef void (*package_zip_fn)(struct front *f, void *arg, const struct unpacked *is,
 			       const struct err *error);
 /*
  * Unpacks the zip in fd (taken), a file that nobody else writes to, from its offset 0, and
  * keeps it for downloads. done is called once, possibly before the call returns; both are on
  * disk then, and stay for the minutes that it takes to make a code of them.
+ *
+ * Of each project one zip is unpacked at a time, so that what it has room for is known before
+ * anything is made (code_room), and the others wait in turns of the projects. ERR_UNAVAILABLE
+ * where too many of this project's wait.
  */
-void package_unpack_zip(struct front *f, int fd, package_zip_fn done, void *arg);
+void package_unpack_zip(struct front *f, const struct project *p, int fd, package_zip_fn done,
+			void *arg);
 /* The zip, to be read. The caller owns the fd; -errno. */
 int package_open_zip(struct front *f, const uint8_t zip[32]);
 

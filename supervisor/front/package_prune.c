@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What nobody uses goes, in a child: zips, and of folders the least recently used first. The
- * child knows the tasks and codes of the moment that it began in. What has come since then has
- * set the time of what it uses (package.h).
+ * What nobody uses goes, in a child: zips with their folders at once, and of the folders that came
+ * with `run` the least recently used first. The child knows the tasks and codes of the moment that
+ * it began in. What has come since then has set the time of what it uses (package.h).
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,8 +18,10 @@
 #include "supervisor/front/package.h"
 #include "supervisor/msg.h"
 
-/* One that was used a moment ago may be in a request that is not a task or code yet. */
+/* One that was used a moment ago may be in a request that is not a task or code yet. A zip is in
+ * one only while some zip is being unpacked; else its time need only be before that of the child. */
 #define YOUNG_S 600
+#define YOUNG_ZIP_S 2
 /* Nothing is unpacked for so long: who did was killed. */
 #define UNPACK_S 3600
 
@@ -71,7 +73,9 @@ static uint64_t tree_bytes(int at, const char *name)
 
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
+	/* Files are what runs out first where they are empty. */
 	bytes = (uint64_t)st.st_blocks * 512;
+	bytes = bytes < PACKAGE_BLOCK ? PACKAGE_BLOCK : bytes;
 	if (!S_ISDIR(st.st_mode))
 		return bytes;
 	dir = open_dir(at, name);
@@ -156,28 +160,63 @@ struct pruning {
 	struct unused *list;
 	size_t n, allocated;
 	uint64_t total;
+	unsigned young_zip_s;
 };
+
+/* True where nothing uses it and nothing has for so long; *ret is what take_away wants. */
+static bool is_unused(struct front *f, const char *name, unsigned young_s, uint64_t now,
+		      struct unused *ret)
+{
+	struct stat st;
+
+	if (in_use(f, name) || fstatat(f->cfg.packages_dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (uint64_t)st.st_mtim.tv_sec + young_s > now)
+		return false;
+	*ret = (struct unused){.used = st.st_mtim};
+	(void)snprintf(ret->name, sizeof(ret->name), "%.*s", (int)PACKAGE_NAME_MAX, name);
+	return true;
+}
+
+/* The zip, and before it the folder that it was unpacked to: alone that would be taken for one
+ * that came with `run`. Where a task still has the folder, both stay. */
+static void look_at_zip(struct front *f, const struct pruning *p, const char *name, uint64_t now)
+{
+	int packages = f->cfg.packages_dirfd;
+	uint8_t zip[32], package[32];
+	struct unused u, folder;
+	char hex[65];
+
+	if (!is_unused(f, name, p->young_zip_s, now, &u))
+		return;
+	(void)snprintf(hex, sizeof(hex), "%.64s", name);
+	if (util_unhex(hex, 32, zip) < 0)
+		return;
+	package_zip_digest(zip, package);
+	util_hex(package, 32, hex);
+	if (is_unused(f, hex, p->young_zip_s, now, &folder))
+		take_away(packages, &folder);
+	if (faccessat(packages, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		take_away(packages, &u);
+}
 
 static void look_at(struct front *f, struct pruning *p, const char *name, uint64_t now)
 {
-	bool tmp = strncmp(name, PACKAGE_TMP, strlen(PACKAGE_TMP)) == 0;
 	int packages = f->cfg.packages_dirfd;
-	struct unused u = {0};
+	struct unused u;
 	struct stat st;
 
-	if ((!tmp && in_use(f, name)) || fstatat(packages, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    (uint64_t)st.st_mtim.tv_sec + (tmp ? UNPACK_S : YOUNG_S) > now)
-		return;
-	if (tmp) {
-		package_remove(packages, name);
+	if (strncmp(name, PACKAGE_TMP, strlen(PACKAGE_TMP)) == 0) {
+		if (fstatat(packages, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    (uint64_t)st.st_mtim.tv_sec + UNPACK_S <= now)
+			package_remove(packages, name);
 		return;
 	}
-	u.used = st.st_mtim;
-	(void)snprintf(u.name, sizeof(u.name), "%.*s", (int)PACKAGE_NAME_MAX, name);
 	if (is_zip(name)) {
-		take_away(packages, &u);
+		look_at_zip(f, p, name, now);
 		return;
 	}
+	if (!is_unused(f, name, YOUNG_S, now, &u))
+		return;
 	if (p->n == p->allocated) {
 		size_t want = p->allocated ? 2 * p->allocated : 64;
 		struct unused *more = realloc(p->list, want * sizeof(*more));
@@ -194,10 +233,10 @@ static void look_at(struct front *f, struct pruning *p, const char *name, uint64
 
 static void prune(struct front *f)
 {
+	struct pruning p = {.young_zip_s = f->n_unpacking ? YOUNG_S : YOUNG_ZIP_S};
 	int packages = f->cfg.packages_dirfd;
 	uint64_t now = util_realtime_ns() / SEC;
 	DIR *dir = open_dir(packages, ".");
-	struct pruning p = {0};
 	struct dirent *d;
 
 	while (dir && (d = readdir(dir)))
@@ -214,6 +253,34 @@ static void prune(struct front *f)
 	free(p.list);
 }
 
+static int prune_again(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct front *f = arg;
+
+	(void)s;
+	(void)usec;
+	f->prune_timer = sd_event_source_disable_unref(f->prune_timer);
+	package_prune(f);
+	return 0;
+}
+
+static void prune_later(struct front *f)
+{
+	if (!f->prune_timer)
+		(void)sd_event_add_time_relative(f->event, &f->prune_timer, CLOCK_MONOTONIC,
+						 YOUNG_ZIP_S * SEC / 1000, 0, prune_again, f);
+}
+
+static bool anything_left(const struct front *f)
+{
+	const struct project *p = f->projects;
+
+	while (p && !p->left_ns)
+		p = p->next;
+	return p;
+}
+
+/* What was left too short a time before this one began is another one's. */
 static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 {
 	struct front *f = arg;
@@ -221,6 +288,11 @@ static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 	(void)s;
 	(void)si;
 	f->pruner = sd_event_source_disable_unref(f->pruner);
+	for (struct project *p = f->projects; p; p = p->next)
+		if (p->left_ns < f->pruning_ns)
+			p->left_bytes = p->left_files = p->left_ns = 0;
+	if (anything_left(f))
+		prune_later(f);
 	return 0;
 }
 
@@ -230,8 +302,12 @@ static void prune_begin(struct front *f, const struct err *error)
 
 	if (error) {
 		msg_warn("unused packages are not removed: %s", error->msg);
+		if (anything_left(f))
+			prune_later(f);
 		return;
 	}
+	f->pruning_ns = util_realtime_ns() -
+			(f->n_unpacking ? YOUNG_S : YOUNG_ZIP_S + 1) * SEC; /* it rounds up */
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -252,6 +328,30 @@ void package_prune(struct front *f)
 		return;
 	if (code_packages_know(f, prune_begin, &e) < 0)
 		msg_warn("unused packages are not removed: %s", e.msg);
+}
+
+void package_left(struct front *f, struct project *p, const struct package_size *size)
+{
+	uint64_t now = util_monotonic_ns();
+
+	if (p && (size->bytes || size->files)) {
+		p->left_bytes += size->bytes;
+		p->left_files += size->files;
+		p->left_ns = util_realtime_ns();
+	}
+	/* It reads the whole folder: not as often as somebody may upload what is refused. */
+	if (f->left_pruned_ns && now < f->left_pruned_ns + YOUNG_ZIP_S * SEC) {
+		prune_later(f);
+		return;
+	}
+	f->left_pruned_ns = now;
+	package_prune(f);
+}
+
+void package_prune_clear(struct front *f)
+{
+	f->pruner = sd_event_source_disable_unref(f->pruner);
+	f->prune_timer = sd_event_source_disable_unref(f->prune_timer);
 }
 
 /* Nobody else is there yet. */

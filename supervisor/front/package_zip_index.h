@@ -7,7 +7,7 @@
 #ifndef SUPERVISOR_FRONT_PACKAGE_ZIP_INDEX_H
 #define SUPERVISOR_FRONT_PACKAGE_ZIP_INDEX_H
 
-#include "sandbox/util.h"
+#include "supervisor/front/package.h"
 
 /* More bytes than this out of less than a RATIOth is a bomb. */
 #define ZIP_BOMB_BYTES (64u << 20)
@@ -40,6 +40,10 @@ struct zip_index {
  */
 int package_zip_index(const void *zip, size_t len, uint64_t bytes_max, struct zip_index *ret,
 		      struct err *e);
+/* What it takes on the disk, with the folders above its files and the zip, which is kept. Refused:
+ * what has more than PACKAGE_ENTRIES_MAX of all these, and paths that unpacking would refuse. */
+int package_zip_size(const struct zip_index *index, uint64_t zip_bytes, struct package_size *ret,
+		     struct err *e);
 void package_zip_index_clear(struct zip_index *index);
 
 #endif

@@ -82,6 +82,9 @@ struct project {
 	uint64_t package_bytes; /* of its codes' revisions, on the disk */
 	uint64_t package_files; /* of the same */
 	uint64_t log_bytes;	/* of its ended tasks' logs, on the disk: log_keep.c */
+	/* Of packages that are no code's any more and may still be on the disk: package_prune.c. */
+	uint64_t left_bytes, left_files, left_ns; /* ns: CLOCK_REALTIME of the last of them; or 0 */
+	uint64_t unpacked_at;			  /* package.c: its last turn, a counter */
 	/* queue.c */
 	struct lane lane;	      /* of the tasks that have no code: sandboxctl run */
 	uint32_t n_queued, n_running; /* with those of its codes */

@@ -29,6 +29,7 @@ static const struct member {
 	COUNT("max_concurrency", max_concurrency), COUNT("retries", retries),
 	COUNT("retries_delay", retries_delay_s), COUNT("default_priority", default_priority),
 	COUNT("zip_bytes", zip_bytes), COUNT("package_bytes", package_bytes),
+	COUNT("package_files", package_files),
 };
 /* clang-format on */
 
@@ -219,6 +220,7 @@ static int read_revision(sqlite3_stmt *st, struct code_revision *ret, struct err
 	ret->has_package = spec.has_package;
 	ret->zip_bytes = spec.zip_bytes;
 	ret->package_bytes = spec.package_bytes;
+	ret->package_files = spec.package_files;
 	code_spec_clear(&spec);
 	return r;
 }

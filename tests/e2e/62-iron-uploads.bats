@@ -118,3 +118,50 @@ load http
 	http GET codes
 	[ "$(get '[.codes[] | select(.name == "no")] | length')" = 0 ]
 }
+
+# many N ZIP: a zip of so many empty files, and of a.py.
+many() {
+	python3 - "$@" <<-'EOT'
+		import sys, zipfile
+		with zipfile.ZipFile(sys.argv[2], "w") as z:
+		    z.writestr("a.py", "print(1)")
+		    for i in range(int(sys.argv[1])):
+		        z.writestr("d%d/f%d" % (i % 10, i), "")
+	EOT
+}
+
+@test "one project's big uploads wait for each other, and another's for none of them" {
+	local i
+
+	many 3000 big.zip
+	mkdir small && echo pass >small/a.py
+	zip_of small.zip small
+	for i in {1..5}; do
+		http POST codes -F "data={\"name\":\"big$i\",\"file_name\":\"a.py\",\"image\":\"python\"}" -F 'file=@big.zip' \
+			-o "big$i" &
+	done
+	for i in {1..5}; do
+		PROJECT=TWO http POST codes -F "data={\"name\":\"small$i\",\"file_name\":\"a.py\",\"image\":\"python\"}" -F 'file=@small.zip'
+		answered 200
+	done
+	wait
+	http GET codes
+	[ "$(get '[.codes[].name | select(startswith("big"))] | length')" = 5 ]
+}
+
+@test "a quota of files: what has more is refused before one of them is made" {
+	local before
+
+	many 100 hundred.zip
+	sandboxctl project quota two package_files=100
+	before=$(find "$STATE/packages" | wc -l)
+	PROJECT=TWO http POST codes -F 'data={"name":"many","file_name":"a.py","image":"python"}' -F 'file=@hundred.zip'
+	answered 413
+	said 'in 113 files and folders'
+	said '"package_files"'
+	[ "$(find "$STATE/packages" | wc -l)" -le "$before" ]
+	sandboxctl project quota two package_files=1000
+	PROJECT=TWO http POST codes -F 'data={"name":"many","file_name":"a.py","image":"python"}' -F 'file=@hundred.zip'
+	answered 200
+	[ "$(sandboxctl project inspect two --json | jq .package_files)" -ge 113 ]
+}

@@ -56,6 +56,7 @@ static int teardown(void **state)
 {
 	struct front *f = *state;
 
+	package_prune_clear(f);
 	turn_clear(f);
 	queue_clear(f);
 	project_clear(f);
@@ -145,7 +146,7 @@ static void on_removed(void *arg, uint64_t n, const struct err *error)
 static void test_codes(void **state)
 {
 	struct front *f = *state;
-	struct code *c;
+	struct code *c, *other;
 	struct err e = {0};
 	bool removed = false;
 
@@ -164,7 +165,35 @@ static void test_codes(void **state)
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
 	assert_true(is_there(f, name_of('c', "")));
 	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
+	/* Another code has one of them too, in two revisions. */
+	other = put(f, "other", 'a', 'b');
+	assert_ptr_equal(put(f, "other", 'a', 'b'), other);
 	assert_int_equal(code_remove(f, c, on_removed, &removed, &e), 0);
+	while (!removed || f->code_known || f->pruner)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_true(is_there(f, name_of('a', "")));
+	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
+	assert_false(is_there(f, name_of('c', "")));
+	assert_false(is_there(f, name_of('d', PACKAGE_ZIP)));
+	/* The revision that is one too many takes its package along. */
+	for (unsigned i = 0; i < CODE_REVISIONS_MAX - 1; i++)
+		(void)put(f, "other", 'c', 'd');
+	prune(f);
+	assert_true(is_there(f, name_of('a', "")));
+	(void)put(f, "other", 'c', 'd');
+	prune(f);
+	assert_false(is_there(f, name_of('a', "")));
+	make(f, 'c');
+	make(f, 'd');
+	code_free_all(project_by_id(f, PROJECT_DEFAULT_ID));
+	assert_int_equal(code_load(f, &e), 0);
+	prune(f);
+	assert_true(is_there(f, name_of('c', "")));
+	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
+	f->left_pruned_ns = 0;
+	other = code_by_name(project_by_id(f, PROJECT_DEFAULT_ID), "other");
+	removed = false;
+	assert_int_equal(code_remove(f, other, on_removed, &removed, &e), 0);
 	while (!removed || f->code_known || f->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_false(is_there(f, name_of('a', "")));
@@ -193,7 +222,8 @@ static void test_tasks(void **state)
 	assert_false(is_there(f, name_of('a', "")));
 }
 
-/* Folders are kept as a cache; zips are none. What is young may become a code's yet. */
+/* Folders are kept as a cache; zips are none. What is young may become a code's yet, while some zip
+ * is being unpacked. */
 static void test_others(void **state)
 {
 	struct front *f = *state;
@@ -208,13 +238,120 @@ static void test_others(void **state)
 	assert_int_equal(mkdirat(packages, ".tmp-new", 0700), 0);
 	assert_int_equal(mkdirat(packages, "other", 0700), 0);
 	age(f, "other", 10000);
+	f->n_unpacking = 1;
 	prune(f);
 	assert_true(is_there(f, name_of('a', "")));
 	assert_false(is_there(f, name_of('a', PACKAGE_ZIP)));
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
+	f->n_unpacking = 0;
+	prune(f);
+	assert_false(is_there(f, name_of('b', PACKAGE_ZIP)));
+	assert_true(is_there(f, name_of('b', "")));
 	assert_false(is_there(f, ".tmp-old"));
 	assert_true(is_there(f, ".tmp-new"));
 	assert_true(is_there(f, "other"));
+}
+
+/* The folder of a zip: what it is called, made and of no moment ago. */
+static const char *make_unpacked(struct front *f, int digit)
+{
+	static char name[65];
+	uint8_t zip[32], package[32];
+
+	assert_int_equal(util_unhex(name_of(digit, ""), 32, zip), 0);
+	package_zip_digest(zip, package);
+	util_hex(package, 32, name);
+	make(f, digit);
+	assert_int_equal(
+		renameat(f->cfg.packages_dirfd, name_of(digit, ""), f->cfg.packages_dirfd, name),
+		0);
+	age(f, name, 1000);
+	return name;
+}
+
+/* What was unpacked of a zip is no cache: it goes with it, and not before a task that has it. */
+static void test_unpacked(void **state)
+{
+	struct front *f = *state;
+	struct task *t = registry_new("0123456789abcdef01234567");
+	const char *folder = make_unpacked(f, 'a');
+
+	f->cfg.packages_keep = 1 << 20;
+	t->rec.has_package = 1;
+	assert_int_equal(util_unhex(folder, 32, t->rec.package), 0);
+	registry_add(f, t);
+	prune(f);
+	assert_true(is_there(f, folder));
+	assert_true(is_there(f, name_of('a', PACKAGE_ZIP)));
+	registry_remove(f, t);
+	prune(f);
+	assert_false(is_there(f, folder));
+	assert_false(is_there(f, name_of('a', PACKAGE_ZIP)));
+}
+
+/* A file without a byte takes a place on the disk. */
+static void test_empty_files(void **state)
+{
+	struct front *f = *state;
+	char name[96];
+
+	f->cfg.packages_keep = 32ULL * PACKAGE_BLOCK;
+	for (int digit = 'a'; digit <= 'b'; digit++) {
+		make(f, digit);
+		for (int i = 0; i < 20; i++) {
+			int fd;
+
+			(void)snprintf(name, sizeof(name), "/%d", i);
+			fd = openat(f->cfg.packages_dirfd, name_of(digit, name),
+				    O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+			assert_true(fd >= 0);
+			(void)close(fd);
+		}
+		age(f, name_of(digit, ""), digit == 'a' ? 2000 : 1000);
+	}
+	prune(f);
+	assert_false(is_there(f, name_of('a', "")));
+	assert_true(is_there(f, name_of('b', "")));
+}
+
+/* What is no code's any more counts until it has gone, and room is left accordingly. */
+static void test_left(void **state)
+{
+	struct front *f = *state;
+	struct project *p = project_by_id(f, PROJECT_DEFAULT_ID);
+	const struct package_size size = {100, 10};
+	struct package_size room;
+
+	p->quota.package_bytes = 150;
+	p->quota.package_files = 1000;
+	package_left(f, p, &size);
+	while (f->code_known)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_non_null(f->pruner);
+	code_room(p, &room);
+	assert_int_equal(room.bytes, 150);
+	assert_int_equal(room.files, 1000);
+	package_left(f, p, &size);
+	p->package_bytes = 40;
+	p->package_files = 999;
+	code_room(p, &room);
+	assert_int_equal(room.bytes, 60);
+	assert_int_equal(room.files, 1);
+	p->package_bytes = 150;
+	code_room(p, &room);
+	assert_int_equal(room.bytes, 0);
+	p->package_bytes = 140;
+	/* The first pruner began too early for it. */
+	while (f->pruner)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_int_equal(p->left_bytes, 200);
+	while (p->left_ns)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_int_equal(p->left_bytes, 0);
+	assert_int_equal(p->left_files, 0);
+	assert_null(f->prune_timer);
+	code_room(p, &room);
+	assert_int_equal(room.bytes, 10);
 }
 
 /* After a crash: what was renamed is whole and comes back, what was condemned may not be. */
@@ -244,9 +381,8 @@ static void test_clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_FRONT(test_codes),
-		WITH_FRONT(test_tasks),
-		WITH_FRONT(test_others),
+		WITH_FRONT(test_codes),	   WITH_FRONT(test_tasks),	 WITH_FRONT(test_others),
+		WITH_FRONT(test_unpacked), WITH_FRONT(test_empty_files), WITH_FRONT(test_left),
 		WITH_FRONT(test_clean),
 	};
 

@@ -11,12 +11,12 @@ struct answer {
 	sd_event *event;
 	bool refused;
 	uint8_t package[32], zip[32];
-	uint64_t zip_bytes, package_bytes;
+	uint64_t zip_bytes;
+	struct package_size size;
 	struct err error;
 };
 
-static void answered(struct front *f, void *arg, const uint8_t package[32], const uint8_t zip[32],
-		     uint64_t zip_bytes, uint64_t package_bytes, const struct err *error)
+static void answered(struct front *f, void *arg, const struct unpacked *is, const struct err *error)
 {
 	struct answer *a = arg;
 
@@ -25,13 +25,15 @@ static void answered(struct front *f, void *arg, const uint8_t package[32], cons
 	if (error) {
 		a->error = *error;
 	} else {
-		memcpy(a->package, package, 32);
-		memcpy(a->zip, zip, 32);
-		a->zip_bytes = zip_bytes;
-		a->package_bytes = package_bytes;
+		memcpy(a->package, is->package, 32);
+		memcpy(a->zip, is->zip, 32);
+		a->zip_bytes = is->zip_bytes;
+		a->size = is->size;
 	}
 	(void)sd_event_exit(a->event, 0);
 }
+
+static struct project project = {.id = "0123456789abcdef01234567"};
 
 static struct answer unpack(struct front *f, int fd)
 {
@@ -39,7 +41,7 @@ static struct answer unpack(struct front *f, int fd)
 
 	assert_int_equal(sd_event_new(&f->event), 0);
 	a.event = f->event;
-	package_unpack_zip(f, fd, answered, &a);
+	package_unpack_zip(f, &project, fd, answered, &a);
 	assert_int_equal(sd_event_loop(f->event), 0);
 	f->event = sd_event_unref(f->event);
 	assert_int_equal(f->n_unpacking, 0);
@@ -64,7 +66,9 @@ static void assert_kept(struct front *f, const struct made *z, const struct answ
 
 	assert_string_equal(a->error.msg, "");
 	assert_int_equal(a->zip_bytes, z->len);
-	assert_int_equal(a->package_bytes, 70);
+	/* Nine files, a folder, a link in it, the package and the zip: one block each. */
+	assert_int_equal(a->size.files, 13);
+	assert_int_equal(a->size.bytes, 13 * PACKAGE_BLOCK);
 	assert_int_equal(EVP_Digest(z->bytes, z->len, digest, NULL, EVP_sha256(), NULL), 1);
 	assert_memory_equal(a->zip, digest, 32);
 	assert_memory_not_equal(a->package, digest, 32);
@@ -129,13 +133,15 @@ static void test_unpack(void **state)
 
 	f->cfg.packages_dirfd = make_dir(dir);
 	f->cfg.package_bytes_max = 1 << 20;
+	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
+		f->project_buckets[i] = &project;
 	make_zip(z, good, ARRAY_SIZE(good));
 	a = unpack(f, zip_file(z));
 	assert_kept(f, z, &a);
 	/* Again: the same, and nothing is left of the second one. */
 	b = unpack(f, zip_file(z));
 	assert_memory_equal(&a.package, &b.package, 32);
-	assert_int_equal(b.package_bytes, 70);
+	assert_int_equal(b.size.files, 13);
 	assert_int_equal(count_entries(f->cfg.packages_dirfd), 2);
 	assert_taken_back(f, a.package);
 	assert_refused(f, z);

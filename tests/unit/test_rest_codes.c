@@ -5,6 +5,8 @@
 
 #include "tests/unit/rest_rig.h"
 
+#include <dirent.h>
+
 struct entry {
 	const char *name, *text; /* text: of a file, or where a link points */
 	bool link;
@@ -79,7 +81,9 @@ static void test_upload(void **state)
 	assert_int_equal(json_integer_value(json_object_get(r->body, "rev")), 1);
 	c = r->x->a->codes;
 	assert_true(c->spec.has_package);
-	assert_int_equal(c->spec.package_bytes, 1);
+	/* The file, its folder and the zip. */
+	assert_int_equal(c->spec.package_files, 3);
+	assert_int_equal(c->spec.package_bytes, 3 * PACKAGE_BLOCK);
 	assert_int_equal(upload(r, DATA("./d//x.py"), two), 200);
 	assert_string_equal(c->spec.file_name, "d/x.py");
 	assert_int_equal(c->revision, 2);
@@ -88,7 +92,8 @@ static void test_upload(void **state)
 	assert_int_equal(upload(r, DATA("main.py"), NULL), 200);
 	assert_int_equal(c->revision, 3);
 	assert_int_equal(c->spec.zip_bytes, bytes);
-	assert_int_equal(r->x->a->package_bytes, 3);
+	assert_int_equal(r->x->a->package_files, 3 + 5);
+	assert_int_equal(r->x->a->package_bytes, (3 + 5) * PACKAGE_BLOCK);
 	assert_int_equal(of_code(r, "GET", "/download?revision=1"), 200);
 	assert_non_null(strstr(r->text, "filename=\"c_1.zip\""));
 	assert_non_null(strstr(r->text, "\r\n\r\nPK\x03\x04"));
@@ -107,6 +112,50 @@ static void test_upload(void **state)
 	assert_int_equal(of_code(r, "GET", "/download"), 404);
 	rest_said(r, "without a file");
 	assert_int_equal(upload(r, DATA("main.py"), NULL), 400);
+}
+
+static unsigned kept(struct rest *r)
+{
+	DIR *dir = fdopendir(
+		openat(r->x->f->cfg.packages_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	(void)closedir(dir);
+	return n - 2;
+}
+
+/* What a quota leaves no room for is refused before a file of it is made; and what would find room
+ * but is refused for another reason has gone when its quota is free again. */
+static void test_quotas(void **state)
+{
+	static const struct entry two[] = {{"main.py", "1"}, {"d/e/x.py", "2"}, {NULL}};
+	static const struct entry one[] = {{"main.py", "3"}, {NULL}};
+	struct rest *r = *state;
+	struct project *a = r->x->a;
+
+	a->quota.package_files = 5;
+	assert_int_equal(upload(r, DATA("main.py"), two), 413);
+	rest_said(r, "24576 bytes in 6 files and folders");
+	rest_said(r, "\"package_files\" leave it 17179869184 and 5");
+	assert_int_equal(kept(r), 0);
+	a->quota = (struct quota){.package_bytes = 6 * PACKAGE_BLOCK - 1};
+	assert_int_equal(upload(r, DATA("main.py"), two), 413);
+	assert_int_equal(kept(r), 0);
+	a->quota.package_bytes = 6 * PACKAGE_BLOCK;
+	assert_int_equal(upload(r, DATA("none.py"), two), 400);
+	assert_int_equal(a->left_files, 6);
+	assert_int_equal(a->package_files, 0);
+	/* It is there still, and is taken as it is; another one has no room beside it. */
+	assert_int_equal(upload(r, DATA("main.py"), two), 200);
+	assert_int_equal(a->package_files, 6);
+	assert_int_equal(upload(r, DATA("main.py"), two), 200);
+	assert_int_equal(a->package_files, 6);
+	assert_int_equal(upload(r, DATA("main.py"), one), 413);
+	assert_int_equal(kept(r), 2);
+	assert_int_equal(a->package_bytes, 6 * PACKAGE_BLOCK);
 }
 
 static void test_nothing_to_run(void **state)
@@ -210,8 +259,8 @@ static void test_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_REST(test_upload), WITH_REST(test_nothing_to_run), WITH_REST(test_links_out),
-		WITH_REST(test_pause),	WITH_REST(test_ends),
+		WITH_REST(test_upload),	   WITH_REST(test_quotas), WITH_REST(test_nothing_to_run),
+		WITH_REST(test_links_out), WITH_REST(test_pause),  WITH_REST(test_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
