@@ -180,6 +180,11 @@ def surround(job, work_dir, ahead):
             "-id", task_id] + job["arg"]
 
 
+def has_main(path):
+    """Whether it is a folder that can be run."""
+    return os.path.isdir(path) and any(os.path.isfile(path + "/__main__" + suffix) for suffix in (".py", ".pyc"))
+
+
 def cannot_open(path, error):
     import errno
     missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
@@ -220,7 +225,7 @@ def prepare_script():
         sys.orig_argv = [sys.executable, "-u"] + sys.argv
     try:
         fd = os.open(script, os.O_RDONLY)
-        if not os.path.isdir(script):   # a folder's __main__ is run
+        if not has_main(script):
             os.read(fd, 1)
         os.close(fd)
     except OSError as error:

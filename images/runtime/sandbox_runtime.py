@@ -98,7 +98,7 @@ function.
 import os
 import sys
 
-from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, read_file, read_job, started,
+from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, has_main, read_file, read_job, started,
                          surround, surround_ahead, take_job, text)
 
 try:
@@ -365,7 +365,7 @@ class Run(object):
 
 def script_form(path):
     """What a file is that the interpreter is given to run, by the interpreter's own rules."""
-    if os.path.isdir(path):
+    if has_main(path):
         return FOLDER
     fd = os.open(path, os.O_RDONLY)
     try:

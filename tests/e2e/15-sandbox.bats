@@ -257,6 +257,21 @@ print(server.accept()[0].recv(20).decode())'
 	done
 }
 
+@test "no signal is ignored or blocked but what Python itself ignores" {
+	# The daemon of these tests is a command in the background, for which a shell has SIGINT ignored.
+	[[ $(grep SigIgn "/proc/$(role monitor)/status") != *0 ]]
+	alike '
+import signal
+print([number for number in range(1, 32) if signal.getsignal(number) == signal.SIG_IGN],
+    signal.pthread_sigmask(signal.SIG_BLOCK, []))
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")'
+	[ "$output" = "[13, 25] set()
+interrupted" ]
+}
+
 @test "the clock is right, after a restore too" {
 	for mode in $MODES; do
 		before=$(date +%s)

@@ -235,8 +235,7 @@ class Missing(unittest.TestCase):
                                   [("kind", "exec"), ("exec", "no.py")], mode=mode)
             self.assertEqual(started, "")
             self.expect(127, "[Errno 20]", [("kind", "exec"), ("exec", "a.py/b.py")], {"a.py": ""}, mode)
-            self.expect(1, "can't find '__main__' module in 'WORK/d'" if VERSION[0] == 3 else "no __main__",
-                        [("kind", "exec"), ("exec", "d")], {"d/x.py": ""}, mode)
+            self.expect(126, "[Errno 21]", [("kind", "exec"), ("exec", "d")], {"d/x.py": ""}, mode)
 
     def test_entry(self):
         files = {"m.py": "x = 1\nclass C:\n    pass\n", "bad.py": "import no_such\n"}
