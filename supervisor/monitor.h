@@ -130,9 +130,10 @@ struct monitor {
 	struct template *templates;
 	struct warm_past *warm_pasts;
 	sd_event_source *template_tick;
-	int netns_pool[NETNS_POOL], n_netns; /* ready, each for one sandbox */
-	sd_event_source *netns_src;	     /* fills the pool when nothing else is to do */
-	uint8_t *net_used;		     /* of each address index: enum net_address */
+	int netns_pool[NETNS_POOL], n_netns;	   /* ready, each for one sandbox */
+	sd_event_source *netns_src;		   /* fills the pool when nothing else is to do */
+	uint8_t *net_used;			   /* of each address index: enum net_address */
+	uint64_t net_sweep_began_ns, net_sweep_us; /* the last one; the pause before the next */
 	sd_event_source *net_sweep_timer, *net_sweep_child, *net_tick;
 	struct net_forward net_forward;
 	/* By which packages are shown to whom (idmap_mount), of the last owners that had any. */

@@ -14,9 +14,11 @@
 #include "supervisor/msg.h"
 
 /* From a sandbox's end until its connections are forgotten: those that end meanwhile are
- * forgotten with them. */
-#define SWEEP_US 200000
-#define SWEEP_AGAIN_US 5000000
+ * forgotten with them. Ten times as long as the last sweep took, so that a large table does not
+ * cost more than a tenth of a processor, but no longer than the last of these. */
+#define SWEEP_US 500000
+#define SWEEP_SHARE 10
+#define SWEEP_LATEST_US 5000000
 #define TICK_US 2000000
 
 static int on_idle(sd_event_source *s, void *arg)
@@ -102,9 +104,10 @@ static int on_swept(sd_event_source *s, const siginfo_t *si, void *arg)
 	m->net_sweep_child = sd_event_source_disable_unref(m->net_sweep_child);
 	/* Whoever had an address next would be taken for having the last one's connections. */
 	move_all(m, NET_FORGETTING, done ? NET_FREE : NET_LEFT);
-	if (done && !memchr(m->net_used, NET_LEFT, NET_INDEX_MAX + 1))
-		return 0;
-	return sweep_in(m, done ? SWEEP_US : SWEEP_AGAIN_US);
+	m->net_sweep_us = (util_monotonic_ns() - m->net_sweep_began_ns) / 1000 * SWEEP_SHARE;
+	if (!done || m->net_sweep_us > SWEEP_LATEST_US)
+		m->net_sweep_us = SWEEP_LATEST_US;
+	return memchr(m->net_used, NET_LEFT, NET_INDEX_MAX + 1) ? sweep_in(m, m->net_sweep_us) : 0;
 }
 
 /* In a child: a full table takes a while to read. */
@@ -126,7 +129,8 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 		_exit(r < 0);
 	}
 	if (pid < 0)
-		return sweep_in(m, SWEEP_AGAIN_US);
+		return sweep_in(m, SWEEP_LATEST_US);
+	m->net_sweep_began_ns = util_monotonic_ns();
 	move_all(m, NET_LEFT, NET_FORGETTING);
 	return sd_event_add_child(m->event, &m->net_sweep_child, pid, WEXITED, on_swept, m);
 }
@@ -135,13 +139,15 @@ static int sweep_in(struct monitor *m, uint64_t us)
 {
 	if (m->net_sweep_timer || m->net_sweep_child)
 		return 0;
+	if (us < SWEEP_US)
+		us = SWEEP_US;
 	return sd_event_add_time_relative(m->event, &m->net_sweep_timer, CLOCK_MONOTONIC, us, 0,
 					  on_sweep, m);
 }
 
 static void sweep_soon(struct monitor *m)
 {
-	if (sweep_in(m, SWEEP_US) < 0)
+	if (sweep_in(m, m->net_sweep_us) < 0)
 		msg_err("the connections of ended sandboxes are not forgotten: no event source");
 }
 
