@@ -20,9 +20,10 @@
 #include <sys/wait.h>
 
 #include "supervisor/ctl/store.h"
+#include "supervisor/ctl/upload_requirements.h"
 
-#define IMAGE_DEFAULT "iron" /* as of a code that names none */
-#define POLICY_ONLINE "network"
+#define IMAGE_DEFAULT "iron"  /* as of a code that names none */
+#define POLICY_ONLINE "build" /* the operator's, whatever a project's tasks may name */
 #define POLICY_OFFLINE "default"
 #define WHEELS "/usr/share/python-wheels/pip-*.whl" /* Debian's python3-pip-whl */
 #define CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
@@ -204,11 +205,31 @@ static int put_pip(struct work *k)
 	return r;
 }
 
+/* A requirements file and what it names, into *sources; its name there, into files. */
+static int put_file_list(struct work *k, const struct worker_file *w,
+			 const struct worker_item *item, struct bundle *sources, json_t *files)
+{
+	_cleanup_free_ char *name = NULL;
+	int r = requirements_add(sources, item->text, &name, k->e);
+
+	if (r == 0 && json_array_append_new(files, json_string(name)) < 0)
+		r = err_set(k->e, ERR_INPUT, 0, "its name must be UTF-8 text");
+	if (r < 0) {
+		struct err said = *k->e;
+
+		r = worker_file_fail(w, item->line, item->column, k->e, "requirements: %s",
+				     said.msg);
+	}
+	return r;
+}
+
 /* What the file asks for: texts, and files that are sent along. */
 static int put_requirements(struct work *k, const struct worker_file *w, int base, json_t *settings)
 {
 	json_t *texts = json_array(), *files = json_array();
-	char name[48];
+	_cleanup_bundle_ struct bundle sources = {.base = base};
+	_cleanup_fd_ int zip = -1;
+	uint64_t size;
 	int r = 0;
 
 	(void)json_object_set_new(settings, "requirements", texts);
@@ -220,19 +241,13 @@ static int put_requirements(struct work *k, const struct worker_file *w, int bas
 		    json_array_append_new(texts, json_string(item->text)) < 0)
 			r = worker_file_fail(w, item->line, item->column, k->e,
 					     "pip: must be UTF-8 text");
-		if (item->kind != WORKER_REQUIREMENTS)
-			continue;
-		(void)snprintf(name, sizeof(name), "requirements-%zu.txt", i);
-		(void)json_array_append_new(files, json_string(name));
-		r = put_file(k, name, base, item->text, true);
-		if (r < 0) {
-			struct err said = *k->e;
-
-			r = worker_file_fail(w, item->line, item->column, k->e, "requirements: %s",
-					     said.msg);
-		}
+		else if (item->kind == WORKER_REQUIREMENTS)
+			r = put_file_list(k, w, item, &sources, files);
 	}
-	return r;
+	if (r < 0 || sources.n == 0)
+		return r;
+	r = bundle_zip(&sources, &zip, &size, k->e);
+	return r < 0 ? r : put_copy(k, "sources.zip", zip, size);
 }
 
 /* task.json, settings.json and all that they name. */
@@ -260,8 +275,8 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 		r = put_wheels(k, build->find_links[i]);
 	if (r == 0 && !offline)
 		r = put_configuration(k, environment);
-	settings = json_pack("{s:O, s:b, s:s?}", "environment", environment, "no_index", offline,
-			     "command", w->build_command);
+	settings = json_pack("{s:s, s:O, s:b, s:s?}", "mode", "worker", "environment", environment,
+			     "no_index", offline, "command", w->build_command);
 	if (r == 0 && !settings)
 		r = err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
 	if (r == 0)
@@ -271,10 +286,14 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 		if (r == 0)
 			r = put_copy(k, "package.zip", zip, size);
 	}
-	task = json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:i, s:i}}", "exec",
-			 "pip-build", "dir", ".", "policy", policy, "start", "cold", "label",
-			 "build", "limits", "memory", "2G", "disk", "2G", "log", "1G", "pids", 256,
-			 "timeout", 3600);
+	task = json_pack("{s:s, s:s, s:s, s:s, s:s}", "exec", "pip-build", "dir", ".", "policy",
+			 policy, "start", "cold", "label", "build");
+	/* The operator's policy for builds has limits that are right for them. */
+	if (task && strcmp(policy, POLICY_ONLINE) != 0)
+		(void)json_object_set_new(task, "limits",
+					  json_pack("{s:s, s:s, s:s, s:i, s:i}", "memory", "2G",
+						    "disk", "2G", "log", "1G", "pids", 256,
+						    "timeout", 3600));
 	text = settings ? json_dumps(settings, 0) : NULL;
 	task_text = task ? json_dumps(task, 0) : NULL;
 	if (r < 0)

@@ -16,13 +16,13 @@ teardown_file() {
 	daemon_remove
 }
 
-@test "policy ls has the three" {
+@test "policy ls has the four" {
 	run sandboxctl policy ls
 	[ "$status" = 0 ]
-	for name in default network strict; do
+	for name in build default network strict; do
 		grep -q "^$name " <<<"$output"
 	done
-	[ "$(sandboxctl policy ls --json | jq -r '.[].name' | sort | tr '\n' ' ')" = "default network strict " ]
+	[ "$(sandboxctl policy ls --json | jq -r '.[].name' | sort | tr '\n' ' ')" = "build default network strict " ]
 }
 
 @test "policy show prints the source" {
@@ -32,8 +32,8 @@ teardown_file() {
 	[[ $output == *nosuch* ]]
 }
 
-@test "policy check passes the three, without root" {
-	for name in default network strict; do
+@test "policy check passes the four, without root" {
+	for name in build default network strict; do
 		cp "$TOP/policies/$name.json" .
 		chmod 755 . && chmod 644 "$name.json"
 		run "$CTL" policy check "$name.json"

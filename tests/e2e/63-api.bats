@@ -226,7 +226,7 @@ operator() {
 	[ "$(get '[.images[].name] | join(" ")')" = python ]
 	get '.images[0].python' >/dev/null
 	operator GET /policies
-	[ "$(get '[.policies[].name] | join(" ")')" = 'default network strict' ]
+	[ "$(get '[.policies[].name] | join(" ")')" = 'build default network strict' ]
 	operator GET /policies/strict
 	get '.source.seccomp.defaultAction' >/dev/null
 	operator GET /policies/none

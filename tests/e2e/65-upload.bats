@@ -149,6 +149,104 @@ modes.py 0o644 True
 	[ "$(python3 -m zipfile -e 1.zip x && cat x/__pips__/requirements.lock)" = $'aaa==1.0\nbbb==2.5' ]
 }
 
+@test "all that a requirements file names is found, as by pip in its folder" {
+	python3 "$E2E/wheels.py" index/one aaa 1.0
+	python3 "$E2E/wheels.py" index/two aaa 2.0
+	python3 "$E2E/wheels.py" index bbb 1.0
+	python3 "$E2E/wheels.py" own/wheels ccc 1.0
+	python3 "$E2E/sdist.py" own/ddd ddd 1.0
+	python3 "$E2E/sdist.py" own/eee eee 1.0
+	cp index/*/*.whl index/
+	mkdir own/more
+	printf '%s\n' '-r more/base.txt  # and more' './wheels/ccc-1.0-py3-none-any.whl' '-e ./ddd' 'eee/' >own/list.txt
+	printf '%s\n' '--constraint limits.txt' '-r ../last.txt' >own/more/base.txt
+	echo aaa >own/last.txt
+	echo 'aaa<2' >own/more/limits.txt
+	printf 'bbb==1.0 \\\n    --hash=sha256:%064d\n' 0 >own/hashes.txt
+	cd own
+	worker named 'import aaa, bbb, ccc, ddd, eee; print(aaa.VERSION, ddd.VERSION, ddd.__file__)' \
+		'requirements "list.txt"' 'pip "bbb"'
+	sandboxctl upload named --image python --find-links ../index 2>err --config ../iron.json || fail "$(cat err)"
+	[ "$(sandboxctl queue named --wait --config ../iron.json 2>/dev/null)" = '1.0 1.0 /work/__pips__/ddd/__init__.py' ]
+	worker hashed pass 'requirements "hashes.txt"'
+	run --separate-stderr sandboxctl install hashed --image python --find-links ../index -o no.zip
+	[ "$status" = 125 ]
+	[[ $stderr == *'DO NOT MATCH THE HASHES'* ]] || fail "$stderr"
+	sandboxctl rm "$(id_of build)"
+}
+
+@test "what a requirements file names and cannot be sent is told with its line" {
+	ln -s / link
+	while IFS='|' read -r line words; do
+		printf '# first\n%s\n' "$line" >req.txt
+		worker bad pass 'requirements "req.txt"'
+		refused "bad.worker:2:14: requirements: req.txt:2: $words" upload bad --image python --find-links .
+	done <<-EOT
+		-r none.txt|none.txt: No such file
+		-r ../up.txt|../up.txt leads out of the worker's folder
+		-c /etc/hostname|/etc/hostname leads out of
+		-e ../up|../up leads out of
+		./link/x|link/x leads out of
+		x @ file:///etc/x.whl|file:///etc/x.whl is a URL of this machine
+		./none|none: No such file
+	EOT
+	mkdir sub
+	echo '-r req.txt' >up.txt
+	cd sub
+	worker up pass 'requirements "../up.txt"'
+	refused 'requirements: ../up.txt:1: names req.txt, which only a file in' upload up --config ../iron.json \
+		--image python --find-links .
+}
+
+@test "what the image has is not installed again; what breaks another of its modules is told" {
+	local root
+
+	# An image of its own, with two modules of which one needs the other.
+	cp -al "$(realpath "$STATE/images/by-name/python")" "$STATE/images/$(printf two | sha256sum | cut -d ' ' -f 1)"
+	ln -s "../$(printf two | sha256sum | cut -d ' ' -f 1)" "$STATE/images/by-name/two"
+	root=$STATE/images/by-name/two/rootfs/usr/lib/python3/dist-packages
+	mkdir -p "$root"
+	python3 "$E2E/wheels.py" old aaa 1.0 && python3 "$E2E/wheels.py" old needy 1.0 'aaa<2'
+	for wheel in old/*.whl; do
+		python3 -m zipfile -e "$wheel" "$root"
+	done
+	python3 "$E2E/wheels.py" wheels aaa 2.0
+	python3 "$E2E/wheels.py" wheels fits 1.0 'aaa>=1'
+	worker good 'import aaa, fits; print(aaa.VERSION, aaa.__file__)' 'pip "fits"' 'pip "needy"'
+	run --separate-stderr sandboxctl upload good --image two --find-links wheels
+	[ "$status" = 0 ] || fail "$stderr"
+	[ "$(grep 'sandboxctl: installed' <<<"$stderr")" = 'sandboxctl: installed fits==1.0' ] || fail "$stderr"
+	[ "$(sandboxctl queue good --wait 2>/dev/null)" = '1.0 /usr/lib/python3/dist-packages/aaa/__init__.py' ]
+	worker newer 'import aaa; print(aaa.VERSION)' 'pip "aaa>=2"'
+	run --separate-stderr sandboxctl upload newer --image two --find-links wheels
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *"the image's needy 1.0 needs aaa<2, and what was asked for brings aaa 2.0"* ]] || fail "$stderr"
+	[ "$(sandboxctl queue newer --wait 2>/dev/null)" = 2.0 ]
+}
+
+@test "a source that needs a compiler: one sentence says so; a library that is missing is named" {
+	python3 "$E2E/sdist.py" native-1.0 native 1.0 'for i in $(seq 80); do echo noise; done; gcc -c native.c'
+	mkdir wheels && tar -czf wheels/native-1.0.tar.gz native-1.0
+	worker native pass 'pip "native"'
+	run --separate-stderr sandboxctl upload native --image python --find-links wheels
+	[ "$status" = 125 ]
+	[[ $stderr == *'native comes as source only, and building it needs a C compiler'*'gcc'* ]] || fail "$stderr"
+	[[ $stderr != *noise* ]]
+	sandboxctl rm "$(id_of build)"
+	# A shared object that needs one which is nowhere.
+	printf 'void nothing(void) {}\n' >x.c
+	gcc -shared -fPIC -o libnowhere.so.7 -Wl,-soname,libnowhere.so.7 x.c
+	gcc -shared -fPIC -o native.so -Wl,--no-as-needed x.c ./libnowhere.so.7 -lm
+	python3 "$E2E/wheels.py" wheels lacks 1.0
+	(cd wheels && mkdir lacks && cp ../native.so lacks/ && zip -q lacks-1.0-*.whl lacks/native.so)
+	worker lacks pass 'pip "lacks"'
+	run --separate-stderr sandboxctl install lacks --image python --find-links wheels -o x.zip
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *'lacks/native.so needs libnowhere.so.7, which the image does not have (Debian has it in libnowhere7)'* ]] ||
+		fail "$stderr"
+	[[ $stderr != *libm.so* ]]
+}
+
 @test "pip installs for the Python of each image that it can run on, and says where it cannot" {
 	local name
 

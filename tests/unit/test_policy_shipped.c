@@ -183,6 +183,22 @@ static void test_shipped_paths_are_short(void **state)
 	}
 }
 
+/* What is built may do what tasks of the network policy may: the same filter, the same ways out. */
+static void test_shipped_build(void **state)
+{
+	struct policy build = build_shipped("build"), net = build_shipped("network");
+
+	(void)state;
+	assert_int_equal(build.head.n_bpf, net.head.n_bpf);
+	assert_memory_equal(build.bpf, net.bpf, net.head.n_bpf * sizeof(*net.bpf));
+	assert_int_equal(build.head.net_mode, net.head.net_mode);
+	assert_int_equal(build.head.n_net_rules, net.head.n_net_rules);
+	assert_memory_equal(build.head.net_rules, net.head.net_rules, sizeof(net.head.net_rules));
+	assert_int_equal(build.head.parked, 0);
+	policy_clear(&build);
+	policy_clear(&net);
+}
+
 static void test_shipped_networks(void **state)
 {
 	struct policy none = build_shipped("default"), net = build_shipped("network");
@@ -209,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shipped_decisions),
 		cmocka_unit_test(test_shipped_paths_are_short),
+		cmocka_unit_test(test_shipped_build),
 		cmocka_unit_test(test_shipped_networks),
 	};
 
