@@ -31,7 +31,7 @@ int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e)
 {
 	int r;
 
-	if (owner >= SANDBOX_OWNERS_MAX)
+	if (owner >= SANDBOX_OWNERS_MAX && owner != SANDBOX_OWNER_BUILD)
 		return err_set(e, ERR_INTERNAL, 0, "sandbox: no id range %u", owner);
 	r = write_map(proc, pid, "uid_map", 0, sandbox_host_id(owner, 0), SANDBOX_ID_COUNT, e);
 	return r < 0 ? r

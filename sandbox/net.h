@@ -68,6 +68,24 @@ void net_forward_undo(int run_fd, struct net_forward *f);
 /* Calls fn with each IPv4 name server of the host's that a sandbox can reach. */
 void net_each_name_server(void (*fn)(uint32_t host_order, void *arg), void *arg);
 
+/*
+ * net_claim.c: in place of net_configure() and all that a monitor does for a policy's network, for
+ * the one sandbox of a program that is no daemon: an address, an interface's name and a table that
+ * nobody else on this machine has, the policy's rules, and what has to forward.
+ */
+struct net_claim {
+	uint32_t index; /* the sandbox's; 0: nothing is claimed */
+	int number, folder, lock;
+	struct net_forward forward;
+};
+#define NET_CLAIM_INIT                                                                             \
+	{                                                                                          \
+		.number = -1, .folder = -1, .lock = -1                                             \
+	}
+/* What *ret holds after a failure, too, is undone by net_claim_undo. */
+int net_claim(const struct policy *policy, struct net_claim *ret, struct err *e);
+void net_claim_undo(struct net_claim *c);
+
 /* index 0: only lo. Else an address index in the policy's block. */
 int net_open_host(uint32_t index, struct net_host *ret, struct err *e);
 int net_setup(uint32_t index, struct net_host *host, struct err *e);

@@ -70,6 +70,13 @@ static int exec_interpreter(const struct sandbox_spec *spec, bool park, struct e
 	const char *const argv_script[] = {interpreter, "-u", "-B", script, NULL};
 	int r;
 
+	if (spec->argv) {
+		/* These are for the runtime. */
+		(void)close(PAYLOAD_FD_GO);
+		(void)close(PAYLOAD_FD_STARTED);
+		r = util_exec(spec->argv[0], spec->argv, spec->envp);
+		return err_set(e, ERR_SYSTEM, -r, "image: program %s", spec->argv[0]);
+	}
 	(void)snprintf(script, sizeof(script), "/work/%s", direct ? spec->script : "");
 	r = direct ? util_exec(interpreter, argv_script, envp_script)
 		   : util_exec(interpreter, argv, envp);

@@ -34,13 +34,15 @@
 #define SANDBOX_ID_COUNT 65536u
 #define SANDBOX_OWNERS_MAX 4096u
 #define SANDBOX_OWNER_SHARED SANDBOX_OWNERS_MAX
-_Static_assert((0xfffffffeu - SANDBOX_ID_BASE) / SANDBOX_ID_COUNT > SANDBOX_OWNER_SHARED,
+/* And one is of the images that are being built: what runs there is no project's. */
+#define SANDBOX_OWNER_BUILD (SANDBOX_OWNERS_MAX + 1u)
+_Static_assert((0xfffffffeu - SANDBOX_ID_BASE) / SANDBOX_ID_COUNT > SANDBOX_OWNER_BUILD,
 	       "ids have 32 bits, and (uid_t)-1 is none");
 #define SANDBOX_UID 1000u
 #define SANDBOX_INIT_UID 999u
 #define PAYLOAD_PID 2
 
-/* owner <= SANDBOX_OWNER_SHARED, id < SANDBOX_ID_COUNT */
+/* owner <= SANDBOX_OWNER_BUILD, id < SANDBOX_ID_COUNT */
 static inline uid_t sandbox_host_id(uint32_t owner, uid_t id)
 {
 	return SANDBOX_ID_BASE + owner * SANDBOX_ID_COUNT + id;
@@ -166,6 +168,10 @@ struct sandbox_spec {
 	int netns_fd;		 /* of net_make_ns, or -1: one is made */
 	const char *resolv_conf; /* text or NULL */
 	const char *script;	 /* beneath /work, or ""; see payload.c */
+	/* COLD, while an image is built: this command in place of the interpreter, or NULL; and may
+	 * it write in the image, as far as the files' owners let it? */
+	const char *const *argv, *const *envp;
+	bool image_writable;
 };
 
 /*

@@ -8,6 +8,11 @@
 # zones, service names, and the certificates that a task with network needs.
 BASE_PACKAGES=(base-files libc-bin dash coreutils ca-certificates netbase tzdata media-types)
 
+# And the libraries that a wheel on PyPI may rely on without bringing them (manylinux, PEP 600), but
+# for those of a display (libX11 and its kind, libGL with 100 MB of drivers): a sandbox has none,
+# and what wants them is told by name when it is installed.
+BASE_PACKAGES+=(libgcc-s1 libstdc++6 zlib1g libexpat1 libatomic1 libglib2.0-0)
+
 # Needed by others on paper only. python3-scipy depends on python3-pythran, a compiler that it
 # uses when it is built itself, and that would bring 500 MB with it.
 EMPTY_PACKAGES=(python3-pythran)

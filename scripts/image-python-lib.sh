@@ -2,103 +2,135 @@
 # shellcheck disable=SC2154 # the script's
 # What the image's own Python does: installs, compiles, imports and lists modules. Sourced by
 # image-build, never run. The script has the image's name, interpreter, requirements and imports, the
-# folders $out and $rootfs, a file $log, the time $epoch and the command $with_us.
+# folders $out, $rootfs and $work, a file $log, the time $epoch and the command $with_us.
 
-# in_image [--net] COMMAND...: runs a command of the image, as root without capabilities, in
-# namespaces of its own, with nothing of this machine in reach. /tmp and /dev are thrown away.
+# in_image [OPTION...] -- COMMAND...: runs a command of the image in a sandbox that is as strict as a
+# task's, by `sandboxctl image confine`, whose options these are. By itself it can write nowhere in
+# the image, and reaches no network.
 in_image() {
-	local network=--net extra=()
+	local options=()
 
-	if [ "$1" = --net ]; then
+	while [ "$1" != -- ]; do
+		options+=("$1")
 		shift
-		network=
-		extra=("${pip_environment[@]}")
-	fi
-	# shellcheck disable=SC2016 # for the inner shell
-	"${with_us[@]}" unshare --mount --pid --fork --kill-child --ipc --uts $network -- bash -euc '
-		root=$1
-		shift
-		mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
-		mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
-		mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-		mkdir -m 1777 "$root/dev/shm"
-		for node in null zero random urandom; do
-			: >"$root/dev/$node"
-			mount --bind "/dev/$node" "$root/dev/$node"
-		done
-		if [ -n "${BUILD_FILES:-}" ]; then
-			for pair in $BUILD_FILES; do
-				: >"$root/dev/${pair%%=*}"
-				mount --bind "${pair#*=}" "$root/dev/${pair%%=*}"
-			done
-			mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
-		fi
-		exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot \
-			chroot "$root" "$@"
-		' bash "$rootfs" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp \
-		LANG=C.UTF-8 PYTHONHASHSEED=0 SOURCE_DATE_EPOCH="$epoch" "${extra[@]}" "$@" </dev/null
+	done
+	shift
+	# A pid namespace around it: whatever ends this script ends the sandbox.
+	"${with_us[@]}" unshare --pid --fork --kill-child -- "$confine" image confine \
+		--env PYTHONHASHSEED=0 --env SOURCE_DATE_EPOCH="$epoch" "${options[@]}" \
+		"$rootfs" "$@" </dev/null
 }
 
-# Python packages that Debian does not have, by pip with this machine's configuration and index.
-install_requirements() {
-	local config='' file variable ca=/etc/ssl/certs/ca-certificates.crt
+# find_confine: the sandboxctl that called this script, or the one beside it.
+find_confine() {
+	for confine in "${SANDBOXCTL_FULL:-}" "$here/sandboxctl-full" "$here/../build/sandboxctl-full"; do
+		[ ! -x "$confine" ] || return 0
+	done
+	die "sandboxctl-full is not beside this script: nothing of an image runs without its sandbox"
+}
 
-	[ ${#requirements[@]} -gt 0 ] || return 0
-	for file in "${PIP_CONFIG_FILE:-}" "${HOME:-/root}/.config/pip/pip.conf" \
-		"${HOME:-/root}/.pip/pip.conf" /etc/xdg/pip/pip.conf /etc/pip.conf; do
+# owned_by USER FOLDER...: folders of the image, with all in them. The build's user is nobody in the
+# image and on this machine; what it made belongs to root in the end.
+owned_by() {
+	local user=$1 folder
+
+	shift
+	for folder; do
+		chown -hR "$user:$user" "$rootfs/$folder"
+	done
+}
+
+# printable: stdin without what a terminal would obey: it comes from the image.
+printable() {
+	LC_ALL=C sed 's/\xc2[\x80-\x9f]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g'
+}
+
+# pip_files DIR: what pip-build is given, in DIR: this machine's configuration of pip, its folders of
+# wheels and its certificates, so that an index is found as by pip itself.
+pip_files() {
+	local file folder ca=/etc/ssl/certs/ca-certificates.crt
+
+	mkdir -m 755 "$1"
+	install -m 644 "$here/pip-build" "$1/pip-build"
+	[ ! -f "$ca" ] || install -m 644 "$ca" "$1/ca.crt"
+	# For an image that has none of its own.
+	file=$(compgen -G '/usr/share/python-wheels/pip-*.whl' | sort -V | tail -n 1) || true
+	[ -z "$file" ] || install -m 644 "$file" "$1/pip.whl"
+	[ ! -f /etc/pip.conf ] || install -m 644 /etc/pip.conf "$1/pip-global.conf"
+	for file in "${PIP_CONFIG_FILE:-}" "${XDG_CONFIG_HOME:-${HOME:-/root}/.config}/pip/pip.conf" \
+		"${HOME:-/root}/.pip/pip.conf"; do
 		if [ -n "$file" ] && [ -f "$file" ]; then
-			config=$file
+			install -m 644 "$file" "$1/pip-user.conf"
 			break
 		fi
 	done
-	pip_environment=(PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_CACHE_DIR=1
-		PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1)
-	export BUILD_FILES=
-	if [ -n "$config" ]; then
-		BUILD_FILES+=" pip.conf=$config"
-		pip_environment+=(PIP_CONFIG_FILE=/dev/pip.conf)
-	fi
-	if [ -f "$ca" ]; then
-		BUILD_FILES+=" ca.crt=$ca"
-		pip_environment+=(PIP_CERT=/dev/ca.crt)
-	fi
-	for variable in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST http_proxy https_proxy no_proxy \
-		HTTP_PROXY HTTPS_PROXY NO_PROXY; do
-		[ -z "${!variable:-}" ] || pip_environment+=("$variable=${!variable}")
+	for folder in ${PIP_FIND_LINKS:-}; do
+		if [ -d "$folder" ]; then
+			mkdir -p "$1/wheels"
+			find "$folder" -maxdepth 1 -type f \( -name '*.whl' -o -name '*.tar.gz' -o -name '*.zip' \) \
+				-exec install -m 644 -t "$1/wheels" {} +
+		fi
 	done
+	# shellcheck disable=SC2016 # $ belongs to jq
+	jq -n '{mode: "image", requirements: $ARGS.positional, files: [], no_index: false,
+		environment: ($ENV | with_entries(select(.value != "" and (.key | IN("PIP_INDEX_URL",
+			"PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_NO_INDEX",
+			"PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_PRE", "PIP_ONLY_BINARY", "PIP_NO_BINARY",
+			"PIP_PREFER_BINARY", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY",
+			"HTTPS_PROXY", "NO_PROXY")))))}' --args "${requirements[@]}" >"$1/settings.json"
+}
+
+# install_requirements: Python packages that Debian does not have, by pip with this machine's
+# configuration and index. Whatever they run can write below /usr/local alone.
+install_requirements() {
+	local status=0 network=(--network)
+
+	[ ${#requirements[@]} -gt 0 ] || return 0
 	phase "requirements"
 	phase_detail "${#requirements[@]} by pip"
-	if ! in_image --net "$interpreter" -m pip install --quiet --no-compile "${requirements[@]}" \
-		>>"$log" 2>&1; then
-		phase_end
-		grep -E '^(ERROR|error)' "$log" >&2 || tail -n 15 "$log" >&2
+	pip_files "$work/pip"
+	# With everything in folders, no way out is needed, and none is made.
+	[ -z "${PIP_NO_INDEX:-}" ] || network=()
+	owned_by "$build_user" usr/local
+	in_image "${network[@]}" --writable --files "$work/pip" -- \
+		"$interpreter" /work/pip-build >"$work/pip-said" 2>&1 || status=$?
+	printable <"$work/pip-said" | tee -a "$log" | sed -n 's/^pip-build: //p' >"$work/pip-notes"
+	[ "$status" = 0 ] || phase_end
+	sed "s/^/image-build: $name: /" "$work/pip-notes" >&2
+	if [ "$status" != 0 ]; then
+		[ -s "$work/pip-notes" ] || printable <"$work/pip-said" | grep -E '^(ERROR|sandboxctl): ' >&2 ||
+			printable <"$work/pip-said" | tail -n 15 >&2
 		die "$name: requirements: pip cannot install them; if its package index is not reachable" \
 			"from here, name another by PIP_INDEX_URL or by index-url in /etc/pip.conf"
 	fi
-	unset BUILD_FILES
 }
 
 # compile_python: bytecode for every Python and every module, the runtime included. The bytecode
-# of Python 3 is never checked against its source again: nobody can write in the image.
+# of Python 3 is never checked against its source again: nobody can write in the image. Nothing of
+# what pip brought runs here (-S), where all of the image's modules are writable.
 compile_python() {
 	local python version options folder folders
 
+	# No path below usr/local is looked at from outside: what pip ran may have put links there.
+	owned_by "$build_user" usr/local
 	for python in "$rootfs"/usr/bin/python[23].*[0-9]; do
 		version=${python##*python}
 		[ -f "$python" ] || continue
 		folders=()
 		for folder in /usr/lib/python"$version" /usr/lib/python"${version%%.*}" \
-			/usr/local/lib/python"$version" /usr/lib/sandbox-runtime; do
+			/usr/lib/sandbox-runtime; do
 			[ ! -d "$rootfs$folder" ] || folders+=("$folder")
 		done
 		options=(-q)
 		[ "$version" = 2.7 ] || options+=(-j "$(nproc)" --invalidation-mode unchecked-hash)
 		phase_detail "Python $version"
+		owned_by "$build_user" "${folders[@]}"
 		# Some packages ship files of another Python's grammar on purpose; those that matter
 		# are tried by check_image.
-		in_image "/usr/bin/python$version" -m compileall "${options[@]}" "${folders[@]}" \
-			>>"$log" 2>&1 || true
+		in_image --writable -- "/usr/bin/python$version" -E -s -S -m compileall "${options[@]}" \
+			"${folders[@]}" /usr/local/lib/python"$version" 2>&1 | head -c 16M >>"$log" || true
 	done
+	owned_by root usr/lib usr/local
 }
 
 # check_image: what people will do first must work, or the image is not worth keeping.
@@ -107,19 +139,20 @@ check_image() {
 
 	[ -x "$rootfs$interpreter" ] || die "$name: interpreter: $interpreter is not in the image;" \
 		"add its package to packages"
-	message=$(in_image "$interpreter" -c '
+	message=$(in_image -- "$interpreter" -c '
 import importlib, sys
 for name in ["json", "ssl", "sqlite3", "ctypes"] + sys.argv[1:]:
     try:
         importlib.import_module(name)
     except Exception as error:
         sys.exit("%s: %s" % (name, error))
-' "${imports[@]}" 2>&1) || die "$name: $interpreter cannot import $(tail -n 1 <<<"$message")"
+' "${imports[@]}" 2>&1) ||
+		die "$name: $interpreter cannot import $(tail -n 1 <<<"$message" | printable)"
 }
 
 # list_modules: asks the image's own Python what it has.
 list_modules() {
-	in_image "$interpreter" -c '
+	in_image -- "$interpreter" -c '
 import glob, json, os, platform, sys
 
 def from_metadata():
@@ -146,7 +179,7 @@ print(json.dumps({"python": platform.python_version(), "interpreter": sys.argv[1
     "modules": [{"name": name, "version": modules[name]}
                 for name in sorted(modules, key=lambda name: (name.lower(), name))]},
     indent=1, sort_keys=True))
-' "$interpreter" >"$out/modules.json" || die "$name: the image's Python does not list its modules"
+' "$interpreter" | head -c 16M >"$out/modules.json" || die "$name: the image's Python does not list its modules"
 	jq -e '.python and (.modules | type == "array")' "$out/modules.json" >/dev/null ||
 		die "$name: the image's Python does not list its modules"
 }

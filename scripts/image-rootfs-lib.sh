@@ -133,10 +133,12 @@ copy_runtime() {
 	find "$to" -exec touch -d "@$epoch" {} +
 }
 
-# seal: no privilege and no device in the image, and the same input gives the same times.
+# seal: no privilege and no device in the image, all of it root's, and the same input gives the same
+# times.
 seal() {
 	local d
 
+	find "$rootfs" -xdev \( ! -uid 0 -o ! -gid 0 \) -exec chown -h 0:0 {} +
 	find "$rootfs" -xdev \( -type b -o -type c -o -type p -o -type s \) -delete
 	find "$rootfs" -xdev -type f -perm /6000 -exec chmod a-s {} +
 	find "$rootfs" -xdev -type d -perm /6000 -exec chmod ug-s {} +

@@ -232,8 +232,14 @@ static int image_warm(struct ctl *ctl, int argc, char **argv)
 int ctl_image(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_word verbs[] = {
-		{"build", image_build}, {"ls", image_ls},     {"inspect", image_inspect},
-		{"rm", image_rm},	{"warm", image_warm}, {0},
+		{"build", image_build},
+		{"ls", image_ls},
+		{"inspect", image_inspect},
+		{"rm", image_rm},
+		{"warm", image_warm},
+		/* Not in the help: it is for image-build. */
+		{"confine", image_confine},
+		{0},
 	};
 
 	return ctl_dispatch(ctl, "image", verbs, image_help, argc, argv);

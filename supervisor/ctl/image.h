@@ -78,4 +78,7 @@ int image_run_script(const char *src, const char *out, const char *runtime_dir, 
 
 int image_build(struct ctl *ctl, int argc, char **argv);
 
+/* image_confine.c: for image-build, which runs whatever comes out of an image by it. */
+int image_confine(struct ctl *ctl, int argc, char **argv);
+
 #endif

@@ -138,6 +138,9 @@ static int run_build(struct build *b, struct err *e)
 	char out[64 + PATH_MAX];
 
 	(void)snprintf(out, sizeof(out), "%s/images/%s", b->ctl->state_dir, b->tmp);
+	/* Its policies are this state folder's. */
+	if (setenv("SANDBOXD_STATE", b->ctl->state_dir, 1) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "the environment");
 	return image_run_script(b->src, out, b->runtime_dir, b->tmp_fd, e);
 }
 

@@ -249,11 +249,13 @@ static int hash_named_file(EVP_MD_CTX *md, const char *path, bool needed, struct
 	return 0;
 }
 
-/* The script that builds an image, and the libraries that it sources from beside it. */
+/* The script that builds an image, and what it uses from beside it: its libraries, and the script
+ * that runs pip in the image. */
 static int hash_scripts(EVP_MD_CTX *md, struct err *e)
 {
 	static const char *const names[] = {"image-build", "image-packages-lib.sh",
-					    "image-rootfs-lib.sh", "image-python-lib.sh"};
+					    "image-rootfs-lib.sh", "image-python-lib.sh",
+					    "pip-build"};
 	char path[PATH_MAX];
 	int r = 0;
 

@@ -56,6 +56,8 @@ static void run_child(const char *script, const char *src, const char *out, cons
 {
 	char *argv[] = {(char *)script, (char *)src, (char *)out, NULL};
 	int null = open("/dev/null", O_RDONLY);
+	char self[PATH_MAX];
+	ssize_t n;
 
 	for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
 		(void)signal(caught[i], SIG_DFL);
@@ -70,7 +72,11 @@ static void run_child(const char *script, const char *src, const char *out, cons
 		fail_child("stdio");
 	if (fcntl(lock_fd, F_SETFD, 0) < 0)
 		fail_child("the folder's lock");
-	if (setenv("RUNTIME_DIR", runtime_dir, 1) < 0)
+	/* By this very program it runs what comes out of the image. */
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[n > 0 ? n : 0] = '\0';
+	if (n <= 0 || setenv("SANDBOXCTL_FULL", self, 1) < 0 ||
+	    setenv("RUNTIME_DIR", runtime_dir, 1) < 0)
 		fail_child("the environment");
 	(void)execv(script, argv);
 	fail_child(script);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "supervisor/ctl/ctl.h"
+#include "supervisor/ctl/policy.h"
 #include "supervisor/ctl/store.h"
 #include "supervisor/policy_json.h"
 #include "supervisor/task_limits.h"
@@ -302,6 +303,26 @@ static int load_installed(int dirfd, const char *name, struct policy *ret, struc
 			       name);
 	r = policy_load(dirfd, id, ret, e);
 	return r < 0 ? err_wrap(e, r, "policy %s", name) : 0;
+}
+
+int policy_find(struct ctl *ctl, const char *name, struct policy *ret, struct err *e)
+{
+	_cleanup_source_ struct policy_source shipped = {0};
+	_cleanup_fd_ int dirfd = -1;
+	char path[PATH_MAX];
+	int r = store_open(ctl, "policies", false, &dirfd, e);
+
+	if (r == 0)
+		r = load_installed(dirfd, name, ret, e);
+	if (r == 0 || e->code != ERR_NOT_FOUND)
+		return r;
+	(void)snprintf(path, sizeof(path), "%s/policies/%s.json", store_share_dir(), name);
+	r = source_read(path, name, &shipped, e);
+	if (r < 0)
+		return r;
+	*ret = shipped.policy;
+	shipped.policy = (struct policy){0};
+	return 0;
 }
 
 static void print_row(const struct policy *p)

