@@ -63,7 +63,7 @@ confinement() {
 }
 
 @test "systemd knows all that the unit says, and finds it no less confined than it was" {
-	local limit=80
+	local limit=80 cap
 
 	# Versions of systemd weigh differently; this one's exact sum is known.
 	[[ $(systemd-analyze --version) != 'systemd 252 '* ]] || limit=76
@@ -73,6 +73,10 @@ confinement() {
 	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
 	run systemd-analyze security --offline=true "--threshold=$limit" sandboxd.service
 	[ "$status" = 0 ] || fail "$output"
+	# Each capability has its reason.
+	for cap in $(unit CapabilityBoundingSet); do
+		sed -n 's/^#//p' "$UNIT" | grep -qw "${cap#CAP_}" || fail "$cap: the unit does not say what for"
+	done
 }
 
 @test "the daemon has no more than the unit's capabilities, and no filter that its tracing would not bear" {
