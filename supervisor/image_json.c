@@ -112,7 +112,7 @@ static int read_image(struct json_strict *s, const char *what, struct image_head
 				       "must be of lower-case letters, digits and '-', and begin "
 				       "with a letter");
 	(void)snprintf(head->name, sizeof(head->name), "%s", name ? name : "");
-	(void)json_strict_string(s, "description", 1024);
+	(void)json_strict_note(s, "description", 1024);
 	suite = json_strict_string(s, "suite", 20);
 	if (suite && !made_of(suite, lower, lower, 2, 20))
 		(void)json_strict_fail(s, "suite",
@@ -169,7 +169,7 @@ static int read_modules(struct json_strict *s, struct image_head *head)
 		if (!json_strict_item_object(s, "modules", i, &item))
 			continue;
 		(void)json_strict_string(&item, "name", 256);
-		(void)json_strict_string(&item, "version", 256);
+		(void)json_strict_note(&item, "version", 256);
 		(void)end_with(&item, item_needed, ARRAY_SIZE(item_needed));
 	}
 	return end_with(s, needed, ARRAY_SIZE(needed));

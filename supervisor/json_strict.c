@@ -262,11 +262,21 @@ static const char *string_value(struct json_strict *s, const char *key, ssize_t 
 	return json_string_value(value);
 }
 
-const char *json_strict_string(struct json_strict *s, const char *key, size_t max_len)
+const char *json_strict_note(struct json_strict *s, const char *key, size_t max_len)
 {
 	json_t *value = json_strict_get(s, key);
 
 	return value ? string_value(s, key, -1, value, max_len) : NULL;
+}
+
+const char *json_strict_string(struct json_strict *s, const char *key, size_t max_len)
+{
+	const char *text = json_strict_note(s, key, max_len);
+
+	if (!text || *text)
+		return text;
+	(void)json_strict_fail(s, key, "must not be empty: leave it out");
+	return NULL;
 }
 
 json_t *json_strict_array(struct json_strict *s, const char *key, size_t max_items)

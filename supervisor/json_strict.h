@@ -87,8 +87,11 @@ bool json_strict_number(struct json_strict *s, const char *key, double min, doub
 bool json_strict_size(struct json_strict *s, const char *key, uint64_t min, uint64_t max,
 		      uint64_t *ret);
 
-/* NULL when absent (or wrong). max_len is in bytes, without the NUL. */
+/* NULL when absent (or wrong: also where it is empty, which is no way of not giving it). max_len is
+ * in bytes, without the NUL. */
 const char *json_strict_string(struct json_strict *s, const char *key, size_t max_len);
+/* The same of a text that may be empty, such as a remark. */
+const char *json_strict_note(struct json_strict *s, const char *key, size_t max_len);
 /* NULL when absent; at most max_items items. Loop with json_array_size. */
 json_t *json_strict_array(struct json_strict *s, const char *key, size_t max_items);
 

@@ -118,7 +118,7 @@ static int read_document(json_t *doc, const char *what, const char *name, const 
 		return policy_seccomp_read(&top, profile);
 	}
 	(void)read_name(&top, name, fallback, head);
-	(void)json_strict_string(&top, "description", DESCRIPTION_MAX);
+	(void)json_strict_note(&top, "description", DESCRIPTION_MAX);
 	(void)read_limits(&top, head);
 	read_fork(&top, head);
 	if (json_strict_object(&top, "network", &part))

@@ -278,7 +278,7 @@ static int read_syscalls(struct json_strict *s, struct seccomp_profile *profile)
 
 	action = read_action(s, "action", "errnoRet", "errno");
 	n_args = read_args(s, args, &any);
-	(void)json_strict_string(s, "comment", 4096);
+	(void)json_strict_note(s, "comment", 4096);
 	applies = read_condition(s, "includes", true);
 	applies &= read_condition(s, "excludes", false);
 	single = json_strict_string(s, "name", NAME_LEN_MAX);

@@ -136,6 +136,13 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 			return -EINVAL;
 		}
 	}
+	if (!*cfg->state || !*cfg->run || (cfg->criu && !*cfg->criu)) {
+		(void)fprintf(stderr, "sandboxd: --%s: must not be empty\n",
+			      !*cfg->state ? "state"
+			      : !*cfg->run ? "run"
+					   : "criu");
+		return -EINVAL;
+	}
 	if (optind < argc || !util_is_name(cfg->cgroup)) {
 		(void)fprintf(stderr, "sandboxd: %s\n",
 			      optind < argc ? "arguments are not expected"

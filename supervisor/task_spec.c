@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisor/json_raw.h"
 #include "supervisor/json_strict.h"
 #include "supervisor/task_limits.h"
 
@@ -52,10 +53,6 @@ static void take_string(struct json_strict *s, const char *key, size_t max, char
 
 	if (!text)
 		return;
-	if (*text == '\0') {
-		(void)json_strict_fail(s, key, "must not be empty");
-		return;
-	}
 	*ret = strdup(text);
 	if (!*ret)
 		(void)json_strict_fail(s, key, "out of memory");
@@ -142,16 +139,18 @@ static void read_kind(struct json_strict *s, struct task_spec *spec)
 
 static void read_payload(struct json_strict *s, struct task_spec *spec)
 {
-	json_t *value = json_strict_get(s, "payload");
+	const json_t *value = json_strict_get(s, "payload");
 
 	if (!value)
 		return;
-	spec->payload = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	if (!spec->payload)
-		(void)json_strict_fail(s, "payload", "cannot be written as JSON");
-	else if (strlen(spec->payload) > TASK_PAYLOAD_MAX)
+	if (json_string_length(value) > TASK_PAYLOAD_MAX) {
 		(void)json_strict_fail(s, "payload", "has %zu bytes, and at most %u are allowed",
-				       strlen(spec->payload), TASK_PAYLOAD_MAX);
+				       json_string_length(value), TASK_PAYLOAD_MAX);
+		return;
+	}
+	spec->payload = strdup(json_string_value(value));
+	if (!spec->payload)
+		(void)json_strict_fail(s, "payload", "does not fit into memory");
 }
 
 static void read_args(struct json_strict *s, struct task_spec *spec)
@@ -340,12 +339,24 @@ int task_spec_from_json(json_t *doc, struct task_spec *ret, struct err *e)
 	return 0;
 }
 
+int task_spec_load(const char *text, size_t len, json_t **ret, struct err *e)
+{
+	static const char *const paths[] = {"payload", NULL};
+
+	return json_raw_load(DOC, text, len, TASK_SPEC_MAX, paths, true, ret, e);
+}
+
+char *task_spec_dump(const json_t *doc)
+{
+	return json_raw_dump(doc, "payload");
+}
+
 int task_spec_parse(const char *text, size_t len, struct task_spec *ret, struct err *e)
 {
 	json_auto_t *doc = NULL;
 	int r;
 
 	*ret = (struct task_spec){0};
-	r = json_strict_load(DOC, text, len, TASK_SPEC_MAX, &doc, e);
+	r = task_spec_load(text, len, &doc, e);
 	return r < 0 ? r : task_spec_from_json(doc, ret, e);
 }

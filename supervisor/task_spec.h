@@ -44,7 +44,7 @@ struct task_spec {
 	char *source;  /* script path, code or module:function, by kind */
 	char *dir;     /* folder that is sent along; the client's matter */
 	char *package; /* name of a package */
-	char *payload; /* JSON text without needless spaces; of a code's task any text */
+	char *payload; /* JSON text as it came; of a code's task any text */
 	char *config;  /* a code's; no key of task.json */
 	char **args;   /* n_args strings */
 	char **env;    /* n_env strings NAME=VALUE */
@@ -60,9 +60,13 @@ struct task_spec {
 	int priority;
 };
 
-/* *ret is filled whole, or left cleared on an error. */
+/* *ret is filled whole, or left cleared on an error. doc: as task_spec_load makes it. */
 int task_spec_parse(const char *text, size_t len, struct task_spec *ret, struct err *e);
 int task_spec_from_json(json_t *doc, struct task_spec *ret, struct err *e);
+/* The document, whose payload is then a text with the JSON of it, as it stands (json_raw.h); and
+ * that as the text of a task.json again: owned by the caller, NULL: out of memory. */
+int task_spec_load(const char *text, size_t len, json_t **ret, struct err *e);
+char *task_spec_dump(const json_t *doc);
 void task_spec_clear(struct task_spec *spec);
 #define _cleanup_task_spec_ __attribute__((cleanup(task_spec_clear)))
 

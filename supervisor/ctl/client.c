@@ -94,6 +94,13 @@ int ctl_send(struct ctl_conn *conn, const json_t *request, const int *fds, unsig
 	     struct err *e)
 {
 	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
+
+	return ctl_send_text(conn, text, fds, n_fds, e);
+}
+
+int ctl_send_text(struct ctl_conn *conn, const char *text, const int *fds, unsigned n_fds,
+		  struct err *e)
+{
 	size_t len;
 	int r;
 

@@ -103,6 +103,9 @@ struct ctl_conn {
 int ctl_connect(struct ctl *ctl, struct ctl_conn *conn, struct err *e);
 int ctl_send(struct ctl_conn *conn, const json_t *request, const int *fds, unsigned n_fds,
 	     struct err *e);
+/* The request as JSON text; NULL: there was no memory for it. */
+int ctl_send_text(struct ctl_conn *conn, const char *text, const int *fds, unsigned n_fds,
+		  struct err *e);
 /* Takes what has arrived, without waiting: 1 with a whole reply in *ret_reply, 0
  * when more is needed, -ECONNRESET at the end of the connection, else -errno. */
 int ctl_read(struct ctl_conn *conn, json_t **ret_reply, struct err *e);

@@ -187,6 +187,26 @@ static int take_globals(struct ctl *ctl, int *argc, char **argv, struct globals 
 	return 0;
 }
 
+/*
+ * An empty text is no way of not giving something, for any verb: it is what becomes of a variable
+ * that a script has not set. Behind "--" the words are the task's.
+ */
+static int check_empty(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		const char *equals = strncmp(argv[i], "--", 2) == 0 ? strchr(argv[i], '=') : NULL;
+
+		if (equals && !equals[1])
+			return ctl_usage(NULL, "%.*s: must not be empty: leave it out",
+					 (int)(equals - argv[i]), argv[i]);
+		if (!*argv[i] && i > 1 && argv[i - 1][0] == '-')
+			return ctl_usage(NULL, "%s: must not be empty: leave it out", argv[i - 1]);
+		if (!*argv[i])
+			return ctl_usage(NULL, "word %d, behind '%s', is empty", i, argv[i - 1]);
+	}
+	return 0;
+}
+
 static const char *env_or(const char *name, const char *otherwise)
 {
 	const char *value = getenv(name);
@@ -210,6 +230,8 @@ int main(int argc, char **argv)
 	(void)setvbuf(stderr, NULL, _IOLBF, 0);
 	opterr = 0;
 	r = take_globals(&ctl, &argc, argv, &g);
+	if (r == 0)
+		r = check_empty(argc, argv);
 	if (r)
 		return r;
 	if (g.version) {

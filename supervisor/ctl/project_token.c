@@ -10,7 +10,7 @@ static int create(struct ctl *ctl, int argc, char **argv)
 	static const struct option options[] = {
 		{"label", required_argument, NULL, 'l'}, {"operator", no_argument, NULL, 'o'}, {0}};
 	json_auto_t *reply = NULL;
-	const char *label = "";
+	const char *label = NULL;
 	bool for_all = false;
 	struct err e = {0};
 	json_t *token;
@@ -27,7 +27,7 @@ static int create(struct ctl *ctl, int argc, char **argv)
 	if (argc - optind != 1)
 		return ctl_usage("project", "token create takes one project");
 	if (project_call_once(ctl,
-			      json_pack("{s:s, s:s, s:s, s:b}", "op", "token_create", "project",
+			      json_pack("{s:s, s:s, s:s*, s:b}", "op", "token_create", "project",
 					argv[optind], "label", label, "operator", for_all),
 			      "see 'sandboxctl project token ls'", &reply, &e) < 0)
 		return ctl_fail(&e);

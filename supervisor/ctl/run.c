@@ -16,6 +16,8 @@
 
 #include "supervisor/ctl/follow.h"
 #include "supervisor/ctl/run_spec.h"
+#include "supervisor/json_raw.h"
+#include "supervisor/task_spec.h"
 
 #define GRACE_NS 10000000000ULL	   /* from TERM to KILL */
 #define LOG_WAIT_NS 30000000000ULL /* for the log's end, after the task's */
@@ -316,6 +318,7 @@ static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 {
 	_cleanup_fd_ int theirs = -1;
 	bool log = !run->detach && !run->ctl->json;
+	_cleanup_free_ char *task = NULL, *text = NULL;
 	unsigned n_fds = 0;
 	json_t *request;
 	int r, fds[2];
@@ -329,9 +332,8 @@ static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 		fds[n_fds++] = theirs;
 	if (spec->package_fd >= 0)
 		fds[n_fds++] = spec->package_fd;
-	request = json_pack("{s:s, s:s, s:O, s:b, s:b, s:b}", "op", "run", "image", spec->image,
-			    "task", spec->task, "detach", run->detach, "log", log, "package",
-			    spec->package_fd >= 0);
+	request = json_pack("{s:s, s:s, s:b, s:b, s:b}", "op", "run", "image", spec->image,
+			    "detach", run->detach, "log", log, "package", spec->package_fd >= 0);
 	if (!request)
 		return err_set(e, ERR_INPUT, 0, "image: must be UTF-8 text");
 	if (spec->project &&
@@ -339,9 +341,11 @@ static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 		json_decref(request);
 		return err_set(e, ERR_INPUT, 0, "--project: must be UTF-8 text");
 	}
-	r = ctl_send(&run->conn, request, fds, n_fds, e);
+	/* Its payload goes as it came. */
+	task = task_spec_dump(spec->task);
+	text = task ? json_raw_join("task", task, request) : NULL;
 	json_decref(request);
-	return r;
+	return ctl_send_text(&run->conn, text, fds, n_fds, e);
 }
 
 static int run_task(struct run *run, struct run_spec *spec)

@@ -10,7 +10,7 @@
 
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/pack.h"
-#include "supervisor/json_strict.h"
+#include "supervisor/json_raw.h"
 #include "supervisor/task_spec.h"
 
 /* The script is not there: as a shell says it, and the runtime where a folder was sent. */
@@ -91,7 +91,8 @@ static int set_payload(json_t *task, const char *arg, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len = strlen(arg);
-	json_t *value;
+	const char *json;
+	size_t at = 0, from;
 	int r;
 
 	if (*arg == '@') {
@@ -99,10 +100,15 @@ static int set_payload(json_t *task, const char *arg, struct err *e)
 		if (r < 0)
 			return err_wrap(e, r, "--payload");
 	}
-	r = json_strict_load("--payload", text ? text : arg, len, TASK_PAYLOAD_MAX, &value, e);
-	if (r == 0)
-		(void)json_object_set_new(task, "payload", value);
-	return r;
+	/* What is around it is not of it. */
+	json = text ? text : arg;
+	from = strspn(json, " \t\r\n");
+	at = from;
+	r = json_raw_value(json, len, &at);
+	if (r < 0 || at + strspn(json + at, " \t\r\n") != len)
+		return err_set(e, ERR_INPUT, 0, "--payload: is no JSON from byte %zu on", at);
+	(void)json_object_set_new(task, "payload", json_stringn(json + from, at - from));
+	return 0;
 }
 
 /* A number where it is one; else the word itself, which the task's parser refuses with
@@ -241,7 +247,7 @@ static int load_task(struct run_spec *spec, const struct words *w, struct err *e
 	}
 	r = ctl_read_file(w->file, TASK_SPEC_MAX, false, &text, &len, e);
 	if (r == 0)
-		r = json_strict_load("task.json", text, len, TASK_SPEC_MAX, &spec->task, e);
+		r = task_spec_load(text, len, &spec->task, e);
 	if (r == 0 && !json_is_object(spec->task))
 		r = err_set(e, ERR_INPUT, 0, "task.json: must be an object");
 	return r;

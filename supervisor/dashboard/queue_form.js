@@ -69,7 +69,7 @@ export function commonFields() {
 export function commonValues(code, f) {
 	return {
 		code_name: code.value,
-		payload: f.payload.value,
+		...(f.payload.value === '' ? {} : {payload: f.payload.value}),
 		...(f.priority.value === '' ? {} : {priority: Number(f.priority.value)}),
 		...(f.timeout.value === '' ? {} : {timeout: number(f.timeout)}),
 		...(f.label.value === '' ? {} : {label: f.label.value}),

@@ -78,7 +78,7 @@ function kindValues(f) {
 	if (f.kind.value === 'every')
 		values.run_every = number(f.every);
 	if (f.kind.value === 'cron')
-		Object.assign(values, {cron: f.cron.value.trim(), timezone: f.zone.value.trim()});
+		Object.assign(values, {cron: f.cron.value.trim(), timezone: f.zone.value.trim() || undefined});
 	return values; // undefined members are not sent
 }
 

@@ -28,13 +28,15 @@ static json_t *memory_json(struct front *f)
 
 int api_node(struct http_request *r, struct err *e)
 {
-	const char *since = http_param(r, "since");
+	const char *since = NULL;
 	struct queue_counts c = {0};
 	json_int_t projects = 0;
 	uint64_t since_ns = 0;
 	json_t *o;
-	int res = since && *since ? timefmt_parse("since", since, &since_ns, e) : 0;
+	int res = iron_param(r, "since", &since, e);
 
+	if (since)
+		res = timefmt_parse("since", since, &since_ns, e);
 	if (res < 0)
 		return res;
 	queue_counts(r->f, &c);
@@ -127,7 +129,7 @@ int api_image_warm(struct http_request *r, struct err *e)
 	struct iron_read in;
 	const char *name;
 	json_t *imports;
-	int res = iron_read_load(r->body, r->len, true, true, &doc, &in, e);
+	int res = iron_read_load(r->body, r->len, true, true, NULL, &doc, &in, e);
 
 	if (res < 0)
 		return res;

@@ -37,7 +37,7 @@ int api_project_create(struct http_request *r, struct err *e)
 	json_t *q;
 	int res;
 
-	res = iron_read_load(r->body, r->len, true, false, &doc, &in, e);
+	res = iron_read_load(r->body, r->len, true, false, NULL, &doc, &in, e);
 	if (res < 0)
 		return res;
 	name = iron_read_string(&in, "name", PROJECT_NAME_MAX);
@@ -81,14 +81,17 @@ int api_project_delete(struct http_request *r, struct err *e)
 {
 	struct iron_later *later;
 	struct project *p = NULL;
+	bool force = false;
 	int res = iron_project(r, &p, e);
 
+	if (res == 0)
+		res = iron_flag(r, "force", &force, e);
 	if (res < 0)
 		return res;
 	later = iron_later_new(r, NULL, e);
 	if (!later)
 		return -ENOMEM;
-	res = project_remove(r->f, p, iron_flag(r, "force"), say_removed, later, e);
+	res = project_remove(r->f, p, force, say_removed, later, e);
 	if (res < 0)
 		(void)iron_later_take(later);
 	else
@@ -143,7 +146,7 @@ int api_token_create(struct http_request *r, struct err *e)
 	int res = iron_project(r, &p, e);
 
 	if (res == 0)
-		res = iron_read_load(r->body, r->len, true, true, &doc, &in, e);
+		res = iron_read_load(r->body, r->len, true, true, NULL, &doc, &in, e);
 	if (res < 0)
 		return res;
 	(void)iron_read_text(&in, "label", label, sizeof(label));

@@ -83,9 +83,10 @@ static int read_states(const char *text, unsigned *ret, struct err *e)
 
 static int read_time(const struct http_request *r, const char *name, uint64_t *ret, struct err *e)
 {
-	const char *text = http_param(r, name);
+	const char *text = NULL;
+	int res = iron_param(r, name, &text, e);
 
-	return text && *text ? timefmt_parse(name, text, ret, e) : 0;
+	return text ? timefmt_parse(name, text, ret, e) : res;
 }
 
 static int add_task(void *arg, struct task_record *rec)
@@ -111,19 +112,25 @@ static int some_tasks(struct iron_list *l, struct project *p, struct err *e)
 
 static int list_tasks(struct http_request *r, bool dead_letter, struct err *e)
 {
-	struct task_query q = {.code_name = http_param(r, "code_name"),
-			       .label = http_param(r, "label"),
-			       .before = http_param(r, "before"),
-			       .dead_letter = dead_letter};
+	struct task_query q = {.dead_letter = dead_letter};
+	const char *states = NULL;
 	struct iron_list *l;
 	struct project *p = NULL;
 	uint64_t limit = IRON_PAGE;
 	int res = iron_project(r, &p, e);
 
 	if (res == 0)
+		res = iron_param(r, "code_name", &q.code_name, e);
+	if (res == 0)
+		res = iron_param(r, "label", &q.label, e);
+	if (res == 0)
+		res = iron_param(r, "before", &q.before, e);
+	if (res == 0)
+		res = iron_param(r, "status", &states, e);
+	if (res == 0)
 		res = iron_number(r, "limit", 1, IRON_PAGE_MAX, &limit, e);
 	if (res == 0)
-		res = read_states(http_param(r, "status"), &q.states, e);
+		res = read_states(states, &q.states, e);
 	if (res == 0)
 		res = read_time(r, "from", &q.from_ns, e);
 	if (res == 0)

@@ -16,6 +16,17 @@ void code_spec_clear(struct code_spec *spec)
 	*spec = (struct code_spec){0};
 }
 
+int code_spec_copy(struct code_spec *to, const struct code_spec *from)
+{
+	*to = *from;
+	to->config = from->config ? strdup(from->config) : NULL;
+	to->env = from->env ? strdup(from->env) : NULL;
+	if ((to->config || !from->config) && (to->env || !from->env))
+		return 0;
+	code_spec_clear(to);
+	return -ENOMEM;
+}
+
 static void code_free(struct code *c)
 {
 	code_spec_clear(&c->spec);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Codes: what a project has uploaded under a name, in revisions. A queued task names a code and
- * is started from its newest revision. All codes are in memory and in the store; what a call
+ * Codes: what a project has uploaded under a name, in revisions. A queued task is of a
+ * code, and is started by the revision that was the newest when it was queued. All codes are in memory and in the store; what a call
  * has returned 0 for is durable.
  */
 #ifndef SUPERVISOR_FRONT_CODE_H
@@ -45,6 +45,7 @@ struct code_spec {
 	uint64_t package_bytes, package_files; /* of folder and zip on the disk: package.h */
 };
 void code_spec_clear(struct code_spec *spec);
+int code_spec_copy(struct code_spec *to, const struct code_spec *from); /* -ENOMEM */
 
 struct code {
 	struct code *next; /* of its project, newest first */

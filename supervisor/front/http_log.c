@@ -331,7 +331,7 @@ int http_log_events(struct http_request *r, const char *task_id, unsigned stream
 		return status;
 	if (!last || !*last)
 		last = http_param(r, "last_event_id");
-	if (last && *last) {
+	if (last) {
 		if (http_number(last, &what.cursor) < 0 || what.cursor >= INT64_MAX)
 			return err_set(e, ERR_INPUT, 0,
 				       "Last-Event-ID: must be the id of an event of this log");

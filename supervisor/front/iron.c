@@ -50,15 +50,27 @@ int iron_task(const struct http_request *r, struct project **ret_project, struct
 	return res < 0 ? res : queue_get(r->f, *ret_project, r->parts[1], ret, e);
 }
 
+int iron_param(const struct http_request *r, const char *name, const char **ret, struct err *e)
+{
+	const char *text = http_param(r, name);
+
+	if (text && !*text)
+		return err_set(e, ERR_INPUT, 0, "%s: must not be empty: leave it out", name);
+	if (text)
+		*ret = text;
+	return 0;
+}
+
 int iron_number(const struct http_request *r, const char *name, uint64_t min, uint64_t max,
 		uint64_t *ret, struct err *e)
 {
-	const char *text = http_param(r, name);
+	const char *text = NULL;
 	uint64_t n = 0;
 	size_t len;
+	int res = iron_param(r, name, &text, e);
 
-	if (!text || !*text)
-		return 0;
+	if (!text)
+		return res;
 	len = strspn(text, "0123456789");
 	if (len > 0 && len < 19 && !text[len]) {
 		n = strtoull(text, NULL, 10);
@@ -71,11 +83,13 @@ int iron_number(const struct http_request *r, const char *name, uint64_t min, ui
 		       (unsigned long long)min, (unsigned long long)max);
 }
 
-bool iron_flag(const struct http_request *r, const char *name)
+int iron_flag(const struct http_request *r, const char *name, bool *ret, struct err *e)
 {
-	const char *text = http_param(r, name);
+	const char *text = NULL;
+	int res = iron_param(r, name, &text, e);
 
-	return text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+	*ret = text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+	return res;
 }
 
 int iron_page(const struct http_request *r, struct iron_page *ret, struct err *e)

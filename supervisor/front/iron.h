@@ -27,11 +27,13 @@ int iron_schedule(const struct http_request *r, struct schedule **ret, struct er
 /* The caller frees ret->spec. */
 int iron_task(const struct http_request *r, struct project **ret_project, struct task_record *ret,
 	      struct err *e);
+/* A parameter that is a text; what is not there stays, and one without a text is wrong. */
+int iron_param(const struct http_request *r, const char *name, const char **ret, struct err *e);
 /* A parameter that is a number; what is not there stays. */
 int iron_number(const struct http_request *r, const char *name, uint64_t min, uint64_t max,
 		uint64_t *ret, struct err *e);
-/* "1", "true" or nothing else. */
-bool iron_flag(const struct http_request *r, const char *name);
+/* True in *ret: "1" or "true". */
+int iron_flag(const struct http_request *r, const char *name, bool *ret, struct err *e);
 struct iron_page {
 	unsigned skip, limit;
 };

@@ -93,12 +93,13 @@ static size_t read_list(struct iron_read *top, const char *key)
 int iron_tasks_parse(const char *text, size_t len, bool strict, struct iron_tasks *ret,
 		     struct err *e)
 {
+	static const char *const raw[] = {"tasks[].payload", NULL};
 	struct iron_read top = {.strict = strict}, item;
 	size_t n;
 	int r;
 
 	*ret = (struct iron_tasks){0};
-	r = iron_read_load(text, len, strict, false, &ret->doc, &top, e);
+	r = iron_read_load(text, len, strict, false, raw, &ret->doc, &top, e);
 	if (r == 0) {
 		n = read_list(&top, "tasks");
 		ret->tasks = calloc(n + 1, sizeof(*ret->tasks));
@@ -188,8 +189,9 @@ static void read_rule(struct iron_read *in, struct schedule_spec *spec)
 
 static void read_times(struct iron_read *in, struct schedule_spec *spec)
 {
-	(void)iron_read_time(in, "start_at", &spec->start_ns);
-	(void)iron_read_time(in, "end_at", &spec->end_ns);
+	(void)iron_read_time(in, "start_at", false, &spec->start_ns);
+	/* IronWorker says 2262-04-11T23:47:16Z, the last that Go counts in nanoseconds, for none. */
+	(void)iron_read_time(in, "end_at", true, &spec->end_ns);
 	(void)iron_read_u32(in, "run_times", 0, INT32_MAX, &spec->run_times);
 	read_rule(in, spec);
 	if (spec->end_ns && spec->start_ns && spec->end_ns < spec->start_ns)
@@ -219,13 +221,14 @@ static void read_schedule(struct iron_read *in, struct schedule_spec *spec)
 int iron_schedules_parse(const char *text, size_t len, bool strict, struct iron_schedules *ret,
 			 struct err *e)
 {
+	static const char *const raw[] = {"schedules[].payload", NULL};
 	struct iron_read top = {.strict = strict}, item;
 	json_auto_t *doc = NULL;
 	size_t n;
 	int r;
 
 	*ret = (struct iron_schedules){0};
-	r = iron_read_load(text, len, strict, false, &doc, &top, e);
+	r = iron_read_load(text, len, strict, false, raw, &doc, &top, e);
 	if (r < 0)
 		return r;
 	n = read_list(&top, "schedules");
@@ -258,11 +261,12 @@ void iron_schedules_clear(struct iron_schedules *schedules)
 int iron_schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
 			 struct err *e)
 {
+	static const char *const raw[] = {"payload", NULL};
 	struct iron_read in = {.strict = strict};
 	json_auto_t *doc = NULL;
 	int r;
 
-	r = iron_read_load(text, len, strict, false, &doc, &in, e);
+	r = iron_read_load(text, len, strict, false, raw, &doc, &in, e);
 	if (r < 0)
 		return r;
 	(void)iron_read_text(&in, "code_name", spec->code_name, sizeof(spec->code_name));
@@ -280,7 +284,7 @@ int iron_progress_parse(const char *text, size_t len, bool strict, struct iron_p
 	int r;
 
 	*ret = (struct iron_progress){0};
-	r = iron_read_load(text, len, strict, false, &doc, &in, e);
+	r = iron_read_load(text, len, strict, false, NULL, &doc, &in, e);
 	if (r < 0)
 		return r;
 	ret->has_percent = iron_read_u32(&in, "percent", 0, 100, &ret->percent);
@@ -296,7 +300,7 @@ int iron_retry_parse(const char *text, size_t len, bool strict, uint32_t *ret_de
 	int r;
 
 	*ret_delay_s = 0;
-	r = iron_read_load(text, len, strict, true, &doc, &in, e);
+	r = iron_read_load(text, len, strict, true, NULL, &doc, &in, e);
 	if (r < 0)
 		return r;
 	(void)iron_read_u32(&in, "delay", 0, QUEUE_DELAY_MAX, ret_delay_s);

@@ -48,6 +48,9 @@ int iron_schedule_change(const char *text, size_t len, bool strict, struct sched
 /* The part "data" of an upload. image "": none was named. */
 int iron_code_parse(const char *text, size_t len, bool strict, struct code_spec *ret,
 		    struct err *e);
+/* What the text does not name stays as it is in *spec; cleared on an error. */
+int iron_code_change(const char *text, size_t len, bool strict, struct code_spec *spec,
+		     struct err *e);
 
 struct iron_progress {
 	uint32_t percent;

@@ -69,7 +69,10 @@ static void read_env(struct iron_read *in, struct code_spec *spec)
 			(void)json_strict_fail(&in->s, path, "must be a text");
 		(void)json_object_set(all, name, value);
 	}
-	if (json_object_size(all) == 0 || in->s.status < 0)
+	if (in->s.status < 0)
+		return;
+	util_free_ptr(&spec->env);
+	if (json_object_size(all) == 0)
 		return;
 	spec->env = json_dumps(all, JSON_COMPACT);
 	if (!spec->env || strlen(spec->env) > ENV_BYTES_MAX)
@@ -133,24 +136,34 @@ static void read_names(struct iron_read *in, struct code_spec *spec)
 
 int iron_code_parse(const char *text, size_t len, bool strict, struct code_spec *ret, struct err *e)
 {
+	*ret = (struct code_spec){0};
+	return iron_code_change(text, len, strict, ret, e);
+}
+
+int iron_code_change(const char *text, size_t len, bool strict, struct code_spec *ret,
+		     struct err *e)
+{
+	static const char *const raw[] = {"config", NULL};
 	struct iron_read in = {.strict = strict};
 	json_auto_t *doc = NULL;
 	const char *config;
 	int r;
 
-	*ret = (struct code_spec){0};
-	r = iron_read_load(text, len, strict, false, &doc, &in, e);
-	if (r < 0)
+	r = iron_read_load(text, len, strict, false, raw, &doc, &in, e);
+	if (r < 0) {
+		code_spec_clear(ret);
 		return err_wrap(e, r, "data");
+	}
 	in.s.what = "data";
 	read_names(&in, ret);
 	read_file_name(&in, ret);
 	read_numbers(&in, ret);
 	read_env(&in, ret);
 	config = iron_read_any(&in, "config", CODE_CONFIG_MAX);
-	if (config && *config) {
-		ret->config = strdup(config);
-		if (!ret->config)
+	if (config) {
+		free(ret->config);
+		ret->config = *config ? strdup(config) : NULL;
+		if (*config && !ret->config)
 			(void)json_strict_fail(&in.s, "config", "does not fit into memory");
 	}
 	r = iron_read_end(&in);

@@ -203,10 +203,13 @@ int iron_webhook(struct http_request *r, struct err *e)
 	struct project *p = NULL;
 	int res = iron_project(r, &p, e);
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (http_param(r, names[i]))
-			(void)json_object_set_new(params, names[i],
-						  json_string(http_param(r, names[i])));
+	for (size_t i = 0; res == 0 && i < ARRAY_SIZE(names); i++) {
+		const char *text = NULL;
+
+		res = iron_param(r, names[i], &text, e);
+		if (text)
+			(void)json_object_set_new(params, names[i], json_string(text));
+	}
 	if (res < 0) {
 		json_decref(params);
 		return res;

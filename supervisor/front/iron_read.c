@@ -6,6 +6,7 @@
 
 #include "supervisor/front/http.h"
 #include "supervisor/front/timefmt.h"
+#include "supervisor/json_raw.h"
 
 static bool is_blank(const char *text, size_t len)
 {
@@ -15,9 +16,10 @@ static bool is_blank(const char *text, size_t len)
 	return true;
 }
 
-int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, json_t **ret,
-		   struct iron_read *in, struct err *e)
+int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, const char *const *raw,
+		   json_t **ret, struct iron_read *in, struct err *e)
 {
+	static const char *const none[] = {NULL};
 	int r;
 
 	if (is_blank(text, len)) {
@@ -26,7 +28,7 @@ int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, jso
 		text = "{}";
 		len = 2;
 	}
-	r = json_strict_load("request", text, len, HTTP_BODY_MAX, ret, e);
+	r = json_raw_load("request", text, len, HTTP_BODY_MAX, raw ? raw : none, false, ret, e);
 	if (r < 0)
 		return r;
 	in->strict = strict;
@@ -44,11 +46,29 @@ int iron_read_end(struct iron_read *in)
 	return in->strict ? json_strict_end(&in->s) : in->s.status;
 }
 
+/*
+ * What IronWorker's clients send for nothing: the one for Go all texts that it knows of, the one for
+ * Python an empty msg. What they do not know of is as strict as under /api.
+ */
+static bool is_none(const struct iron_read *in, const char *key, const json_t *v)
+{
+	static const char *const keys[] = {"name",  "payload",	 "label", "cluster",
+					   "msg",   "runtime",	 "stack", "command",
+					   "image", "file_name", "config"};
+
+	if (in->strict || !json_is_string(v) || json_string_length(v) > 0)
+		return json_is_null(v);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
 json_t *iron_read_get(struct iron_read *in, const char *key)
 {
 	json_t *v = json_strict_get(&in->s, key);
 
-	return json_is_null(v) ? NULL : v;
+	return v && is_none(in, key, v) ? NULL : v;
 }
 
 /* What old clients take for a whole number: 2, 2.0, "2". */
@@ -143,21 +163,27 @@ const char *iron_read_any(struct iron_read *in, const char *key, size_t max)
 		}
 		v = json_object_get(in->s.obj, key);
 	}
+	if (v && json_string_length(v) == 0)
+		(void)json_strict_fail(&in->s, key, "must not be empty: leave it out");
 	if (v && json_string_length(v) > max)
 		(void)json_strict_fail(&in->s, key, "is %zu bytes long: at most %zu are taken",
 				       json_string_length(v), max);
 	return in->s.status == 0 ? json_string_value(v) : NULL;
 }
 
-bool iron_read_time(struct iron_read *in, const char *key, uint64_t *ret_ns)
+bool iron_read_time(struct iron_read *in, const char *key, bool never, uint64_t *ret_ns)
 {
 	const char *text = iron_read_any(in, key, 63);
+	int r;
 
 	if (!text)
 		return false;
-	if (!*text)
+	r = timefmt_parse(key, text, ret_ns, NULL);
+	if (r == -ERANGE && never)
 		*ret_ns = 0;
-	else if (timefmt_parse(key, text, ret_ns, NULL) < 0)
+	else if (r == -ERANGE)
+		(void)json_strict_fail(&in->s, key, "must not be after the year 2199");
+	else if (r < 0)
 		(void)json_strict_fail(&in->s, key,
 				       "must be a time such as \"2030-01-31T08:00:00Z\"");
 	return in->s.status == 0;

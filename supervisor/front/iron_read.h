@@ -10,14 +10,16 @@ struct iron_read {
 	bool strict;
 };
 
-/* text: an object; nothing but white space counts as {} when empty_ok. */
-int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, json_t **ret,
-		   struct iron_read *in, struct err *e);
+/* text: an object; nothing but white space counts as {} when empty_ok. raw: the paths of what is
+ * passed on as it stands (json_raw.h), or NULL. */
+int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, const char *const *raw,
+		   json_t **ret, struct iron_read *in, struct err *e);
 /* Object i of the array at key. */
 bool iron_read_item(struct iron_read *in, const char *key, size_t i, struct iron_read *ret);
 int iron_read_end(struct iron_read *in);
 
-/* NULL and false are "not given", or wrong: iron_read_end tells. */
+/* NULL and false are "not given", or wrong: iron_read_end tells. A text that is empty is wrong; but
+ * where IronWorker's clients send one for nothing, it is as null, under /2. */
 json_t *iron_read_get(struct iron_read *in, const char *key);
 bool iron_read_int(struct iron_read *in, const char *key, int64_t min, int64_t max, int64_t *ret);
 bool iron_read_u32(struct iron_read *in, const char *key, uint32_t min, uint32_t max,
@@ -28,6 +30,7 @@ const char *iron_read_string(struct iron_read *in, const char *key, size_t max);
 bool iron_read_text(struct iron_read *in, const char *key, char *buf, size_t size);
 /* A text as it is; any other value as its JSON text. */
 const char *iron_read_any(struct iron_read *in, const char *key, size_t max);
-bool iron_read_time(struct iron_read *in, const char *key, uint64_t *ret_ns);
+/* never: what lies beyond all times that are known stands for no time at all, 0. */
+bool iron_read_time(struct iron_read *in, const char *key, bool never, uint64_t *ret_ns);
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "supervisor/json_raw.h"
+
 /* As in the table of control.h. */
 static const struct {
 	const char *name;
@@ -151,13 +153,14 @@ static int handle(struct op *op, struct err *e)
 
 void ops_handle(struct front *f, struct request *req)
 {
+	static const char *const raw[] = {"task.payload", NULL}; /* as task_spec_load has it */
 	json_auto_t *doc = NULL;
 	struct json_strict in;
 	struct op op = {.f = f, .req = req, .in = &in};
 	struct err e = {0};
 	int r;
 
-	r = json_strict_load("request", req->text, req->len, CONTROL_FRAME_MAX, &doc, &e);
+	r = json_raw_load("request", req->text, req->len, CONTROL_FRAME_MAX, raw, true, &doc, &e);
 	if (r == 0)
 		r = json_strict_begin(&in, "request", doc, &e);
 	if (r == 0)

@@ -124,7 +124,7 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 	rec->priority = (uint32_t)spec->priority;
 	rec->requested_by = conn_uid(op->req->conn);
 	rec->created_ns = util_realtime_ns();
-	rec->spec = json_dumps(task, JSON_COMPACT);
+	rec->spec = task_spec_dump(task);
 	p->task->received_ns = op->req->received_ns;
 	if (!rec->spec)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep the task's text");

@@ -211,6 +211,12 @@ static int fail(const char *field, const char *text, const char *what, struct er
 	return err_set(e, ERR_INPUT, 0, "%s: \"%s\" %s", field, shown, what);
 }
 
+static int fail_late(const char *field, const char *text, struct err *e)
+{
+	(void)fail(field, text, "is after the year 2199", e);
+	return -ERANGE;
+}
+
 int timefmt_parse(const char *field, const char *text, uint64_t *ret_ns, struct err *e)
 {
 	struct reading r = {.p = text};
@@ -222,7 +228,7 @@ int timefmt_parse(const char *field, const char *text, uint64_t *ret_ns, struct 
 	if (read_epoch(&r, ret_ns))
 		return *ret_ns / SEC < (uint64_t)timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * 86400
 			       ? 0
-			       : fail(field, text, "is after the year 2199", e);
+			       : fail_late(field, text, e);
 	r = (struct reading){.p = text};
 	if (!read_iso(&r) || *r.p) {
 		r = (struct reading){.p = text};
@@ -235,8 +241,10 @@ int timefmt_parse(const char *field, const char *text, uint64_t *ret_ns, struct 
 		return fail(field, text, "is no day of the calendar", e);
 	in_day = r.hour * 3600 + r.minute * 60 + r.second;
 	s = timefmt_days(r.year, r.month, r.day) * 86400 + in_day - r.offset_s;
-	if (s < 0 || s >= timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * 86400)
-		return fail(field, text, "is not between the years 1970 and 2199", e);
+	if (s >= timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * 86400)
+		return fail_late(field, text, e);
+	if (s < 0)
+		return fail(field, text, "is before the year 1970", e);
 	*ret_ns = (uint64_t)s * SEC + r.ns;
 	return 0;
 }

@@ -17,6 +17,7 @@
  * for the T, without seconds, and without an offset, which is UTC then), what Ruby prints
  * ("2013-11-02 21:22:34 -0700"), RFC 2822 ("Sat, 02 Nov 2013 21:22:34 +0000"), a date alone, and
  * seconds since 1970 ("1383427354.25"). TIMEFMT_ZERO is 0. field names text in errors.
+ * -ERANGE: a time that is later than any here; -EINVAL.
  */
 int timefmt_parse(const char *field, const char *text, uint64_t *ret_ns, struct err *e);
 /* RFC 3339 with Z; milliseconds where there are some; 0 is TIMEFMT_ZERO. Returns buf. */

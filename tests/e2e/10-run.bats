@@ -66,6 +66,27 @@ load daemon
 	[ "$(jq -c . <<<"$output")" = '{"twice":42}' ]
 }
 
+@test "a payload comes as it was sent, whatever its numbers, keys and escapes" {
+	local odd='{"b":0.10, "a" : 18446744073709551615,"b":1E400,"u":"\u00e9\ud83d/\/é"}' show
+
+	show='import os; print(open(os.environ["PAYLOAD_FILE"]).read(), end="")'
+	[ "$(sandboxctl run python --code "$show" --payload "$odd")" = "$odd" ]
+	printf ' %s \n' "$odd" >payload
+	[ "$(sandboxctl run python --code "$show" --payload @payload)" = "$odd" ]
+	printf '{"label": "x", "payload":\n%s , "code": %s}' "$odd" "$(jq -Rs . <<<"$show")" >task.json
+	[ "$(sandboxctl run python task.json)" = "$odd" ]
+	# As it is kept, too: this one waits for its turn.
+	id=$(sandboxctl run -d python task.json)
+	sandboxctl wait "$id"
+	[ "$(sandboxctl logs "$id")" = "$odd" ]
+	run --separate-stderr sandboxctl run python --payload '{"price":0.10}' --code \
+		'import json, os, decimal; print(json.load(open(os.environ["PAYLOAD_FILE"]), parse_float=decimal.Decimal))'
+	[ "$output" = "{'price': Decimal('0.10')}" ]
+	for bad in '{"a":01}' '[1,]' '1 2' "'x'"; do
+		refused '--payload: is no JSON' run python --code 1 --payload "$bad"
+	done
+}
+
 @test "task.json comes by stdin too" {
 	run --separate-stderr sandboxctl run python - <<<'{"code": "print(6 * 7)"}'
 	[ "$status" = 0 ]

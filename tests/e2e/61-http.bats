@@ -58,6 +58,14 @@ ended() {
 	[[ $output == *--http-rate* ]]
 }
 
+@test "an empty --state, --run or --criu is refused by its name" {
+	for option in --state --run --criu; do
+		run timeout "$PATIENCE" "$DAEMON" "$option" ''
+		[ "$status" = 125 ]
+		[[ $output == *"$option: must not be empty"* ]]
+	done
+}
+
 @test "what is not there, not so, not by him, not here" {
 	[ "$(ask /2/nothing)" = 404 ]
 	[ "$(cat body)" = '{"msg":"Not found"}' ]

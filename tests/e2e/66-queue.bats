@@ -136,6 +136,44 @@ for i in range(2000, 4000): print('line', i)"
 	refused '' log 000000000000000000000000
 }
 
+@test "an empty text is refused for every option and word, by its name" {
+	local words
+
+	while IFS=: read -ra words; do
+		refused "${words[0]}: must not be empty" "${words[@]:1}" ''
+		refused "${words[0]}: must not be empty" "${words[@]:1:${#words[@]}-2}" "${words[0]}="
+	done <<-'EOT'
+		--cron:schedule:x:--cron
+		--timezone:schedule:x:--cron:* * * * *:--timezone
+		--start-at:schedule:x:--start-at
+		--payload:schedule:x:--payload
+		--payload:queue:x:--payload
+		--label:queue:x:--label
+		--cluster:queue:x:--cluster
+		--delay:queue:x:--delay
+		--name:upload:x:--name
+		--policy:upload:x:--policy
+		--image:upload:x:--image
+		--code:tasks:--code
+		--label:tasks:--label
+		--status:tasks:--status
+		--token:codes:--token
+		--project-id:codes:--project-id
+		--payload:run:python:--code:1:--payload
+		--label:run:python:--code:1:--label
+		--policy:run:python:--code:1:--policy
+		--project:run:python:--code:1:--project
+		--env:run:python:--code:1:--env
+		--code:run:python:--code
+		--since:logs:x:--since
+		--label:project:token:create:x:--label
+	EOT
+	refused "behind 'queue', is empty" queue ''
+	refused '-p: must not be empty' queue x -p ''
+	# What is the task's own may be.
+	[ "$(sandboxctl run python -e EMPTY= --code 'import os, sys; print(os.environ["EMPTY"] == sys.argv[-1])' -- '')" = True ]
+}
+
 # A server that says what it is asked on stderr, is busy twice, and then answers in turn: 200, what
 # is no JSON, and an error without words.
 SERVER='

@@ -46,7 +46,7 @@ static void test_path(void **state)
 static void test_bad_path(void **state)
 {
 	static const char *const bad[] = {
-		"",	    "a",     "*",	   "http://h/a",
+		"",	    "a",     "*",	   "ftp://h/a",
 		"//",	    "/a//b", "/a%2fb",	   "/a%2Fb",
 		"/%2e%2e/", "/..",   "/.",	   "/a/../b",
 		"/%2e",	    "/a%00", "/a%0ab",	   "/%7f",

@@ -71,7 +71,7 @@ static void test_errors_name_the_path(void **state)
 		{"{\"name\": \"../a\", " REST "}", "image.json: name: must be of lower-case"},
 		{"{\"name\": \"A\", " REST "}", "image.json: name: must be of lower-case"},
 		{"{\"name\": \".build-x\", " REST "}", "image.json: name: must be of lower-case"},
-		{"{\"name\": \"\", " REST "}", "image.json: name: must be of lower-case"},
+		{"{\"name\": \"\", " REST "}", "image.json: name: must not be empty"},
 		{"{\"name\": 1, " REST "}", "image.json: name: must be a string, not a number"},
 		{"{\"name\": \"a\", \"suite\": \"-o\", " REST "}",
 		 "image.json: suite: must be a Debian release"},

@@ -29,7 +29,7 @@ static void test_whole(void **state)
 	assert_string_equal(s.source, "a/hello.py");
 	assert_string_equal(s.dir, ".");
 	assert_null(s.package);
-	assert_string_equal(s.payload, "{\"n\":1,\"s\":\"x y\"}");
+	assert_string_equal(s.payload, "{\"n\": 1, \"s\": \"x y\"}");
 	assert_int_equal(s.n_args, 2);
 	assert_string_equal(s.args[0], "-v");
 	assert_string_equal(s.args[1], "");
@@ -159,7 +159,8 @@ static const struct {
 	 "package: only one of dir and package"},
 	{"{\"code\":\"x\"} 1", "task.json: line 1"},
 	{"{\"code\":\"\xff\"}", "task.json: line 1"},
-	{"{\"code\":\"x\",\"payload\":99999999999999999999}", "task.json: line 1"},
+	{"{\"code\":\"x\",\"payload\":99999999999999999999x}", "task.json: line 1"},
+	{"{\"code\":\"x\",\"priority\":99999999999999999999}", "task.json: line 1"},
 	{"", "empty"},
 };
 
