@@ -95,8 +95,22 @@ static int take_text(struct parser *p, const struct word *word)
 		p->w->build_line = a->line;
 		p->w->build_column = a->column;
 	}
+	/* The name may be there already, as exec's second word. */
+	free(*to[word->once]);
 	*to[word->once] = TAKE_PTR(a->text);
 	return 0;
+}
+
+/* exec "hello.py", "Hello": the second one is a name, which a line of its own goes before. */
+static int take_exec(struct parser *p, const struct word *word)
+{
+	int r = p->line.n > 1 ? need_text(p, 1) : 0;
+
+	if (r == 0)
+		r = take_text(p, word);
+	if (r == 0 && p->line.n > 1 && !p->w->name)
+		p->w->name = TAKE_PTR(p->line.args[1].text);
+	return r;
 }
 
 static int take_remote(struct parser *p, const struct word *word)
@@ -237,8 +251,8 @@ static const struct word words[] = {
 	{"runtime", 1, 1, take_text, 0, 2, NULL},
 	{"stack", 1, 1, take_text, 0, 3, NULL},
 	{"name", 1, 1, take_text, 0, 1, NULL},
-	{"exec", 1, 1, take_text, 0, 4, NULL},
-	{"worker", 1, 1, take_text, 0, 4, NULL},
+	{"exec", 1, 2, take_exec, 0, 4, NULL},
+	{"worker", 1, 2, take_exec, 0, 4, NULL},
 	{"file", 1, 2, take_path, WORKER_FILE, 0, NULL},
 	{"dir", 1, 2, take_path, WORKER_DIR, 0, NULL},
 	{"zip", 1, 2, take_path, WORKER_ZIP, 0, NULL},

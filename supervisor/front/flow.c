@@ -193,7 +193,8 @@ void flow_started(struct front *f, const struct mon_started *m)
 	t->rec.started_ns = util_realtime_ns() - (now - first);
 	if (t->received_ns && first > t->received_ns)
 		t->rec.start_us = (first - t->received_ns) / 1000;
-	(void)snprintf(t->rec.warning, sizeof(t->rec.warning), "%s", m->warning);
+	if (*m->warning)
+		(void)snprintf(t->rec.warning, sizeof(t->rec.warning), "%s", m->warning);
 	/* Who asks for a restore wants to see that one; the others want to be fast next time. */
 	if (m->want_warm < WARM_FOR_MAX && t->rec.start_asked != START_RESTORE)
 		t->want_warm = (enum warm_for)m->want_warm;

@@ -217,7 +217,7 @@ int queue_cancel_some(struct front *f, struct lane *lane, uint64_t upto, uint64_
 uint64_t queue_number(const struct front *f);
 unsigned queue_length(const struct front *f);
 
-/* queue_spec.c: what a code's task runs, by the code's newest revision; fills the record too. */
+/* queue_spec.c: what a code's task runs, by the revision it was queued with; fills the record too. */
 int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct err *e);
 /* queue_submit.c: a task more, as queue_submit makes it, unchecked; NULL: out of memory. */
 struct task *queue_again(struct front *f, struct code *c, const struct submit *what);

@@ -47,15 +47,12 @@ static void add_end(const struct batch *b, const char *id, json_t *o)
 	char buf[128], last[TASK_ID_LEN + 1];
 	struct err e;
 
-	memcpy(last, id, sizeof(last));
-	while (p && queue_get(b->f, p, last, &rec, &e) == 0) {
-		free(rec.spec);
-		if (!*rec.retry)
-			break;
-		memcpy(last, rec.retry, sizeof(last));
-	}
-	if (!*rec.id)
+	if (!p)
 		return;
+	queue_last_attempt(b->f, p, id, last);
+	if (queue_get(b->f, p, last, &rec, &e) < 0)
+		return;
+	free(rec.spec);
 	(void)json_object_set_new(o, "status",
 				  json_string(task_state_name((enum task_state)rec.state)));
 	(void)json_object_set_new(o, "msg", iron_text(iron_task_msg(&rec, buf, sizeof(buf))));

@@ -29,16 +29,14 @@ static bool has_ended(struct front *f, struct sync_wait *w)
 		struct task_record rec = {0};
 		struct err e;
 
-		while (p && queue_get(f, p, w->ids[w->i], &rec, &e) == 0) {
-			bool ended = task_state_final((enum task_state)rec.state);
-
-			free(rec.spec);
-			if (!ended)
-				return false;
-			if (!*rec.retry)
-				break;
-			memcpy(w->ids[w->i], rec.retry, sizeof(rec.retry));
-		}
+		if (!p)
+			return true;
+		queue_last_attempt(f, p, w->ids[w->i], w->ids[w->i]);
+		if (queue_get(f, p, w->ids[w->i], &rec, &e) < 0)
+			continue;
+		free(rec.spec);
+		if (!task_state_final((enum task_state)rec.state))
+			return false;
 	}
 	return true;
 }

@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -192,6 +193,36 @@ static int put_now(struct http_request *r, struct upload *u, struct err *e)
 	return res;
 }
 
+static bool is_json(const struct http_request *r)
+{
+	const char *type = http_header(r, "Content-Type");
+
+	return r->len > 0 && type && strncasecmp(type, "application/json", 16) == 0;
+}
+
+/* Without a file it is a change of a code that is there: what is not named stays. */
+static int read_data(const struct http_request *r, struct project *p, struct code_spec *ret,
+		     struct err *e)
+{
+	const char *text = r->upload_data ? r->upload_data : r->body;
+	const size_t len = r->upload_data ? strlen(r->upload_data) : r->len;
+	const struct code *old;
+	bool has_file;
+	int res = iron_code_parse(text, len, iron_strict(r), ret, e);
+
+	old = res == 0 && r->upload_fd < 0 ? code_by_name(p, ret->name) : NULL;
+	/* A command that is named is another code under the name, which has no file. */
+	if (!old || *ret->command)
+		return res;
+	has_file = *ret->file_name;
+	code_spec_clear(ret);
+	if (code_spec_copy(ret, &old->spec) < 0)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot change the code");
+	if (has_file)
+		ret->command[0] = '\0';
+	return iron_code_change(text, len, iron_strict(r), ret, e);
+}
+
 int iron_upload(struct http_request *r, struct err *e)
 {
 	struct project *p = NULL;
@@ -200,7 +231,7 @@ int iron_upload(struct http_request *r, struct err *e)
 
 	if (res < 0)
 		return res;
-	if (!r->upload_data)
+	if (!r->upload_data && !is_json(r))
 		return err_set(e, ERR_INPUT, 0,
 			       "data: must be there: multipart/form-data with the parts \"data\" "
 			       "(JSON) and \"file\" (zip)");
@@ -212,7 +243,7 @@ int iron_upload(struct http_request *r, struct err *e)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot take an upload");
 	}
 	memcpy(u->project, p->id, sizeof(u->project));
-	res = iron_code_parse(r->upload_data, strlen(r->upload_data), iron_strict(r), &u->spec, e);
+	res = read_data(r, p, &u->spec, e);
 	if (res == 0) {
 		image_of_stack(r->f, p, &u->spec);
 		res = check_names(r->f, p, &u->spec, e);

@@ -254,9 +254,13 @@ int op_cancel(struct op *op, struct err *e)
 	r = op_id(op, id, e);
 	if (r < 0)
 		return r;
+	/* As queue_cancel, and perhaps at once. */
+	queue_last_attempt(op->f, NULL, id, id);
 	t = queue_wake(op->f, id);
-	if (t)
-		changed = flow_cancel(op->f, t, force);
+	if (t && force)
+		changed = flow_cancel(op->f, t, true);
+	else
+		(void)queue_cancel(op->f, NULL, id, &changed, NULL);
 	/* As iron_task_cancel; t may be gone then. */
 	if (changed)
 		commit_now(op->f);

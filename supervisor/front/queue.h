@@ -58,16 +58,26 @@ typedef void (*submit_fn)(void *arg, const char *id, const struct err *error);
 int queue_submit(struct front *f, struct code *c, const struct submit *what,
 		 char id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e);
 
-/* A task of this project, whatever its state; ERR_NOT_FOUND when it is another one's. The
+/* A task of this project, whatever its state; ERR_NOT_FOUND when it is another one's. p NULL: of
+ * any project. The
  * caller frees ret->spec (a code's task: its payload as it came). */
 int queue_get(struct front *f, const struct project *p, const char *id, struct task_record *ret,
 	      struct err *e);
-/* Also of one that only waits. *ret_changed false: it had ended. */
+/*
+ * The task's attempt that was the last to begin, by the id of any before it: that of the first one
+ * is all that its client knows. ret is id where none followed, or there is no such task.
+ */
+void queue_last_attempt(struct front *f, const struct project *p, const char *id,
+			char ret[TASK_ID_LEN + 1]);
+/*
+ * The task's last attempt ends, and none follows; also of one that only waits. p NULL: of any
+ * project. *ret_changed false: it had ended.
+ */
 int queue_cancel(struct front *f, const struct project *p, const char *id, bool *ret_changed,
 		 struct err *e);
 int queue_progress(struct front *f, const struct project *p, const char *id, uint32_t percent,
 		   const char *msg, struct err *e);
-/* A new task of the same code and payload. */
+/* A new task of the same code and payload, whatever becomes of the old one. */
 int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
 		char new_id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e);
 

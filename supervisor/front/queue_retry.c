@@ -27,7 +27,8 @@ void queue_follow_up(struct front *f, struct task *t)
 {
 	struct task *next;
 
-	if (!*t->rec.code || !has_failed(&t->rec))
+	/* Cancelled when it had failed already, and was not over: that is its end too. */
+	if (!*t->rec.code || !has_failed(&t->rec) || t->rec.cancel_ns)
 		return;
 	next = next_attempt(f, t);
 	if (!next) {

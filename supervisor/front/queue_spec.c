@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a code's task runs: its code's newest revision, with what was asked for it. */
+/* What a code's task runs: the revision that was its code's when it was queued. */
 #include <stdio.h>
 #include <string.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/store_code.h"
 
 static enum task_kind kind_of(const struct code_spec *spec)
 {
@@ -66,14 +67,46 @@ static int fill_limits(struct task *t, const struct policy_head *policy, struct 
 	return project_check_memory(t->project, &t->rec.limits, e);
 }
 
+/*
+ * *ret is the code's own spec, or what is in *old. config and env are the code's as they are now:
+ * those of old revisions are not kept, and what is secret in them may have been changed for a
+ * reason. The oldest revisions go when there are many; who waited so long runs by the newest one.
+ */
+static int find_revision(struct front *f, struct task *t, struct code_spec *old,
+			 const struct code_spec **ret, struct err *e)
+{
+	const struct code *c = t->code;
+	int r;
+
+	*ret = &c->spec;
+	if (!t->rec.revision || t->rec.revision == c->revision)
+		return 0;
+	r = store_code_revision_spec(f->store, c->id, t->rec.revision, old, e);
+	if (r == -ENOENT) {
+		(void)snprintf(t->rec.warning, sizeof(t->rec.warning),
+			       "its revision %u is no more: it runs by revision %u",
+			       t->rec.revision, c->revision);
+		t->rec.revision = c->revision;
+		return 0;
+	}
+	old->config = c->spec.config;
+	old->env = c->spec.env;
+	*ret = old;
+	return r;
+}
+
 int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct err *e)
 {
-	const struct code_spec *code = &t->code->spec;
+	const struct code_spec *code;
 	struct task_record *rec = &t->rec;
+	struct code_spec old; /* its texts are the code's */
 	struct policy_head policy;
 	struct image_head image;
 	int r;
 
+	r = find_revision(f, t, &old, &code, e);
+	if (r < 0)
+		return r;
 	if (fill_texts(rec, code, ret) < 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make the task's job");
 	(void)snprintf(rec->image, sizeof(rec->image), "%s",
@@ -92,7 +125,7 @@ int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct er
 		r = fill_limits(t, &policy, ret, e);
 	if (r < 0)
 		return r;
-	rec->revision = t->code->revision;
+	rec->revision = rec->revision ? rec->revision : t->code->revision;
 	rec->has_package = code->has_package;
 	memcpy(rec->package, code->package, sizeof(rec->package));
 	memcpy(rec->warm, image.warm, sizeof(rec->warm));

@@ -6,7 +6,9 @@
 #include "supervisor/front/internal.h"
 #include "supervisor/front/store_query.h"
 
-#define QUEUED_MAX 1000000u	      /* of a project that has no quota of its own */
+#define QUEUED_MAX 1000000u /* of a project that has no quota of its own */
+/* Attempts that are followed: more than retries and lost nodes make of one task. */
+#define CHAIN_MAX (CODE_RETRIES_MAX + QUEUE_LOST_MAX + 1)
 #define QUEUED_BYTES_MAX (1ULL << 30) /* the payloads of what waits of a project */
 
 static int check(const struct code *c, const struct submit *s, struct err *e)
@@ -55,6 +57,7 @@ static void fill(struct task_record *rec, const struct code *c, const struct sub
 	rec->created_ns = util_realtime_ns();
 	rec->not_before_ns = s->delay_s ? rec->created_ns + s->delay_s * SEC : 0;
 	rec->retries_delay_s = c->spec.retries_delay_s;
+	rec->revision = of && of->revision ? of->revision : c->revision;
 	if (of) {
 		memcpy(rec->original, *of->original ? of->original : of->id, sizeof(rec->original));
 		memcpy(rec->label, of->label, sizeof(rec->label));
@@ -142,7 +145,7 @@ int queue_get(struct front *f, const struct project *p, const char *id, struct t
 	} else {
 		r = util_is_id(id) ? store_task_get(f->store, id, ret, e) : -ENOENT;
 	}
-	if (r == 0 && strcmp(ret->project, p->id) == 0)
+	if (r == 0 && (!p || strcmp(ret->project, p->id) == 0))
 		return 0;
 	if (r == 0)
 		free(ret->spec);
@@ -169,15 +172,40 @@ static int find_active(struct front *f, const struct project *p, const char *id,
 	return 0;
 }
 
+void queue_last_attempt(struct front *f, const struct project *p, const char *id,
+			char ret[TASK_ID_LEN + 1])
+{
+	struct task_record rec;
+
+	memmove(ret, id, TASK_ID_LEN);
+	ret[TASK_ID_LEN] = '\0';
+	for (int i = 0; i < CHAIN_MAX && queue_get(f, p, ret, &rec, NULL) == 0; i++) {
+		free(rec.spec);
+		if (!task_state_final((enum task_state)rec.state) || !*rec.retry)
+			break;
+		memcpy(ret, rec.retry, TASK_ID_LEN + 1);
+	}
+}
+
 int queue_cancel(struct front *f, const struct project *p, const char *id, bool *ret_changed,
 		 struct err *e)
 {
+	char last[TASK_ID_LEN + 1];
 	struct task *t;
-	int r = find_active(f, p, id, &t, e);
+	int r;
 
-	if (r == 0)
-		*ret_changed = t && flow_cancel(f, t, false);
-	return r;
+	queue_last_attempt(f, p, id, last);
+	r = find_active(f, p, last, &t, e);
+	if (r < 0)
+		return r;
+	*ret_changed = t && flow_cancel(f, t, false);
+	/* It has exited, and waits for its log's end: what it keeps from following is a retry. */
+	if (t && *t->rec.code && !*ret_changed && !t->rec.cancel_ns) {
+		t->rec.cancel_ns = util_realtime_ns();
+		commit_mark(f, t);
+		*ret_changed = true;
+	}
+	return 0;
 }
 
 int queue_progress(struct front *f, const struct project *p, const char *id, uint32_t percent,
@@ -206,6 +234,7 @@ int queue_retry(struct front *f, struct project *p, const char *id, uint32_t del
 	struct task_record rec;
 	struct code *c;
 	struct task *t;
+	bool ended;
 	int r;
 
 	/* An end that is not in the store yet is there after this, or the disk fails. */
@@ -214,11 +243,10 @@ int queue_retry(struct front *f, struct project *p, const char *id, uint32_t del
 	if (r < 0)
 		return r;
 	c = code_by_id(p, rec.code);
-	if (!task_state_final((enum task_state)rec.state)) {
-		r = err_set(e, ERR_CONFLICT, 0, "the task %s has not ended: cancel it first", id);
-	} else if (!c) {
+	ended = task_state_final((enum task_state)rec.state);
+	if (!c) {
 		r = err_set(e, ERR_CONFLICT, 0, "its code \"%s\" is no more", rec.code_name);
-	} else if (registry_find(f, id)) {
+	} else if (ended && registry_find(f, id)) {
 		r = err_set(e, ERR_UNAVAILABLE, 0,
 			    "the end of the task %s cannot be written: try "
 			    "again later",
@@ -226,10 +254,13 @@ int queue_retry(struct front *f, struct project *p, const char *id, uint32_t del
 	} else {
 		s.retry_of = &rec;
 		rec.retries_left = c->spec.retries;
+		/* It is asked for now, and what was wrong may have been mended. */
+		rec.revision = c->revision;
 		r = queue_submit(f, c, &s, new_id, done, arg, e);
 	}
-	/* The old task names the new one, and is no dead letter, from when that is durable on. */
-	t = r == 0 ? registry_find(f, new_id) : NULL;
+	/* The old task names the new one, and is no dead letter, from when that is durable on. One
+	 * that has not ended may yet be followed by an attempt of its own. */
+	t = r == 0 && ended ? registry_find(f, new_id) : NULL;
 	if (t)
 		memcpy(t->retries, id, sizeof(t->retries));
 	free(rec.spec);

@@ -284,6 +284,30 @@ int store_code_revisions_after(struct store *store, struct store_revision_at *at
 	return r;
 }
 
+int store_code_revision_spec(struct store *store, const char *code, uint32_t revision,
+			     struct code_spec *ret, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s, r = -ENOENT;
+
+	*ret = (struct code_spec){0};
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT spec FROM revisions WHERE code_id = ?1 AND revision = ?2",
+			       -1, &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, 2, revision);
+	s = sqlite3_step(st);
+	if (s == SQLITE_ROW)
+		r = spec_from_text((const char *)sqlite3_column_text(st, 0), ret);
+	(void)sqlite3_finalize(st);
+	if (s != SQLITE_ROW && s != SQLITE_DONE)
+		return store_fail(store, e, "be read");
+	return r < 0 && r != -ENOENT
+		       ? err_set(e, ERR_INTERNAL, 0, "revision %u is damaged", revision)
+		       : r;
+}
+
 int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
 			   char ret[PROJECT_ID_LEN + 1], struct err *e)
 {

@@ -26,6 +26,10 @@ struct store_revision_at {
 };
 int store_code_revisions_after(struct store *store, struct store_revision_at *at, unsigned max,
 			       code_revision_fn fn, void *arg, bool *ret_more, struct err *e);
+/* What a revision runs; ret is cleared at first, and the caller's. Its config and env are not
+ * kept. -ENOENT without an error: it is no more. */
+int store_code_revision_spec(struct store *store, const char *code, uint32_t revision,
+			     struct code_spec *ret, struct err *e);
 /* What a list asks of each of its rows, without all that the revision holds. "": it is no more. */
 int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
 			   char ret[PROJECT_ID_LEN + 1], struct err *e);

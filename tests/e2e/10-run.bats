@@ -119,7 +119,7 @@ load daemon
 	B=two run --separate-stderr sandboxctl run -e A=2 -e B python task.json --payload @payload --label over -- p q
 	echo "$output $stderr"
 	[ "$status" = 0 ]
-	[ "$output" = "2 two ['p', 'q'] {\"from\":\"file\"}" ]
+	[ "$output" = "2 two ['p', 'q'] {\"from\": \"file\"}" ]
 	[ "$(inspect "$(id_of over)" .label)" = over ]
 }
 

@@ -202,8 +202,229 @@ ZERO=0001-01-01T00:00:00Z
 	[ "$(get '[.status, .payload, .original_task_id, .delay] | map(tostring) | join(" ")')" = "queued again $task 1000" ]
 	http GET "tasks/$task"
 	[ "$(get .retry_task_id)" = "$next" ]
+	# In any state: one that waits, one that runs, one that is cancelled.
 	http POST "tasks/$next/retry"
-	answered 409
+	answered 200 'Queued up'
+	code_make runs <<<'import time; time.sleep(1000)'
+	task=$(queue runs)
+	ends "$task" running
+	http POST "tasks/$task/retry" -d '{"delay": 1000}'
+	answered 200 'Queued up'
+	http GET "tasks/$(get '.tasks[0].id')"
+	[ "$(get '[.status, .original_task_id] | join(" ")')" = "queued $task" ]
+	http POST "tasks/$task/cancel"
+	ends "$task" cancelled
+	http POST "tasks/$task/progress" -d '{"percent": 50, "msg": ""}'
+	answered 200 'Progress set'
+	http POST "tasks/$task/retry" -d '{"delay": 1000}'
+	answered 200 'Queued up'
+}
+
+@test "cancel by the first id: the attempt that waits is cancelled, and none follows" {
+	code_make wrong '{"retries": 3, "retries_delay": 1000}' <<<'import sys; sys.exit(1)'
+	task=$(queue wrong)
+	ends "$task" error
+	next=$(get .retry_task_id)
+	is "$next" queued
+	http POST "tasks/$task/cancel"
+	answered 200 Cancelled
+	is "$next" cancelled
+	[ -z "$(get '.retry_task_id // ""' || true)" ]
+	is "$task" error
+	# The operator's command by the same id.
+	task=$(queue wrong)
+	ends "$task" error
+	next=$(get .retry_task_id)
+	sandboxctl cancel "$task"
+	is "$next" cancelled
+}
+
+@test "a queued task keeps the revision that it was queued with, and so do its attempts" {
+	code_make kept '{"retries": 1, "config": "1"}' <<<'import sys; print("old"); sys.exit(1)'
+	id=$(get .id)
+	http POST "codes/$id/pause_task_queue"
+	task=$(queue kept)
+	code_make kept '{"config": "2"}' <<<'import os; print("new", open(os.environ["CONFIG_FILE"]).read())'
+	newer=$(queue kept)
+	http POST "codes/$id/resume_task_queue"
+	ends "$task" error
+	[ "$(get .code_rev)" = 1 ]
+	next=$(get .retry_task_id)
+	http GET "tasks/$task/log"
+	[ "$body" = old ]
+	ends "$next" error
+	[ "$(get .code_rev)" = 1 ]
+	http GET "tasks/$next/log"
+	[ "$body" = old ]
+	ends "$newer" complete
+	http GET "tasks/$newer/log"
+	[ "$body" = 'new 2' ]
+	# Who asks for it again means the code as it is now.
+	http POST "tasks/$task/retry"
+	ends "$(get '.tasks[0].id')" complete
+}
+
+@test "a code is changed without its file, and what is not named stays" {
+	code_make change '{"retries": 2, "config": "{\"a\":1}", "env_vars": {"A": "b"}}' <<<'import os; print(os.environ["A"])'
+	id=$(get .id)
+	sum=$(sha256sum <change.zip | cut -d' ' -f1)
+	for form in -F --json; do
+		max=$((${#form} + 3))
+		if [ $form = -F ]; then
+			http POST codes -F "data={\"name\": \"change\", \"max_concurrency\": $max}"
+		else
+			http POST codes -H 'Content-Type: application/json' -d "{\"name\": \"change\", \"max_concurrency\": $max}"
+		fi
+		answered 200 'Upload successful.'
+		[ "$(get .id)" = "$id" ]
+		http GET "codes/$id"
+		[ "$(get '[.max_concurrency, .retries, .config, .env_vars.A, .file_name, .image, .latest_checksum] | join(" ")')" = \
+			"$max 2 {\"a\":1} b change.py python $sum" ]
+	done
+	task=$(queue change)
+	ends "$task" complete
+	http POST codes -F 'data={"name": "nobody", "image": "python", "max_concurrency": 1}'
+	answered 400
+	said file_name
+}
+
+@test "a payload comes as it was sent, whatever its numbers, keys and escapes" {
+	code_make payload <<<'import os; print(open(os.environ["PAYLOAD_FILE"]).read(), end="")'
+	odd='{"b":0.10, "a" : 18446744073709551615,"b":1E400,"n":-0.0,"u":"\u00e9\ud83d/\/é","deep":[[[{}]]]}'
+	printf '%s' "$odd" >odd
+	tasks=()
+	for path in tasks /api/{}/tasks; do
+		http POST "$path" -d "{\"tasks\": [{\"code_name\": \"payload\"}, {\"code_name\": \"payload\", \"payload\": $odd }]}"
+		answered 200 'Queued up'
+		tasks+=("$(get '.tasks[1].id')")
+	done
+	http POST 'tasks/webhook?code_name=payload' --data-binary @odd
+	tasks+=("$(get .id)")
+	for path in schedules /api/{}/schedules; do
+		http POST "$path" -d "{\"schedules\": [{\"code_name\": \"payload\", \"payload\": 1.50}]}"
+		answered 200 Scheduled
+		schedule=$(get '.schedules[0].id')
+		http PUT "schedules/$schedule" -d "{\"payload\": $odd, \"start_at\": \"2037-01-02T03:04:05Z\"}"
+		http GET "schedules/$schedule"
+		[ "$(get .payload)" = "$odd" ]
+	done
+	for task in "${tasks[@]}"; do
+		ends "$task" complete
+		[ "$(get .payload)" = "$odd" ]
+		http GET "tasks/$task/outlog"
+		cmp body odd
+	done
+	for bad in 01 1.e5 '{"a":1,}' "{'a':1}" NaN; do
+		http POST tasks -d "{\"tasks\": [{\"code_name\": \"payload\", \"payload\": $bad}]}"
+		answered 400
+		said 'line 1'
+	done
+}
+
+@test "an empty text is refused in each field, by its name, but where clients send it for none" {
+	code_make empties <<<pass
+	http POST schedules -d '{"schedules": [{"code_name": "empties", "start_at": "2037-01-02T03:04:05Z"}]}'
+	# METHOD PATH FIELD, and the status under /2 and under /api
+	run python3 - "$(cat "$RUN/http")" "projects/$ONE" "$ONE_TOKEN" 3<<-EOT <<-'EOF'
+		POST codes name 400 400
+		POST codes runtime 200 400
+		POST codes file_name 200 400
+		POST codes command 200 400
+		POST codes stack 200 400
+		POST codes image 200 400
+		POST codes policy 400 400
+		POST codes config 200 400
+		POST codes max_concurrency 400 400
+		POST codes retries 400 400
+		POST codes retries_delay 400 400
+		POST codes default_priority 400 400
+		POST codes env_vars 400 400
+		POST tasks code_name 400 400
+		POST tasks payload 200 400
+		POST tasks label 200 400
+		POST tasks cluster 200 400
+		POST tasks priority 400 400
+		POST tasks timeout 400 400
+		POST tasks delay 400 400
+		POST tasks sync 400 400
+		POST schedules code_name 400 400
+		POST schedules payload 200 400
+		POST schedules label 200 400
+		POST schedules cluster 200 400
+		POST schedules cron 400 400
+		POST schedules timezone 400 400
+		POST schedules start_at 400 400
+		POST schedules end_at 400 400
+		POST schedules run_every 400 400
+		POST schedules run_times 400 400
+		POST schedules priority 400 400
+		PUT schedules/$(get '.schedules[0].id') code_name 400 400
+		PUT schedules/$(get '.schedules[0].id') cron 400 400
+		PUT schedules/$(get '.schedules[0].id') timezone 400 400
+		PUT schedules/$(get '.schedules[0].id') start_at 400 400
+		PUT schedules/$(get '.schedules[0].id') end_at 400 400
+		PUT schedules/$(get '.schedules[0].id') label 200 400
+		POST tasks/webhook? code_name 400 400
+		POST tasks/webhook?code_name=empties& label 400 400
+		POST tasks/webhook?code_name=empties& cluster 400 400
+		POST tasks/webhook?code_name=empties& priority 400 400
+		POST tasks/webhook?code_name=empties& timeout 400 400
+		POST tasks/webhook?code_name=empties& delay 400 400
+		GET tasks? code_name 200 400
+		GET tasks? label 400 400
+		GET tasks? per_page 400 200
+		GET tasks? from_time 400 200
+		GET tasks? queued 400 200
+		GET tasks? status 200 400
+		GET tasks? before 200 400
+		GET tasks? from 200 400
+		GET tasks? limit 200 400
+		GET codes? page 400 400
+		GET schedules? per_page 400 400
+	EOT
+		import http.client, json, sys
+		at, project, token = sys.argv[1:]
+		of = {"codes": {"name": "empties"}, "tasks": {"code_name": "empties", "delay": 1000},
+		      "schedules": {"code_name": "empties", "start_at": "2037-01-02T03:04:05Z"}}
+		server = http.client.HTTPConnection(at)
+		for line in open(3):
+		    method, path, field, *want = line.split()
+		    for under, status in zip(("2", "api"), want):
+		        body = dict(of.get(path, {}), **{field: ""})
+		        if path in ("tasks", "schedules"):
+		            body = {path: [body]}
+		        query = path.partition("?")[1] and field + "="
+		        server.request(method, "/%s/%s/%s%s" % (under, project, path, query), "" if query else json.dumps(body),
+		                       {"Authorization": "OAuth " + token, "Content-Type": "application/json"})
+		        answer = server.getresponse()
+		        said = json.load(answer)
+		        if answer.status != int(status) or status == "400" and field + ":" not in said["msg"]:
+		            print(under, line.strip(), answer.status, said)
+	EOF
+	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
+}
+
+@test "a client that sends no more gets its answer; a target may have a host in it" {
+	code_make half <<<'import time; time.sleep(0.2)'
+	run python3 - "$(cat "$RUN/http")" "/2/projects/$ONE" "$ONE_TOKEN" <<-'EOT'
+		import socket, sys
+		at, path, token = sys.argv[1:]
+		host, port = at.rsplit(":", 1)
+		def ask(line, body):
+		    s = socket.create_connection((host, int(port)), timeout=100)
+		    s.sendall(("%s HTTP/1.1\r\nHost: %s\r\nAuthorization: OAuth %s\r\nConnection: close\r\n"
+		               "Content-Length: %d\r\n\r\n%s" % (line, at, token, len(body), body)).encode())
+		    s.shutdown(socket.SHUT_WR)
+		    answer = b"".join(iter(lambda: s.recv(65536), b"")).decode()
+		    print(answer.split(" ")[1], answer.split("\r\n\r\n")[1])
+		ask("POST %s/tasks" % path, '{"tasks": [{"code_name": "half", "sync": true}]}')
+		ask("GET http://%s%s" % (at, path), "")
+		ask("GET http://evil.example%s" % path, "")
+	EOT
+	[ "$status" = 0 ] || fail "$output"
+	[[ ${lines[0]} == '200 '*'"status":"complete"'* ]] || fail "$output"
+	[[ ${lines[1]} == "200 {\"id\":\"$ONE\""* ]] || fail "$output"
+	[[ ${lines[2]} == '421 '* ]] || fail "$output"
 }
 
 @test "webhook: the raw body is the payload" {
@@ -307,6 +528,13 @@ ZERO=0001-01-01T00:00:00Z
 		"$id $ONE plan scheduled 2037-01-02T03:04:05Z 2038-01-02T10:04:05Z 3600 7 0 $ZERO p 1" ]
 	http GET schedules
 	[ "$(get '.schedules[0].id')" = "$id" ]
+	# IronWorker's own value for no end, and what others write for it.
+	for never in 2262-04-11T23:47:16Z 9999-12-31T23:59:59Z $ZERO; do
+		http POST schedules -d "{\"schedules\": [{\"code_name\": \"plan\", \"run_every\": 3600, \"start_at\": \"2037-01-02T03:04:05Z\", \"end_at\": \"$never\"}]}"
+		answered 200 Scheduled
+		http GET "schedules/$(get '.schedules[0].id')"
+		[ "$(get .end_at)" = $ZERO ]
+	done
 	http PUT "schedules/$id" -d '{"run_times": 9}'
 	answered 200 Updated
 	http GET "schedules/$id"

@@ -33,6 +33,16 @@ names() {
 	[ "$(sandboxctl info other --json | jq .max_concurrency)" = 7 ]
 }
 
+@test "exec names the code too; a line of its own goes before, and -n before that" {
+	worker hi 'print("hi")'
+	echo 'exec "hi.py", "NiceName"' >hi.worker
+	[[ $(sandboxctl upload hi --image python 2>/dev/null) == 'NiceName  id '* ]]
+	[ "$(sandboxctl queue NiceName --wait 2>/dev/null)" = hi ]
+	echo 'name "Nicer"' >>hi.worker
+	[[ $(sandboxctl upload hi --image python 2>/dev/null) == 'Nicer  id '* ]]
+	[[ $(sandboxctl upload hi --image python -n Nicest 2>/dev/null) == 'Nicest  id '* ]]
+}
+
 @test "files, folders and zips are gathered, relative to the .worker file, from any folder" {
 	mkdir -p w/lib/sub w/lib/.git up
 	echo 'print(open("up.txt").read() + open("to/data").read() + open("lib/sub/x").read() + open("z/in").read())' >w/go.py

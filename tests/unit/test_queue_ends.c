@@ -79,8 +79,13 @@ static void test_again(void **state)
 	char again[TASK_ID_LEN + 1];
 	struct err e = {0};
 
-	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), -EEXIST);
+	/* Right after it was queued, and while it runs: another task each time. */
+	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), 0);
 	assert_string_equal(started(x), id);
+	assert_string_equal(started(x), again);
+	assert_string_equal(record(x, again).original, id);
+	finish(x, again, VERDICT_OK);
+	assert_string_equal(record(x, id).retry, "");
 	finish(x, id, VERDICT_EXIT);
 	assert_int_equal(record(x, id).dead_letter, 1);
 	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), 0);
@@ -89,6 +94,50 @@ static void test_again(void **state)
 	assert_int_equal(record(x, id).dead_letter, 0);
 	assert_string_equal(record(x, again).original, id);
 	assert_int_equal(record(x, again).attempt, 2);
+}
+
+/* By the id of the first attempt, which is all that a client has: the one that waits ends, and one
+ * that has failed and waits for its log's end has none after it. */
+static void test_cancel_the_last(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){.retries = 3});
+	struct submit s = {.payload = "{}", .payload_len = 2, .priority = 0};
+	struct mon_exited m = {.verdict = VERDICT_EXIT, .wait_status = 1 << 8};
+	char first[TASK_ID_LEN + 1], last[TASK_ID_LEN + 1];
+	struct log_end log = {0};
+	bool changed = false;
+	struct err e = {0};
+
+	strcpy(first, submit(x, c, s));
+	assert_string_equal(started(x), first);
+	finish(x, first, VERDICT_EXIT);
+	strcpy(last, record(x, first).retry);
+	assert_string_equal(started(x), last);
+	finish(x, last, VERDICT_EXIT);
+	queue_last_attempt(x->f, x->a, first, last);
+	assert_int_equal(record(x, last).attempt, 3);
+	assert_string_equal(started(x), last);
+	assert_int_equal(queue_cancel(x->f, x->a, first, &changed, &e), 0);
+	assert_true(changed);
+	assert_int_equal(queue_cancel(x->f, x->a, first, &changed, &e), 0);
+	finish(x, last, VERDICT_CANCELLED);
+	assert_string_equal(record(x, last).retry, "");
+	assert_int_equal(record(x, last).state, TASK_CANCELLED);
+	/* Another project's chain is none. */
+	assert_int_equal(queue_cancel(x->f, x->b, first, &changed, &e), -ENOENT);
+	/* Between its exit and its log's end. */
+	strcpy(first, submit(x, c, s));
+	assert_string_equal(started(x), first);
+	memcpy(m.id, first, sizeof(m.id));
+	memcpy(log.id, first, sizeof(log.id));
+	flow_exited(x->f, &m);
+	assert_int_equal(queue_cancel(x->f, x->a, first, &changed, &e), 0);
+	assert_true(changed);
+	flow_log_end(x->f, &log);
+	assert_int_equal(record(x, first).state, TASK_ERROR);
+	assert_string_equal(record(x, first).retry, "");
+	assert_int_equal(record(x, first).dead_letter, 0);
 }
 
 static void refuse_inserts(struct fixture *x, bool refuse)
@@ -308,6 +357,7 @@ int main(void)
 		WITH_QUEUE(test_no_retry),
 		WITH_QUEUE(test_lost),
 		WITH_QUEUE(test_again),
+		WITH_QUEUE(test_cancel_the_last),
 		WITH_QUEUE(test_retry_refused),
 		WITH_QUEUE(test_again_refused),
 		WITH_QUEUE(test_dispatch_not_written),

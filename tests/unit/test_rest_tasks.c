@@ -76,6 +76,7 @@ static void test_progress(void **state)
 {
 	struct rest *r = *state;
 	const char *id;
+	char path[128];
 
 	make_code(r, "c");
 	id = queue_one(r, "");
@@ -92,7 +93,10 @@ static void test_progress(void **state)
 	wait_written(r, id, 100);
 	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 101}"), 400);
 	finish(r->x, id, VERDICT_OK);
-	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 1}"), 409);
+	/* IronWorker's clients may say it too late; nothing comes of it. */
+	assert_int_equal(of_task(r, "POST", id, "/progress", "{\"percent\": 1}"), 200);
+	(void)snprintf(path, sizeof(path), "/tasks/%s/progress", id);
+	assert_int_equal(rest_a(r, "api", "POST", path, "{\"percent\": 1}"), 409);
 	assert_int_equal(stored(r, id).percent, 100);
 }
 
@@ -134,8 +138,8 @@ static void test_retry(void **state)
 	make_code(r, "c");
 	first = queue_one(r, ", \"label\": \"l\"");
 	assert_string_equal(started(r->x), first);
-	assert_int_equal(of_task(r, "POST", first, "/retry", ""), 409);
-	rest_said(r, "has not ended");
+	assert_int_equal(of_task(r, "POST", first, "/retry", "{\"delay\": 1000}"), 200);
+	rest_said(r, "Queued up");
 	finish(r->x, first, VERDICT_EXIT);
 	assert_int_equal(stored(r, first).dead_letter, 1);
 	assert_int_equal(of_task(r, "POST", first, "/retry", "{\"delay\": 604801}"), 400);

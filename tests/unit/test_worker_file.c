@@ -98,7 +98,7 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *error;
 	} cases[] = {
-		{"exec", "w:1:1: exec: takes 1 argument, not 0"},
+		{"exec", "w:1:1: exec: takes 1 or 2 arguments, not 0"},
 		{"exec x", "w:1:6: exec: 'x' is no string"},
 		{"exec 'a' if true", "w:1:10: exec: the line must end here"},
 		{"exec 'a' 'b'", "w:1:10: exec: the line must end here"},
