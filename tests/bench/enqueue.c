@@ -7,6 +7,7 @@
  *   --tasks N         in all (10000)
  *   --batch N         of one request (1)
  *   --payload TEXT    of each
+ *   --get PATH        asks for this in place of queueing, as often as --tasks says
  *
  * A task counts when the answer with its id is there: it is durable then. One process and one
  * thread for all connections, so that the daemon gets as much of the machine as possible.
@@ -43,6 +44,7 @@ struct load {
 	struct link *links;
 	struct pollfd *pfds;
 	uint64_t wanted, sent, tasks, refused; /* sent, refused: requests */
+	bool get;			       /* tasks are answers with 200 */
 	uint64_t *times;		       /* ns, of each request that was answered */
 	size_t n_times;
 	char error[256];
@@ -110,6 +112,18 @@ static void on_writable(struct load *l, struct link *k)
 	k->sent += n > 0 ? (size_t)n : 0;
 }
 
+static void make_get(struct load *l, const char *host, const char *path)
+{
+	const char *token = getenv("TOKEN");
+
+	if (!token)
+		die("TOKEN");
+	if (asprintf(&l->request, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: OAuth %s\r\n\r\n",
+		     path, host, token) < 0)
+		die("request");
+	l->request_len = strlen(l->request);
+}
+
 /* Length of the answer once its head is there; 0: not yet. */
 static size_t answer_len(const struct link *k, const char **ret_body)
 {
@@ -126,9 +140,9 @@ static size_t answer_len(const struct link *k, const char **ret_body)
 
 static void finish(struct load *l, struct link *k, const char *body)
 {
-	unsigned n = 0;
+	unsigned n = l->get && strncmp(k->answer + 9, "200", 3) == 0;
 
-	for (const char *p = body; (p = strstr(p, "\"id\":\"")); p++)
+	for (const char *p = body; !l->get && (p = strstr(p, "\"id\":\"")); p++)
 		n++;
 	l->tasks += n;
 	if (n != l->batch) {
@@ -235,9 +249,10 @@ int main(int argc, char **argv)
 						{"tasks", required_argument, NULL, 't'},
 						{"batch", required_argument, NULL, 'b'},
 						{"payload", required_argument, NULL, 'p'},
+						{"get", required_argument, NULL, 'g'},
 						{NULL, 0, NULL, 0}};
 	struct load l = {.n_links = 8, .wanted = 10000, .batch = 1};
-	const char *payload = "{}";
+	const char *payload = "{}", *path = NULL;
 	char host[64];
 	int c;
 
@@ -250,13 +265,16 @@ int main(int argc, char **argv)
 			l.batch = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'p')
 			payload = optarg;
+		else if (c == 'g')
+			path = optarg;
 		else
 			return 1;
 	}
 	l.to.sin_family = AF_INET;
-	if (argc - optind != 4 || !l.n_links || !l.batch ||
+	if (argc - optind != (path ? 2 : 4) || !l.n_links || !l.batch || (path && l.batch != 1) ||
 	    inet_pton(AF_INET, argv[optind], &l.to.sin_addr) != 1) {
-		(void)fprintf(stderr, "usage: enqueue [OPTION]... ADDRESS PORT PROJECT CODE\n");
+		(void)fprintf(stderr, "usage: enqueue [OPTION]... ADDRESS PORT PROJECT CODE, or "
+				      "enqueue --get PATH [OPTION]... ADDRESS PORT\n");
 		return 1;
 	}
 	l.to.sin_port = htons((uint16_t)strtoul(argv[optind + 1], NULL, 10));
@@ -266,7 +284,11 @@ int main(int argc, char **argv)
 	l.times = calloc(l.wanted / l.batch + l.n_links + 1, sizeof(*l.times));
 	if (!l.links || !l.pfds || !l.times)
 		die("memory");
-	make_request(&l, host, argv[optind + 2], argv[optind + 3], payload);
+	l.get = path != NULL;
+	if (path)
+		make_get(&l, host, path);
+	else
+		make_request(&l, host, argv[optind + 2], argv[optind + 3], payload);
 	run(&l);
 	return 0;
 }
