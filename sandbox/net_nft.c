@@ -110,8 +110,10 @@ static void write_base(FILE *f, const char *t, const char *subnet)
 		"add rule inet %s forward iifname \"%s*\" jump egress\n"
 		"add rule inet %s forward oifname \"%s*\" ct state established,related accept\n"
 		"add rule inet %s forward oifname \"%s*\" drop\n"
-		/* They forward for sandboxes alone: of any daemon on this host. */
-		"add rule inet %s forward iifname @uplinks oifname != \"sb*\" drop\n"
+		/* What they let in is for sandboxes alone, of any daemon on this host; and the
+		 * answers to what somebody else on this host lets out. */
+		"add rule inet %s forward iifname @uplinks oifname != \"sb*\" "
+		"ct state new,invalid,untracked drop\n"
 		/* The host's own services are not for sandboxes. */
 		"add rule inet %s input iifname \"%s*\" drop\n"
 		"add rule inet %s egress ct state established,related accept\n"
