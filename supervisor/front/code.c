@@ -33,12 +33,46 @@ static void code_free(struct code *c)
 	free(c);
 }
 
+/* One request may name a thousand codes, of a thousand that there are. */
+static unsigned bucket(const char *text)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 16777619u;
+	return hash % CODE_BUCKETS;
+}
+
 static void attach(struct project *p, struct code *c)
 {
+	struct code **by_id = &p->codes_by_id[bucket(c->id)];
+	struct code **by_name = &p->codes_by_name[bucket(c->spec.name)];
+
 	c->project = p;
 	c->next = p->codes;
 	p->codes = c;
+	c->id_next = *by_id;
+	*by_id = c;
+	c->name_next = *by_name;
+	*by_name = c;
 	p->n_codes++;
+}
+
+static void detach(struct project *p, struct code *c)
+{
+	struct code **at = &p->codes, **by_id = &p->codes_by_id[bucket(c->id)];
+	struct code **by_name = &p->codes_by_name[bucket(c->spec.name)];
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	while (*by_id != c)
+		by_id = &(*by_id)->id_next;
+	*by_id = c->id_next;
+	while (*by_name != c)
+		by_name = &(*by_name)->name_next;
+	*by_name = c->name_next;
+	p->n_codes--;
 }
 
 static int load(void *arg, const char *project, struct code *code)
@@ -101,27 +135,26 @@ void code_free_all(struct project *p)
 	while (p->codes) {
 		struct code *c = p->codes;
 
-		p->codes = c->next;
+		detach(p, c);
 		code_free(c);
 	}
-	p->n_codes = 0;
 }
 
 struct code *code_by_id(struct project *p, const char *id)
 {
-	struct code *c = p->codes;
+	struct code *c = p->codes_by_id[bucket(id)];
 
 	while (c && strcmp(c->id, id) != 0)
-		c = c->next;
+		c = c->id_next;
 	return c;
 }
 
 struct code *code_by_name(struct project *p, const char *name)
 {
-	struct code *c = p->codes;
+	struct code *c = p->codes_by_name[bucket(name)];
 
 	while (c && strcmp(c->spec.name, name) != 0)
-		c = c->next;
+		c = c->name_next;
 	return c;
 }
 
@@ -332,7 +365,6 @@ static void forget_code(struct front *f, struct task *t, void *arg)
 static int take_away(struct front *f, struct code *c, struct err *e)
 {
 	struct project *p = c->project;
-	struct code **at = &p->codes;
 	const struct package_size none = {0};
 	struct sum sum = {0};
 	int r;
@@ -355,10 +387,7 @@ static int take_away(struct front *f, struct code *c, struct err *e)
 	}
 	schedule_ended_code(p, c->spec.name);
 	registry_each(f, forget_code, c);
-	while (*at != c)
-		at = &(*at)->next;
-	*at = c->next;
-	p->n_codes--;
+	detach(p, c);
 	count_packages(p, &none, &sum.size);
 	code_free(c);
 	package_left(f, p, &sum.size);

@@ -48,7 +48,8 @@ void code_spec_clear(struct code_spec *spec);
 int code_spec_copy(struct code_spec *to, const struct code_spec *from); /* -ENOMEM */
 
 struct code {
-	struct code *next; /* of its project, newest first */
+	struct code *next;		  /* of its project, newest first */
+	struct code *id_next, *name_next; /* in their buckets */
 	struct project *project;
 	char id[PROJECT_ID_LEN + 1];
 	uint32_t revision; /* from 1 */

@@ -58,6 +58,7 @@ void commit_mark(struct front *f, struct task *t)
 		if (!t->project->fresh.first)
 			fresh_ring_add(f, t->project);
 		append(&t->project->fresh, t);
+		t->project->n_fresh++;
 	} else {
 		append(&f->dirty, t);
 	}
@@ -75,13 +76,14 @@ static struct task *take_list(struct front *f)
 	struct task_list list = f->dirty;
 
 	f->dirty = (struct task_list){0};
-	for (unsigned n = 0; n < TURN_WRITE_ROWS && f->fresh_first; n++) {
+	for (unsigned n = 0; n < TURN_NEW_ROWS && f->fresh_first; n++) {
 		struct project *p = f->fresh_first;
 
 		f->fresh_first = p->fresh_next;
 		if (!f->fresh_first)
 			f->fresh_last = NULL;
 		append(&list, take_first(&p->fresh));
+		p->n_fresh--;
 		if (p->fresh.first)
 			fresh_ring_add(f, p);
 	}
@@ -167,6 +169,11 @@ struct prune {
 	commit_pruned_fn done;
 	void *arg;
 };
+
+bool commit_is_behind(const struct front *f, const struct project *p)
+{
+	return p && p->n_fresh > TURN_FRESH_MAX && !f->retry_ns;
+}
 
 static void prune_end(struct front *f, struct prune *p, const struct err *error)
 {

@@ -310,6 +310,8 @@ void flow_log_end(struct front *f, const struct log_end *m)
 
 bool flow_cancel(struct front *f, struct task *t, bool force)
 {
+	/* Who asks for the same again and again does not make a history of it. */
+	const bool is_news = !t->rec.cancel_ns || (force && !t->kill_sent);
 	uint64_t now = util_monotonic_ns();
 
 	if (t->exited_at_ns || task_state_final((enum task_state)t->rec.state))
@@ -318,7 +320,8 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 		t->rec.cancel_ns = util_realtime_ns();
 		commit_mark(f, t);
 	}
-	commit_note(t, "cancel", force ? "force" : "");
+	if (is_news)
+		commit_note(t, "cancel", force ? "force" : "");
 	if (t->rec.state == TASK_QUEUED) {
 		queue_remove(f, t);
 		flow_end(f, t, VERDICT_CANCELLED, "");

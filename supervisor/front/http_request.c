@@ -257,10 +257,11 @@ static bool turn_slice(struct front *f, struct work *w)
 {
 	struct http_req *r = (struct http_req *)((char *)w - offsetof(struct http_req, turn));
 
-	(void)f;
-	r->gone = NULL;
 	/* Its token, or the project with it, may have gone while it waited. */
 	(void)http_authorise(r, true);
+	if (!r->response && commit_is_behind(f, r->pub.project))
+		return true;
+	r->gone = NULL;
 	call_now(r);
 	return false;
 }
@@ -291,7 +292,8 @@ static void call(struct http_req *r)
 	}
 	if (r->response)
 		return;
-	if (h->called_turn[r->holder] != h->turn && turn_is_free(h->f, r->holder, TURN_CALL)) {
+	if (h->called_turn[r->holder] != h->turn && turn_is_free(h->f, r->holder, TURN_CALL) &&
+	    !commit_is_behind(h->f, r->pub.project)) {
 		h->called_turn[r->holder] = h->turn;
 		call_now(r);
 		return;

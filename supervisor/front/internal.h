@@ -232,6 +232,8 @@ void commit_mark(struct front *f, struct task *t);
 void commit_mark_later(struct front *f, struct task *t);
 void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
+/* More new tasks of it are to be written than should be. */
+bool commit_is_behind(const struct front *f, const struct project *p);
 /* Removes tasks that have ended, their logs and their histories. slice: as store_begin_slice. */
 int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, bool slice,
 		  struct err *e);

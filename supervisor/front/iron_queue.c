@@ -8,31 +8,55 @@
 
 #include "supervisor/front/iron.h"
 
+/* Tasks of one turn: that are queued; that are looked up again, or cancelled. */
+#define SUBMIT_MAX 100u
+#define LOOK_MAX 32u
+
+enum batch_phase { BATCH_SUBMIT, BATCH_WAIT, BATCH_TAKE_BACK, BATCH_ANSWER };
+
 struct batch {
+	struct work work; /* what is left to do, in slices */
+	enum batch_phase phase;
 	struct iron_later *later;
 	struct front *f;
 	const char *msg;
+	struct iron_tasks what; /* what is not queued yet needs its texts */
 	char project[PROJECT_ID_LEN + 1];
-	size_t n, pending; /* ids; those that are not durable yet */
+	size_t n, pending, at; /* ids; those that are not durable yet; where a slice goes on */
 	bool webhook, sync, failed;
 	struct err err; /* the first failure */
+	json_t *list;	/* of the answer */
 	char ids[][TASK_ID_LEN + 1];
 };
+
+static bool batch_slice(struct front *f, struct work *w);
+static void batch_drop(struct front *f, struct work *w);
+
+static void batch_free(struct batch *b)
+{
+	json_decref(b->list);
+	iron_tasks_clear(&b->what);
+	free(b);
+}
 
 static struct batch *batch_new(struct http_request *r, const struct project *p, size_t n,
 			       const char *msg, struct err *e)
 {
 	struct batch *b = calloc(1, sizeof(*b) + n * sizeof(b->ids[0]));
 
-	if (!b) {
+	if (b)
+		b->list = json_array();
+	if (!b || !b->list) {
+		free(b);
 		(void)err_set(e, ERR_SYSTEM, ENOMEM, "cannot queue tasks");
 		return NULL;
 	}
 	b->later = iron_later_new(r, b, e);
 	if (!b->later) {
-		free(b);
+		batch_free(b);
 		return NULL;
 	}
+	b->work = (struct work){.slice = batch_slice, .drop = batch_drop};
 	b->f = r->f;
 	b->msg = msg;
 	memcpy(b->project, p->id, sizeof(b->project));
@@ -58,27 +82,55 @@ static void add_end(const struct batch *b, const char *id, json_t *o)
 	(void)json_object_set_new(o, "msg", iron_text(iron_task_msg(&rec, buf, sizeof(buf))));
 }
 
-static void answer(void *arg)
+static void say(struct batch *b)
 {
-	struct batch *b = arg;
 	struct http_request *r = iron_later_take(b->later);
-	json_t *list = json_array();
 
-	for (size_t i = 0; r && i < b->n; i++) {
-		json_t *o = json_pack("{s:s}", "id", b->ids[i]);
-
-		if (b->sync)
-			add_end(b, b->ids[i], o);
-		(void)json_array_append_new(list, o);
-	}
 	if (r && b->failed)
 		iron_fail(r, &b->err);
 	else if (r && b->webhook)
 		http_json(r, 200, json_pack("{s:s, s:s}", "msg", b->msg, "id", b->ids[0]));
 	else if (r)
-		http_json(r, 200, json_pack("{s:s, s:O}", "msg", b->msg, "tasks", list));
-	json_decref(list);
-	free(b);
+		http_json(r, 200, json_pack("{s:s, s:O}", "msg", b->msg, "tasks", b->list));
+	batch_free(b);
+}
+
+/* True: there is more, and a look into the store for each. */
+static bool answer_some(struct batch *b)
+{
+	for (unsigned i = 0; b->at < b->n && !b->failed; b->at++) {
+		json_t *o = json_pack("{s:s}", "id", b->ids[b->at]);
+
+		if (b->sync && i++ == LOOK_MAX) {
+			json_decref(o);
+			return true;
+		}
+		if (b->sync)
+			add_end(b, b->ids[b->at], o);
+		(void)json_array_append_new(b->list, o);
+	}
+	return false;
+}
+
+static void batch_go_on(struct batch *b, enum batch_phase phase)
+{
+	const struct project *p = project_by_id(b->f, b->project);
+
+	b->phase = phase;
+	b->at = 0;
+	turn_add(b->f, turn_holder(p), TURN_CALL, &b->work);
+}
+
+static void answer(void *arg)
+{
+	struct batch *b = arg;
+
+	b->phase = BATCH_ANSWER;
+	b->at = 0;
+	if (answer_some(b))
+		turn_add(b->f, turn_holder(project_by_id(b->f, b->project)), TURN_CALL, &b->work);
+	else
+		say(b);
 }
 
 static void fail(struct batch *b, const struct err *e)
@@ -88,46 +140,115 @@ static void fail(struct batch *b, const struct err *e)
 	b->failed = true;
 }
 
-static int take_back(sd_event_source *s, void *arg)
+static bool take_back_some(struct batch *b)
 {
-	struct batch *b = arg;
 	const struct project *p = project_by_id(b->f, b->project);
 	struct err ignored;
 	bool changed;
 
-	for (size_t i = 0; p && i < b->n; i++)
-		(void)queue_cancel(b->f, p, b->ids[i], &changed, &ignored);
-	answer(b);
-	(void)sd_event_source_disable_unref(s);
-	return 0;
+	for (unsigned i = 0; p && b->at < b->n && i < LOOK_MAX; i++, b->at++)
+		(void)queue_cancel(b->f, p, b->ids[b->at], &changed, &ignored);
+	return p && b->at < b->n;
+}
+
+/* All are queued that will be, and all of those are durable. */
+static void settled(struct batch *b)
+{
+	if (b->failed)
+		batch_go_on(b, BATCH_TAKE_BACK); /* not from within the list of changes */
+	else if (!b->sync || iron_sync(b->f, b->project, b->ids, b->n, answer, b, NULL))
+		answer(b);
 }
 
 static void durable(void *arg, const char *id, const struct err *error)
 {
-	sd_event_source *s = NULL;
 	struct batch *b = arg;
 
 	(void)id;
 	if (error)
 		fail(b, error);
-	if (--b->pending > 0)
-		return;
-	/* Not from here: the store is in the middle of its list of changes. */
-	if (b->failed && sd_event_add_defer(b->f->event, &s, take_back, b) >= 0)
-		return;
-	if (b->failed || !b->sync || iron_sync(b->f, b->project, b->ids, b->n, answer, b, NULL))
-		answer(b);
+	if (--b->pending == 0 && b->phase == BATCH_WAIT)
+		settled(b);
 }
 
-/* After the last submit: waits, or hands on the failure of the first one. */
-static int wait_durable(struct batch *b, int res)
+/* True: there is more. When the disk or a quota ends it in the middle, there is not. */
+static bool submit_some(struct batch *b, struct err *e)
 {
-	if (b->pending == 0) {
+	struct project *p = project_by_id(b->f, b->project);
+
+	for (unsigned i = 0; b->n < b->what.n && i < SUBMIT_MAX; i++) {
+		const struct iron_task *t = &b->what.tasks[b->n];
+		struct code *c = p ? code_by_name(p, t->code_name) : NULL;
+		int r;
+
+		b->sync = b->sync || t->sync;
+		if (c)
+			r = queue_submit(b->f, c, &t->what, b->ids[b->n], durable, b, e);
+		else
+			r = err_set(e, ERR_NOT_FOUND, 0,
+				    "its project or its code was removed meanwhile");
+		if (r < 0) {
+			/* Those before it are taken back, whatever becomes of them. */
+			fail(b, e);
+			return false;
+		}
+		b->n++;
+		b->pending++;
+	}
+	return b->n < b->what.n;
+}
+
+static bool batch_slice(struct front *f, struct work *w)
+{
+	struct batch *b = (struct batch *)w;
+	struct err e = {0};
+
+	(void)f;
+	switch (b->phase) {
+	case BATCH_SUBMIT:
+		if (submit_some(b, &e))
+			return true;
+		b->phase = BATCH_WAIT;
+		if (b->pending == 0)
+			settled(b);
+		return false;
+	case BATCH_TAKE_BACK:
+		if (take_back_some(b))
+			return true;
+		break;
+	default:
+		if (answer_some(b))
+			return true;
+		break;
+	}
+	say(b);
+	return false;
+}
+
+static void batch_drop(struct front *f, struct work *w)
+{
+	struct batch *b = (struct batch *)w;
+	struct err e = {0};
+
+	(void)f;
+	(void)err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down");
+	fail(b, &e);
+	say(b);
+}
+
+/* After the first submits: hands on the failure of the first one, or waits. */
+static int batch_wait(struct batch *b, bool more, int res)
+{
+	if (!more && b->n == 0) {
 		(void)iron_later_take(b->later);
-		free(b);
+		batch_free(b);
 		return res;
 	}
 	iron_later_wait(b->later);
+	if (more)
+		batch_go_on(b, BATCH_SUBMIT);
+	else
+		b->phase = BATCH_WAIT;
 	return 0;
 }
 
@@ -152,10 +273,12 @@ static int check(struct project *p, const struct iron_tasks *what, struct err *e
 	return 0;
 }
 
-static int submit_all(struct http_request *r, struct project *p, const struct iron_tasks *what,
+/* Takes what. */
+static int submit_all(struct http_request *r, struct project *p, struct iron_tasks *what,
 		      bool webhook, struct err *e)
 {
 	struct batch *b;
+	bool more;
 	int res = check(p, what, e);
 
 	if (res < 0)
@@ -163,21 +286,11 @@ static int submit_all(struct http_request *r, struct project *p, const struct ir
 	b = batch_new(r, p, what->n, webhook ? "Queued up." : "Queued up", e);
 	if (!b)
 		return -ENOMEM;
+	b->what = *what;
+	*what = (struct iron_tasks){0};
 	b->webhook = webhook;
-	for (size_t i = 0; i < what->n && res == 0; i++) {
-		struct code *c = code_by_name(p, what->tasks[i].code_name);
-
-		b->sync = b->sync || what->tasks[i].sync;
-		res = queue_submit(r->f, c, &what->tasks[i].what, b->ids[i], durable, b, e);
-		if (res < 0) {
-			/* Those before it are taken back, whatever becomes of them. */
-			fail(b, e);
-			break;
-		}
-		b->n++;
-		b->pending++;
-	}
-	return wait_durable(b, res);
+	more = submit_some(b, e);
+	return batch_wait(b, more, b->failed ? -ECANCELED : 0);
 }
 
 int iron_queue(struct http_request *r, struct err *e)
@@ -234,5 +347,5 @@ int iron_retry(struct http_request *r, struct err *e)
 	res = queue_retry(r->f, p, rec.id, delay_s, b->ids[0], durable, b, e);
 	if (res == 0)
 		b->n = b->pending = 1;
-	return wait_durable(b, res);
+	return batch_wait(b, false, res);
 }

@@ -10,6 +10,7 @@
 #define SYNC_MAX 64
 #define SYNC_NS (300 * SEC)
 #define LOOK_USEC 50000
+#define LOOK_MAX 100u /* tasks that one turn looks up */
 
 struct sync_wait {
 	struct sync_wait *next;
@@ -22,7 +23,7 @@ struct sync_wait {
 };
 
 /* The id of the next attempt takes a task's place: what is waited for is its last one. */
-static bool has_ended(struct front *f, struct sync_wait *w)
+static bool has_ended(struct front *f, struct sync_wait *w, unsigned *left)
 {
 	for (; w->i < w->n; w->i++) {
 		const struct project *p = project_by_id(f, w->project);
@@ -31,6 +32,9 @@ static bool has_ended(struct front *f, struct sync_wait *w)
 
 		if (!p)
 			return true;
+		if (*left == 0)
+			return false;
+		--*left;
 		queue_last_attempt(f, p, w->ids[w->i], w->ids[w->i]);
 		if (queue_get(f, p, w->ids[w->i], &rec, &e) < 0)
 			continue;
@@ -46,11 +50,12 @@ static int look(sd_event_source *s, uint64_t usec, void *arg)
 	struct front *f = arg;
 	struct sync_wait **p = &f->sync_waits, *ready = NULL;
 	uint64_t now = util_monotonic_ns();
+	unsigned left = LOOK_MAX;
 
 	while (*p) {
 		struct sync_wait *w = *p;
 
-		if (w->until_ns > now && !has_ended(f, w)) {
+		if (w->until_ns > now && !has_ended(f, w, &left)) {
 			p = &w->next;
 			continue;
 		}

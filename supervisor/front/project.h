@@ -21,7 +21,8 @@
 #define PROJECT_TOKENS_MAX 64
 #define KEPT_LOG_BYTES_MIN (64u << 10)
 #define QUOTA_NAMES_MAX 1023 /* bytes of a list of policies or images */
-#define TOKEN_LEN 43	     /* 32 bytes of getrandom(2), base64url without padding */
+#define CODE_BUCKETS 32
+#define TOKEN_LEN 43 /* 32 bytes of getrandom(2), base64url without padding */
 #define TOKEN_LABEL_MAX 63
 
 struct front;
@@ -75,7 +76,8 @@ struct project {
 	struct quota quota;
 	uint64_t created_ns; /* CLOCK_REALTIME */
 	struct token *tokens;
-	struct code *codes;	    /* code.c */
+	struct code *codes; /* code.c */
+	struct code *codes_by_id[CODE_BUCKETS], *codes_by_name[CODE_BUCKETS];
 	struct schedule *schedules; /* schedule.c */
 	unsigned n_tokens, n_codes, n_schedules;
 	bool going;		/* being removed: it has no tokens any more, and takes no tasks */
@@ -94,6 +96,7 @@ struct project {
 	bool memory_full;	      /* no other task of it starts before one ends */
 	/* commit.c: new tasks that are not in the store yet; its place among those that have some */
 	struct task_list fresh;
+	unsigned n_fresh;
 	struct project *fresh_next;
 };
 

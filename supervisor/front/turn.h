@@ -23,6 +23,9 @@ struct front;
 /* Rows that one slice reads or changes at most: one or two milliseconds of processor time. */
 #define TURN_READ_ROWS 1000u
 #define TURN_WRITE_ROWS 48u
+#define TURN_NEW_ROWS 96u /* a new task's costs half as much */
+/* New tasks of a project that are not written yet; beyond it its next request waits for them. */
+#define TURN_FRESH_MAX 2000u
 
 /* Calls are short and one slice each; queries only look; neither waits for its project's works, which
  * change many rows and may take minutes. */

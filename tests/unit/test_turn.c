@@ -13,7 +13,7 @@
 /* A step is some 25 ns. */
 #define STEPS_MAX 60000u
 /* A task cancelled or removed: its row, its line of history, its counts. */
-#define CHANGES_MAX (8 * TURN_WRITE_ROWS)
+#define CHANGES_MAX (8UL * TURN_WRITE_ROWS)
 
 static struct {
 	uint64_t steps, most_steps, changes, most_changes, turns;
@@ -339,11 +339,49 @@ static void test_many_new(void **state)
 	commit_now(x->f);
 	note_turn();
 	assert_int_equal(counted(x, other, TASK_QUEUED) + counted(x, other, TASK_PREPARING), 1);
-	assert_true(x->n_done <= TURN_WRITE_ROWS);
+	assert_true(x->n_done <= TURN_NEW_ROWS);
 	while (x->n_done < 1001)
 		turn_of(x);
 	assert_turns_short();
 	assert_int_equal(x->n_failed, 0);
+}
+
+/* A thousand tasks of one request: queued, and looked up for the answer, in several turns. */
+static void test_many_of_one_request(void **state)
+{
+	struct rest *r = *state;
+	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	struct code *other = code(r->x, r->x->a, "o", (struct code_spec){0});
+	struct err e = {0};
+	json_t *o = json_pack("{s:[]}", "tasks"), *list = json_object_get(o, "tasks");
+	char *text;
+	bool changed;
+
+	assert_int_equal(code_pause(r->x->f, c, true, &changed, &e), 0);
+	for (unsigned i = 0; i < 1000; i++)
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:s}", "code_name", "c", "payload", "p"));
+	text = json_dumps(o, 0);
+	watch(r->x);
+	r->meanwhile = meanwhile;
+	assert_int_equal(rest_a(r, "api", "POST", "/tasks", text), 200);
+	assert_turns_short();
+	assert_int_equal(json_array_size(json_object_get(r->body, "tasks")), 1000);
+	assert_int_equal(c->lane.n_queued, 1000);
+	assert_int_equal(r->x->f->n_tasks, 0);
+	free(text);
+	/* What goes in the middle of it takes all of the request along. */
+	(void)json_array_append_new(list, json_pack("{s:s}", "code_name", "o"));
+	(void)json_array_remove(list, 0);
+	text = json_dumps(o, 0);
+	other->going = true;
+	assert_int_equal(rest_a(r, "api", "POST", "/tasks", text), 409);
+	rest_said(r, "is being removed");
+	while (turn_waiting(r->x->f))
+		turn_of(r->x);
+	assert_int_equal(c->lane.n_queued, 1000);
+	free(text);
+	json_decref(o);
 }
 
 /* Who has many connections waits for himself. */
@@ -408,11 +446,17 @@ static void test_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_REST(test_queries),     WITH_REST(test_pages_meet),
-		WITH_REST(test_cancel_all),  WITH_QUEUE(test_cancel_all_meanwhile),
-		WITH_QUEUE(test_died),	     WITH_QUEUE(test_removed),
-		WITH_QUEUE(test_counts),     WITH_QUEUE(test_many_new),
-		WITH_REST(test_connections), WITH_QUEUE(test_due),
+		WITH_REST(test_queries),
+		WITH_REST(test_pages_meet),
+		WITH_REST(test_cancel_all),
+		WITH_QUEUE(test_cancel_all_meanwhile),
+		WITH_QUEUE(test_died),
+		WITH_QUEUE(test_removed),
+		WITH_QUEUE(test_counts),
+		WITH_QUEUE(test_many_new),
+		WITH_REST(test_many_of_one_request),
+		WITH_REST(test_connections),
+		WITH_QUEUE(test_due),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
