@@ -231,6 +231,7 @@ struct log_end {
 	char id[TASK_ID_LEN + 1];
 	uint8_t pad[7];
 	uint64_t lines, bytes, dropped; /* bytes seen; dropped of them not kept */
+	uint64_t disk;			/* what the log's folder takes on the disk; 0: none */
 };
 
 /*

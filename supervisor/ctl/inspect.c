@@ -47,10 +47,11 @@ static void print_numbers(const json_t *task)
 		ctl_print_field("usage", text);
 	}
 	if (json_is_integer(json_object_get(log, "bytes"))) {
-		snprintf(text, sizeof(text), "%lld lines, %lld bytes, %lld of them dropped",
+		snprintf(text, sizeof(text), "%lld lines, %lld bytes, %lld of them dropped%s",
 			 (long long)json_integer_value(json_object_get(log, "lines")),
 			 (long long)json_integer_value(json_object_get(log, "bytes")),
-			 (long long)json_integer_value(json_object_get(log, "dropped")));
+			 (long long)json_integer_value(json_object_get(log, "dropped")),
+			 json_is_true(json_object_get(log, "removed")) ? "; removed" : "");
 		ctl_print_field("log", text);
 	}
 }

@@ -34,7 +34,7 @@ function usage(t) {
 	return facts([
 		['CPU', t.usage.cpu_ms !== null && duration(t.usage.cpu_ms)],
 		['Memory, peak', t.usage.memory_peak_bytes !== null && bytes(t.usage.memory_peak_bytes)],
-		['Log', t.log.lines !== null && `${count(t.log.lines)} lines, ${bytes(t.log.bytes)}`],
+		['Log', t.log.lines !== null && `${count(t.log.lines)} lines, ${bytes(t.log.bytes)}${t.log.removed ? ', removed' : ''}`],
 		['Dropped', t.log.dropped > 0 && bytes(t.log.dropped)],
 		['Limits', limits(t.limits)],
 	]);

@@ -4,6 +4,7 @@
 
 #include "supervisor/front/api.h"
 #include "supervisor/front/iron_list.h"
+#include "supervisor/front/log_keep.h"
 #include "supervisor/front/timefmt.h"
 
 static void set(json_t *o, const char *key, json_t *value)
@@ -184,6 +185,8 @@ int api_task_events(struct http_request *r, struct err *e)
 	int res = iron_task(r, &p, &rec, e);
 
 	free(rec.spec);
+	if (res == 0)
+		res = log_keep_check(&rec, p, e);
 	if (res < 0)
 		return res;
 	return http_log_events(

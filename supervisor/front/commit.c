@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "supervisor/front/internal.h"
+#include "supervisor/front/log_keep.h"
 #include "supervisor/front/store_query.h"
 #include "supervisor/msg.h"
 
@@ -149,17 +150,20 @@ int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, boo
 		  struct err *e)
 {
 	int r = slice ? store_begin_slice(f->store, e) : store_begin(f->store, e);
+	struct kept_log logs[TURN_WRITE_ROWS] = {0};
 
 	for (unsigned i = 0; r == 0 && i < n; i++)
-		r = store_task_delete(f->store, ids[i], e);
+		r = store_task_delete(f->store, ids[i], &logs[i], e);
 	if (r == 0)
 		r = store_commit(f->store, e);
 	if (r < 0) {
 		store_rollback(f->store);
 		return r;
 	}
-	for (unsigned i = 0; i < n; i++)
-		flow_log_request(f, ids[i], LOG_DELETE);
+	for (unsigned i = 0; i < n; i++) {
+		(void)flow_log_request(f, ids[i], LOG_DELETE);
+		log_keep_removed(f, logs[i].id, logs[i].bytes);
+	}
 	return 0;
 }
 
@@ -278,6 +282,7 @@ static void written(struct front *f, struct task *t)
 		flow_forget(f, t->rec.id);
 	ops_finished(t);
 	warm_background(f, t);
+	log_keep_ended(f, t);
 	registry_remove(f, t);
 	prune_now_and_then(f);
 }

@@ -71,9 +71,9 @@ void flow_forget(struct front *f, const char *id)
 	(void)id_message(&f->monitor, MON_FORGET, id, 0);
 }
 
-void flow_log_request(struct front *f, const char *id, enum proto_type type)
+bool flow_log_request(struct front *f, const char *id, enum proto_type type)
 {
-	(void)id_message(&f->logger, type, id, 0);
+	return id_message(&f->logger, type, id, 0) == 0;
 }
 
 /* The slot is taken and the state is PREPARING only when the monitor has the request. */
@@ -305,6 +305,7 @@ void flow_log_end(struct front *f, const struct log_end *m)
 	t->rec.log_lines = m->lines;
 	t->rec.log_bytes = m->bytes;
 	t->rec.log_dropped = m->dropped;
+	t->rec.log_disk = m->disk;
 	finish_if_over(f, t);
 }
 
@@ -374,8 +375,10 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 	if (!t->exited_at_ns || t->rec.log_known || task_state_final((enum task_state)t->rec.state))
 		return;
 	if (now >= t->exited_at_ns + LOG_GIVE_UP) {
-		/* The log's files are complete all the same; its totals alone are not known. */
+		/* The log's files are complete all the same; its totals alone are not known, so it
+		 * counts as if it were as long as it may be. */
 		msg_warn("task %s: the logger does not tell the end of its log", t->rec.id);
+		t->rec.log_disk = t->known_to_monitor ? t->rec.limits.log_bytes : 0;
 		finish(f, t);
 		return;
 	}

@@ -8,6 +8,7 @@
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/iron.h"
+#include "supervisor/front/log_keep.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_filter.h"
@@ -112,6 +113,8 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 		return r;
 	/* What had not ended is known before the monitor's first word is read. */
 	r = recover_load(f, e);
+	if (r == 0)
+		r = log_keep_load(f, e);
 	if (r < 0)
 		return r;
 	r = link_init(f);

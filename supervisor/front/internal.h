@@ -179,7 +179,8 @@ void flow_end(struct front *f, struct task *t, enum verdict verdict, const char 
 bool flow_cancel(struct front *f, struct task *t, bool force);
 void flow_kill(struct front *f, const char *id, enum kill_reason reason);
 void flow_forget(struct front *f, const char *id);
-void flow_log_request(struct front *f, const char *id, enum proto_type type);
+/* False: the logger has not read for long, and takes no more. */
+bool flow_log_request(struct front *f, const char *id, enum proto_type type);
 void flow_log_again(struct front *f); /* after a new logger has come */
 void flow_tick(struct front *f, uint64_t now_ns);
 /* Takes the slot of a running task. */
@@ -234,7 +235,8 @@ void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
 /* More new tasks of it are to be written than should be. */
 bool commit_is_behind(const struct front *f, const struct project *p);
-/* Removes tasks that have ended, their logs and their histories. slice: as store_begin_slice. */
+/* Removes tasks that have ended, at most TURN_WRITE_ROWS, their logs and their histories. slice: as
+ * store_begin_slice. */
 int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, bool slice,
 		  struct err *e);
 /* The same, in slices, for those that store_task_oldest tells until there are none. done may be

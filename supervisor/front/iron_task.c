@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "supervisor/front/iron_list.h"
+#include "supervisor/front/log_keep.h"
 
 static int add_task(void *arg, struct task_record *rec)
 {
@@ -132,6 +133,12 @@ static int send_log(struct http_request *r, unsigned streams, struct err *e)
 	int res = iron_task(r, &p, &rec, e);
 
 	free(rec.spec);
+	if (res == 0)
+		res = log_keep_check(&rec, p, e);
+	/* Theirs would wait for it for ever. */
+	if (res < 0 && rec.log_gone && !iron_strict(r))
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "Not found: what this task has printed is kept no longer");
 	if (res < 0)
 		return res;
 	if (!iron_strict(r) && (rec.state == TASK_QUEUED || rec.state == TASK_PREPARING))

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "supervisor/front/http.h"
+#include "supervisor/front/log_keep.h"
 #include "supervisor/front/ops.h"
 
 int op_version(struct op *op, struct err *e)
@@ -33,6 +34,8 @@ static int log_is_live(struct front *f, const char *id, bool *ret, struct err *e
 	if (*ret)
 		return 0;
 	r = store_task_get(f->store, id, &rec, e);
+	if (r == 0)
+		r = log_keep_check(&rec, project_by_id(f, rec.project), e);
 	free(rec.spec);
 	return r;
 }

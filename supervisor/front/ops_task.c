@@ -8,7 +8,7 @@
 
 /* An answer must fit one frame: what a task's object takes at most, and room for all else. */
 #define TASK_JSON_MAX(rec)                                                                         \
-	(2400 + 6 * (strlen((rec)->label) + strlen((rec)->warning) + strlen((rec)->error) +        \
+	(2440 + 6 * (strlen((rec)->label) + strlen((rec)->warning) + strlen((rec)->error) +        \
 		     strlen((rec)->msg) + strlen((rec)->code_name)))
 #define LIST_MAX (CONTROL_FRAME_MAX - (64u << 10))
 

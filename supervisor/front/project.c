@@ -8,6 +8,7 @@
 #include "sandbox/sandbox.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/front/log_keep.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/front/store_project.h"
@@ -239,6 +240,7 @@ int project_set_quota(struct front *f, struct project *p, const struct quota *qu
 	}
 	p->quota = *quota;
 	schedule_wake(p);
+	log_keep(f, p);
 	return 0;
 }
 

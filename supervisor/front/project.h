@@ -83,7 +83,8 @@ struct project {
 	bool going;		/* being removed: it has no tokens any more, and takes no tasks */
 	uint64_t package_bytes; /* of its codes' revisions, on the disk */
 	uint64_t package_files; /* of the same */
-	uint64_t log_bytes;	/* of its ended tasks' logs, on the disk: log_keep.c */
+	uint64_t log_bytes;	/* of its ended tasks' logs, on the disk: log_keep.c, */
+	bool log_keeps;		/* where some are just being removed */
 	/* Of packages that are no code's any more and may still be on the disk: package_prune.c. */
 	uint64_t left_bytes, left_files, left_ns; /* ns: CLOCK_REALTIME of the last of them; or 0 */
 	uint64_t unpacked_at;			  /* package.c: its last turn, a counter */

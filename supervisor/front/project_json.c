@@ -210,9 +210,9 @@ void project_bound_limits(const struct project *p, struct limits *limits)
 {
 	if (p->quota.log_bytes && limits->log_bytes > p->quota.log_bytes)
 		limits->log_bytes = p->quota.log_bytes;
-	/* A longer one would have to go as soon as it is there. */
-	if (p->quota.kept_log_bytes && limits->log_bytes > p->quota.kept_log_bytes)
-		limits->log_bytes = p->quota.kept_log_bytes;
+	/* One that took all that is kept would have to go as soon as it is there. */
+	if (p->quota.kept_log_bytes && limits->log_bytes > p->quota.kept_log_bytes / 2)
+		limits->log_bytes = p->quota.kept_log_bytes / 2;
 }
 
 int project_check_memory(const struct project *p, const struct limits *limits, struct err *e)

@@ -86,12 +86,22 @@ int store_task_update(struct store *store, const struct task_record *rec, struct
 	return run(store, ST_UPDATE, "change a task", e);
 }
 
-int store_task_delete(struct store *store, const char *id, struct err *e)
+int store_task_delete(struct store *store, const char *id, struct kept_log *ret, struct err *e)
 {
-	int r;
+	sqlite3_stmt *st = store->st[ST_DELETE];
+	int s, r = 0;
 
-	bind_text(store->st[ST_DELETE], 1, id);
-	r = run(store, ST_DELETE, "remove a task", e);
+	*ret = (struct kept_log){0};
+	bind_text(st, 1, id);
+	while ((s = sqlite3_step(st)) == SQLITE_ROW) {
+		(void)snprintf(ret->id, sizeof(ret->id), "%s",
+			       (const char *)sqlite3_column_text(st, 0));
+		ret->bytes = (uint64_t)sqlite3_column_int64(st, 1);
+	}
+	if (s != SQLITE_DONE)
+		r = store_fail(store, e, "remove a task");
+	(void)sqlite3_reset(st);
+	(void)sqlite3_clear_bindings(st);
 	if (r < 0)
 		return r;
 	bind_text(store->st[ST_DELETE_HISTORY], 1, id);

@@ -14,6 +14,12 @@
 
 struct store;
 
+/* What a log takes on the disk: of a task, or of a task of a project that has been removed. */
+struct kept_log {
+	char id[TASK_ID_LEN + 1]; /* of the task; of the project, and "" when there was no task */
+	uint64_t bytes;
+};
+
 /*
  * Opens or creates the store in the folder dirfd. It changes the process's working
  * directory to dirfd for good: the engine names its files relative to it, so that no
@@ -36,7 +42,7 @@ void store_rollback(struct store *store);
 int store_task_insert(struct store *store, const struct task_record *rec, struct err *e);
 int store_task_update(struct store *store, const struct task_record *rec, struct err *e);
 /* The task and its history. Not an error when there is none. */
-int store_task_delete(struct store *store, const char *id, struct err *e);
+int store_task_delete(struct store *store, const char *id, struct kept_log *ret, struct err *e);
 int store_event(struct store *store, const char *id, uint64_t time_ns, const char *event,
 		const char *detail, struct err *e);
 

@@ -127,7 +127,8 @@ static const char *const version_3[] = {
 	"UPDATE tasks SET log_disk = (log_bytes - log_dropped + 4095) / 4096 * 4096 + 8192"
 	" WHERE state > 2 AND log_known = 1 AND log_bytes > log_dropped",
 	/* The logs of a project, the oldest first, and how much they take together. */
-	"CREATE INDEX tasks_log ON tasks (project, finished_ns, log_disk) WHERE log_disk > 0",
+	"CREATE INDEX tasks_log ON tasks (project, finished_ns, log_disk)"
+	" WHERE log_disk > 0 AND state > 2",
 };
 /* clang-format on */
 
@@ -273,7 +274,8 @@ static int prepare_all(struct store *store, struct err *e)
 		[ST_ROLLBACK] = "ROLLBACK",
 		[ST_INSERT] = insert,
 		[ST_UPDATE] = update,
-		[ST_DELETE] = "DELETE FROM tasks WHERE id = ?1",
+		[ST_DELETE] = ("DELETE FROM tasks WHERE id = ?1 "
+			       "RETURNING project, iif(state > 2, log_disk, 0)"),
 		[ST_DELETE_HISTORY] = "DELETE FROM history WHERE task_id = ?1",
 		[ST_EVENT] = "INSERT INTO history VALUES (?1, ?2, ?3, ?4)",
 		[ST_GET] = get,

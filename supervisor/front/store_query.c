@@ -225,6 +225,61 @@ int store_sql(struct store *store, const char *sql, const char *types, struct er
 	return r;
 }
 
+int store_log_gone(struct store *store, const char *id, uint64_t now_ns, struct err *e)
+{
+	int r = store_sql(store, "UPDATE tasks SET log_disk = 0, log_gone = 1 WHERE id = ?1", "s",
+			  e, id);
+
+	return r < 0 ? r
+		     : store_event(store, id, now_ns, "log removed",
+				   "its project's logs take more than may be kept", e);
+}
+
+int store_log_oldest(struct store *store, const char *project, unsigned max, struct kept_log *ret,
+		     unsigned *ret_n, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s = SQLITE_ROW;
+
+	*ret_n = 0;
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT id, log_disk FROM tasks INDEXED BY tasks_log WHERE "
+			       "project = ?1 AND log_disk > 0 AND state > 2 ORDER BY finished_ns "
+			       "LIMIT ?2",
+			       -1, &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	bind_text(st, 1, project);
+	(void)sqlite3_bind_int64(st, 2, max);
+	while (*ret_n < max && (s = sqlite3_step(st)) == SQLITE_ROW) {
+		struct kept_log *log = &ret[(*ret_n)++];
+
+		(void)snprintf(log->id, sizeof(log->id), "%s",
+			       (const char *)sqlite3_column_text(st, 0));
+		log->bytes = (uint64_t)sqlite3_column_int64(st, 1);
+	}
+	(void)sqlite3_finalize(st);
+	return s == SQLITE_DONE || s == SQLITE_ROW ? 0 : store_fail(store, e, "be read");
+}
+
+int store_log_sums(struct store *store, store_sum_fn fn, void *arg, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int s = SQLITE_DONE, r = 0;
+
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT project, sum(log_disk) FROM tasks INDEXED BY tasks_log "
+			       "WHERE log_disk > 0 AND state > 2 GROUP BY project",
+			       -1, &st, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW)
+		r = fn(arg, (const char *)sqlite3_column_text(st, 0),
+		       (uint64_t)sqlite3_column_int64(st, 1));
+	if (r == 0 && s != SQLITE_DONE)
+		r = store_fail(store, e, "be read");
+	(void)sqlite3_finalize(st);
+	return r;
+}
+
 int store_task_retried(struct store *store, const char *id, const char *retry, struct err *e)
 {
 	return store_sql(store, "UPDATE tasks SET retry = ?2, dead_letter = 0 WHERE id = ?1", "ss",

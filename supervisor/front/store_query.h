@@ -25,6 +25,13 @@ struct store_walk {
 int store_task_walk(struct store *store, const struct task_query *q, struct store_walk *walk,
 		    unsigned rows, store_task_fn fn, void *arg, struct err *e);
 
+/* The oldest logs of ended tasks of a project, at most max; all projects' sums. */
+int store_log_oldest(struct store *store, const char *project, unsigned max, struct kept_log *ret,
+		     unsigned *ret_n, struct err *e);
+typedef int (*store_sum_fn)(void *arg, const char *project, uint64_t bytes);
+int store_log_sums(struct store *store, store_sum_fn fn, void *arg, struct err *e);
+/* The task's log is removed, which its history tells. */
+int store_log_gone(struct store *store, const char *id, uint64_t now_ns, struct err *e);
 /* The task that came after an ended one. */
 int store_task_retried(struct store *store, const char *id, const char *retry, struct err *e);
 /* Ends those of the ids that wait, and are not being cancelled, as cancelled, in one slice

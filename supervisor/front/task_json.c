@@ -58,9 +58,10 @@ static json_t *log_json(const struct task_record *rec)
 {
 	bool known = rec->log_known;
 
-	return json_pack("{s:o, s:o, s:o}", "lines", known ? count(rec->log_lines) : json_null(),
-			 "bytes", known ? count(rec->log_bytes) : json_null(), "dropped",
-			 known ? count(rec->log_dropped) : json_null());
+	return json_pack(
+		"{s:o, s:o, s:o, s:b}", "lines", known ? count(rec->log_lines) : json_null(),
+		"bytes", known ? count(rec->log_bytes) : json_null(), "dropped",
+		known ? count(rec->log_dropped) : json_null(), "removed", rec->log_gone != 0);
 }
 
 /* What the queue knows of a code's task. */

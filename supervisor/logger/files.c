@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define RESERVE_STEP 4096u /* bytes of index promised by the disk at a time */
+#define DISK_BLOCK 4096u
 /* One piece of data, two records about drops, END. */
 #define RESERVE_AHEAD 4u
 /* Pieces that come closer together than this share a record, unless one was sent. */
@@ -217,6 +218,23 @@ void log_files_totals(const struct log_files *f, uint64_t *lines, uint64_t *byte
 	*bytes = log_files_kept(f) + t->dropped;
 	*lines = t->ended ? t->lines
 			  : t->newlines[0] + t->newlines[1] + f->mid_line[0] + f->mid_line[1];
+}
+
+static uint64_t in_blocks(uint64_t bytes)
+{
+	return (bytes + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+}
+
+uint64_t log_files_disk(const struct log_files *f)
+{
+	uint64_t records = f->n_records;
+
+	if (!log_files_are_open(f))
+		return 0;
+	if (f->n_reserved != UINT64_MAX && f->n_reserved > records)
+		records = f->n_reserved;
+	return in_blocks(f->size[0]) + in_blocks(f->size[1]) +
+	       in_blocks(records * LOG_RECORD_SIZE) + DISK_BLOCK;
 }
 
 int log_files_end(struct log_files *f)

@@ -38,6 +38,7 @@ static int end_send(struct logger *l, const struct log_task *t)
 	memcpy(end->id, t->id, sizeof(end->id));
 	if (log_files_are_open(&t->files))
 		log_files_totals(&t->files, &end->lines, &end->bytes, &end->dropped);
+	end->disk = log_files_disk(&t->files);
 	end->bytes += t->lost;
 	end->dropped += t->lost;
 	return proto_send(l->front_sock, &m, NULL, 0);

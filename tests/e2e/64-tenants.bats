@@ -96,6 +96,47 @@ load http
 	sandboxctl project quota two policies=default,strict
 }
 
+@test "logs beyond what a project may keep: the oldest go, and their tasks stay and say so" {
+	local task tasks=()
+
+	log_removed() {
+		[ "$(sandboxctl inspect "$1" --json | jq .log.removed)" = true ]
+	}
+	# log_away TASK: the logger, which is asked to, has removed it.
+	log_away() {
+		[ -z "$(find "$STATE/logs" -name "$1")" ]
+	}
+	sandboxctl project quota one kept_log_bytes=256K
+	code_make talks <<<'print("x" * 60000)'
+	for _ in {1..5}; do
+		task=$(queue talks)
+		ends "$task" complete
+		tasks+=("$task")
+	done
+	# Each takes 60 KiB, its index and its folder: of five, three have room.
+	wait_until "$PATIENCE" log_removed "${tasks[1]}"
+	http GET "tasks/${tasks[0]}/log"
+	answered 404 'Not found: what this task has printed is kept no longer'
+	http GET "/api/{}/tasks/${tasks[0]}/events"
+	answered 404
+	said 'project keeps 256K of them'
+	refused 'quota "kept_log_bytes"' logs "${tasks[0]}"
+	[ "$(sandboxctl inspect "${tasks[0]}" --json | jq -c '.log | [.lines, .bytes]')" = '[1,60001]' ]
+	wait_until "$PATIENCE" log_away "${tasks[0]}"
+	http GET "tasks/${tasks[4]}/log"
+	[ "${#body}" -ge 60000 ]
+	[ "$(sandboxctl project inspect one --json | jq '.log_bytes <= 262144 and .log_bytes > 180000')" = true ]
+
+	# A front that counts anew comes to the same.
+	kill -KILL "$(role front)"
+	wait_until "$PATIENCE" sandboxctl version
+	[ "$(sandboxctl project inspect one --json | jq '.log_bytes <= 262144 and .log_bytes > 180000')" = true ]
+	sandboxctl project quota one kept_log_bytes=64K
+	wait_until "$PATIENCE" log_removed "${tasks[4]}"
+	wait_until "$PATIENCE" log_away "${tasks[4]}"
+	sandboxctl project quota one kept_log_bytes=1G
+}
+
 @test "tokens are in no log and in no error" {
 	TOKEN="${ONE_TOKEN}x" http GET codes
 	answered 401

@@ -5,6 +5,7 @@
 
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
+#include "supervisor/front/log_keep.h"
 #include "supervisor/front/schedule.h"
 #include "tests/unit/front_rig.h"
 
@@ -57,6 +58,7 @@ static void begin(struct fixture *x)
 	assert_int_equal(code_load(f, &e), 0);
 	assert_int_equal(schedule_load(f, &e), 0);
 	assert_int_equal(recover_load(f, &e), 0);
+	assert_int_equal(log_keep_load(f, &e), 0);
 	assert_true(link_init(f) >= 0);
 	if (!x->unready)
 		recover_ready(f);

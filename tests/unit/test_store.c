@@ -81,6 +81,7 @@ static int count_events(void *arg, uint64_t time_ns, const char *event, const ch
 static void test_delete(void **state)
 {
 	struct fixture *x = *state;
+	struct kept_log removed;
 	struct task_record got;
 	struct err e;
 	int n = 0;
@@ -89,7 +90,7 @@ static void test_delete(void **state)
 	assert_int_equal(store_history(x->store, "000000000000000000000006", count_events, &n, &e),
 			 0);
 	assert_int_equal(n, 1);
-	assert_int_equal(store_task_delete(x->store, "000000000000000000000006", &e), 0);
+	assert_int_equal(store_task_delete(x->store, "000000000000000000000006", &removed, &e), 0);
 	assert_int_equal(store_task_get(x->store, "000000000000000000000006", &got, &e), -ENOENT);
 	assert_int_equal(store_history(x->store, "000000000000000000000006", count_events, &n, &e),
 			 0);

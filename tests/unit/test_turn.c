@@ -297,6 +297,7 @@ static void test_counts(void **state)
 {
 	struct fixture *x = *state;
 	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct kept_log removed;
 	struct task_record rec;
 	struct err e = {0};
 	const char *id;
@@ -319,7 +320,7 @@ static void test_counts(void **state)
 	c = code_by_name(x->a, "c");
 	assert_int_equal(counted(x, c, TASK_COMPLETE), 1);
 	assert_int_equal(counted(x, c, TASK_PREPARING), 0);
-	assert_int_equal(store_task_delete(x->f->store, id, &e), 0);
+	assert_int_equal(store_task_delete(x->f->store, id, &removed, &e), 0);
 	assert_int_equal(counted(x, c, TASK_COMPLETE), 0);
 }
 
