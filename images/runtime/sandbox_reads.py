@@ -36,11 +36,26 @@ ENVIRON_DATA = "data" if sys.version_info[0] == 2 else "_data"
 
 def preload():
     """Begin anew with watch.so, which has to be there before any library that asks for a variable."""
-    if os.environ.pop("LD_PRELOAD", None) == WATCH or not os.path.exists(WATCH):
+    if os.environ.pop("LD_PRELOAD", None) == WATCH:
+        wipe_from_start(b"LD_PRELOAD=")
+        return
+    if not os.path.exists(WATCH):
         return
     with open("/proc/self/cmdline", "rb") as words:
         argv = words.read().split(b"\0")[:-1]
     os.execve(sys.executable, argv, dict(os.environ, LD_PRELOAD=WATCH))
+
+
+def wipe_from_start(name):
+    """Of the environment that the process was started with, which /proc shows, take what begins so."""
+    with open("/proc/self/environ", "rb") as environ, open("/proc/self/stat") as stat:
+        text = environ.read()
+        # env_start, the fiftieth field; the second one ends with the line's last bracket.
+        start = int(stat.read().rpartition(")")[2].split()[47])
+    at = (b"\0" + text).index(b"\0" + name)
+    length = text.index(b"\0", at) - at
+    memset = sandbox_c.find(sandbox_c.load(None), "memset")
+    memset(Long(start + at), Long(0), Long(length))
 
 
 def importing(work_dir):
