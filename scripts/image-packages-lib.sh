@@ -111,6 +111,28 @@ follow_bootstrap() {
 	phase_end
 }
 
+# list_archives ROOT: mmdebstrap's hook, in a shell of its own, while the packages' archives are there.
+# Nothing is registered with dpkg: they themselves say what is in the image. IMAGE_PACKAGES is their
+# list; IMAGE_KEPT is the files, by their paths in the image, of those that image.json names
+# (IMAGE_NAMED) and of all others that come from the same sources: perl's program is perl-base's.
+list_archives() {
+	local deb
+
+	cd "$1/var/cache/apt/archives" || exit
+	for deb in *.deb; do
+		dpkg-deb --show --showformat="\${Package} \${Version} \${source:Package} $deb\n" "$deb"
+	done | LC_ALL=C sort >"$IMAGE_PACKAGES.all"
+	cut -d ' ' -f 1,2 "$IMAGE_PACKAGES.all" >"$IMAGE_PACKAGES"
+	awk -v named=" $IMAGE_NAMED " '
+		NR == FNR { if (index(named, " " $1 " ")) wanted[$3]; next }
+		$3 in wanted { print $4 }' "$IMAGE_PACKAGES.all" "$IMAGE_PACKAGES.all" |
+		while read -r deb; do
+			dpkg-deb --ctrl-tarfile "$deb" | tar -xO ./md5sums 2>/dev/null | cut -c 35- || true
+			dpkg-deb --ctrl-tarfile "$deb" | tar -xO ./conffiles 2>/dev/null | sed 's,^/,,' || true
+		done | sed -E 's,^(bin|sbin|lib|lib64)/,usr/&,' >"$IMAGE_KEPT"
+	rm "$IMAGE_PACKAGES.all"
+}
+
 # bootstrap SOURCE...: one try to make rootfs from these sources.
 bootstrap() {
 	local all=("${BASE_PACKAGES[@]}" "${packages[@]}")
@@ -122,19 +144,21 @@ bootstrap() {
 	# shellcheck disable=SC2016 # for the shell that runs the hook
 	local merge='for d in bin sbin lib lib64; do
 		mkdir -p "$1/usr/$d" && ln -s "usr/$d" "$1/$d"; done'
-	# Nothing is registered with dpkg: the archives themselves say what is in the image.
-	# shellcheck disable=SC2016
-	local list='for deb in "$1"/var/cache/apt/archives/*.deb; do
-		dpkg-deb --show --showformat="\${Package} \${Version}\n" "$deb"; done |
-		LC_ALL=C sort >"$IMAGE_PACKAGES"'
+	{
+		printf '#!/bin/bash\nset -euo pipefail\n'
+		declare -f list_archives
+		# shellcheck disable=SC2016
+		echo 'list_archives "$1"'
+	} >"$work/list-archives"
+	chmod 755 "$work/list-archives"
 
 	# A pid namespace, so that an interrupted build leaves none of mmdebstrap's children behind.
-	IMAGE_PACKAGES=$out/packages.txt "${with_us[@]}" unshare --mount --pid --mount-proc --fork \
+	IMAGE_PACKAGES=$out/packages.txt IMAGE_KEPT=$work/kept IMAGE_NAMED="${named[*]}" "${with_us[@]}" unshare --mount --pid --mount-proc --fork \
 		--kill-child -- mmdebstrap --verbose --mode=root --variant=extract --format=directory \
 		--include="$(IFS=, && echo "${all[*]}")" \
 		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
-		--setup-hook="$merge" --extract-hook="$list" \
+		--setup-hook="$merge" --extract-hook="$work/list-archives" \
 		"$suite" "$rootfs" "deb [trusted=yes] copy:$work/repository ./" "$@" \
 		</dev/null 2>&1 | follow_bootstrap
 }

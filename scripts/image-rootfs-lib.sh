@@ -13,7 +13,7 @@ PRUNED=(
 	/var/lib/{dpkg,apt} /var/cache /var/log /usr/lib/{apt,dpkg,systemd,udev,init}
 	/etc/{apt,dpkg,init.d,default,cron.d,cron.daily,logrotate.d,alternatives,skel,update-motd.d}
 	/etc/{debconf.conf,ca-certificates,kernel,fstab}
-	'/usr/lib/python[23].*/'{idlelib,turtledemo,test,pydoc_data,'config-*'}
+	'/usr/lib/python[23].*/'{idlelib,turtledemo,test,'config-*'}
 	'/usr/lib/python*/*.'{h,hpp,pxd,pyx,pyi,a,f90,c} '/usr/lib/*/*.a'
 )
 
@@ -25,18 +25,57 @@ write_file() {
 	chmod "$1" "$rootfs/$2"
 }
 
-# prune: no manuals, no headers, no package tools. (mmdebstrap's own path-exclude would cost a
-# process and a second per ten packages.)
+# prune: no manuals, no headers, no package tools; but what image.json names keeps all that it has.
+# (mmdebstrap's own path-exclude would cost a process and a second per ten packages.)
 prune() {
 	local pattern tests=()
 
 	for pattern in "${PRUNED[@]}"; do
-		tests+=(-o -path "$rootfs$pattern")
+		tests+=(-o -path ".$pattern")
 	done
 	# Character set converters: Python has its own, libxml2 asks the C library.
 	compgen -G "$rootfs/usr/lib/*/libxml2.so*" >/dev/null ||
-		tests+=(-o -path "$rootfs/usr/lib/*/gconv")
-	find "$rootfs" -xdev \( "${tests[@]:1}" \) -prune -exec rm -rf {} +
+		tests+=(-o -path './usr/lib/*/gconv')
+	# No path of a package has a newline.
+	(
+		cd "$rootfs" || exit
+		find . -xdev \( "${tests[@]:1}" \) -prune -printf '%P\0' >"$work/pruned"
+		xargs -0 -a "$work/pruned" -r sh -c 'exec find "$@" ! -type d' sh | LC_ALL=C sort >"$work/pruned-files"
+		LC_ALL=C sort -u "$work/kept" | LC_ALL=C comm -23 "$work/pruned-files" - >"$work/unkept"
+		# A package's list has no links: one stays where the file that it leads to is kept.
+		# shellcheck disable=SC2094 # it is read twice
+		tr '\n' '\0' <"$work/unkept" |
+			xargs -0 -r sh -c 'exec find "$@" -maxdepth 0 -type l -printf "%p\n%h/%l\n"' sh |
+			kept_links | LC_ALL=C sort | LC_ALL=C comm -23 "$work/unkept" - | tr '\n' '\0' |
+			xargs -0 -r rm -f
+		# Each folder that is empty now.
+		xargs -0 -a "$work/pruned" -r sh -c 'exec find "$@" -depth -type d -empty -delete' sh 2>/dev/null || true
+	)
+}
+
+# kept_links: of links, a line with the path and one with the target of each, those whose target is one
+# of the files that are kept.
+kept_links() {
+	awk -v kept="$work/kept" '
+		BEGIN {
+			while ((getline path < kept) > 0)
+				is_kept[path]
+		}
+		NR % 2 { link = $0; next }
+		{
+			# An absolute target begins anew: "usr/bin//etc/x". Then a/../b is b.
+			sub(/^.*\/\//, "")
+			n = split($0, parts, "/")
+			path = ""
+			for (i = 1; i <= n; i++) {
+				if (parts[i] == "..")
+					sub(/\/?[^\/]*$/, "", path)
+				else if (parts[i] != "." && parts[i] != "")
+					path = path (path == "" ? "" : "/") parts[i]
+			}
+			if (path in is_kept)
+				print link
+		}'
 }
 
 # Everything that the maintainer scripts of the packages would have done and a task would miss.
@@ -65,9 +104,9 @@ link_programs() {
 	if [ ! -e "$rootfs/usr/bin/python" ]; then
 		ln -sfn "${interpreter##*/}" "$rootfs/usr/bin/python"
 	fi
-	if [ -e "$rootfs/usr/bin/mawk" ]; then
-		ln -sfn mawk "$rootfs/usr/bin/awk"
-	fi
+	for link in mawk:awk gcc:cc g++:c++; do
+		[ ! -e "$rootfs/usr/bin/${link%:*}" ] || ln -sfn "${link%:*}" "$rootfs/usr/bin/${link#*:}"
+	done
 }
 
 write_etc() {

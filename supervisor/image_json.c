@@ -119,6 +119,7 @@ static int read_image(struct json_strict *s, const char *what, struct image_head
 				       "must be a Debian release's name such as \"trixie\", or "
 				       "\"host\"");
 	read_list(s, "packages", is_package, "must be a Debian package's name");
+	read_list(s, "build_packages", is_package, "must be a Debian package's name");
 	read_list(s, "requirements", is_requirement,
 		  "must be a requirement such as \"requests==2.32.3\"");
 	interpreter = json_strict_string(s, "interpreter", 127);

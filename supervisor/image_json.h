@@ -3,7 +3,8 @@
  * image.json, the description of an image as people write it:
  *
  *	{ "name", "description", "suite": a Debian release or "host",
- *	  "packages": Debian packages, "requirements": what pip installs,
+ *	  "packages": Debian packages, "requirements": what pip installs, "build_packages": Debian
+ *	  packages that are there while it does, and not in the image,
  *	  "interpreter": "/usr/bin/python3", "warm": {"imports": [modules]},
  *	  "policy": the default policy's name }
  *

@@ -19,7 +19,7 @@
 #include <sys/sendfile.h>
 #include <sys/wait.h>
 
-#include "supervisor/ctl/store.h"
+#include "supervisor/ctl/image.h"
 #include "supervisor/ctl/upload_requirements.h"
 
 #define IMAGE_DEFAULT "iron"  /* as of a code that names none */
@@ -275,8 +275,9 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 		r = put_wheels(k, build->find_links[i]);
 	if (r == 0 && !offline)
 		r = put_configuration(k, environment);
-	settings = json_pack("{s:s, s:O, s:b, s:s?}", "mode", "worker", "environment", environment,
-			     "no_index", offline, "command", w->build_command);
+	settings = json_pack("{s:s, s:s, s:O, s:b, s:s?}", "mode", "worker", "image",
+			     build->image ? build->image : IMAGE_DEFAULT, "environment",
+			     environment, "no_index", offline, "command", w->build_command);
 	if (r == 0 && !settings)
 		r = err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
 	if (r == 0)
@@ -304,23 +305,43 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 	return r < 0 ? r : put_text(k, "task.json", task_text, strlen(task_text));
 }
 
+/*
+ * Where it is built: in IMAGE-build, where the operator has made one with what compiles sources,
+ * which the image that the worker runs on need not have; else in that. Their Pythons must be
+ * the same, or nothing would fit.
+ */
+static void choose_image(struct ctl *ctl, const char *image, char *ret, size_t size)
+{
+	_cleanup_image_entry_ struct image_entry own = {0}, build = {0};
+	_cleanup_fd_ int images = -1;
+	struct err ignored = {0};
+
+	(void)snprintf(ret, size, "%s-build", image);
+	if (store_open(ctl, "images", false, &images, &ignored) < 0 ||
+	    image_entry_read(images, ret, &build, &ignored) < 0 ||
+	    image_entry_read(images, image, &own, &ignored) < 0 ||
+	    strcmp(ctl_text(own.doc, "python"), ctl_text(build.doc, "python")) != 0)
+		(void)snprintf(ret, size, "%s", image);
+}
+
 /* `sandboxctl run IMAGE task.json` in a child, its stdout into k->out: its exit status. */
 static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *build)
 {
 	struct ctl quiet = *ctl;
-	char path[PATH_MAX + 16];
+	char path[PATH_MAX + 16], image[128];
 	char *argv[8];
 	int argc = 0, status = 0;
 	pid_t pid;
 
 	(void)snprintf(path, sizeof(path), "%s/task.json", k->dir);
 	quiet.json = false;
+	choose_image(ctl, build->image ? build->image : IMAGE_DEFAULT, image, sizeof(image));
 	argv[argc++] = (char *)"run";
 	if (build->project) {
 		argv[argc++] = (char *)"--project";
 		argv[argc++] = (char *)build->project;
 	}
-	argv[argc++] = (char *)(build->image ? build->image : IMAGE_DEFAULT);
+	argv[argc++] = image;
 	argv[argc++] = path;
 	argv[argc] = NULL;
 	(void)fflush(NULL);

@@ -31,6 +31,18 @@ no_build_left() {
 	[ "$(readlink "$STATE/images/by-name/python")" = "../$digest" ]
 }
 
+@test "an image has the libraries that wheels rely on, and what help() tells" {
+	run sandboxctl run python --code '
+import ctypes
+for name in """libgcc_s.so.1 libstdc++.so.6 libm.so.6 libdl.so.2 librt.so.1 libc.so.6 libnsl.so.1 libutil.so.1
+        libpthread.so.0 libresolv.so.2 libgobject-2.0.so.0 libgthread-2.0.so.0 libglib-2.0.so.0 libz.so.1
+        libexpat.so.1 libatomic.so.1""".split():
+    ctypes.CDLL(name)
+help("if")'
+	[ "$status" = 0 ] || fail "$output"
+	[[ $output == *'"if" statement is used for conditional execution'* ]] || fail "$output"
+}
+
 @test "iron's table has the modules that IronWorker's users know" {
 	has_image iron || fail "no image iron"
 	image_link iron

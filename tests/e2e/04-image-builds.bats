@@ -219,3 +219,51 @@ gone() {
 	[ "$(sandboxctl image ls --json)" = "[]" ]
 	[ -z "$(find "$STATE/images" -maxdepth 1 -name '[0-9a-f]*' -type d ! -name by-name)" ]
 }
+
+# deb PACKAGE SOURCE FILE...: an archive of a package with these files, unpacked already.
+deb() {
+	local root=$BATS_TEST_TMPDIR/deb/$1 archives=$OUT/rootfs/var/cache/apt/archives file
+
+	mkdir -p "$root/DEBIAN" "$archives"
+	printf 'Package: %s\nSource: %s\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody\nDescription: none\n' \
+		"$1" "$2" >"$root/DEBIAN/control"
+	for file in "${@:3}"; do
+		mkdir -p "$(dirname "$root/$file")"
+		echo content >"$root/$file"
+	done
+	(cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\n' | xargs -r md5sum >DEBIAN/md5sums)
+	dpkg-deb --build --root-owner-group "$root" "$archives/$1_1%3a1.0_all.deb" >/dev/null
+	dpkg-deb --fsys-tarfile "$archives/$1_1%3a1.0_all.deb" | tar -x --keep-directory-symlink -C "$OUT/rootfs"
+}
+
+@test "what image.json names keeps all its files, and so do those of the same source; others lose what is pruned" {
+	OUT=$BATS_TEST_TMPDIR/out
+	mkdir -p "$OUT/rootfs/usr/bin" "$OUT/work"
+	ln -s usr/bin "$OUT/rootfs/bin"
+	deb perl perl usr/share/man/man1/perl.1 usr/share/perl/5/x.pm usr/include/perl.h
+	deb perl-base perl bin/perl usr/share/perl/5/base.pm
+	deb openssl openssl usr/bin/openssl usr/share/doc/openssl/README
+	deb python3-x x usr/lib/python3/dist-packages/x.py usr/lib/python3/dist-packages/x.h
+	deb libpython stdlib usr/lib/python3.11/test/support.py usr/lib/python3.11/pydoc_data/topics.py usr/lib/python3.11/json.py
+	ln -s perl.1 "$OUT/rootfs/usr/share/man/man1/alias.1"
+	ln -s /usr/bin/perl "$OUT/rootfs/usr/bin/perl5"
+	ln -s ../doc/openssl/README "$OUT/rootfs/usr/share/man/gone"
+	IMAGE_NAMED='perl python3-x' IMAGE_PACKAGES=$OUT/packages.txt IMAGE_KEPT=$OUT/work/kept \
+		SANDBOXD_LIBEXEC=$TOP/scripts "$E2E/image-steps" "$OUT" '(list_archives "$rootfs")' prune
+	run find "$OUT/rootfs/usr" ! -type d -printf '%P\n'
+	diff <(sort <<<"$output") - <<-EOT
+		bin/perl
+		bin/perl5
+		include/perl.h
+		lib/python3.11/json.py
+		lib/python3.11/pydoc_data/topics.py
+		lib/python3/dist-packages/x.h
+		lib/python3/dist-packages/x.py
+		share/man/man1/alias.1
+		share/man/man1/perl.1
+		share/perl/5/base.pm
+		share/perl/5/x.pm
+	EOT
+	[ ! -e "$OUT/rootfs/usr/share/doc" ]
+	[ "$(tr '\n' , <"$OUT/packages.txt")" = 'libpython 1.0,openssl 1.0,perl 1.0,perl-base 1.0,python3-x 1.0,' ]
+}

@@ -208,13 +208,19 @@ modes.py 0o644 True
 		--image python --find-links .
 }
 
+# image_like IMAGE NAME: another image, of the same files; its folder is in IMAGE.
+image_like() {
+	IMAGE=$STATE/images/$(sha256sum <<<"$2" | cut -d ' ' -f 1)
+	cp -al "$(realpath "$STATE/images/by-name/$1")" "$IMAGE"
+	ln -s "../${IMAGE##*/}" "$STATE/images/by-name/$2"
+}
+
 @test "what the image has is not installed again; what breaks another of its modules is told" {
 	local root
 
-	# An image of its own, with two modules of which one needs the other.
-	cp -al "$(realpath "$STATE/images/by-name/python")" "$STATE/images/$(printf two | sha256sum | cut -d ' ' -f 1)"
-	ln -s "../$(printf two | sha256sum | cut -d ' ' -f 1)" "$STATE/images/by-name/two"
-	root=$STATE/images/by-name/two/rootfs/usr/lib/python3/dist-packages
+	# With two modules of which one needs the other.
+	image_like python two
+	root=$IMAGE/rootfs/usr/lib/python3/dist-packages
 	mkdir -p "$root"
 	python3 "$E2E/wheels.py" old aaa 1.0 && python3 "$E2E/wheels.py" old needy 1.0 'aaa<2'
 	for wheel in old/*.whl; do
@@ -242,7 +248,17 @@ modes.py 0o644 True
 	[ "$status" = 125 ]
 	[[ $stderr == *'native comes as source only, and building it needs a C compiler'*'gcc'* ]] || fail "$stderr"
 	[[ $stderr != *noise* ]]
+	[[ $stderr == *'pip runs in the image python-build, where there is one'* ]] || fail "$stderr"
 	sandboxctl rm "$(id_of build)"
+	# An image that has one is where it is built, not where it runs.
+	image_like python python-build
+	printf '#!/bin/sh\n' >"$IMAGE/rootfs/usr/bin/gcc"
+	chmod 755 "$IMAGE/rootfs/usr/bin/gcc"
+	worker compiled 'import native, shutil; print(native.VERSION, shutil.which("gcc"))' 'pip "native"'
+	run --separate-stderr sandboxctl upload compiled --image python --find-links wheels
+	rm "$STATE/images/by-name/python-build"
+	[ "$status" = 0 ] || fail "$stderr"
+	[ "$(sandboxctl queue compiled --wait 2>/dev/null)" = '1.0 None' ]
 	# A shared object that needs one which is nowhere.
 	printf 'void nothing(void) {}\n' >x.c
 	gcc -shared -fPIC -o libnowhere.so.7 -Wl,-soname,libnowhere.so.7 x.c

@@ -36,7 +36,7 @@ setup_file() {
 	unset "${!PIP_@}"
 	export PIP_FIND_LINKS=$WORK/wheels PIP_INDEX_URL=file:///nowhere
 	listing "$OUT/rootfs" | grep -v '^usr/local' >"$WORK/before"
-	"$SECURITY/builds/steps" "$OUT" install_requirements
+	"$E2E/image-steps" "$OUT" install_requirements
 	listing "$OUT/rootfs" | grep -v '^usr/local' >"$WORK/after"
 }
 
@@ -53,7 +53,7 @@ nothing_worked() {
 
 # in_image OPTION... -- COMMAND...: as image-build runs a command of the image.
 in_image() {
-	"$SECURITY/builds/steps" "$OUT" "in_image $*"
+	"$E2E/image-steps" "$OUT" "in_image $*"
 }
 
 setup() {
@@ -74,7 +74,7 @@ setup() {
 @test "a package's .pth gets nowhere at a later start; none runs while bytecode is written" {
 	# Whoever follows the link that it has left changes this machine's files.
 	before=$(stat -c '%U %a %Z' /etc /etc/passwd)
-	"$SECURITY/builds/steps" "$OUT" compile_python check_image list_modules seal
+	"$E2E/image-steps" "$OUT" compile_python check_image list_modules seal
 	[ "$(stat -c '%U %a %Z' /etc /etc/passwd)" = "$before" ]
 	refute grep -q 'privileges' "$OUT/log"
 	jq -e '.modules[] | select(.name == "evil")' "$OUT/modules.json"
@@ -98,7 +98,7 @@ setup() {
 
 # held: a build's sandbox that has a network, until the other side ends its connection.
 held() {
-	nsenter --net="/run/netns/$NETWORK" "$SECURITY/builds/steps" "$OUT" "in_image --network -- /usr/bin/python3 \
+	nsenter --net="/run/netns/$NETWORK" "$E2E/image-steps" "$OUT" "in_image --network -- /usr/bin/python3 \
 		-S -c 'import socket; socket.create_connection((\"203.0.113.1\", 8000)).recv(1)'" 3>&- 4>&-
 }
 
