@@ -15,6 +15,7 @@
 #include "supervisor/json_strict.h"
 
 /* No project fills the disk before the operator has looked at it. */
+#define DEFAULT_QUEUED 200000u
 #define DEFAULT_PACKAGE_BYTES (4ULL << 30)
 #define DEFAULT_PACKAGE_FILES 400000u
 #define DEFAULT_KEPT_LOG_BYTES (1ULL << 30)
@@ -106,7 +107,8 @@ static int load_token(void *arg, const char *project_id, const struct token *row
 
 struct quota project_quota_default(void)
 {
-	return (struct quota){.schedules = SCHEDULES_MAX,
+	return (struct quota){.queued = DEFAULT_QUEUED,
+			      .schedules = SCHEDULES_MAX,
 			      .package_bytes = DEFAULT_PACKAGE_BYTES,
 			      .package_files = DEFAULT_PACKAGE_FILES,
 			      .kept_log_bytes = DEFAULT_KEPT_LOG_BYTES,

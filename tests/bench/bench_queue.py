@@ -24,7 +24,7 @@ class Project:
     """A tenant of the daemon's, and its REST API."""
 
     def __init__(self, daemon, name):
-        made = daemon.call("project", "create", name)
+        made = daemon.call("project", "create", name, "--quota", "queued=0")
         self.id, self.token, self.daemon = made["id"], made["token"], daemon
         self.name, self.connection = name, None
 

@@ -63,7 +63,7 @@ restarted() {
 @test "quotas: as given, changed, and what is none" {
 	made small --quota running=2 --quota memory=1G
 	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
-		{"running":2,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":4294967296,
+		{"running":2,"queued":200000,"schedules":100,"memory":1073741824,"package_bytes":4294967296,
 		"package_files":400000,"log_bytes":0,"kept_log_bytes":1073741824,"policies":["default","strict"],"images":["*"]}
 	EOT
 	)" ]
@@ -73,7 +73,7 @@ restarted() {
 	grep -qx 'images  *python,iron' out
 	restarted
 	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
-		{"running":0,"queued":0,"schedules":100,"memory":1073741824,"package_bytes":0,
+		{"running":0,"queued":200000,"schedules":100,"memory":1073741824,"package_bytes":0,
 		"package_files":9,"log_bytes":65536,"kept_log_bytes":1073741824,"policies":["*"],"images":["python","iron"]}
 	EOT
 	)" ]

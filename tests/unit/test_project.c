@@ -423,6 +423,7 @@ static void test_projects(void **state)
 	assert_null(project_find(x->f, "p301"));
 	/* Who is made without any has all that no project should be without. */
 	p = project_find(x->f, "p008");
+	assert_int_equal(p->quota.queued, 200000);
 	assert_int_equal(p->quota.package_bytes, 4ULL << 30);
 	assert_int_equal(p->quota.package_files, 400000);
 	assert_int_equal(p->quota.kept_log_bytes, 1 << 30);
