@@ -48,7 +48,8 @@ restarted() {
 @test "names that are none, or taken" {
 	local name
 
-	for name in '' A 'a b' ../x a..b '-x' "$(printf 'a%.0s' {1..64})" $'a\nb' 'é' x/y; do
+	refused 'is empty' project create ''
+	for name in A 'a b' ../x a..b '-x' "$(printf 'a%.0s' {1..64})" $'a\nb' 'é' x/y; do
 		refused 'is no project' project create -- "$name"
 	done
 	refused 'looks like an id' project create 0123456789abcdef01234567
