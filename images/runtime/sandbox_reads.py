@@ -7,8 +7,8 @@ found its own.  So what is read is written down here:
 - A variable of the environment.  A task that sets it to something else gets a new interpreter
   (sandbox_cold).  So does one that sets any variable, where a module has read all of them, or has run
   another program, which can have.
-- What differs in every task: its id, payload and arguments.  A module that reads them when it is
-  imported cannot be warmed.
+- What differs in every task: its id, host name, payload and arguments.  A module that reads them when
+  it is imported cannot be warmed.
 
 The clock is not among them: logging alone reads it.  A warmed module's time of import is the
 checkpoint's.
@@ -107,6 +107,7 @@ class Reads(object):
         process = sandbox_c.load(None)
         self.switch = sandbox_c.find(process, "watch_switch", sandbox_c.Procedure)
         self.kept = sandbox_c.find(process, "watch_names")
+        self.host_name = sandbox_c.find(process, "watch_host_name")
         self.getrusage = sandbox_c.find(process, "getrusage")
 
     def __enter__(self):
@@ -204,6 +205,8 @@ class Reads(object):
         # In sys, here and in the call: whoever else has it can read it later.
         if sys.getrefcount(self.arguments) > 3:
             self.argument(None)
+        if self.host_name is not None and self.host_name():
+            self.of_each_task = "the host's name"
         if self.of_each_task is None:
             return None
         return ("warm: module '%s' reads %s when it is imported, which is another in each task: read it when the "

@@ -64,8 +64,8 @@ job as it came.  That is where
 - the environment has another value than there was for a variable that modules have
   read while they were imported.
 
-A module that reads sys.argv, TASK_ID, PAYLOAD_FILE, CONFIG_FILE or the whole
-environment while it is imported is not parked.
+A module that reads sys.argv, the host's name, TASK_ID, PAYLOAD_FILE, CONFIG_FILE or
+the whole environment while it is imported is not parked.
 
 `module` is a package's own, imported after all `warm` ones, in order; sys.path
 begins with WORK for both.  With `entropy refuse`, a module's code in WORK that

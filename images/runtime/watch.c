@@ -1,24 +1,30 @@
 /*
  * Preloaded into an interpreter that is to be warmed: it stands in place of the C
- * library's getenv(3), and keeps the names that libraries ask for while modules are
- * imported.  A task that sets one of them would have been served otherwise by its own
- * import; sandbox_reads.py says what follows from that.
+ * library's getenv(3) and gethostname(2), and keeps what they are asked for while
+ * modules are imported.  A task that sets one of those variables would have been served
+ * otherwise by its own import, and each task has another host name; sandbox_reads.py
+ * says what follows from that.
  *
  * Freestanding, as park.c is: the interpreter and the C library are whatever an image
  * has.  The list is read when the modules are imported, and not added to after that.
  */
 
+#include <asm/unistd.h>
+#include <linux/errno.h>
+#include <linux/utsname.h>
 #include <stddef.h>
 
 #define watch_export __attribute__((visibility("default")))
 #define ROOM 16384UL
 
 extern char **environ;
+extern int *__errno_location(void); /* the C library's */
 
 static char names[ROOM]; /* each with its end */
 static size_t used;
 static int watching;
 static int lost; /* more names than there is room for */
+static int host_name_read;
 
 static size_t length(const char *text)
 {
@@ -69,6 +75,36 @@ watch_export char *getenv(const char *name)
 watch_export char *secure_getenv(const char *name)
 {
 	return getenv(name);
+}
+
+watch_export int gethostname(char *name, size_t size)
+{
+	struct new_utsname host;
+	size_t n;
+	long r;
+
+	host_name_read |= watching;
+	__asm__ volatile("syscall"
+			 : "=a"(r)
+			 : "a"(__NR_uname), "D"(&host)
+			 : "rcx", "r11", "memory");
+	if (r < 0) {
+		*__errno_location() = (int)-r;
+		return -1;
+	}
+	n = length(host.nodename) + 1;
+	for (size_t i = 0; i < n && i < size; i++)
+		name[i] = host.nodename[i];
+	if (n > size) {
+		*__errno_location() = ENAMETOOLONG;
+		return -1;
+	}
+	return 0;
+}
+
+watch_export long watch_host_name(void)
+{
+	return host_name_read;
 }
 
 /* From now on, or no longer. */

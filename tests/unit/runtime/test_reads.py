@@ -88,6 +88,11 @@ class Reads(unittest.TestCase):
                       "import argparse\nargparse.ArgumentParser().parse_known_args()", "A = sys.argv":
             self.refused(source, "sys.argv")
 
+    def test_host_name(self):
+        self.refused("import socket\nsocket.gethostname()", "the host's name")
+        code = "import m, socket\nprint(m.socket.gethostname() == open('/proc/sys/kernel/hostname').read().strip())\n"
+        self.assertEqual(self.woken(job("code", code), {"m.py": "import socket\n"}, "module")[1], "True\n")
+
     def test_stays_warm(self):
         source = lines("import os, sys, logging, tempfile, argparse, unittest, subprocess, multiprocessing",
                        "logging.basicConfig()", "HERE = os.getcwd()", "DIR = os.environ['TASK_DIR']")
