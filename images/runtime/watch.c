@@ -84,6 +84,7 @@ watch_export int gethostname(char *name, size_t size)
 	long r;
 
 	host_name_read |= watching;
+	host.nodename[0] = '\0';
 	__asm__ volatile("syscall"
 			 : "=a"(r)
 			 : "a"(__NR_uname), "D"(&host)
