@@ -23,7 +23,7 @@ static void put_text(FILE *f, const char *key, const char *text)
 		put(f, key, text, strlen(text));
 }
 
-static int job_text(const struct task_spec *spec, const char *id, const char *policy, char **ret,
+static int job_text(const struct task_spec *spec, const struct job_of *of, char **ret,
 		    size_t *ret_len)
 {
 	uint8_t seed[SEED_LEN];
@@ -35,7 +35,7 @@ static int job_text(const struct task_spec *spec, const char *id, const char *po
 	f = open_memstream(ret, ret_len);
 	if (!f)
 		return -errno;
-	put_text(f, "id", id);
+	put_text(f, "id", of->id);
 	put_text(f, "kind", task_kind_name(spec->kind));
 	put_text(f, task_kind_name(spec->kind), spec->source);
 	put_text(f, "payload", spec->payload);
@@ -45,21 +45,21 @@ static int job_text(const struct task_spec *spec, const char *id, const char *po
 	for (size_t i = 0; i < spec->n_env; i++)
 		put_text(f, "env", spec->env[i]);
 	put_text(f, "label", spec->label);
-	put_text(f, "policy", policy);
+	put_text(f, "policy", of->policy);
+	put_text(f, "streams", of->together ? "together" : NULL);
 	put(f, "seed", seed, sizeof(seed));
 	bad = ferror(f);
 	return fclose(f) != 0 || bad ? -ENOMEM : 0;
 }
 
-int job_build(const struct task_spec *spec, const char *id, const char *policy, int *ret_fd,
-	      struct err *e)
+int job_build(const struct task_spec *spec, const struct job_of *of, int *ret_fd, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fd_ int fd = -1;
 	size_t len = 0;
 	int r;
 
-	r = job_text(spec, id, policy, &text, &len);
+	r = job_text(spec, of, &text, &len);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot write the job");
 	fd = memfd_create("job", MFD_CLOEXEC | MFD_ALLOW_SEALING);

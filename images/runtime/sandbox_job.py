@@ -4,8 +4,11 @@ This module is what every cold start loads, so it holds no more than they need.
 """
 
 import atexit
+import fcntl
+import io
 import os
 import sys
+from time import sleep      # tasks may put their own in its place
 
 GO_FD = 3
 STARTED_FD = 4
@@ -13,7 +16,7 @@ NO_TASK = 4     # how a process ends that has not come to have one; monitor_clon
 REPEATED = frozenset(("arg", "env", "warm", "module"))
 # What most jobs hold: a look-up is less than to decode it.
 KEYS = dict((name.encode(), name) for name in (
-    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "arg", "env", "policy"))
+    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "streams", "arg", "env", "policy"))
 HEEDED = ("TZ", "PYTHONPATH")
 BASE_ENV = (
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -152,12 +155,84 @@ def tell_of_refusal():
         sys.path = path
 
 
+class Stderr(io.FileIO):
+    """Standard error, which is written to when all is read that was written to standard output.
+
+    The two are two pipes, and nothing else tells the logger what came first.
+    """
+
+    FIONREAD = 0x541b
+    YIELDS = 20
+    NAPS = 200              # a second in all
+    NAP_MAX = 0.005
+
+    def __init__(self):
+        io.FileIO.__init__(self, 2, "w", closefd=False)
+        self.name = "<stderr>"
+        self.stdout = None
+        self.patience = True
+
+    def begin(self):
+        """With the pipes of a task."""
+        self.stdout = os.fstat(1).st_ino
+
+    def unread(self):
+        """Of standard output, where that is still what it was."""
+        try:
+            if self.stdout is None or os.fstat(1).st_ino != self.stdout:
+                return False
+            return fcntl.ioctl(1, self.FIONREAD, b"\0\0\0\0") != b"\0\0\0\0"
+        except EnvironmentError:
+            return False
+
+    def settle(self):
+        if not self.unread():
+            self.patience = True
+            return
+        if not self.patience:
+            return
+        for _ in range(self.YIELDS):
+            os.sched_yield()
+            if not self.unread():
+                return
+        nap = 0.00005
+        for _ in range(self.NAPS):
+            sleep(nap)
+            nap = min(2 * nap, self.NAP_MAX)
+            if not self.unread():
+                return
+        self.patience = False   # the logger is away: nobody is to wait for it with each line
+
+    def write(self, data):
+        self.settle()
+        return io.FileIO.write(self, data)
+
+
+ordered = None
+
+
+def keep_order():
+    """From now on, Python's stdout and stderr are logged in the order in which they are written."""
+    global ordered
+    if sys.version_info[0] == 2:
+        return      # its files are the C library's
+    old = sys.stderr
+    ordered = Stderr()
+    new = io.TextIOWrapper(ordered, old.encoding, old.errors, "\n", old.line_buffering, True)
+    new.mode = "w"
+    sys.stderr = sys.__stderr__ = new
+
+
 def surround(job, work_dir, ahead):
     """Make the rest; returns the task's arguments."""
     global policy
     if policy is None:
         atexit.register(tell_of_refusal)
     policy = text(job.get("policy", b""))
+    if job.get("streams") == b"together":
+        os.dup2(1, 2)   # the client's are one, too
+    elif ordered is not None:
+        ordered.begin()
     (payload_fd, config_fd), own = ahead
     try:
         os.chdir(work_dir)
@@ -210,6 +285,7 @@ def started(clock=None, fds=(GO_FD, STARTED_FD)):
 
 def prepare_script():
     """Prepare this interpreter, which is about to run a script, to run it as a task."""
+    keep_order()
     run_dir, work_dir = folders()
     job = read_job(take_job(run_dir + "/job"))
     script = os.path.join(work_dir, text(job.get("exec", b"")))

@@ -30,6 +30,7 @@ bytes, `\\n`.  KEY is one of
     command   a line for sh; the arguments come after it
     config    text                            seed     bytes of the supervisor's entropy
     hostname, label                           for information
+    streams   together: its stderr is its stdout
     policy    its name, to be told where it is why a task has ended
     arg, env                                  repeated; env is NAME=VALUE
     warm, module                              repeated, for `park`: modules to import
@@ -98,8 +99,8 @@ function.
 import os
 import sys
 
-from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, has_main, read_file, read_job, started,
-                         surround, surround_ahead, take_job, text)
+from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, has_main, keep_order, read_file, read_job,
+                         started, surround, surround_ahead, take_job, text)
 
 try:
     import builtins
@@ -433,6 +434,7 @@ def takes_argument(target):
 
 
 def main(argv):
+    keep_order()
     run_dir, work_dir = folders()
     if argv[1] == "park":
         bare = frozenset(name for name in sys.modules if not name.startswith("sandbox_"))

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #include "supervisor/ctl/follow.h"
 #include "supervisor/ctl/run_spec.h"
@@ -314,6 +315,16 @@ static int exit_status(struct run *run)
 	return ctl_task_exit_status(run->task);
 }
 
+/* A terminal, or 2>&1: then the task's two streams are one as well, and whatever it runs keeps the
+ * order of its writing. */
+static bool is_one_file(void)
+{
+	struct stat out, err;
+
+	return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+	       out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+}
+
 static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 {
 	_cleanup_fd_ int theirs = -1;
@@ -332,8 +343,9 @@ static int send_task(struct run *run, struct run_spec *spec, struct err *e)
 		fds[n_fds++] = theirs;
 	if (spec->package_fd >= 0)
 		fds[n_fds++] = spec->package_fd;
-	request = json_pack("{s:s, s:s, s:b, s:b, s:b}", "op", "run", "image", spec->image,
-			    "detach", run->detach, "log", log, "package", spec->package_fd >= 0);
+	request = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "op", "run", "image", spec->image,
+			    "detach", run->detach, "log", log, "package", spec->package_fd >= 0,
+			    "together", log && is_one_file());
 	if (!request)
 		return err_set(e, ERR_INPUT, 0, "image: must be UTF-8 text");
 	if (spec->project &&

@@ -84,7 +84,8 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 
 	if (!t->project)
 		return err_set(e, ERR_NOT_FOUND, 0, "its project is no more");
-	r = job_build(spec, t->rec.id, t->rec.policy, &fds[0], e);
+	r = job_build(spec, &(struct job_of){t->rec.id, t->rec.policy, t->rec.together != 0},
+		      &fds[0], e);
 	if (r < 0)
 		return r;
 	proto_init(&m, MON_START);

@@ -137,7 +137,7 @@ static int fill_record(struct op *op, struct pending *p, const char *image, json
 struct run_keys {
 	const char *image, *project;
 	json_t *task;
-	bool wait, log, package;
+	bool wait, log, package, together;
 	int start; /* enum start_mode, -1 when not given */
 };
 
@@ -157,6 +157,7 @@ static int read_keys(struct op *op, struct run_keys *k)
 	(void)json_strict_bool(op->in, "package", &k->package);
 	k->log = op->req->n_fds > k->package;
 	(void)json_strict_bool(op->in, "log", &k->log);
+	(void)json_strict_bool(op->in, "together", &k->together);
 	start = json_strict_string(op->in, "start", 32);
 	if (start)
 		k->start = start_mode_parse(start);
@@ -202,6 +203,7 @@ static int prepare(struct op *op, const struct run_keys *k, struct pending *p, s
 		r = check_package(&p->spec, k->package, e);
 	if (r == 0 && k->start >= 0)
 		p->spec.start = (enum start_mode)k->start;
+	p->task->rec.together = k->together;
 	if (r == 0)
 		r = fill_record(op, p, k->image, k->task, e);
 	if (r == 0)

@@ -75,6 +75,7 @@ static const struct column {
 	/* From version 3 on. */
 	COLUMN("log_disk", COLUMN_U64, log_disk),
 	COLUMN("log_gone", COLUMN_U32, log_gone),
+	COLUMN("together", COLUMN_U32, together),
 };
 /* After the table: the one text of any length. */
 #define SPEC_COLUMN ((int)ARRAY_SIZE(columns))

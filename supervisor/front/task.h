@@ -57,6 +57,7 @@ struct task_record {
 	uint64_t cpu_us, memory_peak, log_lines, log_bytes, log_dropped;
 	uint32_t log_known; /* 1: the three above are the logger's totals */
 	uint64_t log_disk;  /* bytes that its log takes on the disk; 0: there is none */
+	uint32_t together;  /* 1: its stderr is its stdout, as the client that runs it has them */
 	uint32_t log_gone;  /* 1: its log was removed, its project's logs took too much */
 	/* Of a task that was submitted for a code (queue.h); else zeros. */
 	char code[TASK_ID_LEN + 1], code_name[128], schedule[TASK_ID_LEN + 1];

@@ -56,6 +56,7 @@ struct logger {
 	sd_event *event;
 	int monitor_sock, front_sock; /* front: owned, -1 while there is none */
 	int logs_dirfd, null_fd;
+	int copy[2]; /* a pipe of stream.c's own, empty between two calls */
 	sd_event_source *monitor_io, *front_io, *due_defer;
 	unsigned n_followers, max_followers;
 	struct log_task *due, **due_tail; /* LOG_END to send, oldest first */

@@ -12,7 +12,7 @@
 /* No new process, no socket, no signal to anyone; files by what the user id may open. */
 /* clang-format off */
 static const char *const syscalls[] = {
-	"read", "write", "pread64", "pwrite64", "splice", "sendto", "sendmsg", "recvfrom",
+	"read", "write", "pread64", "pwrite64", "splice", "tee", "sendto", "sendmsg", "recvfrom",
 	"recvmsg", "getsockopt", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
 	"timerfd_create", "timerfd_settime", "openat", "close", "mkdirat", "unlinkat", "fstat",
 	"newfstatat", "ftruncate", "fallocate", "lseek", "fcntl", "brk", "mmap", "munmap",
@@ -39,6 +39,8 @@ static int logger_run(struct logger *l, struct err *e)
 	l->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (l->null_fd < 0)
 		return err_set(e, ERR_SYSTEM, errno, "/dev/null");
+	if (pipe2(l->copy, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "pipe");
 	r = sd_event_new(&l->event);
 	if (r >= 0)
 		r = links_start(l);
@@ -68,7 +70,7 @@ int logger_main(int monitor_sock, int logs_dirfd)
 	l->monitor_sock = monitor_sock;
 	l->front_sock = -1;
 	l->logs_dirfd = logs_dirfd;
-	l->null_fd = -1;
+	l->null_fd = l->copy[0] = l->copy[1] = -1;
 	l->max_followers = followers_max();
 	r = logger_run(l, &e);
 	if (r < 0)
@@ -76,6 +78,8 @@ int logger_main(int monitor_sock, int logs_dirfd)
 	links_stop(l);
 	tasks_clear(l);
 	l->event = sd_event_unref(l->event);
+	for (int i = 0; i < 2; i++)
+		util_close_fd(&l->copy[i]);
 	util_close_fd(&l->null_fd);
 	return r < 0 ? 1 : r;
 }

@@ -2,6 +2,10 @@
 /*
  * Pipe -> raw file, by splice: the bytes leave the pipe in the same uninterrupted
  * step in which they reach the file, so that kill -9 finds them in one of the two.
+ *
+ * What two pipes hold has no order between them that the kernel would know. But a task's
+ * interpreter writes to stderr only when its stdout's pipe is empty (sandbox_job.py). So what is
+ * in stderr's pipe is older than all of stdout's that was not there when it was looked at.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -13,6 +17,8 @@
 /* For one task in one turn of the loop; then it is the others' turn. */
 #define PIECES_PER_TURN 4
 #define DROP_PIECE (1u << 20)
+/* As many pieces as its pipe can hold, in which others may write all the time. */
+#define STDERR_PIECES 8
 /* How often a folder that could not be made is tried again. */
 #define FILES_RETRY_NS 1000000000u
 /* Single bytes, each with its record, must not make an index much larger than the log. */
@@ -59,16 +65,43 @@ static bool index_full(const struct log_task *t)
 	return t->files.n_records >= RECORDS_MIN + t->cap / CAP_PER_RECORD;
 }
 
+static ssize_t move_piece(struct log_stream *s);
+
+/*
+ * Before stdout is taken: as much of it as is there now may be, after all that stderr has. That is
+ * counted by a copy of it, which is thrown away. 0 at stdout's end, -EAGAIN when it is empty.
+ */
+static ssize_t take_stderr_first(struct log_stream *s)
+{
+	struct log_task *t = s->task;
+	struct logger *l = t->logger;
+	ssize_t n = tee(s->fd, l->copy[1], LOG_FRAME_DATA_MAX, SPLICE_F_NONBLOCK);
+
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	while (splice(l->copy[0], NULL, l->null_fd, NULL, DROP_PIECE, SPLICE_F_NONBLOCK) > 0)
+		;
+	for (int i = 0; i < STDERR_PIECES && move_piece(&t->streams[1]) > 0; i++)
+		;
+	return n;
+}
+
 /* Moves one piece. Bytes moved, 0 at the pipe's end, -EAGAIN when it is empty. */
 static ssize_t move_piece(struct log_stream *s)
 {
 	struct log_task *t = s->task;
 	struct log_files *f = &t->files;
 	int nr = (int)(s - t->streams);
-	uint64_t kept, room;
+	uint64_t kept, room, max = LOG_FRAME_DATA_MAX;
 	loff_t offset;
 	ssize_t n;
 
+	if (nr == 0 && t->streams[1].fd >= 0) {
+		n = take_stderr_first(s);
+		if (n <= 0)
+			return n;
+		max = (uint64_t)n;
+	}
 	if (!log_files_are_open(f))
 		files_retry(t);
 	if (!log_files_are_open(f))
@@ -79,8 +112,8 @@ static ssize_t move_piece(struct log_stream *s)
 	if (log_files_reserve(f) < 0)
 		return drop(s, LOG_DROP_DISK);
 	room = t->cap - kept;
-	if (room > LOG_FRAME_DATA_MAX)
-		room = LOG_FRAME_DATA_MAX;
+	if (room > max)
+		room = max;
 	offset = (loff_t)f->size[nr];
 	n = splice(s->fd, NULL, f->raw_fd[nr], &offset, room, SPLICE_F_NONBLOCK);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))

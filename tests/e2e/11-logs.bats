@@ -3,6 +3,10 @@
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
 
+setup_file() {
+	WARM=1 daemon_make
+}
+
 @test "run streams: a line arrives while its task still waits" {
 	sandboxctl run python --label live --code "$GATE
 print('first')
@@ -169,6 +173,37 @@ for i in range(20000):
 	[ "$status" = 0 ]
 	[ "$output" = "$(seq 0 19999)" ]
 	[ "$(sha256sum <<<"$stderr")" = "$(seq -f 'e%g' 0 7 19999 | sha256sum)" ]
+}
+
+@test "stdout and stderr are one text in the order of writing, and can be told apart all the same" {
+	for mode in $MODES; do
+		id=$(detached python '
+import sys, logging
+for i in range(1, 60, 4):
+    sys.stderr.write("%d\n" % i)
+    print(i + 1)
+    logging.error(i + 2)
+    print(i + 3)' --start "$mode")
+		sandboxctl wait "$id"
+		[ "$(inspect "$id" .start.mode)" = "$mode" ]
+		sandboxctl logs "$id" >both 2>&1
+		sed -i s/ERROR:root:// both
+		cmp both <(seq 60) || fail "$mode: $(cat both)"
+		[ "$(sandboxctl logs --stderr "$id" 2>&1 | sed s/ERROR:root://)" = "$(seq 1 2 60)" ]
+		[ "$(sandboxctl logs --stdout "$id")" = "$(seq 2 2 60)" ]
+	done
+}
+
+@test "run 2>&1 keeps the order of whatever the task runs" {
+	for mode in $MODES; do
+		sandboxctl run python --start "$mode" --label order --code '
+import os, sys
+sys.stderr.write("1\n")
+print("2")
+os.system("i=3; while [ $i -lt 60 ]; do echo $i; echo $((i + 1)) >&2; i=$((i + 2)); done")' >both 2>&1
+		cmp both <(seq 60) || fail "$mode: $(cat both)"
+		[ "$(mode order)" = "$mode" ]
+	done
 }
 
 @test "more than the log's limit is dropped, counted and said" {

@@ -26,6 +26,16 @@ sys.stderr.write("and this\n")'
 	[ "$(sandboxctl queue echo --wait --json 2>/dev/null | jq -r .status)" = complete ]
 }
 
+@test "a log is one text, in the order of writing" {
+	uploaded order 'import sys
+for i in range(1, 40, 2):
+    sys.stderr.write("%d\n" % i); print(i + 1)'
+	sandboxctl queue order --wait >/dev/null 2>&1
+	id=$(sandboxctl tasks --json | jq -r '[.[] | select(.code_name == "order")][0].id')
+	[ "$(sandboxctl log "$id")" = "$(seq 40)" ]
+	[ "$(sandboxctl log -f "$id" 2>/dev/null)" = "$(seq 2 2 40)" ]
+}
+
 @test "--wait follows live from the first line, and exits as the task does" {
 	uploaded live "$GATE
 print('first')

@@ -29,6 +29,7 @@ static void check(const struct task_spec *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct job_of of = {"0123456789abcdef01234567", "default", false};
 	struct task_spec spec;
 	struct err e = {0};
 	int fd = -1;
@@ -39,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check(&spec);
-	if (job_build(&spec, "0123456789abcdef01234567", "default", &fd, &e) == 0)
+	if (job_build(&spec, &of, &fd, &e) == 0)
 		util_close_fd(&fd);
 	task_spec_clear(&spec);
 	return 0;

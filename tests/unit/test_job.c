@@ -44,7 +44,7 @@ static size_t build(char *job, size_t size, int *ret_fd)
 	struct stat st;
 
 	assert_int_equal(task_spec_parse(text, strlen(text), &spec, &e), 0);
-	assert_int_equal(job_build(&spec, ID, "strict", ret_fd, &e), 0);
+	assert_int_equal(job_build(&spec, &(struct job_of){ID, "strict", true}, ret_fd, &e), 0);
 	assert_int_equal(fstat(*ret_fd, &st), 0);
 	assert_true((size_t)st.st_size < size);
 	assert_int_equal(util_read_all(*ret_fd, job, (size_t)st.st_size), 0);
@@ -61,7 +61,7 @@ static void test_records(void **state)
 		{"exec", "a.py"},     {"payload", "{\"a\":\"\xc3\xa9\"}"},
 		{"arg", "1"},	      {"arg", "two\nlines"},
 		{"env", "K=v=w"},     {"label", "l"},
-		{"policy", "strict"},
+		{"policy", "strict"}, {"streams", "together"},
 	};
 	_cleanup_fd_ int fd = -1;
 	char job[4096], key[32];

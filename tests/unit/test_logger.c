@@ -33,6 +33,28 @@ static void test_live_and_in_order(void **state)
 	capture_free(&c);
 }
 
+/* What is in both pipes: stderr's is the older, for its writers wait until stdout's is empty. */
+static void test_stderr_before_stdout(void **state)
+{
+	struct rig_capture c = {0};
+	struct rig_task t;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		rig_task_make(&t, MIB);
+		rig_write(&t, 1, "first\n");
+		rig_write(&t, 0, "second\n");
+		rig_task_give(&rig, &t);
+		rig_task_close(&t);
+		(void)rig_end(&rig, t.id);
+		capture_all(&c, rig_follow(&rig, (struct rig_follow){.id = t.id, .dead = true}));
+		capture_check(&c, 1, "first\n", 6);
+		capture_check(&c, 0, "second\n", 7);
+		assert_memory_equal(c.types, "\2\1\4", 3);
+		capture_free(&c);
+	}
+}
+
 static void test_late_followers(void **state)
 {
 	struct rig_capture live = {0}, c = {0};
@@ -380,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_live_and_in_order),
+		cmocka_unit_test(test_stderr_before_stdout),
 		cmocka_unit_test(test_late_followers),
 		cmocka_unit_test(test_streams_and_since),
 		cmocka_unit_test(test_snapshot),
