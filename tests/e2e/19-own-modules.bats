@@ -38,7 +38,7 @@ forked() {
 	EOT
 	echo '{"exec": "main.py", "dir": ".", "args": ["a"], "env": {"X": "y"}, "payload": {"k": 1}}' >app/task.json
 	wait_until "$PATIENCE" forked
-	same 'my own a y 18 {"k":1}' 7
+	same 'my own a y 18 {"k": 1}' 7
 }
 
 @test "so is a package that it brings along, with all that is in it" {
