@@ -60,7 +60,8 @@ static void assert_turns_short(void)
 
 static void turn_of(struct fixture *x)
 {
-	assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
+	/* There is something to do, or it is done too soon. */
+	assert_true(sd_event_run(x->f->event, REST_WAIT_NS / 1000) > 0);
 	note_turn();
 }
 
