@@ -10,31 +10,33 @@
 #include "supervisor/front/http_internal.h"
 
 /* By descriptor; NULL where it is no client's. One front is in a process. */
-static struct http_screen **screens;
+static struct {
+	struct http_screen *screen;
+} * screens;
 static size_t n_screens;
 
 int http_recv_watch(int fd, struct http_screen *s)
 {
 	size_t n = n_screens;
-	struct http_screen **more;
+	void *more;
 
 	if ((size_t)fd >= n) {
 		n = (size_t)fd + 64;
-		more = reallocarray(screens, n, sizeof(*more));
+		more = reallocarray(screens, n, sizeof(*screens));
 		if (!more)
 			return -ENOMEM;
-		memset(more + n_screens, 0, (n - n_screens) * sizeof(*more));
 		screens = more;
+		memset(screens + n_screens, 0, (n - n_screens) * sizeof(*screens));
 		n_screens = n;
 	}
-	screens[fd] = s;
+	screens[fd].screen = s;
 	return 0;
 }
 
 void http_recv_forget(int fd)
 {
 	if (fd >= 0 && (size_t)fd < n_screens)
-		screens[fd] = NULL;
+		screens[fd].screen = NULL;
 }
 
 void http_recv_clear(void)
@@ -106,7 +108,8 @@ static ssize_t screened(struct http_screen *s, int fd, char *buf, size_t len, in
 
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	if (flags & MSG_PEEK || fd < 0 || (size_t)fd >= n_screens || !screens[fd] || len == 0)
+	if (flags & MSG_PEEK || fd < 0 || (size_t)fd >= n_screens || !screens[fd].screen ||
+	    len == 0)
 		return recvfrom(fd, buf, len, flags, NULL, NULL);
-	return screened(screens[fd], fd, buf, len, flags);
+	return screened(screens[fd].screen, fd, buf, len, flags);
 }

@@ -298,8 +298,9 @@ static size_t head_copy(char *out, const char *text, size_t len)
 			n += name.n + 1;
 		}
 		memmove(out + n, line.p, line.n);
-		memcpy(out + n + line.n, "\r\n", 2);
-		n += line.n + 2;
+		n += line.n;
+		out[n++] = '\r';
+		out[n++] = '\n';
 	}
 	return n;
 }
@@ -381,7 +382,7 @@ static size_t take_chunk(struct http_screen *s, const char *text, size_t len, ch
 		    (uint64_t)(line.p[i] <= '9' ? line.p[i] - '0' : (line.p[i] | 0x20) - 'a' + 10);
 	if (n == 0) {
 		at = take_trailers(s, text, len, at);
-		*n_out = at ? strlen(chunk_stand_in) : 0;
+		*n_out = at ? sizeof(chunk_stand_in) - 1 : 0;
 		memcpy(out, chunk_stand_in, *n_out);
 		return at;
 	}
