@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <criu/criu.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,88 +12,65 @@
 #include <sys/wait.h>
 
 #include "sandbox/checkpoint_internal.h"
+#include "sandbox/criu.h"
 #include "sandbox/inject.h"
 
 #define WARM_TIMEOUT_MS 120000
 #define HEAP_CHECK_MS 100
 
-/* The first error in criu's log; the one about RLIMIT_NOFILE is harmless and always there. */
-static void criu_words(char *buf, size_t size)
+/* The first error that criu has told, but for those that it always tells. It is shown to people,
+ * and may be made of what a checkpoint says. */
+static void criu_words(const struct checkpoint_run *run, char *buf, size_t size)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	char *line, *save = NULL;
+	static const char *const usual[] = {"RLIMIT_NOFILE", "plugin", "oom_score_adj", "stats"};
+	char text[16384], *line, *save = NULL;
+	ssize_t n = pread(run->log, text, sizeof(text) - 1, 0);
 
 	buf[0] = '\0';
-	if (util_read_file_at(AT_FDCWD, "/run/criu/log", 1 << 20, &text, &len) < 0)
-		return;
+	text[n < 0 ? 0 : n] = '\0';
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		const char *error = strstr(line, "Error (");
 
-		if (!error || strstr(line, "RLIMIT_NOFILE") || strstr(line, "plugin"))
+		for (size_t i = 0; error && i < ARRAY_SIZE(usual); i++)
+			if (strstr(error, usual[i]))
+				error = NULL;
+		if (!error)
 			continue;
 		(void)snprintf(buf, size, ": %s", error);
+		for (char *p = buf; *p; p++)
+			*p = (char)(isprint((unsigned char)*p) ? *p : '?');
 		return;
 	}
 }
 
-static int criu_failed(struct err *e, const char *what, int r)
+/* r: what criu_ask has failed with. */
+static int criu_failed(const struct checkpoint_run *run, const char *what, int r,
+		       const struct err *why, struct err *e)
 {
 	char words[256];
 
-	criu_words(words, sizeof(words));
-	return err_set(e, ERR_SYSTEM, 0, "checkpoint: criu %s failed (%s)%s", what, strerror(-r),
-		       words);
+	criu_words(run, words, sizeof(words));
+	(void)err_set(e, ERR_SYSTEM, 0, "checkpoint: %s: %.200s%s", what, why->msg, words);
+	return r;
 }
 
-/* images and work are resolved by criu as /proc/1/fd/N, this process's. */
-static int set_options(int images, int work, struct err *e)
+/* It is of no use any more; whatever it is about to do must be over before what it has left
+ * behind is looked at. */
+static void end_criu(struct checkpoint_run *run)
 {
-	if (criu_init_opts() < 0)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: libcriu");
-	/* criu_add_inherit_fd refuses unless the service is a binary; see use_socket. */
-	criu_set_service_binary("criu");
-	criu_set_images_dir_fd(images);
-	criu_set_work_dir_fd(work);
-	criu_set_log_level(1);
-	criu_set_log_file("log");
-	criu_set_manage_cgroups(false);
-	criu_set_manage_cgroups_mode(CRIU_CG_MODE_IGNORE);
-	criu_set_network_lock(CRIU_NETWORK_LOCK_SKIP);
-	return 0;
-}
-
-/* Now that inherited fds are in: talk to the criu that waits already. libcriu closes it. */
-static void use_socket(struct checkpoint_run *run)
-{
-	criu_set_service_fd(TAKE_FD(run->sock));
-}
-
-static int open_work(struct err *e)
-{
-	int fd = open("/run/criu", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	return fd < 0 ? err_set(e, ERR_SYSTEM, errno, "checkpoint: /run/criu") : fd;
-}
-
-static int inherit_pipes(const struct checkpoint_manifest *m, struct err *e)
-{
-	char key[PIPE_N][64];
-
-	for (int i = 0; i < PIPE_N; i++) {
-		(void)snprintf(key[i], sizeof(key[i]), "pipe:[%llu]",
-			       (unsigned long long)m->pipes[i]);
-		if (criu_add_inherit_fd(CRIU_FD_PIPES + i, key[i]) < 0)
-			return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: libcriu");
+	if (run->criu > 0) {
+		(void)kill(run->criu, SIGKILL); /* our own child, not reaped: the pid is right */
+		while (waitpid(run->criu, NULL, 0) < 0 && errno == EINTR)
+			;
 	}
-	return 0;
+	run->criu = -1;
+	util_close_fd(&run->sock);
 }
 
 /* What criu needed in /run is nobody else's business. Failing leaves root's own files. */
 static void tidy_run(void)
 {
-	static const char *const files[] = {"/run/criu/log", "/run/criu/stats-restore",
-					    "/run/criu.kdat", "/run/heap"};
+	static const char *const files[] = {"/run/criu/criu.kdat", "/run/heap"};
 
 	/* The mappings stay; a restored task's mounts are then those of a cold one. Called a
 	 * second time, after a failure, there may be something of the task's by this name. */
@@ -103,66 +80,126 @@ static void tidy_run(void)
 	(void)rmdir("/run/criu");
 }
 
-int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *ret,
-		       struct err *e)
+int checkpoint_give_pipes(const struct sandbox_spec *spec, uid_t output, uid_t others,
+			  struct err *e)
+{
+	if (fchown(spec->out_w, output, output) < 0 || fchown(spec->err_w, output, output) < 0 ||
+	    fchown(spec->started_w, others, others) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipes");
+	return 0;
+}
+
+/* As after a cold start: its output is the task's to open once more, and no other pipe. */
+static int take_back_pipes(const struct sandbox_spec *spec, const struct checkpoint_run *run,
+			   struct err *e)
+{
+	if (run->go_w >= 0 && fchown(run->go_w, 0, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipes");
+	return checkpoint_give_pipes(spec, sandbox_host_id(spec->owner, SANDBOX_UID), 0, e);
+}
+
+/* The inode numbers of the pipes that the payload must have, by its own numbers 1 to 4. */
+static int pipe_inodes(const struct sandbox_spec *spec, const struct checkpoint_run *run,
+		       struct inject_pipes *ret, struct err *e)
+{
+	const int fds[INJECT_PIPES_N] = {spec->out_w, spec->err_w, run->go_w, spec->started_w};
+	struct stat st;
+
+	for (int i = 0; i < INJECT_PIPES_N; i++) {
+		if (fstat(fds[i], &st) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipes");
+		ret->ino[i] = st.st_ino;
+	}
+	return 0;
+}
+
+static int restore_process(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *ret,
+			   struct err *e)
 {
 	static struct checkpoint_manifest m;
-	_cleanup_fd_ int work = -1;
-	pid_t pid;
+	const struct criu_request req = {.images_fd = CRIU_FD_IMAGES,
+					 .pipes = m.pipes,
+					 .n_pipes = PIPE_N,
+					 .pipes_fd = CRIU_FD_PIPES};
+	struct err why = {0};
+	int r = checkpoint_read(spec->checkpoint_fd, spec->checkpoint_key, &m, e);
+
+	if (r == 0 && !spec->verified)
+		r = checkpoint_verify(spec->checkpoint_fd, &m, e);
+	if (r < 0)
+		return r;
+	r = criu_ask(run->sock, &req, ret, &why);
+	if (r < 0)
+		return criu_failed(run, "criu does not restore it", r, &why, e);
+	if (*ret != PAYLOAD_PID)
+		return err_set(e, ERR_INPUT, 0, "checkpoint: criu has restored process %d",
+			       (int)*ret);
+	return 0;
+}
+
+int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run,
+		       struct inject_template *keep, pid_t *ret, struct err *e)
+{
+	struct inject_pipes pipes;
+	struct tracee t;
 	int r;
 
 	if (run->broken.code) {
 		*e = run->broken;
 		return -EIO;
 	}
-	r = checkpoint_read(spec->checkpoint_fd, spec->checkpoint_key, &m, e);
-	if (r == 0 && !spec->verified)
-		r = checkpoint_verify(spec->checkpoint_fd, &m, e);
+	r = restore_process(spec, run, ret, e);
 	if (r < 0)
 		return r;
-	work = open_work(e);
-	if (work < 0)
-		return work;
-	r = set_options(spec->checkpoint_fd, work, e);
+	/* Stopped by us before criu, which has stopped it, is gone. */
+	r = inject_seize(&t, *ret, keep != NULL, e);
+	end_criu(run);
 	if (r == 0)
-		r = inherit_pipes(&m, e);
+		r = take_back_pipes(spec, run, e);
+	if (r == 0)
+		r = pipe_inodes(spec, run, &pipes, e);
 	if (r < 0)
 		return r;
-	use_socket(run);
-	pid = criu_restore();
-	if (pid < 0)
-		return criu_failed(e, "restore", pid);
-	/* A template is held instead, and nothing of it runs. */
-	r = spec->action == SANDBOX_TEMPLATE ? 0 : inject_userns(spec, pid, run->criu, e);
-	if (r == 0 && spec->action != SANDBOX_TEMPLATE)
-		r = mounts_proc_readonly(true, e);
+	/* From here on, what is wrong is wrong with the checkpoint. */
+	r = inject_look(&t, spec, &pipes, e);
+	if (r == 0 && !keep)
+		r = inject_confine(&t, spec, e);
+	if (r < 0)
+		return r == -ENOMEM || r == -ESRCH ? r : -EBADMSG;
+	/* What cannot be a template may be restored all the same. */
+	if (keep)
+		r = inject_hold(keep, &t, &pipes, spec, e);
 	if (r < 0)
 		return r;
 	tidy_run();
-	/* It has answered and is on its way out; user code is not to see it. */
-	(void)kill(run->criu, SIGKILL);
-	while (waitpid(run->criu, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (spec->action != SANDBOX_TEMPLATE && util_write_all(run->go_w, "g", 1) < 0)
-		return err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
-	if (spec->action != SANDBOX_TEMPLATE)
+	/* Until now there was room for these processes and no other. */
+	r = cgroup_set_pids(spec->cgroup, spec->limits.pids + (keep ? 2 : 1));
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "restore: limit of processes");
+	if (keep)
+		return 0;
+	r = inject_let_go(&t, e);
+	if (r == 0 && util_write_all(run->go_w, "g", 1) < 0)
+		r = err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
+	if (r == 0)
 		util_close_fd(&run->go_w);
-	*ret = pid;
-	return 0;
+	return r;
 }
 
-void checkpoint_abort(struct checkpoint_run *run)
+void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *run)
 {
 	/* From PID 1: everything in this pid namespace but ourselves. Before the pipe's end
 	 * is seen by a process that is not confined. */
 	if (getpid() == 1)
 		(void)kill(-1, SIGKILL);
-	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
 		;
+	run->criu = -1;
 	util_close_fd(&run->sock);
 	util_close_fd(&run->go_w);
+	(void)take_back_pipes(spec, run, NULL);
 	tidy_run();
-	(void)mounts_proc_readonly(false, NULL);
+	(void)cgroup_set_pids(spec->cgroup, spec->limits.pids + 1);
 }
 
 /* The heap is a file of the host's disk, which no cgroup counts. It holds memory, so that
@@ -204,8 +241,8 @@ static int wait_parked(const struct sandbox_spec *spec, pid_t payload, struct er
 	return 0;
 }
 
-/* A checkpoint is one process with one thread: nothing else would be confined. */
-static int check_alone(pid_t payload, struct err *e)
+/* In words, what there is beside the one process with one thread that a checkpoint is. */
+static int say_beside(pid_t payload, struct err *e)
 {
 	char path[64];
 	struct dirent *d;
@@ -226,14 +263,36 @@ static int check_alone(pid_t payload, struct err *e)
 		n += d->d_name[0] >= '1' && d->d_name[0] <= '9';
 	if (dir)
 		(void)closedir(dir);
-	/* The init, the payload, criu. */
-	if (n != 3)
-		return err_set(e, ERR_INPUT, 0, "warm: the imports left %d processes", n - 3);
+	if (n != CHECKPOINT_PIDS)
+		return err_set(e, ERR_INPUT, 0, "warm: the imports left %d processes",
+			       n - CHECKPOINT_PIDS);
 	return 0;
 }
 
+/*
+ * Nothing may run beside a dump: it could write what it likes to the memory that criu reads, and
+ * would be restored unlike it was. It is stopped, and stays so; there is no room for another; and
+ * they are counted: the init, the payload and criu cannot be fewer as long as the init has not
+ * reaped them. The group's count has threads, and what has left the payload's tree, and whatever
+ * else /proc could hide. criu itself makes a child for a moment, once it holds the payload.
+ */
+static int close_room(const struct sandbox_spec *spec, pid_t payload, struct err *e)
+{
+	int r = cgroup_set_pids(spec->cgroup, CHECKPOINT_PIDS);
+
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "warm: limit of processes");
+	r = say_beside(payload, e);
+	if (r == 0 && cgroup_pids(spec->cgroup) != CHECKPOINT_PIDS)
+		r = err_set(e, ERR_INPUT, 0, "warm: the imports left %llu processes or threads",
+			    (unsigned long long)cgroup_pids(spec->cgroup) - CHECKPOINT_PIDS);
+	if (r == 0 && cgroup_set_pids(spec->cgroup, CHECKPOINT_PIDS + 1) < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "warm: limit of processes");
+	return r;
+}
+
 static int note_pipes(const struct sandbox_spec *spec, pid_t payload, struct checkpoint_manifest *m,
-		      struct err *e)
+		      struct inject_pipes *ret, struct err *e)
 {
 	static const int fds[PIPE_N] = {[PIPE_GO] = PAYLOAD_FD_GO,
 					[PIPE_OUT] = STDOUT_FILENO,
@@ -243,8 +302,8 @@ static int note_pipes(const struct sandbox_spec *spec, pid_t payload, struct che
 				  [PIPE_OUT] = spec->out_w,
 				  [PIPE_ERR] = spec->err_w,
 				  [PIPE_STARTED] = spec->started_w};
-	char path[64], key[64];
 	struct stat st, own;
+	char path[64];
 
 	for (int i = 0; i < PIPE_N; i++) {
 		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)payload, fds[i]);
@@ -252,9 +311,7 @@ static int note_pipes(const struct sandbox_spec *spec, pid_t payload, struct che
 		    (ours[i] >= 0 && (fstat(ours[i], &own) < 0 || own.st_ino != st.st_ino)))
 			return err_set(e, ERR_INPUT, 0, "warm: the imports changed fd %d", fds[i]);
 		m->pipes[i] = st.st_ino;
-		(void)snprintf(key, sizeof(key), "pipe:[%llu]", (unsigned long long)st.st_ino);
-		if (criu_add_external(key) < 0)
-			return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: libcriu");
+		ret->ino[fds[i] - 1] = st.st_ino;
 	}
 	return 0;
 }
@@ -271,37 +328,67 @@ static void describe(const struct sandbox_spec *spec, struct checkpoint_manifest
 	m->created_ns = util_realtime_ns();
 }
 
+/* Whoever could still write to the folder is gone: it becomes root's, and what it should be. */
+static int finish(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t payload,
+		  struct checkpoint_manifest *m, struct err *e)
+{
+	const int dir = spec->checkpoint_fd;
+	int status, r;
+
+	end_criu(run);
+	/* criu has ended it. */
+	while (waitpid(payload, &status, __WALL) == payload && WIFSTOPPED(status))
+		;
+	if (cgroup_pids(spec->cgroup) != 1)
+		return err_set(e, ERR_INPUT, 0, "warm: something else ran beside the dump");
+	if (fchown(dir, 0, 0) < 0 || fchmod(dir, 0755) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: folder");
+	/* With it criu would put the restored process's clocks back to the dump's, in a time
+	 * namespace (criu/timens.c). */
+	if (unlinkat(dir, "timens-0.img", 0) < 0 && errno != ENOENT)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: timens-0.img");
+	r = checkpoint_clear_filter(dir, e);
+	if (r < 0)
+		return r;
+	describe(spec, m);
+	return checkpoint_seal(dir, m, e);
+}
+
 int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t payload,
 		    uint64_t *ret_us, struct err *e)
 {
 	static struct checkpoint_manifest m;
-	_cleanup_fd_ int work = open_work(e);
+	const struct criu_request req = {.dump = true,
+					 .images_fd = CRIU_FD_IMAGES,
+					 .pid = payload,
+					 .timeout_s = DUMP_TIMEOUT_S,
+					 .pipes = m.pipes,
+					 .n_pipes = PIPE_N};
+	struct inject_pipes pipes;
+	struct err why = {0};
+	struct tracee t;
 	uint64_t t0;
-	int r;
+	pid_t none;
+	int r = wait_parked(spec, payload, e);
 
-	if (work < 0)
-		return work;
-	r = wait_parked(spec, payload, e);
 	if (r == 0)
-		r = check_alone(payload, e);
+		r = inject_attach_parked(&t, payload, e);
+	if (r == -ESRCH)
+		r = err_set(e, ERR_INPUT, 0, "warm: the interpreter ended; see its output");
 	if (r == 0)
-		r = set_options(spec->checkpoint_fd, work, e);
+		r = close_room(spec, payload, e);
 	if (r == 0)
-		r = note_pipes(spec, payload, &m, e);
+		r = note_pipes(spec, payload, &m, &pipes, e);
+	if (r == 0)
+		r = inject_look_parked(&t, spec->owner, &pipes, e);
+	if (r == 0)
+		r = inject_leave_stopped(&t, run->criu, e);
 	if (r < 0)
 		return r;
-	criu_set_pid(payload);
-	criu_set_timeout(DUMP_TIMEOUT_S);
-	use_socket(run);
 	t0 = util_monotonic_ns();
-	r = criu_dump();
+	r = criu_ask(run->sock, &req, &none, &why);
 	if (r < 0)
-		return criu_failed(e, "dump", r);
+		return criu_failed(run, "criu does not dump it", r, &why, e);
 	*ret_us = (util_monotonic_ns() - t0) / 1000;
-	/* Without it criu leaves the clocks alone: a restored task has the host's
-	 * monotonic time, not the dump's in a time namespace (criu/timens.c). */
-	if (unlinkat(spec->checkpoint_fd, "timens-0.img", 0) < 0 && errno != ENOENT)
-		return err_set(e, ERR_SYSTEM, errno, "checkpoint: timens-0.img");
-	describe(spec, &m);
-	return checkpoint_seal(spec->checkpoint_fd, &m, e);
+	return finish(spec, run, payload, &m, e);
 }

@@ -2,8 +2,9 @@
 /*
  * Checkpoints: a warmed interpreter on disk.
  *
- * STATE/checkpoints/<key hex>/   root only, 0700
- *     *.img                      CRIU's own files
+ * STATE/checkpoints/             root only, 0700
+ * STATE/checkpoints/<key hex>/   0755, while it is made criu's
+ *     *.img                      CRIU's own files; criu is given an fd of the folder
  *     heap                       the interpreter's memory, which restored copies map
  *                                MAP_PRIVATE: CRIU reads almost no pages
  *     manifest                   struct checkpoint_manifest, what the monitor checks
@@ -11,8 +12,12 @@
  *
  * criu runs inside the sandbox that it restores into: it is started by the sandbox's
  * init while the host's files can still be reached, in the sandbox's pid, mount,
- * network, ipc and uts namespaces, as root of the initial user namespace. So there
- * is no namespace and no mount for it to restore, only one process.
+ * network, ipc and uts namespaces. So there is no namespace and no mount for it to
+ * restore, only one process. It is that process's own unprivileged user (criu.h).
+ *
+ * The digests say that a checkpoint is what was dumped, not that this is harmless: the
+ * dumped process was somebody's. What it has been made into is looked at while it is
+ * stopped, before its first instruction, by what the kernel says of it.
  */
 #ifndef SANDBOX_CHECKPOINT_H
 #define SANDBOX_CHECKPOINT_H
@@ -23,8 +28,10 @@
 #include "sandbox/sandbox.h"
 
 #define CHECKPOINT_MAGIC 0x31434253u /* "SBC1" */
-#define CHECKPOINT_VERSION 2u
+#define CHECKPOINT_VERSION 3u
 #define CHECKPOINT_FILES_MAX 64
+/* The init, criu, and the one process that is dumped or restored. */
+#define CHECKPOINT_PIDS 3
 /* The same at the dump and at each restore, for criu compares: the folder keeps others out. */
 #define HEAP_MODE 0644
 #define CHECKPOINT_FILE_BYTES_MAX (1ULL << 32)
@@ -66,27 +73,32 @@ struct checkpoint_run {
 	int sock;
 	pid_t criu;
 	int go_w;
+	int log;	   /* what criu says */
 	struct err broken; /* criu did not start: checkpoint_restore fails with this */
 };
 #define CHECKPOINT_RUN_INIT                                                                        \
 	(struct checkpoint_run)                                                                    \
 	{                                                                                          \
-		.sock = -1, .criu = -1, .go_w = -1                                                 \
+		.sock = -1, .criu = -1, .go_w = -1, .log = -1                                      \
 	}
 
 /* checkpoint_launch.c, called by the sandbox's init. */
 int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e);
 /* Until criu and its libraries are loaded: the host's files are needed no more. */
 int checkpoint_wait_loaded(struct checkpoint_run *run, struct err *e);
-/* checkpoint.c, called by the same. libcriu is used nowhere else. */
-/* Verifies unless spec->verified, restores, confines (inject.c), lets it go. */
-int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t *ret,
-		       struct err *e);
+/* checkpoint.c, called by the same. */
+/*
+ * Verifies unless spec->verified, restores, confines (inject.h), lets it go; a template is left
+ * stopped, under trace by it. -EBADMSG: the checkpoint is not right, and is to be removed.
+ */
+struct inject_template;
+int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run,
+		       struct inject_template *keep, pid_t *ret, struct err *e);
 /* Waits until the payload is parked, dumps it (it is gone then), seals the folder. */
 int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t payload,
 		    uint64_t *ret_us, struct err *e);
 /* Ends criu and whatever it had begun; the sandbox is as clean as before. */
-void checkpoint_abort(struct checkpoint_run *run);
+void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *run);
 
 /* checkpoint_files.c */
 /* Reads and checks the manifest alone. -ENOENT when there is no checkpoint. */

@@ -45,8 +45,8 @@ int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *
 	uint8_t self[32];
 	struct stat st;
 
-	if (fstat(dir, &st) < 0 || st.st_uid != 0 || (st.st_mode & 077))
-		return bad(e, "folder", "not root's alone");
+	if (fstat(dir, &st) < 0 || st.st_uid != 0 || (st.st_mode & 022))
+		return bad(e, "folder", "not one that only root can write");
 	fd = util_open_file_at(dir, "manifest", O_RDONLY, &st);
 	if (fd < 0 && fd != -ENOTSUP)
 		return err_set(e, fd == -ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, -fd,
@@ -217,13 +217,15 @@ static int seal_entry(int dir, const char *name, void *arg, struct err *e)
 {
 	struct checkpoint_manifest *m = arg;
 	_cleanup_fd_ int fd = -1;
+	struct stat st;
 
 	if (m->n_files == CHECKPOINT_FILES_MAX || strlen(name) >= sizeof(m->files[0].name))
 		return bad(e, name, "too many files, or too long a name");
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	/* The heap was written by the template's own user. */
-	if (fd < 0 || fchown(fd, 0, 0) < 0 ||
-	    fchmod(fd, strcmp(name, "heap") == 0 ? HEAP_MODE : 0400) < 0)
+	fd = util_open_file_at(dir, name, O_RDONLY, &st);
+	if (fd < 0 || st.st_nlink != 1)
+		return bad(e, name, "not a plain file");
+	/* Made by criu or the process itself, which had the same user. */
+	if (fchown(fd, 0, 0) < 0 || fchmod(fd, strcmp(name, "heap") == 0 ? HEAP_MODE : 0444) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: %s", name);
 	return hash_file(dir, name, &m->files[m->n_files++], e);
 }
@@ -263,7 +265,7 @@ static int write_json(int dir, const struct checkpoint_manifest *m)
 	(void)fprintf(f, "  }\n}\n");
 	if (fclose(f) != 0)
 		return -ENOMEM;
-	return util_write_file_at(dir, "manifest.json", 0400, text, len);
+	return util_write_file_at(dir, "manifest.json", 0444, text, len);
 }
 
 int checkpoint_seal(int dir, struct checkpoint_manifest *m, struct err *e)

@@ -7,7 +7,24 @@
 
 #define DUMP_TIMEOUT_S 30
 
-/* Where criu's end of the socket and the payload's pipes, by enum checkpoint_pipe, are in criu. */
-enum criu_fd { CRIU_FD_SOCK = 3, CRIU_FD_PIPES = 4 };
+/* Where criu has its end of the socket, the payload's pipes by enum checkpoint_pipe, and the
+ * checkpoint's folder. */
+enum criu_fd {
+	CRIU_FD_SOCK = 3,
+	CRIU_FD_PIPES = 4,
+	CRIU_FD_IMAGES = CRIU_FD_PIPES + PIPE_N,
+	CRIU_FD_N
+};
+
+/* checkpoint_launch.c: the user of the host that the dumped process is, and criu. */
+uid_t checkpoint_user(const struct sandbox_spec *spec);
+
+/* checkpoint.c: whose the payload's pipes are. */
+int checkpoint_give_pipes(const struct sandbox_spec *spec, uid_t output, uid_t others,
+			  struct err *e);
+
+/* checkpoint_image.c: of a process under a filter, so that criu restores it without. */
+int checkpoint_image_unfiltered(void *image, size_t n, struct err *e);
+int checkpoint_clear_filter(int dir, struct err *e);
 
 #endif

@@ -3,46 +3,60 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/capability.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "sandbox/checkpoint_internal.h"
+#include "sandbox/criu.h"
 
 /* Above any pid of a payload; criu's helpers follow it. */
 #define CRIU_PID 1000
-#define CRIU_NOFILE 1024
 /* A restore takes milliseconds; what takes seconds is a criu that hangs. */
 #define RESTORE_TIMEOUT_S 5
 
-/*
- * Without CAP_SYS_RESOURCE prlimit(2) on another process wants equal real uids
- * (check_prlimit_permission()), and a dump reads the limits: criu then gets the
- * template's real uid beside its effective root.
- */
-static int lend_real_uid(const struct sandbox_spec *spec)
+/* Whose process the checkpoint is of, and so who criu is. */
+uid_t checkpoint_user(const struct sandbox_spec *spec)
 {
-	const uid_t id = sandbox_host_id(spec->owner, SANDBOX_UID);
-
-	if (spec->action != SANDBOX_DUMP || cap_get_bound(CAP_SYS_RESOURCE) == 1)
-		return 0;
-	return setresgid(id, 0, 0) < 0 || setresuid(id, 0, 0) < 0 ? -errno : 0;
+	return sandbox_host_id(spec->action == SANDBOX_DUMP ? spec->owner : spec->checkpoint_owner,
+			       SANDBOX_UID);
 }
 
 static void __attribute__((noreturn))
-criu_child(const struct sandbox_spec *spec, int sock, int go_r)
+criu_child(const struct sandbox_spec *spec, int sock, int log, int go_r)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-					   /* Root's, empty, and not the image's /usr/lib/criu. */
-					   "CRIU_LIBS_DIR=/run/criu", NULL};
+					   /* Root's, without libraries, and not the image's
+					    * /usr/lib/criu. */
+					   "CRIU_LIBS_DIR=/run/criu",
+					   /* Where it looks for criu.kdat (mounts.c). */
+					   "XDG_RUNTIME_DIR=/run/criu", NULL};
 	/* Sizes are enough: the image is read-only and named by its digest. */
-	const char *const argv[] = {
-		"criu", "--no-default-config", "--file-validation", "filesize", "swrk", "3", NULL};
+	const char *const argv[] = {"criu",
+				    "--no-default-config",
+				    "--unprivileged",
+				    "--file-validation",
+				    "filesize",
+				    "-W",
+				    "/run/criu",
+				    "swrk",
+				    "3",
+				    NULL};
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	const int fds[] = {null, null, null, sock, go_r, spec->out_w, spec->err_w, spec->started_w};
+	/* In the order of enum criu_fd. */
+	const int fds[] = {null,
+			   log,
+			   log,
+			   sock,
+			   go_r,
+			   spec->out_w,
+			   spec->err_w,
+			   spec->started_w,
+			   spec->checkpoint_fd};
+	struct limits limits = spec->limits;
 	int high[ARRAY_SIZE(fds)];
-	struct rlimit nofile;
 	sigset_t none;
+
+	_Static_assert(ARRAY_SIZE(fds) == CRIU_FD_N, "enum criu_fd");
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);
@@ -53,12 +67,9 @@ criu_child(const struct sandbox_spec *spec, int sock, int go_r)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	/* criu puts its own fds below the soft limit: a high one costs it a large table. */
-	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur > CRIU_NOFILE) {
-		nofile.rlim_cur = CRIU_NOFILE;
-		(void)setrlimit(RLIMIT_NOFILE, &nofile);
-	}
-	if (lend_real_uid(spec) < 0)
+	/* As it was when the checkpoint was made; the task's own comes with its confinement. */
+	limits.nofile = spec->policy->head.limits_max.nofile;
+	if (criu_become(checkpoint_user(spec), &limits, NULL) < 0)
 		_exit(126);
 	(void)util_exec(spec->criu_path, argv, envp);
 	_exit(127);
@@ -66,8 +77,8 @@ criu_child(const struct sandbox_spec *spec, int sock, int go_r)
 
 /*
  * A version request with keep_open, sent at once and answered when criu reads its
- * socket, which is after all loading. By hand, because libcriu closes the socket
- * after this request; as in rpc.proto: field 1 type = VERSION (10), field 4 keep_open.
+ * socket, which is after all loading. As in rpc.proto: field 1 type = VERSION (10), field 4
+ * keep_open.
  */
 static int send_ping(struct checkpoint_run *run, struct err *e)
 {
@@ -82,8 +93,9 @@ int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *ru
 {
 	const struct timeval timeout = {.tv_sec = spec->action == SANDBOX_DUMP ? DUMP_TIMEOUT_S
 									       : RESTORE_TIMEOUT_S};
+	const uid_t id = checkpoint_user(spec);
 	_cleanup_fd_ int theirs = -1, go_r = -1;
-	int sk[2], go[2];
+	int sk[2], go[2], r;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
@@ -94,12 +106,21 @@ int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *ru
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipe");
 	go_r = go[0];
 	run->go_w = go[1];
-	/* libcriu waits in recv: a criu that hangs must not hang the task. */
+	/* criu opens them once more, by the numbers that it has them by. */
+	if (fchown(go_r, id, id) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipes");
+	r = checkpoint_give_pipes(spec, id, id, e);
+	if (r < 0)
+		return r;
+	run->log = memfd_create("criu", MFD_CLOEXEC);
+	if (run->log < 0)
+		return err_set(e, ERR_SYSTEM, errno, "checkpoint: log");
+	/* A criu that hangs must not hang the task. */
 	if (setsockopt(run->sock, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: socket");
 	pid = ns_clone_pid(CRIU_PID);
 	if (pid == 0)
-		criu_child(spec, theirs, go_r);
+		criu_child(spec, theirs, run->log, go_r);
 	if (pid < 0)
 		return err_set(e, ERR_SYSTEM, -pid, "checkpoint: start %s", spec->criu_path);
 	run->criu = pid;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "sandbox/checkpoint.h"
+#include "sandbox/inject.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/template.h"
@@ -95,14 +96,15 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 	int r;
 
 	if (spec->action == SANDBOX_RESTORE) {
-		r = checkpoint_restore(spec, run, payload, &why);
+		r = checkpoint_restore(spec, run, NULL, payload, &why);
 		if (r == 0) {
 			if (!spec->verified)
 				report(spec->report_w, REPORT_VERIFIED, 0, "");
 			return 0;
 		}
-		checkpoint_abort(run);
-		report(spec->report_w, REPORT_FALLBACK, 0, why.msg);
+		checkpoint_abort(spec, run);
+		report(spec->report_w, r == -EBADMSG ? REPORT_BAD_CHECKPOINT : REPORT_FALLBACK, 0,
+		       why.msg);
 	}
 	return payload_start(spec, false, payload, e);
 }
@@ -111,14 +113,18 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 static int keep_template(const struct sandbox_spec *spec, struct checkpoint_run *run,
 			 struct template_host *host, struct err *e)
 {
+	static struct inject_template held;
 	pid_t template;
-	int r = checkpoint_restore(spec, run, &template, e);
+	int r = checkpoint_restore(spec, run, &held, &template, e);
 
+	if (r == -EBADMSG)
+		report(spec->report_w, REPORT_BAD_CHECKPOINT, 0, e->msg);
 	if (r < 0)
 		return r;
 	if (!spec->verified)
 		report(spec->report_w, REPORT_VERIFIED, 0, "");
-	template_keep(spec, host, template);
+	util_close_fd(&run->log);
+	template_keep(spec, host, &held, template);
 }
 
 static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, struct err *e)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -22,7 +23,13 @@
 
 #define STOP_TIMEOUT_NS 2000000000ULL
 #define WAIT_YIELDS 1000
-/* rt_sigreturn or the way back into the read may not have come to its syscall yet. */
+/* A SIGSTOP, the group's stop by it, our own, and that it may go on. */
+#define STOPS_MAX 8
+#define RSEQ_CS_OFFSET 8 /* offsetof(struct rseq, rseq_cs) */
+#ifndef PR_SET_PTRACER
+#define PR_SET_PTRACER 0x59616d61
+#endif
+/* It may be about to make the system call that it parks in, or be back from a signal. */
 #define ATTACH_TRIES 1000
 
 int inject_fail(const struct tracee *t, struct err *e, int errnum, const char *step)
@@ -46,16 +53,15 @@ static bool is_stop(int status, enum inject_stop want)
 	return false;
 }
 
-int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct err *e)
+static int wait_stop(const struct tracee *t, pid_t pid, int *status, struct err *e)
 {
 	const uint64_t end = util_monotonic_ns() + STOP_TIMEOUT_NS;
 	const struct timespec nap = {0, 50000};
 	unsigned turns = 0;
-	int status;
 	pid_t r;
 
 	for (;;) {
-		r = waitpid(pid, &status, __WALL | WNOHANG);
+		r = waitpid(pid, status, __WALL | WNOHANG);
 		if (r < 0 && errno != EINTR)
 			return inject_fail(t, e, errno, "wait");
 		if (r == pid)
@@ -69,8 +75,15 @@ int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct
 		else
 			(void)nanosleep(&nap, NULL);
 	}
-	if (!WIFSTOPPED(status))
-		return inject_fail(t, e, ESRCH, "the process died");
+	return WIFSTOPPED(*status) ? 0 : inject_fail(t, e, ESRCH, "the process died");
+}
+
+int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct err *e)
+{
+	int status, r = wait_stop(t, pid, &status, e);
+
+	if (r < 0)
+		return r;
 	return is_stop(status, want) ? 0 : inject_fail(t, e, EPROTO, "an unexpected stop");
 }
 
@@ -92,49 +105,181 @@ int inject_cont(const struct tracee *t, struct err *e)
 }
 
 /*
- * Stopped while it waits in a syscall? The kernel says so by a result that no program ever
+ * Stopped while it waits in a system call? The kernel says so by a result that no program ever
  * sees (ERESTARTSYS and its like, include/linux/errno.h): one that has done its work would
- * do it twice. Then the two bytes before its ip are the instruction.
+ * do it twice. It will be made again from the start, by the instruction before its ip.
  */
-static bool at_syscall(struct tracee *t)
+static bool waits_for_go(struct tracee *t)
 {
 	const long result = (long)t->saved.rax;
-	long word;
 
-	if (result != -512 && result != -513 && result != -514 && result != -516)
-		return false;
-	errno = 0;
-	word = ptrace(PTRACE_PEEKTEXT, t->pid, t->saved.rip - 2, 0);
-	if (errno || (word & 0xffff) != 0x050f || (long)t->saved.orig_rax < 0)
-		return false;
 	t->syscall_ip = t->saved.rip - 2;
-	return true;
+	return (result == -512 || result == -513 || result == -514) &&
+	       t->saved.orig_rax == SYS_read && t->saved.rdi == PAYLOAD_FD_GO;
 }
 
-int inject_attach(struct tracee *t, long options, struct err *e)
+static bool is_syscall(const struct tracee *t)
+{
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, t->pid, t->syscall_ip, 0);
+	return !errno && (word & 0xffff) == 0x050f;
+}
+
+int inject_attach_parked(struct tracee *t, pid_t pid, struct err *e)
 {
 	int r;
 
-	if (ptrace(PTRACE_SEIZE, t->pid, 0, options) < 0)
+	*t = (struct tracee){.pid = pid, .what = "warm"};
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_SUSPEND_SECCOMP) < 0)
 		return inject_fail(t, e, errno, "PTRACE_SEIZE");
 	for (int i = 0; i < ATTACH_TRIES; i++) {
 		struct timespec nap = {0, 100000};
 
-		if (ptrace(PTRACE_INTERRUPT, t->pid, 0, 0) < 0)
+		if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
 			return inject_fail(t, e, errno, "PTRACE_INTERRUPT");
-		r = inject_wait(t, t->pid, STOP_INTERRUPT, e);
+		r = inject_wait(t, pid, STOP_INTERRUPT, e);
 		if (r == 0)
 			r = inject_get_regs(t, &t->saved, e);
 		if (r < 0)
 			return r;
-		if (at_syscall(t))
+		if (waits_for_go(t) && is_syscall(t))
 			return 0;
 		r = inject_cont(t, e);
 		if (r < 0)
 			return r;
 		(void)nanosleep(&nap, NULL);
 	}
-	return inject_fail(t, e, EBUSY, "the process does not wait in a system call");
+	return inject_fail(t, e, EBUSY, "the interpreter does not wait where it parks");
+}
+
+int inject_leave_stopped(struct tracee *t, pid_t tracer, struct err *e)
+{
+	const unsigned long ptracer[6] = {PR_SET_PTRACER, (unsigned long)tracer, 0, 0, 0, 0};
+	const unsigned long dumpable[6] = {PR_SET_DUMPABLE, 1, 0, 0, 0, 0};
+	siginfo_t si;
+	struct __ptrace_rseq_configuration rseq;
+	long result;
+	int r = inject_quiet_rseq(t, 0, &rseq, e);
+
+	/* As each task is; a library may have thought otherwise. */
+	if (r == 0)
+		r = inject_syscall(t, SYS_prctl, dumpable, &result, e);
+	/* EINVAL where there is no Yama. */
+	if (r == 0)
+		r = inject_syscall(t, SYS_prctl, ptracer, &result, e);
+	/* rax is -ERESTARTSYS and orig_rax read's number: the kernel restarts the read. */
+	if (r == 0)
+		r = inject_set_regs(t, &t->saved, e);
+	/* It is at a signal's delivery, the single step's: that becomes one that stops it. */
+	if (r == 0 && ptrace(PTRACE_DETACH, t->pid, 0, SIGSTOP) < 0)
+		r = inject_fail(t, e, errno, "PTRACE_DETACH");
+	/* criu cannot tell one that is about to stop from one that runs, and waits for ever. */
+	while (r == 0 && waitid(P_PID, (id_t)t->pid, &si, WSTOPPED | WEXITED | WNOWAIT) < 0)
+		if (errno != EINTR)
+			r = inject_fail(t, e, errno, "wait");
+	return r;
+}
+
+int inject_block_signals(const struct tracee *t, pid_t pid, struct err *e)
+{
+	uint64_t all = ~(1ULL << (SIGTRAP - 1));
+
+	return ptrace(PTRACE_SETSIGMASK, pid, sizeof(all), &all) < 0
+		       ? inject_fail(t, e, errno, "signals")
+		       : 0;
+}
+
+/*
+ * criu has sent it a SIGSTOP, which may not have come to it yet. A SIGCONT of ours takes that
+ * back, however far it is; and as only this one and SIGTRAP are not blocked, the process stops
+ * with it, on its way to its first instruction, and is not stopped for anybody else any more.
+ */
+static int take_over_stop(const struct tracee *t, struct err *e)
+{
+	uint64_t but = ~(1ULL << (SIGTRAP - 1) | 1ULL << (SIGCONT - 1));
+	int status;
+
+	if (ptrace(PTRACE_SETSIGMASK, t->pid, sizeof(but), &but) < 0)
+		return inject_fail(t, e, errno, "signals");
+	if (kill(t->pid, SIGCONT) < 0)
+		return inject_fail(t, e, errno, "SIGCONT");
+	for (int i = 0; i < STOPS_MAX; i++) {
+		int r = inject_cont(t, e);
+
+		if (r == 0)
+			r = wait_stop(t, t->pid, &status, e);
+		if (r < 0)
+			return r;
+		if (status >> 16 == 0 && WSTOPSIG(status) == SIGCONT)
+			return 0;
+		if (status >> 16 != PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGSTOP)
+			return inject_fail(t, e, EPROTO, "an unexpected stop");
+	}
+	return inject_fail(t, e, EPROTO, "too many stops");
+}
+
+int inject_seize(struct tracee *t, pid_t pid, bool template, struct err *e)
+{
+	const long options =
+		PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_EXITKILL |
+		(template ? PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK : 0);
+	int status, r;
+
+	*t = (struct tracee){.pid = pid, .what = template ? "template" : "restore"};
+	if (ptrace(PTRACE_SEIZE, pid, 0, options) < 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
+		return inject_fail(t, e, errno, "PTRACE_SEIZE");
+	r = wait_stop(t, pid, &status, e);
+	if (r < 0)
+		return r;
+	if (status >> 16 != PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGSTOP)
+		return inject_fail(t, e, EPROTO, "an unexpected stop");
+	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(t->sigmask), &t->sigmask) < 0)
+		return inject_fail(t, e, errno, "signals");
+	r = take_over_stop(t, e);
+	if (r == 0)
+		r = inject_block_signals(t, pid, e);
+	if (r == 0)
+		r = inject_get_regs(t, &t->saved, e);
+	if (r < 0)
+		return r;
+	/* criu has turned the read that it waited in into one that is about to be made. */
+	t->saved.orig_rax = ~0UL;
+	t->syscall_ip = t->saved.rip;
+	return is_syscall(t) ? 0 : inject_fail(t, e, EPROTO, "it is not in its read");
+}
+
+int inject_let_go(struct tracee *t, struct err *e)
+{
+	int r = inject_set_regs(t, &t->saved, e);
+
+	if (r == 0 && ptrace(PTRACE_SETSIGMASK, t->pid, sizeof(t->sigmask), &t->sigmask) < 0)
+		r = inject_fail(t, e, errno, "signals");
+	if (r == 0 && ptrace(PTRACE_DETACH, t->pid, 0, 0) < 0)
+		r = inject_fail(t, e, errno, "PTRACE_DETACH");
+	return r;
+}
+
+int inject_quiet_rseq(const struct tracee *t, size_t size, struct __ptrace_rseq_configuration *ret,
+		      struct err *e)
+{
+	uint64_t none = 0;
+	struct iovec local = {&none, sizeof(none)}, remote;
+
+	*ret = (struct __ptrace_rseq_configuration){0};
+	/* A kernel before 5.13 cannot say; criu restores none then, and glibc works without. */
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, t->pid, sizeof(*ret), ret) <= 0 ||
+	    !ret->rseq_abi_pointer)
+		return 0;
+	if (ret->rseq_abi_pointer < t->page + size &&
+	    ret->rseq_abi_pointer + ret->rseq_abi_size > t->page)
+		return inject_fail(t, e, EINVAL, "its rseq area");
+	remote = (struct iovec){(void *)(uintptr_t)(ret->rseq_abi_pointer + RSEQ_CS_OFFSET),
+				sizeof(none)};
+	if (process_vm_writev(t->pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(none))
+		return inject_fail(t, e, EFAULT, "its rseq area");
+	return 0;
 }
 
 int inject_syscall(const struct tracee *t, long nr, const unsigned long args[6], long *ret,
@@ -203,11 +348,12 @@ int inject_unmap(struct tracee *t, size_t size, struct err *e)
 	return result != 0 ? inject_fail(t, e, (int)-result, "munmap") : 0;
 }
 
-int inject_check_status(int proc, pid_t pid, uint32_t owner, const char *what, struct err *e)
+int inject_check_status(int proc, pid_t pid, uint32_t owner, unsigned filters, const char *what,
+			struct err *e)
 {
 	const uid_t id = sandbox_host_id(owner, SANDBOX_UID);
 	static const char none[] = "\t0000000000000000\n";
-	char want[10][64], path[32], text[4096];
+	char want[12][64], path[32], text[4096];
 	_cleanup_fd_ int fd = -1;
 	ssize_t n;
 
@@ -222,6 +368,8 @@ int inject_check_status(int proc, pid_t pid, uint32_t owner, const char *what, s
 	for (int i = 0; i < 2; i++)
 		(void)snprintf(want[8 + i], sizeof(want[0]), "\n%s:\t%u\t%u\t%u\t%u\n",
 			       i ? "Gid" : "Uid", id, id, id, id);
+	(void)snprintf(want[10], sizeof(want[10]), "\nSeccomp_filters:\t%u\n", filters);
+	(void)snprintf(want[11], sizeof(want[11]), "\nGroups:\t \n");
 	(void)snprintf(path, sizeof(path), "%d/status", (int)pid);
 	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);

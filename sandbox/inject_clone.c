@@ -79,15 +79,11 @@ static int read_thread(struct inject_template *it, struct err *e)
 	r = copy_page(it, it->t.pid, &it->page, false, e);
 	if (r == 0 && is_in_page(it, it->page.tid_address, sizeof(int)))
 		return inject_fail(&it->t, e, EINVAL, "its tid address");
-	/* A kernel before 5.13 cannot say; glibc then works without rseq(2). */
-	if (r == 0 && ptrace(PTRACE_GET_RSEQ_CONFIGURATION, it->t.pid, sizeof(rseq), &rseq) > 0) {
-		it->page.rseq = rseq.rseq_abi_pointer;
-		it->page.rseq_len = rseq.rseq_abi_size;
-		it->page.rseq_signature = rseq.signature;
-		/* The kernel writes to it whenever it has preempted the process. */
-		if (is_in_page(it, rseq.rseq_abi_pointer, rseq.rseq_abi_size))
-			return inject_fail(&it->t, e, EINVAL, "its rseq area");
-	}
+	if (r == 0)
+		r = inject_quiet_rseq(&it->t, INJECT_SIZE, &rseq, e);
+	it->page.rseq = rseq.rseq_abi_pointer;
+	it->page.rseq_len = rseq.rseq_abi_size;
+	it->page.rseq_signature = rseq.signature;
 	return r;
 }
 
@@ -103,17 +99,6 @@ static int take_socket(struct inject_template *it, struct err *e)
 	if (it->sock < 0)
 		return inject_fail(&it->t, e, errno, "socket");
 	return inject_syscall(&it->t, SYS_close, args, &result, e);
-}
-
-/* All but the one that ends the code: a handler of the template's must not run in it. */
-static int block_signals(struct inject_template *it, struct err *e)
-{
-	uint64_t all = ~(1ULL << (SIGTRAP - 1));
-
-	if (ptrace(PTRACE_GETSIGMASK, it->t.pid, sizeof(it->sigmask), &it->sigmask) < 0 ||
-	    ptrace(PTRACE_SETSIGMASK, it->t.pid, sizeof(all), &all) < 0)
-		return inject_fail(&it->t, e, errno, "signals");
-	return 0;
 }
 
 static void fill_page(struct inject_template *it)
@@ -155,35 +140,30 @@ static void fill_page(struct inject_template *it)
 	}
 }
 
-int inject_hold(struct inject_template *it, pid_t pid, const struct cgroup *cg, struct err *e)
+int inject_hold(struct inject_template *it, const struct tracee *t,
+		const struct inject_pipes *pipes, const struct sandbox_spec *spec, struct err *e)
 {
 	const size_t size = (size_t)(__stop_inject_text - __start_inject_text);
-	int r;
+	const int proc = mounts_own_proc();
+	int r = size > INJECT_DATA ? inject_fail(t, e, EINVAL, "code") : 0;
 
-	it->t = (struct tracee){.pid = pid, .what = "template"};
+	it->t = *t;
 	it->sock = -1;
-	it->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (size > INJECT_DATA || it->proc < 0)
-		return inject_fail(&it->t, e, EINVAL, "code");
-	r = inject_attach(&it->t,
-			  PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE |
-				  PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK,
-			  e);
-	/* Nobody may be there who could write to its memory, or be it: the two of us. */
-	if (r == 0 && cgroup_pids(cg) != 2)
-		r = err_set(e, ERR_INPUT, 0,
-			    "template: %llu processes and threads where 2 are expected",
-			    (unsigned long long)cgroup_pids(cg));
 	if (r == 0)
-		r = inject_check_quiet(it->proc, pid, &it->files, "template", e);
+		r = inject_strip(&it->t, spec->policy, e);
+	if (r == 0)
+		r = inject_check_status(proc, t->pid, spec->checkpoint_owner, FILTERS_CONFINED,
+					"template", e);
+	if (r == 0)
+		r = inject_check_files(proc, t->pid, pipes, &it->files, "template", e);
+	if (r == 0)
+		r = inject_check_memory(proc, t->pid, "template", e);
 	if (r == 0)
 		r = inject_map(&it->t, INJECT_SIZE, __start_inject_text, size, e);
 	if (r == 0)
 		r = read_thread(it, e);
 	if (r == 0)
 		r = take_socket(it, e);
-	if (r == 0)
-		r = block_signals(it, e);
 	if (r == 0)
 		fill_page(it);
 	return r;
@@ -274,8 +254,7 @@ static void end_process(pid_t *pid)
 }
 
 /* It is in these seven namespaces and no other. */
-static int check_namespaces(const struct inject_template *it, pid_t task, const int *fds,
-			    struct err *e)
+static int check_namespaces(pid_t task, const struct tracee *t, const int *fds, struct err *e)
 {
 	static const char *const names[CLONE_NS_N] = {"user", "mnt",	"ipc", "uts",
 						      "net",  "cgroup", "pid"};
@@ -284,9 +263,9 @@ static int check_namespaces(const struct inject_template *it, pid_t task, const 
 
 	for (int i = 0; i < CLONE_NS_N; i++) {
 		(void)snprintf(path, sizeof(path), "%d/ns/%s", (int)task, names[i]);
-		if (fstat(fds[i], &want) < 0 || fstatat(it->proc, path, &have, 0) < 0 ||
+		if (fstat(fds[i], &want) < 0 || fstatat(mounts_own_proc(), path, &have, 0) < 0 ||
 		    want.st_ino != have.st_ino || want.st_dev != have.st_dev)
-			return inject_fail(&it->t, e, EPROTO, names[i]);
+			return inject_fail(t, e, EPROTO, names[i]);
 	}
 	return 0;
 }
@@ -302,19 +281,11 @@ static int release(const struct inject_template *it, const struct sandbox_spec *
 	r = inject_unmap(&t, INJECT_SIZE, e);
 	if (r < 0)
 		return r;
-	t.saved.rip = t.syscall_ip;
-	t.saved.rax = t.saved.orig_rax;
-	t.saved.orig_rax = ~0UL;
-	r = inject_set_regs(&t, &t.saved, e);
-	if (r == 0 && ptrace(PTRACE_SETSIGMASK, task, sizeof(it->sigmask), &it->sigmask) < 0)
-		r = inject_fail(&t, e, errno, "signals");
+	r = check_namespaces(task, &t, fds, e);
 	if (r == 0)
-		r = check_namespaces(it, task, fds, e);
-	if (r == 0)
-		r = inject_check_status(it->proc, task, spec->owner, "fork", e);
-	if (r == 0 && ptrace(PTRACE_DETACH, task, 0, 0) < 0)
-		r = inject_fail(&t, e, errno, "PTRACE_DETACH");
-	return r;
+		r = inject_check_status(mounts_own_proc(), task, spec->owner, FILTERS_CONFINED,
+					"fork", e);
+	return r == 0 ? inject_let_go(&t, e) : r;
 }
 
 static int clone_task(struct cloning *c, const struct sandbox_spec *spec, const int *fds,

@@ -16,6 +16,8 @@
  *                   gives up what it got with that, and tells the kernel of its thread.
  * The keeper stops the first two where they have cloned; the task ends in a trap, and so
  * does whichever meets a failure.
+ *
+ * A restored process runs inject_confine_run instead, once.
  */
 #include "sandbox/inject_code.h"
 
@@ -52,6 +54,17 @@ in_page long call3(long number, long a, long b, long c)
 #define F_DUPFD_CLOEXEC 1030
 #define O_RDONLY 0
 #define RSEQ_CS 8 /* offsetof(struct rseq, rseq_cs) */
+
+#define CLONE_NEWUSER_FLAG 0x10000000
+#define SECCOMP_SET_MODE_FILTER_OP 1
+
+/* The bounding set as far as the kernel knows capabilities. */
+in_page void drop_bounding(void)
+{
+	for (long cap = 0; cap < 64; cap++)
+		if (call5(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			break;
+}
 
 /* Notes a failure; true when there is one. */
 in_page int failed(struct inject_page *p, long result, int step)
@@ -185,9 +198,7 @@ in_page int confine(struct inject_page *p)
 {
 	if (failed(p, call3(__NR_setrlimit, RLIMIT_NOFILE, (long)p->nofile, 0), CLONE_STEP_LIMIT))
 		return 1;
-	for (long cap = 0; cap < 64; cap++)
-		if (call5(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			break;
+	drop_bounding();
 	return failed(p, call3(__NR_capset, (long)p->cap_head, (long)p->cap_data, 0),
 		      CLONE_STEP_CAPS);
 }
@@ -214,6 +225,54 @@ __attribute__((section("inject_text"), noinline, used)) void inject_run(struct i
 
 	if (!failed(p, r, CLONE_STEP_HELPER) && r == 0 && !helper(p))
 		p->step = CLONE_STEP_DONE;
+	__asm__ volatile("int3");
+	__builtin_unreachable();
+}
+
+/* The step, and whether it has failed; true when it has. */
+in_page int confine_failed(struct inject_confine_page *p, enum confine_step step, long result)
+{
+	p->step = (int)step;
+	p->error = result < 0 ? (int)result : 0;
+	return result < 0;
+}
+
+in_page int confine_self(struct inject_confine_page *p)
+{
+	/* Its own capabilities in there, and nothing outside of it. */
+	if (confine_failed(p, CONFINE_STEP_USERNS, call3(__NR_unshare, CLONE_NEWUSER_FLAG, 0, 0)))
+		return 1;
+	__asm__ volatile("int3" ::: "memory"); /* the init maps its ids meanwhile */
+	/*
+	 * The checkpoint may be another owner's, whose range is not mapped: it takes the user
+	 * that is its own there, which costs it the right to its own /proc files, and has that
+	 * back as after an exec.
+	 */
+	if (confine_failed(p, CONFINE_STEP_USER, call3(__NR_setgroups, 0, 0, 0)) ||
+	    confine_failed(p, CONFINE_STEP_USER,
+			   call3(__NR_setresgid, TASK_UID, TASK_UID, TASK_UID)) ||
+	    confine_failed(p, CONFINE_STEP_USER,
+			   call3(__NR_setresuid, TASK_UID, TASK_UID, TASK_UID)) ||
+	    confine_failed(p, CONFINE_STEP_USER, call5(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0)))
+		return 1;
+	/* By itself: the init may lack CAP_SYS_RESOURCE for another's limits. */
+	if (confine_failed(p, CONFINE_STEP_LIMIT,
+			   call3(__NR_setrlimit, RLIMIT_NOFILE, (long)p->nofile, 0)))
+		return 1;
+	/* The ambient set is empty in a new user namespace (user_namespaces(7)). */
+	drop_bounding();
+	if (confine_failed(p, CONFINE_STEP_CAPS,
+			   call3(__NR_capset, (long)p->cap_head, (long)p->cap_data, 0)))
+		return 1;
+	return confine_failed(p, CONFINE_STEP_FILTER,
+			      call3(__NR_seccomp, SECCOMP_SET_MODE_FILTER_OP, 0, (long)p->filter));
+}
+
+__attribute__((section("inject_text"), noinline, used)) void
+inject_confine_run(struct inject_confine_page *p)
+{
+	if (!confine_self(p))
+		p->step = CONFINE_STEP_DONE;
 	__asm__ volatile("int3");
 	__builtin_unreachable();
 }

@@ -68,12 +68,31 @@ struct inject_page {
 	int32_t step, error;
 };
 
+/* The same for a restored process, which moves into a user namespace of its own. */
+enum confine_step {
+	CONFINE_STEP_USERNS = 1, /* it waits for its id map */
+	CONFINE_STEP_USER,
+	CONFINE_STEP_LIMIT,
+	CONFINE_STEP_CAPS,
+	CONFINE_STEP_FILTER,
+	CONFINE_STEP_DONE
+};
+
+struct inject_confine_page {
+	uint64_t nofile[2]; /* struct rlimit */
+	uint64_t filter[2]; /* struct sock_fprog: how many, where */
+	uint32_t cap_head[2], cap_data[6];
+	/* The answer. */
+	int32_t step, error;
+};
+
 /* Code at INJECT_CODE, the page's struct at INJECT_DATA, the stack down from INJECT_SIZE. */
 #define INJECT_CODE 0UL
 #define INJECT_DATA 4096UL
 #define INJECT_SIZE 16384UL
 
 void inject_run(struct inject_page *p);
+void inject_confine_run(struct inject_confine_page *p);
 extern const char __start_inject_text[], __stop_inject_text[];
 
 #endif

@@ -91,7 +91,7 @@ int inject_open_files(const struct inject_template *it, int fds[CLONE_FILES_MAX]
 		if (f->same < i)
 			fds[i] = fds[f->same];
 		else
-			r = open_anew(f, it->proc, it->t.pid, &fds[i]);
+			r = open_anew(f, mounts_own_proc(), it->t.pid, &fds[i]);
 		if (r < 0)
 			(void)err_set(e, ERR_SYSTEM, -r, "%s: file descriptor %d", it->t.what,
 				      f->number);

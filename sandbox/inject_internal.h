@@ -20,22 +20,39 @@ int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct
 int inject_get_regs(const struct tracee *t, struct user_regs_struct *regs, struct err *e);
 int inject_set_regs(const struct tracee *t, const struct user_regs_struct *regs, struct err *e);
 int inject_cont(const struct tracee *t, struct err *e);
-/* Seizes a process that waits in a system call; it is stopped, and t->saved is filled. */
-int inject_attach(struct tracee *t, long options, struct err *e);
+/* All signals but the one that ends injected code: no handler of its own may run in it. */
+int inject_block_signals(const struct tracee *t, pid_t pid, struct err *e);
+/* No critical section of rseq(2) is in force, which could send injected code elsewhere, and its
+ * area is not in t->page, for the kernel writes to it. *ret: what it has registered, or zeros. */
+struct __ptrace_rseq_configuration;
+int inject_quiet_rseq(const struct tracee *t, size_t size, struct __ptrace_rseq_configuration *ret,
+		      struct err *e);
 /* One system call at the instruction where the process waits. *ret is what it returned. */
 int inject_syscall(const struct tracee *t, long nr, const unsigned long args[6], long *ret,
 		   struct err *e);
 /* Private memory of the process's, readable, writable and executable, with bytes in it. */
 int inject_map(struct tracee *t, size_t size, const void *bytes, size_t len, struct err *e);
 int inject_unmap(struct tracee *t, size_t size, struct err *e);
-/* The kernel's own word on a confined process: every line must be there and right.
- * proc: the folder /proc of a pid namespace that sees it as pid. */
-int inject_check_status(int proc, pid_t pid, uint32_t owner, const char *what, struct err *e);
+/* The kernel's own word on a process without privileges: every line must be there and right.
+ * proc: the folder /proc of a pid namespace that sees it as pid. filters: of seccomp. */
+int inject_check_status(int proc, pid_t pid, uint32_t owner, unsigned filters, const char *what,
+			struct err *e);
+/* criu's own, and the policy's. */
+#define FILTERS_RESTORED 1
+#define FILTERS_CONFINED 2
+/* The same two, of which the policy's lets criu work. */
+#define FILTERS_WARM 2
 
-/* A stopped process has nothing that its clones would share with it but files of the image,
- * to read, which are noted. To be asked before anything else is done to it. */
-int inject_check_quiet(int proc, pid_t pid, struct inject_files *ret, const char *what,
-		       struct err *e);
+/* A stopped process has no files but its pipes, /dev/null, and files of the image to read, which
+ * are noted. ret: or NULL. */
+int inject_check_files(int proc, pid_t pid, const struct inject_pipes *pipes,
+		       struct inject_files *ret, const char *what, struct err *e);
+/* It has no memory that its clones would share with it. */
+int inject_check_memory(int proc, pid_t pid, const char *what, struct err *e);
+/* inject_confine.c: no capabilities, and the policy's filter. */
+int inject_strip(struct tracee *t, const struct policy *policy, struct err *e);
+/* The mount that a path is on; 0 when that cannot be known. */
+uint64_t inject_mount_of(int dir, const char *path);
 /* Notes pid's file of this number. fdinfo: the text of its file in /proc/PID/fdinfo. */
 int inject_note_file(struct inject_files *files, pid_t pid, int number, const struct stat *st,
 		     const char *fdinfo, const char *what, struct err *e);

@@ -17,12 +17,11 @@
 #include "sandbox/inject_internal.h"
 #include "sandbox/sandbox.h"
 
-/* The image's; 0 when it cannot be known. */
-static uint64_t root_mount(void)
+uint64_t inject_mount_of(int dir, const char *path)
 {
 	struct statx st;
 
-	if (statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
+	if (statx(dir, path, 0, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
 		return 0;
 	return st.stx_mnt_id;
 }
@@ -53,6 +52,7 @@ struct check {
 	int fds, fdinfo; /* the folders of these names */
 	uint64_t mount;
 	const char *what;
+	const struct inject_pipes *pipes;
 	struct inject_files *files;
 };
 
@@ -62,18 +62,22 @@ static int check_fd(const struct check *c, const char *name, struct err *e)
 	char fdinfo[512];
 	struct stat st;
 
-	/* The pipes: each clone gets its own in their places, and its own stdin. */
-	if (fd > STDIN_FILENO && fd <= PAYLOAD_FD_STARTED)
-		return 0;
 	if (fstatat(c->fds, name, &st, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "%s: file descriptor %d", c->what, fd);
+	/* Each clone gets its own in their places, and its own stdin. */
+	if (fd > STDIN_FILENO && fd <= INJECT_PIPES_N)
+		return S_ISFIFO(st.st_mode) && st.st_ino == c->pipes->ino[fd - 1]
+			       ? 0
+			       : err_set(e, ERR_INPUT, 0, "%s: file descriptor %d is not its pipe",
+					 c->what, fd);
 	if (fd == STDIN_FILENO && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
 		return 0;
 	read_fdinfo(c->fdinfo, name, fdinfo, sizeof(fdinfo));
 	if (!is_image_file(&st, fdinfo, c->mount))
 		return err_set(e, ERR_INPUT, 0, "%s: file descriptor %d is open", c->what, fd);
-	return fd == STDIN_FILENO ? 0
-				  : inject_note_file(c->files, c->pid, fd, &st, fdinfo, c->what, e);
+	return fd == STDIN_FILENO || !c->files
+		       ? 0
+		       : inject_note_file(c->files, c->pid, fd, &st, fdinfo, c->what, e);
 }
 
 static int check_fds(struct check *c, int dir, struct err *e)
@@ -89,7 +93,7 @@ static int check_fds(struct check *c, int dir, struct err *e)
 	}
 	c->fds = fds;
 	c->fdinfo = fdinfo;
-	c->mount = root_mount();
+	c->mount = inject_mount_of(AT_FDCWD, "/");
 	if (fdinfo < 0 || !c->mount)
 		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", c->what);
 	while (r == 0 && (d = readdir(stream)))
@@ -120,17 +124,28 @@ static int check_maps(int dir, const char *what, struct err *e)
 	return r;
 }
 
-int inject_check_quiet(int proc, pid_t pid, struct inject_files *ret, const char *what,
-		       struct err *e)
+static int open_process(int proc, pid_t pid)
 {
-	struct check c = {.pid = pid, .what = what, .files = ret};
-	_cleanup_fd_ int dir = -1;
 	char name[16];
-	int r;
 
-	ret->n = 0;
 	(void)snprintf(name, sizeof(name), "%d", (int)pid);
-	dir = openat(proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = check_fds(&c, dir, e);
-	return r == 0 ? check_maps(dir, what, e) : r;
+	return openat(proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int inject_check_files(int proc, pid_t pid, const struct inject_pipes *pipes,
+		       struct inject_files *ret, const char *what, struct err *e)
+{
+	struct check c = {.pid = pid, .what = what, .pipes = pipes, .files = ret};
+	_cleanup_fd_ int dir = open_process(proc, pid);
+
+	if (ret)
+		ret->n = 0;
+	return check_fds(&c, dir, e);
+}
+
+int inject_check_memory(int proc, pid_t pid, const char *what, struct err *e)
+{
+	_cleanup_fd_ int dir = open_process(proc, pid);
+
+	return check_maps(dir, what, e);
 }

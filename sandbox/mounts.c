@@ -227,7 +227,7 @@ int mounts_put_job(const char *run, int job_fd, uid_t owner, struct err *e)
 /*
  * /run holds what the supervisor tells the runtime. It is sticky and root's: the
  * payload may add files and remove its own (the job), and can touch nothing that
- * criu, running as root, reads here: its kernel feature cache and its work folder.
+ * criu reads here: its kernel feature cache and its work folder.
  */
 static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 {
@@ -242,10 +242,11 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: job");
 	if (spec->action != SANDBOX_COLD) {
-		if (mkdirat(run, "criu", 0700) < 0)
+		if (mkdirat(run, "criu", 0755) < 0)
 			return err_set(e, ERR_SYSTEM, errno, "sandbox: /run/criu");
+		/* criu has no privilege: it reads its cache, and no payload can write to it. */
 		if (spec->kdat_len)
-			r = write_file(run, "criu.kdat", 0600, 0, spec->kdat, spec->kdat_len);
+			r = write_file(run, "criu/criu.kdat", 0444, 0, spec->kdat, spec->kdat_len);
 		if (r == 0)
 			r = write_file(run, "heap", 0444, 0, "", 0);
 		if (r < 0)
@@ -380,12 +381,40 @@ int mounts_new_proc(void)
 	return new_fs("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+/* A /proc of this pid namespace that is writable and mounted nowhere. It is never closed before
+ * the payload runs: the last close of such a mount takes up to milliseconds. */
+static int own_proc = -1;
+
+int mounts_own_proc(void)
+{
+	return own_proc;
+}
+
+/*
+ * Read-only from the first moment: nothing below /proc opens for writing, for whoever is in this
+ * sandbox. The init writes id maps, and has a copy for that.
+ */
+static int mount_proc(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	const bool made_for_us = spec->proc_mount >= 0;
+	_cleanup_fd_ int fd = made_for_us ? spec->proc_mount : mounts_new_proc();
+
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, -fd, "sandbox: file system for /proc");
+	if (!made_for_us)
+		own_proc = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if ((!made_for_us && own_proc < 0) ||
+	    mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /proc");
+	return attach(TAKE_FD(fd), root, "proc", true, e);
+}
+
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	int tmp, r;
 
-	r = attach(spec->proc_mount >= 0 ? spec->proc_mount : mounts_new_proc(), root, "proc", true,
-		   e);
+	r = mount_proc(spec, root, e);
 	if (r == 0)
 		r = mount_dev(spec, root, e);
 	if (r == 0)
@@ -405,23 +434,6 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 	if (r == 0)
 		r = mount_hosts(spec, root, e);
 	return r;
-}
-
-/*
- * Writable only while the init writes id maps and criu restores; nothing below
- * /proc opens for writing once user code runs. Called inside the sandbox.
- */
-int mounts_proc_readonly(bool readonly, struct err *e)
-{
-	struct mount_attr attr = {0};
-
-	if (readonly)
-		attr.attr_set = MOUNT_ATTR_RDONLY;
-	else
-		attr.attr_clr = MOUNT_ATTR_RDONLY;
-	if (mount_setattr(AT_FDCWD, "/proc", 0, &attr, sizeof(attr)) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: /proc read-only");
-	return 0;
 }
 
 /*

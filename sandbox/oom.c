@@ -14,9 +14,13 @@
 /* What this process, or the one that it was forked from, had before oom_protect(). */
 static char before[16];
 
+/* Within a sandbox /proc is read-only, and the init has another one. */
 static int set(const char *score)
 {
-	_cleanup_fd_ int fd = open(PATH, O_WRONLY | O_CLOEXEC);
+	const int proc = mounts_own_proc();
+	_cleanup_fd_ int fd = proc < 0
+				      ? open(PATH, O_WRONLY | O_CLOEXEC)
+				      : openat(proc, PATH + strlen("/proc/"), O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;

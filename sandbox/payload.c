@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "sandbox/criu.h"
 #include "sandbox/sandbox.h"
 
 #define RUNTIME "/usr/lib/sandbox-runtime"
@@ -83,6 +84,17 @@ static int exec_interpreter(const struct sandbox_spec *spec, bool park, struct e
 	return err_set(e, ERR_SYSTEM, -r, "image: interpreter %s", interpreter);
 }
 
+/* What is restored of it gets the policy's own filter instead (inject_confine.c). */
+static int attach_warm(const struct policy *policy, struct err *e)
+{
+	struct sock_filter *bpf;
+	size_t n;
+	int r = criu_warm_filter(policy->bpf, policy->head.n_bpf, &bpf, &n, e);
+
+	/* Never freed: an exec follows. */
+	return r < 0 ? r : seccomp_attach(bpf, n, e);
+}
+
 static int payload_main(const struct sandbox_spec *spec, bool park, const struct handshake *h,
 			int go_r, int *report_w, struct err *e)
 {
@@ -117,8 +129,12 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	null = -1; /* closed by number just now */
 	*report_w = PAYLOAD_FD_REPORT;
 	r = rlimit_apply(&spec->limits, e);
+	/* What is restored has this one by its birth: all tasks are behind the same walls. */
 	if (r == 0)
-		r = seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
+		r = criu_attach_filter(e);
+	if (r == 0)
+		r = park ? attach_warm(spec->policy, e)
+			 : seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
 	if (r < 0)
 		return r;
 	return exec_interpreter(spec, park, e);
@@ -140,7 +156,6 @@ payload_child(const struct sandbox_spec *spec, bool park, const struct handshake
 
 static int map_ids(pid_t pid, uint32_t owner, struct handshake *h, struct err *e)
 {
-	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char c;
 	int r;
 
@@ -148,9 +163,7 @@ static int map_ids(pid_t pid, uint32_t owner, struct handshake *h, struct err *e
 	util_close_fd(&h->go[0]);
 	if (util_read_all(h->ready[0], &c, 1) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "sandbox: the payload failed before its id map");
-	r = idmap_write(proc, pid, owner, e);
-	if (r == 0)
-		r = mounts_proc_readonly(true, e);
+	r = idmap_write(mounts_own_proc(), pid, owner, e);
 	if (r == 0 && util_write_all(h->go[1], "g", 1) < 0)
 		r = err_set(e, ERR_SYSTEM, EPIPE, "sandbox: id map");
 	return r;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "sandbox/sandbox.h"
@@ -17,29 +19,58 @@ static int set_limit(int which, rlim_t value, const char *name, struct err *e)
 	return 0;
 }
 
-int rlimit_apply(const struct limits *limits, struct err *e)
+struct entry {
+	int which;
+	rlim_t value;
+	const char *name, *line; /* as in /proc/PID/limits */
+};
+#define ENTRIES 8
+
+static void fill(const struct limits *limits, struct entry table[ENTRIES])
 {
-	const struct {
-		int which;
-		rlim_t value;
-		const char *name;
-	} table[] = {
+	const struct entry of[ENTRIES] = {
 		/*
 		 * Not 0: a core_pattern that starts with '|' is run for a limit of 0,
 		 * and refused for the special value 1 (core(5), do_coredump()).
 		 */
-		{RLIMIT_CORE, 1, "RLIMIT_CORE"},
-		{RLIMIT_NOFILE, limits->nofile, "RLIMIT_NOFILE"},
-		{RLIMIT_STACK, 8UL << 20, "RLIMIT_STACK"},
-		{RLIMIT_MEMLOCK, 64UL << 10, "RLIMIT_MEMLOCK"},
-		{RLIMIT_MSGQUEUE, 819200, "RLIMIT_MSGQUEUE"},
-		{RLIMIT_SIGPENDING, 1024, "RLIMIT_SIGPENDING"},
-		{RLIMIT_NICE, 0, "RLIMIT_NICE"},
-		{RLIMIT_RTPRIO, 0, "RLIMIT_RTPRIO"},
+		{RLIMIT_CORE, 1, "RLIMIT_CORE", "Max core file size"},
+		{RLIMIT_NOFILE, limits->nofile, "RLIMIT_NOFILE", "Max open files"},
+		{RLIMIT_STACK, 8UL << 20, "RLIMIT_STACK", "Max stack size"},
+		{RLIMIT_MEMLOCK, 64UL << 10, "RLIMIT_MEMLOCK", "Max locked memory"},
+		{RLIMIT_MSGQUEUE, 819200, "RLIMIT_MSGQUEUE", "Max msgqueue size"},
+		{RLIMIT_SIGPENDING, 1024, "RLIMIT_SIGPENDING", "Max pending signals"},
+		{RLIMIT_NICE, 0, "RLIMIT_NICE", "Max nice priority"},
+		{RLIMIT_RTPRIO, 0, "RLIMIT_RTPRIO", "Max realtime priority"},
 	};
+
+	memcpy(table, of, sizeof(of));
+}
+
+int rlimit_apply(const struct limits *limits, struct err *e)
+{
+	struct entry table[ENTRIES];
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(table) && r == 0; i++)
+	fill(limits, table);
+	for (size_t i = 0; i < ENTRIES && r == 0; i++)
 		r = set_limit(table[i].which, table[i].value, table[i].name, e);
 	return r;
+}
+
+int rlimit_check(const struct limits *limits, const char *text, struct err *e)
+{
+	struct entry table[ENTRIES];
+
+	fill(limits, table);
+	for (size_t i = 0; i < ENTRIES; i++) {
+		const char *at = strstr(text, table[i].line);
+		unsigned long long soft, hard;
+
+		if (!at || sscanf(at + strlen(table[i].line), "%llu %llu", &soft, &hard) != 2 ||
+		    hard > table[i].value || soft > hard ||
+		    (table[i].which == RLIMIT_CORE && soft != table[i].value))
+			return err_set(e, ERR_INPUT, 0, "its %s is not %llu", table[i].name,
+				       (unsigned long long)table[i].value);
+	}
+	return 0;
 }

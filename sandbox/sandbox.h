@@ -119,10 +119,11 @@ bool exit_record_read(int record_fd, struct exit_record *ret);
 
 /* One write of this size on INIT_FD_REPORT (smaller than PIPE_BUF, so atomic). */
 enum report_type {
-	REPORT_FAILED = 1, /* the sandbox could not be made; nothing of the user's ran */
-	REPORT_FALLBACK,   /* the restore failed, a cold start follows */
-	REPORT_VERIFIED,   /* the checkpoint's digests are right */
-	REPORT_DUMPED,	   /* value: microseconds that the dump took */
+	REPORT_FAILED = 1,     /* the sandbox could not be made; nothing of the user's ran */
+	REPORT_FALLBACK,       /* the restore failed, a cold start follows */
+	REPORT_BAD_CHECKPOINT, /* the same, or the template's end, by what is in the checkpoint */
+	REPORT_VERIFIED,       /* the checkpoint's digests are right */
+	REPORT_DUMPED,	       /* value: microseconds that the dump took */
 };
 struct report {
 	uint32_t type;
@@ -200,7 +201,7 @@ pid_t ns_clone_into(int cgroup_fd); /* fork, born in a cgroup of v2 unless -1 */
 pid_t ns_clone_pid(pid_t want);	    /* fork with a chosen pid; needs the pid namespace's owner */
 int ns_unshare_cgroup(struct err *e);
 int ns_set_hostname(const char *name, struct err *e);
-/* proc: a writable /proc of a pid namespace that sees the process as pid. */
+/* proc: a writable /proc (mounts_own_proc) of a pid namespace that sees the process as pid. */
 int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e);
 /*
  * What is below a detached mount, all of one owner's, is the payload's of the sandbox's owner
@@ -219,12 +220,16 @@ int mounts_put_hostname(const char *hostname, struct err *e);
 /* A procfs of the caller's pid namespace, detached. -errno. */
 int mounts_new_proc(void);
 int mounts_make_dev(const char *dir, struct err *e);
-int mounts_proc_readonly(bool readonly, struct err *e);
+/* The init's own /proc, which is writable: an fd, or -1 before mounts_make. A keeper has that of
+ * the template's sandbox; what it forks has it too. */
+int mounts_own_proc(void);
 int caps_drop_bounding(struct err *e); /* needs CAP_SETPCAP */
 int caps_drop_all(struct err *e);
 int caps_keep_for_task(struct err *e);
 int caps_keep_only_kill(struct err *e);
 int rlimit_apply(const struct limits *limits, struct err *e);
+/* Whether a process has no more than these. text: its file in /proc/PID/limits. */
+int rlimit_check(const struct limits *limits, const char *text, struct err *e);
 /* The daemon may be protected from the OOM killer; what it runs is not, and goes before the
  * init, which has to tell of it. Raising needs no privilege. */
 int oom_expose(struct err *e);

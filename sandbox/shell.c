@@ -247,8 +247,6 @@ static int build(struct sandbox_spec *spec, struct net_host *host, const struct 
 		r = mounts_make(spec, root, e);
 	if (r == 0)
 		r = rootfs_pivot(root, e);
-	if (r == 0)
-		r = mounts_proc_readonly(true, e);
 	return r;
 }
 
@@ -326,7 +324,7 @@ int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, 
 	if (r == 0)
 		r = open_namespaces(ret, proc, e);
 	if (r == 0)
-		r = idmap_write(proc, ret->init, spec->owner, e);
+		r = idmap_write(mounts_own_proc(), ret->init, spec->owner, e);
 	/* It takes its uid while the rest is built, and has it before a payload is there. */
 	if (r == 0 && util_write_all(ret->status, "m", 1) < 0)
 		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the init is gone");

@@ -27,7 +27,7 @@ struct clone {
 struct keeper {
 	const struct sandbox_spec *spec;
 	struct template_host *host;
-	struct inject_template it;
+	struct inject_template *it;
 	pid_t template; /* 0: dead */
 	int sock;	/* the monitor; -1 when it has hung up */
 	int sigfd;
@@ -113,7 +113,7 @@ static int clone_into(struct keeper *k, const struct sandbox_spec *spec, struct 
 	first_join = n;
 	r = cgroup_open_join(spec->cgroup, fds, &n, e);
 	if (r == 0)
-		r = inject_clone(&k->it, spec, fds, n, ret, e);
+		r = inject_clone(k->it, spec, fds, n, ret, e);
 	for (int i = first_join; i < n; i++)
 		util_close_fd(&fds[i]);
 	return r;
@@ -276,10 +276,11 @@ static int begin(struct keeper *k, struct err *e)
 	if (setns(k->host->cgroup_ns, CLONE_NEWCGROUP) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "template: cgroup namespace");
 	util_close_fd(&k->host->cgroup_ns);
-	return inject_hold(&k->it, k->template, k->spec->cgroup, e);
+	return 0;
 }
 
-void template_keep(const struct sandbox_spec *spec, struct template_host *host, pid_t template)
+void template_keep(const struct sandbox_spec *spec, struct template_host *host,
+		   struct inject_template *it, pid_t template)
 {
 	static struct keeper keeper;
 	struct keeper *k = &keeper;
@@ -287,8 +288,11 @@ void template_keep(const struct sandbox_spec *spec, struct template_host *host, 
 	sigset_t chld;
 	int r;
 
-	*k = (struct keeper){
-		.spec = spec, .host = host, .template = template, .sock = spec->keeper_sock};
+	*k = (struct keeper){.spec = spec,
+			     .host = host,
+			     .it = it,
+			     .template = template,
+			     .sock = spec->keeper_sock};
 	title_set("template");
 	/* Its death is that of all its tasks. */
 	oom_protect();

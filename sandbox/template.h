@@ -82,10 +82,11 @@ struct template_host {
 
 int template_open_host(const struct sandbox_spec *spec, struct template_host *ret, struct err *e);
 
-/* The keeper's life, once its template is restored. Ends when the monitor has hung up (or
+/* The keeper's life, once its template is restored and held. Ends when the monitor has hung up (or
  * asked by hanging up) and the last clone has ended. */
-void template_keep(const struct sandbox_spec *spec, struct template_host *host, pid_t template)
-	__attribute__((noreturn));
+struct inject_template;
+void template_keep(const struct sandbox_spec *spec, struct template_host *host,
+		   struct inject_template *it, pid_t template) __attribute__((noreturn));
 
 /* shell.c: the sandbox around a clone. */
 struct shell {

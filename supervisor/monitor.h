@@ -61,7 +61,6 @@ struct mtask {
 	union proto_msg exit_msg; /* repeated until MON_FORGET */
 	/* restore */
 	uint8_t key[32], stamp[32];
-	uint32_t pids; /* the limit once criu is gone: the task's and its init */
 	/* a clone, or the keeper of them */
 	struct template *template;
 	struct mtask *clone_next; /* of those that are being made or wait */
@@ -273,6 +272,7 @@ void warm_stop_all(struct monitor *m);
 /* A MON_TEMPLATE for each that runs. */
 void warm_list(struct monitor *m, uint32_t tag);
 void warm_remove_dir(struct monitor *m, const char *name);
+void warm_remove_bad(struct mtask *t, const char *why);
 /* A checkpoint is of use: not the next one to go. */
 void warm_used(struct monitor *m, const uint8_t key[32]);
 

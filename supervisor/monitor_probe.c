@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the host is, and whether criu works on it. criu probes the kernel for some
- * 300 ms and keeps the answers in /run/criu.kdat if /run is a tmpfs: it gets one of
- * its own here, once a boot, and every restore is given the file.
+ * 300 ms and keeps the answers in criu.kdat if that is on a tmpfs: it gets one of
+ * its own here, once a boot, and every restore is given the file. As what it may do is part of
+ * the answers, it is here who it is there (criu.h).
  */
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -15,6 +16,8 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "sandbox/criu.h"
+#include "sandbox/net.h"
 #include "supervisor/monitor.h"
 #include "supervisor/msg.h"
 
@@ -62,15 +65,19 @@ static int cpu_digest(char hex[65])
 /* Runs in a child with a mount namespace of its own: criu's words and file go to out. */
 static void __attribute__((noreturn)) criu_probe(const char *criu, const char *what, int out)
 {
-	const char *const argv[] = {"criu", what, NULL};
-	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	const char *const argv[] = {"criu", "--no-default-config", "--unprivileged", what, NULL};
+	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+					   "XDG_RUNTIME_DIR=/run", "CRIU_LIBS_DIR=/run", NULL};
+	const uid_t id = sandbox_host_id(SANDBOX_OWNER_SHARED, SANDBOX_UID);
+	static const struct limits limits = {.nofile = LIMIT_NOFILE_MAX};
 	_cleanup_fd_ int kdat = -1;
 	char buf[KDAT_MAX];
 	ssize_t n;
 	int status;
 	pid_t pid;
 
-	if (mount("criu", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=1m") < 0)
+	if (mount("criu", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m") < 0 ||
+	    chown("/run", id, id) < 0 || net_up(NULL) < 0)
 		_exit(125);
 	pid = fork();
 	if (pid == 0) {
@@ -80,6 +87,8 @@ static void __attribute__((noreturn)) criu_probe(const char *criu, const char *w
 		if (dup2(version ? out : null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
 			_exit(125);
 		(void)alarm(CRIU_CHECK_TIMEOUT_S);
+		if (criu_become(id, &limits, NULL) < 0)
+			_exit(125);
 		(void)util_exec(criu, argv, envp);
 		_exit(127);
 	}
@@ -105,7 +114,7 @@ static int run_criu(struct monitor *m, const char *what, char *buf, size_t size,
 		return -errno;
 	pid = fork();
 	if (pid == 0) {
-		if (unshare(CLONE_NEWNS) < 0)
+		if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
 			_exit(125);
 		criu_probe(m->cfg->criu, what, p[1]);
 	}
@@ -127,8 +136,8 @@ static void cache_name(struct monitor *m, char *name, size_t size)
 	struct stat st = {0};
 
 	(void)stat(m->cfg->criu, &st);
-	(void)snprintf(name, size, "criu-%.8s-%llx-%llx", m->boot_id, (unsigned long long)st.st_ino,
-		       (unsigned long long)st.st_mtim.tv_sec);
+	(void)snprintf(name, size, "criu-own-%.8s-%llx-%llx", m->boot_id,
+		       (unsigned long long)st.st_ino, (unsigned long long)st.st_mtim.tv_sec);
 }
 
 static void probe_criu(struct monitor *m)

@@ -57,9 +57,13 @@ int start_spawn(struct monitor *m, struct start *s, struct mtask *t, int package
 	/* Nothing is fetched while warming up: only lo. */
 	if (r == 0 && t->run.kind == RUN_TASK)
 		r = net_take_index(m, s->policy, &t->run.net_index, e);
-	/* The init counts too, and criu until the payload runs. */
-	t->pids = s->spec.limits.pids + 1;
-	limits.pids = t->pids + (s->spec.action != SANDBOX_COLD);
+	/* The init counts too. In a restore there is room for it, criu and what is restored, until
+	 * that is confined; the init sees to it. */
+	limits.pids++;
+	if (s->spec.action == SANDBOX_RESTORE || s->spec.action == SANDBOX_TEMPLATE)
+		limits.pids = CHECKPOINT_PIDS;
+	else if (s->spec.action == SANDBOX_DUMP)
+		limits.pids++;
 	if (r == 0)
 		r = cgroup_create(&m->cgroups, t->id, &limits, &t->cgroup, e);
 	if (r < 0)

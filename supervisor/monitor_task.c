@@ -99,6 +99,17 @@ static void take_report(struct mtask *t, const struct report *r)
 		t->want_warm = t->list;
 		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.480s", r->text);
 		break;
+	case REPORT_BAD_CHECKPOINT:
+		/* Of a template: its keeper's failure follows, in the same words. */
+		warm_remove_bad(t, r->text);
+		if (t->run.kind == RUN_TEMPLATE)
+			break;
+		t->run.mode = START_COLD;
+		t->want_warm = t->list;
+		(void)snprintf(t->warning, sizeof(t->warning),
+			       "cold start: the checkpoint is not right and was removed: %.420s",
+			       r->text);
+		break;
 	case REPORT_VERIFIED:
 		stamp_remember(t->m, t->key, t->stamp);
 		break;
@@ -159,8 +170,6 @@ void task_started(struct mtask *t, const char *text)
 	/* Reports were written before: what mode it was is known. */
 	drain_report(t);
 	t->begin_src = sd_event_source_disable_unref(t->begin_src);
-	if (t->pids && t->run.mode != START_COLD)
-		(void)cgroup_set_pids(&t->cgroup, t->pids);
 	t->run.started = 1;
 	t->run.first_ns = ns;
 	(void)task_save_record(t);

@@ -79,9 +79,33 @@ int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
 		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
 	/* Written by the interpreter itself: its own memory. Sealed after its end. */
 	*ret_heap = openat(*ret_dir, "heap", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, HEAP_MODE);
-	if (*ret_heap < 0 || fchown(*ret_heap, uid, uid) < 0)
+	if (*ret_heap < 0 || fchown(*ret_heap, uid, uid) < 0 || fchmod(*ret_heap, HEAP_MODE) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "warm: heap");
+	/* criu's, which is that user too, until the dump is over. */
+	if (fchown(*ret_dir, uid, uid) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
 	return 0;
+}
+
+/*
+ * What came of it was not what had been dumped. It goes, unless another one has taken its place
+ * meanwhile, or it was only that the task's memory did not suffice.
+ */
+void warm_remove_bad(struct mtask *t, const char *why)
+{
+	struct cgroup_usage usage = {0};
+	_cleanup_fd_ int dir = -1;
+	uint8_t stamp[32];
+	char hex[65];
+
+	(void)cgroup_usage(&t->cgroup, &usage);
+	util_hex(t->key, 32, hex);
+	dir = openat(t->m->checkpoints_fd, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (usage.oom_kills || dir < 0 || checkpoint_stamp(dir, stamp, NULL) < 0 ||
+	    memcmp(stamp, t->stamp, sizeof(stamp)) != 0)
+		return;
+	warm_remove_dir(t->m, hex);
+	msg_err("checkpoint %.12s is removed: %s", hex, why);
 }
 
 /* The finished folder takes the place of an older one in one step. Its group says whose it is,

@@ -63,7 +63,7 @@ later() {
 @test "checkpoints are root's alone, with a manifest and digests" {
 	fresh
 	dir=$(checkpoints)
-	[ "$(stat -c '%a %u' "$dir")" = "700 0" ]
+	[ "$(stat -c '%a %u' "$dir")" = "755 0" ]
 	[ -s "$dir/manifest.json" ]
 	jq -e . "$dir/manifest.json"
 	[ "$(stat -c '%a %u' "$STATE/checkpoints")" = "700 0" ]
@@ -307,7 +307,7 @@ used_again() {
 	[ -d "$(printf '%s/checkpoints/%064x' "$STATE" 1)" ]
 	[ ! -d "$(printf '%s/checkpoints/%064x' "$STATE" 2)" ]
 	# Whose they are is told by what made them.
-	[ "$(stat -c %u:%g:%a "$mine")" = "0:$((2000000 + 65536 * 4096)):700" ]
+	[ "$(stat -c %u:%g:%a "$mine")" = "0:$((2000000 + 65536 * 4096)):755" ]
 	wait_until "$PATIENCE" forget_checkpoints
 }
 

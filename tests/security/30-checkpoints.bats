@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Checkpoints are trusted by CRIU: one that is not exactly what was dumped is never restored,
-# and costs no more than time. None holds anything of a task's.
+# A checkpoint that is not exactly what was dumped is never restored, and costs no more than time. None holds anything of a task's.
 
 load lib.bash
 
@@ -35,7 +34,8 @@ refused() {
 @test "the checkpoint is root's alone" {
 	local file
 
-	[ "$(stat -c '%U %a' "$CHECKPOINT")" = "root 700" ]
+	[ "$(stat -c '%U %a' "$STATE/checkpoints")" = "root 700" ]
+	[ "$(stat -c '%U %a' "$CHECKPOINT")" = "root 755" ]
 	while read -r file; do
 		[ "$(stat -c %U "$file")" = root ]
 		[ $((0$(stat -c %a "$file") & 022)) = 0 ]

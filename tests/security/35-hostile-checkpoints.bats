@@ -1,13 +1,24 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A module of an image that takes over the process while it is warmed: what it leaves in the
-# checkpoint is never let into a sandbox without all of its walls.
+# A module of an image that takes over the process while it is warmed, and a checkpoint that says
+# what it likes: nothing of it is ever outside of all of its sandbox's walls.
 
 load lib.bash
+
+# A host setting that root may write, and nobody else; nothing depends on it for a moment.
+PROOF=/proc/sys/kernel/printk_ratelimit_burst
 
 setup_file() {
 	security_setup
 	evil_image
+	cp "$SECURITY/bombs/hold.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/"
+	BURST=$(cat "$PROOF")
+	export BURST
+}
+
+teardown() {
+	# What must not have been written is put back.
+	echo "$BURST" >"$PROOF"
 }
 
 # evil SOURCE: the module that is warmed. It does its worst in the park mode only.
@@ -21,28 +32,195 @@ run_evil() {
 		timeout "$PATIENCE" "$CTL" run evil - --start restore 2>"$WORK/out/err"
 }
 
-@test "a process that was forked behind the parking is not restored beside the task" {
-	local n warmed=0
+# Code of every hostile module: what would be done with any right outside of the sandbox.
+# shellcheck disable=SC2016
+GRAB='
+from hold import *
+def grab():
+    try:
+        with open("/proc/sys/kernel/printk_ratelimit_burst", "r+") as f:
+            n = int(f.read()); f.seek(0); f.write(str(n + 1))
+    except OSError:
+        pass
+def sibling(flags):
+    """A process of these flags, which does its worst for as long as it lives."""
+    if libc.syscall(56, flags | 17, 0, 0, 0, 0) == 0:
+        while True:
+            grab()
+            time.sleep(0.001)
+'
 
-	# After the check for other processes, before criu stops it: a matter of luck.
-	for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
-		evil "
-import os, time
-os.write(4, b'P')
-time.sleep(0.001 * $n)
-if os.fork() == 0:
-    while True:
-        time.sleep(1)
-os.read(3, 1)
-print('not alone')
-os._exit(0)"
-		"$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1 || continue
-		[ "$(run_evil "forked-$n")" = 42 ] || fail "$(cat "$WORK/out/err")"
-		[ "$(modes_of "forked-$n")" = cold ]
-		grep -q 'processes where' "$WORK/out/err" && warmed=1
-		[ "$warmed" = 0 ] || break
+# alone_or_nothing ACT REASON: what is done so beside a dump makes no checkpoint; the task is right.
+alone_or_nothing() {
+	local before
+
+	before=$(cat "$PROOF")
+	evil "${GRAB}$1"
+	refute "$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1
+	grep -q "$2" "$WORK/out/warm" || fail "$1: $(cat "$WORK/out/warm")"
+	[ "$(run_evil alone)" = 42 ] || fail "$1: $(cat "$WORK/out/err")"
+	[ "$(modes_of alone | sort -u)" = cold ]
+	[ "$(cat "$PROOF")" = "$before" ]
+	[ -z "$(find "$STATE/checkpoints" -name '.tmp-*')" ]
+}
+
+@test "nothing runs beside a dump: siblings, children, threads, in any way they can be made" {
+	local flags
+
+	# Of its parent; with its memory; both; and children.
+	for flags in 0x8000 0x8100 0x100 0; do
+		alone_or_nothing "
+if $flags & 0x100:
+    parked(lambda: child($flags | 17))
+else:
+    parked(lambda: sibling($flags))" 'left 1 processes'
 	done
-	[ "$warmed" = 1 ] || fail "no checkpoint of two processes: $(cat "$WORK/out/warm")"
+	alone_or_nothing 'parked(lambda: thread())' 'left 2 threads'
+	# Lent to a child until that ends.
+	alone_or_nothing 'waits(lambda: vforked())' 'warm: stop'
+}
+
+@test "a process that watches criu, to make a sibling as soon as that works, is not dumped" {
+	alone_or_nothing '
+def watch():
+    """Its pid is the same each time. It sleeps until it is asked to dump."""
+    while True:
+        with open("/proc/1000/status") as f:
+            if "sleeping" not in f.read():
+                child(0x8100 | 17)
+waits(watch)' 'where it parks'
+}
+
+@test "a process that makes siblings by its signals while it waits has them for nothing" {
+	local before
+
+	before=$(cat "$PROOF")
+	evil "$GRAB
+def act():
+    signal.signal(signal.SIGALRM, lambda *_: child(0x8100 | 17))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+parked(act)"
+	"$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1 || true
+	[ "$(run_evil signals)" = 42 ] || fail "$(cat "$WORK/out/err")"
+	[ "$(cat "$PROOF")" = "$before" ]
+}
+
+@test "nobody may trace in a warm-up, or change what criu is" {
+	evil "$GRAB
+def act():
+    assert libc.ptrace(0, 0, 0, 0) == -1 and libc.ptrace(16, 1000, 0, 0) == -1
+    for name in 'mem', 'root/etc/passwd', 'fd/3', 'environ':
+        try:
+            os.open('/proc/1000/' + name, os.O_RDONLY)
+        except OSError:
+            continue
+        os._exit(3)
+parked(act)"
+	"$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1 || fail "$(cat "$WORK/out/warm")"
+	# The control: it is a process that is there.
+	evil "$GRAB
+parked(lambda: os.stat('/proc/1000/status') and os._exit(3))"
+	refute "$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1
+	grep -q 'interpreter ended' "$WORK/out/warm" || fail "$(cat "$WORK/out/warm")"
+	# It can end criu, which has its user: no checkpoint comes of that.
+	evil "$GRAB
+parked(lambda: os.kill(1000, 9))"
+	refute "$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1
+}
+
+# forge EDIT...: the checkpoint as it was dumped, changed so and sealed as if it were right.
+forge() {
+	rm -rf "$CHECKPOINT"
+	cp -a "$WORK/pristine" "$CHECKPOINT"
+	"$SECURITY/forge.py" "$CHECKPOINT" "$@"
+}
+
+# removed WHAT EDIT...: it gives nothing; the task is right, started cold; it is gone, and said so.
+removed() {
+	local label=forged-$RANDOM$RANDOM n
+
+	n=$(grep -c 'error: checkpoint .* is removed' "$WORK/log" || true)
+	forge "${@:2}"
+	[ "$("$CTL" run python --start restore --label "$label" --code "$PROVE" 2>"$WORK/out/err")" = 42 ] ||
+		fail "$1: $(cat "$WORK/out/err")"
+	echo "$1: $(cat "$WORK/out/err")"
+	[ "$(modes_of "$label")" = cold ] || fail "$1: $(modes_of "$label")"
+	[[ $(field "$label" .warning) == *"was removed"* ]] || fail "$1: $(field "$label" .warning)"
+	[ "$(grep -c 'error: checkpoint .* is removed' "$WORK/log")" = $((n + 1)) ] || fail "$1: $(tail -n 3 "$WORK/log")"
+	[ "$(cat "$PROOF")" = "$BEFORE" ]
+	[ ! -e "$CHECKPOINT" ] || fail "$1: it is still there"
+}
+
+# gives_nothing WHAT EDIT...: it is restored, and is what each task is.
+gives_nothing() {
+	local label=forged-$RANDOM$RANDOM
+
+	forge "${@:2}"
+	[ "$("$CTL" run python --start restore --label "$label" --code "$PROVE" 2>"$WORK/out/err")" = 42 ] ||
+		fail "$1: $(cat "$WORK/out/err")"
+	[ "$(modes_of "$label")" = restore ] || fail "$1: $(cat "$WORK/out/err")"
+	[ "$(cat "$PROOF")" = "$BEFORE" ]
+}
+
+forged_setup() {
+	CHECKPOINT=$STATE/checkpoints/$("$CTL" image warm python --json | jq -r .key) BEFORE=$(cat "$PROOF")
+	[ -d "$WORK/pristine" ] || cp -a "$CHECKPOINT" "$WORK/pristine"
+	PROVE='
+import resource
+assert resource.getrlimit(resource.RLIMIT_CORE) == (1, 1)
+try:
+    with open("/proc/sys/kernel/printk_ratelimit_burst", "r+") as f:
+        n = int(f.read()); f.seek(0); f.write(str(n + 1))
+    print("written")
+except OSError:
+    pass
+with open("/proc/self/status") as f:
+    s = dict(line.split(":", 1) for line in f)
+assert all(int(s[c], 16) == 0 for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")), s
+assert s["Uid"].split() == s["Gid"].split() == ["1000"] * 4 and s["NoNewPrivs"].split() == ["1"], s
+assert s["Seccomp_filters"].split() == ["2"] and not s["Groups"].split(), s
+print(42)'
+}
+
+@test "a checkpoint with forged credentials, sealed as right, gives nothing; it is removed, and said" {
+	local caps='[0xffffffff, 0x1ff]' other=$((2000000 + 65536 * 7 + 1000))
+
+	forged_setup
+	# The controls: sealed again it is restored; a change counts.
+	gives_nothing 'nothing'
+	removed 'uids' core-2:5.10.{1,3,5,7}=0
+	removed 'gids' core-2:5.10.{2,4,6,8}=0
+	removed 'a saved uid' core-2:5.10.5=0
+	removed "another project's uids" "core-2:5.10.1=$other" "core-2:5.10.3=$other" "core-2:5.10.5=$other" "core-2:5.10.7=$other"
+	removed 'groups' core-2:5.10.14='[0, 27]'
+	removed 'all capabilities' "core-2:5.10.9=$caps" "core-2:5.10.10=$caps" "core-2:5.10.11=$caps" "core-2:5.10.12=$caps" \
+		"core-2:5.10.19=$caps" core-2:5.10.18=0
+	# The one that criu has.
+	removed 'a capability' "core-2:5.10.12=$caps" core-2:5.10.10='[0, 0x100]' core-2:5.10.11='[0, 0x100]'
+	grep -q 'expected CapPrm' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
+	removed 'root, all capabilities, no no_new_privs' core-2:5.10.{1,2,3,4,5,6,7,8}=0 "core-2:5.10.10=$caps" \
+		"core-2:5.10.11=$caps" core-2:5.10.18=0
+	gives_nothing 'no no_new_privs' "core-2:5.10.12=$caps" core-2:5.10.18=0
+	removed 'a filter that is none' core-2:5.11=2 core-2:5.12=0
+	removed 'strict mode' core-2:5.11=1
+}
+
+@test "a checkpoint with forged namespaces, limits, files or program" {
+	forged_setup
+	removed 'a namespace of users' ids-2:10=77
+	removed 'a mount namespace' ids-2:9=77
+	removed 'a network namespace' ids-2:6=77
+	removed 'a pid namespace' ids-2:5=77
+	# 0 would have the host's handler run, and more than there is cannot be had.
+	removed 'a limit of core files' core-2:3.8.1#4.1=0 core-2:3.8.1#4.2=0
+	gives_nothing 'no limit of core files' core-2:3.8.1#4.1=-1 core-2:3.8.1#4.2=-1
+	gives_nothing 'a personality' core-2:3.3=0x40000
+	removed 'another pid' pstree:1=77
+	removed 'the memory of the init' 'files:[/dev/null]3.6="/proc/1/mem"' 'files:[/proc/1/mem]3.2=2'
+	removed 'a sysctl' 'files:[/dev/null]3.6="/proc/sys/kernel/printk_ratelimit_burst"' 'files:[/proc/sys]3.2=2'
+	removed 'a file of the checkpoint' 'files:[/dev/null]3.6="/proc/self/fd/8/heap"'
+	removed 'the folder of processes' 'files:[/dev/null]3.6="/proc"' 'files:[/proc]3.2=0x10000'
+	removed 'another program' 'files:[/usr/bin/python]3.6="/run/heap"' 'files:[/run/heap]3.8=None'
 }
 
 @test "no file of /work, where a task's package will be, can be in a checkpoint" {

@@ -10,23 +10,18 @@ load templates.bash
 
 @test "control: a module that does nothing is forked" {
 	holds fork 'parked(lambda: None)'
-	holds fork 'restored(lambda: None)'
+	holds fork 'waits(wait_go)'
 }
 
-@test "control: what is done after the restore is done" {
-	local try
-
-	# With some luck before it is held, and with this much luck now and then.
-	for _ in 1 2 3 4 5 6 7 8; do
-		evil 'import builtins
+@test "control: what is done in a clone is done" {
+	evil 'import builtins
 def act():
-    builtins.done = os.uname().nodename
-restored(act)'
-		wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
-		run_evil 'import builtins; print(getattr(builtins, "done", "")[:9])'
-		[ "$output" != template- ] || break
-	done
-	[ "$output" = template- ] || fail "$output $stderr"
+    builtins.done = "done"
+at_once(act)'
+	wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
+	run_evil 'import builtins; print(getattr(builtins, "done", ""))'
+	[ "$output" = "done" ] || fail "$output $stderr"
+	[ "$(field "$MODULE" .start.mode)" = fork ]
 	unharmed
 }
 
@@ -36,27 +31,17 @@ restored(act)'
 	done
 	never_warm 'parked(lambda: os.closerange(0, 1 << 16))' 'interpreter ended\|did not end\|changed fd'
 	# A pipe for a pipe: each start puts its own there; the other end is left over.
-	holds other 'parked(lambda: os.dup2(os.pipe()[0], 3))' 'file descriptor [0-9]* is open'
+	never_warm 'parked(lambda: os.dup2(os.pipe()[0], 3))' 'file descriptor [0-9]* is open'
 }
 
-@test "all fds closed once it is restored: its clones get their own" {
-	holds fork 'restored(lambda: os.closerange(0, 1 << 16))'
-}
-
-@test "threads: refused when it is warmed, and when they come later" {
+@test "threads: refused when it is warmed" {
 	never_warm 'import threading; threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()' \
 		'started a thread\|left 2 threads'
 	never_warm 'parked(lambda: thread())' 'left 2 threads'
-	holds other 'restored(lambda: thread())' 'template [0-9a-f]*: '
 }
 
-@test "a child that shares its memory: refused when it is warmed, and when it comes later" {
+@test "a child that shares its memory: refused when it is warmed" {
 	never_warm 'parked(lambda: sharing_child())' 'left 1 processes'
-	holds other 'restored(lambda: sharing_child())' 'template [0-9a-f]*: '
-}
-
-@test "held in vfork, with its memory lent to a child" {
-	holds other 'restored(lambda: vforked())' 'template [0-9a-f]*: '
 }
 
 @test "handlers for all signals, SIGTRAP and SIGCHLD ignored, everything blocked" {
@@ -83,21 +68,21 @@ def act():
     signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.001)
     signal.setitimer(signal.ITIMER_PROF, 0.05, 0.001)
     timer(signal.SIGUSR2, 0.05)
-restored(act)'
+parked(act)'
 }
 
-@test "timers that end its injected system calls: not cloned, and the right result" {
-	holds restore '
+@test "timers that end its injected system calls" {
+	harmless '
 signal.signal(signal.SIGTRAP, lambda *_: None)
-restored(lambda: timer(signal.SIGTRAP, 0.0001))' 'template [0-9a-f]*: template'
+parked(lambda: timer(signal.SIGTRAP, 0.0001))'
 }
 
 @test "a timer that stops it" {
-	holds any 'restored(lambda: timer(signal.SIGSTOP, 0.3))'
+	holds any 'parked(lambda: timer(signal.SIGSTOP, 0.3))'
 }
 
 @test "SIGIO by a pipe that all of its clones would have" {
-	holds restore '
+	never_warm '
 def act():
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTRAP])
     r, w = os.pipe()
@@ -105,36 +90,25 @@ def act():
     fcntl.fcntl(r, 10, signal.SIGTRAP)
     fcntl.fcntl(r, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
     os.write(w, b"x")
-restored(act)' 'file descriptor [0-9]* is open'
+parked(act)' 'file descriptor [0-9]* is open'
 }
 
-@test "a filter that kills for what is injected" {
+@test "a filter of its own, which would not be restored" {
 	# setns, clone3, recvmsg, capset, mmap, munmap, setrlimit, prctl, socketpair, set_robust_list, setsid
-	holds fork 'parked(lambda: kill_for(308, 435, 47, 126, 160, 53, 112))'
-}
-
-@test "a filter that kills for what is injected and for what its tasks need" {
-	# fcntl, dup3, mmap, prctl: the template is held and cloned, and its clones die of it.
-	LOGGED=$(($(wc -l <"$WORK/log") + 1)) REASON=template
-	evil 'restored(lambda: kill_for(72, 292, 9, 11, 157, 3, 308))'
-	wait_until "$PATIENCE" settled
-	run_evil 'print(6 * 7)'
-	[[ $status = 159 || $status = 125 || "$status $output" = "0 42" ]] || fail "$status $output $stderr"
-	unharmed
+	never_warm 'parked(lambda: kill_for(308, 435, 47, 126, 160, 53, 112))' 'expected Seccomp_filters'
+	never_warm 'parked(lambda: kill_for(72, 292, 9, 11, 157, 3, 308))' 'expected Seccomp_filters'
 }
 
 @test "not dumpable" {
 	holds fork 'parked(lambda: libc.prctl(4, 0, 0, 0, 0))'
-	holds fork 'restored(lambda: libc.prctl(4, 0, 0, 0, 0))'
 }
 
 @test "limits that are too small for what is injected" {
-	holds restore 'restored(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, 1024)))' 'Too many open files'
-	holds other 'restored(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)))' 'Too many open files'
-	holds restore 'restored(lambda: resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)))' 'template: clone: '
-	holds restore 'restored(lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20)))' 'Cannot allocate'
-	holds fork 'restored(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))'
-	holds fork 'restored(lambda: os.nice(19) and libc.sched_setscheduler(0, 5, ctypes.byref(ctypes.c_int(0))))'
+	never_warm 'parked(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)))' 'Too many open files'
+	never_warm 'parked(lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20)))' 'Cannot allocate\|criu does not dump'
+	holds restore 'parked(lambda: resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)))' 'template: clone: '
+	holds fork 'parked(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))'
+	holds fork 'parked(lambda: os.nice(19) and libc.sched_setscheduler(0, 5, ctypes.byref(ctypes.c_int(0))))'
 }
 
 @test "clones that cannot be prepared ahead of a task, and have one by then" {
@@ -143,88 +117,77 @@ restored(act)' 'file descriptor [0-9]* is open'
 }
 
 @test "a full table of fds" {
-	holds restore '
+	never_warm '
 def act():
     try:
         while True:
             os.open("/usr/bin/python3", os.O_RDONLY)
     except OSError:
         pass
-restored(act)' 'template [0-9a-f]*: '
+parked(act)' 'Too many open files'
 }
 
 @test "an address space that is full of holes, locked, or huge" {
-	holds fork 'restored(lambda: holes(30000))'
+	holds fork 'parked(lambda: holes(30000))'
 	# No room for another mapping: vm.max_map_count.
-	holds any 'restored(lambda: holes(1 << 20))'
+	harmless 'parked(lambda: holes(1 << 20))'
 	holds fork '
 def act():
     try:
         kept.append(mmap.mmap(-1, 1 << 44, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, 0))
     except OSError:
         pass
-restored(act)'
-	holds fork 'restored(lambda: libc.mlockall(7))'
+parked(act)'
+	holds fork 'parked(lambda: libc.mlockall(7))'
 }
 
 @test "more memory than its group may have" {
-	holds restore '
+	never_warm '
 def act():
     while True:
         kept.append(b"x" * (1 << 20))
-restored(act)' 'template [0-9a-f]*: '
+parked(act)' 'MiB of memory'
 }
 
 @test "registers, stack, thread pointer, robust list and alternate stack of garbage" {
 	# It closes the pipe that its clones wait at: those that are parked end by that.
 	LOGGED=1 REASON=template
-	evil 'restored(lambda: garbage())'
+	evil 'waits(lambda: garbage() or wait_go())' || fail "$(cat "$WORK/out/warm")"
 	wait_until "$PATIENCE" settled
 	for _ in 1 2 3 4 5 6; do
 		run_evil 'print(6 * 7)'
 		[ "$status $output" = "0 42" ] || [[ $status = 125 && -n $stderr ]] || fail "$status $output $stderr"
 	done
 	unharmed
-	holds fork 'restored(lambda: libc.syscall(273, 0xdead0000, 24))'
-	holds fork 'restored(lambda: libc.syscall(131, struct.pack("QQQ", 0xdead0000, 0, 1 << 20), 0))'
-	holds fork 'restored(lambda: libc.syscall(218, 0xdead0000))'
+	holds fork 'parked(lambda: libc.syscall(273, 0xdead0000, 24))'
+	holds fork 'parked(lambda: libc.syscall(131, struct.pack("QQQ", 0xdead0000, 0, 1 << 20), 0))'
+	holds fork 'parked(lambda: libc.syscall(218, 0xdead0000))'
 }
 
 @test "addresses for the kernel to write to, in the memory where the code will be" {
 	# set_tid_address: of what a clone3 with CLONE_CHILD_SETTID would write. And all that follows it.
-	holds restore 'restored(lambda: libc.syscall(218, where_the_page_will_be() + 0x33e))' 'its tid address'
+	harmless 'parked(lambda: libc.syscall(218, where_the_page_will_be() + 0x33e))'
 }
 
 @test "an rseq area that sends injected code elsewhere" {
 	# Another area than libc's, and a critical section of all memory but the way out.
-	holds restore 'restored(lambda: rseq_trap())' 'template: '
+	harmless 'parked(lambda: rseq_trap())'
 	# In memory that would be shared: set at any time, by a clone.
-	holds restore 'restored(lambda: rseq_trap(shared=True))' 'template [0-9a-f]*: '
-	# At no address at all, and then it waits for ever.
-	LOGGED=1 REASON=template
-	evil 'restored(lambda: rseq_unmapped())'
-	wait_until "$PATIENCE" settled
-	run_evil 'print(6 * 7)' --timeout 3
-	[[ $status = 124 || $status = 125 || "$status $output" = "0 42" ]] || fail "$status $output $stderr"
-	unharmed
+	harmless 'parked(lambda: rseq_trap(shared=True))'
 }
 
-@test "held somewhere else than in its read" {
-	# In a futex, a poll, a sleep: its clones go on there.
-	holds fork 'waiting(lambda: libc.syscall(202, kept_word, 128, 0, struct.pack("QQ", 0, 20000000)))'
-	holds fork 'waiting(lambda: select.select([], [], [], 0.02))'
-	holds fork 'waiting(lambda: time.sleep(0.02))'
-	# In none.
-	holds other 'restored(lambda: spin())' 'does not wait in a system call'
+@test "not in the read of its pipe, where a restored process is let go" {
+	never_warm 'waiting(lambda: libc.syscall(202, kept_word, 128, 0, struct.pack("QQ", 0, 20000000)))' 'where it parks'
+	never_warm 'waiting(lambda: time.sleep(0.02))' 'where it parks'
+	never_warm 'waits(spin)' 'where it parks'
 }
 
 @test "dead before it is held, or a moment later" {
-	holds other 'restored(lambda: os._exit(0))' 'template [0-9a-f]*: '
-	holds other 'restored(lambda: os.kill(os.getpid(), 9))' 'template [0-9a-f]*: '
-	# Held before it has come to that, it is the clones that end so.
+	never_warm 'parked(lambda: os._exit(0))' 'interpreter ended'
+	never_warm 'parked(lambda: os.write(4, b"P") and os.kill(os.getpid(), 9))' 'interpreter ended'
 	LOGGED=1 REASON=template
-	for _ in 1 2 3; do
-		evil 'restored(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)) or timer(9, 0.5))'
+	for _ in 1; do
+		evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)) or timer(9, 0.5))'
 		wait_until "$PATIENCE" settled
 		for _ in 1 2 3; do
 			run_evil 'print(6 * 7)'

@@ -8,13 +8,15 @@ load lib.bash
 load templates.bash
 
 @test "files that its clones would have in common: refused, but for the image" {
-	holds fork 'restored(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
-	for file in 'os.open("/proc/self/mem", os.O_RDWR)' 'os.dup2(os.open("/proc/self/mem", os.O_RDWR), 0)' \
+	holds fork 'parked(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
+	# Nobody has its memory as a file to write to, not for a moment.
+	never_warm 'parked(lambda: os.open("/proc/self/mem", os.O_RDWR))' 'Read-only file system'
+	for file in 'os.open("/proc/self/mem", os.O_RDONLY)' 'os.dup2(os.open("/proc/self/mem", os.O_RDONLY), 0)' \
 		'os.open("/tmp/x", os.O_RDWR | os.O_CREAT)' 'os.open("/proc", os.O_PATH)' 'os.open("/", os.O_RDONLY)' \
 		'socket.socketpair()[0].detach()' 'os.memfd_create("x")' 'os.open("/proc/self/maps", os.O_RDONLY)' \
 		'select.epoll().__class__ and os.eventfd(0)' 'os.open("/usr/bin/python3", os.O_PATH)' \
 		'os.pidfd_open(os.getpid())' 'libc.inotify_init()' 'os.dup(3)'; do
-		holds restore "restored(lambda: $file)" 'file descriptor [0-9]* is open'
+		never_warm "parked(lambda: $file)" 'file descriptor [0-9]* is open'
 	done
 }
 
@@ -56,47 +58,20 @@ parked(act)'
 @test "more files of the image than it may have, or one with a lock: refused" {
 	local open='os.open("/usr/bin/python3", os.O_RDONLY)'
 
-	holds fork "restored(lambda: [$open for _ in range(16)])"
-	holds restore "restored(lambda: [$open for _ in range(17)])" 'more than 16 files'
-	holds restore "restored(lambda: fcntl.flock($open, fcntl.LOCK_SH))" 'file descriptor [0-9]* is open'
+	holds fork "parked(lambda: [$open for _ in range(16)])"
+	holds restore "parked(lambda: [$open for _ in range(17)])" 'more than 16 files'
+	never_warm "parked(lambda: fcntl.flock($open, fcntl.LOCK_SH))" 'file descriptor [0-9]* is open'
 }
 
 @test "memory that its clones would write to in common: refused" {
-	holds restore 'restored(lambda: kept.append(mmap.mmap(-1, 4096)))' 'memory is shared'
+	holds restore 'parked(lambda: kept.append(mmap.mmap(-1, 4096)))' 'memory is shared'
 	# Read-only now, and not for ever.
-	holds restore 'restored(lambda: map_shared_readonly())' 'memory is shared'
-	holds restore 'restored(lambda: libc.shmat(libc.shmget(0, 4096, 0o1600), None, 0))' 'memory is shared'
+	holds restore 'parked(lambda: map_shared_readonly())' 'memory is shared'
+	never_warm 'parked(lambda: libc.shmat(libc.shmget(0, 4096, 0o1600), None, 0))' 'SysVIPC'
 	holds fork '
 def act():
     fd = os.open("/usr/bin/python3", os.O_RDONLY)
     kept.append(libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0))
     os.close(fd)
-restored(act)'
-}
-
-@test "what one clone writes to the memory of all by a file of the template's: no other sees it" {
-	local n
-
-	# /proc/self/mem of the template would do it, wherever the file is.
-	for n in 0 50; do
-		LOGGED=1 REASON=template
-		evil "
-import builtins
-def act():
-    builtins.room = ctypes.create_string_buffer(4096)
-    os.dup2(os.open('/proc/self/mem', os.O_RDWR), $n)
-restored(act)"
-		wait_until "$PATIENCE" settled
-		for _ in 1 2 3 4 5 6 7 8; do
-			run_evil "
-import builtins, ctypes, os
-try:
-    print(getattr(builtins, 'room', ctypes.create_string_buffer(1)).value)
-    os.pwrite($n, b'written by another', ctypes.addressof(builtins.room))
-except (OSError, AttributeError):
-    pass"
-			[ "$output" = "b''" ] || fail "$status $output $stderr"
-		done
-		unharmed
-	done
+parked(act)'
 }
