@@ -16,7 +16,8 @@ NO_TASK = 4     # how a process ends that has not come to have one; monitor_clon
 REPEATED = frozenset(("arg", "env", "warm", "module"))
 # What most jobs hold: a look-up is less than to decode it.
 KEYS = dict((name.encode(), name) for name in (
-    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "streams", "arg", "env", "policy"))
+    "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "streams", "arg", "env",
+    "policy"))
 HEEDED = ("TZ", "PYTHONPATH")
 BASE_ENV = (
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
