@@ -29,8 +29,9 @@ static int body_grow(struct http_req *r, size_t want)
 	if (!r->body_allocated)
 		r->body_holder = http_holder(r);
 	more = size - r->body_allocated;
+	/* No more than are left for others, so that there are always some for one more project. */
 	if (h->body_bytes + more > HTTP_BODIES_MAX ||
-	    h->bodies[r->body_holder] + more > HTTP_BODIES_OF_ONE_MAX)
+	    h->bodies[r->body_holder] + more > HTTP_BODIES_MAX - (h->body_bytes + more))
 		return -ENOBUFS;
 	body = realloc(r->pub.body, size);
 	if (!body)
@@ -254,10 +255,12 @@ void http_body_end(struct http_req *r)
 {
 	if (r->upload)
 		upload_end(r);
-	/* No handler meets NULL. */
-	if (body_grow(r, 1) < 0 || !r->pub.body)
+	/* No handler meets NULL; a request without a body takes nothing of what bodies share. */
+	if (!r->pub.body)
+		r->pub.body = calloc(1, 1);
+	if (!r->pub.body)
 		http_refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, RETRY_S,
-			    "the server holds too many requests: try again later");
+			    "the server has no memory: try again later");
 	else
 		r->pub.body[r->pub.len] = '\0';
 }

@@ -20,7 +20,6 @@
 #define HTTP_UPLOADS_MAX 32u		   /* at a time */
 #define HTTP_UPLOADS_OF_ONE_MAX 8u	   /* of them, a project's: fewer where many have some */
 #define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
-#define HTTP_BODIES_OF_ONE_MAX (HTTP_BODIES_MAX / 2)
 #define HTTP_RATE 20000u /* requests of a project, a second */
 
 struct http;

@@ -405,13 +405,21 @@ static size_t take_data_end(struct http_screen *s, const char *text, size_t len)
 	return 2;
 }
 
-/* RFC 9112, 2.2: an empty line before a request is none. */
-static size_t empty_lines(const char *text, size_t len)
+/*
+ * RFC 9112, 2.2: an empty line before a request is none. A few of them: whoever sends nothing else
+ * makes no request, and would keep its reader busy.
+ */
+static size_t empty_lines(struct http_screen *s, const char *text, size_t len)
 {
 	size_t n = 0;
 
-	while (n + 1 < len && text[n] == '\r' && text[n + 1] == '\n')
+	while (n + 1 < len && text[n] == '\r' && text[n + 1] == '\n') {
 		n += 2;
+		if (++s->n_empty > HTTP_EMPTY_LINES_MAX) {
+			http_screen_refuse(s, 400, "the request begins with empty lines");
+			break;
+		}
+	}
 	return n;
 }
 
@@ -440,8 +448,8 @@ size_t http_screen(struct http_screen *s, char *buf, size_t len)
 		size_t taken, given;
 
 		if (s->state == SCREEN_HEAD)
-			in += empty_lines(buf + in, len - in);
-		if (in == len)
+			in += empty_lines(s, buf + in, len - in);
+		if (in == len || s->state == SCREEN_REFUSED)
 			break;
 		switch (s->state) {
 		case SCREEN_BODY:
@@ -469,6 +477,7 @@ size_t http_screen(struct http_screen *s, char *buf, size_t len)
 			break;
 		in += taken;
 		out += given;
+		s->n_empty = 0;
 	}
 	hold(s, buf + in, len - in);
 	return out;

@@ -14,6 +14,7 @@
 #define HTTP_HEADER_MAX (16u << 10) /* a request's line and headers */
 #define HTTP_HEADERS_MAX 100	    /* lines; each takes libmicrohttpd's memory too */
 #define HTTP_TARGET_MAX 8000u	    /* as RFC 9112 wants it at least */
+#define HTTP_EMPTY_LINES_MAX 8u	    /* before a request */
 #define HTTP_CHUNK_LINE_MAX 512u    /* a chunk's size with its extensions */
 
 enum http_screen_state {
@@ -32,6 +33,7 @@ struct http_screen {
 	uint64_t heads;	      /* that were let through, with the stand-in of a refused one */
 	char *held;	      /* owned: what has come of a head or a chunk's size */
 	size_t n_held;	      /* less than HTTP_HEADER_MAX */
+	unsigned n_empty;     /* empty lines since the last head or body */
 	const char *stand_in; /* what is still to be given of it; NULL or "": nothing */
 	/* The status and the words that the newest head is refused with; 0: it is not. */
 	unsigned status;

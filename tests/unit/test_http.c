@@ -115,6 +115,7 @@ static void test_framing(void **state)
 		{"400", "GET /body/x HTTP/1.1\r\nHost: a@localhost\r\n\r\n"},
 		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost:http\r\n\r\n"},
 		{"400", "GET /body/x HTTP/1.1\r\n\r\n"},
+		{"400", "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"},
 		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n"},
 		{"400", "GET /body/x HTTP/1.1\r\n Host: localhost\r\n\r\n"},
 		{"400", "GET /body/x HTTP/1.1\r\nHost: localhost\r\nA: b@c\r\n\r\n"},

@@ -48,6 +48,25 @@ static void test_bodies(void **state)
 	assert_int_equal(shared->called, 2);
 }
 
+/* What large bodies take together leaves others their requests. */
+static void test_many_bodies(void **state)
+{
+	static char piece[5 * MIB];
+	int fds[HTTP_BODIES_MAX / HTTP_BODY_MAX];
+	struct rig *r = *state;
+
+	memset(piece, 'x', sizeof(piece));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = dial(r);
+		say(fds[i],
+		    "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n");
+		assert_int_equal(util_write_all(fds[i], piece, sizeof(piece)), 0);
+	}
+	assert_has(get(r, "/answer"), "now");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+}
+
 #define FORM(body)                                                                                 \
 	"POST /upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"                        \
 	"Content-Type: multipart/form-data; boundary=XX\r\nTransfer-Encoding: "                    \
@@ -143,10 +162,8 @@ static void test_many_uploads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SERVED(test_bodies),
-		SERVED(test_uploads),
-		SERVED(test_large_upload),
-		SERVED(test_many_uploads),
+		SERVED(test_bodies),	   SERVED(test_many_bodies),  SERVED(test_uploads),
+		SERVED(test_large_upload), SERVED(test_many_uploads),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, NULL);
