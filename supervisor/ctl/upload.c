@@ -36,7 +36,7 @@ const char iron_upload_help[] =
 	"them)\n"
 	"  --policy NAME           what confines it (default: the image's)\n"
 	"  --find-links DIR        pip installs from the archives in DIR, without a network\n"
-	"  --build-policy NAME     what confines pip (default: network, or default with "
+	"  --build-policy NAME     what confines pip (default: build, or default with "
 	"--find-links)\n" IRON_HELP;
 const char iron_install_help[] =
 	"usage: sandboxctl install NAME [-o FILE.zip] [OPTION]...\n\n"

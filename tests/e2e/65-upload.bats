@@ -360,7 +360,7 @@ teardown() {
 	far_remove
 }
 
-@test "without --find-links pip asks this machine's index, by the network policy" {
+@test "without --find-links pip asks this machine's index, by the policy for builds" {
 	python3 "$E2E/wheels.py" index/simple/ccc ccc 3.0
 	index
 	worker net 'import ccc; print(ccc.VERSION)' 'pip "ccc", ">=2"'
