@@ -78,6 +78,29 @@ class Forms(unittest.TestCase):
             self.assertEqual(self.same("app.pyz", files)[0], 1)
 
 
+SECOND_INTERPRETER = """
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+interpreters.run_string(interpreters.create(), "import os, sys\\n"
+    "print([folder for folder in sys.path if os.path.exists(folder + '/boot.py')], flush=True)")
+print("goes on")
+"""
+
+
+class Interpreters(unittest.TestCase):
+    # Python 2 has no way to make one.
+    def test_second(self):
+        if VERSION[0] == 2:
+            return
+        bare = run_bare_with({"main.py": SECOND_INTERPRETER}, "main.py")
+        self.assertEqual(bare[:2], (0, "[]\ngoes on\n"))
+        for mode in MODES:
+            got = run(job(("kind", "exec"), ("exec", "main.py")), {"main.py": SECOND_INTERPRETER}, mode)
+            self.assertEqual(got[:3], bare)
+
+
 def user_site():
     return ".local/lib/python%d.%d/site-packages/" % VERSION
 
