@@ -132,8 +132,9 @@ int inject_attach_parked(struct tracee *t, pid_t pid, struct err *e)
 	int r;
 
 	*t = (struct tracee){.pid = pid, .what = "warm"};
+	/* EPERM: it has ended, and is not reaped; nobody else may trace it. */
 	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_SUSPEND_SECCOMP) < 0)
-		return inject_fail(t, e, errno, "PTRACE_SEIZE");
+		return inject_fail(t, e, errno == EPERM ? ESRCH : errno, "PTRACE_SEIZE");
 	for (int i = 0; i < ATTACH_TRIES; i++) {
 		struct timespec nap = {0, 100000};
 
