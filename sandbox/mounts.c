@@ -391,23 +391,26 @@ int mounts_own_proc(void)
 }
 
 /*
- * Read-only from the first moment: nothing below /proc opens for writing, for whoever is in this
- * sandbox. The init writes id maps, and has a copy for that.
+ * Read-only before anything is asked of criu or of a payload: nothing below /proc opens for
+ * writing, for whoever is in this sandbox. The init writes id maps, and has a copy for that.
  */
 static int mount_proc(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	const bool made_for_us = spec->proc_mount >= 0;
-	_cleanup_fd_ int fd = made_for_us ? spec->proc_mount : mounts_new_proc();
+	_cleanup_fd_ int at = -1;
+	int r = attach(made_for_us ? spec->proc_mount : mounts_new_proc(), root, "proc", true, e);
 
-	if (fd < 0)
-		return err_set(e, ERR_SYSTEM, -fd, "sandbox: file system for /proc");
-	if (!made_for_us)
-		own_proc = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-	if ((!made_for_us && own_proc < 0) ||
-	    mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+	if (r < 0)
+		return r;
+	/* Only what is mounted can be copied (before Linux 6.15). */
+	at = open_beneath(root, "proc", O_DIRECTORY);
+	if (at >= 0 && !made_for_us)
+		own_proc = open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (at < 0 || (!made_for_us && own_proc < 0) ||
+	    mount_setattr(at, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: /proc");
-	return attach(TAKE_FD(fd), root, "proc", true, e);
+	return 0;
 }
 
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
