@@ -118,6 +118,9 @@ void http_poke(struct http *h);
  */
 int http_recv_watch(int fd, struct http_screen *s);
 void http_recv_forget(int fd);
+/* While its request is answered, the end of what the client sends is not told. True: it has come. */
+void http_recv_hold(int fd);
+bool http_recv_let_go(int fd);
 void http_recv_clear(void);
 
 /* http_request.c: its callbacks. */

@@ -12,6 +12,8 @@
 /* By descriptor; NULL where it is no client's. One front is in a process. */
 static struct {
 	struct http_screen *screen;
+	bool held;  /* its request is being answered, and */
+	bool ended; /* its client sends no more meanwhile */
 } * screens;
 static size_t n_screens;
 
@@ -30,7 +32,19 @@ int http_recv_watch(int fd, struct http_screen *s)
 		n_screens = n;
 	}
 	screens[fd].screen = s;
+	screens[fd].held = screens[fd].ended = false;
 	return 0;
+}
+
+void http_recv_hold(int fd)
+{
+	screens[fd].held = true;
+}
+
+bool http_recv_let_go(int fd)
+{
+	screens[fd].held = false;
+	return screens[fd].ended;
 }
 
 void http_recv_forget(int fd)
@@ -65,8 +79,9 @@ static void drain(int fd)
 			return;
 }
 
-static ssize_t screened(struct http_screen *s, int fd, char *buf, size_t len, int flags)
+static ssize_t screened(int fd, char *buf, size_t len, int flags)
 {
+	struct http_screen *s = screens[fd].screen;
 	const int least = 1;
 	size_t room, n = 0;
 	ssize_t got;
@@ -82,6 +97,11 @@ static ssize_t screened(struct http_screen *s, int fd, char *buf, size_t len, in
 		got = recvfrom(fd, buf + s->n_held, room, flags, NULL, NULL);
 		if (got < 0)
 			return got;
+		/* libmicrohttpd would close the connection of a client that may still read. */
+		if (got == 0 && screens[fd].held) {
+			screens[fd].ended = true;
+			break;
+		}
 		if (got == 0)
 			http_screen_end(s);
 		if (got == 0 && s->state != SCREEN_REFUSED)
@@ -111,5 +131,5 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *buf, size_t le
 	if (flags & MSG_PEEK || fd < 0 || (size_t)fd >= n_screens || !screens[fd].screen ||
 	    len == 0)
 		return recvfrom(fd, buf, len, flags, NULL, NULL);
-	return screened(screens[fd].screen, fd, buf, len, flags);
+	return screened(fd, buf, len, flags);
 }

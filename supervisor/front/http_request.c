@@ -289,6 +289,7 @@ static void call(struct http_req *r)
 	if (r->conn) {
 		r->conn->reading = false;
 		r->conn->deadline_ns = 0; /* now it is our turn */
+		http_recv_hold(r->conn->fd);
 	}
 	if (r->response)
 		return;
@@ -308,7 +309,12 @@ static void call(struct http_req *r)
 static enum MHD_Result answer(struct http_req *r)
 {
 	struct MHD_Response *response = TAKE_PTR(r->response);
-	enum MHD_Result queued = MHD_queue_response(r->mhd, r->status, response);
+	enum MHD_Result queued;
+
+	/* There is no next request then, and nobody would tell libmicrohttpd. */
+	if (r->conn && http_recv_let_go(r->conn->fd))
+		http_header_add(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	queued = MHD_queue_response(r->mhd, r->status, response);
 
 	r->gone = NULL;
 	if (r->conn) {

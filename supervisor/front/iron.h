@@ -96,10 +96,11 @@ int iron_schedule_get(struct http_request *r, struct err *e);
 int iron_schedule_put(struct http_request *r, struct err *e);
 int iron_schedule_cancel(struct http_request *r, struct err *e);
 
-/* iron_sync.c: calls done when all of the n tasks have ended, or after 300 s. */
+/* iron_sync.c: calls done when all of the n tasks have ended, when the asker, which is borrowed until
+ * then, has gone, or after 300 s. */
 typedef void (*iron_sync_fn)(void *arg);
 int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN + 1], size_t n,
-	      iron_sync_fn done, void *arg, struct err *e);
+	      const struct iron_later *asker, iron_sync_fn done, void *arg, struct err *e);
 void iron_sync_clear(struct front *f);
 
 /* What is the same below /2 and /api. */

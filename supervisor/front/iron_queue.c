@@ -156,7 +156,7 @@ static void settled(struct batch *b)
 {
 	if (b->failed)
 		batch_go_on(b, BATCH_TAKE_BACK); /* not from within the list of changes */
-	else if (!b->sync || iron_sync(b->f, b->project, b->ids, b->n, answer, b, NULL))
+	else if (!b->sync || iron_sync(b->f, b->project, b->ids, b->n, b->later, answer, b, NULL))
 		answer(b);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Requests that wait for their tasks' end ("sync"). They are few, and what they wait for is looked
- * at a few times a second: no other part needs to know of them.
+ * at a few times a second: no other part needs to know of them. A project has no more than are left
+ * for others, so that there is always one for one more project.
  */
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct sync_wait {
 	struct sync_wait *next;
 	char project[PROJECT_ID_LEN + 1];
 	uint64_t until_ns; /* CLOCK_MONOTONIC */
+	const struct iron_later *asker;
 	iron_sync_fn done;
 	void *arg;
 	size_t n, i; /* those before i have ended */
@@ -55,7 +57,7 @@ static int look(sd_event_source *s, uint64_t usec, void *arg)
 	while (*p) {
 		struct sync_wait *w = *p;
 
-		if (w->until_ns > now && !has_ended(f, w, &left)) {
+		if (w->until_ns > now && w->asker->r && !has_ended(f, w, &left)) {
 			p = &w->next;
 			continue;
 		}
@@ -79,17 +81,20 @@ static int look(sd_event_source *s, uint64_t usec, void *arg)
 }
 
 int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN + 1], size_t n,
-	      iron_sync_fn done, void *arg, struct err *e)
+	      const struct iron_later *asker, iron_sync_fn done, void *arg, struct err *e)
 {
+	unsigned waiting = 0, of_one = 0;
 	struct sync_wait *w;
-	unsigned waiting = 0;
 	int r = 0;
 
-	for (w = f->sync_waits; w; w = w->next)
+	for (w = f->sync_waits; w; w = w->next) {
 		waiting++;
-	if (waiting >= SYNC_MAX)
-		return err_set(e, ERR_UNAVAILABLE, 0, "%u requests wait for their tasks' end",
-			       waiting);
+		of_one += strcmp(w->project, project_id) == 0;
+	}
+	if (of_one >= SYNC_MAX - waiting)
+		return err_set(e, ERR_UNAVAILABLE, 0,
+			       "%u requests wait for their tasks' end, %u of this project's",
+			       waiting, of_one);
 	w = calloc(1, sizeof(*w) + n * sizeof(w->ids[0]));
 	if (w && !f->sync_timer)
 		r = sd_event_add_time_relative(f->event, &f->sync_timer, CLOCK_MONOTONIC, LOOK_USEC,
@@ -102,6 +107,7 @@ int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN +
 	memcpy(w->ids, ids, n * sizeof(w->ids[0]));
 	w->n = n;
 	w->until_ns = util_monotonic_ns() + SYNC_NS;
+	w->asker = asker;
 	w->done = done;
 	w->arg = arg;
 	w->next = f->sync_waits;

@@ -246,7 +246,7 @@ static void test_too_much(void **state)
 static void test_half_closed(void **state)
 {
 	struct rig *r = *state;
-	int fd = dial(r);
+	int fd = dial(r), many[40];
 
 	say(fd, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	assert_int_equal(shutdown(fd, SHUT_WR), 0);
@@ -256,6 +256,17 @@ static void test_half_closed(void **state)
 	answer[0] = '\0';
 	assert_has(hear(fd, answer, sizeof(answer), "later"), "HTTP/1.1 202 ");
 	(void)close(fd);
+	/* Nor is any of many, most of which wait for their turn. */
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		many[i] = dial(r);
+		say(many[i], "GET /body/x HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		assert_int_equal(shutdown(many[i], SHUT_WR), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		answer[0] = '\0';
+		assert_has(hear(many[i], answer, sizeof(answer), ""), "HTTP/1.1 200 ");
+		(void)close(many[i]);
+	}
 	/* Nor is one whose request has no end left without any. */
 	fd = dial(r);
 	say(fd, "GET /later HTTP/1.1\r\nHost: local");

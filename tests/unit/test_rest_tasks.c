@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tasks over HTTP: what an answer says is on disk, and a request is done whole or not at all. */
+#include "supervisor/front/iron.h"
 #include "tests/unit/rest_rig.h"
 
 /* As the next front would find it. */
@@ -242,6 +243,30 @@ static void test_sync(void **state)
 	assert_null(r->x->f->sync_waits);
 }
 
+static void no_answer(void *arg)
+{
+	++*(int *)arg;
+}
+
+/* A project that has all its requests wait leaves room for another's; who leaves waits no more. */
+static void test_sync_shares(void **state)
+{
+	char ids[1][TASK_ID_LEN + 1] = {"6b0221bcfb6d554fa39281bd"};
+	struct iron_later asker = {.r = (struct http_request *)state};
+	struct rest *r = *state;
+	struct front *f = r->x->f;
+	int n = 0, done = 0;
+
+	while (n < 100 && iron_sync(f, r->x->a->id, ids, 1, &asker, no_answer, &done, NULL) == 0)
+		n++;
+	assert_int_equal(n, 32);
+	assert_int_equal(iron_sync(f, r->x->b->id, ids, 1, &asker, no_answer, &done, NULL), 0);
+	asker.r = NULL;
+	while (f->sync_waits)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_int_equal(done, 33);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +278,7 @@ int main(void)
 		WITH_REST(test_retry_without_code),
 		WITH_REST(test_webhook),
 		WITH_REST(test_sync),
+		WITH_REST(test_sync_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
