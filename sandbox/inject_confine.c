@@ -53,9 +53,9 @@ static int run_to(const struct tracee *t, enum confine_step want, struct err *e)
 		[CONFINE_STEP_USERNS] = "user namespace", [CONFINE_STEP_USER] = "its user",
 		[CONFINE_STEP_LIMIT] = "setrlimit",	  [CONFINE_STEP_CAPS] = "capabilities",
 		[CONFINE_STEP_FILTER] = "seccomp filter", [CONFINE_STEP_DONE] = "its end"};
-	struct inject_confine_page p;
+	struct inject_confine_page p = {0};
 	struct iovec local = {&p, sizeof(p)}, remote = {(void *)(t->page + INJECT_DATA), sizeof(p)};
-	struct user_regs_struct regs;
+	struct user_regs_struct regs = {0};
 	int r = inject_cont(t, e);
 
 	if (r == 0)
