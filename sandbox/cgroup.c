@@ -159,6 +159,22 @@ int cgroup_set_pids(const struct cgroup *cg, uint32_t pids)
 				pids);
 }
 
+int cgroup_open_pids(const struct cgroup *cg)
+{
+	int fd = openat(cg->host->v2 ? cg->unified : cg->dirs[CGROUP_PIDS], "pids.max",
+			O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int cgroup_write_pids(int fd, uint32_t pids)
+{
+	char buf[32];
+	int n = snprintf(buf, sizeof(buf), "%u", pids);
+
+	return pwrite(fd, buf, (size_t)n, 0) == n ? 0 : -errno;
+}
+
 int cgroup_set_cpu(const struct cgroup *cg, uint32_t cpu_milli)
 {
 	return cg->host->v2 ? cgroup_v2_set_cpu(cg, cpu_milli) : cgroup_v1_set_cpu(cg, cpu_milli);

@@ -56,6 +56,11 @@ int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e);
 int cgroup_rename(struct cgroup *cg, const char *name);
 /* Changes the limit on processes and threads, the sandbox's init among them. */
 int cgroup_set_pids(const struct cgroup *cg, uint32_t pids);
+/* The same in two steps: a group that is the root of its own cgroup namespace can be limited from
+ * within by a file that was opened outside only (nsdelegate, cgroup_file_write()). An fd or -errno;
+ * 0 or -errno. */
+int cgroup_open_pids(const struct cgroup *cg);
+int cgroup_write_pids(int fd, uint32_t pids);
 /* Thousandths of a processor. */
 int cgroup_set_cpu(const struct cgroup *cg, uint32_t cpu_milli);
 /* Bytes; not more than it was made with, for that is what it may have with swap. */

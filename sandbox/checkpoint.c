@@ -173,9 +173,10 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 		return r;
 	tidy_run();
 	/* Until now there was room for these processes and no other. */
-	r = cgroup_set_pids(spec->cgroup, spec->limits.pids + (keep ? 2 : 1));
+	r = cgroup_write_pids(run->pids_max, spec->limits.pids + (keep ? 2 : 1));
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "restore: limit of processes");
+	util_close_fd(&run->pids_max);
 	if (keep)
 		return 0;
 	r = inject_let_go(&t, e);
@@ -199,7 +200,7 @@ void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	util_close_fd(&run->go_w);
 	(void)take_back_pipes(spec, run, NULL);
 	tidy_run();
-	(void)cgroup_set_pids(spec->cgroup, spec->limits.pids + 1);
+	(void)cgroup_write_pids(run->pids_max, spec->limits.pids + 1);
 }
 
 /* The heap is a file of the host's disk, which no cgroup counts. It holds memory, so that
@@ -276,9 +277,10 @@ static int say_beside(pid_t payload, struct err *e)
  * reaped them. The group's count has threads, and what has left the payload's tree, and whatever
  * else /proc could hide. criu itself makes a child for a moment, once it holds the payload.
  */
-static int close_room(const struct sandbox_spec *spec, pid_t payload, struct err *e)
+static int close_room(const struct sandbox_spec *spec, const struct checkpoint_run *run,
+		      pid_t payload, struct err *e)
 {
-	int r = cgroup_set_pids(spec->cgroup, CHECKPOINT_PIDS);
+	int r = cgroup_write_pids(run->pids_max, CHECKPOINT_PIDS);
 
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "warm: limit of processes");
@@ -286,7 +288,7 @@ static int close_room(const struct sandbox_spec *spec, pid_t payload, struct err
 	if (r == 0 && cgroup_pids(spec->cgroup) != CHECKPOINT_PIDS)
 		r = err_set(e, ERR_INPUT, 0, "warm: the imports left %llu processes or threads",
 			    (unsigned long long)cgroup_pids(spec->cgroup) - CHECKPOINT_PIDS);
-	if (r == 0 && cgroup_set_pids(spec->cgroup, CHECKPOINT_PIDS + 1) < 0)
+	if (r == 0 && cgroup_write_pids(run->pids_max, CHECKPOINT_PIDS + 1) < 0)
 		r = err_set(e, ERR_SYSTEM, errno, "warm: limit of processes");
 	return r;
 }
@@ -376,7 +378,7 @@ int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	if (r == -ESRCH)
 		r = err_set(e, ERR_INPUT, 0, "warm: the interpreter ended; see its output");
 	if (r == 0)
-		r = close_room(spec, payload, e);
+		r = close_room(spec, run, payload, e);
 	if (r == 0)
 		r = note_pipes(spec, payload, &m, &pipes, e);
 	if (r == 0)

@@ -73,13 +73,14 @@ struct checkpoint_run {
 	int sock;
 	pid_t criu;
 	int go_w;
+	int pids_max;	   /* of the sandbox's group: how many processes it may have */
 	int log;	   /* what criu says */
 	struct err broken; /* criu did not start: checkpoint_restore fails with this */
 };
 #define CHECKPOINT_RUN_INIT                                                                        \
 	(struct checkpoint_run)                                                                    \
 	{                                                                                          \
-		.sock = -1, .criu = -1, .go_w = -1, .log = -1                                      \
+		.sock = -1, .criu = -1, .go_w = -1, .log = -1, .pids_max = -1                      \
 	}
 
 /* checkpoint_launch.c, called by the sandbox's init. */

@@ -60,6 +60,12 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
 		r = template_open_host(spec, keep, e);
 	if (r == 0)
 		r = net_open_host(spec->net_index, &net, e);
+	/* Its group is about to be a namespace's root, and closed to it. */
+	if (r == 0 && criu) {
+		run->pids_max = cgroup_open_pids(spec->cgroup);
+		if (run->pids_max < 0)
+			r = err_set(e, ERR_SYSTEM, -run->pids_max, "sandbox: limit of processes");
+	}
 	/* After cgroup_enter: its group is the namespace's root. */
 	if (r == 0)
 		r = ns_unshare_cgroup(e);
