@@ -8,16 +8,6 @@ DESTDIR ?=
 BUILD ?= build
 VERSION := $(shell cat VERSION)
 
-# CRIU: the system's libcriu where scripts/criu-build found it good, else our own build.
-CRIU_DIR ?= $(PREFIX)/lib/sandboxd/criu
-ifneq ($(wildcard $(CRIU_DIR)/lib/libcriu.a),)
-CRIU_CFLAGS := -isystem $(CRIU_DIR)/include -isystem $(CRIU_DIR)/include/criu
-CRIU_LIBS := $(CRIU_DIR)/lib/libcriu.a -lprotobuf-c
-else
-CRIU_CFLAGS := $(shell pkg-config --cflags criu 2>/dev/null)
-CRIU_LIBS := $(shell pkg-config --libs criu 2>/dev/null || echo -lcriu)
-endif
-
 PKGS := jansson libseccomp libcap libnl-3.0 libnl-route-3.0 libsystemd sqlite3 libcrypto libarchive zlib libmicrohttpd
 CC := gcc
 OPT ?= -O2 -g
@@ -25,10 +15,10 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 	-Wwrite-strings -Wformat=2 -Wvla -Wundef -Wno-missing-field-initializers
 HARDEN ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CPPFLAGS += -I. -D_GNU_SOURCE -DSANDBOXD_VERSION='"$(VERSION)"' -DSANDBOXD_PREFIX='"$(PREFIX)"' \
-	$(shell pkg-config --cflags $(PKGS)) $(CRIU_CFLAGS)
+	$(shell pkg-config --cflags $(PKGS))
 CFLAGS += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE)
-LDLIBS := $(shell pkg-config --libs $(PKGS)) $(CRIU_LIBS)
+LDLIBS := $(shell pkg-config --libs $(PKGS))
 
 # sandbox/ knows nothing of supervisor/; both programs link the parts that they call.
 SANDBOX_SRC := $(wildcard sandbox/*.c)

@@ -34,7 +34,7 @@ int criu_attach_filter(struct err *e);
 int criu_warm_filter(const struct sock_filter *policy, size_t n, struct sock_filter **ret,
 		     size_t *ret_n, struct err *e);
 
-/* criu_rpc.c. The requests of criu's rpc.proto; libcriu cannot ask for all that is needed here. */
+/* criu_rpc.c. The requests of criu's rpc.proto, encoded here: libcriu lacks what is asked for. */
 struct criu_request {
 	bool dump;	       /* else: restore */
 	int images_fd;	       /* criu's own number */
