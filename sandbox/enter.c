@@ -6,6 +6,7 @@
  * or checkpoint_restore, and nothing is read from the image's files.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -169,6 +170,23 @@ int sandbox_wait_recorded(int record_fd, struct err *e)
 	return err_set(e, ERR_INTERNAL, 0, "sandbox: no monitor has recorded it");
 }
 
+/*
+ * The kernel kills this process when its maker dies, until it becomes another user: then this has
+ * to be asked for again. A maker that has died before is no reader of the report any more.
+ */
+static int follow_maker(const struct sandbox_spec *spec, int report_fd, struct err *e)
+{
+	struct pollfd maker = {.fd = report_fd};
+
+	if (!spec->with_maker)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: an end with its maker");
+	if (poll(&maker, 1, 0) < 0 || maker.revents & POLLERR)
+		return err_set(e, ERR_SYSTEM, 0, "sandbox: its maker has died");
+	return 0;
+}
+
 static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 {
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
@@ -182,13 +200,15 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	/* The monitor blocks what its event loop reads. */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	/* The monitor's death must not end tasks: no PR_SET_PDEATHSIG here, on purpose. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* Also wipes the daemon's arguments and environment from this copy of its memory. */
 	(void)snprintf(title, sizeof(title), "init of %s", spec->id);
 	title_set(title);
 	(void)prctl(PR_SET_NAME, "sandbox-init");
-	r = build(spec, &run, &host, &e);
+	/* The monitor's death must not end tasks: only a build's sandbox ends with its maker. */
+	r = follow_maker(spec, report_fd, &e);
+	if (r == 0)
+		r = build(spec, &run, &host, &e);
 	if (r == 0)
 		r = sandbox_wait_recorded(spec->record_fd, &e);
 	if (r == 0 && spec->action == SANDBOX_DUMP) {
@@ -205,6 +225,8 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 			report_fd = INIT_FD_REPORT;
 			r = init_drop(sandbox_host_id(spec->owner, SANDBOX_INIT_UID), &e);
 		}
+		if (r == 0)
+			r = follow_maker(spec, report_fd, &e);
 		if (r == 0)
 			init_supervise(payload);
 	}

@@ -99,6 +99,8 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 /* The interfaces by which nothing is forwarded but to sandboxes; in place of those before. */
 int net_set_uplinks(const struct net_forward *f, struct err *e);
 void net_remove_table(void);
+/* Those that are called prefix1 to prefixN, as far as they are there. */
+void net_remove_tables(const char *prefix, unsigned n);
 
 /*
  * net_flows.c: takes out of the host's connection table what was begun from addresses that are

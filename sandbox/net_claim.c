@@ -5,6 +5,7 @@
  * given out by the kernel; the host's interfaces that forward for all of them stop with the last.
  */
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,28 +16,49 @@
 #include "sandbox/net.h"
 
 #define CLAIMS_MAX (NET_INDEX_MAX / NET_BLOCK)
+#define TABLE_PREFIX "sandboxd-claim-"
+#define TABLE TABLE_PREFIX "%u"
 
 /* A socket's abstract name belongs to one network namespace, as interfaces and tables do, and goes
- * with the process that has it. */
+ * with the process that has it. -errno. */
+static int bind_number(uint32_t number)
+{
+	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	size_t n = (size_t)snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, TABLE, number);
+	int ret;
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&name,
+			   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) < 0)
+		return -errno;
+	ret = fd;
+	fd = -1;
+	return ret;
+}
+
+/* The interface of a sandbox whose maker was killed is there until the kernel has ended both. */
+static bool has_interface(uint32_t number)
+{
+	char name[IF_NAMESIZE];
+
+	(void)snprintf(name, sizeof(name), "%s%u", net_instance.prefix, number * NET_BLOCK);
+	return if_nametoindex(name) > 0;
+}
+
 static int take_number(struct net_claim *c, struct err *e)
 {
-	c->number = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (c->number < 0)
-		return err_set(e, ERR_SYSTEM, errno, "network: socket");
+	net_instance.subnet = 10u << 24 | 212u << 16;
 	for (uint32_t i = 1; i <= CLAIMS_MAX; i++) {
-		struct sockaddr_un name = {.sun_family = AF_UNIX};
-		size_t n = (size_t)snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1,
-					    "sandboxd-claim-%u", i);
-
-		if (bind(c->number, (const struct sockaddr *)&name,
-			 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) < 0)
-			continue;
-		net_instance.subnet = 10u << 24 | 212u << 16;
+		c->number = bind_number(i);
+		if (c->number < 0 && c->number != -EADDRINUSE)
+			return err_set(e, ERR_SYSTEM, -c->number, "network: socket");
 		(void)snprintf(net_instance.prefix, sizeof(net_instance.prefix), "sbx%u-", i);
-		(void)snprintf(net_instance.table, sizeof(net_instance.table), "sandboxd-claim-%u",
-			       i);
-		c->index = i * NET_BLOCK;
-		return 0;
+		if (c->number >= 0 && !has_interface(i)) {
+			(void)snprintf(net_instance.table, sizeof(net_instance.table), TABLE, i);
+			c->index = i * NET_BLOCK;
+			return 0;
+		}
+		util_close_fd(&c->number);
 	}
 	return err_set(e, ERR_LIMIT, 0, "network: %u builds have one at this time; try again later",
 		       CLAIMS_MAX);
@@ -99,9 +121,11 @@ void net_claim_undo(struct net_claim *c)
 		/* Another one may have switched it on, and left before. */
 		net_forward_load(c->folder, &c->forward);
 		net_forward_undo(c->folder, &c->forward);
-	}
-	if (c->index)
+		/* And one that was killed has left its table. */
+		net_remove_tables(TABLE_PREFIX, CLAIMS_MAX);
+	} else if (c->index) {
 		net_remove_table();
+	}
 	c->index = 0;
 	util_close_fd(&c->lock);
 	util_close_fd(&c->folder);

@@ -212,3 +212,18 @@ void net_remove_table(void)
 		       net_instance.table, net_instance.table);
 	(void)run_nft(text, NULL);
 }
+
+void net_remove_tables(const char *prefix, unsigned n)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return;
+	for (unsigned i = 1; i <= n; i++)
+		(void)fprintf(f, "add table inet %s%u\ndelete table inet %s%u\n", prefix, i, prefix,
+			      i);
+	if (fclose(f) == 0)
+		(void)run_nft(text, NULL);
+}

@@ -173,6 +173,8 @@ struct sandbox_spec {
 	 * it write in the image, as far as the files' owners let it? */
 	const char *const *argv, *const *envp;
 	bool image_writable;
+	/* It is killed when the calling process ends, however that ends. */
+	bool with_maker;
 };
 
 /*

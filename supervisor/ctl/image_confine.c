@@ -14,6 +14,9 @@
  * The sandbox is made by the same code as a task's: namespaces, a root of its own from which no
  * path leads back, a user without a capability, the policy's filter and limits. The policy is
  * the operator's for builds, whoever the image is for. No daemon has to run.
+ *
+ * The sandbox ends with this program. TERM, HUP, INT and QUIT also let it clear up; what a KILL
+ * leaves (an empty cgroup, a table of nftables) is removed by a later one.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,8 +26,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -36,6 +41,11 @@
 
 #define POLICY "build"
 #define CGROUP "sandboxd-build"
+/* Empty folders to mount on, each time in a mount namespace that nobody else sees: the same for
+ * all, and nothing to remove. */
+#define FOLDER "/run/sandboxd-build"
+#define ROOT_FOLDER FOLDER "/root"
+#define DEV_FOLDER FOLDER "/dev"
 #define ENV_MAX 64
 #define RESOLV_CONF_MAX (64u << 10)
 #define CGROUP_GONE_MS 2000
@@ -51,11 +61,12 @@ struct confine {
 	struct image_head image; /* empty: the command is argv */
 	struct cgroup_host host;
 	struct cgroup cgroup;
-	char dir[PATH_MAX - 16], root_dir[PATH_MAX], dev_dir[PATH_MAX];
 	struct net_claim net;
 	char *resolv_conf;
 	struct sandbox_spec spec;
 	int report_r;
+	int signals;
+	int signal;	/* that has ended it; 0: none */
 	uint64_t bytes; /* that the command has said */
 };
 
@@ -75,40 +86,25 @@ static void confine_clear(struct confine *c)
 	util_close_fd(&c->spec.err_r);
 	util_close_fd(&c->spec.record_fd);
 	util_close_fd(&c->report_r);
+	util_close_fd(&c->signals);
 	if (c->cgroup.host)
 		(void)cgroup_remove_within(&c->cgroup, CGROUP_GONE_MS);
 	cgroup_host_close(&c->host);
 	net_claim_undo(&c->net);
-	if (*c->dir) {
-		(void)umount2(c->dev_dir, MNT_DETACH);
-		(void)rmdir(c->dev_dir);
-		(void)rmdir(c->root_dir);
-		(void)rmdir(c->dir);
-	}
 	policy_clear(&c->policy);
 	free(c->resolv_conf);
 }
 
-/* Two empty folders to mount on, in a mount namespace that nobody else sees. */
-static int make_folders(struct confine *c, struct err *e)
+static int make_folders(struct err *e)
 {
-	const char *tmp = getenv("TMPDIR");
+	static const char *const folders[] = {FOLDER, ROOT_FOLDER, DEV_FOLDER};
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "a mount namespace");
-	(void)snprintf(c->dir, sizeof(c->dir), "%s/sandboxd-build.XXXXXX",
-		       tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(c->dir)) {
-		int r = err_set(e, ERR_SYSTEM, errno, "%s", c->dir);
-
-		*c->dir = '\0';
-		return r;
-	}
-	(void)snprintf(c->root_dir, sizeof(c->root_dir), "%s/root", c->dir);
-	(void)snprintf(c->dev_dir, sizeof(c->dev_dir), "%s/dev", c->dir);
-	if (mkdir(c->root_dir, 0700) < 0 || mkdir(c->dev_dir, 0700) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "%s", c->dir);
-	return mounts_make_dev(c->dev_dir, e);
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+		if (mkdir(folders[i], 0700) < 0 && errno != EEXIST)
+			return err_set(e, ERR_SYSTEM, errno, "%s", folders[i]);
+	return mounts_make_dev(DEV_FOLDER, e);
 }
 
 static int detach(const char *path, int *ret, struct err *e)
@@ -120,15 +116,15 @@ static int detach(const char *path, int *ret, struct err *e)
 
 static int make_mounts(struct confine *c, struct err *e)
 {
-	int r = make_folders(c, e);
+	int r = make_folders(e);
 
 	if (r == 0)
 		r = detach(c->rootfs, &c->spec.rootfs_mount, e);
 	if (r == 0)
-		r = detach(c->dev_dir, &c->spec.dev_mount, e);
+		r = detach(DEV_FOLDER, &c->spec.dev_mount, e);
 	if (r == 0 && c->files)
 		r = detach(c->files, &c->spec.package_mount, e);
-	c->spec.root_dir = c->root_dir;
+	c->spec.root_dir = ROOT_FOLDER;
 	return r;
 }
 
@@ -177,16 +173,44 @@ static int make_record(struct confine *c, struct err *e)
 	return 0;
 }
 
+/* Whoever made a cgroup has a lock on it for as long as he lives. */
+static int lock_cgroup(const struct cgroup *cgroup)
+{
+	return flock(cgroup->host->v2 ? cgroup->unified : cgroup->dirs[CGROUP_MEMORY],
+		     LOCK_EX | LOCK_NB);
+}
+
+static void remove_left(const char *name, void *arg)
+{
+	const struct cgroup_host *host = arg;
+	struct cgroup cgroup;
+	struct err ignored = {0};
+
+	if (cgroup_open(host, name, &cgroup, &ignored) < 0)
+		return;
+	/* Where something is about to end, it cannot be removed yet: a later build does it. */
+	if (lock_cgroup(&cgroup) < 0 || cgroup_remove(&cgroup) < 0)
+		cgroup_close(&cgroup);
+}
+
 static int make_cgroup(struct confine *c, struct err *e)
 {
 	struct limits limits = c->policy.head.limits;
-	int r = cgroup_host_open(CGROUP, &c->host, e);
+	int r = cgroup_host_open(CGROUP, &c->host, e), folder;
 
 	if (r < 0)
 		return r;
+	/* So that no other build comes between a new cgroup and the lock on it. */
+	folder = c->host.v2 ? c->host.unified : c->host.dirs[CGROUP_MEMORY];
+	if (flock(folder, LOCK_EX) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "cgroup: lock %s", CGROUP);
+	(void)cgroup_each(&c->host, remove_left, &c->host);
 	limits.pids++; /* the sandbox's init */
 	r = cgroup_create(&c->host, c->spec.id, &limits, &c->cgroup, e);
 	c->spec.cgroup = &c->cgroup;
+	if (r == 0 && lock_cgroup(&c->cgroup) < 0)
+		r = err_set(e, ERR_SYSTEM, errno, "cgroup: lock %s", c->spec.id);
+	(void)flock(folder, LOCK_UN);
 	return r;
 }
 
@@ -197,6 +221,7 @@ static int start(struct confine *c, pid_t *ret_pid, int *ret_pidfd, struct err *
 
 	util_new_id(s->id);
 	s->owner = SANDBOX_OWNER_BUILD;
+	s->with_maker = true;
 	s->policy = &c->policy;
 	s->image = &c->image;
 	s->limits = c->policy.head.limits;
@@ -246,16 +271,61 @@ static int pass_on(struct confine *c, int *from, int to, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "what the command says") : 0;
 }
 
-/* Until the command and all that it has started have ended, or its time is up. */
-static int pass_output(struct confine *c, struct err *e)
+/* Signals that end a program wait until the sandbox is there to be ended by pass_output(); those
+ * that our caller ignores stay ignored. */
+static int hold_signals(struct confine *c, struct err *e)
+{
+	static const int ends[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+	struct sigaction now;
+	sigset_t held;
+
+	(void)sigemptyset(&held);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (sigaction(ends[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			(void)sigaddset(&held, ends[i]);
+	if (sigprocmask(SIG_BLOCK, &held, NULL) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "signals");
+	c->signals = signalfd(-1, &held, SFD_CLOEXEC);
+	return c->signals < 0 ? err_set(e, ERR_SYSTEM, errno, "signals") : 0;
+}
+
+static int take_signal(struct confine *c, struct err *e)
+{
+	struct signalfd_siginfo info;
+
+	if (read(c->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return err_set(e, ERR_SYSTEM, errno, "signals");
+	c->signal = (int)info.ssi_signo;
+	return err_set(e, ERR_SYSTEM, 0, "the command is stopped: signal %d (%s)", c->signal,
+		       strsignal(c->signal));
+}
+
+/* Whoever waits for us sees the signal that has ended us. As PID 1 there is none: the status. */
+static int end_by_signal(int sig)
+{
+	sigset_t one;
+
+	(void)signal(sig, SIG_DFL);
+	(void)raise(sig);
+	(void)sigemptyset(&one);
+	(void)sigaddset(&one, sig);
+	(void)sigprocmask(SIG_UNBLOCK, &one, NULL);
+	return 128 + sig;
+}
+
+/* Until the sandbox has ended and all is read that was said in it, or until the command's time is
+ * up. A command may close its stdout and stderr, and go on. */
+static int pass_output(struct confine *c, int init, struct err *e)
 {
 	const uint64_t end = util_monotonic_ns() + c->policy.head.limits.timeout_s * 1000000000ULL;
 	int *const from[] = {&c->spec.out_r, &c->spec.err_r};
 	int r = 0;
 
-	while (r == 0 && (c->spec.out_r >= 0 || c->spec.err_r >= 0)) {
+	while (r == 0 && (c->spec.out_r >= 0 || c->spec.err_r >= 0 || init >= 0)) {
 		struct pollfd fds[] = {{.fd = c->spec.out_r, .events = POLLIN},
-				       {.fd = c->spec.err_r, .events = POLLIN}};
+				       {.fd = c->spec.err_r, .events = POLLIN},
+				       {.fd = init, .events = POLLIN},
+				       {.fd = c->signals, .events = POLLIN}};
 		uint64_t now = util_monotonic_ns();
 
 		if (now >= end)
@@ -266,7 +336,11 @@ static int pass_output(struct confine *c, struct err *e)
 		/* A minute at most: the whole time need not fit into an int. */
 		(void)poll(fds, ARRAY_SIZE(fds),
 			   end - now > 60000000000ULL ? 60000 : (int)((end - now) / 1000000) + 1);
-		for (size_t i = 0; i < ARRAY_SIZE(fds) && r == 0; i++)
+		if (fds[3].revents)
+			return take_signal(c, e);
+		if (fds[2].revents)
+			init = -1;
+		for (size_t i = 0; i < ARRAY_SIZE(from) && r == 0; i++)
 			if (fds[i].revents)
 				r = pass_on(c, from[i], STDOUT_FILENO + (int)i, e);
 	}
@@ -308,11 +382,13 @@ static int run(struct confine *c, int *ret_status, struct err *e)
 {
 	_cleanup_fd_ int pidfd = -1;
 	pid_t pid = -1;
-	int r = start(c, &pid, &pidfd, e);
+	int r = hold_signals(c, e);
 
+	if (r == 0)
+		r = start(c, &pid, &pidfd, e);
 	if (r < 0)
 		return r;
-	r = pass_output(c, e);
+	r = pass_output(c, pidfd, e);
 	if (r < 0)
 		(void)kill(pid, SIGKILL); /* our own child, not reaped: the pid is right */
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -359,6 +435,7 @@ int image_confine(struct ctl *ctl, int argc, char **argv)
 	struct confine c = {
 		.net = NET_CLAIM_INIT,
 		.report_r = -1,
+		.signals = -1,
 		.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/work", "LANG=C.UTF-8"},
 		.n_env = 3,
 		.host = {.unified = -1, .dirs = {-1, -1, -1, -1}},
@@ -412,5 +489,7 @@ int image_confine(struct ctl *ctl, int argc, char **argv)
 	if (r == 0)
 		r = run(&c, &status, &e);
 	confine_clear(&c);
-	return r < 0 ? ctl_fail(&e) : status;
+	if (r < 0)
+		status = ctl_fail(&e);
+	return c.signal ? end_by_signal(c.signal) : status;
 }

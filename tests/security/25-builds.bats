@@ -143,6 +143,41 @@ for line in sys.stdin:
 	[ -z "$(nsenter --net="/run/netns/$NETWORK" nft list tables)" ]
 }
 
+# endless: one whose command does not end by itself; its output is in $WORK/said.
+endless() {
+	rm -f "$WORK/said"
+	nsenter --net="/run/netns/$NETWORK" "$SANDBOXCTL_FULL" image confine --network "$OUT/rootfs" \
+		/usr/bin/python3 -Su -c 'import signal; print("up"); signal.pause()' >"$WORK/said" 2>&1 3>&- 4>&- &
+	maker=$!
+	wait_until "$PATIENCE" file_has "$WORK/said" up
+	init=$(pgrep -P "$maker")
+	cgroup=$(sed -n 's,.*/sandboxd-build/,,p' "/proc/$init/cgroup" | head -n 1)
+	[ -n "$cgroup" ]
+}
+
+# build_groups ID: the folders of a build's cgroup.
+build_groups() {
+	find /sys/fs/cgroup -path "*/sandboxd-build/$1"
+}
+
+@test "a build's sandbox ends with its maker; a killed one's traces are gone with the next" {
+	ip netns add "$NETWORK"
+	endless
+	kill -KILL "$maker"
+	wait_until "$PATIENCE" gone "$init"
+	killed=$cgroup
+	[ -n "$(build_groups "$killed")" ]
+	endless
+	[ -z "$(build_groups "$killed")" ]
+	kill -TERM "$maker"
+	status=0
+	wait "$maker" || status=$?
+	[ "$status" = 143 ] || fail "$status: $(cat "$WORK/said")"
+	gone "$init"
+	[ -z "$(build_groups "$cgroup")" ]
+	[ -z "$(nsenter --net="/run/netns/$NETWORK" nft list tables)" ]
+}
+
 one_gone() {
 	gone "$1" || gone "$2"
 }
@@ -158,6 +193,12 @@ teardown() {
 	sandboxctl policy install "$WORK/build.json" >/dev/null
 	run --separate-stderr in_image -- /usr/bin/python3 -S -c "'x=bytearray(128<<20)'"
 	[[ $stderr == *'needs more memory than policy build lets it (limits.memory: 64 MiB)'* ]] || fail "$stderr"
+	# A command that closes what it says things on is still one that runs.
+	jq '.limits.timeout = 1' "$WORK/build.json" >"$WORK/short.json"
+	sandboxctl policy install "$WORK/short.json" --name build >/dev/null
+	run --separate-stderr in_image -- /usr/bin/python3 -S -c \
+		"'import os, signal; os.close(1); os.close(2); signal.pause()'"
+	[[ $stderr == *'takes longer than policy build lets it (limits.timeout: 1 s)'* ]] || fail "$stderr"
 	run --separate-stderr in_image --network -- /usr/bin/true
 	[ "$status" = 125 ]
 	[[ $stderr == *'policy build has no network'* ]] || fail "$stderr"
