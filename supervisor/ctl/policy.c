@@ -302,6 +302,11 @@ static int load_installed(int dirfd, const char *name, struct policy *ret, struc
 		return err_set(e, ERR_INPUT, 0, "policy %s: its link is broken; install it again",
 			       name);
 	r = policy_load(dirfd, id, ret, e);
+	/* Not what a name that was never installed is: its operator wanted a policy of his own. */
+	if (r < 0 && e->code == ERR_NOT_FOUND)
+		return err_set(e, ERR_INPUT, 0,
+			       "policy %s: what it was compiled to is gone; install it again",
+			       name);
 	return r < 0 ? err_wrap(e, r, "policy %s", name) : 0;
 }
 
@@ -318,6 +323,11 @@ int policy_find(struct ctl *ctl, const char *name, struct policy *ret, struct er
 		return r;
 	(void)snprintf(path, sizeof(path), "%s/policies/%s.json", store_share_dir(), name);
 	r = source_read(path, name, &shipped, e);
+	if (r < 0 && e->code == ERR_NOT_FOUND)
+		return err_set(e, ERR_NOT_FOUND, 0,
+			       "there is no policy %s, neither installed nor in %s/policies: as "
+			       "root, sandboxctl policy install FILE",
+			       name, store_share_dir());
 	if (r < 0)
 		return r;
 	*ret = shipped.policy;

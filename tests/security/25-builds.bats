@@ -187,6 +187,20 @@ teardown() {
 	ip netns del "$NETWORK-far" 2>/dev/null || true
 }
 
+@test "with no policy for builds installed the shipped one holds; without either, what to do is said" {
+	confine=("$SANDBOXCTL_FULL" image confine "$OUT/rootfs" /usr/bin/true)
+	SANDBOXD_STATE=$WORK/fresh "${confine[@]}"
+	run --separate-stderr env SANDBOXD_STATE="$WORK/fresh" SANDBOXD_SHARE="$WORK" "${confine[@]}"
+	[ "$status" = 125 ]
+	[[ $stderr == *"no policy build, neither installed nor in $WORK/policies"*'policy install FILE'* ]] || fail "$stderr"
+	# One that was installed and is lost is not replaced by another one.
+	SANDBOXD_STATE=$WORK/lost sandboxctl policy install "$TOP/policies/build.json" >/dev/null
+	rm "$WORK/lost/policies/"*.bin
+	run --separate-stderr env SANDBOXD_STATE="$WORK/lost" "${confine[@]}"
+	[ "$status" = 125 ]
+	[[ $stderr == *'policy build: '*'install it again'* ]] || fail "$stderr"
+}
+
 @test "limits and the filter are those of the operator's policy for builds" {
 	jq '.limits.memory = "64M" | .limits.pids = 8 | .network = {"mode": "none"}' "$TOP/policies/build.json" \
 		>"$WORK/build.json"
