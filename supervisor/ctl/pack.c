@@ -31,10 +31,11 @@ struct pack {
 	struct err *e;
 	unsigned entries;
 	uint64_t bytes;
-	struct pack_left_out *left_out; /* NULL: nothing may be */
-	char path[PATH_MAX];		/* of what is being added, below the folder */
-	size_t filled;			/* of out */
-	char out[65536];		/* what is yet to be written; a multiple of TAR_BLOCK */
+	struct pack_left_out *left_out;
+	size_t top;	     /* how much of path is the folder that links must not lead out of */
+	char path[PATH_MAX]; /* of what is being added, below the folder */
+	size_t filled;	     /* of out */
+	char out[65536];     /* what is yet to be written; a multiple of TAR_BLOCK */
 };
 
 static int flush(struct pack *p)
@@ -165,7 +166,7 @@ static int add_file(struct pack *p, int file_fd)
 	    p->bytes > PACK_BYTES_MAX)
 		return err_set(p->e, ERR_LIMIT, 0,
 			       "%s has more than %llu MiB to be sent along (met at %s): name a "
-			       "smaller \"dir\"",
+			       "smaller folder",
 			       p->what, PACK_BYTES_MAX >> 20, p->path);
 	r = add_head(p, &st, "");
 	return r < 0 ? r : add_content(p, fd, (uint64_t)st.st_size);
@@ -216,7 +217,7 @@ static int add_link(struct pack *p, int dirfd, const char *name, const struct st
 	if (n < 0)
 		return fail(p, errno);
 	target[n] = '\0';
-	if (!pack_link_stays(p->path, target))
+	if (!pack_link_stays(p->path + p->top + (p->top > 0), target))
 		return leave_out(p, "a link out of the folder");
 	return add_head(p, st, target);
 }
@@ -383,17 +384,57 @@ int pack_folder(int dirfd, const char *what, int *ret_fd, struct pack_left_out *
 	return pack_end(p, add_folder(p, dirfd, 0), ret_fd);
 }
 
+/* "./app//src/" as "app/src", and "." as "": what an entry of the archive is called. */
+static void plain_path(char *to, const char *path)
+{
+	char *at = to;
+
+	while (*path) {
+		size_t n = strcspn(path, "/");
+
+		if (n > 0 && !(n == 1 && *path == '.')) {
+			if (at > to)
+				*at++ = '/';
+			memcpy(at, path, n);
+			at += n;
+		}
+		path += n;
+		path += *path == '/';
+	}
+	*at = '\0';
+}
+
+/* Takes fd: what the task's exec leads to. */
+static int add_exec(struct pack *p, int exec_fd)
+{
+	_cleanup_fd_ int fd = exec_fd;
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(p, errno);
+	if (!S_ISDIR(st.st_mode))
+		return add_file(p, TAKE_FD(fd));
+	p->top = strlen(p->path);
+	if (p->top > 0)
+		r = add_head(p, &st, "");
+	return r < 0 ? r : add_folder(p, fd, 0);
+}
+
 /* The folders on the way need no entries of their own: unpacking makes them. */
-int pack_file(int dirfd, const char *path, int *ret_fd, struct err *e)
+int pack_exec(int dirfd, const char *path, int *ret_fd, struct pack_left_out *left_out,
+	      struct err *e)
 {
 	struct pack *p;
 
+	*left_out = (struct pack_left_out){0};
 	if (strlen(path) >= sizeof(p->path))
 		return err_set(e, ERR_INPUT, ENAMETOOLONG, "task.json: exec");
 	p = pack_begin(".", e);
 	if (!p)
 		return -ENOMEM;
-	strcpy(p->path, path);
-	return pack_end(p, add_file(p, ctl_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK)),
+	p->left_out = left_out;
+	plain_path(p->path, path);
+	return pack_end(p, add_exec(p, ctl_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK)),
 			ret_fd);
 }

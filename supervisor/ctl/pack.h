@@ -29,8 +29,11 @@ bool pack_link_stays(const char *path, const char *target);
 /* By what venv and virtualenv write into each of theirs (PEP 405). Programs and paths in one are
  * this machine's: in the sandbox, the image's interpreter and modules are used. */
 bool pack_is_virtual_environment(int dirfd);
-/* Only the one regular file at path (relative, folders in it included), which must lie beneath
- * dirfd, links followed. */
-int pack_file(int dirfd, const char *path, int *ret_fd, struct err *e);
+/*
+ * Only what a task's exec leads to, at path (relative, folders in it included), which must lie
+ * beneath dirfd, links followed: a regular file, or a folder with all that pack_folder takes.
+ */
+int pack_exec(int dirfd, const char *path, int *ret_fd, struct pack_left_out *left_out,
+	      struct err *e);
 
 #endif

@@ -34,7 +34,7 @@ const char ctl_run_help[] =
 	"  -- ARG...             the task's arguments, in place of task.json's\n\n"
 	"Options go over what task.json says. \"dir\" is a folder beneath task.json's own and is\n"
 	"sent along, but for virtual environments, links out of it, FIFOs, sockets and devices;\n"
-	"without it only the script that \"exec\" names is.\n\n"
+	"without it only what \"exec\" names is: a script, or a folder with a __main__.py.\n\n"
 	"The task's stdout goes to stdout and its stderr to stderr while it runs. Ctrl-C (or\n"
 	"TERM) ends the task with TERM; again, or after 10 s, with KILL. When nobody reads the\n"
 	"output any more the task is ended too.\n\n"
@@ -294,6 +294,12 @@ static int open_base(const char *file, struct err *e)
 	return fd < 0 ? err_set(e, ERR_INPUT, errno, "%s", base) : fd;
 }
 
+static void say_left_out(const struct pack_left_out *l)
+{
+	if (*l->names)
+		ctl_say("not sent along: %s%s", l->names, l->more ? " and more" : "");
+}
+
 static int pack_task(struct run_spec *spec, const struct words *w, struct err *e)
 {
 	_cleanup_task_spec_ struct task_spec parsed = {0};
@@ -313,13 +319,14 @@ static int pack_task(struct run_spec *spec, const struct words *w, struct err *e
 	if (base < 0)
 		return base;
 	if (!parsed.dir) {
-		r = pack_file(base, parsed.source, &spec->package_fd, e);
+		r = pack_exec(base, parsed.source, &spec->package_fd, &left_out, e);
 		if (r == -EXDEV)
 			return err_set(e, ERR_INPUT, 0,
 				       "task.json: exec: %s leads out of task.json's folder",
 				       parsed.source);
 		if (r < 0)
 			return err_wrap(e, r == -ENOENT ? PACK_NO_SCRIPT : r, "task.json: exec");
+		say_left_out(&left_out);
 		return 0;
 	}
 	dir = ctl_open_beneath(base, parsed.dir, O_RDONLY | O_DIRECTORY);
@@ -331,8 +338,8 @@ static int pack_task(struct run_spec *spec, const struct words *w, struct err *e
 	if (dir < 0)
 		return err_set(e, ERR_INPUT, errno, "task.json: dir: %s", parsed.dir);
 	r = pack_folder(dir, parsed.dir, &spec->package_fd, &left_out, e);
-	if (r == 0 && *left_out.names)
-		ctl_say("not sent along: %s%s", left_out.names, left_out.more ? " and more" : "");
+	if (r == 0)
+		say_left_out(&left_out);
 	return r;
 }
 

@@ -79,6 +79,21 @@ forked() {
 	same 'in the archive /work/app.pyz a __main__' 7
 	echo '{"exec": "src", "dir": ".", "args": ["a"]}' >app/task.json
 	same 'in the archive /work/src a __main__' 7
+	# The folder alone: its links stay inside, and nothing from beside it comes along.
+	echo 'import os, sys; print(open("/work/src/link").read(), os.listdir("/work"), sorted(os.listdir("/work/src")))' \
+		>app/src/__main__.py
+	ln -s deep/text app/src/link
+	mkdir app/src/deep
+	printf deep >app/src/deep/text
+	echo '{"exec": "src"}' >app/task.json
+	same "deep ['src'] ['__main__.py', 'deep', 'link', 'random.py']"
+	echo '{"exec": "./src//."}' >app/task.json
+	ln -s ../app.pyz app/src/out
+	run --separate-stderr sandboxctl run python app/task.json
+	[ "$output" = "deep ['src'] ['__main__.py', 'deep', 'link', 'random.py']" ]
+	[ "$stderr" = "sandboxctl: not sent along: src/out (a link out of the folder)" ]
+	echo '{"exec": "."}' >app/src/task.json
+	sandboxctl run python app/src/task.json 2>&1 | grep -F "No such file or directory: '/work/src/link'"
 	echo 'import sys; print("compiled", sys.argv[-1])' >main.py
 	chroot "$(realpath "$STATE/images/by-name/python/rootfs")" /usr/bin/python3 -c '
 import marshal, sys, importlib.util as u
