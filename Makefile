@@ -26,7 +26,7 @@ COMMON_SRC := $(filter-out supervisor/sandboxd.c supervisor/monitor%.c,$(wildcar
 DAEMON_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c supervisor/front/*.c supervisor/logger/*.c)
 CTL_SRC := $(wildcard supervisor/ctl/*.c)
 # The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
-CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c supervisor/ctl/store*.c \
+CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c \
 	supervisor/ctl/iron*.c supervisor/ctl/upload*.c supervisor/ctl/http*.c)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 SANDBOX_OBJ := $(call obj,$(SANDBOX_SRC))

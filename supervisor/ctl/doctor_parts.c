@@ -14,6 +14,7 @@
 
 #include "sandbox/policy.h"
 #include "supervisor/ctl/doctor.h"
+#include "supervisor/ctl/runtime.h"
 
 #define CRIU_TIMEOUT_MS 20000
 
@@ -192,12 +193,31 @@ static int count_names(struct doctor *d, const char *below, bool links, char *li
 	return n;
 }
 
+/* Which of these images have the runtime of another version of sandboxd. */
+static void find_old_images(struct doctor *d, const char *list, char *old, size_t size)
+{
+	_cleanup_fd_ int images = -1;
+	char words[512], path[PATH_MAX], *save;
+
+	(void)snprintf(path, sizeof(path), "%s/images", d->ctl->state_dir);
+	images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(words, sizeof(words), "%s", list);
+	for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		if (runtime_of_image(images, w) == RUNTIME_OTHER)
+			(void)snprintf(old + strlen(old), size - strlen(old), " %s", w);
+}
+
 void doctor_images(struct doctor *d)
 {
-	char list[512] = "";
+	char list[512] = "", old[512] = "";
 	int n = count_names(d, "images/by-name", false, list, sizeof(list));
 
 	if (n > 0)
+		find_old_images(d, list, old, sizeof(old));
+	if (*old)
+		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl image build DIR, or NAME",
+			      "of another version of sandboxd, and as they were with that:%s", old);
+	else if (n > 0)
 		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
 	else
 		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl image build python", "none");

@@ -20,11 +20,26 @@ static const char image_help[] =
 	"warm     make the checkpoint that tasks of the image start from: with the policy and\n"
 	"         the imports that the image names, or others\n";
 
+/* What image.json says, and whether the image's runtime is the one that is installed now. */
+static void add_runtime(int images, struct image_entry *entry, char *others, size_t size)
+{
+	enum runtime runtime = runtime_of_image(images, entry->name);
+	size_t len = strlen(others);
+
+	if (runtime != RUNTIME_UNKNOWN)
+		(void)json_object_set_new(
+			entry->doc, "runtime",
+			json_string(runtime == RUNTIME_CURRENT ? "current" : "other"));
+	if (runtime == RUNTIME_OTHER)
+		(void)snprintf(others + len, size - len, "%s%s", len ? " " : "", entry->name);
+}
+
 static int image_ls(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *list = json_array();
 	_cleanup_fd_ int images = -1, by_name = -1;
 	struct store_names names = {0};
+	char others[512] = "";
 	struct err e = {0};
 	int status = 0;
 
@@ -42,7 +57,10 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 
 		if (image_entry_read(images, names.names[i], &entry, &e) < 0) {
 			status = ctl_fail(&e);
-		} else if (ctl->json) {
+			continue;
+		}
+		add_runtime(images, &entry, others, sizeof(others));
+		if (ctl->json) {
 			json_array_append(list, entry.doc);
 		} else {
 			printf("%-16s %.12s  %-8s %7zu  %5.0f MB  %.19sZ\n", entry.name, entry.hex,
@@ -55,6 +73,10 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 	store_names_clear(&names);
 	if (ctl->json)
 		(void)ctl_print_json(list);
+	else if (*others)
+		ctl_say("of another version of sandboxd, and as they were with that: %s; "
+			"'sandboxctl image build' brings them up to date",
+			others);
 	return ctl_flush(status);
 }
 
@@ -90,14 +112,15 @@ static int image_inspect(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_image_entry_ struct image_entry entry = {0};
 	_cleanup_fd_ int images = -1;
+	char size[64], other[64] = "";
 	struct err e = {0};
-	char size[64];
 
 	if (argc != 2)
 		return ctl_usage("image", "inspect takes one name");
 	if (store_open(ctl, "images", false, &images, &e) < 0 ||
 	    image_entry_read(images, argv[1], &entry, &e) < 0)
 		return ctl_fail(&e);
+	add_runtime(images, &entry, other, sizeof(other));
 	if (ctl->json)
 		return ctl_flush(ctl_print_json(entry.doc));
 	(void)snprintf(size, sizeof(size), "%.1f MB in %lld files",
@@ -114,6 +137,8 @@ static int image_inspect(struct ctl *ctl, int argc, char **argv)
 	print_list("warm", json_object_get(json_object_get(entry.doc, "warm"), "imports"));
 	ctl_print_field("size", size);
 	ctl_print_field("built", ctl_text(entry.doc, "built_at"));
+	if (*other)
+		ctl_print_field("runtime", "of another version of sandboxd: build the image again");
 	print_modules(entry.doc);
 	return ctl_flush(0);
 }

@@ -7,9 +7,8 @@
 
 #include "sandbox/image.h"
 #include "supervisor/ctl/ctl.h"
+#include "supervisor/ctl/runtime.h"
 #include "supervisor/ctl/store.h"
-
-#define IMAGE_RUNTIME_PATH "usr/lib/sandbox-runtime"
 
 /* An installed image: its name, its digest in hex, what image.json says of it. */
 struct image_entry {

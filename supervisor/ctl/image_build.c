@@ -52,7 +52,7 @@ static bool is_dir(const char *path)
 static int find_source(struct build *b, const char *arg, struct err *e)
 {
 	_cleanup_free_ char *real = NULL;
-	const char *share = store_share_dir(), *env = getenv("RUNTIME_DIR");
+	const char *share = store_share_dir();
 	char path[PATH_MAX];
 
 	(void)snprintf(path, sizeof(path), "%s/image.json", arg);
@@ -65,13 +65,7 @@ static int find_source(struct build *b, const char *arg, struct err *e)
 		return err_set(e, ERR_NOT_FOUND, 0,
 			       "%s: there is no such folder with an image.json", path);
 	(void)snprintf(b->src, sizeof(b->src), "%s", real);
-	if (env && *env)
-		(void)snprintf(b->runtime_dir, sizeof(b->runtime_dir), "%s", env);
-	else
-		(void)snprintf(b->runtime_dir, sizeof(b->runtime_dir), "%s/runtime", share);
-	/* SANDBOXD_SHARE may be a source tree, where the runtime is one of images/. */
-	if (!(env && *env) && !is_dir(b->runtime_dir))
-		(void)snprintf(b->runtime_dir, sizeof(b->runtime_dir), "%s/images/runtime", share);
+	runtime_dir(b->runtime_dir);
 	return 0;
 }
 

@@ -91,6 +91,38 @@ refused() {
 	[ "$(sandboxctl image inspect tiny --json | jq -r .description)" = second ]
 }
 
+# runtime WORD: image ls, image inspect and doctor say this of the image's runtime.
+runtime() {
+	[ "$(sandboxctl image ls --json | jq -r '.[0].runtime')" = "$1" ]
+	[ "$(sandboxctl image inspect tiny --json | jq -r .runtime)" = "$1" ]
+	if [ "$1" = other ]; then
+		sandboxctl image ls 2>&1 >/dev/null | grep -F "of another version of sandboxd"
+		sandboxctl image inspect tiny | grep -E "^runtime .*build the image again"
+		sandboxctl doctor | grep -E '^WARN +images +of another version of sandboxd.*: tiny'
+	else
+		[ -z "$(sandboxctl image ls 2>&1 >/dev/null)" ]
+		run ! grep -E '^runtime' < <(sandboxctl image inspect tiny)
+		sandboxctl doctor | grep -E '^OK +images +1: tiny'
+	fi
+}
+
+@test "an image that keeps the runtime of another version is said to be one, until it is built again" {
+	sandboxctl image build "$SRC"
+	runtime current
+	echo 'pass # changed' >"$RUNTIME_DIR/boot.py"
+	runtime other
+	sandboxctl image build "$SRC"
+	runtime current
+	echo 'pass' >"$RUNTIME_DIR/new.py"
+	runtime other
+	sandboxctl image build "$SRC"
+	runtime current
+	rm "$RUNTIME_DIR/new.py"
+	runtime other
+	mv "$RUNTIME_DIR" "$RUNTIME_DIR.gone"
+	runtime null
+}
+
 @test "another runtime, build script or warm list makes another image" {
 	sandboxctl image build "$SRC"
 	first=$(digest)
