@@ -167,6 +167,8 @@ build_groups() {
 	wait_until "$PATIENCE" gone "$init"
 	killed=$cgroup
 	[ -n "$(build_groups "$killed")" ]
+	# As an interface is that the kernel has not taken away yet.
+	wait_until "$PATIENCE" ip -n "$NETWORK" link add sbx1-2048 type veth peer name taken
 	endless
 	[ -z "$(build_groups "$killed")" ]
 	kill -TERM "$maker"
