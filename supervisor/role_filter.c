@@ -23,12 +23,12 @@ int role_filter_load(const char *const *names, size_t n_names, struct err *e)
 	struct seccomp_profile profile = {
 		.default_action = SCMP_ACT_ERRNO(EPERM),
 		.rules = rules,
-		.n_rules = n_names,
+		.n_rules = n_names + 1,
 	};
 	size_t n_bpf;
 	int r;
 
-	if (n_names > ROLE_SYSCALLS_MAX)
+	if (n_names >= ROLE_SYSCALLS_MAX)
 		return err_set(e, ERR_INTERNAL, 0, "role's seccomp filter: %zu syscalls", n_names);
 	for (size_t i = 0; i < n_names; i++) {
 		rules[i].action = SCMP_ACT_ALLOW;
@@ -37,6 +37,11 @@ int role_filter_load(const char *const *names, size_t n_names, struct err *e)
 			return err_set(e, ERR_INTERNAL, 0, "role's seccomp filter: no syscall %s",
 				       names[i]);
 	}
+	/* Its flags are where no filter can look: the C library then makes its threads by clone. */
+	rules[n_names].action = SCMP_ACT_ERRNO(ENOSYS);
+	rules[n_names].nr = seccomp_number("clone3");
+	if (rules[n_names].nr < 0)
+		return err_set(e, ERR_INTERNAL, 0, "role's seccomp filter: no syscall clone3");
 	r = seccomp_compile(&profile, &bpf, &n_bpf, e);
 	if (r < 0)
 		return r;

@@ -13,6 +13,8 @@
 #include "supervisor/msg.h"
 
 #define RETRY_NS (1 * SEC)
+/* Turns that a write waits at most for what else is to be written with it. */
+#define PUT_OFF_MAX 64u
 /* A short task has ended by then: its start costs no wait for the disk of its own. */
 #define LATER_NS (200 * MSEC)
 /* Finished tasks beyond the bound are removed in batches. */
@@ -60,6 +62,7 @@ void commit_mark(struct front *f, struct task *t)
 			fresh_ring_add(f, t->project);
 		append(&t->project->fresh, t);
 		t->project->n_fresh++;
+		f->n_fresh++;
 	} else {
 		append(&f->dirty, t);
 	}
@@ -75,16 +78,19 @@ void commit_mark(struct front *f, struct task *t)
 static struct task *take_list(struct front *f)
 {
 	struct task_list list = f->dirty;
+	size_t bytes = 0;
 
 	f->dirty = (struct task_list){0};
-	for (unsigned n = 0; n < TURN_NEW_ROWS && f->fresh_first; n++) {
+	for (unsigned n = 0; n < TURN_NEW_ROWS && bytes < TURN_NEW_BYTES && f->fresh_first; n++) {
 		struct project *p = f->fresh_first;
 
+		bytes += p->fresh.first->rec.spec ? strlen(p->fresh.first->rec.spec) : 0;
 		f->fresh_first = p->fresh_next;
 		if (!f->fresh_first)
 			f->fresh_last = NULL;
 		append(&list, take_first(&p->fresh));
 		p->n_fresh--;
+		f->n_fresh--;
 		if (p->fresh.first)
 			fresh_ring_add(f, p);
 	}
@@ -358,12 +364,32 @@ void commit_now(struct front *f)
 		turn_want(f->committer);
 }
 
+/*
+ * Requests that wait for their turns are about to change something, and one wait for the disk is
+ * enough for as many as there is time for in one turn: else each of them would wait for its own,
+ * one after the other.
+ */
+static bool is_put_off(struct front *f)
+{
+	if (f->n_put_off == PUT_OFF_MAX || f->n_fresh >= TURN_NEW_ROWS || !turn_calls_waiting(f)) {
+		f->n_put_off = 0;
+		return false;
+	}
+	f->n_put_off++;
+	return true;
+}
+
 static int commit_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
+	struct front *f = arg;
+
 	(void)s;
 	(void)fd;
 	(void)events;
-	commit_now(arg);
+	if (is_put_off(f))
+		turn_want(f->committer);
+	else
+		commit_now(f);
 	return 0;
 }
 

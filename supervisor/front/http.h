@@ -10,7 +10,8 @@
 
 #include "supervisor/front/project.h"
 
-#define HTTP_BODY_MAX (8u << 20)     /* of a request that is no upload */
+#define HTTP_BODY_MAX (8u << 20)     /* of a row with a reader */
+#define HTTP_BODY_SHORT (16u << 10)  /* of any other; what is read in the loop itself */
 #define HTTP_UPLOAD_MAX (256u << 20) /* of a zip; a project's package_bytes may be less */
 #define HTTP_PARTS_MAX 4	     /* placeholders of one path */
 
@@ -27,6 +28,7 @@ struct http_request {
 	int upload_fd; /* multipart's part "file": an unlinked file at offset 0; else -1 */
 	uint64_t upload_len;
 	char *upload_data; /* its part "data" */
+	void *read;	   /* what the row's reader has made of it or of the body; owned */
 	void *priv;	   /* http.c's */
 };
 
@@ -41,12 +43,23 @@ enum http_auth { HTTP_OPEN, HTTP_PROJECT /* {0} is its id */, HTTP_TOKEN, HTTP_O
  * err_http_status(e->code), {"msg": e->msg}.
  */
 typedef int (*http_fn)(struct http_request *r, struct err *e);
+/*
+ * What a row makes of a body, or of an upload's part "data", before its handler is called. The
+ * functions look at their arguments alone: that of a long body is a thread's (http_read.h).
+ */
+struct http_reader {
+	bool (*strict)(const struct http_request *r);
+	int (*read)(const char *text, size_t len, bool strict, void **ret, struct err *e);
+	void (*free)(void *what);
+};
 struct http_route {
 	const char *method;
 	const char *path; /* "/2/projects/{}/tasks/{}/cancel" */
 	enum http_auth auth;
 	bool upload; /* takes multipart/form-data up to HTTP_UPLOAD_MAX */
 	http_fn fn;
+	const struct http_reader *reader;
+	size_t body_max; /* 0: HTTP_BODY_MAX with a reader, else HTTP_BODY_SHORT */
 };
 /* Tables; each ends with a row of NULLs. */
 extern const struct http_route http_routes_iron[], http_routes_api[], http_routes_node[];

@@ -43,13 +43,42 @@ static int body_grow(struct http_req *r, size_t want)
 	return 0;
 }
 
+void http_body_take(struct http_req *r, struct http_body *ret)
+{
+	*ret = (struct http_body){r->pub.body, r->pub.len, r->body_allocated, r->body_holder};
+	r->pub.body = NULL;
+	r->pub.len = r->body_allocated = 0;
+}
+
+void http_body_drop(struct http *h, struct http_body *body)
+{
+	h->body_bytes -= body->allocated;
+	h->bodies[body->holder] -= body->allocated;
+	free(body->text);
+	*body = (struct http_body){0};
+}
+
 static void body_release(struct http_req *r)
 {
-	r->http->body_bytes -= r->body_allocated;
-	r->http->bodies[r->body_holder] -= r->body_allocated;
-	r->body_allocated = 0;
-	util_free_ptr(&r->pub.body);
-	r->pub.len = 0;
+	struct http_body body;
+
+	http_body_take(r, &body);
+	http_body_drop(r->http, &body);
+}
+
+static size_t body_max(const struct http_route *row)
+{
+	if (row->body_max)
+		return row->body_max;
+	return row->reader ? HTTP_BODY_MAX : HTTP_BODY_SHORT;
+}
+
+static void refuse_longer(struct http_req *r, size_t max)
+{
+	const bool big = max >= 1u << 20;
+
+	http_refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, 0, "the body is longer than %zu %s",
+		    max >> (big ? 20 : 10), big ? "MiB" : "KiB");
 }
 
 static void upload_free(struct http_req *r)
@@ -188,6 +217,7 @@ int http_body_begin(struct http_req *r)
 	const char *text = http_header(&r->pub, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	struct err e = {0};
 	uint64_t len = 0;
+	size_t max;
 	int r2;
 
 	r2 = r->route->upload ? http_multipart_check(type, &e) : 0;
@@ -196,10 +226,10 @@ int http_body_begin(struct http_req *r)
 		return r2;
 	}
 	/* A form is longer than the file in it, but not by much. */
-	if (text && (http_number(text, &len) < 0 ||
-		     len > (r2 ? HTTP_UPLOAD_MAX + 2 * UPLOAD_DATA_MAX : HTTP_BODY_MAX))) {
-		http_refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, 0, "the body is longer than %u MiB",
-			    (r2 ? HTTP_UPLOAD_MAX : HTTP_BODY_MAX) >> 20);
+	max = r2 ? HTTP_UPLOAD_MAX : body_max(r->route);
+	if (text &&
+	    (http_number(text, &len) < 0 || len > max + (r2 ? 2ULL * UPLOAD_DATA_MAX : 0))) {
+		refuse_longer(r, max);
 		return -E2BIG;
 	}
 	return r2 ? upload_begin(r) : 0;
@@ -214,10 +244,9 @@ void http_body_add(struct http_req *r, const char *data, size_t len)
 			(void)MHD_post_process(r->upload->parser, data, len);
 		return;
 	}
-	if (len > HTTP_BODY_MAX - r->pub.len) {
+	if (len > body_max(r->route) - r->pub.len) {
 		body_release(r);
-		http_refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, 0, "the body is longer than %u MiB",
-			    HTTP_BODY_MAX >> 20);
+		refuse_longer(r, body_max(r->route));
 		return;
 	}
 	status = body_grow(r, r->pub.len + len + 1);

@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 
 #include "supervisor/front/http.h"
+#include "supervisor/front/http_read.h"
 #include "supervisor/front/http_screen.h"
 #include "supervisor/front/http_uri.h"
 #include "supervisor/front/internal.h"
@@ -20,7 +21,7 @@
 #define HTTP_UPLOADS_MAX 32u		   /* at a time */
 #define HTTP_UPLOADS_OF_ONE_MAX 8u	   /* of them, a project's: fewer where many have some */
 #define HTTP_BODIES_MAX ((size_t)64 << 20) /* of all requests that are being read or answered */
-#define HTTP_RATE 20000u /* requests of a project, a second */
+#define HTTP_RATE 20000u		   /* requests of a project, a second */
 
 struct http;
 struct http_req;
@@ -101,6 +102,7 @@ struct http {
 	size_t body_bytes, bodies[PROJECTS_MAX + 1]; /* all, and by project */
 	uint64_t project_next_ns[PROJECTS_MAX];	     /* by slot; as rate_take has it */
 	uint64_t failed_next_ns;
+	struct http_reads reads;
 	/* Turns of the loop in which libmicrohttpd had something to do; by project, the one in which
 	 * a request of it was answered at once. */
 	uint64_t turn, called_turn[PROJECTS_MAX + 1];
@@ -148,7 +150,18 @@ static inline unsigned http_holder(const struct http_req *r)
 	return r->pub.project ? r->pub.project->slot % PROJECTS_MAX : PROJECTS_MAX;
 }
 
+/* Its handler is called in its project's next turn. */
+void http_call_again(struct http_req *r);
+
 /* http_body.c */
+/* A body, and what is counted of it, without its request. */
+struct http_body {
+	char *text;
+	size_t len, allocated;
+	unsigned holder;
+};
+void http_body_take(struct http_req *r, struct http_body *ret);
+void http_body_drop(struct http *h, struct http_body *body);
 int http_body_begin(struct http_req *r);			      /* the same */
 void http_body_add(struct http_req *r, const char *data, size_t len); /* may answer */
 void http_body_end(struct http_req *r);

@@ -226,6 +226,8 @@ static int add_sources(struct http *h)
 		r = sd_event_add_time(event, &h->sweep, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_sweep,
 				      h);
 	if (r >= 0)
+		r = http_read_init(h);
+	if (r >= 0)
 		r = sd_event_add_defer(event, &h->again, on_again, h);
 	return r;
 }
@@ -305,6 +307,7 @@ void http_clear(struct front *f)
 			http_leave(c->req);
 	if (h->daemon)
 		MHD_stop_daemon(h->daemon);
+	http_read_clear(h);
 	(void)sd_event_source_disable_unref(h->timer);
 	(void)sd_event_source_disable_unref(h->sweep);
 	(void)sd_event_source_disable_unref(h->again);

@@ -48,6 +48,8 @@ static void req_free(struct http_req *r)
 	if (r->response)
 		MHD_destroy_response(r->response);
 	http_body_free(r);
+	if (r->pub.read)
+		r->route->reader->free(r->pub.read);
 	free(r->path);
 	free(r->uri);
 	free(r);
@@ -234,7 +236,7 @@ static void call_now(struct http_req *r)
 
 	if (!r->response)
 		http_body_end(r);
-	if (r->response)
+	if (r->response || http_read_begin(r) != 0)
 		return;
 	if (r->route->fn(&r->pub, &e) < 0) {
 		http_error(&r->pub, &e);
@@ -275,6 +277,14 @@ static void turn_drop(struct front *f, struct work *w)
 	http_leave(r);
 }
 
+void http_call_again(struct http_req *r)
+{
+	r->turn = (struct work){.slice = turn_slice, .drop = turn_drop};
+	r->gone = turn_gone;
+	r->gone_arg = r;
+	turn_add(r->http->f, r->holder, TURN_CALL, &r->turn);
+}
+
 /* One request of a project is answered at once; the others that came in the same turn of the loop
  * wait for turns of their own, so that many connections of one do not hold up those of others. */
 static void call(struct http_req *r)
@@ -299,10 +309,7 @@ static void call(struct http_req *r)
 		call_now(r);
 		return;
 	}
-	r->turn = (struct work){.slice = turn_slice, .drop = turn_drop};
-	r->gone = turn_gone;
-	r->gone_arg = r;
-	turn_add(h->f, r->holder, TURN_CALL, &r->turn);
+	http_call_again(r);
 }
 
 /* What is written is read by somebody, or the connection goes. */

@@ -108,6 +108,8 @@ struct front {
 	sd_event_source *clock;			  /* schedule_run.c: the wall clock is set */
 	struct task_list dirty;			  /* changes to write of tasks that are known */
 	struct project *fresh_first, *fresh_last; /* those that have new ones, in turns */
+	unsigned n_fresh;			  /* new ones of all */
+	unsigned n_put_off; /* turns since there is something to write, for more to come */
 	unsigned n_tasks, n_running, n_finished;
 	bool prunes;	   /* finished tasks beyond the bound are being removed */
 	uint64_t retry_ns; /* when a failed write is tried again */

@@ -103,11 +103,17 @@ int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN +
 	      const struct iron_later *asker, iron_sync_fn done, void *arg, struct err *e);
 void iron_sync_clear(struct front *f);
 
+/* iron_reader.c: what is in a request's `read` when its handler is called. */
+extern const struct http_reader iron_reader_tasks;     /* struct iron_tasks */
+extern const struct http_reader iron_reader_schedules; /* struct iron_schedules */
+extern const struct http_reader iron_reader_schedule;  /* text for iron_schedule_change */
+extern const struct http_reader iron_reader_code;      /* text for iron_code_parse */
+
 /* What is the same below /2 and /api. */
 /* clang-format off */
 #define IRON_ROUTES(p) \
 	{"GET", p "/codes", HTTP_PROJECT, false, iron_codes}, \
-	{"POST", p "/codes", HTTP_PROJECT, true, iron_upload}, \
+	{"POST", p "/codes", HTTP_PROJECT, true, iron_upload, &iron_reader_code}, \
 	{"GET", p "/codes/{}", HTTP_PROJECT, false, iron_code_get}, \
 	{"DELETE", p "/codes/{}", HTTP_PROJECT, false, iron_code_delete}, \
 	{"GET", p "/codes/{}/revisions", HTTP_PROJECT, false, iron_code_revisions}, \
@@ -116,17 +122,19 @@ void iron_sync_clear(struct front *f);
 	{"POST", p "/codes/{}/pause_task_queue", HTTP_PROJECT, false, iron_code_pause}, \
 	{"POST", p "/codes/{}/resume_task_queue", HTTP_PROJECT, false, iron_code_resume}, \
 	{"POST", p "/codes/{}/cancel_all", HTTP_PROJECT, false, iron_code_cancel_all}, \
-	{"POST", p "/tasks", HTTP_PROJECT, false, iron_queue}, \
-	{"POST", p "/tasks/webhook", HTTP_PROJECT, false, iron_webhook}, \
+	{"POST", p "/tasks", HTTP_PROJECT, false, iron_queue, &iron_reader_tasks}, \
+	{"POST", p "/tasks/webhook", HTTP_PROJECT, false, iron_webhook, NULL, HTTP_BODY_MAX}, \
 	{"GET", p "/tasks/{}/log", HTTP_PROJECT, false, iron_task_log}, \
 	{"GET", p "/tasks/{}/outlog", HTTP_PROJECT, false, iron_task_outlog}, \
 	{"POST", p "/tasks/{}/cancel", HTTP_PROJECT, false, iron_task_cancel}, \
 	{"POST", p "/tasks/{}/progress", HTTP_PROJECT, false, iron_task_progress}, \
 	{"POST", p "/tasks/{}/retry", HTTP_PROJECT, false, iron_retry}, \
 	{"GET", p "/schedules", HTTP_PROJECT, false, iron_schedules}, \
-	{"POST", p "/schedules", HTTP_PROJECT, false, iron_schedules_post}, \
+	{"POST", p "/schedules", HTTP_PROJECT, false, iron_schedules_post, \
+	 &iron_reader_schedules, IRON_SCHEDULES_BYTES}, \
 	{"GET", p "/schedules/{}", HTTP_PROJECT, false, iron_schedule_get}, \
-	{"PUT", p "/schedules/{}", HTTP_PROJECT, false, iron_schedule_put}, \
+	{"PUT", p "/schedules/{}", HTTP_PROJECT, false, iron_schedule_put, \
+	 &iron_reader_schedule}, \
 	{"POST", p "/schedules/{}/cancel", HTTP_PROJECT, false, iron_schedule_cancel}
 /* clang-format on */
 

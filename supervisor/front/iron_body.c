@@ -77,7 +77,7 @@ static void read_task(struct iron_read *in, struct iron_task *task)
 }
 
 /* The one list of a body, of at least one item; 0 when that is not so. */
-static size_t read_list(struct iron_read *top, const char *key)
+static size_t read_list(struct iron_read *top, const char *key, size_t max)
 {
 	json_t *list = iron_read_get(top, key);
 
@@ -86,8 +86,52 @@ static size_t read_list(struct iron_read *top, const char *key)
 	if (!list || json_array_size(list) == 0)
 		(void)json_strict_fail(&top->s, key, "must be a list of at least one");
 	else
-		(void)json_strict_array(&top->s, key, IRON_BATCH_MAX);
+		(void)json_strict_array(&top->s, key, max);
 	return iron_read_end(top) == 0 ? json_array_size(list) : 0;
+}
+
+static char *put_text(char *to, const char **text)
+{
+	size_t size = *text ? strlen(*text) + 1 : 0;
+
+	if (!size)
+		return to;
+	memcpy(to, *text, size);
+	*text = to;
+	return to + size;
+}
+
+static size_t text_size(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+/* Their texts, which are the document's, are theirs from now on. */
+static int keep_texts(struct iron_tasks *all, struct err *e)
+{
+	size_t size = 1;
+	char *to;
+
+	if (!all->tasks)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
+	for (size_t i = 0; i < all->n; i++) {
+		const struct iron_task *t = &all->tasks[i];
+
+		size += text_size(t->code_name) + text_size(t->what.payload) +
+			text_size(t->what.label) + text_size(t->what.cluster);
+	}
+	all->texts = to = malloc(size);
+	if (!to)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
+	for (size_t i = 0; i < all->n; i++) {
+		struct iron_task *t = &all->tasks[i];
+
+		to = put_text(to, &t->code_name);
+		to = put_text(to, &t->what.payload);
+		to = put_text(to, &t->what.label);
+		to = put_text(to, &t->what.cluster);
+	}
+	return 0;
 }
 
 int iron_tasks_parse(const char *text, size_t len, bool strict, struct iron_tasks *ret,
@@ -95,19 +139,22 @@ int iron_tasks_parse(const char *text, size_t len, bool strict, struct iron_task
 {
 	static const char *const raw[] = {"tasks[].payload", NULL};
 	struct iron_read top = {.strict = strict}, item;
+	json_auto_t *doc = NULL;
 	size_t n;
 	int r;
 
 	*ret = (struct iron_tasks){0};
-	r = iron_read_load(text, len, strict, false, raw, &ret->doc, &top, e);
+	r = iron_read_load(text, len, strict, false, raw, &doc, &top, e);
 	if (r == 0) {
-		n = read_list(&top, "tasks");
+		n = read_list(&top, "tasks", IRON_BATCH_MAX);
 		ret->tasks = calloc(n + 1, sizeof(*ret->tasks));
 		for (; ret->tasks && ret->n < n && top.s.status == 0; ret->n++)
 			if (iron_read_item(&top, "tasks", ret->n, &item))
 				read_task(&item, &ret->tasks[ret->n]);
-		r = ret->tasks ? top.s.status : err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
+		r = top.s.status;
 	}
+	if (r == 0)
+		r = keep_texts(ret, e);
 	if (r < 0)
 		iron_tasks_clear(ret);
 	return r;
@@ -115,43 +162,50 @@ int iron_tasks_parse(const char *text, size_t len, bool strict, struct iron_task
 
 void iron_tasks_clear(struct iron_tasks *tasks)
 {
-	json_decref(tasks->doc);
+	free(tasks->texts);
 	free(tasks->tasks);
 	*tasks = (struct iron_tasks){0};
+}
+
+static int read_webhook(json_t *params, const char *body, size_t len, struct iron_tasks *ret,
+			struct err *e)
+{
+	json_auto_t *payload = NULL;
+	struct iron_read in = {0};
+	int r;
+
+	r = json_strict_begin(&in.s, "query", params, e);
+	if (r < 0)
+		return r;
+	if (len > QUEUE_PAYLOAD_MAX)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the body is the payload: %zu bytes, and at most %u are taken", len,
+			       QUEUE_PAYLOAD_MAX);
+	payload = memchr(body, 0, len) ? NULL : json_stringn(body, len);
+	if (!payload)
+		return err_set(e, ERR_INPUT, 0,
+			       "the body is the payload: it must be UTF-8 text without NUL");
+	ret->tasks = calloc(1, sizeof(*ret->tasks));
+	if (!ret->tasks)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
+	ret->n = 1;
+	read_task(&in, &ret->tasks[0]);
+	if (in.s.status < 0)
+		return in.s.status;
+	/* Never out of the query: what is there is the body's. */
+	ret->tasks[0].what.payload = len > 0 ? json_string_value(payload) : NULL;
+	ret->tasks[0].what.payload_len = len;
+	return keep_texts(ret, e);
 }
 
 int iron_webhook_parse(json_t *params, const char *body, size_t len, struct iron_tasks *ret,
 		       struct err *e)
 {
-	struct iron_read in = {0};
-	json_t *payload;
+	json_auto_t *doc = params;
 	int r;
 
-	*ret = (struct iron_tasks){.doc = params};
-	r = json_strict_begin(&in.s, "query", params, e);
-	payload = memchr(body, 0, len) ? NULL : json_stringn(body, len);
-	if (r == 0 && len > QUEUE_PAYLOAD_MAX)
-		r = err_set(e, ERR_LIMIT, 0,
-			    "the body is the payload: %zu bytes, and at most %u are taken", len,
-			    QUEUE_PAYLOAD_MAX);
-	else if (r == 0 && !payload)
-		r = err_set(e, ERR_INPUT, 0,
-			    "the body is the payload: it must be UTF-8 text without NUL");
-	ret->tasks = calloc(1, sizeof(*ret->tasks));
-	if (r == 0 && !ret->tasks)
-		r = err_set(e, ERR_SYSTEM, ENOMEM, "tasks");
-	if (r == 0 && ret->tasks) {
-		ret->n = 1;
-		read_task(&in, &ret->tasks[0]);
-		r = in.s.status;
-	}
-	if (r == 0 && ret->tasks && len > 0) {
-		/* Never out of the query: what is there is the body's. */
-		(void)json_object_set(ret->doc, "payload", payload);
-		ret->tasks[0].what.payload = json_string_value(payload);
-		ret->tasks[0].what.payload_len = len;
-	}
-	json_decref(payload);
+	*ret = (struct iron_tasks){0};
+	r = read_webhook(doc, body, len, ret, e);
 	if (r < 0)
 		iron_tasks_clear(ret);
 	return r;
@@ -231,7 +285,7 @@ int iron_schedules_parse(const char *text, size_t len, bool strict, struct iron_
 	r = iron_read_load(text, len, strict, false, raw, &doc, &top, e);
 	if (r < 0)
 		return r;
-	n = read_list(&top, "schedules");
+	n = read_list(&top, "schedules", IRON_SCHEDULES_MAX);
 	ret->specs = calloc(n + 1, sizeof(*ret->specs));
 	if (!ret->specs)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "schedules");
@@ -258,8 +312,9 @@ void iron_schedules_clear(struct iron_schedules *schedules)
 	*schedules = (struct iron_schedules){0};
 }
 
-int iron_schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
-			 struct err *e)
+/* ret: what was asked for of the text; NULL: not wanted. */
+static int schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
+			   char **ret, struct err *e)
 {
 	static const char *const raw[] = {"payload", NULL};
 	struct iron_read in = {.strict = strict};
@@ -273,7 +328,26 @@ int iron_schedule_change(const char *text, size_t len, bool strict, struct sched
 	if (!*spec->code_name)
 		(void)json_strict_fail(&in.s, "code_name", "must name a code that was uploaded");
 	read_schedule(&in, spec);
-	return iron_read_end(&in);
+	r = iron_read_end(&in);
+	if (r < 0 || !ret)
+		return r;
+	*ret = iron_read_known(&in);
+	return *ret ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "request");
+}
+
+int iron_schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
+			 struct err *e)
+{
+	return schedule_change(text, len, strict, spec, NULL, e);
+}
+
+int iron_schedule_shorten(const char *text, size_t len, bool strict, char **ret, struct err *e)
+{
+	struct schedule_spec some = {.code_name = "some"};
+	int r = schedule_change(text, len, strict, &some, ret, e);
+
+	schedule_spec_clear(&some);
+	return r;
 }
 
 int iron_progress_parse(const char *text, size_t len, bool strict, struct iron_progress *ret,

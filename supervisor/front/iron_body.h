@@ -12,7 +12,9 @@
 #include "supervisor/front/queue.h"
 #include "supervisor/front/schedule.h"
 
-#define IRON_BATCH_MAX 1000 /* tasks, or schedules, of one request */
+#define IRON_BATCH_MAX 1000    /* tasks of one request */
+#define IRON_SCHEDULES_MAX 100 /* they are one transaction */
+#define IRON_SCHEDULES_BYTES (1u << 20)
 #define IRON_RUN_EVERY_MIN 60
 #define IRON_MSG_MAX 255
 
@@ -22,9 +24,9 @@ struct iron_task {
 	bool sync;
 };
 
-/* Text of tasks is doc's. */
+/* Texts of tasks are in one piece of memory: of a body of many small values little is left. */
 struct iron_tasks {
-	json_t *doc;
+	char *texts;
 	struct iron_task *tasks;
 	size_t n;
 };
@@ -41,6 +43,13 @@ int iron_schedules_parse(const char *text, size_t len, bool strict, struct iron_
 			 struct err *e);
 void iron_schedules_clear(struct iron_schedules *schedules);
 #define _cleanup_iron_schedules_ __attribute__((cleanup(iron_schedules_clear)))
+/*
+ * A long text is read beside the loop (http_read.h), what it changes is not: these look at all of
+ * it, and give what is left without the keys that nobody knows, to be read once more.
+ */
+int iron_schedule_shorten(const char *text, size_t len, bool strict, char **ret, struct err *e);
+int iron_code_shorten(const char *text, size_t len, bool strict, char **ret, struct err *e);
+
 /* What the text does not name stays as it is in *spec. */
 int iron_schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
 			 struct err *e);

@@ -134,14 +134,9 @@ static void read_names(struct iron_read *in, struct code_spec *spec)
 				       "must be a policy's name such as \"default\"");
 }
 
-int iron_code_parse(const char *text, size_t len, bool strict, struct code_spec *ret, struct err *e)
-{
-	*ret = (struct code_spec){0};
-	return iron_code_change(text, len, strict, ret, e);
-}
-
-int iron_code_change(const char *text, size_t len, bool strict, struct code_spec *ret,
-		     struct err *e)
+/* known: what was asked for of the text; NULL: not wanted. */
+static int code_change(const char *text, size_t len, bool strict, struct code_spec *ret,
+		       char **known, struct err *e)
 {
 	static const char *const raw[] = {"config", NULL};
 	struct iron_read in = {.strict = strict};
@@ -167,7 +162,32 @@ int iron_code_change(const char *text, size_t len, bool strict, struct code_spec
 			(void)json_strict_fail(&in.s, "config", "does not fit into memory");
 	}
 	r = iron_read_end(&in);
+	if (r == 0 && known) {
+		*known = iron_read_known(&in);
+		r = *known ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "data");
+	}
 	if (r < 0)
 		code_spec_clear(ret);
+	return r;
+}
+
+int iron_code_change(const char *text, size_t len, bool strict, struct code_spec *ret,
+		     struct err *e)
+{
+	return code_change(text, len, strict, ret, NULL, e);
+}
+
+int iron_code_parse(const char *text, size_t len, bool strict, struct code_spec *ret, struct err *e)
+{
+	*ret = (struct code_spec){0};
+	return iron_code_change(text, len, strict, ret, e);
+}
+
+int iron_code_shorten(const char *text, size_t len, bool strict, char **ret, struct err *e)
+{
+	struct code_spec some = {0};
+	int r = code_change(text, len, strict, &some, ret, e);
+
+	code_spec_clear(&some);
 	return r;
 }

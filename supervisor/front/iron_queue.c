@@ -175,12 +175,14 @@ static void durable(void *arg, const char *id, const struct err *error)
 static bool submit_some(struct batch *b, struct err *e)
 {
 	struct project *p = project_by_id(b->f, b->project);
+	size_t bytes = 0;
 
-	for (unsigned i = 0; b->n < b->what.n && i < SUBMIT_MAX; i++) {
+	for (unsigned i = 0; b->n < b->what.n && i < SUBMIT_MAX && bytes < TURN_NEW_BYTES; i++) {
 		const struct iron_task *t = &b->what.tasks[b->n];
 		struct code *c = p ? code_by_name(p, t->code_name) : NULL;
 		int r;
 
+		bytes += t->what.payload_len;
 		b->sync = b->sync || t->sync;
 		if (c)
 			r = queue_submit(b->f, c, &t->what, b->ids[b->n], durable, b, e);
@@ -295,13 +297,10 @@ static int submit_all(struct http_request *r, struct project *p, struct iron_tas
 
 int iron_queue(struct http_request *r, struct err *e)
 {
-	_cleanup_iron_tasks_ struct iron_tasks what = {0};
 	struct project *p = NULL;
 	int res = iron_project(r, &p, e);
 
-	if (res == 0)
-		res = iron_tasks_parse(r->body, r->len, iron_strict(r), &what, e);
-	return res < 0 ? res : submit_all(r, p, &what, false, e);
+	return res < 0 ? res : submit_all(r, p, r->read, false, e);
 }
 
 int iron_webhook(struct http_request *r, struct err *e)

@@ -46,6 +46,19 @@ int iron_read_end(struct iron_read *in)
 	return in->strict ? json_strict_end(&in->s) : in->s.status;
 }
 
+char *iron_read_known(const struct iron_read *in)
+{
+	json_auto_t *known = json_object();
+
+	for (unsigned i = 0; i < in->s.n_known; i++) {
+		json_t *v = json_object_get(in->s.obj, in->s.known[i]);
+
+		if (v && json_object_set(known, in->s.known[i], v) < 0)
+			return NULL;
+	}
+	return json_dumps(known, JSON_COMPACT);
+}
+
 /*
  * What IronWorker's clients send for nothing: the one for Go all texts that it knows of, the one for
  * Python an empty msg. What they do not know of is as strict as under /api.

@@ -17,6 +17,8 @@ int iron_read_load(const char *text, size_t len, bool strict, bool empty_ok, con
 /* Object i of the array at key. */
 bool iron_read_item(struct iron_read *in, const char *key, size_t i, struct iron_read *ret);
 int iron_read_end(struct iron_read *in);
+/* Once all was read: what of the object was asked for, as JSON text; NULL: out of memory. */
+char *iron_read_known(const struct iron_read *in);
 
 /* NULL and false are "not given", or wrong: iron_read_end tells. A text that is empty is wrong; but
  * where IronWorker's clients send one for nothing, it is as null, under /2. */

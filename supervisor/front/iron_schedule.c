@@ -4,6 +4,9 @@
 
 #include "supervisor/front/iron_list.h"
 
+/* Schedules that are made in one turn: a zone's file is read for each. */
+#define MAKE_MAX 10u
+
 /* By their place in the list, which may be another one in the next turn, as with two pages. */
 static int some_schedules(struct iron_list *l, struct project *p, struct err *e)
 {
@@ -53,72 +56,138 @@ static int check_codes(struct project *p, const struct iron_schedules *what, str
 	return 0;
 }
 
-/* Many are one transaction: else everybody waits while each waits for the disk. */
-static int end_all(struct front *f, int res, struct err *e)
+/* Schedules of one request: made some a turn, and then written in one transaction, all or none. */
+struct posted {
+	struct work work;
+	struct front *f;
+	struct iron_later *later;
+	char project[PROJECT_ID_LEN + 1];
+	struct iron_schedules what;
+	size_t n; /* made */
+	struct schedule *made[];
+};
+
+static void posted_free(struct posted *b)
 {
+	for (size_t i = 0; i < b->n; i++)
+		if (b->made[i])
+			schedule_free(b->made[i]);
+	iron_schedules_clear(&b->what);
+	free(b);
+}
+
+/* 1: there are more. */
+static int make_some(struct posted *b, struct err *e)
+{
+	struct project *p = project_by_id(b->f, b->project);
+	int res = 0;
+
+	if (!p)
+		return err_set(e, ERR_NOT_FOUND, 0, "Not found: there is no such project");
+	for (unsigned i = 0; res == 0 && b->n < b->what.n && i < MAKE_MAX; i++) {
+		res = schedule_make(b->f, p, &b->what.specs[b->n], &b->made[b->n], e);
+		if (res < 0 && b->what.n > 1)
+			(void)err_wrap(e, res, "schedules[%zu]", b->n);
+		b->n += res == 0;
+	}
+	return res < 0 ? res : b->n < b->what.n;
+}
+
+static int add_all(struct posted *b, json_t *ids, struct err *e)
+{
+	int res = store_begin(b->f->store, e);
+	size_t n = 0;
+
+	for (; res == 0 && n < b->n; n += res == 0) {
+		res = schedule_add(b->f, b->made[n], e);
+		if (res < 0 && b->n > 1)
+			(void)err_wrap(e, res, "schedules[%zu]", n);
+		else
+			(void)json_array_append_new(ids, json_pack("{s:s}", "id", b->made[n]->id));
+	}
 	if (res == 0)
-		res = store_commit(f->store, e);
+		res = store_commit(b->f->store, e);
 	if (res < 0)
-		store_rollback(f->store);
+		store_rollback(b->f->store);
+	for (size_t i = 0; i < n; i++) {
+		if (res < 0)
+			schedule_take_back(b->made[i]);
+		else
+			b->made[i] = NULL; /* its project's */
+	}
 	return res;
 }
 
-static void take_back(struct front *f, struct project *p, const json_t *ids)
+/* All are made, or one cannot be. */
+static void posted_end(struct posted *b, int res, struct err *e)
 {
-	int res = store_begin(f->store, NULL);
+	json_t *ids = json_array();
+	struct http_request *r;
 
-	for (size_t i = 0; i < json_array_size(ids); i++) {
-		json_t *id = json_object_get(json_array_get(ids, i), "id");
-		struct schedule *made = schedule_by_id(p, json_string_value(id));
-
-		if (made)
-			(void)schedule_cancel(f, made, NULL);
-	}
-	(void)end_all(f, res, NULL);
+	if (res == 0)
+		res = add_all(b, ids, e);
+	r = iron_later_take(b->later);
+	if (r && res < 0)
+		iron_fail(r, e);
+	else if (r)
+		http_json(r, 200, json_pack("{s:s, s:O}", "msg", "Scheduled", "schedules", ids));
+	json_decref(ids);
+	posted_free(b);
 }
 
-/* All or none: those that were made go again when one cannot be. */
-static int create_all(struct front *f, struct project *p, struct iron_schedules *what, json_t *ids,
-		      struct err *e)
+static bool posted_slice(struct front *f, struct work *w)
 {
-	int res = store_begin(f->store, e);
-	struct schedule *made;
+	struct posted *b = (struct posted *)w;
+	struct err e = {0};
+	int res = make_some(b, &e);
 
-	for (size_t i = 0; i < what->n && res == 0; i++) {
-		made = NULL;
-		res = schedule_create(f, p, &what->specs[i], &made, e);
-		if (res == 0)
-			(void)json_array_append_new(ids, json_pack("{s:s}", "id", made->id));
-		else if (what->n > 1)
-			(void)err_wrap(e, res, "schedules[%zu]", i);
-	}
-	res = end_all(f, res, e);
-	if (res < 0)
-		take_back(f, p, ids);
-	return res;
+	(void)f;
+	if (res > 0)
+		return true;
+	posted_end(b, res, &e);
+	return false;
+}
+
+static void posted_drop(struct front *f, struct work *w)
+{
+	struct err e = {0};
+
+	(void)f;
+	posted_end((struct posted *)w, err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down"),
+		   &e);
 }
 
 int iron_schedules_post(struct http_request *r, struct err *e)
 {
-	_cleanup_iron_schedules_ struct iron_schedules what = {0};
+	struct iron_schedules *what = r->read;
 	struct project *p = NULL;
-	json_t *ids;
+	struct posted *b;
 	int res;
 
 	res = iron_project(r, &p, e);
 	if (res == 0)
-		res = iron_schedules_parse(r->body, r->len, iron_strict(r), &what, e);
-	if (res == 0)
-		res = check_codes(p, &what, e);
+		res = check_codes(p, what, e);
 	if (res < 0)
 		return res;
-	ids = json_array();
-	res = create_all(r->f, p, &what, ids, e);
-	if (res < 0) {
-		json_decref(ids);
-		return res;
+	b = calloc(1, sizeof(*b) + what->n * sizeof(struct schedule *));
+	if (!b)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make schedules");
+	b->later = iron_later_new(r, b, e);
+	if (!b->later) {
+		free(b);
+		return -ENOMEM;
 	}
-	http_json(r, 200, json_pack("{s:s, s:o}", "msg", "Scheduled", "schedules", ids));
+	b->work = (struct work){.slice = posted_slice, .drop = posted_drop};
+	b->f = r->f;
+	memcpy(b->project, p->id, sizeof(b->project));
+	b->what = *what;
+	*what = (struct iron_schedules){0};
+	iron_later_wait(b->later);
+	res = make_some(b, e);
+	if (res > 0)
+		turn_add(b->f, turn_holder(p), TURN_CALL, &b->work);
+	else
+		posted_end(b, res, e);
 	return 0;
 }
 
@@ -142,7 +211,7 @@ int iron_schedule_put(struct http_request *r, struct err *e)
 		return res;
 	spec = s->spec;
 	spec.payload = s->spec.payload ? strdup(s->spec.payload) : NULL;
-	res = iron_schedule_change(r->body, r->len, iron_strict(r), &spec, e);
+	res = iron_schedule_change(r->read, strlen(r->read), iron_strict(r), &spec, e);
 	if (res == 0 && !code_by_name(s->project, spec.code_name))
 		res = err_set(e, ERR_NOT_FOUND, 0, "request: code_name: there is no such code");
 	if (res == 0)

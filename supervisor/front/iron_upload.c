@@ -7,7 +7,6 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -193,19 +192,12 @@ static int put_now(struct http_request *r, struct upload *u, struct err *e)
 	return res;
 }
 
-static bool is_json(const struct http_request *r)
-{
-	const char *type = http_header(r, "Content-Type");
-
-	return r->len > 0 && type && strncasecmp(type, "application/json", 16) == 0;
-}
-
 /* Without a file it is a change of a code that is there: what is not named stays. */
 static int read_data(const struct http_request *r, struct project *p, struct code_spec *ret,
 		     struct err *e)
 {
-	const char *text = r->upload_data ? r->upload_data : r->body;
-	const size_t len = r->upload_data ? strlen(r->upload_data) : r->len;
+	const char *text = r->read;
+	const size_t len = strlen(text);
 	const struct code *old;
 	bool has_file;
 	int res = iron_code_parse(text, len, iron_strict(r), ret, e);
@@ -231,7 +223,7 @@ int iron_upload(struct http_request *r, struct err *e)
 
 	if (res < 0)
 		return res;
-	if (!r->upload_data && !is_json(r))
+	if (!r->read)
 		return err_set(e, ERR_INPUT, 0,
 			       "data: must be there: multipart/form-data with the parts \"data\" "
 			       "(JSON) and \"file\" (zip)");

@@ -21,7 +21,7 @@ void schedule_spec_clear(struct schedule_spec *spec)
 	*spec = (struct schedule_spec){0};
 }
 
-static void schedule_free(struct schedule *s)
+void schedule_free(struct schedule *s)
 {
 	schedule_disarm(s);
 	schedule_spec_clear(&s->spec);
@@ -177,16 +177,14 @@ void schedule_ended(struct schedule *s, enum schedule_state state)
 	s->timer = sd_event_source_disable_unref(s->timer);
 }
 
-int schedule_create(struct front *f, struct project *p, struct schedule_spec *spec,
-		    struct schedule **ret, struct err *e)
+int schedule_make(struct front *f, struct project *p, struct schedule_spec *spec,
+		  struct schedule **ret, struct err *e)
 {
 	const uint64_t now = util_realtime_ns();
 	struct schedule *s;
 	int r;
 
 	r = check(p, spec, now, e);
-	if (r == 0)
-		r = check_room(p, e);
 	if (r < 0)
 		return r;
 	s = calloc(1, sizeof(*s));
@@ -204,20 +202,67 @@ int schedule_create(struct front *f, struct project *p, struct schedule_spec *sp
 			r = err_set(e, ERR_INPUT, 0, "cron: there is no such time %s",
 				    spec->end_ns ? "before end_at" : "in the next 8 years");
 	}
-	if (r == 0)
-		r = schedule_arm(s, e);
-	if (r == 0)
-		r = store_schedule_put(f->store, s, e);
 	if (r < 0) {
 		s->spec.payload = NULL; /* still the caller's */
 		schedule_free(s);
 		return r;
 	}
-	attach(p, s);
 	*spec = (struct schedule_spec){0};
 	*ret = s;
+	return 0;
+}
+
+int schedule_add(struct front *f, struct schedule *s, struct err *e)
+{
+	struct project *p = s->project;
+	int r;
+
+	/* Its code may have gone since it was made. */
+	r = check(p, &s->spec, s->created_ns, e);
+	if (r == 0)
+		r = check_room(p, e);
+	if (r == 0)
+		r = schedule_arm(s, e);
+	if (r == 0)
+		r = store_schedule_put(f->store, s, e);
+	if (r < 0) {
+		schedule_disarm(s);
+		return r;
+	}
+	attach(p, s);
 	trim(p);
 	return 0;
+}
+
+void schedule_take_back(struct schedule *s)
+{
+	struct schedule **at = &s->project->schedules;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	s->project->n_schedules -= s->state == SCHEDULE_SCHEDULED;
+	schedule_disarm(s);
+}
+
+int schedule_create(struct front *f, struct project *p, struct schedule_spec *spec,
+		    struct schedule **ret, struct err *e)
+{
+	struct schedule *s = NULL;
+	int r;
+
+	r = schedule_make(f, p, spec, &s, e);
+	if (!s)
+		return r;
+	r = schedule_add(f, s, e);
+	if (r == 0) {
+		*ret = s;
+		return 0;
+	}
+	*spec = s->spec; /* the caller's again */
+	s->spec.payload = NULL;
+	schedule_free(s);
+	return r;
 }
 
 /* Nothing of it is being queued when this returns 0. */

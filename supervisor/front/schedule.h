@@ -68,7 +68,19 @@ int schedule_load(struct front *f, struct err *e);
 void schedule_clear(struct front *f); /* after project_clear */
 void schedule_free_all(struct project *p);
 struct schedule *schedule_by_id(struct project *p, const char *id);
-/* Takes what spec owns, on success. ERR_INPUT names the field. A start in the past is at once. */
+/*
+ * In two steps, for what is long of many are the files of their zones: one that is nobody's yet,
+ * and is to be added or freed; and its place in the project and in the store. Takes what spec owns,
+ * on success. ERR_INPUT names the field. A start in the past is at once.
+ */
+int schedule_make(struct front *f, struct project *p, struct schedule_spec *spec,
+		  struct schedule **ret, struct err *e);
+/* made stays the caller's when it fails. */
+int schedule_add(struct front *f, struct schedule *made, struct err *e);
+/* It was added in a transaction that was not committed: it is as made again. */
+void schedule_take_back(struct schedule *s);
+void schedule_free(struct schedule *s);
+/* Both at once. ERR_INPUT names the field. A start in the past is at once. */
 int schedule_create(struct front *f, struct project *p, struct schedule_spec *spec,
 		    struct schedule **ret, struct err *e);
 /* All of the spec anew; run_count stays. One that is complete goes on if there is a time left;

@@ -11,6 +11,7 @@
 struct work_lane {
 	struct work_lane *next; /* in the ring, while it has any */
 	struct work *head, **tail;
+	enum turn_kind kind;
 	bool busy; /* its first work is being done, and is not in the list */
 };
 
@@ -18,7 +19,7 @@ struct turn {
 	struct work_lane lanes[PROJECTS_MAX + 1][TURN_KINDS];
 	struct work_lane *first, **last; /* those that have work, in the order of their turns */
 	sd_event_source *source;
-	unsigned n_waiting;
+	unsigned n_waiting[TURN_KINDS];
 };
 
 int turn_source(sd_event *event, sd_event_source **ret, sd_event_io_handler_t fn, void *arg)
@@ -108,7 +109,7 @@ static int serve(sd_event_source *s, int fd, uint32_t events, void *arg)
 	if (w->slice(f, w))
 		put_first(lane, w);
 	else
-		t->n_waiting--;
+		t->n_waiting[lane->kind]--;
 	lane->busy = false;
 	if (lane->head)
 		ring_add(t, lane);
@@ -126,8 +127,10 @@ int turn_init(struct front *f)
 		return -ENOMEM;
 	t->last = &t->first;
 	for (unsigned i = 0; i <= PROJECTS_MAX; i++)
-		for (unsigned kind = 0; kind < TURN_KINDS; kind++)
+		for (unsigned kind = 0; kind < TURN_KINDS; kind++) {
 			t->lanes[i][kind].tail = &t->lanes[i][kind].head;
+			t->lanes[i][kind].kind = kind;
+		}
 	r = turn_source(f->event, &t->source, serve, f);
 	if (r < 0) {
 		free(t);
@@ -150,7 +153,7 @@ void turn_clear(struct front *f)
 		while (lane->head) {
 			struct work *w = take_first(lane);
 
-			t->n_waiting--;
+			t->n_waiting[lane->kind]--;
 			w->drop(f, w);
 		}
 	}
@@ -166,7 +169,7 @@ void turn_add(struct front *f, unsigned holder, enum turn_kind kind, struct work
 	if (!lane->head && !lane->busy)
 		ring_add(f->turn, lane);
 	append(lane, w);
-	f->turn->n_waiting++;
+	f->turn->n_waiting[kind]++;
 }
 
 void turn_take_back(struct front *f, unsigned holder, enum turn_kind kind, struct work *w)
@@ -181,7 +184,7 @@ void turn_take_back(struct front *f, unsigned holder, enum turn_kind kind, struc
 	*at = w->next;
 	if (lane->tail == &w->next)
 		lane->tail = at;
-	f->turn->n_waiting--;
+	f->turn->n_waiting[kind]--;
 	if (!lane->head && !lane->busy)
 		ring_take(f->turn, lane);
 }
@@ -195,7 +198,14 @@ bool turn_is_free(const struct front *f, unsigned holder, enum turn_kind kind)
 
 unsigned turn_waiting(const struct front *f)
 {
-	return f->turn->n_waiting;
+	const struct turn *t = f->turn;
+
+	return t->n_waiting[TURN_CALL] + t->n_waiting[TURN_QUERY] + t->n_waiting[TURN_WORK];
+}
+
+unsigned turn_calls_waiting(const struct front *f)
+{
+	return f->turn->n_waiting[TURN_CALL];
 }
 
 static uint64_t processor_ns(void)

@@ -24,6 +24,8 @@ struct front;
 #define TURN_READ_ROWS 1000u
 #define TURN_WRITE_ROWS 48u
 #define TURN_NEW_ROWS 96u /* a new task's costs half as much */
+/* Of their payloads, and those of what is queued, no more in a turn; but one is always done. */
+#define TURN_NEW_BYTES (1u << 20)
 /* New tasks of a project that are not written yet; beyond it its next request waits for them. */
 #define TURN_FRESH_MAX 2000u
 
@@ -64,6 +66,7 @@ void turn_take_back(struct front *f, unsigned holder, enum turn_kind kind, struc
 bool turn_is_free(const struct front *f, unsigned holder, enum turn_kind kind);
 /* Works of all kinds that wait. */
 unsigned turn_waiting(const struct front *f);
+unsigned turn_calls_waiting(const struct front *f);
 /* Serves the source of events that is due next, and measures what that took. 1; 0: the loop is to
  * end; -errno. */
 int turn_run(struct front *f);

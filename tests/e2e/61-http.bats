@@ -125,6 +125,15 @@ ended() {
 	[ "$(role front)" = "$FRONT" ]
 }
 
+@test "a long body is read by a thread of the front's, which its filter lets it have" {
+	local payload
+	payload=$(head -c 60000 /dev/zero | tr '\0' p)
+	printf '{"tasks": [{"code_name": "none", "payload": "%s"}]}' "$payload" >long
+	[ "$(auth "$TASKS" --data-binary @long)" = 404 ]
+	grep -q 'tasks\[0\].code_name: there is no code' "$(http_dir)/body"
+	[ "$(role front)" = "$FRONT" ]
+}
+
 @test "clients that say nothing, or the half of it, keep nobody out" {
 	python3 - "$(cat "$RUN/http")" <<-'EOF'
 		import socket, sys, urllib.request

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,9 @@ struct rig {
 /* What handlers tell the test. */
 static struct shared {
 	int gone, called;
+	/* h_read's reader: bodies read in the loop; beside it, and the most at a time. */
+	int inside, beside, most, now;
+	sem_t begun, go; /* one beside the loop: it has begun; it may end */
 } * shared;
 
 static struct http_request *waiting;
@@ -51,6 +55,50 @@ static int h_body(struct http_request *r, struct err *e)
 			    http_param(r, "x"), "part", r->parts[0]));
 	return 0;
 }
+
+static bool never_strict(const struct http_request *r)
+{
+	(void)r;
+	return false;
+}
+
+/* Bodies that begin with "bad" are wrong. */
+static int slow_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
+{
+	size_t *n = malloc(sizeof(*n));
+
+	if (gettid() == getpid()) {
+		shared->inside++;
+	} else {
+		int now = __atomic_add_fetch(&shared->now, 1, __ATOMIC_SEQ_CST);
+
+		shared->most = now > shared->most ? now : shared->most;
+		shared->beside++;
+		(void)sem_post(&shared->begun);
+		while (sem_wait(&shared->go) < 0)
+			;
+		(void)__atomic_sub_fetch(&shared->now, 1, __ATOMIC_SEQ_CST);
+	}
+	if (!n || strict || strncmp(text, "bad", 3) == 0) {
+		free(n);
+		return err_set(e, ERR_INPUT, 0, "it is bad");
+	}
+	*n = len;
+	*ret = n;
+	return 0;
+}
+
+static int h_read(struct http_request *r, struct err *e)
+{
+	const size_t *n = r->read;
+
+	(void)e;
+	shared->called++;
+	http_json(r, 200, json_pack("{s:i}", "read", (int)*n));
+	return 0;
+}
+
+static const struct http_reader slow_reader = {never_strict, slow_read, free};
 
 static int h_upload(struct http_request *r, struct err *e)
 {
@@ -118,8 +166,10 @@ static int h_events(struct http_request *r, struct err *e)
 }
 
 static const struct http_route routes[] = {
-	{"POST", "/body", HTTP_OPEN, false, h_body},
+	{"POST", "/body", HTTP_OPEN, false, h_body, NULL, HTTP_BODY_MAX},
 	{"GET", "/body/{}", HTTP_OPEN, false, h_body},
+	{"POST", "/read", HTTP_OPEN, false, h_read, &slow_reader},
+	{"POST", "/short", HTTP_OPEN, false, h_body},
 	{"POST", "/upload", HTTP_OPEN, true, h_upload},
 	{"GET", "/later", HTTP_OPEN, false, h_later},
 	{"GET", "/answer", HTTP_OPEN, false, h_answer},
@@ -175,6 +225,7 @@ static int setup(void **state)
 	int pair[2], dirfd;
 
 	memset(shared, 0, sizeof(*shared));
+	assert_int_equal(sem_init(&shared->begun, 1, 0) | sem_init(&shared->go, 1, 0), 0);
 	strcpy(r->dir, "/tmp/http-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
 	dirfd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -194,15 +245,25 @@ static int setup(void **state)
 	return 0;
 }
 
+/* It was told to. */
+static void server_ended(struct rig *r)
+{
+	int status = -1;
+
+	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	r->pid = 0;
+}
+
 /* It must end by itself, whatever it still had to do. */
 static int teardown(void **state)
 {
 	struct rig *r = *state;
-	int status = -1;
 
-	(void)kill(r->pid, SIGTERM);
-	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	if (r->pid) {
+		(void)kill(r->pid, SIGTERM);
+		server_ended(r);
+	}
 	assert_int_equal(rmdir(r->dir), 0); /* an upload leaves nothing */
 	(void)close(r->logger);
 	free(r);

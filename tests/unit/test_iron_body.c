@@ -103,7 +103,7 @@ static void test_wrong_tasks(void **state)
 					 list[i].says);
 			assert_int_equal(e.code, ERR_INPUT);
 			assert_null(t.tasks);
-			assert_null(t.doc);
+			assert_null(t.texts);
 		}
 }
 

@@ -386,6 +386,68 @@ static void test_many_of_one_request(void **state)
 	json_decref(o);
 }
 
+/* Large payloads are fewer of them in a turn. */
+static void test_large_payloads(void **state)
+{
+	static char payload[60000 + 1];
+	struct rest *r = *state;
+	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	json_t *o = json_pack("{s:[]}", "tasks"), *list = json_object_get(o, "tasks");
+	struct err e = {0};
+	bool changed;
+	char *text;
+
+	assert_int_equal(code_pause(r->x->f, c, true, &changed, &e), 0);
+	memset(payload, 'p', sizeof(payload) - 1);
+	for (unsigned i = 0; i < 60; i++)
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:s}", "code_name", "c", "payload", payload));
+	text = json_dumps(o, 0);
+	watch(r->x);
+	r->meanwhile = meanwhile;
+	assert_int_equal(rest_a(r, "api", "POST", "/tasks", text), 200);
+	note_turn();
+	assert_int_equal(c->lane.n_queued, 60);
+	assert_in_range(seen.most_changes, 1, 4UL * (TURN_NEW_BYTES / 60000 + 1));
+	free(text);
+	json_decref(o);
+}
+
+static unsigned n_slices;
+
+static void all_or_none(struct rest *r)
+{
+	n_slices += turn_waiting(r->x->f) > 0;
+	assert_true(r->x->a->n_schedules == 0 || r->x->a->n_schedules == 100);
+}
+
+/* A zone's file is read for each of a hundred schedules: some a turn, and all are there at once. */
+static void test_schedules(void **state)
+{
+	static const char one[] = "{\"code_name\": \"c\", \"cron\": \"0 6 * * *\", "
+				  "\"timezone\": \"Europe/Berlin\"}";
+	struct rest *r = *state;
+	char text[101 * sizeof(one) + 32] = "{\"schedules\": [";
+	size_t n = strlen(text);
+
+	(void)code(r->x, r->x->a, "c", (struct code_spec){0});
+	for (int i = 0; i < 100; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "," : "", one);
+	(void)snprintf(text + n, sizeof(text) - n, "]}");
+	n_slices = 0;
+	r->meanwhile = all_or_none;
+	assert_int_equal(rest_a(r, "2", "POST", "/schedules", text), 200);
+	assert_int_equal(json_array_size(json_object_get(r->body, "schedules")), 100);
+	assert_int_equal(r->x->a->n_schedules, 100);
+	assert_true(n_slices >= 9);
+	/* One more than the project may have: those before it are not there either. */
+	r->meanwhile = NULL;
+	assert_int_equal(
+		rest_a(r, "2", "POST", "/schedules", "{\"schedules\": [{\"code_name\": \"c\"}]}"),
+		413);
+	assert_int_equal(r->x->a->n_schedules, 100);
+}
+
 /* Who has many connections waits for himself. */
 static void test_connections(void **state)
 {
@@ -415,6 +477,44 @@ static void test_connections(void **state)
 		(void)close(fds[i]);
 	}
 	(void)close(other);
+}
+
+static int count_commit(void *arg)
+{
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* What many connections ask for is written together, though each has its own turn. */
+static void test_written_together(void **state)
+{
+	static const char task[] = "{\"tasks\": [{\"code_name\": \"c\"}]}";
+	struct rest *r = *state;
+	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	unsigned n_commits = 0;
+	struct err e = {0};
+	char text[512];
+	bool changed;
+	int fds[12];
+
+	assert_int_equal(code_pause(r->x->f, c, true, &changed, &e), 0);
+	(void)snprintf(text, sizeof(text),
+		       "POST /2/projects/%s/tasks HTTP/1.1\r\nHost: localhost\r\n"
+		       "Authorization: OAuth %s\r\nContent-Length: %zu\r\n\r\n%s",
+		       r->x->a->id, r->a, strlen(task), task);
+	(void)sqlite3_commit_hook(r->x->f->store->db, count_commit, &n_commits);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = http_dial(r->port);
+		assert_int_equal(util_write_all(fds[i], text, strlen(text)), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		rest_hear(r, fds[i], "]}");
+		assert_memory_equal(r->text, "HTTP/1.1 200", 12);
+		(void)close(fds[i]);
+	}
+	(void)sqlite3_commit_hook(r->x->f->store->db, NULL, NULL);
+	assert_int_equal(c->lane.n_queued, ARRAY_SIZE(fds));
+	assert_in_range(n_commits, 1, ARRAY_SIZE(fds) / 3);
 }
 
 /* What was delayed and is due at once, and what could not start after all, is not carried past all
@@ -457,7 +557,10 @@ int main(void)
 		WITH_QUEUE(test_counts),
 		WITH_QUEUE(test_many_new),
 		WITH_REST(test_many_of_one_request),
+		WITH_REST(test_large_payloads),
+		WITH_REST(test_schedules),
 		WITH_REST(test_connections),
+		WITH_REST(test_written_together),
 		WITH_QUEUE(test_due),
 	};
 
