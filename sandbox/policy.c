@@ -2,12 +2,44 @@
 #include "sandbox/policy.h"
 
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
 #include <openssl/evp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define POLICY_SIZE_MAX (sizeof(struct policy_head) + POLICY_BPF_MAX * sizeof(struct sock_filter))
+
+#define LOAD(member) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+#define LOAD_HIGH(member)                                                                          \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member) + 4)
+#define EQUAL(k, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (yes), (no))
+
+/*
+ * What goes before the filter of every policy, whatever it says. The limit of core dumps stays at
+ * 1, for which the kernel starts no handler of the host's; for 0 it does (rlimit.c). Numbers of
+ * another architecture are the policy's to refuse.
+ */
+static const struct sock_filter guard[] = {
+	LOAD(arch),
+	EQUAL(AUDIT_ARCH_X86_64, 0, 12),
+	LOAD(nr),
+	EQUAL(SYS_setrlimit, 0, 2),
+	LOAD(args[0]),
+	EQUAL(RLIMIT_CORE, 7, 8),
+	EQUAL(SYS_prlimit64, 0, 7),
+	LOAD(args[1]),
+	EQUAL(RLIMIT_CORE, 0, 5),
+	LOAD(args[2]), /* the new limit; none: it is only asked for */
+	EQUAL(0, 0, 2),
+	LOAD_HIGH(args[2]),
+	EQUAL(0, 1, 0),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+};
 
 /* One table of bounds for both sets of limits. */
 static int check_limits(const struct limits *l, const char *which, struct err *e)
@@ -95,7 +127,7 @@ static int check_head(const struct policy_head *head, size_t len, struct err *e)
 			       "compiled by another version of sandboxd (%u, not %u): install it "
 			       "again, as root: sandboxctl policy install --defaults, or FILE",
 			       head->version, POLICY_VERSION);
-	if (head->n_bpf == 0 || head->n_bpf > POLICY_BPF_MAX)
+	if (head->n_bpf == 0 || head->n_bpf > POLICY_BPF_MAX - ARRAY_SIZE(guard))
 		return err_set(e, ERR_INPUT, 0, "a seccomp filter of %u instructions", head->n_bpf);
 	if (head->size != len || len != sizeof(*head) + head->n_bpf * sizeof(struct sock_filter))
 		return err_set(e, ERR_INPUT, 0, "%zu bytes, and its head says otherwise", len);
@@ -125,10 +157,12 @@ int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e)
 	r = check_head(&head, len, e);
 	if (r < 0)
 		return r;
-	bpf = reallocarray(NULL, head.n_bpf, sizeof(*bpf));
+	bpf = reallocarray(NULL, head.n_bpf + ARRAY_SIZE(guard), sizeof(*bpf));
 	if (!bpf)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "loading a policy");
-	memcpy(bpf, (const char *)buf + sizeof(head), len - sizeof(head));
+	memcpy(bpf, guard, sizeof(guard));
+	memcpy(bpf + ARRAY_SIZE(guard), (const char *)buf + sizeof(head), len - sizeof(head));
+	head.n_bpf += ARRAY_SIZE(guard);
 	if (EVP_Digest(buf, len, ret->id, NULL, EVP_sha256(), NULL) != 1)
 		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
 	if (head.net_mode == POLICY_NET_EGRESS && !head.connections)

@@ -59,7 +59,7 @@ struct policy_head {
 
 struct policy {
 	struct policy_head head;
-	struct sock_filter *bpf; /* head.n_bpf instructions, owned */
+	struct sock_filter *bpf; /* head.n_bpf instructions, with those that all have; owned */
 	uint8_t id[32];		 /* SHA-256 of the file */
 };
 

@@ -254,10 +254,11 @@ os.kill(0, signal.SIGTERM)'
 	before=$(wc -l <"$WORK/cores")
 	run "$CTL" run python --code '
 import os, resource
-try:
-    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
-except (ValueError, OSError):
-    pass
+for limit in resource.RLIM_INFINITY, 0:
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+    except (ValueError, OSError):
+        pass
 if os.fork() == 0:
     os.abort()
 os.wait()

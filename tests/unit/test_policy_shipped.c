@@ -140,6 +140,13 @@ static const struct {
 	{"seccomp filter", SYS_seccomp, {1, 0}, ALL(ALLOW)},
 	{"seccomp filter, TSYNC", SYS_seccomp, {1, 1}, ALL(ALLOW)},
 	{"seccomp listener", SYS_seccomp, {1, 8}, ALL(EPERM_)},
+	{"setrlimit core", SYS_setrlimit, {RLIMIT_CORE, 1}, ALL(EPERM_)},
+	{"setrlimit core, high bits", SYS_setrlimit, {1ULL << 32 | RLIMIT_CORE, 1}, ALL(EPERM_)},
+	{"setrlimit nofile", SYS_setrlimit, {RLIMIT_NOFILE, 1}, ALL(ALLOW)},
+	{"prlimit64 core", SYS_prlimit64, {0, RLIMIT_CORE, 1}, ALL(EPERM_)},
+	{"prlimit64 core, high address", SYS_prlimit64, {0, RLIMIT_CORE, 1ULL << 32}, ALL(EPERM_)},
+	{"prlimit64 core, asked", SYS_prlimit64, {0, RLIMIT_CORE, 0, 1}, ALL(ALLOW)},
+	{"prlimit64 nofile", SYS_prlimit64, {0, RLIMIT_NOFILE, 1}, ALL(ALLOW)},
 	{"semget", SYS_semget, {0}, {ALLOW, ALLOW, EPERM_}},
 #undef ALL
 };
