@@ -128,6 +128,8 @@ static int restore_process(const struct sandbox_spec *spec, struct checkpoint_ru
 		r = checkpoint_verify(spec->checkpoint_fd, &m, e);
 	if (r < 0)
 		return r;
+	if (checkpoint_check_images(spec->checkpoint_fd, e) < 0)
+		return -EBADMSG;
 	r = criu_ask(run->sock, &req, ret, &why);
 	if (r < 0)
 		return criu_failed(run, "criu does not restore it", r, &why, e);
@@ -350,6 +352,8 @@ static int finish(const struct sandbox_spec *spec, struct checkpoint_run *run, p
 	if (unlinkat(dir, "timens-0.img", 0) < 0 && errno != ENOENT)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: timens-0.img");
 	r = checkpoint_clear_filter(dir, e);
+	if (r == 0)
+		r = checkpoint_check_images(dir, e);
 	if (r < 0)
 		return r;
 	describe(spec, m);

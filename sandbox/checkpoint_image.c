@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One change to what criu has dumped. It may not read the process's seccomp filter, and so
+ * One change to what criu has dumped, and what must be known of it before criu restores it.
+ *
+ * The change: criu may not read the process's seccomp filter, and so
  * writes "under a filter" and no filter, which it refuses to restore. The mode of the only
  * thread becomes "none": what is restored is under criu's own filter from its birth, and gets
  * the policy's before its first instruction (inject_confine.c).
+ *
+ * What must be known: it is one process, and nothing in it sends a signal by itself. criu leaves it
+ * stopped, and a SIGCONT before it is held and confined would let it run. The images are looked at
+ * as they are restored, not as they were dumped. (Files that send a signal of their own choice,
+ * F_SETSIG, are refused by criu's filter, which the process has as well.)
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,10 +23,112 @@
 /* criu/include/magic.h; a file is two of these, then length and message, once. */
 #define IMG_COMMON_MAGIC 0x54564319u
 #define CORE_MAGIC 0x55053847u
+#define PSTREE_MAGIC 0x50273030u
 /* images/core.proto */
 enum { CORE_TC = 3, CORE_THREAD = 5 };
 enum { TC_OLD_SECCOMP_MODE = 11, THREAD_SECCOMP_MODE = 11 };
+enum { TC_TIMERS = 7, TIMERS_REAL = 1, TIMERS_PROF = 3 };
+/* images/pstree.proto */
+enum { PSTREE_PID = 1, PSTREE_THREADS = 5 };
 #define IMAGE_MAX (1 << 20)
+
+/* The only message of an image of this magic. */
+static int image_message(const void *image, size_t n, uint32_t magic, const char *what,
+			 struct pb_in *ret, struct err *e)
+{
+	uint32_t head[3];
+
+	if (n < sizeof(head))
+		return err_set(e, ERR_INPUT, 0, "checkpoint: %s image: too short", what);
+	memcpy(head, image, sizeof(head));
+	if (head[0] != IMG_COMMON_MAGIC || head[1] != magic || head[2] != n - sizeof(head))
+		return err_set(e, ERR_INPUT, 0, "checkpoint: %s image: another format", what);
+	*ret = (struct pb_in){(const uint8_t *)image + sizeof(head), (const uint8_t *)image + n};
+	return 0;
+}
+
+/* An interval timer that is not set has four zeros. */
+static bool is_unset(struct pb_in timer)
+{
+	struct pb_field f;
+	int r;
+
+	while ((r = pb_next(&timer, &f)) > 0)
+		if (f.type != PB_VARINT || f.value != 0)
+			return false;
+	return r == 0;
+}
+
+int checkpoint_core_is_still(const void *image, size_t n, struct err *e)
+{
+	struct pb_field tc, timers, f;
+	struct pb_in core, in;
+	int r = image_message(image, n, CORE_MAGIC, "core", &core, e);
+
+	if (r < 0)
+		return r;
+	r = pb_find(core, CORE_TC, PB_BYTES, &tc);
+	if (r == 1)
+		r = pb_find(tc.bytes, TC_TIMERS, PB_BYTES, &timers);
+	if (r < 0)
+		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: its timers");
+	if (r == 0)
+		return 0;
+	/* Three interval timers; a POSIX timer, whatever it is set to, is one too many. */
+	for (in = timers.bytes; (r = pb_next(&in, &f)) > 0;)
+		if (f.number < TIMERS_REAL || f.number > TIMERS_PROF || f.type != PB_BYTES ||
+		    !is_unset(f.bytes))
+			return err_set(e, ERR_INPUT, 0,
+				       "checkpoint: a timer of the process's is set (setitimer, "
+				       "timer_create): what is warmed must leave none");
+	return r < 0 ? err_set(e, ERR_INPUT, 0, "checkpoint: core image: its timers") : 0;
+}
+
+int checkpoint_tree_is_one(const void *image, size_t n, struct err *e)
+{
+	unsigned pids = 0, threads = 0;
+	struct pb_field f;
+	struct pb_in in;
+	int r = image_message(image, n, PSTREE_MAGIC, "pstree", &in, e);
+
+	if (r < 0)
+		return r;
+	while ((r = pb_next(&in, &f)) > 0) {
+		if (f.number != PSTREE_PID && f.number != PSTREE_THREADS)
+			continue;
+		if (f.type != PB_VARINT || f.value != PAYLOAD_PID)
+			return err_set(e, ERR_INPUT, 0, "checkpoint: it is of another process");
+		pids += f.number == PSTREE_PID;
+		threads += f.number == PSTREE_THREADS;
+	}
+	if (r < 0 || pids != 1 || threads != 1)
+		return err_set(e, ERR_INPUT, 0, "checkpoint: it is not of one thread");
+	return 0;
+}
+
+int checkpoint_check_images(int dir, struct err *e)
+{
+	static const struct {
+		const char *name;
+		int (*check)(const void *image, size_t n, struct err *e);
+	} images[] = {{"pstree.img", checkpoint_tree_is_one}, {NULL, checkpoint_core_is_still}};
+	char core[32];
+
+	(void)snprintf(core, sizeof(core), "core-%d.img", PAYLOAD_PID);
+	for (size_t i = 0; i < ARRAY_SIZE(images); i++) {
+		const char *name = images[i].name ? images[i].name : core;
+		_cleanup_free_ char *image = NULL;
+		size_t n;
+		int r = util_read_file_at(dir, name, IMAGE_MAX, &image, &n);
+
+		if (r < 0)
+			return err_set(e, ERR_INPUT, -r, "checkpoint: %s", name);
+		r = images[i].check(image, n, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
 
 static int clear_mode(struct pb_in core, uint32_t message, uint32_t number, bool must,
 		      struct err *e)
@@ -39,17 +148,11 @@ static int clear_mode(struct pb_in core, uint32_t message, uint32_t number, bool
 
 int checkpoint_image_unfiltered(void *image, size_t n, struct err *e)
 {
-	uint32_t head[3];
 	struct pb_in core;
-	int r;
+	int r = image_message(image, n, CORE_MAGIC, "core", &core, e);
 
-	if (n < sizeof(head))
-		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: too short");
-	memcpy(head, image, sizeof(head));
-	if (head[0] != IMG_COMMON_MAGIC || head[1] != CORE_MAGIC || head[2] != n - sizeof(head))
-		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: another format");
-	core = (struct pb_in){(uint8_t *)image + sizeof(head), (uint8_t *)image + n};
-	r = clear_mode(core, CORE_THREAD, THREAD_SECCOMP_MODE, true, e);
+	if (r == 0)
+		r = clear_mode(core, CORE_THREAD, THREAD_SECCOMP_MODE, true, e);
 	return r < 0 ? r : clear_mode(core, CORE_TC, TC_OLD_SECCOMP_MODE, false, e);
 }
 

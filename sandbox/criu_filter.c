@@ -4,6 +4,7 @@
  * criu's parasite work in a process under a policy. Both are plain lists of numbers, which the
  * kernel tries once for each number and remembers (seccomp_cache_prepare()).
  */
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
@@ -140,6 +141,13 @@ void criu_filter(struct sock_filter bpf[CRIU_FILTER_MAX], size_t *ret_n)
 	add(&p, LOAD(ARG(0)));
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		add(&p, JUMP(BPF_JEQ, families[i], (uint8_t)(ARRAY_SIZE(families) - i), 0));
+	add(&p, RETURN(DENIED(EPERM)));
+	add(&p, RETURN(SECCOMP_RET_ALLOW));
+	/* Of a file that is to send a signal, by default SIGIO: no other one, which could be the
+	 * SIGCONT that wakes what criu has left stopped (checkpoint_image.c). */
+	add(&p, JUMP(BPF_JEQ, SYS_fcntl, 0, 4));
+	add(&p, LOAD(ARG(1)));
+	add(&p, JUMP(BPF_JEQ, F_SETSIG, 0, 1));
 	add(&p, RETURN(DENIED(EPERM)));
 	add(&p, RETURN(SECCOMP_RET_ALLOW));
 	/*

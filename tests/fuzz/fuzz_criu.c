@@ -26,6 +26,8 @@ static void image(const uint8_t *data, size_t size)
 	if (!copy || !again)
 		abort();
 	memcpy(copy, data, size);
+	(void)checkpoint_core_is_still(copy, size, &e);
+	(void)checkpoint_tree_is_one(copy, size, &e);
 	if (checkpoint_image_unfiltered(copy, size, &e) == 0) {
 		/* The two modes and nothing else; and it is done. */
 		for (size_t i = 0; i < size; i++)

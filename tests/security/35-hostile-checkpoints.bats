@@ -23,7 +23,7 @@ teardown() {
 
 # evil SOURCE: the module that is warmed. It does its worst in the park mode only.
 evil() {
-	printf 'import sys\nif sys.argv[1:] == ["park"]:%s\n' "${1//$'\n'/$'\n    '}" >"$WORK/evil.py"
+	printf 'if open("/proc/self/cmdline").read().endswith("park\\0"):%s\n' "${1//$'\n'/$'\n    '}" >"$WORK/evil.py"
 	cp "$WORK/evil.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/evil.py"
 }
 
@@ -216,6 +216,10 @@ print(42)'
 	gives_nothing 'no limit of core files' core-2:3.8.1#4.1=-1 core-2:3.8.1#4.2=-1
 	gives_nothing 'a personality' core-2:3.3=0x40000
 	removed 'another pid' pstree:1=77
+	# What would wake it before it is confined.
+	removed 'an interval timer' core-2:3.7.1.3=1
+	removed 'a timer' 'core-2:3.7.4="x"'
+	removed 'a signal of its own choice' 'files:[/dev/null]3.5.3=18'
 	removed 'the memory of the init' 'files:[/dev/null]3.6="/proc/1/mem"' 'files:[/proc/1/mem]3.2=2'
 	removed 'a sysctl' 'files:[/dev/null]3.6="/proc/sys/kernel/printk_ratelimit_burst"' 'files:[/proc/sys]3.2=2'
 	removed 'a file of the checkpoint' 'files:[/dev/null]3.6="/proc/self/fd/8/heap"'

@@ -58,17 +58,21 @@ def act():
 parked(act)'
 }
 
-@test "timers of all kinds: none runs in a clone, none in the template" {
-	holds fork '
+# A signal could wake it after criu has left it stopped, and before it is confined.
+@test "timers of all kinds: refused when it is warmed" {
+	local kind
+
+	for kind in REAL VIRTUAL PROF; do
+		never_warm "parked(lambda: signal.setitimer(signal.ITIMER_$kind, 500))" 'timer .* is set'
+	done
+	never_warm 'parked(lambda: timer(signal.SIGCONT, 500))' 'timer .* is set'
+	# They come while criu works.
+	never_warm '
 def act():
-    for n in signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR2:
-        signal.signal(n, lambda *_: os._exit(77))
-    # Later than a hold, sooner than a task.
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.001)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.001)
-    signal.setitimer(signal.ITIMER_PROF, 0.05, 0.001)
-    timer(signal.SIGUSR2, 0.05)
-parked(act)'
+    signal.signal(signal.SIGCONT, lambda *_: None)
+    for n in range(500):
+        timer(signal.SIGCONT, 0.001 + n / 5000)
+parked(act)' 'timer .* is set\|criu does not dump it\|not in its read\|an unexpected stop'
 }
 
 @test "timers that end its injected system calls" {
@@ -78,7 +82,7 @@ parked(lambda: timer(signal.SIGTRAP, 0.0001))'
 }
 
 @test "a timer that stops it" {
-	holds any 'parked(lambda: timer(signal.SIGSTOP, 0.3))'
+	never_warm 'parked(lambda: timer(signal.SIGSTOP, 300))' 'timer .* is set'
 }
 
 @test "SIGIO by a pipe that all of its clones would have" {
@@ -90,7 +94,7 @@ def act():
     fcntl.fcntl(r, 10, signal.SIGTRAP)
     fcntl.fcntl(r, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
     os.write(w, b"x")
-parked(act)' 'file descriptor [0-9]* is open'
+parked(act)' 'Operation not permitted'
 }
 
 @test "a filter of its own, which would not be restored" {
@@ -187,7 +191,7 @@ parked(act)' 'MiB of memory'
 	never_warm 'parked(lambda: os.write(4, b"P") and os.kill(os.getpid(), 9))' 'interpreter ended'
 	LOGGED=1 REASON=template
 	for _ in 1; do
-		evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)) or timer(9, 0.5))'
+		evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)))'
 		wait_until "$PATIENCE" settled
 		for _ in 1 2 3; do
 			run_evil 'print(6 * 7)'

@@ -23,7 +23,7 @@ setup_file() {
 # only parked does it its worst.
 evil() {
 	MODULE=evil_${BATS_TEST_NUMBER}_$((++MODULES))
-	printf 'import sys\nif sys.argv[1:] == ["park"]:\n    from hold import *\n%s\n' \
+	printf 'if open("/proc/self/cmdline").read().endswith("park\\0"):\n    from hold import *\n%s\n' \
 		"    ${1//$'\n'/$'\n    '}" >"$EVIL/rootfs/usr/lib/python3/dist-packages/$MODULE.py"
 	"$CTL" image warm evil --imports "$MODULE" "${@:2}" >"$WORK/out/warm" 2>&1
 }
