@@ -94,7 +94,7 @@ def act():
     fcntl.fcntl(r, 10, signal.SIGTRAP)
     fcntl.fcntl(r, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
     os.write(w, b"x")
-parked(act)' 'Operation not permitted'
+parked(act)' 'PermissionError'
 }
 
 @test "a filter of its own, which would not be restored" {
