@@ -20,7 +20,7 @@ TIME='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+Z$'
 		.created_at < .started_at and .started_at < .finished_at and
 		(.start.mode | IN("cold", "restore", "fork")) and (.start.ms > 0) and
 		(.usage.cpu_ms > 0) and (.usage.memory_peak_bytes > 100000) and
-		.log == {"lines": 1, "bytes": 3, "dropped": 0}' "$BATS_TEST_TMPDIR/task"
+		.log == {"lines": 1, "bytes": 3, "dropped": 0, "removed": false}' "$BATS_TEST_TMPDIR/task"
 }
 
 @test "a running task has null where nothing is known yet" {

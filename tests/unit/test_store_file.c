@@ -212,6 +212,7 @@ static void test_upgrade_names(void **state)
 	static const char older[] =
 		"DROP INDEX tasks_log;"
 		"ALTER TABLE tasks DROP COLUMN log_disk; ALTER TABLE tasks DROP COLUMN log_gone;"
+		"ALTER TABLE tasks DROP COLUMN together;"
 		"ALTER TABLE projects DROP COLUMN package_files;"
 		"ALTER TABLE projects DROP COLUMN kept_log_bytes;"
 		"ALTER TABLE projects DROP COLUMN policies;"
