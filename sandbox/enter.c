@@ -192,7 +192,7 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
 	struct template_host host = TEMPLATE_HOST_INIT;
 	struct err e = {0};
-	int report_fd = spec->report_w, r;
+	int report_fd = spec->report_w, r = 0;
 	char title[TASK_ID_LEN + 16];
 	pid_t payload = -1;
 	sigset_t none;
@@ -205,8 +205,13 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	(void)snprintf(title, sizeof(title), "init of %s", spec->id);
 	title_set(title);
 	(void)prctl(PR_SET_NAME, "sandbox-init");
+	/* Not the daemon's session or its terminal: kill(0) knows no pid namespace, and a forged
+	 * checkpoint may say that its process is in this one's. */
+	if (setsid() < 0)
+		r = err_set(&e, ERR_SYSTEM, errno, "sandbox: init's session");
 	/* The monitor's death must not end tasks: only a build's sandbox ends with its maker. */
-	r = follow_maker(spec, report_fd, &e);
+	if (r == 0)
+		r = follow_maker(spec, report_fd, &e);
 	if (r == 0)
 		r = build(spec, &run, &host, &e);
 	if (r == 0)

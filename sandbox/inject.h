@@ -54,8 +54,8 @@ struct inject_pipes {
 int inject_seize(struct tracee *t, pid_t pid, bool template, struct err *e);
 /*
  * What the kernel says of it, against what was dumped: users, groups, capabilities,
- * no_new_privs, filters and threads; namespaces; files; program and root; limits; nothing
- * beside it in its cgroup but the caller. criu must be gone by now.
+ * no_new_privs, filters and threads; namespaces; files, open and mapped; program, folder and root;
+ * session; limits; nothing beside it in its cgroup but the caller. criu must be gone by now.
  */
 int inject_look(const struct tracee *t, const struct sandbox_spec *spec,
 		const struct inject_pipes *pipes, struct err *e);

@@ -49,6 +49,8 @@ int inject_check_files(int proc, pid_t pid, const struct inject_pipes *pipes,
 		       struct inject_files *ret, const char *what, struct err *e);
 /* It has no memory that its clones would share with it. */
 int inject_check_memory(int proc, pid_t pid, const char *what, struct err *e);
+/* Each file that is mapped into it is the image's, the heap's, or its user's own memory. */
+int inject_check_maps(int proc, pid_t pid, uint32_t owner, const char *what, struct err *e);
 /* inject_confine.c: no capabilities, and the policy's filter. */
 int inject_strip(struct tracee *t, const struct policy *policy, struct err *e);
 /* The mount that a path is on; 0 when that cannot be known. */

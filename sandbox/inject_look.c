@@ -2,12 +2,13 @@
 /*
  * A process that criu has restored, looked at while it is stopped. criu does what a checkpoint
  * says, as far as its own rights go; what came of it is asked of the kernel, not of the
- * checkpoint. Cheap, for it is in the way of each start: a dozen files of /proc.
+ * checkpoint. Cheap, for it is in the way of each start: some files of /proc.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "sandbox/inject_internal.h"
 
@@ -34,10 +35,13 @@ static int look_at_namespaces(const struct tracee *t, int proc, struct err *e)
 	return 0;
 }
 
-/* What it executes is the image's, and its root is the sandbox's. */
+/*
+ * What it executes and where it is are the image's, and its root is the sandbox's. A folder of the
+ * host's would be a way up to the host's root.
+ */
 static int look_at_program(const struct tracee *t, int proc, struct err *e)
 {
-	static const char *const links[] = {"exe", "root"};
+	static const char *const links[] = {"exe", "cwd", "root"};
 	const uint64_t image = inject_mount_of(AT_FDCWD, "/");
 	struct stat own, its;
 	char path[48];
@@ -51,6 +55,15 @@ static int look_at_program(const struct tracee *t, int proc, struct err *e)
 	if (stat("/", &own) < 0 || fstatat(proc, path, &its, 0) < 0 || own.st_ino != its.st_ino ||
 	    own.st_dev != its.st_dev)
 		return err_set(e, ERR_INPUT, 0, "%s: its root is not the image's", t->what);
+	return 0;
+}
+
+/* The leader of its own, as the runtime started it: kill(0) knows no pid namespace. */
+static int look_at_session(const struct tracee *t, struct err *e)
+{
+	if (getpgid(t->pid) != t->pid || getsid(t->pid) != t->pid)
+		return err_set(e, ERR_INPUT, 0, "%s: it is in the session of another process",
+			       t->what);
 	return 0;
 }
 
@@ -110,6 +123,10 @@ int inject_look(const struct tracee *t, const struct sandbox_spec *spec,
 	if (r == 0)
 		r = look_at_program(t, proc, e);
 	if (r == 0)
+		r = look_at_session(t, e);
+	if (r == 0)
+		r = inject_check_maps(proc, t->pid, spec->checkpoint_owner, t->what, e);
+	if (r == 0)
 		r = look_at_limits(t, spec, proc, e);
 	return r;
 }
@@ -120,5 +137,9 @@ int inject_look_parked(const struct tracee *t, uint32_t owner, const struct inje
 	const int proc = mounts_own_proc();
 	int r = inject_check_status(proc, t->pid, owner, FILTERS_WARM, t->what, e);
 
-	return r == 0 ? inject_check_files(proc, t->pid, pipes, NULL, t->what, e) : r;
+	if (r == 0)
+		r = inject_check_files(proc, t->pid, pipes, NULL, t->what, e);
+	if (r == 0)
+		r = look_at_program(t, proc, e);
+	return r == 0 ? inject_check_maps(proc, t->pid, owner, t->what, e) : r;
 }

@@ -206,6 +206,8 @@ print(42)'
 }
 
 @test "a checkpoint with forged namespaces, limits, files or program" {
+	local cwd
+
 	forged_setup
 	removed 'a namespace of users' ids-2:10=77
 	removed 'a mount namespace' ids-2:9=77
@@ -224,6 +226,16 @@ print(42)'
 	removed 'a sysctl' 'files:[/dev/null]3.6="/proc/sys/kernel/printk_ratelimit_burst"' 'files:[/proc/sys]3.2=2'
 	removed 'a file of the checkpoint' 'files:[/dev/null]3.6="/proc/self/fd/8/heap"'
 	removed 'the folder of processes' 'files:[/dev/null]3.6="/proc"' 'files:[/proc]3.2=0x10000'
+	# The folder of the checkpoint and one in /run, by what criu has open.
+	cwd=$(od -An -tx1 -j13 -N1 "$WORK/pristine/fs-2.img")
+	cwd=files:$(printf '%b' "[\\x08\\x${cwd# }\\x10]")3.6
+	removed 'a folder of the host to be in' "$cwd='/proc/1000/fd/8'"
+	grep -q 'its cwd is not' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
+	removed "criu's folder to be in" "$cwd='/proc/1000/cwd'"
+	removed 'a file of the host in its memory' 'files:[/run/heap]3.6="/proc/1000/fd/8/heap"'
+	grep -q "not the image's is mapped" "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
+	removed "the init's session" pstree:3=0 pstree:4=0
+	grep -q 'the session of another process' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
 	removed 'another program' 'files:[/usr/bin/python]3.6="/run/heap"' 'files:[/run/heap]3.8=None'
 }
 
