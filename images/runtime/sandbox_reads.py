@@ -8,7 +8,8 @@ found its own.  So what is read is written down here:
   (sandbox_cold).  So does one that sets any variable, where a module has read all of them, or has run
   another program, which can have.
 - What differs in every task: its id, host name, payload and arguments.  A module that reads them when
-  it is imported cannot be warmed.
+  it is imported cannot be warmed; nor can one of the task's own that reads what is the sandbox's
+  (sandbox_around).
 
 The clock is not among them: logging alone reads it.  A warmed module's time of import is the
 checkpoint's.
@@ -21,6 +22,7 @@ import struct
 import sys
 
 import sandbox_c
+from sandbox_around import Around
 from sandbox_c import Long, Room
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -104,6 +106,7 @@ class Reads(object):
         self.names = set()
         self.all = False
         self.of_each_task = None    # what a module has read that differs in every task
+        self.around = Around(self.surroundings)
         process = sandbox_c.load(None)
         self.switch = sandbox_c.find(process, "watch_switch", sandbox_c.Procedure)
         self.kept = sandbox_c.find(process, "watch_names")
@@ -120,6 +123,9 @@ class Reads(object):
             setattr(environ, ENVIRON_DATA, data)
         self.argv = sys.argv
         sys.argv = self.arguments = watched(list, self.argument, WHOLE_LIST)(self.argv)
+        self.orig_argv = getattr(sys, "orig_argv", None)
+        if self.orig_argv is not None:
+            sys.orig_argv = watched(list, self.original, WHOLE_LIST)(self.orig_argv)
         self.changed = {}
         self.own_since = None
         self.on = True
@@ -138,8 +144,10 @@ class Reads(object):
     def own_come(self):
         """The modules from now on are the task's own, whose tasks import them too."""
         self.own_since = self.environment()
+        self.around.begin()
 
     def __exit__(self, *_):
+        self.around.end()
         if self.switch is not None:
             self.switch(Long(0))
         if self.own_since is not None:
@@ -152,6 +160,8 @@ class Reads(object):
             setattr(environ, ENVIRON_DATA, data)
         if sys.argv is self.arguments:
             sys.argv = self.argv
+        if self.orig_argv is not None and type(sys.orig_argv).__name__ == "watched":
+            sys.orig_argv = self.orig_argv
         self.take_names()
         if self.current_locale() != self.locale:
             self.names.update(LOCALE)
@@ -200,6 +210,13 @@ class Reads(object):
     def argument(self, _):
         self.of_each_task = "sys.argv"
 
+    def original(self, _):
+        self.of_each_task = "sys.orig_argv"
+
+    def surroundings(self, what):
+        if importing(self.work_dir):
+            self.of_each_task = what
+
     def check(self, module):
         """After this module's import; a message where it cannot be warmed."""
         # In sys, here and in the call: whoever else has it can read it later.
@@ -209,7 +226,7 @@ class Reads(object):
             self.of_each_task = "the host's name"
         if self.of_each_task is None:
             return None
-        return ("warm: module '%s' reads %s when it is imported, which is another in each task: read it when the "
+        return ("warm: module '%s' reads %s when it is imported, which is not yet what a task has: read it when the "
                 "task runs" % (module, self.of_each_task))
 
     def differ(self, job):

@@ -66,7 +66,8 @@ job as it came.  That is where
   read while they were imported.
 
 A module that reads sys.argv, the host's name, TASK_ID, PAYLOAD_FILE, CONFIG_FILE or
-the whole environment while it is imported is not parked.
+the whole environment while it is imported is not parked; nor is one of WORK that
+reads what is its sandbox's (sandbox_around).
 
 `module` is a package's own, imported after all `warm` ones, in order; sys.path
 begins with WORK for both.  With `entropy refuse`, a module's code in WORK that

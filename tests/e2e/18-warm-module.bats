@@ -120,3 +120,24 @@ os.register_at_fork(after_in_child=lambda: threading.Thread(target=burn, daemon=
 	[ "$(jq -c . <<<"$output")" = "[\"$(id_of own)\",\"$(id_of own)\"]" ]
 	[[ $stderr == *"warning: cold start: warm: module 'app' reads TASK_ID when it is imported"* ]]
 }
+
+# told WORDS: a task starts cold, with what its module has read of its own, and is told why in these words.
+told() {
+	sandboxctl run python app/task.json >told.out 2>told.err
+	cat told.out >>told.all
+	file_has told.err "warning: cold start: warm: $1"
+}
+
+@test "one that reads what is its sandbox's has what the task has" {
+	app seven 'import os, platform, resource'
+	cat >>app/app.py <<-'EOF'
+		def around():
+		    return [platform.node(), os.getuid(), os.getgroups(), resource.getrlimit(resource.RLIMIT_NOFILE),
+		            open("/etc/hosts").read(), os.listdir("/run")]
+		READ = around()
+		def main():
+		    return READ == around()
+	EOF
+	wait_until "$PATIENCE" told "module 'app' reads /run when it is imported"
+	[ "$(sort -u told.all)" = true ]
+}

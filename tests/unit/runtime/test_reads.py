@@ -93,6 +93,42 @@ class Reads(unittest.TestCase):
         code = "import m, socket\nprint(m.socket.gethostname() == open('/proc/sys/kernel/hostname').read().strip())\n"
         self.assertEqual(self.woken(job("code", code), {"m.py": "import socket\n"}, "module")[1], "True\n")
 
+    def test_surroundings(self):
+        readers = {"the host's name": ["os.uname()", "import platform\nplatform.node()",
+                                       "import platform\nplatform.system()\nplatform.node()"],
+                   "os.getuid()": ["from os import getuid\ngetuid()", "import pwd\npwd.getpwuid(os.getuid())"],
+                   "os.sysconf('SC_OPEN_MAX')": ["os.sysconf('SC_OPEN_MAX')"],
+                   "/proc/sys/kernel/hostname": ["open('/proc/sys/kernel/hostname').read()"],
+                   "/etc/hosts": ["import io\nio.open('/etc/hosts').close()",
+                                  "os.close(os.open('/etc/hosts', os.O_RDONLY))"],
+                   "/proc/self/limits": ["open('/proc/self/limits').close()"],
+                   "/run": ["os.listdir('/run')", "import glob\nglob.glob('/run/*')"]}
+        if VERSION[0] > 2:
+            readers["resource.getrlimit()"] = ["import resource\nresource.getrlimit(resource.RLIMIT_NOFILE)"]
+            readers["/etc/hosts"].append("import pathlib\npathlib.Path('/etc/hosts').read_text()")
+        if VERSION >= (3, 10):
+            readers["sys.orig_argv"] = ["sys.orig_argv[1:]"]
+        for what, sources in sorted(readers.items()):
+            for source in sources:
+                with self.subTest(source):
+                    self.refused(source, what)
+
+    def test_surroundings_of_others(self):
+        # Those of the image may read what they like, and so may a module of what is the same everywhere.
+        library = lines("import os, platform", "os.getuid(), os.uname(), platform.node(), open('/etc/hosts').close()")
+        source = lines("import os, platform", "exec(compile(%r, '/usr/lib/library.py', 'exec'))" % library,
+                       "platform.system(), platform.machine(), platform.platform()", "class C(object): kept = open",
+                       "kept, getuid, uname = open, os.getuid, os.uname", "open(os.devnull).close()",
+                       "os.listdir(os.getcwd()), os.sysconf('SC_PAGESIZE')")
+        code = lines("import m, os, platform, sys", "print((m.kept, m.getuid, m.uname) == (open, os.getuid, os.uname))",
+                     "print(platform._uname_cache is None, platform.node() == os.uname()[1])",
+                     "C = m.C.kept('/etc/hosts').close()", "print('StandIn' in repr((open, os.open, os.listdir, platform.uname)))",
+                     "print(type(getattr(sys, 'orig_argv', [])).__name__)")
+        for prepare in False, True:
+            got = self.woken(job("code", code + PARKED), {"m.py": source}, "module", prepare=prepare)
+            self.assertEqual(got[:3], (0, "True\nTrue True\nFalse\nlist\nTrue\n".replace(
+                "True True", "True True" if VERSION[0] > 2 else "(True, True)"), ""))
+
     def test_stays_warm(self):
         source = lines("import os, sys, logging, tempfile, argparse, unittest, subprocess, multiprocessing",
                        "logging.basicConfig()", "HERE = os.getcwd()", "DIR = os.environ['TASK_DIR']")
