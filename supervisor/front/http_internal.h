@@ -31,6 +31,7 @@ struct http_conn {
 	struct http_conn *next, **pprev; /* newest first */
 	struct http *http;
 	struct http_req *req; /* the one that is being read or answered; NULL */
+	unsigned holder;      /* of http.conns_of: as its last request had it; nobody's at first */
 	int fd;		      /* libmicrohttpd's */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what it does must be done by then; 0: never */
 	bool leaving;	      /* hung up; libmicrohttpd is about to close it */
@@ -67,14 +68,16 @@ struct http_req {
 	unsigned body_holder; /* of http.bodies, while there is some of it */
 	uint64_t body_seen;
 	uint64_t started_ns;
-	unsigned holder; /* of http.held, while called */
-	bool begun;	 /* routed and authorised, or refused */
-	bool refused;	 /* its framing is wrong: the connection ends with it */
-	bool called;	 /* the handler has been, and */
-	bool later;	 /* answers by and by */
-	bool suspended;	 /* libmicrohttpd waits for http_wake */
-	bool half;	 /* the client sends no more, and may still read */
-	bool dead;	 /* the client has left */
+	unsigned holder;       /* of http.called_turn and of turns, once called */
+	unsigned begun_holder; /* of http.begun, while counted there */
+	bool counted;
+	bool begun;	/* routed and authorised, or refused */
+	bool refused;	/* its framing is wrong: the connection ends with it */
+	bool called;	/* the handler has been, and */
+	bool later;	/* answers by and by */
+	bool suspended; /* libmicrohttpd waits for http_wake */
+	bool half;	/* the client sends no more, and may still read */
+	bool dead;	/* the client has left */
 	/* The answer, until libmicrohttpd has it. */
 	struct MHD_Response *response;
 	unsigned status;
@@ -95,10 +98,11 @@ struct http {
 	bool loopback; /* nobody outside this machine gets here */
 	char address[HTTP_ADDRESS_MAX];
 	struct http_conn *conns;
-	unsigned n_conns, conns_max, n_uploads, n_streams;
-	/* By project (http_holder): requests that are in a handler's hands; logs being read;
-	 * uploads. */
-	uint16_t held[PROJECTS_MAX + 1], streams[PROJECTS_MAX + 1], uploads[PROJECTS_MAX + 1];
+	unsigned n_conns, conns_max, n_begun, n_uploads, n_streams;
+	/* By project (http_holder): connections that are not hung up; requests that are read or
+	 * answered, none of operators; logs being read; uploads. */
+	uint16_t conns_of[PROJECTS_MAX + 1], begun[PROJECTS_MAX + 1];
+	uint16_t streams[PROJECTS_MAX + 1], uploads[PROJECTS_MAX + 1];
 	size_t body_bytes, bodies[PROJECTS_MAX + 1]; /* all, and by project */
 	uint64_t project_next_ns[PROJECTS_MAX];	     /* by slot; as rate_take has it */
 	uint64_t failed_next_ns;
@@ -113,6 +117,10 @@ int http_start(struct front *f, const struct http_route *const *tables, unsigned
 	       struct err *e);
 /* libmicrohttpd has something to do. */
 void http_poke(struct http *h);
+/* With this many connections there is no room for one more: some old one goes for it. */
+unsigned http_conns_room(const struct http *h);
+/* From now on the connection is one of its request's project. */
+void http_conn_hold(struct http_req *r);
 
 /*
  * http_recv.c: what libmicrohttpd reads of this descriptor is screened, until it is forgotten,

@@ -16,6 +16,7 @@
 #define IDLE_S 20u	      /* without a byte in either direction */
 #define REQUEST_NS (60 * SEC) /* from its first byte to its last, and between two */
 #define SWEEP_US 1000000u
+#define SILENT_NS SEC /* what is on its way from a client has come by then */
 /* A connection's headers, read buffer and write buffer; half of it is the read buffer at first, and
  * a head must fit into that whole. */
 #define CONN_MEMORY (2 * HTTP_HEADER_MAX)
@@ -70,6 +71,8 @@ static void hang_up(struct http_conn *c)
 {
 	c->deadline_ns = 0;
 	c->reading = false;
+	if (!c->leaving)
+		c->http->conns_of[c->holder]--;
 	c->leaving = true;
 	(void)shutdown(c->fd, SHUT_RDWR);
 }
@@ -111,33 +114,56 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
+unsigned http_conns_room(const struct http *h)
+{
+	return h->conns_max - h->conns_max / 8;
+}
+
+void http_conn_hold(struct http_req *r)
+{
+	struct http_conn *c = r->conn;
+
+	if (!c || c->leaving)
+		return;
+	c->http->conns_of[c->holder]--;
+	c->holder = http_holder(r);
+	c->http->conns_of[c->holder]++;
+}
+
+/* It has said nothing since its start, or since its last answer, and has had time to. */
+static bool is_silent(const struct http_conn *c, uint64_t now)
+{
+	return c->reading && !c->req && c->deadline_ns < now + REQUEST_NS - SILENT_NS;
+}
+
 /*
- * Whoever opens connections and says nothing on them must not keep others out: the oldest of
- * those goes. Where there is none, the oldest that a project still sends on; and then the oldest
- * of the project that most of them wait for.
+ * Whoever has many connections must not keep others out, nor cut theirs. One goes of the project
+ * that has most of them; those of clients that have not said who they are count as one project's.
+ * It is the oldest one on which nothing is said, or, where there is none, the oldest.
  */
 static void make_room(struct http *h)
 {
-	struct http_conn *silent = NULL, *sending = NULL, *held = NULL, *goes;
-	unsigned most = 0;
+	struct http_conn *silent = NULL, *oldest = NULL;
+	const uint64_t now = util_monotonic_ns();
+	unsigned most = 0, holder = 0;
 
-	if (h->n_conns < h->conns_max - h->conns_max / 8)
+	if (h->n_conns < http_conns_room(h))
 		return;
 	for (struct http_conn *c = h->conns; c; c = c->next) {
-		if (c->leaving) {
-			continue;
-		} else if (c->reading && c->req && c->req->pub.project) {
-			sending = c;
-		} else if (c->reading) {
-			silent = c;
-		} else if (c->req && c->req->called && h->held[c->req->holder] >= most) {
-			held = c;
-			most = h->held[c->req->holder];
+		if (!c->leaving && h->conns_of[c->holder] >= most) {
+			holder = c->holder;
+			most = h->conns_of[holder];
 		}
 	}
-	goes = silent ? silent : sending ? sending : held;
-	if (goes)
-		hang_up(goes);
+	for (struct http_conn *c = h->conns; c; c = c->next) {
+		if (c->leaving || c->holder != holder)
+			continue;
+		oldest = c;
+		if (is_silent(c, now))
+			silent = c;
+	}
+	if (oldest)
+		hang_up(silent ? silent : oldest);
 }
 
 static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_context)
@@ -165,6 +191,8 @@ static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_c
 	if (!c->next)
 		(void)on_sweep(h->sweep, 0, h);
 	h->n_conns++;
+	c->holder = PROJECTS_MAX;
+	h->conns_of[c->holder]++;
 	*socket_context = c;
 }
 
@@ -183,6 +211,8 @@ static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
 	if (c->next)
 		c->next->pprev = c->pprev;
 	c->http->n_conns--;
+	if (!c->leaving)
+		c->http->conns_of[c->holder]--;
 	http_recv_forget(c->fd);
 	http_screen_clear(&c->screen);
 	free(c);

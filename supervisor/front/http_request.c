@@ -13,6 +13,7 @@
 #include "supervisor/front/http_internal.h"
 #include "supervisor/front/metrics.h"
 
+#define RETRY_S 1u
 #define REQUEST_NS (60 * SEC) /* from its first line to its last byte */
 /* A slower client is one that wants to be slow. */
 #define RATE_MIN (16u << 10) /* bytes a second, of what is longer */
@@ -43,8 +44,10 @@ void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd)
 static void req_free(struct http_req *r)
 {
 	(void)sd_event_source_disable_unref(r->watch);
-	if (r->called)
-		r->http->held[r->holder]--;
+	if (r->counted) {
+		r->http->n_begun--;
+		r->http->begun[r->begun_holder]--;
+	}
 	if (r->response)
 		MHD_destroy_response(r->response);
 	http_body_free(r);
@@ -209,6 +212,30 @@ static int check_screen(struct http_req *r)
 	return -EINVAL;
 }
 
+/* A project's requests are no more than are left for others, so that there is always room for one
+ * of one more project. Operators are who looks when something is wrong. */
+static int take_share(struct http_req *r)
+{
+	struct http *h = r->http;
+	const unsigned holder = http_holder(r);
+
+	http_conn_hold(r);
+	if (!r->pub.project || r->pub.operator)
+		return 0;
+	if (h->begun[holder] + h->n_begun >= http_conns_room(h)) {
+		http_refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, RETRY_S,
+			    "%u requests are being read or answered, %u of this project's: try "
+			    "again later",
+			    h->n_begun, h->begun[holder]);
+		return -EBUSY;
+	}
+	r->counted = true;
+	r->begun_holder = holder;
+	h->begun[holder]++;
+	h->n_begun++;
+	return 0;
+}
+
 /* Its headers are there. */
 static void begin(struct http_req *r, const char *method)
 {
@@ -226,7 +253,7 @@ static void begin(struct http_req *r, const char *method)
 		r->n_head = ++r->conn->n_heads;
 	}
 	if (check_screen(r) == 0 && check_target(r) == 0 && check_host(r) == 0 &&
-	    find_route(r) == 0 && http_authorise(r, false) == 0)
+	    find_route(r) == 0 && http_authorise(r, false) == 0 && take_share(r) == 0)
 		(void)http_body_begin(r);
 }
 
@@ -295,7 +322,6 @@ static void call(struct http_req *r)
 	if (check_screen(r) == 0)
 		(void)http_authorise(r, true);
 	r->holder = http_holder(r);
-	h->held[r->holder]++;
 	if (r->conn) {
 		r->conn->reading = false;
 		r->conn->deadline_ns = 0; /* now it is our turn */

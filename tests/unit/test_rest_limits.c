@@ -62,6 +62,109 @@ static void test_early(void **state)
 	}
 }
 
+/* Until the server has this connection, as this holder's. */
+static void wait_held(struct rest *r, int fd, unsigned holder)
+{
+	const uint64_t until = util_monotonic_ns() + REST_WAIT_NS;
+	struct sockaddr_in mine = {0}, peer = {0};
+	socklen_t len = sizeof(mine);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&mine, &len), 0);
+	for (;;) {
+		const struct http_conn *c = r->x->f->http->conns;
+
+		len = sizeof(peer);
+		if (c && c->holder == holder &&
+		    getpeername(c->fd, (struct sockaddr *)&peer, &len) == 0 &&
+		    peer.sin_port == mine.sin_port)
+			return;
+		assert_true(util_monotonic_ns() < until);
+		(void)sd_event_run(r->x->f->event, 1000);
+	}
+}
+
+/* A request whose body does not come. */
+static int send_head(struct rest *r, const char *token, const struct project *p)
+{
+	int fd = http_dial(r->port);
+	char head[512];
+
+	(void)snprintf(head, sizeof(head),
+		       "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: OAuth %s\r\n"
+		       "Connection: close\r\nContent-Length: 2\r\n\r\n",
+		       whose(r, p, "/tasks"), token);
+	assert_int_equal(util_write_all(fd, head, strlen(head)), 0);
+	wait_held(r, fd, p->slot);
+	return fd;
+}
+
+static void send_body(struct rest *r, int fd, const char *text, const char *status)
+{
+	assert_int_equal(util_write_all(fd, text, strlen(text)), 0);
+	rest_hear(r, fd, NULL);
+	(void)close(fd);
+	assert_memory_equal(r->text, status, 12);
+}
+
+/* One that has many connections gets no others' closed, neither busy ones nor new ones. */
+static void test_connections(void **state)
+{
+	struct rest *r = *state;
+	struct http *h = r->x->f->http;
+	const unsigned a = r->x->a->slot;
+	int theirs, fds[80], fresh[10];
+	char byte;
+
+	h->conns_max = 64;
+	theirs = send_head(r, r->b, r->x->b);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = send_head(r, r->a, r->x->a);
+	/* It has all that is left, and requests for half of that. */
+	assert_true(h->conns_of[a] >= 50 && h->conns_of[a] <= 56);
+	assert_true(h->begun[a] <= 28);
+	assert_int_equal(recv(fds[0], &byte, 1, 0), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(fresh); i++) {
+		fresh[i] = http_dial(r->port);
+		wait_held(r, fresh[i], PROJECTS_MAX);
+	}
+	assert_int_equal(h->conns_of[PROJECTS_MAX], ARRAY_SIZE(fresh));
+	for (size_t i = 0; i < ARRAY_SIZE(fresh); i++)
+		send_body(r, fresh[i],
+			  "GET /none HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+			  "HTTP/1.1 404");
+	send_body(r, theirs, "{}", "HTTP/1.1 400");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+}
+
+/* Beyond its share a project is told to come again, and nobody else is. */
+static void test_share(void **state)
+{
+	struct rest *r = *state;
+	struct http *h = r->x->f->http;
+	int fds[28];
+
+	h->conns_max = 64;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = send_head(r, r->a, r->x->a);
+	assert_int_equal(rest_a(r, "api", "GET", "/tasks", ""), 503);
+	assert_non_null(strstr(r->text, "\r\nRetry-After: 1\r\n"));
+	rest_said(r, "28 requests are being read or answered, 28 of this project's");
+	assert_int_equal(rest(r, r->b, "GET", "/api/whoami", ""), 200);
+	assert_int_equal(rest(r, r->operator, "GET", whose(r, r->x->a, "/tasks"), ""), 200);
+	/* One that ends makes room for another. */
+	send_body(r, fds[0], "{}", "HTTP/1.1 400");
+	assert_int_equal(rest_a(r, "api", "GET", "/tasks", ""), 200);
+	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+	while (h->n_conns > 0)
+		(void)sd_event_run(r->x->f->event, UINT64_MAX);
+	assert_int_equal(h->n_begun, 0);
+	assert_int_equal(h->begun[r->x->a->slot], 0);
+	assert_int_equal(h->conns_of[r->x->a->slot], 0);
+	assert_int_equal(h->conns_of[PROJECTS_MAX], 0);
+}
+
 /* A log's events, once they have begun to come. */
 static int follow(struct rest *r, const char *token, const struct project *p, const char *id)
 {
@@ -117,10 +220,8 @@ static void test_logs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_REST(test_rate),
-		WITH_REST(test_wrong_tokens),
-		WITH_REST(test_early),
-		WITH_REST(test_logs),
+		WITH_REST(test_rate), WITH_REST(test_wrong_tokens), WITH_REST(test_early),
+		WITH_REST(test_logs), WITH_REST(test_connections),  WITH_REST(test_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
