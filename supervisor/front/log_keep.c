@@ -19,7 +19,9 @@ struct keep {
 
 static bool is_over(const struct project *p, uint64_t gone)
 {
-	return p->quota.kept_log_bytes && p->log_bytes - gone > p->quota.kept_log_bytes;
+	const uint64_t left = gone < p->log_bytes ? p->log_bytes - gone : 0;
+
+	return p->quota.kept_log_bytes && left > p->quota.kept_log_bytes;
 }
 
 static void forget(struct project *p, uint64_t bytes)

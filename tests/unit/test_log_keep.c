@@ -99,6 +99,23 @@ static void test_oldest_go(void **state)
 	assert_int_equal(asked(x, last), 1);
 }
 
+/* Where less is counted than there is, one log makes it nothing, and not very much. */
+static void test_counted_less(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	const struct quota quota = {.kept_log_bytes = LOG / 3};
+	char last[TASK_ID_LEN + 1];
+	struct err e = {0};
+
+	for (int i = 0; i < 3; i++)
+		(void)ended(x, c, LOG);
+	x->a->log_bytes = LOG / 2;
+	assert_int_equal(project_set_quota(x->f, x->a, &quota, &e), 0);
+	assert_int_equal(asked(x, last), 1);
+	assert_int_equal(x->a->log_bytes, 0);
+}
+
 /* Of what the logger is not even asked to remove nobody says that it is. */
 static void test_no_logger(void **state)
 {
@@ -175,6 +192,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_QUEUE(test_oldest_go),
+		WITH_QUEUE(test_counted_less),
 		WITH_QUEUE(test_no_logger),
 		WITH_QUEUE(test_slices),
 	};
