@@ -341,6 +341,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	} else {
 		code_spec_clear(&old->spec);
 		old->spec = *spec;
+		old->judged_turn = 0;
 		old->revision = next.revision;
 		old->changed_ns = next.changed_ns;
 	}
@@ -518,12 +519,32 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 	return r;
 }
 
-int code_may_run(const struct code *c, struct err *e)
+/* Many tasks of one code come in one request: its image is looked at once for them. "": unknown. */
+static const char *image_policy(struct front *f, struct code *c, const char *name)
+{
+	struct image_head image;
+	uint8_t digest[32];
+	uint64_t turn = 0;
+
+	(void)sd_event_get_iteration(f->event, &turn);
+	if (c->judged_turn == turn + 1)
+		return c->judged_policy;
+	c->judged_turn = turn + 1;
+	c->judged_policy[0] = '\0';
+	if (resolve_image(f, name, digest, &image, NULL) == 0)
+		memcpy(c->judged_policy, image.policy, sizeof(c->judged_policy));
+	return c->judged_policy;
+}
+
+int code_may_run(struct front *f, struct code *c, struct err *e)
 {
 	const struct code_spec *spec = &c->spec;
-	int r = project_may_name(c->project, spec->policy,
-				 *spec->image ? spec->image : CODE_IMAGE_DEFAULT, e);
+	const char *name = *spec->image ? spec->image : CODE_IMAGE_DEFAULT;
+	int r = project_may_name(c->project, spec->policy, name, e);
 
+	/* A project that may name all policies has no need of the image. */
+	if (r == 0 && !*spec->policy && *c->project->quota.policies)
+		r = project_may_name(c->project, image_policy(f, c, name), NULL, e);
 	return r < 0 ? err_wrap(e, r, "the worker %s", spec->name) : 0;
 }
 

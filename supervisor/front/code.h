@@ -59,6 +59,9 @@ struct code {
 	unsigned cancelling; /* code_cancel_all: none of it starts meanwhile */
 	uint64_t created_ns, changed_ns; /* CLOCK_REALTIME */
 	struct lane lane;		 /* queue.c */
+	/* code_may_run: its image's policy as of one turn of the loop, by that one's number from 1 */
+	uint64_t judged_turn;
+	char judged_policy[sizeof(((struct image_head *)0)->policy)];
 };
 
 struct code_revision {
@@ -97,8 +100,8 @@ int code_cancel_all(struct front *f, struct code *c, code_done_fn done, void *ar
 int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e);
 
 /* ERR_DENIED where its project may not name its policy or image, by the lists of today. One that
- * names no policy has its image's, which is known when a task of it starts. */
-int code_may_run(const struct code *c, struct err *e);
+ * names no policy has its image's; of an image that is not there, the start of the task tells. */
+int code_may_run(struct front *f, struct code *c, struct err *e);
 
 typedef int (*code_revision_fn)(void *arg, const struct code_revision *r);
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,

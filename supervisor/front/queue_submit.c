@@ -11,7 +11,7 @@
 #define CHAIN_MAX (CODE_RETRIES_MAX + QUEUE_LOST_MAX + 1)
 #define QUEUED_BYTES_MAX (1ULL << 30) /* the payloads of what waits of a project */
 
-static int check(const struct code *c, const struct submit *s, struct err *e)
+static int check(struct front *f, struct code *c, const struct submit *s, struct err *e)
 {
 	const struct project *p = c->project;
 	const uint32_t max = p->quota.queued ? p->quota.queued : QUEUED_MAX;
@@ -37,7 +37,7 @@ static int check(const struct code *c, const struct submit *s, struct err *e)
 			       "most %llu are possible: try again later, or queue a reference to "
 			       "the data",
 			       (unsigned long long)p->queued_bytes, QUEUED_BYTES_MAX);
-	if (code_may_run(c, e) < 0)
+	if (code_may_run(f, c, e) < 0)
 		return -EACCES;
 	if (p->n_queued >= max)
 		return err_set(e, ERR_LIMIT, 0,
@@ -115,7 +115,7 @@ int queue_submit(struct front *f, struct code *c, const struct submit *what,
 
 	if (c->going)
 		return err_set(e, ERR_CONFLICT, 0, "the code %s is being removed", c->spec.name);
-	r = check(c, what, e);
+	r = check(f, c, what, e);
 	if (r < 0)
 		return r;
 	t = queue_again(f, c, what);

@@ -122,9 +122,10 @@ static int check_times(const struct schedule_spec *spec, uint64_t now, struct er
 	return 0;
 }
 
-static int check(struct project *p, const struct schedule_spec *spec, uint64_t now, struct err *e)
+static int check(struct front *f, struct project *p, const struct schedule_spec *spec, uint64_t now,
+		 struct err *e)
 {
-	const struct code *c = code_by_name(p, spec->code_name);
+	struct code *c = code_by_name(p, spec->code_name);
 	char shown[80];
 
 	if (!*spec->code_name)
@@ -133,7 +134,7 @@ static int check(struct project *p, const struct schedule_spec *spec, uint64_t n
 		return err_set(e, ERR_NOT_FOUND, 0,
 			       "code_name: there is no code \"%s\": upload it first",
 			       json_strict_escape(spec->code_name, shown, sizeof(shown)));
-	if (code_may_run(c, e) < 0)
+	if (code_may_run(f, c, e) < 0)
 		return -EACCES;
 	if (spec->payload && strlen(spec->payload) > QUEUE_PAYLOAD_MAX)
 		return err_set(e, ERR_INPUT, EMSGSIZE, "payload: %zu bytes, at most %u",
@@ -184,7 +185,7 @@ int schedule_make(struct front *f, struct project *p, struct schedule_spec *spec
 	struct schedule *s;
 	int r;
 
-	r = check(p, spec, now, e);
+	r = check(f, p, spec, now, e);
 	if (r < 0)
 		return r;
 	s = calloc(1, sizeof(*s));
@@ -218,7 +219,7 @@ int schedule_add(struct front *f, struct schedule *s, struct err *e)
 	int r;
 
 	/* Its code may have gone since it was made. */
-	r = check(p, &s->spec, s->created_ns, e);
+	r = check(f, p, &s->spec, s->created_ns, e);
 	if (r == 0)
 		r = check_room(p, e);
 	if (r == 0)
@@ -287,7 +288,7 @@ int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *s
 		r = err_set(e, ERR_CONFLICT, 0, "the schedule %s is cancelled: make a new one",
 			    s->id);
 	if (r == 0)
-		r = check(s->project, spec, now, e);
+		r = check(f, s->project, spec, now, e);
 	if (r < 0)
 		return r;
 	next = *s;

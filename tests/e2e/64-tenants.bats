@@ -93,6 +93,17 @@ load http
 	said 'policy: workers of the project two may not name "default"'
 	PROJECT=TWO http POST codes -F 'data={"name": "c", "image": "python", "command": "true", "policy": "strict"}'
 	answered 200
+	# So it is when the list is changed after the upload.
+	sandboxctl project quota two policies=default,strict
+	PROJECT=TWO http POST codes -F 'data={"name": "late", "image": "python", "command": "true"}'
+	answered 200
+	sandboxctl project quota two policies=strict
+	PROJECT=TWO http POST tasks -d '{"tasks": [{"code_name": "late"}]}'
+	answered 403
+	said 'the worker late: policy: workers of the project two may not name "default"'
+	PROJECT=TWO http POST schedules -d '{"schedules": [{"code_name": "late", "run_every": 60}]}'
+	answered 403
+	said 'policy: workers of the project two may not name "default"'
 	sandboxctl project quota two policies=default,strict
 }
 
