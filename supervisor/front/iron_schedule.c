@@ -93,9 +93,20 @@ static int make_some(struct posted *b, struct err *e)
 	return res < 0 ? res : b->n < b->what.n;
 }
 
+/* Those that have ended and are too many, in a transaction of their own. */
+static void trim(struct front *f, struct project *p)
+{
+	if (store_begin(f->store, NULL) < 0)
+		return;
+	schedule_trim(p);
+	if (store_commit(f->store, NULL) < 0)
+		store_rollback(f->store);
+}
+
 static int add_all(struct posted *b, json_t *ids, struct err *e)
 {
 	int res = store_begin(b->f->store, e);
+	struct project *p = b->made[0]->project;
 	size_t n = 0;
 
 	for (; res == 0 && n < b->n; n += res == 0) {
@@ -115,6 +126,8 @@ static int add_all(struct posted *b, json_t *ids, struct err *e)
 		else
 			b->made[i] = NULL; /* its project's */
 	}
+	if (res == 0)
+		trim(b->f, p);
 	return res;
 }
 
@@ -167,6 +180,9 @@ int iron_schedules_post(struct http_request *r, struct err *e)
 	res = iron_project(r, &p, e);
 	if (res == 0)
 		res = check_codes(p, what, e);
+	/* Before any is made; it is asked again when they are added. */
+	if (res == 0)
+		res = schedule_check_room(p, what->n, e);
 	if (res < 0)
 		return res;
 	b = calloc(1, sizeof(*b) + what->n * sizeof(struct schedule *));

@@ -93,12 +93,17 @@ struct schedule *schedule_by_id(struct project *p, const char *id)
 	return s;
 }
 
-static int check_room(const struct project *p, struct err *e)
+int schedule_check_room(const struct project *p, size_t n, struct err *e)
 {
 	const unsigned max = p->quota.schedules ? p->quota.schedules : SCHEDULES_MAX;
 
-	if (p->n_schedules < max)
+	if (p->n_schedules < max && n <= max - p->n_schedules)
 		return 0;
+	if (p->n_schedules < max)
+		return err_set(e, ERR_LIMIT, 0,
+			       "schedules: %zu more are too many: %u schedules of this project "
+			       "have not ended, and its quota \"schedules\" is %u",
+			       n, p->n_schedules, max);
 	return err_set(
 		e, ERR_LIMIT, 0,
 		"%u schedules of this project have not ended, and its quota \"schedules\" is "
@@ -148,8 +153,7 @@ static int check(struct front *f, struct project *p, const struct schedule_spec 
 	return check_times(spec, now, e);
 }
 
-/* Beyond what is kept the oldest that have ended go. */
-static void trim(struct project *p)
+void schedule_trim(struct project *p)
 {
 	unsigned ended = 0;
 
@@ -221,7 +225,7 @@ int schedule_add(struct front *f, struct schedule *s, struct err *e)
 	/* Its code may have gone since it was made. */
 	r = check(f, p, &s->spec, s->created_ns, e);
 	if (r == 0)
-		r = check_room(p, e);
+		r = schedule_check_room(p, 1, e);
 	if (r == 0)
 		r = schedule_arm(s, e);
 	if (r == 0)
@@ -231,7 +235,6 @@ int schedule_add(struct front *f, struct schedule *s, struct err *e)
 		return r;
 	}
 	attach(p, s);
-	trim(p);
 	return 0;
 }
 
@@ -258,6 +261,7 @@ int schedule_create(struct front *f, struct project *p, struct schedule_spec *sp
 	r = schedule_add(f, s, e);
 	if (r == 0) {
 		*ret = s;
+		schedule_trim(p);
 		return 0;
 	}
 	*spec = s->spec; /* the caller's again */
@@ -302,7 +306,7 @@ int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *s
 	next.next_ns = schedule_time_first(&next, now);
 	next.state = next.next_ns ? SCHEDULE_SCHEDULED : SCHEDULE_COMPLETE;
 	if (next.state == SCHEDULE_SCHEDULED && s->state != SCHEDULE_SCHEDULED)
-		r = check_room(s->project, e);
+		r = schedule_check_room(s->project, 1, e);
 	if (r == 0)
 		r = store_schedule_put(f->store, &next, e);
 	if (r < 0) {

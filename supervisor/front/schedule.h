@@ -83,6 +83,11 @@ void schedule_free(struct schedule *s);
 /* Both at once. ERR_INPUT names the field. A start in the past is at once. */
 int schedule_create(struct front *f, struct project *p, struct schedule_spec *spec,
 		    struct schedule **ret, struct err *e);
+/* Whether so many more may be made: ERR_LIMIT. */
+int schedule_check_room(const struct project *p, size_t n, struct err *e);
+/* Beyond what is kept the oldest that have ended go. Not within a transaction that may be rolled
+ * back: they go out of memory, too. */
+void schedule_trim(struct project *p);
 /* All of the spec anew; run_count stays. One that is complete goes on if there is a time left;
  * ERR_CONFLICT for one that was cancelled. */
 int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *spec, struct err *e);

@@ -58,8 +58,9 @@ static void test_all_or_none(void **state)
 	rest_said(r, "schedules[1].code_name");
 	assert_null(r->x->a->schedules);
 	assert_int_equal(post(r, ONE("c", "") "," ONE("c", "") "," ONE("c", "")), 413);
-	rest_said(r, "schedules[2]: 2 schedules of this project");
-	assert_int_equal(count_scheduled(r), 0);
+	rest_said(r, "schedules: 3 more are too many");
+	/* None of them was made, not even for a while. */
+	assert_null(r->x->a->schedules);
 	again(r);
 	assert_int_equal(count_scheduled(r), 0);
 	assert_int_equal(post(r, ONE("c", "") "," ONE("c", "")), 200);
