@@ -222,8 +222,9 @@ static void read_rule(struct iron_read *in, struct schedule_spec *spec)
 {
 	uint32_t least = in->strict ? 1 : IRON_RUN_EVERY_MIN;
 	/* 0 is what the Go client sends for none. */
-	bool every = iron_read_u32(in, "run_every", 0, INT32_MAX, &spec->run_every_s) &&
-		     spec->run_every_s > 0;
+	const bool had = spec->run_every_s > 0;
+	const bool given = iron_read_u32(in, "run_every", 0, INT32_MAX, &spec->run_every_s);
+	bool every = given && spec->run_every_s > 0;
 	bool cron = iron_read_text(in, "cron", spec->cron, sizeof(spec->cron)) && *spec->cron;
 
 	if (every && spec->run_every_s < least)
@@ -232,6 +233,10 @@ static void read_rule(struct iron_read *in, struct schedule_spec *spec)
 						  : "must be at least %u seconds; a schedule made "
 						    "under /api may come each second",
 				       least);
+	/* It ends what was there; where nothing was, it is a mistake, and would run once. */
+	if (in->strict && given && !every && !had && !*spec->cron)
+		(void)json_strict_fail(&in->s, "run_every",
+				       "must be at least 1 second; leave it out to run once");
 	if (every && cron)
 		(void)json_strict_fail(&in->s, "cron", "give cron or run_every, not both");
 	if (every)

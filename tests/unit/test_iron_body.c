@@ -184,6 +184,8 @@ static void test_wrong_schedules(void **state)
 	static const struct wrong list[] = {
 		{"{\"code_name\":\"a\",\"run_every\":59}",
 		 "request: schedules[0].run_every: must be at least 60 seconds", 0},
+		{"{\"code_name\":\"a\",\"run_every\":0}",
+		 "request: schedules[0].run_every: must be at least 1 second", 1},
 		{"{\"code_name\":\"a\",\"run_every\":5,\"cron\":\"* * * * *\"}",
 		 "request: schedules[0].cron: give cron or run_every, not both", 1},
 		{"{\"code_name\":\"a\",\"start_at\":\"tomorrow\"}",
