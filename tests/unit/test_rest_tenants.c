@@ -83,12 +83,15 @@ static void check_things(struct rest *r, const struct things *things)
 static void refused(struct rest *r, const struct http_route *row, const char *token,
 		    const char *project, const struct things *things, unsigned status)
 {
+	/* What is read of a body before its thing is looked for must be right. */
+	const char *body = strcmp(row->method, "GET") == 0   ? ""
+			   : strcmp(row->method, "PUT") == 0 ? "{\"priority\": 1}"
+							     : "{\"percent\": 50}";
 	unsigned was;
 
 	/* What bounds the rate of wrong tokens is tested elsewhere. */
 	r->x->f->http->failed_next_ns = 0;
-	was = rest(r, token, row->method, path_of(row, project, things),
-		   strcmp(row->method, "GET") == 0 ? "" : "{\"percent\": 50}");
+	was = rest(r, token, row->method, path_of(row, project, things), body);
 
 	if (was != status)
 		fail_msg("%s %s: %u, not %u: %s", row->method, row->path, was, status, r->text);
