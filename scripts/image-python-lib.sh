@@ -105,6 +105,22 @@ install_requirements() {
 	fi
 }
 
+# check_requirements: says which libraries what pip brought does not find in the image itself: where pip
+# ran, there may have been more. It can write nowhere, and has no network.
+check_requirements() {
+	[ ${#requirements[@]} -gt 0 ] || return 0
+	jq '.mode = "libraries"' "$work/pip/settings.json" >"$work/settings.json"
+	install -m 644 "$work/settings.json" "$work/pip/settings.json"
+	in_image --files "$work/pip" -- "$interpreter" -S /work/pip-build >"$work/pip-said" 2>&1 ||
+		die "$name: requirements: $(tail -n 1 "$work/pip-said" | printable)"
+	tell_notes
+}
+
+# tell_notes: what pip-build itself said, of all that is in pip-said.
+tell_notes() {
+	printable <"$work/pip-said" | tee -a "$log" | sed -n "s/^pip-build: /image-build: $name: /p" >&2
+}
+
 # compile_python: bytecode for every Python and every module, the runtime included. The bytecode
 # of Python 3 is never checked against its source again: nobody can write in the image. Nothing of
 # what pip brought runs here (-S), where all of the image's modules are writable.

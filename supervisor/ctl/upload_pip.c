@@ -39,6 +39,7 @@ static const char *const passed_on[] = {
 /* One build: its folder, and what comes out. */
 struct work {
 	char dir[PATH_MAX]; /* "" until it is made */
+	char image[128];    /* where it is built */
 	int dirfd, out;	    /* out: the task's stdout */
 	bool wheels;
 	struct err *e;
@@ -275,9 +276,10 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 		r = put_wheels(k, build->find_links[i]);
 	if (r == 0 && !offline)
 		r = put_configuration(k, environment);
-	settings = json_pack("{s:s, s:s, s:O, s:b, s:s?}", "mode", "worker", "image",
-			     build->image ? build->image : IMAGE_DEFAULT, "environment",
-			     environment, "no_index", offline, "command", w->build_command);
+	settings = json_pack("{s:s, s:s, s:s, s:O, s:b, s:s?}", "mode", "worker", "image",
+			     build->image ? build->image : IMAGE_DEFAULT, "built_in", k->image,
+			     "environment", environment, "no_index", offline, "command",
+			     w->build_command);
 	if (r == 0 && !settings)
 		r = err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
 	if (r == 0)
@@ -328,20 +330,19 @@ static void choose_image(struct ctl *ctl, const char *image, char *ret, size_t s
 static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *build)
 {
 	struct ctl quiet = *ctl;
-	char path[PATH_MAX + 16], image[128];
+	char path[PATH_MAX + 16];
 	char *argv[8];
 	int argc = 0, status = 0;
 	pid_t pid;
 
 	(void)snprintf(path, sizeof(path), "%s/task.json", k->dir);
 	quiet.json = false;
-	choose_image(ctl, build->image ? build->image : IMAGE_DEFAULT, image, sizeof(image));
 	argv[argc++] = (char *)"run";
 	if (build->project) {
 		argv[argc++] = (char *)"--project";
 		argv[argc++] = (char *)build->project;
 	}
-	argv[argc++] = image;
+	argv[argc++] = k->image;
 	argv[argc++] = path;
 	argv[argc] = NULL;
 	(void)fflush(NULL);
@@ -401,8 +402,11 @@ int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_
 	struct work k;
 	int r = work_init(&k, &e), status = 0;
 
-	if (r == 0)
+	if (r == 0) {
+		choose_image(ctl, build->image ? build->image : IMAGE_DEFAULT, k.image,
+			     sizeof(k.image));
 		r = fill(&k, build, w, b);
+	}
 	if (r == 0)
 		r = status = run_build(ctl, &k, build);
 	if (r == 0)

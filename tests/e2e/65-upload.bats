@@ -255,6 +255,15 @@ image_like() {
 	image_like python python-build
 	printf '#!/bin/sh\n' >"$IMAGE/rootfs/usr/bin/gcc"
 	chmod 755 "$IMAGE/rootfs/usr/bin/gcc"
+	# What that one lacks, it is told to bring.
+	python3 "$E2E/sdist.py" header-1.0 header 1.0 \
+		'echo "x.c:1:10: fatal error: far/away.h: No such file or directory"; false'
+	tar -czf wheels/header-1.0.tar.gz header-1.0
+	worker header pass 'pip "header"'
+	run --separate-stderr sandboxctl upload header --image python --find-links wheels
+	[ "$status" = 125 ]
+	[[ $stderr == *"needs the header far/away.h, which "*"packages of python-build's image.json"* ]] || fail "$stderr"
+	[[ $stderr != *'where there is one'* ]] || fail "$stderr"
 	printf 'void nothing(void) {}\n' >x.c
 	gcc -shared -fPIC -o libnowhere.so.7 -Wl,-soname,libnowhere.so.7 x.c
 	gcc -shared -fPIC -o native.so -Wl,--no-as-needed x.c ./libnowhere.so.7 -lm
