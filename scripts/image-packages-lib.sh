@@ -13,6 +13,10 @@ BASE_PACKAGES=(base-files libc-bin dash coreutils ca-certificates netbase tzdata
 # and what wants them is told by name when it is installed.
 BASE_PACKAGES+=(libgcc-s1 libstdc++6 zlib1g libexpat1 libatomic1 libglib2.0-0)
 
+# And where there is a compiler: what Debian takes for granted wherever a source is built (its essential
+# packages, make), and scripts like python3-config and configure call.
+BUILD_PACKAGES=(bash debianutils diffutils findutils grep gzip hostname make sed tar)
+
 # Needed by others on paper only. python3-scipy depends on python3-pythran, a compiler that it
 # uses when it is built itself, and that would bring 500 MB with it.
 EMPTY_PACKAGES=(python3-pythran)
@@ -137,6 +141,10 @@ list_archives() {
 bootstrap() {
 	local all=("${BASE_PACKAGES[@]}" "${packages[@]}")
 
+	if printf '%s\n' "${packages[@]}" |
+		grep -xE '(gcc|g\+\+|clang|gfortran|rustc|cargo|build-essential)(-[0-9.]+)?' >/dev/null; then
+		all+=("${BUILD_PACKAGES[@]}")
+	fi
 	phase_end
 	rm -rf "$rootfs"
 	# /usr merged before any package lands: the packages that would see to it are not among
@@ -152,7 +160,9 @@ bootstrap() {
 	} >"$work/list-archives"
 	chmod 755 "$work/list-archives"
 
-	# A pid namespace, so that an interrupted build leaves none of mmdebstrap's children behind.
+	# Nothing of ours is open in it: apt has dash write to a descriptor that it has opened itself, and
+	# dash knows those of one digit alone. A pid namespace, so that an interrupted build leaves none of
+	# mmdebstrap's children behind.
 	IMAGE_PACKAGES=$out/packages.txt IMAGE_KEPT=$work/kept IMAGE_NAMED="${named[*]}" "${with_us[@]}" unshare --mount --pid --mount-proc --fork \
 		--kill-child -- mmdebstrap --verbose --mode=root --variant=extract --format=directory \
 		--include="$(IFS=, && echo "${all[*]}")" \
@@ -160,7 +170,7 @@ bootstrap() {
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
 		--setup-hook="$merge" --extract-hook="$work/list-archives" \
 		"$suite" "$rootfs" "deb [trusted=yes] copy:$work/repository ./" "$@" \
-		</dev/null 2>&1 | follow_bootstrap
+		</dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- | follow_bootstrap
 }
 
 # The last resort for a file that the mirror lacks: the release as it was first published.

@@ -8,13 +8,19 @@
 PRUNED=(
 	/usr/share/{man,doc,info,locale,lintian,bug,doc-base,menu,bash-completion,zsh,applications}
 	/usr/share/{pixmaps,icons,debconf,gcc,gdb,i18n,dpkg,perl,perl5,'perl/*',base-files,base-passwd}
-	/usr/share/zoneinfo/right /usr/include '/usr/lib/*/perl*' '/usr/bin/perl*' /usr/bin/openssl
+	/usr/share/zoneinfo/right '/usr/lib/*/perl*' '/usr/bin/perl*' /usr/bin/openssl
 	'/usr/bin/deb*' '/usr/sbin/dpkg*' '/usr/bin/dpkg*' '/usr/sbin/update-*' /usr/bin/update-alternatives
 	/var/lib/{dpkg,apt} /var/cache /var/log /usr/lib/{apt,dpkg,systemd,udev,init}
 	/etc/{apt,dpkg,init.d,default,cron.d,cron.daily,logrotate.d,alternatives,skel,update-motd.d}
 	/etc/{debconf.conf,ca-certificates,kernel,fstab}
-	'/usr/lib/python[23].*/'{idlelib,turtledemo,test,'config-*'}
-	'/usr/lib/python*/*.'{h,hpp,pxd,pyx,pyi,a,f90,c} '/usr/lib/*/*.a'
+	'/usr/lib/python[23].*/'{idlelib,turtledemo,test}
+)
+
+# And these, where nothing is compiled: a compiler needs those of the packages that its own bring, too.
+# libgcc.a, the kernel's headers and Python.h are of packages that nobody names.
+PRUNED_SOURCES=(
+	/usr/include '/usr/lib/*/*.a' '/usr/lib/python[23].*/config-*'
+	'/usr/lib/python*/*.'{h,hpp,pxd,pyx,pyi,a,f90,c}
 )
 
 # write_file MODE PATH: stdin becomes a file of the image, in place of whatever is there.
@@ -25,12 +31,19 @@ write_file() {
 	chmod "$1" "$rootfs/$2"
 }
 
+# compiles: is there a compiler in the image, or does its name say that sources are compiled in it?
+compiles() {
+	[[ $name == *-build ]] || compgen -G "$rootfs/usr/bin/gcc-[0-9]*" >/dev/null ||
+		compgen -G "$rootfs/usr/bin/clang-[0-9]*" >/dev/null
+}
+
 # prune: no manuals, no headers, no package tools; but what image.json names keeps all that it has.
 # (mmdebstrap's own path-exclude would cost a process and a second per ten packages.)
 prune() {
-	local pattern tests=()
+	local pattern patterns=("${PRUNED[@]}") tests=()
 
-	for pattern in "${PRUNED[@]}"; do
+	compiles || patterns+=("${PRUNED_SOURCES[@]}")
+	for pattern in "${patterns[@]}"; do
 		tests+=(-o -path ".$pattern")
 	done
 	# Character set converters: Python has its own, libxml2 asks the C library.
@@ -42,7 +55,7 @@ prune() {
 		find . -xdev \( "${tests[@]:1}" \) -prune -printf '%P\0' >"$work/pruned"
 		xargs -0 -a "$work/pruned" -r sh -c 'exec find "$@" ! -type d' sh | LC_ALL=C sort >"$work/pruned-files"
 		LC_ALL=C sort -u "$work/kept" | LC_ALL=C comm -23 "$work/pruned-files" - >"$work/unkept"
-		# A package's list has no links: one stays where the file that it leads to is kept.
+		# A package's list has no links: one stays where what it leads to is kept.
 		# shellcheck disable=SC2094 # it is read twice
 		tr '\n' '\0' <"$work/unkept" |
 			xargs -0 -r sh -c 'exec find "$@" -maxdepth 0 -type l -printf "%p\n%h/%l\n"' sh |
@@ -54,12 +67,15 @@ prune() {
 }
 
 # kept_links: of links, a line with the path and one with the target of each, those whose target is one
-# of the files that are kept.
+# of the files that are kept, a folder with one in it, or another link that stays.
 kept_links() {
 	awk -v kept="$work/kept" '
 		BEGIN {
-			while ((getline path < kept) > 0)
-				is_kept[path]
+			while ((getline path < kept) > 0) {
+				do
+					is_kept[path]
+				while (sub(/\/[^\/]*$/, "", path) && !(path in is_kept))
+			}
 		}
 		NR % 2 { link = $0; next }
 		{
@@ -73,8 +89,19 @@ kept_links() {
 				else if (parts[i] != "." && parts[i] != "")
 					path = path (path == "" ? "" : "/") parts[i]
 			}
-			if (path in is_kept)
-				print link
+			leads_to[link] = path
+		}
+		END {
+			do {
+				more = 0
+				for (link in leads_to) {
+					if (!(leads_to[link] in is_kept) || link in is_kept)
+						continue
+					is_kept[link]
+					more = 1
+					print link
+				}
+			} while (more)
 		}'
 }
 
@@ -104,7 +131,7 @@ link_programs() {
 	if [ ! -e "$rootfs/usr/bin/python" ]; then
 		ln -sfn "${interpreter##*/}" "$rootfs/usr/bin/python"
 	fi
-	for link in mawk:awk gcc:cc g++:c++; do
+	for link in mawk:awk gcc:cc g++:c++ which.debianutils:which; do
 		[ ! -e "$rootfs/usr/bin/${link%:*}" ] || ln -sfn "${link%:*}" "$rootfs/usr/bin/${link#*:}"
 	done
 }

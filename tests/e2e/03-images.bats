@@ -111,6 +111,55 @@ help("if")'
 	[ "$(sandboxctl run python --code 'print("still here")')" = "still here" ]
 }
 
+@test "an image with a compiler compiles and links, perl finds its modules, and what a requirement lacks is named" {
+	printf 'void nothing(void) {}\n' >x.c
+	gcc -shared -fPIC -o libnowhere.so.7 -Wl,-soname,libnowhere.so.7 x.c
+	gcc -shared -fPIC -o native.so -Wl,--no-as-needed x.c ./libnowhere.so.7
+	python3 "$E2E/wheels.py" wheels lacks 1.0
+	(cd wheels && mkdir lacks && cp ../native.so lacks/ && zip -q lacks-1.0-*.whl lacks/native.so)
+	image_json '{"name": "compiles", "suite": "host", "requirements": ["lacks"], "interpreter": "/usr/bin/python3",
+		"packages": ["python3", "gcc", "libc6-dev", "python3-dev", "perl"]}'
+	PIP_NO_INDEX=1 PIP_FIND_LINKS=$PWD/wheels run --separate-stderr sandboxctl image build "$BATS_TEST_TMPDIR/image"
+	[ "$status" = 0 ] || fail "$stderr"
+	[[ $stderr == *'native.so needs libnowhere.so.7, which the image does not have'* ]] || fail "$stderr"
+	# A module, a program that has all of Python in it, and one that has all of the C library.
+	cat >compile.sh <<-'EOT'
+		set -e
+		cd /tmp
+		cat >m.c <<-'EOF'
+			#include <Python.h>
+			#include <errno.h>
+			#include <sys/socket.h>
+			static struct PyModuleDef def = {PyModuleDef_HEAD_INIT, "m", NULL, -1, NULL};
+			PyMODINIT_FUNC PyInit_m(void)
+			{
+				PyObject *m = PyModule_Create(&def);
+				PyModule_AddIntConstant(m, "number", EAGAIN);
+				return m;
+			}
+			int main(void)
+			{
+				Py_Initialize();
+				return PyRun_SimpleString("print('in a program', flush=True)");
+			}
+		EOF
+		cc -shared -fPIC $(python3-config --includes) -o m.so m.c
+		python3 -c 'import m; print("module", m.number)'
+		cc -o program m.c $(python3-config --includes --ldflags --embed)
+		./program
+		echo 'int main(void) { return 0; }' >all.c
+		cc -static -o all all.c
+		./all
+		perl -MData::Dumper -MEncode -MJSON::PP -e 'print "perl\n"'
+	EOT
+	run --separate-stderr sandboxctl run compiles --code "import subprocess
+subprocess.check_call(['sh', '-c', r'''$(<compile.sh)
+'''])"
+	rm "$STATE/images/by-name/compiles"
+	[ "$status" = 0 ] || fail "$stderr"
+	[ "$output" = $'module 11\nin a program\nperl' ] || fail "$output"
+}
+
 @test "a build that is interrupted leaves nothing" {
 	image_json '{"name": "fresh", "suite": "host", "packages": ["python3"], "interpreter": "/usr/bin/python3"}'
 	# A process group of its own, as a terminal's Ctrl-C reaches all of it.

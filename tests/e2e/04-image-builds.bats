@@ -272,12 +272,16 @@ deb() {
 	OUT=$BATS_TEST_TMPDIR/out
 	mkdir -p "$OUT/rootfs/usr/bin" "$OUT/work"
 	ln -s usr/bin "$OUT/rootfs/bin"
-	deb perl perl usr/share/man/man1/perl.1 usr/share/perl/5/x.pm usr/include/perl.h
-	deb perl-base perl bin/perl usr/share/perl/5/base.pm
+	deb perl perl usr/share/man/man1/perl.1 usr/share/perl/5.36.0/x.pm usr/include/perl.h
+	deb perl-base perl bin/perl usr/share/perl/5.36.0/base.pm
 	deb openssl openssl usr/bin/openssl usr/share/doc/openssl/README
 	deb python3-x x usr/lib/python3/dist-packages/x.py usr/lib/python3/dist-packages/x.h
 	deb libpython stdlib usr/lib/python3.11/test/support.py usr/lib/python3.11/pydoc_data/topics.py usr/lib/python3.11/json.py
 	ln -s perl.1 "$OUT/rootfs/usr/share/man/man1/alias.1"
+	ln -s alias.1 "$OUT/rootfs/usr/share/man/man1/again.1"
+	# To a folder of files that are kept, and to one of files that go.
+	ln -s 5.36.0 "$OUT/rootfs/usr/share/perl/5.36"
+	ln -s ../doc/openssl "$OUT/rootfs/usr/share/man/folder"
 	ln -s /usr/bin/perl "$OUT/rootfs/usr/bin/perl5"
 	ln -s ../doc/openssl/README "$OUT/rootfs/usr/share/man/gone"
 	IMAGE_NAMED='perl python3-x' IMAGE_PACKAGES=$OUT/packages.txt IMAGE_KEPT=$OUT/work/kept \
@@ -291,11 +295,37 @@ deb() {
 		lib/python3.11/pydoc_data/topics.py
 		lib/python3/dist-packages/x.h
 		lib/python3/dist-packages/x.py
+		share/man/man1/again.1
 		share/man/man1/alias.1
 		share/man/man1/perl.1
-		share/perl/5/base.pm
-		share/perl/5/x.pm
+		share/perl/5.36
+		share/perl/5.36.0/base.pm
+		share/perl/5.36.0/x.pm
 	EOT
 	[ ! -e "$OUT/rootfs/usr/share/doc" ]
 	[ "$(tr '\n' , <"$OUT/packages.txt")" = 'libpython 1.0,openssl 1.0,perl 1.0,perl-base 1.0,python3-x 1.0,' ]
+}
+
+@test "an image with a compiler keeps the headers and static libraries of all its packages, and no other does" {
+	local file
+
+	OUT=$BATS_TEST_TMPDIR/out
+	for file in other usr/bin/gcc-12 usr/bin/clang-14; do
+		rm -rf "$OUT"
+		mkdir -p "$OUT/rootfs/usr/bin" "$OUT/work"
+		deb libc-dev libc usr/include/errno.h usr/lib/gcc/x/12/libgcc.a usr/share/doc/libc-dev/README "$file"
+		deb libpython-dev python usr/lib/python3.11/config-3.11-x/Makefile
+		: >"$OUT/work/kept"
+		SANDBOXD_LIBEXEC=$TOP/scripts "$E2E/image-steps" "$OUT" prune
+		run find "$OUT/rootfs/usr" -type f -printf '%P '
+		rm -rf "$BATS_TEST_TMPDIR/deb"
+		[[ $output != *README* ]]
+		for kept in errno.h libgcc.a Makefile; do
+			if [ "$file" = other ]; then
+				[[ $output != *$kept* ]] || fail "$output"
+			else
+				[[ $output == *$kept* ]] || fail "$output"
+			fi
+		done
+	done
 }
