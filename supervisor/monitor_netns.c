@@ -132,7 +132,13 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 		return sweep_in(m, SWEEP_LATEST_US);
 	m->net_sweep_began_ns = util_monotonic_ns();
 	move_all(m, NET_LEFT, NET_FORGETTING);
-	return sd_event_add_child(m->event, &m->net_sweep_child, pid, WEXITED, on_swept, m);
+	r = sd_event_add_child(m->event, &m->net_sweep_child, pid, WEXITED, on_swept, m);
+	if (r == 0)
+		return 0;
+	/* Nobody would tell of its end, and the addresses would never be given out again. */
+	(void)waitpid(pid, NULL, 0);
+	move_all(m, NET_FORGETTING, NET_LEFT);
+	return sweep_in(m, SWEEP_LATEST_US);
 }
 
 static int sweep_in(struct monitor *m, uint64_t us)

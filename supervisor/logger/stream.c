@@ -67,6 +67,22 @@ static bool index_full(const struct log_task *t)
 
 static ssize_t move_piece(struct log_stream *s);
 
+/* All of the copy goes: what stayed of it in the pipe, which is for all tasks, would one day fill it. */
+static void drop_copy(const struct logger *l, size_t n)
+{
+	char scrap[4096];
+
+	while (n > 0) {
+		ssize_t m = splice(l->copy[0], NULL, l->null_fd, NULL, n, SPLICE_F_NONBLOCK);
+
+		if (m <= 0)
+			m = read(l->copy[0], scrap, n < sizeof(scrap) ? n : sizeof(scrap));
+		if (m <= 0 && errno != EINTR)
+			return;
+		n -= m > 0 ? (size_t)m : 0;
+	}
+}
+
 /*
  * Before stdout is taken: as much of it as is there now may be, after all that stderr has. That is
  * counted by a copy of it, which is thrown away. 0 at stdout's end, -EAGAIN when it is empty.
@@ -79,8 +95,7 @@ static ssize_t take_stderr_first(struct log_stream *s)
 
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
-	while (splice(l->copy[0], NULL, l->null_fd, NULL, DROP_PIECE, SPLICE_F_NONBLOCK) > 0)
-		;
+	drop_copy(l, (size_t)n);
 	for (int i = 0; i < STDERR_PIECES && move_piece(&t->streams[1]) > 0; i++)
 		;
 	return n;
