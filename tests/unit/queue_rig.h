@@ -77,6 +77,7 @@ static void end(struct fixture *x)
 	/* A child that prunes packages looks at this test's folders. */
 	while (f->code_known || f->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	package_prune_clear(f);
 	turn_clear(f);
 	api_stats_clear(f);
 	queue_clear(f);
