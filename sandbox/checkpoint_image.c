@@ -61,8 +61,8 @@ static bool is_unset(struct pb_in timer)
 
 int checkpoint_core_is_still(const void *image, size_t n, struct err *e)
 {
-	struct pb_field tc, timers, f;
-	struct pb_in core, in;
+	struct pb_field tc = {0}, timers = {0}, f;
+	struct pb_in core = {0}, in;
 	int r = image_message(image, n, CORE_MAGIC, "core", &core, e);
 
 	if (r < 0)
@@ -88,7 +88,7 @@ int checkpoint_tree_is_one(const void *image, size_t n, struct err *e)
 {
 	unsigned pids = 0, threads = 0;
 	struct pb_field f;
-	struct pb_in in;
+	struct pb_in in = {0};
 	int r = image_message(image, n, PSTREE_MAGIC, "pstree", &in, e);
 
 	if (r < 0)
@@ -133,7 +133,7 @@ int checkpoint_check_images(int dir, struct err *e)
 static int clear_mode(struct pb_in core, uint32_t message, uint32_t number, bool must,
 		      struct err *e)
 {
-	struct pb_field part, mode;
+	struct pb_field part = {0}, mode = {0};
 	int r = pb_find(core, message, PB_BYTES, &part);
 
 	if (r == 1)
@@ -148,7 +148,7 @@ static int clear_mode(struct pb_in core, uint32_t message, uint32_t number, bool
 
 int checkpoint_image_unfiltered(void *image, size_t n, struct err *e)
 {
-	struct pb_in core;
+	struct pb_in core = {0};
 	int r = image_message(image, n, CORE_MAGIC, "core", &core, e);
 
 	if (r == 0)

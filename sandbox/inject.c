@@ -200,7 +200,7 @@ int inject_block_signals(const struct tracee *t, pid_t pid, struct err *e)
 static int take_over_stop(const struct tracee *t, struct err *e)
 {
 	uint64_t but = ~(1ULL << (SIGTRAP - 1) | 1ULL << (SIGCONT - 1));
-	int status;
+	int status = 0;
 
 	if (ptrace(PTRACE_SETSIGMASK, t->pid, sizeof(but), &but) < 0)
 		return inject_fail(t, e, errno, "signals");

@@ -57,6 +57,19 @@ int rlimit_apply(const struct limits *limits, struct err *e)
 	return r;
 }
 
+/* "1024   4096   files": a number; "unlimited" is none. */
+static bool read_number(const char **at, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(*at, &end, 10);
+	if (end == *at || errno)
+		return false;
+	*at = end;
+	return true;
+}
+
 int rlimit_check(const struct limits *limits, const char *text, struct err *e)
 {
 	struct entry table[ENTRIES];
@@ -64,9 +77,10 @@ int rlimit_check(const struct limits *limits, const char *text, struct err *e)
 	fill(limits, table);
 	for (size_t i = 0; i < ENTRIES; i++) {
 		const char *at = strstr(text, table[i].line);
-		unsigned long long soft, hard;
+		uint64_t soft, hard;
 
-		if (!at || sscanf(at + strlen(table[i].line), "%llu %llu", &soft, &hard) != 2 ||
+		at = at ? at + strlen(table[i].line) : NULL;
+		if (!at || !read_number(&at, &soft) || !read_number(&at, &hard) ||
 		    hard > table[i].value || soft > hard ||
 		    (table[i].which == RLIMIT_CORE && soft != table[i].value))
 			return err_set(e, ERR_INPUT, 0, "its %s is not %llu", table[i].name,
