@@ -94,7 +94,7 @@ static void test_depth(void **state)
 	(void)state;
 	memset(text, '[', JSON_RAW_DEPTH_MAX);
 	memset(text + JSON_RAW_DEPTH_MAX, ']', JSON_RAW_DEPTH_MAX);
-	assert_int_equal(json_raw_value(text, 2 * JSON_RAW_DEPTH_MAX, &at), 0);
+	assert_int_equal(json_raw_value(text, (size_t)2 * JSON_RAW_DEPTH_MAX, &at), 0);
 	memset(text, '[', JSON_RAW_DEPTH_MAX + 1);
 	memset(text + JSON_RAW_DEPTH_MAX + 1, ']', JSON_RAW_DEPTH_MAX + 1);
 	at = 0;

@@ -5,7 +5,7 @@
 #include "supervisor/front/store_query.h"
 #include "supervisor/front/turn.h"
 
-#define LOG 30000u
+#define LOG 30000ULL
 
 /* A task of the project that has ended, with a log that takes so much. */
 static const char *ended(struct fixture *x, struct code *c, uint64_t disk)
@@ -172,7 +172,7 @@ static void test_slices(void **state)
 	assert_int_equal(store_task_insert(x->f->store, &rec, &e), 0);
 	assert_int_equal(store_commit(x->f->store, &e), 0);
 	assert_int_equal(log_keep_load(x->f, &e), 0);
-	assert_int_equal(x->a->log_bytes, 5 * TURN_WRITE_ROWS * LOG);
+	assert_int_equal(x->a->log_bytes, LOG * 5 * TURN_WRITE_ROWS);
 	x->a->quota.kept_log_bytes = LOG;
 	log_keep(x->f, x->a);
 	while (x->a->log_keeps) {
