@@ -141,10 +141,10 @@ static void test_quotas(void **state)
 	rest_said(r, "24576 bytes in 6 files and folders");
 	rest_said(r, "\"package_files\" leave it 17179869184 and 5");
 	assert_int_equal(kept(r), 0);
-	a->quota = (struct quota){.package_bytes = 6 * PACKAGE_BLOCK - 1};
+	a->quota = (struct quota){.package_bytes = (uint64_t)6 * PACKAGE_BLOCK - 1};
 	assert_int_equal(upload(r, DATA("main.py"), two), 413);
 	assert_int_equal(kept(r), 0);
-	a->quota.package_bytes = 6 * PACKAGE_BLOCK;
+	a->quota.package_bytes = (uint64_t)6 * PACKAGE_BLOCK;
 	assert_int_equal(upload(r, DATA("none.py"), two), 400);
 	assert_int_equal(a->left_files, 6);
 	assert_int_equal(a->package_files, 0);
