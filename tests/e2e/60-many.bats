@@ -12,8 +12,8 @@ N=$(count 100 1000)
 # many MODE: N tasks, four at a time. Each says its number by two writes (Python's print does):
 # a shell between puts them on one line.
 many() {
-	seq $N | xargs -P 4 -I{} sh -c 'echo "$("$CTL" run python --start "$1" --code "print($2)")"' sh "$1" {} |
-		sort -n | cmp - <(seq $N)
+	seq "$N" | xargs -P 4 -I{} sh -c 'echo "$("$CTL" run python --start "$1" --code "print($2)")"' sh "$1" {} |
+		sort -n | cmp - <(seq "$N")
 }
 
 mounts() {

@@ -190,13 +190,11 @@ parked(act)' 'MiB of memory'
 	never_warm 'parked(lambda: os._exit(0))' 'interpreter ended'
 	never_warm 'parked(lambda: os.write(4, b"P") and os.kill(os.getpid(), 9))' 'interpreter ended'
 	LOGGED=1 REASON=template
-	for _ in 1; do
-		evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)))'
-		wait_until "$PATIENCE" settled
-		for _ in 1 2 3; do
-			run_evil 'print(6 * 7)'
-			[[ $status = 137 || $status = 125 || "$status $output" = "0 42" ]] || fail "$status $output $stderr"
-		done
+	evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)))'
+	wait_until "$PATIENCE" settled
+	for _ in 1 2 3; do
+		run_evil 'print(6 * 7)'
+		[[ $status = 137 || $status = 125 || "$status $output" = "0 42" ]] || fail "$status $output $stderr"
 	done
 	unharmed
 }
