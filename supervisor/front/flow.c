@@ -310,6 +310,17 @@ void flow_log_end(struct front *f, const struct log_end *m)
 	finish_if_over(f, t);
 }
 
+/* It has no log whose end would have to be waited for, and is over when this is written: who is
+ * told that it is cancelled may ask for it at once. */
+static void end_unstarted(struct front *f, struct task *t)
+{
+	t->exited_at_ns = util_monotonic_ns();
+	t->rec.verdict = VERDICT_CANCELLED;
+	t->rec.exit_code = task_exit_code(VERDICT_CANCELLED, -1);
+	t->rec.log_known = 1;
+	finish(f, t);
+}
+
 bool flow_cancel(struct front *f, struct task *t, bool force)
 {
 	/* Who asks for the same again and again does not make a history of it. */
@@ -326,7 +337,10 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 		commit_note(t, "cancel", force ? "force" : "");
 	if (t->rec.state == TASK_QUEUED) {
 		queue_remove(f, t);
-		flow_end(f, t, VERDICT_CANCELLED, "");
+		/* Before the monitor has told what it has, this may be among it: see settle and
+		 * recover_known in recover.c. */
+		if (f->ready)
+			end_unstarted(f, t);
 		return true;
 	}
 	t->kill_sent |= force;
