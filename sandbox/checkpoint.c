@@ -179,14 +179,13 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "restore: limit of processes");
 	util_close_fd(&run->pids_max);
-	if (keep)
-		return 0;
-	r = inject_let_go(&t, e);
-	if (r == 0 && util_write_all(run->go_w, "g", 1) < 0)
-		r = err_set(e, ERR_SYSTEM, EPIPE, "restore: the process is gone");
-	if (r == 0)
-		util_close_fd(&run->go_w);
-	return r;
+	run->held = t;
+	return 0;
+}
+
+int checkpoint_let_go(const struct checkpoint_run *run, struct err *e)
+{
+	return run->held.pid ? inject_let_go(&run->held, e) : 0;
 }
 
 void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *run)

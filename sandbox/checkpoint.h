@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/inject.h"
 #include "sandbox/sandbox.h"
 
 #define CHECKPOINT_MAGIC 0x31434253u /* "SBC1" */
@@ -75,6 +76,7 @@ struct checkpoint_run {
 	int go_w;
 	int pids_max;	   /* of the sandbox's group: how many processes it may have */
 	int log;	   /* what criu says */
+	struct tracee held; /* restored, confined, and under trace still; its pid is 0 when there is none */
 	struct err broken; /* criu did not start: checkpoint_restore fails with this */
 };
 #define CHECKPOINT_RUN_INIT                                                                        \
@@ -89,12 +91,16 @@ int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *ru
 int checkpoint_wait_loaded(struct checkpoint_run *run, struct err *e);
 /* checkpoint.c, called by the same. */
 /*
- * Verifies unless spec->verified, restores, confines (inject.h), lets it go; a template is left
- * stopped, under trace by it. -EBADMSG: the checkpoint is not right, and is to be removed.
+ * Verifies unless spec->verified, restores, confines (inject.h), and leaves it stopped, under trace
+ * by the caller; a template is not confined. -EBADMSG: the checkpoint is not right, and is to be
+ * removed.
  */
 struct inject_template;
 int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run,
 		       struct inject_template *keep, pid_t *ret, struct err *e);
+/* What was restored runs: as the trace's end takes no privilege, after init_drop. Nothing to do for
+ * what was not. It waits for its byte (run->go_w) then, if it is what it should be. */
+int checkpoint_let_go(const struct checkpoint_run *run, struct err *e);
 /* Waits until the payload is parked, dumps it (it is gone then), seals the folder. */
 int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t payload,
 		    uint64_t *ret_us, struct err *e);

@@ -2,8 +2,8 @@
 /*
  * The ordered list: what happens between the clone of a sandbox's init and the
  * first instruction of its payload. Privilege held: root of the host, all along,
- * until init_drop(). Nothing of the image or of the user runs before payload_start
- * or checkpoint_restore, and nothing is read from the image's files.
+ * until init_drop(). Nothing of the image or of the user runs before that, but in
+ * sandboxes that make a checkpoint; and nothing is read from the image's files.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -95,9 +95,10 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	return r;
 }
 
-/* Restore, and when that does not work start cold in the same, still clean sandbox. */
+/* Restore, and when that does not work start cold in the same, still clean sandbox. In both ways
+ * the payload is there, and nothing that the user wrote has run. */
 static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run *run,
-			 pid_t *payload, struct err *e)
+			 pid_t *payload, int *go, struct err *e)
 {
 	struct err why = {0};
 	int r;
@@ -107,13 +108,14 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 		if (r == 0) {
 			if (!spec->verified)
 				report(spec->report_w, REPORT_VERIFIED, 0, "");
+			*go = TAKE_FD(run->go_w);
 			return 0;
 		}
 		checkpoint_abort(spec, run);
 		report(spec->report_w, r == -EBADMSG ? REPORT_BAD_CHECKPOINT : REPORT_FALLBACK, 0,
 		       why.msg);
 	}
-	return payload_start(spec, false, payload, e);
+	return payload_start(spec, payload, go, e);
 }
 
 /* Does not return but by a failure. */
@@ -138,7 +140,7 @@ static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run 
 {
 	uint64_t us;
 	pid_t payload;
-	int r = payload_start(spec, true, &payload, e);
+	int r = payload_start(spec, &payload, NULL, e);
 
 	if (r == 0)
 		r = checkpoint_dump(spec, run, payload, &us, e);
@@ -192,7 +194,7 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
 	struct template_host host = TEMPLATE_HOST_INIT;
 	struct err e = {0};
-	int report_fd = spec->report_w, r = 0;
+	int report_fd = spec->report_w, go = -1, r = 0;
 	char title[TASK_ID_LEN + 16];
 	pid_t payload = -1;
 	sigset_t none;
@@ -223,15 +225,19 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	} else if (r == 0 && spec->action == SANDBOX_TEMPLATE) {
 		r = keep_template(spec, &run, &host, &e);
 	} else if (r == 0) {
-		r = start_payload(spec, &run, &payload, &e);
+		r = start_payload(spec, &run, &payload, &go, &e);
 		if (r == 0)
-			r = fds_move_init(spec, &e);
+			r = fds_move_init(spec, go, &e);
 		if (r == 0) {
 			report_fd = INIT_FD_REPORT;
 			r = init_drop(sandbox_host_id(spec->owner, SANDBOX_INIT_UID), &e);
 		}
 		if (r == 0)
 			r = follow_maker(spec, report_fd, &e);
+		if (r == 0)
+			r = checkpoint_let_go(&run, &e);
+		if (r == 0)
+			r = init_go(&e);
 		if (r == 0)
 			init_supervise(payload);
 	}

@@ -115,7 +115,7 @@ int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
 	return fds_keep(keep, ARRAY_SIZE(keep), e);
 }
 
-int fds_move_init(const struct sandbox_spec *spec, struct err *e)
+int fds_move_init(const struct sandbox_spec *spec, int go, struct err *e)
 {
 	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	_cleanup_fd_ int work = open("/work", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -131,7 +131,8 @@ int fds_move_init(const struct sandbox_spec *spec, struct err *e)
 			   spec->report_w,
 			   work,
 			   tmp,
-			   spec->status_r >= 0 ? spec->status_r : null};
+			   spec->status_r >= 0 ? spec->status_r : null,
+			   go};
 	int r;
 
 	if (null < 0 || work < 0 || tmp < 0)

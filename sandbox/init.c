@@ -46,6 +46,16 @@ int init_drop(uid_t id, struct err *e)
 	return r < 0 ? r : caps_keep_only_kill(e);
 }
 
+int init_go(struct err *e)
+{
+	int r = 0;
+
+	if (util_write_all(INIT_FD_GO, "g", 1) < 0)
+		r = err_set(e, ERR_SYSTEM, EPIPE, "sandbox: the payload is gone");
+	(void)close(INIT_FD_GO);
+	return r;
+}
+
 static bool disk_full(int fd)
 {
 	struct statfs s;

@@ -251,7 +251,7 @@ int inject_seize(struct tracee *t, pid_t pid, bool template, struct err *e)
 	return is_syscall(t) ? 0 : inject_fail(t, e, EPROTO, "it is not in its read");
 }
 
-int inject_let_go(struct tracee *t, struct err *e)
+int inject_let_go(const struct tracee *t, struct err *e)
 {
 	int r = inject_set_regs(t, &t->saved, e);
 

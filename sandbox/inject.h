@@ -66,7 +66,7 @@ int inject_look(const struct tracee *t, const struct sandbox_spec *spec,
  */
 int inject_confine(struct tracee *t, const struct sandbox_spec *spec, struct err *e);
 /* It goes on, with its own signals, where it was. */
-int inject_let_go(struct tracee *t, struct err *e);
+int inject_let_go(const struct tracee *t, struct err *e);
 
 /* Stops pid, which waits in its read for the go, to be dumped... */
 int inject_attach_parked(struct tracee *t, pid_t pid, struct err *e);

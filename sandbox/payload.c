@@ -21,7 +21,7 @@
 
 struct handshake {
 	int ready[2]; /* payload -> init: I am in my user namespace */
-	int go[2];    /* init -> payload: your ids are mapped */
+	int go[2];    /* init -> payload: your ids are mapped, and I am nobody any more */
 };
 
 static int become_user(uint32_t owner, struct err *e)
@@ -157,20 +157,17 @@ payload_child(const struct sandbox_spec *spec, bool park, const struct handshake
 static int map_ids(pid_t pid, uint32_t owner, struct handshake *h, struct err *e)
 {
 	char c;
-	int r;
 
 	util_close_fd(&h->ready[1]);
 	util_close_fd(&h->go[0]);
 	if (util_read_all(h->ready[0], &c, 1) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "sandbox: the payload failed before its id map");
-	r = idmap_write(mounts_own_proc(), pid, owner, e);
-	if (r == 0 && util_write_all(h->go[1], "g", 1) < 0)
-		r = err_set(e, ERR_SYSTEM, EPIPE, "sandbox: id map");
-	return r;
+	return idmap_write(mounts_own_proc(), pid, owner, e);
 }
 
-int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct err *e)
+int payload_start(const struct sandbox_spec *spec, pid_t *ret, int *ret_go, struct err *e)
 {
+	const bool park = !ret_go;
 	struct handshake h = {{-1, -1}, {-1, -1}};
 	_cleanup_fd_ int go_r = -1, go_w = -1;
 	int go[2], r = 0;
@@ -187,6 +184,8 @@ int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct
 		r = err_set(e, ERR_SYSTEM, -pid, "sandbox: payload process");
 	else if (!park)
 		r = map_ids(pid, spec->owner, &h, e);
+	if (r == 0 && ret_go)
+		*ret_go = TAKE_FD(h.go[1]);
 	/* A parked template must never see EOF on its go pipe: the init keeps the end. */
 	if (park)
 		go_w = -1;

@@ -58,6 +58,7 @@ enum init_fd {
 	INIT_FD_WORK,	/* O_PATH of /work and /tmp: is one of them full? */
 	INIT_FD_TMP,
 	INIT_FD_STATUS, /* of a clone, whose parent is its template's keeper; else /dev/null */
+	INIT_FD_GO,	/* write end, one byte lets the payload run; closed then */
 	INIT_FD_COUNT
 };
 
@@ -191,11 +192,15 @@ int sandbox_wait_recorded(int record_fd, struct err *e);
 void init_supervise(pid_t payload) __attribute__((noreturn));
 /* Becomes id, as its user namespace says it: nobody else's there, and readable by nobody. */
 int init_become(uid_t id, struct err *e);
-/* The same, and gives up all but CAP_KILL. fds_move_init comes before it. */
+/* The same, and gives up all but CAP_KILL. fds_move_init comes before it, init_go after it: no
+ * payload has ever seen an init with more. */
 int init_drop(uid_t id, struct err *e);
+/* The byte on INIT_FD_GO. */
+int init_go(struct err *e);
 
-/* payload.c: start it cold (also to warm it for a dump). Runs in the init. */
-int payload_start(const struct sandbox_spec *spec, bool park, pid_t *ret, struct err *e);
+/* payload.c: start it cold (also to warm it for a dump). Runs in the init. ret_go: it waits, its ids
+ * mapped, for a byte on this, the caller's to close; NULL for a dump, where it runs at once. */
+int payload_start(const struct sandbox_spec *spec, pid_t *ret, int *ret_go, struct err *e);
 
 /* The pieces that enter.c calls, one kernel feature a file. */
 int ns_clone_init(int cgroup_fd, pid_t *ret_pid, int *ret_pidfd, struct err *e); /* 0 in child */
@@ -249,7 +254,8 @@ ssize_t fds_receive(int sock, void *buf, size_t len, int *fds, int *n, int flags
 /* Closes all others above stderr. The list may hold -1. */
 int fds_keep(const int *fds, size_t n, struct err *e);
 int fds_keep_spec(const struct sandbox_spec *spec, struct err *e);
-int fds_move_init(const struct sandbox_spec *spec, struct err *e);
+/* To the numbers of enum init_fd, and no other is left. */
+int fds_move_init(const struct sandbox_spec *spec, int go, struct err *e);
 int fds_move_payload(const int fds[PAYLOAD_FD_COUNT], struct err *e);
 
 #endif

@@ -73,16 +73,16 @@ static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struc
 		r = mounts_put_hostname(spec->id, e);
 	if (r == 0)
 		r = mounts_put_job("/run", spec->job_fd, SANDBOX_UID, e);
+	if (r == 0)
+		r = fds_move_init(spec, go_w, e);
+	if (r < 0)
+		return r;
+	*report_fd = INIT_FD_REPORT;
+	r = caps_keep_only_kill(e);
 	/* The monitor writes it while we have been busy. */
 	if (r == 0)
-		r = sandbox_wait_recorded(spec->record_fd, e);
-	if (r == 0 && util_write_all(go_w, "g", 1) < 0)
-		r = err_set(e, ERR_SYSTEM, EPIPE, "fork: the process is gone");
-	if (r == 0)
-		r = fds_move_init(spec, e);
-	if (r == 0)
-		*report_fd = INIT_FD_REPORT;
-	return r == 0 ? caps_keep_only_kill(e) : r;
+		r = sandbox_wait_recorded(INIT_FD_RECORD, e);
+	return r == 0 ? init_go(e) : r;
 }
 
 /*
