@@ -74,10 +74,10 @@ struct checkpoint_run {
 	int sock;
 	pid_t criu;
 	int go_w;
-	int pids_max;	   /* of the sandbox's group: how many processes it may have */
-	int log;	   /* what criu says */
-	struct tracee held; /* restored, confined, and under trace still; its pid is 0 when there is none */
-	struct err broken; /* criu did not start: checkpoint_restore fails with this */
+	int pids_max;	    /* of the sandbox's group: how many processes it may have */
+	int log;	    /* what criu says */
+	struct tracee held; /* restored, confined, under trace still; no pid: there is none */
+	struct err broken;  /* criu did not start: checkpoint_restore fails with this */
 };
 #define CHECKPOINT_RUN_INIT                                                                        \
 	(struct checkpoint_run)                                                                    \
