@@ -20,10 +20,17 @@ CFLAGS += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE)
 LDLIBS := $(shell pkg-config --libs $(PKGS))
 
-# sandbox/ knows nothing of supervisor/; both programs link the parts that they call.
+# sandbox/ knows nothing of supervisor/; all programs link the parts that they call.
 SANDBOX_SRC := $(wildcard sandbox/*.c)
 COMMON_SRC := $(filter-out supervisor/sandboxd.c supervisor/monitor%.c,$(wildcard supervisor/*.c))
-DAEMON_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c supervisor/front/*.c supervisor/logger/*.c)
+# The daemon is three programs: what runs as root links nothing by which the others read what
+# clients and tasks have written.
+MONITOR_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c)
+FRONT_SRC := $(wildcard supervisor/front/*.c)
+LOGGER_SRC := $(wildcard supervisor/logger/*.c)
+DAEMONS := sandboxd sandboxd-front sandboxd-logger
+# All of them but what has a main().
+DAEMON_SRC := $(filter-out supervisor/sandboxd.c %/main.c,$(MONITOR_SRC) $(FRONT_SRC) $(LOGGER_SRC))
 CTL_SRC := $(wildcard supervisor/ctl/*.c)
 # The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
 CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c \
@@ -39,11 +46,11 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 FUZZ_SECONDS ?= 60
 
 .PHONY: all clean install check fuzz lint format bench bench-programs help asan
-all: $(BUILD)/sandboxd $(BUILD)/sandboxctl $(BUILD)/sandboxctl-full \
+all: $(addprefix $(BUILD)/,$(DAEMONS)) $(BUILD)/sandboxctl $(BUILD)/sandboxctl-full \
 	$(BUILD)/runtime/park.so $(BUILD)/runtime/watch.so
 
 help:
-	@echo 'make                build sandboxd, sandboxctl and the runtime into $(BUILD)/'
+	@echo 'make                build the daemon, sandboxctl and the runtime into $(BUILD)/'
 	@echo 'make install        install under PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make check          unit tests (cmocka)'
 	@echo 'make asan           the same programs with ASan and UBSan, into build-asan/'
@@ -55,12 +62,16 @@ help:
 	@echo 'scripts/quickstart  everything on a fresh machine; scripts/test: every test'
 	@echo 'tests/fresh/run     every test in a Debian root that is made for it'
 
-$(BUILD)/sandboxd: $(call obj,$(DAEMON_SRC)) $(COMMON_OBJ) $(SANDBOX_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-# An archive: only what the command calls is linked, so that it loads few libraries and
+# An archive: only what a program calls is linked, so that it maps few libraries and
 # starts fast.
 $(BUILD)/libcommon.a: $(COMMON_OBJ) $(SANDBOX_OBJ)
 	rm -f $@ && $(AR) rc $@ $^
+$(BUILD)/sandboxd: $(call obj,$(MONITOR_SRC)) $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/sandboxd-front: $(call obj,$(FRONT_SRC)) $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/sandboxd-logger: $(call obj,$(LOGGER_SRC)) $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/sandboxctl: $(call obj,$(filter-out $(CTL_FULL_SRC),$(CTL_SRC))) $(BUILD)/libcommon.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/sandboxctl-full: $(call obj,$(filter-out %/exec.c,$(CTL_SRC))) $(BUILD)/libcommon.a
@@ -89,14 +100,14 @@ $(BUILD)/runtime/%.so: images/runtime/%.c
 		-Wl,--hash-style=both -Wl,--build-id=none -o $@ $<
 
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(COMMON_OBJ) $(SANDBOX_OBJ) \
-		$(call obj,$(filter-out supervisor/sandboxd.c,$(DAEMON_SRC)))
+		$(call obj,$(DAEMON_SRC))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 check: $(UNIT_BIN)
 	@status=0; for t in $(UNIT_BIN); do echo "== $$t"; $$t || status=1; done; exit $$status
 
 # Fuzz targets are built by clang from the sources themselves, with ASan and UBSan.
-FUZZ_LIB_SRC := $(SANDBOX_SRC) $(COMMON_SRC) $(filter-out supervisor/sandboxd.c,$(DAEMON_SRC))
+FUZZ_LIB_SRC := $(SANDBOX_SRC) $(COMMON_SRC) $(DAEMON_SRC)
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
@@ -142,6 +153,8 @@ bench: all bench-programs
 install: all
 	install -D -m 755 $(BUILD)/sandboxd $(DESTDIR)$(PREFIX)/sbin/sandboxd
 	install -D -m 755 $(BUILD)/sandboxctl $(DESTDIR)$(PREFIX)/bin/sandboxctl
+	install -D -m 755 $(BUILD)/sandboxd-front $(DESTDIR)$(PREFIX)/libexec/sandboxd/sandboxd-front
+	install -m 755 $(BUILD)/sandboxd-logger $(DESTDIR)$(PREFIX)/libexec/sandboxd/sandboxd-logger
 	install -D -m 755 $(BUILD)/sandboxctl-full $(DESTDIR)$(PREFIX)/libexec/sandboxd/sandboxctl-full
 	install -D -m 755 scripts/image-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/image-build
 	install -m 755 scripts/pip-build $(DESTDIR)$(PREFIX)/libexec/sandboxd/pip-build

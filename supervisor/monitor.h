@@ -16,6 +16,8 @@
 #include "sandbox/sandbox.h"
 #include "supervisor/proto.h"
 
+enum role_id { R_FRONT, R_LOGGER, R_N };
+
 struct config {
 	const char *state, *run, *cgroup, *criu;
 	const char *http;   /* where the HTTP server listens, or "none" */
@@ -24,9 +26,9 @@ struct config {
 	bool detach;
 	unsigned max_running; /* tasks at a time; 0: the front's default */
 	int ready_fd;	      /* a byte is written when requests are served; -1 */
+	int programs[R_N];    /* what the roles execute, as it was when this program started */
 };
 
-enum role_id { R_FRONT, R_LOGGER, R_N };
 struct role {
 	struct monitor *m;
 	pid_t pid;
@@ -163,6 +165,8 @@ void mtask_rename(struct mtask *t, const char *id);
 /* "127.0.0.1:8080", "[::1]:0": 0 or -EINVAL. */
 int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len);
 /* The socket that listens there, or -1 for "none"; RUN/http tells where. */
+/* monitor_role_exec.c: opens cfg->programs. */
+int roles_open(struct config *cfg, struct err *e);
 int http_listen(const struct config *cfg, int *ret, struct err *e);
 void http_forget(const struct config *cfg); /* removes RUN/http */
 

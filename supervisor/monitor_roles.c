@@ -318,7 +318,7 @@ static int spawn_role(struct monitor *m, enum role_id id, struct err *e)
 		return err_set(e, ERR_SYSTEM, -r, "socket to the %s", role_table[id].name);
 	pid = fork();
 	if (pid == 0)
-		role_main(m, id, pair[1]);
+		role_exec(m, id, pair[1]);
 	util_close_fd(&pair[1]);
 	if (pid < 0) {
 		util_close_fd(&pair[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between monitor_roles.c (the monitor's side of a role) and role_main.c (its own). */
+/* Between monitor_roles.c (the monitor's side of a role) and monitor_role_exec.c (the way to its own). */
 #ifndef SUPERVISOR_MONITOR_ROLES_H
 #define SUPERVISOR_MONITOR_ROLES_H
 
@@ -11,8 +11,8 @@ struct role_info {
 };
 extern const struct role_info role_table[R_N];
 
-/* The child's side of a fork: gives up what it is not to have and becomes the role.
- * sock is to the monitor, peer to the other role. */
-void role_main(struct monitor *m, enum role_id id, int sock) __attribute__((noreturn));
+/* The child's side of a fork: gives up what it is not to have and executes the role's program.
+ * sock is to the monitor. */
+void role_exec(struct monitor *m, enum role_id id, int sock) __attribute__((noreturn));
 
 #endif

@@ -264,7 +264,7 @@ static void remove_pid(const struct config *cfg)
 	(void)unlink(path);
 }
 
-static int serve(const struct config *cfg)
+static int serve(struct config *cfg)
 {
 	struct rlimit nofile = {0};
 	struct err e = {0};
@@ -281,6 +281,8 @@ static int serve(const struct config *cfg)
 			      "the hard limit on open files is %llu, at least %d are needed: "
 			      "ulimit -Hn, or LimitNOFILE= in the unit",
 			      (unsigned long long)nofile.rlim_cur, NOFILE_MIN);
+	if (r == 0 && cfg->programs[0] < 0)
+		r = roles_open(cfg, &e);
 	if (r == 0)
 		r = lock_run(cfg, &e);
 	if (r == 0)
@@ -361,6 +363,9 @@ static int detach(struct config *cfg)
 		(void)close_range(3, (unsigned)ready[1] - 1, 0);
 		(void)close_range((unsigned)ready[1] + 1, ~0U, 0);
 		cfg->ready_fd = ready[1];
+		/* All monitors that follow have the same. What fails here fails there, in words. */
+		if (roles_open(cfg, NULL) < 0)
+			cfg->programs[0] = -1;
 		keep(cfg);
 	}
 	(void)close(ready[1]);
@@ -386,7 +391,8 @@ int main(int argc, char **argv, char **envp)
 			     .cgroup = "sandboxd",
 			     .http = "127.0.0.1:8080",
 			     .network = true,
-			     .ready_fd = -1};
+			     .ready_fd = -1,
+			     .programs = {-1, -1}};
 
 	const char **texts[] = {&cfg.state, &cfg.run, &cfg.cgroup, &cfg.criu, &cfg.http};
 

@@ -49,17 +49,82 @@ teardown() {
 	[[ $output != *"$WORK/criu"* ]]
 }
 
-@test "three roles, one binary: the monitor is root, front and logger are not" {
+@test "three roles, three programs: the monitor is root, front and logger are not" {
 	[ "$(ps -o comm= -p "$(role monitor)")" = sandboxd ]
 	[ "$(ps -o user= -p "$(role monitor)")" = root ]
 	for name in front logger; do
 		pid=$(role $name)
-		[ "$(realpath "/proc/$pid/exe")" = "$(realpath "$DAEMON")" ]
+		[ "$(realpath "/proc/$pid/exe")" = "$(realpath "$SANDBOXD_LIBEXEC/sandboxd-$name")" ]
 		# No uid, gid or capability of root's, and no way back to one.
 		[ "$(awk '/^(Uid|Gid):/ { print ($2 && $3 && $4 && $5) }' "/proc/$pid/status" | sort -u)" = 1 ]
 		[ "$(awk '/^Cap(Prm|Eff|Inh|Amb):/ { print $2 }' "/proc/$pid/status" | sort -u)" = 0000000000000000 ]
 		[ "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" = 1 ]
 	done
+}
+
+# libraries PID: the shared objects that a process maps.
+libraries() {
+	awk '$6 ~ /\.so/ { print $6 }' "/proc/$1/maps" | sed 's,.*/,,' | sort -u
+}
+
+@test "what is root, or makes sandboxes, maps no library that reads what others write" {
+	local pid title titles=''
+
+	detached python 'import time; time.sleep(600)' --start cold --label maps >/dev/null
+	wait_until "$PATIENCE" status_is "$(id_of maps)" running
+	sandboxctl image warm python >/dev/null
+	forks python
+	for pid in "$(role monitor)" $(pgrep -P "$(role monitor)"); do
+		[ "$(realpath "/proc/$pid/exe")" = "$(realpath "$DAEMON")" ] || continue
+		title=$(tr '\0' ' ' <"/proc/$pid/cmdline")
+		titles+=" $title"
+		! libraries "$pid" | grep -iE 'jansson|sqlite|microhttpd|archive|zip|xml|ssl|gnutls|icu' ||
+			fail "$title"
+		[ "$(libraries "$pid" | wc -l)" -le 16 ] || fail "$title: $(libraries "$pid")"
+	done
+	# One of each was looked at.
+	[[ $titles == *'sandboxd: monitor'* && $titles == *'sandboxd: init of'* && $titles == *'sandboxd: template'* ]]
+	# The look itself finds such a library where there is one.
+	libraries "$(role front)" | grep -q sqlite
+	sandboxctl cancel --force "$(id_of maps)"
+}
+
+@test "sandboxd without the programs of its roles says what is missing" {
+	local alone=$BATS_TEST_TMPDIR/sbin
+
+	mkdir "$alone"
+	cp "$DAEMON" "$alone/sandboxd"
+	run -125 "$alone/sandboxd" --state "$BATS_TEST_TMPDIR/state" --run "$BATS_TEST_TMPDIR/run" --http none
+	[[ $output == *"sandboxd-front is neither in $alone nor in $alone/../libexec/sandboxd: install all"* ]]
+	for name in front logger; do
+		run -125 "$SANDBOXD_LIBEXEC/sandboxd-$name"
+		[[ $output == "sandboxd-$name "*"not to be called by hand"* ]]
+	done
+}
+
+@test "an upgrade of its files does not mix versions: a role that dies comes back as it was" {
+	local DAEMON=$BATS_TEST_TMPDIR/sbin/sandboxd libexec=$BATS_TEST_TMPDIR/libexec/sandboxd was
+
+	mkdir -p "$BATS_TEST_TMPDIR/sbin" "$libexec"
+	cp "$SANDBOXD_BUILD/usr/local/sbin/sandboxd" "$DAEMON"
+	cp "$SANDBOXD_LIBEXEC"/sandboxd-* "$libexec/"
+	daemon_stop
+	daemon_start
+	was=$(stat -Lc %i "/proc/$(role front)/exe")
+	cp /bin/false "$libexec/next"
+	mv "$libexec/next" "$libexec/sandboxd-front"
+	role_kill front
+	wait_until "$PATIENCE" sandboxctl version
+	[ "$(stat -Lc %i "/proc/$(role front)/exe")" = "$was" ]
+	# The next start has what is there then.
+	cp "$SANDBOXD_LIBEXEC/sandboxd-front" "$libexec/next"
+	mv "$libexec/next" "$libexec/sandboxd-front"
+	daemon_stop
+	daemon_start
+	[ "$(stat -Lc %i "/proc/$(role front)/exe")" != "$was" ]
+	DAEMON=$SANDBOXD_BUILD/usr/local/sbin/sandboxd
+	daemon_stop
+	daemon_start
 }
 
 @test "the control socket is for root and the group sandboxd alone" {
