@@ -199,8 +199,8 @@ copy_runtime() {
 	find "$to" -exec touch -d "@$epoch" {} +
 }
 
-# seal: no privilege and no device in the image, all of it root's, and the same input gives the same
-# times.
+# seal: no privilege and no device in the image, all of it root's and nobody else's to write, and the
+# same input gives the same times.
 seal() {
 	local d
 
@@ -208,7 +208,10 @@ seal() {
 	find "$rootfs" -xdev \( -type b -o -type c -o -type p -o -type s \) -delete
 	find "$rootfs" -xdev -type f -perm /6000 -exec chmod a-s {} +
 	find "$rootfs" -xdev -type d -perm /6000 -exec chmod ug-s {} +
-	find "$rootfs" -xdev -type f -name '*.py[co]' -perm /022 -exec chmod go-w {} +
+	# On this machine its folders are open to everybody: an image that one of its users could write
+	# to would be his code in everybody's tasks. An access list's rights end with the group's.
+	find "$rootfs" -xdev ! -type l -perm /022 ! -path "$rootfs/tmp" ! -path "$rootfs/var/tmp" \
+		-exec chmod go-w {} +
 	find "$rootfs" -xdev -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +
 	for d in proc sys dev tmp run work usr etc; do
 		if [ ! -d "$rootfs/$d" ] || [ -L "$rootfs/$d" ]; then

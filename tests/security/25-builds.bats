@@ -83,6 +83,9 @@ setup() {
 	echo "$stderr" >"$WORK/said"
 	nothing_worked "$WORK/said"
 	[ -z "$(find "$OUT/rootfs" ! -user root)" ]
+	# What the package left open to all is open to nobody; the group's rights bound an access list's.
+	[ "$(stat -c '%a %n' "$OUT/rootfs/usr/local/lib/open"{,/to-all,/to-one} | sed 's, .*/, ,')" = $'1755 open\n644 to-all\n644 to-one' ]
+	[ -z "$(find "$OUT/rootfs" ! -type l -perm /022 ! -path '*rootfs/tmp' ! -path '*rootfs/var/tmp')" ]
 }
 
 @test "the walls are a task's: its probes find nothing more" {
