@@ -103,16 +103,21 @@ int fds_keep(const int *fds, size_t n, struct err *e)
 int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
 {
 	const struct cgroup *cg = spec->cgroup;
-	const int keep[] = {spec->rootfs_mount, spec->dev_mount, spec->package_mount,
-			    spec->heap_mount,	spec->netns_fd,	 spec->job_fd,
-			    spec->out_r,	spec->out_w,	 spec->err_r,
-			    spec->err_w,	spec->started_r, spec->started_w,
-			    spec->report_w,	spec->record_fd, spec->checkpoint_fd,
-			    spec->keeper_sock,	cg->unified,	 cg->dirs[0],
-			    cg->dirs[1],	cg->dirs[2],	 cg->dirs[3]};
+	const int fixed[] = {spec->rootfs_mount, spec->dev_mount, spec->package_mount,
+			     spec->heap_mount,	 spec->netns_fd,  spec->job_fd,
+			     spec->out_r,	 spec->out_w,	  spec->err_r,
+			     spec->err_w,	 spec->started_r, spec->started_w,
+			     spec->report_w,	 spec->record_fd, spec->checkpoint_fd,
+			     spec->keeper_sock,	 cg->unified,	  cg->dirs[0],
+			     cg->dirs[1],	 cg->dirs[2],	  cg->dirs[3]};
+	int keep[ARRAY_SIZE(fixed) + SANDBOX_WRITABLE_MAX];
+	size_t n = ARRAY_SIZE(fixed);
 
 	_Static_assert(CGROUP_N == 4, "all of cg->dirs");
-	return fds_keep(keep, ARRAY_SIZE(keep), e);
+	memcpy(keep, fixed, sizeof(fixed));
+	for (size_t i = 0; i < spec->n_writable; i++)
+		keep[n++] = spec->writable[i].mount;
+	return fds_keep(keep, n, e);
 }
 
 int fds_move_init(const struct sandbox_spec *spec, int go, struct err *e)

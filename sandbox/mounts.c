@@ -428,6 +428,9 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /tmp");
 	r = attach(tmp, root, "tmp", true, e);
+	for (size_t i = 0; i < spec->n_writable && r == 0; i++)
+		r = attach_copy(spec->writable[i].mount, root, spec->writable[i].path, true,
+				MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
 	if (r == 0)
 		r = mount_work(spec, root, e);
 	if (r == 0)

@@ -16,13 +16,11 @@ int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e)
 	return *ret < 0 ? err_set(e, ERR_SYSTEM, errno, "sandbox: %s (open_tree)", what) : 0;
 }
 
-/* The image, read-only before anybody can reach it (unless it is being built), on an empty
- * directory. */
+/* The image, read-only before anybody can reach it, on an empty directory. */
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e)
 {
 	struct mount_attr attr = {
-		.attr_set = (spec->image_writable ? 0 : MOUNT_ATTR_RDONLY) | MOUNT_ATTR_NOSUID |
-			    MOUNT_ATTR_NODEV,
+		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
 		.propagation = MS_PRIVATE,
 	};
 	const int tree = spec->rootfs_mount;

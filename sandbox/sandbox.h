@@ -133,6 +133,8 @@ struct report {
 	char text[ERR_MSG_MAX];
 };
 
+#define SANDBOX_WRITABLE_MAX 8
+
 enum sandbox_action { SANDBOX_COLD, SANDBOX_RESTORE, SANDBOX_DUMP, SANDBOX_TEMPLATE };
 
 /* Everything is borrowed for the call; the child has its own copies of the fds. */
@@ -170,10 +172,15 @@ struct sandbox_spec {
 	int netns_fd;		 /* of net_make_ns, or -1: one is made */
 	const char *resolv_conf; /* text or NULL */
 	const char *script;	 /* beneath /work, or ""; see payload.c */
-	/* COLD, while an image is built: this command in place of the interpreter, or NULL; and may
-	 * it write in the image, as far as the files' owners let it? */
+	/* COLD, while an image is built: this command in place of the interpreter, or NULL. In these
+	 * folders of the image it may write, as far as the files' owners let it: each is a detached
+	 * mount as those above, with its path in the image, which has no "/" in front. */
 	const char *const *argv, *const *envp;
-	bool image_writable;
+	struct sandbox_folder {
+		const char *path;
+		int mount;
+	} writable[SANDBOX_WRITABLE_MAX];
+	size_t n_writable;
 	/* It is killed when the calling process ends, however that ends. */
 	bool with_maker;
 };

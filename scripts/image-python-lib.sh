@@ -4,6 +4,9 @@
 # image-build, never run. The script has the image's name, interpreter, requirements and imports, the
 # folders $out, $rootfs and $work, a file $log, the time $epoch and the command $with_us.
 
+# How deep folders below usr/local may be: as deep as supervisor/ctl/image_digest.c takes.
+LOCAL_DEPTH=60
+
 # in_image [OPTION...] -- COMMAND...: runs a command of the image in a sandbox that is as strict as a
 # task's, by `sandboxctl image confine`, whose options these are. By itself it can write nowhere in
 # the image, and reaches no network.
@@ -38,6 +41,88 @@ owned_by() {
 	for folder; do
 		chown -hR "$user:$user" "$rootfs/$folder"
 	done
+}
+
+# What pip and all that it runs write goes into a file system of its own, mounted at usr/local: a
+# file with as many bytes as the policy's limits.disk, and an inode for each 8 KiB of them. So the
+# kernel bounds it while it is written, files without a name too, and none of it is memory.
+
+# open_local: mounts it, the build's user's, with what is there now.
+open_local() {
+	local bytes free
+
+	! mountpoint -q "$rootfs/usr/local" || return 0
+	bytes=$("$confine" image confine --disk)
+	# Nor may it take all that the disk has left.
+	free=$(($(stat -f -c '%a * %S' "$work") * 3 / 4))
+	[ "$bytes" -le "$free" ] || bytes=$free
+	[ "$bytes" -ge $((1 << 20)) ] || bytes=$((1 << 20))
+	rm -f "$work/local"
+	truncate -s "$bytes" "$work/local"
+	mkfs.ext4 -q -F -b 4096 -i 8192 -m 0 -O ^has_journal,^resize_inode,uninit_bg \
+		-E lazy_itable_init=1,nodiscard "$work/local"
+	mkdir -p "$work/empty-local"
+	mount -o loop,nosuid,nodev,noatime,noinit_itable "$work/local" "$work/empty-local" ||
+		die "what pip writes needs a loop device to be bounded: modprobe loop"
+	rmdir "$work/empty-local/lost+found"
+	cp -a "$rootfs/usr/local/." "$work/empty-local"
+	mount --bind "$work/empty-local" "$rootfs/usr/local"
+	umount "$work/empty-local"
+	owned_by "$build_user" usr/local
+}
+
+# move_local FROM TO: it is mounted in another root from now on.
+move_local() {
+	mkdir -p "$2/usr/local"
+	mount --bind "$1/usr/local" "$2/usr/local"
+	umount "$1/usr/local"
+}
+
+# check_local: whoever follows walks over what is there by name, and reads it by size: hard links and
+# holes make more of both than there are inodes and blocks.
+check_local() {
+	local bytes names status=0
+
+	bytes=$(($(stat -f -c '%b * %S' "$rootfs/usr/local")))
+	names=$(stat -f -c %c "$rootfs/usr/local")
+	find "$rootfs/usr/local" -xdev -maxdepth $((LOCAL_DEPTH + 1)) -printf '%d %s\n' |
+		awk -v bytes="$bytes" -v names="$names" -v depth="$LOCAL_DEPTH" '
+			$1 > depth { exit 3 }
+			++n > names { exit 4 }
+			(sum += $2) > bytes { exit 5 }' || status=$?
+	case $status in
+	0) ;;
+	3) die "$name: requirements: their folders are nested deeper than $LOCAL_DEPTH below /usr/local" ;;
+	4) die "$name: requirements: they have more than $names files below /usr/local, which go with" \
+		"limits.disk of policy build; raise it in the policy's file, and install that" ;;
+	5) die "$name: requirements: their files have more than $((bytes >> 20)) MiB below /usr/local," \
+		"which go with limits.disk of policy build; raise it in the policy's file, and install that" ;;
+	*) die "$name: requirements: /usr/local cannot be read" ;;
+	esac
+}
+
+# close_local: what is there becomes root's, and the image's.
+close_local() {
+	mountpoint -q "$rootfs/usr/local" || return 0
+	check_local
+	owned_by root usr/local
+	# A disk that is full under it is an error of this call.
+	sync -f "$rootfs/usr/local" || die "$name: usr/local: the disk is full"
+	rm -rf "$work/usr-local"
+	cp -a "$rootfs/usr/local" "$work/usr-local"
+	drop_local
+	rm -rf "${rootfs:?}/usr/local"
+	mv "$work/usr-local" "$rootfs/usr/local"
+}
+
+# drop_local: for the script's EXIT trap, too.
+drop_local() {
+	local folder
+
+	for folder in "$work/empty-local" "$work/build-root/usr/local" "$rootfs/usr/local"; do
+		! mountpoint -q "$folder" || umount -l "$folder"
+	done
+	rm -f "$work/local"
 }
 
 # printable: stdin without what a terminal would obey: it comes from the image.
@@ -91,18 +176,19 @@ install_requirements() {
 	pip_files "$work/pip"
 	# With everything in folders, no way out is needed, and none is made.
 	[ -z "${PIP_NO_INDEX:-}" ] || network=()
-	owned_by "$build_user" usr/local
-	in_image "${network[@]}" --writable --files "$work/pip" -- \
+	open_local
+	in_image "${network[@]}" --writable usr/local --files "$work/pip" -- \
 		"$interpreter" /work/pip-build >"$work/pip-said" 2>&1 || status=$?
-	printable <"$work/pip-said" | tee -a "$log" | sed -n 's/^pip-build: //p' >"$work/pip-notes"
+	printable <"$work/pip-said" | tee -a "$log" | sed -n 's/^pip-build: //p; s/^sandboxctl: //p' >"$work/pip-notes"
 	[ "$status" = 0 ] || phase_end
 	sed "s/^/image-build: $name: /" "$work/pip-notes" >&2
 	if [ "$status" != 0 ]; then
-		[ -s "$work/pip-notes" ] || printable <"$work/pip-said" | grep -E '^(ERROR|sandboxctl): ' >&2 ||
+		[ -s "$work/pip-notes" ] || printable <"$work/pip-said" | grep '^ERROR: ' >&2 ||
 			printable <"$work/pip-said" | tail -n 15 >&2
 		die "$name: requirements: pip cannot install them; if its package index is not reachable" \
 			"from here, name another by PIP_INDEX_URL or by index-url in /etc/pip.conf"
 	fi
+	check_local
 }
 
 # check_requirements: says which libraries what pip brought does not find in the image itself: where pip
@@ -123,19 +209,19 @@ tell_notes() {
 
 # compile_python: bytecode for every Python and every module, the runtime included. The bytecode
 # of Python 3 is never checked against its source again: nobody can write in the image. Nothing of
-# what pip brought runs here (-S), where all of the image's modules are writable.
+# what pip brought runs here (-S); its bytecode, which can be many times as large as it is, goes
+# where pip's own files are.
 compile_python() {
-	local python version options folder folders
+	local python version options folder folders writable
 
-	# No path below usr/local is looked at from outside: what pip ran may have put links there.
-	owned_by "$build_user" usr/local
 	for python in "$rootfs"/usr/bin/python[23].*[0-9]; do
 		version=${python##*python}
 		[ -f "$python" ] || continue
 		folders=()
+		writable=()
 		for folder in /usr/lib/python"$version" /usr/lib/python"${version%%.*}" \
 			/usr/lib/sandbox-runtime; do
-			[ ! -d "$rootfs$folder" ] || folders+=("$folder")
+			[ ! -d "$rootfs$folder" ] || folders+=("$folder") writable+=(--writable "$folder")
 		done
 		options=(-q)
 		[ "$version" = 2.7 ] || options+=(-j "$(nproc)" --invalidation-mode unchecked-hash)
@@ -143,9 +229,18 @@ compile_python() {
 		owned_by "$build_user" "${folders[@]}"
 		# Some packages ship files of another Python's grammar on purpose; those that matter
 		# are tried by check_image.
-		in_image --writable -- "/usr/bin/python$version" -E -s -S -m compileall "${options[@]}" \
-			"${folders[@]}" /usr/local/lib/python"$version" 2>&1 | head -c 16M >>"$log" || true
+		in_image "${writable[@]}" -- "/usr/bin/python$version" -E -s -S -m compileall \
+			"${options[@]}" "${folders[@]}" 2>&1 | head -c 16M >>"$log" || true
+		[ ${#requirements[@]} -gt 0 ] || continue
+		open_local
+		# No path below it is looked at from outside: what pip ran may have put links there.
+		in_image --writable usr/local -- "/usr/bin/python$version" -E -s -S -m compileall \
+			"${options[@]}" /usr/local/lib/python"$version" 2>&1 | head -c 16M >"$work/compiled" || true
+		printable <"$work/compiled" >>"$log"
+		# Without its bytecode an image works; beyond its room it is not to be had.
+		! grep '^sandboxctl: ' "$work/compiled" >&2 || die "$name: requirements: they cannot be compiled"
 	done
+	close_local
 	owned_by root usr/lib usr/local
 }
 

@@ -4,12 +4,16 @@
  * is being built, in a sandbox like a task's. image-build has everything run by it that comes
  * out of the image: pip and what it builds, the interpreter, every module that is imported.
  *
- *	--writable	the command may write in the image what belongs to the build's user;
- *			without it the image is read-only
+ *	--writable FOLDER
+ *			the command may write in this folder of the image what belongs to the
+ *			build's user; all else of the image is read-only. How much it may
+ *			write is up to the file system that is mounted there: one of --disk
+ *			bytes, wherever anything writes that came from outside
  *	--network	with the policy's way out; without it there is lo alone
  *	--files DIR	what is in DIR is in the command's /work, too
  *	--env NAME=TEXT	one more variable
  *	--owner		no command: prints the build's user on the host, and ends
+ *	--disk		no command: prints the policy's limits.disk, in bytes, and ends
  *
  * The sandbox is made by the same code as a task's: namespaces, a root of its own from which no
  * path leads back, a user without a capability, the policy's filter and limits. The policy is
@@ -21,6 +25,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,6 +36,8 @@
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "sandbox/net.h"
@@ -49,10 +56,11 @@
 #define ENV_MAX 64
 #define RESOLV_CONF_MAX (64u << 10)
 #define CGROUP_GONE_MS 2000
+#define FULL_BLOCKS 4
 
 struct confine {
 	/* What was asked for. */
-	bool writable, network;
+	bool network;
 	const char *rootfs, *files;
 	const char *env[ENV_MAX + 1];
 	size_t n_env;
@@ -77,6 +85,8 @@ static void close_parts(struct sandbox_spec *s)
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		util_close_fd(fds[i]);
+	for (size_t i = 0; i < s->n_writable; i++)
+		util_close_fd(&s->writable[i].mount);
 }
 
 static void confine_clear(struct confine *c)
@@ -114,12 +124,42 @@ static int detach(const char *path, int *ret, struct err *e)
 	return fd < 0 ? err_set(e, ERR_SYSTEM, errno, "%s", path) : rootfs_detach(fd, path, ret, e);
 }
 
+/* A folder of the image, that no link leads to. */
+static int open_folder(const struct confine *c, const char *path, int *ret, struct err *e)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+			       .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
+	_cleanup_fd_ int rootfs = open(c->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (rootfs < 0)
+		return err_set(e, ERR_SYSTEM, errno, "%s", c->rootfs);
+	*ret = (int)syscall(SYS_openat2, rootfs, path, &how, sizeof(how));
+	return *ret < 0 ? err_set(e, ERR_SYSTEM, errno, "/%s of the image", path) : 0;
+}
+
+static int detach_writable(struct confine *c, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->spec.n_writable && r == 0; i++) {
+		_cleanup_fd_ int fd = -1;
+
+		r = open_folder(c, c->spec.writable[i].path, &fd, e);
+		if (r == 0)
+			r = rootfs_detach(fd, c->spec.writable[i].path, &c->spec.writable[i].mount,
+					  e);
+	}
+	return r;
+}
+
 static int make_mounts(struct confine *c, struct err *e)
 {
 	int r = make_folders(e);
 
 	if (r == 0)
 		r = detach(c->rootfs, &c->spec.rootfs_mount, e);
+	if (r == 0)
+		r = detach_writable(c, e);
 	if (r == 0)
 		r = detach(DEV_FOLDER, &c->spec.dev_mount, e);
 	if (r == 0 && c->files)
@@ -225,7 +265,6 @@ static int start(struct confine *c, pid_t *ret_pid, int *ret_pidfd, struct err *
 	s->policy = &c->policy;
 	s->image = &c->image;
 	s->limits = c->policy.head.limits;
-	s->image_writable = c->writable;
 	s->envp = c->env;
 	r = make_mounts(c, e);
 	if (r == 0)
@@ -360,6 +399,40 @@ static int check_report(struct confine *c, struct err *e)
 	return 0;
 }
 
+/* A file system is full for one that fails some blocks before the last: those for its own lists are
+ * put aside while it is written. */
+static bool is_full(const struct statvfs *st, bool failed)
+{
+	return (st->f_files && !st->f_favail) || st->f_bavail < FULL_BLOCKS ||
+	       (failed && st->f_bavail < st->f_blocks / 64);
+}
+
+/* What has filled a folder that it may write in has not all been written, whatever it says. */
+static int check_room(const struct confine *c, bool failed, struct err *e)
+{
+	for (size_t i = 0; i < c->spec.n_writable; i++) {
+		const char *path = c->spec.writable[i].path;
+		_cleanup_fd_ int fd = -1;
+		struct statvfs st;
+		int r = open_folder(c, path, &fd, e);
+
+		if (r < 0)
+			return r;
+		if (fstatvfs(fd, &st) < 0)
+			return err_set(e, ERR_SYSTEM, errno, "/%s of the image", path);
+		if (is_full(&st, failed))
+			return err_set(e, ERR_LIMIT, 0,
+				       "the command has filled /%s, %llu MiB for %llu files: "
+				       "policy " POLICY " lets it have %llu MiB (limits.disk), if "
+				       "the disk has as many; raise it in the policy's file, and "
+				       "install that",
+				       path, (unsigned long long)(st.f_blocks * st.f_frsize >> 20),
+				       (unsigned long long)st.f_files,
+				       (unsigned long long)(c->policy.head.limits.disk >> 20));
+	}
+	return 0;
+}
+
 /* The command's exit status, as a shell has it. */
 static int take_status(struct confine *c, int *ret, struct err *e)
 {
@@ -395,7 +468,9 @@ static int run(struct confine *c, int *ret_status, struct err *e)
 		;
 	if (r == 0)
 		r = check_report(c, e);
-	return r < 0 ? r : take_status(c, ret_status, e);
+	if (r == 0)
+		r = take_status(c, ret_status, e);
+	return r < 0 ? r : check_room(c, *ret_status != 0, e);
 }
 
 /*
@@ -412,6 +487,8 @@ static int copy_words(struct confine *c, char **words, int n, struct err *e)
 		all = (argv[i] = strdup(words[i])) != NULL;
 	for (size_t i = 0; all && i < c->n_env; i++)
 		all = (c->env[i] = strdup(c->env[i])) != NULL;
+	for (size_t i = 0; all && i < c->spec.n_writable; i++)
+		all = (c->spec.writable[i].path = strdup(c->spec.writable[i].path)) != NULL;
 	if (!all)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", words[0]);
 	c->spec.argv = argv;
@@ -421,17 +498,41 @@ static int copy_words(struct confine *c, char **words, int n, struct err *e)
 
 static int bad_usage(void)
 {
-	return ctl_usage("image",
-			 "confine [--writable] [--network] [--files DIR] [--env NAME=TEXT]... "
-			 "ROOTFS COMMAND [ARG...]");
+	return ctl_usage("image", "confine [--writable FOLDER]... [--network] [--files DIR] "
+				  "[--env NAME=TEXT]... ROOTFS COMMAND [ARG...]");
+}
+
+/* How much a build may write, in bytes. */
+static int print_disk(struct ctl *ctl)
+{
+	struct policy policy = {0};
+	struct err e = {0};
+
+	if (policy_find(ctl, POLICY, &policy, &e) < 0)
+		return ctl_fail(&e);
+	printf("%llu\n", (unsigned long long)policy.head.limits.disk);
+	policy_clear(&policy);
+	return ctl_flush(0);
+}
+
+static bool add_writable(struct sandbox_spec *s, const char *path)
+{
+	if (s->n_writable == ARRAY_SIZE(s->writable))
+		return false;
+	s->writable[s->n_writable++] =
+		(struct sandbox_folder){.path = path + strspn(path, "/"), .mount = -1};
+	return true;
 }
 
 int image_confine(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"writable", no_argument, NULL, 'w'},	 {"network", no_argument, NULL, 'n'},
-		{"files", required_argument, NULL, 'f'}, {"env", required_argument, NULL, 'e'},
-		{"owner", no_argument, NULL, 'o'},	 {0}};
+	static const struct option options[] = {{"writable", required_argument, NULL, 'w'},
+						{"network", no_argument, NULL, 'n'},
+						{"files", required_argument, NULL, 'f'},
+						{"env", required_argument, NULL, 'e'},
+						{"owner", no_argument, NULL, 'o'},
+						{"disk", no_argument, NULL, 'd'},
+						{0}};
 	struct confine c = {
 		.net = NET_CLAIM_INIT,
 		.report_r = -1,
@@ -467,9 +568,11 @@ int image_confine(struct ctl *ctl, int argc, char **argv)
 			printf("%u\n", sandbox_host_id(SANDBOX_OWNER_BUILD, SANDBOX_UID));
 			return ctl_flush(0);
 		}
-		if (option == 'w')
-			c.writable = true;
-		else if (option == 'n')
+		if (option == 'd')
+			return print_disk(ctl);
+		if (option == 'w' && add_writable(&c.spec, optarg))
+			continue;
+		if (option == 'n')
 			c.network = true;
 		else if (option == 'f')
 			c.files = optarg;

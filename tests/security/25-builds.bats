@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What comes out of an image while it is built runs in a sandbox as strict as a task's: pip, what pip
 # builds, and every start of the image's Python.
-# shellcheck disable=SC2154 # stderr is set by run
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for steps
 
 load lib.bash
 
@@ -35,9 +35,9 @@ setup_file() {
 	# Out of a folder, and all the same with a way out: that is where more can be tried.
 	unset "${!PIP_@}"
 	export PIP_FIND_LINKS=$WORK/wheels PIP_INDEX_URL=file:///nowhere
-	listing "$OUT/rootfs" | grep -v '^usr/local' >"$WORK/before"
-	"$E2E/image-steps" "$OUT" install_requirements
-	listing "$OUT/rootfs" | grep -v '^usr/local' >"$WORK/after"
+	listing "$OUT/rootfs" | grep -Ev '^usr(/local| )' >"$WORK/before"
+	"$E2E/image-steps" "$OUT" install_requirements close_local
+	listing "$OUT/rootfs" | grep -Ev '^usr(/local| )' >"$WORK/after"
 }
 
 teardown_file() {
@@ -204,6 +204,41 @@ teardown() {
 	run --separate-stderr env SANDBOXD_STATE="$WORK/lost" "${confine[@]}"
 	[ "$status" = 125 ]
 	[[ $stderr == *'policy build: '*'install it again'* ]] || fail "$stderr"
+}
+
+# takes_room KIND STEP...: a build that takes all the room that it gets, and then these steps.
+takes_room() {
+	run --separate-stderr "$E2E/image-steps" "$OUT" "trap drop_local EXIT" open_local \
+		"in_image --writable usr/local --files '$SECURITY/builds' -- /usr/bin/python3 -S /work/room.py $1" "${@:2}"
+	[ "$status" != 0 ] || fail "$1 worked"
+}
+
+@test "what is written below /usr/local is bounded while it is written: bytes, files, names, sizes, depth" {
+	jq '.limits.disk = "16M"' "$TOP/policies/build.json" >"$WORK/build.json"
+	sandboxctl policy install "$WORK/build.json" >/dev/null
+	for kind in data files; do
+		takes_room "$kind"
+		[[ $stderr == *'No space left'*'has filled /usr/local, 1'*'lets it have 16 MiB (limits.disk)'* ]] ||
+			fail "$kind: $stderr"
+	done
+	# What has no name is gone with the command.
+	takes_room unnamed
+	[[ $stderr == *'No space left'* ]] || fail "$stderr"
+	for kind in links:'more than 2048 files' holes:'more than 15 MiB' deep:'nested deeper than 60'; do
+		takes_room "${kind%%:*}" check_local
+		[[ $stderr == *"${kind#*:}"* ]] || fail "$kind: $stderr"
+	done
+	[ ! -e "$OUT/rootfs/usr/local/room" ]
+	[ -z "$(losetup --associated "$OUT/work/local")" ]
+}
+
+@test "a command of a build writes in the folders that it is given, and nowhere else in the image" {
+	install -d -m 1777 "$OUT/rootfs/var/tmp"
+	run --separate-stderr "$E2E/image-steps" "$OUT" "trap drop_local EXIT" open_local \
+		"in_image --writable usr/local -- /usr/bin/touch /usr/local/here" 'ls "$rootfs/usr/local/here"' \
+		"in_image --writable usr/local -- /usr/bin/touch /var/tmp/there"
+	[[ $output == */usr/local/here ]] || fail "$stderr"
+	[[ $stderr == *"/var/tmp/there': Read-only file system"* ]] || fail "$stderr"
 }
 
 @test "limits and the filter are those of the operator's policy for builds" {
