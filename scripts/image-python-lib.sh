@@ -125,9 +125,10 @@ drop_local() {
 	rm -f "$work/local"
 }
 
-# printable: stdin without what a terminal would obey: it comes from the image.
+# printable: stdin without what a terminal would obey: it comes from the image. So does the length of
+# its lines, each of which is held in memory.
 printable() {
-	LC_ALL=C sed 's/\xc2[\x80-\x9f]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g'
+	LC_ALL=C cut -b -4096 | LC_ALL=C sed 's/\xc2[\x80-\x9f]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g'
 }
 
 # pip_files DIR: what pip-build is given, in DIR: this machine's configuration of pip, its folders of
@@ -257,7 +258,7 @@ for name in ["json", "ssl", "sqlite3", "ctypes"] + sys.argv[1:]:
         importlib.import_module(name)
     except Exception as error:
         sys.exit("%s: %s" % (name, error))
-' "${imports[@]}" 2>&1) ||
+' "${imports[@]}" 2>&1 | tail -c 64K) ||
 		die "$name: $interpreter cannot import $(tail -n 1 <<<"$message" | printable)"
 }
 

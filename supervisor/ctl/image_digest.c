@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What an image is, and what it is made from, as SHA-256. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -13,6 +12,9 @@
 #include "supervisor/ctl/image.h"
 
 #define DEPTH_MAX 64
+/* What a build made is nobody's word: holes and hard links let a small disk have more. */
+#define FILES_MAX 2000000u
+#define BYTES_MAX (64ULL << 30)
 #define BLOCK (256u << 10)
 
 struct walk {
@@ -30,6 +32,7 @@ static void md_free(EVP_MD_CTX **md)
 }
 #define _cleanup_md_ __attribute__((cleanup(md_free)))
 
+/* -EFBIG: with it the tree has more than BYTES_MAX. */
 static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 {
 	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -46,10 +49,13 @@ static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 			return -EIO;
 		if (n > 0)
 			w->tree->bytes += (uint64_t)n;
+		if (w->tree->bytes > BYTES_MAX)
+			return -EFBIG;
 	}
 	return EVP_DigestFinal_ex(md, ret, NULL) == 1 ? 0 : -EIO;
 }
 
+/* Errno 0: what is wrong with the tree. */
 static int fail(struct walk *w, int errnum, const char *what)
 {
 	return err_set(w->e, errnum ? ERR_SYSTEM : ERR_INPUT, errnum, "rootfs/%s%s%s", w->path,
@@ -86,7 +92,9 @@ static int walk_file(struct walk *w, int dirfd, const char *name)
 		return fail(w, 0, "changed while it was read");
 	if (st.st_mode & (S_ISUID | S_ISGID))
 		return fail(w, 0, "is a setuid or setgid file; an image may have none");
-	r = hash_file(w, fd, digest);
+	r = w->tree->bytes + (uint64_t)st.st_size > BYTES_MAX ? -EFBIG : hash_file(w, fd, digest);
+	if (r == -EFBIG)
+		return fail(w, 0, "with it the image has more than 64 GiB; leave something out");
 	if (r == -EINTR)
 		return err_set(w->e, ERR_SYSTEM, EINTR, "reading the image");
 	return r < 0 ? fail(w, -r, NULL) : add_record(w, 'f', st.st_mode, digest, sizeof(digest));
@@ -138,30 +146,25 @@ static int walk_entry(struct walk *w, int dirfd, const char *name, unsigned dept
 	return r;
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static int walk_dir(struct walk *w, int dirfd, unsigned depth)
 {
-	struct dirent **entries = NULL;
-	int n, r = 0;
+	struct store_names all;
+	int r;
 
 	if (depth > DEPTH_MAX)
 		return fail(w, 0, "is nested too deep");
 	/* Sorted by bytes: not by what the locale or the file system says. */
-	n = scandirat(dirfd, ".", &entries, NULL, by_bytes);
-	if (n < 0)
-		return fail(w, errno, NULL);
-	for (int i = 0; i < n; i++) {
-		const char *name = entries[i]->d_name;
-
-		if (r == 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
-			r = walk_entry(w, dirfd, name, depth);
-		free(entries[i]);
-	}
-	free(entries);
+	r = store_names(dirfd, FILES_MAX - (size_t)w->tree->files, &all);
+	if (r == -E2BIG)
+		return fail(w, 0,
+			    "with it the image has more than 2,000,000 files; leave some out");
+	if (r < 0)
+		return fail(w, -r, NULL);
+	for (size_t i = 0; i < all.n && r == 0; i++)
+		r = w->tree->files < FILES_MAX
+			    ? walk_entry(w, dirfd, all.names[i], depth)
+			    : fail(w, 0, "the image has more than 2,000,000 files");
+	store_names_clear(&all);
 	return r;
 }
 

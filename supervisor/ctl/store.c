@@ -108,7 +108,8 @@ void store_names_clear(struct store_names *names)
 
 static int names_add(struct store_names *names, const char *name)
 {
-	char **more = reallocarray(names->names, names->n + 1, sizeof(*more));
+	size_t room = names->n & (names->n - 1) ? 0 : (names->n ? 2 * names->n : 1);
+	char **more = room ? reallocarray(names->names, room, sizeof(*more)) : names->names;
 
 	if (!more)
 		return -ENOMEM;
@@ -117,11 +118,12 @@ static int names_add(struct store_names *names, const char *name)
 	return more[names->n++] ? 0 : -ENOMEM;
 }
 
-int store_links(int dirfd, struct store_names *ret)
+/* The names of those that are wanted, sorted by bytes. */
+static int read_names(int dirfd, size_t max, bool (*wanted)(int dirfd, const char *name),
+		      struct store_names *ret)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	const struct dirent *entry;
-	struct stat st;
 	DIR *dir;
 
 	*ret = (struct store_names){0};
@@ -133,17 +135,41 @@ int store_links(int dirfd, struct store_names *ret)
 		(void)close(fd);
 		return r;
 	}
-	while (r == 0 && (entry = readdir(dir)))
-		if (util_is_name(entry->d_name) &&
-		    fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISLNK(st.st_mode))
-			r = names_add(ret, entry->d_name);
+	while (r == 0 && (errno = 0, entry = readdir(dir)))
+		if (wanted(dirfd, entry->d_name))
+			r = ret->n < max ? names_add(ret, entry->d_name) : -E2BIG;
+	if (r == 0 && errno)
+		r = -errno;
 	(void)closedir(dir);
 	if (r < 0)
 		store_names_clear(ret);
 	else if (ret->n > 0)
 		qsort(ret->names, ret->n, sizeof(*ret->names), compare_names);
 	return r;
+}
+
+static bool is_named_link(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return util_is_name(name) && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISLNK(st.st_mode);
+}
+
+int store_links(int dirfd, struct store_names *ret)
+{
+	return read_names(dirfd, SIZE_MAX, is_named_link, ret);
+}
+
+static bool is_entry(int dirfd, const char *name)
+{
+	(void)dirfd;
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int store_names(int dirfd, size_t max, struct store_names *ret)
+{
+	return read_names(dirfd, max, is_entry, ret);
 }
 
 static int remove_entry(int dirfd, const char *name, dev_t dev, unsigned depth);

@@ -28,6 +28,8 @@ struct store_names {
 	size_t n;
 };
 int store_links(int dirfd, struct store_names *ret);
+/* The names of all that is in it but "." and "..". -E2BIG: there are more than max. */
+int store_names(int dirfd, size_t max, struct store_names *ret);
 void store_names_clear(struct store_names *names);
 
 /*

@@ -159,6 +159,8 @@ runtime() {
 		'echo >"$root/usr/bin/su"; chmod 2755 "$root/usr/bin/su"'
 	refused "rootfs/dev/null: is a device, FIFO or socket" 'mknod "$root/dev/null" c 1 3'
 	refused "rootfs/usr/pipe: is a device, FIFO or socket" 'mkfifo "$root/usr/pipe"'
+	refused "rootfs/usr/lib/hole: with it the image has more than 64 GiB" 'truncate -s 1T "$root/usr/lib/hole"'
+	refused "is nested too deep" 'mkdir -p "$root/$(printf "d/%.0s" {1..70})"'
 	for name in proc sys dev tmp run work; do
 		refused "rootfs/$name is not a folder of its own" \
 			"rmdir \"\$root/$name\"; ln -s / \"\$root/$name\""

@@ -232,6 +232,11 @@ takes_room() {
 	[ -z "$(losetup --associated "$OUT/work/local")" ]
 }
 
+@test "what a build says is read in bounds, however long a line is" {
+	run --separate-stderr "$E2E/image-steps" "$OUT" "head -c 1M /dev/zero | tr '\\0' x | printable | wc -c"
+	[ "$output" = 4097 ] || fail "$output $stderr"
+}
+
 @test "a command of a build writes in the folders that it is given, and nowhere else in the image" {
 	install -d -m 1777 "$OUT/rootfs/var/tmp"
 	run --separate-stderr "$E2E/image-steps" "$OUT" "trap drop_local EXIT" open_local \
