@@ -30,6 +30,9 @@ struct limits {
 #define LIMIT_NOFILE_MIN 16
 #define LIMIT_NOFILE_MAX 1048576
 
+/* Projects, each of which has ids of its own on the host, by its slot (sandbox/sandbox.h). */
+#define OWNERS_MAX 4096u
+
 enum start_mode { START_AUTO = 0, START_COLD, START_RESTORE, START_FORK, START_MODE_MAX };
 
 /* Why a task ended; names in limits.c, used in JSON and by people. */

@@ -32,7 +32,7 @@
  */
 #define SANDBOX_ID_BASE 2000000u
 #define SANDBOX_ID_COUNT 65536u
-#define SANDBOX_OWNERS_MAX 4096u
+#define SANDBOX_OWNERS_MAX OWNERS_MAX
 #define SANDBOX_OWNER_SHARED SANDBOX_OWNERS_MAX
 /* And one is of the images that are being built: what runs there is no project's. */
 #define SANDBOX_OWNER_BUILD (SANDBOX_OWNERS_MAX + 1u)

@@ -13,8 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "supervisor/front/front.h"
-#include "supervisor/logger/logger.h"
 #include "supervisor/monitor_roles.h"
 #include "supervisor/msg.h"
 #include "supervisor/role_program.h"

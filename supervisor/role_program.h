@@ -11,6 +11,19 @@
 #define ROLE_FD_FIRST 3
 #define ROLE_ARGS_MAX 4
 
+/* What they are; struct front_config and logger_main say more. */
+enum front_fd {
+	FRONT_FD_MONITOR,
+	FRONT_FD_LISTEN,
+	FRONT_FD_STATE,
+	FRONT_FD_OWN,
+	FRONT_FD_PACKAGES,
+	FRONT_FD_HTTP,
+	FRONT_FD_DASHBOARD,
+	FRONT_FD_N
+};
+enum logger_fd { LOGGER_FD_MONITOR, LOGGER_FD_LOGS, LOGGER_FD_N };
+
 /*
  * What comes first in a role's main(): its title, the name in its messages, and its descriptors,
  * which no program that it executes gets. fds[i]: the number, or -1. Not with these arguments

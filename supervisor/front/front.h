@@ -10,18 +10,6 @@
 
 #include <stdint.h>
 
-/* In which order sandboxd-front gets its fds (supervisor/role_program.h). */
-enum front_fd {
-	FRONT_FD_MONITOR,
-	FRONT_FD_LISTEN,
-	FRONT_FD_STATE,
-	FRONT_FD_OWN,
-	FRONT_FD_PACKAGES,
-	FRONT_FD_HTTP,
-	FRONT_FD_DASHBOARD,
-	FRONT_FD_N
-};
-
 /* All fds are borrowed: they live as long as the process. Zeros mean the defaults. */
 struct front_config {
 	int monitor_sock;	    /* SEQPACKET, non-blocking; ROLE_PEER brings the logger's */

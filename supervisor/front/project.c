@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sandbox/sandbox.h"
+#include "sandbox/limits.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/log_keep.h"
@@ -20,7 +20,7 @@
 #define DEFAULT_PACKAGE_FILES 400000u
 #define DEFAULT_KEPT_LOG_BYTES (1ULL << 30)
 
-_Static_assert(PROJECTS_MAX <= SANDBOX_OWNERS_MAX, "each slot has an id range");
+_Static_assert(PROJECTS_MAX <= OWNERS_MAX, "each slot has an id range");
 
 static struct project **bucket(struct front *f, const char *id)
 {

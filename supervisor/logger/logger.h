@@ -6,9 +6,6 @@
 #ifndef SUPERVISOR_LOGGER_LOGGER_H
 #define SUPERVISOR_LOGGER_LOGGER_H
 
-/* In which order sandboxd-logger gets its fds (supervisor/role_program.h). */
-enum logger_fd { LOGGER_FD_MONITOR, LOGGER_FD_LOGS, LOGGER_FD_N };
-
 /*
  * Serves until the monitor's socket is at its end; returns the process's exit status.
  * The front's socket comes by it (ROLE_PEER), behind the pipes of the tasks that run.
