@@ -212,7 +212,6 @@ except OSError as e:
 	retire_all
 }
 
-# bats test_tags=v2
 @test "network: another port is dropped" {
 	internet
 	egress port "$(printf '.network.allow[0].ports = %d' $((PORT == 9 ? 10 : 9)))"

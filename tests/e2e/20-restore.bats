@@ -251,7 +251,6 @@ with_criu() {
 	falls_back crashes
 }
 
-# bats test_tags=v2
 @test "a CRIU that hangs: cold, right, and it is not left behind" {
 	fresh
 	with_criu 'case " $* " in *" swrk "*) exec sleep 10000 ;; *) exec "$REAL" "$@" ;; esac'

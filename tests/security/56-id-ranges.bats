@@ -62,7 +62,6 @@ end() {
 	wait_until "$PATIENCE" clean
 }
 
-# bats test_tags=v2
 @test "host ids are the project's, in every start mode; inside they are the same" {
 	local mode project held=()
 
