@@ -20,26 +20,30 @@ CFLAGS += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE)
 LDLIBS := $(shell pkg-config --libs $(PKGS))
 
-# sandbox/ knows nothing of supervisor/; all programs link the parts that they call.
-SANDBOX_SRC := $(wildcard sandbox/*.c)
-COMMON_SRC := $(filter-out supervisor/sandboxd.c supervisor/monitor%.c,$(wildcard supervisor/*.c))
-# The daemon is three programs: what runs as root links nothing by which the others read what
-# clients and tasks have written.
-MONITOR_SRC := supervisor/sandboxd.c $(wildcard supervisor/monitor*.c)
-FRONT_SRC := $(wildcard supervisor/front/*.c)
-LOGGER_SRC := $(wildcard supervisor/logger/*.c)
-DAEMONS := sandboxd sandboxd-front sandboxd-logger
-# All of them but what has a main().
-DAEMON_SRC := $(filter-out supervisor/sandboxd.c %/main.c,$(MONITOR_SRC) $(FRONT_SRC) $(LOGGER_SRC))
-CTL_SRC := $(wildcard supervisor/ctl/*.c)
+# Rooms: a folder is an archive, which calls what is in the rooms that its line names, and nothing
+# else: a call that points another way does not link (`make rooms` tries each by itself).
+ROOMS := lib spec wire sandbox supervisor/monitor supervisor/logger supervisor/front supervisor/ctl
+needs/lib :=
+needs/spec := lib
+needs/wire := lib
+needs/sandbox := lib
+needs/supervisor/monitor := sandbox wire lib
+needs/supervisor/logger := wire lib
+needs/supervisor/front := spec wire lib
+# The sandbox is for `image confine`, in which images are built without a daemon too.
+needs/supervisor/ctl := spec wire sandbox lib
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+# A room's files. What makes a program of it stands beside them.
+src = $(filter-out %/main.c %/exec.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+archives = $(patsubst %,$(BUILD)/%.a,$(1) $(needs/$(1)))
 # The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
 CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c \
 	supervisor/ctl/iron*.c supervisor/ctl/upload*.c supervisor/ctl/http*.c)
-obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
-SANDBOX_OBJ := $(call obj,$(SANDBOX_SRC))
-COMMON_OBJ := $(call obj,$(COMMON_SRC))
+CTL_SRC := supervisor/ctl/main.c $(call src,supervisor/ctl)
+DAEMONS := sandboxd sandboxd-front sandboxd-logger
 
-UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_SRC := $(wildcard tests/unit/*/*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -55,26 +59,40 @@ help:
 	@echo 'make check          unit tests (cmocka)'
 	@echo 'make asan           the same programs with ASan and UBSan, into build-asan/'
 	@echo 'make fuzz           every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
-	@echo 'make lint           clang-format, clang-tidy, shellcheck: clean or fail'
+	@echo 'make rooms          each room linked with what it needs and nothing else'
+	@echo 'make lint           that, clang-format, clang-tidy, shellcheck: clean or fail'
 	@echo 'make format         let clang-format rewrite the sources'
 	@echo 'make bench          start latencies beside chroot, bwrap and runc, as one table'
 	@echo 'make clean          remove the build folders'
 	@echo 'scripts/quickstart  everything on a fresh machine; scripts/test: every test'
 	@echo 'tests/fresh/run     every test in a Debian root that is made for it'
 
-# An archive: only what a program calls is linked, so that it maps few libraries and
-# starts fast.
-$(BUILD)/libcommon.a: $(COMMON_OBJ) $(SANDBOX_OBJ)
-	rm -f $@ && $(AR) rc $@ $^
-$(BUILD)/sandboxd: $(call obj,$(MONITOR_SRC)) $(BUILD)/libcommon.a
+# Archives: only what a program calls is linked, so that it maps few libraries and starts fast.
+define room
+$(BUILD)/$(1).a: $(call obj,$(call src,$(1)))
+	rm -f $$@ && $(AR) rc $$@ $$^
+$(BUILD)/rooms/$(1): $(BUILD)/tests/rooms/nothing.o $(call archives,$(1))
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $$< -Wl,--whole-archive $(BUILD)/$(1).a -Wl,--no-whole-archive \
+		$(patsubst %,$(BUILD)/%.a,$(needs/$(1))) $(LDLIBS) $$(libs/$(1))
+endef
+libs/supervisor/ctl = $(shell pkg-config --libs libcurl)
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+.PHONY: rooms
+rooms: $(addprefix $(BUILD)/rooms/,$(ROOMS))
+	tests/rooms/run $(BUILD)
+
+program = $(BUILD)/$(1)/main.o $(call archives,$(1))
+$(BUILD)/sandboxd: $(call program,supervisor/monitor)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/sandboxd-front: $(call obj,$(FRONT_SRC)) $(BUILD)/libcommon.a
+$(BUILD)/sandboxd-front: $(call program,supervisor/front)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/sandboxd-logger: $(call obj,$(LOGGER_SRC)) $(BUILD)/libcommon.a
+$(BUILD)/sandboxd-logger: $(call program,supervisor/logger)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/sandboxctl: $(call obj,$(filter-out $(CTL_FULL_SRC),$(CTL_SRC))) $(BUILD)/libcommon.a
+CTL_LIBS := $(patsubst %,$(BUILD)/%.a,$(needs/supervisor/ctl))
+$(BUILD)/sandboxctl: $(call obj,$(filter-out $(CTL_FULL_SRC),$(CTL_SRC)) supervisor/ctl/exec.c) $(CTL_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/sandboxctl-full: $(call obj,$(filter-out %/exec.c,$(CTL_SRC))) $(BUILD)/libcommon.a
+$(BUILD)/sandboxctl-full: $(call obj,$(CTL_SRC)) $(CTL_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libcurl)
 
 $(BUILD)/%.o: %.c
@@ -99,15 +117,18 @@ $(BUILD)/runtime/%.so: images/runtime/%.c
 		-fno-stack-protector -fcf-protection=none -fno-builtin -Wl,-z,noexecstack \
 		-Wl,--hash-style=both -Wl,--build-id=none -o $@ $<
 
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(COMMON_OBJ) $(SANDBOX_OBJ) \
-		$(call obj,$(DAEMON_SRC))
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+# A room's tests link that room and what it needs.
+define unit
+$(BUILD)/unit/$(notdir $(1))/%: $(BUILD)/tests/unit/$(notdir $(1))/%.o $(call archives,$(1))
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS) -lcmocka
+endef
+$(foreach r,$(ROOMS),$(eval $(call unit,$(r))))
 check: $(UNIT_BIN)
 	@status=0; for t in $(UNIT_BIN); do echo "== $$t"; $$t || status=1; done; exit $$status
 
 # Fuzz targets are built by clang from the sources themselves, with ASan and UBSan.
-FUZZ_LIB_SRC := $(SANDBOX_SRC) $(COMMON_SRC) $(DAEMON_SRC)
+FUZZ_LIB_SRC := $(foreach r,$(filter-out supervisor/ctl,$(ROOMS)),$(call src,$(r)))
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
@@ -130,7 +151,7 @@ C_FILES := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h'
 # One file a run: clang-tidy 14 confuses va_lists of several.
 LINT_CPPFLAGS := $(filter-out -DSANDBOXD_%,$(CPPFLAGS)) -DSANDBOXD_VERSION=\"$(VERSION)\" \
 	-DSANDBOXD_PREFIX=\"$(PREFIX)\"
-lint:
+lint: rooms
 	clang-format --dry-run -Werror $(C_FILES)
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -n 1 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=gnu11 $(LINT_CPPFLAGS) 2>/dev/null' sh
@@ -143,7 +164,7 @@ format:
 # load asks as sandboxctl does.
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(call obj,supervisor/ctl/client.c supervisor/ctl/say.c) \
-		$(BUILD)/libcommon.a
+		$(CTL_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 bench-programs: $(BENCH_BIN)

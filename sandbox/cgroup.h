@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#include "sandbox/limits.h"
-#include "sandbox/util.h"
+#include "lib/limits.h"
+#include "lib/util.h"
 
 enum cgroup_controller { CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_N };
 

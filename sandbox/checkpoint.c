@@ -13,7 +13,7 @@
 
 #include "sandbox/checkpoint_internal.h"
 #include "sandbox/criu.h"
-#include "sandbox/inject.h"
+#include "sandbox/fork/inject.h"
 
 #define WARM_TIMEOUT_MS 120000
 #define HEAP_CHECK_MS 100

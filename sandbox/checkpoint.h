@@ -25,7 +25,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sandbox/inject.h"
+#include "sandbox/fork/inject.h"
 #include "sandbox/sandbox.h"
 
 #define CHECKPOINT_MAGIC 0x31434253u /* "SBC1" */

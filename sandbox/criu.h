@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sandbox/limits.h"
-#include "sandbox/util.h"
+#include "lib/limits.h"
+#include "lib/util.h"
 
 /* criu.c. To be called right before criu is executed, as root of the initial user namespace.
  * id: user and group; limits: the highest that what is restored may have. */

@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "lib/policy.h"
 #include "sandbox/criu.h"
-#include "sandbox/policy.h"
 
 #define DATA(member) ((uint32_t)offsetof(struct seccomp_data, member))
 #define ARG(n) DATA(args[n])

@@ -14,12 +14,12 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "lib/title.h"
 #include "sandbox/checkpoint.h"
-#include "sandbox/inject.h"
+#include "sandbox/fork/inject.h"
+#include "sandbox/fork/keeper.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/template.h"
-#include "sandbox/title.h"
 
 #define RECORD_TRIES 20000 /* about 3 s */
 #define RECORD_YIELDS 100

@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#include "sandbox/policy.h"
-#include "sandbox/util.h"
+#include "lib/policy.h"
+#include "lib/util.h"
 
 struct nl_sock;
 struct net_host {

@@ -18,11 +18,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/image.h"
+#include "lib/limits.h"
+#include "lib/policy.h"
+#include "lib/util.h"
 #include "sandbox/cgroup.h"
-#include "sandbox/image.h"
-#include "sandbox/limits.h"
-#include "sandbox/policy.h"
-#include "sandbox/util.h"
 
 /*
  * Ids inside the sandbox, and where they are mapped on the host: each owner (a project, by

@@ -12,7 +12,7 @@ from time import sleep      # tasks may put their own in its place
 
 GO_FD = 3
 STARTED_FD = 4
-NO_TASK = 4     # how a process ends that has not come to have one; monitor_clone_begin.c knows it
+NO_TASK = 4     # how a process ends that has not come to have one; fork/clone_begin.c knows it
 REPEATED = frozenset(("arg", "env", "warm", "module"))
 # What most jobs hold: a look-up is less than to decode it.
 KEYS = dict((name.encode(), name) for name in (

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Talking to the daemon: frames of JSON over the control socket (supervisor/proto.h). */
+/* Talking to the daemon: frames of JSON over the control socket (wire/proto.h). */
 #include <endian.h>
 #include <poll.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "supervisor/ctl/ctl.h"
-#include "supervisor/proto.h"
+#include "wire/proto.h"
 
 #define CALL_TIMEOUT_MS 30000
 

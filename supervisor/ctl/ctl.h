@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 /* The command line's global options; the strings live as long as the program. */
 struct ctl {

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "sandbox/policy.h"
+#include "lib/policy.h"
 #include "supervisor/ctl/doctor.h"
 #include "supervisor/ctl/runtime.h"
 

@@ -4,7 +4,7 @@
 #define SUPERVISOR_CTL_FOLLOW_H
 
 #include "supervisor/ctl/ctl.h"
-#include "supervisor/log_client.h"
+#include "wire/log_client.h"
 
 struct follow {
 	struct ctl *ctl;

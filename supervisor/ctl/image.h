@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of `sandboxctl image` share. sandbox/image.h has the store's layout. */
+/* What the parts of `sandboxctl image` share. lib/image.h has the store's layout. */
 #ifndef SUPERVISOR_CTL_IMAGE_H
 #define SUPERVISOR_CTL_IMAGE_H
 
 #include <signal.h>
 
-#include "sandbox/image.h"
+#include "lib/image.h"
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/runtime.h"
-#include "supervisor/ctl/store.h"
+#include "supervisor/ctl/state_dir.h"
 
 /* An installed image: its name, its digest in hex, what image.json says of it. */
 struct image_entry {

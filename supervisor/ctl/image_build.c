@@ -12,8 +12,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "spec/image_json.h"
 #include "supervisor/ctl/image.h"
-#include "supervisor/image_json.h"
 
 struct build {
 	struct ctl *ctl;

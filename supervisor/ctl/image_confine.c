@@ -40,9 +40,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/title.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/title.h"
 #include "supervisor/ctl/image.h"
 #include "supervisor/ctl/policy.h"
 

@@ -8,8 +8,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "lib/json_strict.h"
 #include "supervisor/ctl/image.h"
-#include "supervisor/json_strict.h"
 
 #define MANIFEST_MAX (1u << 20)
 #define ENTRY_MAX (8u << 20) /* image.json of an installed image, with its modules */

@@ -9,10 +9,10 @@
 #include <curl/curl.h>
 #include <getopt.h>
 
+#include "lib/text.h"
+#include "spec/client_config.h"
 #include "supervisor/ctl/ctl.h"
-#include "supervisor/iron_json.h"
-#include "supervisor/log_text.h"
-#include "supervisor/sse.h"
+#include "wire/sse.h"
 
 #define IRON_REPLY_MAX (64u << 20) /* bytes of an answer */
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/text.h"
 #include "supervisor/ctl/iron.h"
-#include "supervisor/log_text.h"
 
 #define AWAY_FOR_NS 30000000000ULL /* a server that went away is waited for */
 #define AGAIN_MS 200

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "spec/task_spec.h"
 #include "supervisor/ctl/iron_verb.h"
-#include "supervisor/task_spec.h"
 
 const char iron_queue_help[] =
 	"usage: sandboxctl queue NAME [-p PAYLOAD | -f FILE] [OPTION]...\n\n"

@@ -89,23 +89,6 @@ static void print_overview(FILE *to)
 	      to);
 }
 
-int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words, const char *help,
-		 int argc, char **argv)
-{
-	if (argc < 2)
-		return ctl_usage(verb, "needs a word more");
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0)
-			continue;
-		fputs(help, stdout);
-		return ctl_flush(0);
-	}
-	for (; words->name; words++)
-		if (strcmp(words->name, argv[1]) == 0)
-			return words->run(ctl, argc - 1, argv + 1);
-	return ctl_usage(verb, "there is no '%s'", argv[1]);
-}
-
 static int print_verb_help(struct ctl *ctl, const struct ctl_verb *verb)
 {
 	char *argv[] = {(char *)verb->name, (char *)"--help", NULL};

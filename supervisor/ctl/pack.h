@@ -3,7 +3,7 @@
 #ifndef SUPERVISOR_CTL_PACK_H
 #define SUPERVISOR_CTL_PACK_H
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 #define PACK_BYTES_MAX (1ULL << 30)
 #define PACK_ENTRIES_MAX 100000u

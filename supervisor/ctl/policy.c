@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "spec/policy_json.h"
+#include "spec/task_limits.h"
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/policy.h"
-#include "supervisor/ctl/store.h"
-#include "supervisor/policy_json.h"
-#include "supervisor/task_limits.h"
+#include "supervisor/ctl/state_dir.h"
 
 static const char policy_help[] =
 	"usage: sandboxctl policy ls\n"

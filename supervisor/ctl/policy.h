@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_CTL_POLICY_H
 #define SUPERVISOR_CTL_POLICY_H
 
-#include "sandbox/policy.h"
+#include "lib/policy.h"
 #include "supervisor/ctl/ctl.h"
 
 /*

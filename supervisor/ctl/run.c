@@ -15,10 +15,10 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include "lib/json_raw.h"
+#include "spec/task_spec.h"
 #include "supervisor/ctl/follow.h"
 #include "supervisor/ctl/run_spec.h"
-#include "supervisor/json_raw.h"
-#include "supervisor/task_spec.h"
 
 #define GRACE_NS 10000000000ULL	   /* from TERM to KILL */
 #define LOG_WAIT_NS 30000000000ULL /* for the log's end, after the task's */

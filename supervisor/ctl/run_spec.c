@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/json_raw.h"
+#include "spec/task_spec.h"
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/pack.h"
-#include "supervisor/json_raw.h"
-#include "supervisor/task_spec.h"
 
 /* The script is not there: as a shell says it, and the runtime where a folder was sent. */
 #define EXIT_NO_SCRIPT 127

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 struct run_spec {
 	const char *image, *project; /* project: NULL: the default one */

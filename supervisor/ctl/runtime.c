@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/ctl/store.h"
+#include "supervisor/ctl/state_dir.h"
 
 #define FILE_MAX (1u << 20)
 

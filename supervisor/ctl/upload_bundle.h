@@ -5,7 +5,7 @@
 
 #include <sys/stat.h>
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 #define BUNDLE_ENTRIES_MAX 100000u
 #define BUNDLE_BYTES_MAX (1ULL << 30)

@@ -3,9 +3,9 @@
 #ifndef SUPERVISOR_CTL_UPLOAD_PIP_H
 #define SUPERVISOR_CTL_UPLOAD_PIP_H
 
+#include "spec/worker_file.h"
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/upload_bundle.h"
-#include "supervisor/worker_file.h"
 
 #define PIP_FOLDER "__pips__"
 #define PIP_LOCK PIP_FOLDER "/requirements.lock"

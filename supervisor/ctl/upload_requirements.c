@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "supervisor/requirements_text.h"
+#include "spec/requirements_text.h"
 
 #define FILES_DEPTH_MAX 16u
 

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/timefmt.h"
 #include "supervisor/front/api.h"
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/iron_read.h"
 #include "supervisor/front/ops.h"
-#include "supervisor/front/timefmt.h"
 
 #define DOC_MAX (4u << 20) /* image.json, a policy's source */
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/timefmt.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/front/timefmt.h"
 
 #define SAMPLES 300u /* seconds, too */
 #define STARTS 4096u /* a power of two */

@@ -8,8 +8,8 @@
 
 #include <jansson.h>
 
-#include "sandbox/limits.h"
-#include "sandbox/util.h"
+#include "lib/limits.h"
+#include "lib/util.h"
 
 struct front;
 

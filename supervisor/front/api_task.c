@@ -2,10 +2,10 @@
 /* Tasks as /api shows them: all that is known, and null for what is not. */
 #include <string.h>
 
+#include "lib/timefmt.h"
 #include "supervisor/front/api.h"
 #include "supervisor/front/iron_list.h"
 #include "supervisor/front/log_keep.h"
-#include "supervisor/front/timefmt.h"
 
 static void set(json_t *o, const char *key, json_t *value)
 {

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/log_keep.h"
 #include "supervisor/front/store_query.h"
-#include "supervisor/msg.h"
 
 #define RETRY_NS (1 * SEC)
 /* Turns that a write waits at most for what else is to be written with it. */

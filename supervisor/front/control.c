@@ -6,8 +6,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/msg.h"
 
 /* What a request or an answer of this size was made of, ten times its memory, is not kept. */
 #define TRIM_BYTES (256u << 10)

@@ -53,8 +53,8 @@
 
 #include <jansson.h>
 
-#include "sandbox/util.h"
-#include "supervisor/proto.h"
+#include "lib/util.h"
+#include "wire/proto.h"
 
 struct front;
 struct conn;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/msg.h"
+#include "spec/job.h"
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/job.h"
-#include "supervisor/msg.h"
 
 /* The end of a log comes from the logger by itself; it is asked for when it does not. */
 #define LOG_ASK_AFTER (300 * MSEC)

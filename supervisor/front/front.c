@@ -4,15 +4,15 @@
 #include <signal.h>
 #include <string.h>
 
+#include "lib/msg.h"
+#include "lib/role_filter.h"
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/iron.h"
 #include "supervisor/front/log_keep.h"
 #include "supervisor/front/schedule.h"
-#include "supervisor/msg.h"
-#include "supervisor/role_filter.h"
-#include "supervisor/warm_load.h"
+#include "wire/warm_load.h"
 
 #define RUNNING_MAX 64
 #define QUEUED_MAX 20000

@@ -8,12 +8,12 @@
 
 #include <microhttpd.h>
 
+#include "lib/address.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/http_read.h"
 #include "supervisor/front/http_screen.h"
 #include "supervisor/front/http_uri.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/http_address.h"
 
 #define HTTP_CONNS_MAX 512u
 #define HTTP_STREAMS_MAX 256u

@@ -11,7 +11,7 @@
 #include "supervisor/front/http_internal.h"
 #include "supervisor/front/http_log_frame.h"
 #include "supervisor/front/ops.h"
-#include "supervisor/log_client.h"
+#include "wire/log_client.h"
 
 #define PING_NS (15 * SEC)
 #define STREAM_IDLE_S 120u /* a client that takes nothing for so long is not there */

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/log_client.h"
-#include "supervisor/log_text.h"
+#include "lib/text.h"
+#include "wire/log_client.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 #define ESCAPED_MAX 6 /* \u001b for one byte */

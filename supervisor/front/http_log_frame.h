@@ -6,7 +6,7 @@
 #ifndef SUPERVISOR_FRONT_HTTP_LOG_FRAME_H
 #define SUPERVISOR_FRONT_HTTP_LOG_FRAME_H
 
-#include "supervisor/proto.h"
+#include "wire/proto.h"
 
 struct http_log_format {
 	bool events;

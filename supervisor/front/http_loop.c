@@ -9,9 +9,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/http_internal.h"
 #include "supervisor/front/metrics.h"
-#include "supervisor/msg.h"
 
 #define IDLE_S 20u	      /* without a byte in either direction */
 #define REQUEST_NS (60 * SEC) /* from its first byte to its last, and between two */

@@ -9,7 +9,7 @@
 #ifndef SUPERVISOR_FRONT_HTTP_SCREEN_H
 #define SUPERVISOR_FRONT_HTTP_SCREEN_H
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 #define HTTP_HEADER_MAX (16u << 10) /* a request's line and headers */
 #define HTTP_HEADERS_MAX 100	    /* lines; each takes libmicrohttpd's memory too */

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/text.h"
 #include "supervisor/front/http_screen.h"
-#include "supervisor/log_text.h"
 
 static int hex_digit(char c)
 {

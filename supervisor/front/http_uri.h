@@ -6,7 +6,7 @@
 #ifndef SUPERVISOR_FRONT_HTTP_URI_H
 #define SUPERVISOR_FRONT_HTTP_URI_H
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 #include "supervisor/front/http.h"
 
 #define HTTP_SEGMENTS_MAX 12

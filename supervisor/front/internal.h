@@ -6,8 +6,9 @@
 #include <jansson.h>
 #include <systemd/sd-event.h>
 
-#include "sandbox/image.h"
-#include "sandbox/policy.h"
+#include "lib/image.h"
+#include "lib/policy.h"
+#include "spec/task_spec.h"
 #include "supervisor/front/control.h"
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
@@ -18,7 +19,6 @@
 #include "supervisor/front/store.h"
 #include "supervisor/front/task.h"
 #include "supervisor/front/turn.h"
-#include "supervisor/task_spec.h"
 
 #define MSEC 1000000ULL /* in ns */
 #define SEC 1000000000ULL

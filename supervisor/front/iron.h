@@ -7,12 +7,12 @@
 #ifndef SUPERVISOR_FRONT_IRON_H
 #define SUPERVISOR_FRONT_IRON_H
 
+#include "lib/json_strict.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/iron_body.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/schedule.h"
-#include "supervisor/json_strict.h"
 
 #define IRON_PAGE 30u
 #define IRON_PAGE_MAX 100u

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/timefmt.h"
 #include "supervisor/front/iron.h"
 #include "supervisor/front/store_code.h"
-#include "supervisor/front/timefmt.h"
 
 json_t *iron_text(const char *text)
 {

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/json_raw.h"
+#include "lib/timefmt.h"
 #include "supervisor/front/http.h"
-#include "supervisor/front/timefmt.h"
-#include "supervisor/json_raw.h"
 
 static bool is_blank(const char *text, size_t len)
 {

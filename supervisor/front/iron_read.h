@@ -3,7 +3,7 @@
 #ifndef SUPERVISOR_FRONT_IRON_READ_H
 #define SUPERVISOR_FRONT_IRON_READ_H
 
-#include "supervisor/json_strict.h"
+#include "lib/json_strict.h"
 
 struct iron_read {
 	struct json_strict s;

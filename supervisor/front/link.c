@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/msg.h"
 
 /* Enough for every task of a full node at once; a role that is further behind hangs. */
 #define LINK_WAITING_MAX 65536u

@@ -5,7 +5,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "supervisor/proto.h"
+#include "wire/proto.h"
 
 struct front;
 struct link_message;

@@ -7,10 +7,10 @@
 
 #include <string.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/store_query.h"
 #include "supervisor/front/turn.h"
-#include "supervisor/msg.h"
 
 struct keep {
 	struct work work;

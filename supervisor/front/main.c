@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* sandboxd-front: supervisor/role_program.h says who executes it, and with what. */
+/* sandboxd-front: wire/role_program.h says who executes it, and with what. */
 #include <stdlib.h>
 
 #include "supervisor/front/front.h"
-#include "supervisor/role_program.h"
+#include "wire/role_program.h"
 
 int main(int argc, char **argv, char **envp)
 {

@@ -3,8 +3,8 @@
 #ifndef SUPERVISOR_FRONT_METRICS_H
 #define SUPERVISOR_FRONT_METRICS_H
 
-#include "sandbox/limits.h"
-#include "sandbox/util.h"
+#include "lib/limits.h"
+#include "lib/util.h"
 
 struct front;
 struct http_request;

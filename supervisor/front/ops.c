@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "supervisor/json_raw.h"
+#include "lib/json_raw.h"
 
 /* As in the table of control.h. */
 static const struct {

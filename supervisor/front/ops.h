@@ -3,8 +3,8 @@
 #ifndef SUPERVISOR_FRONT_OPS_H
 #define SUPERVISOR_FRONT_OPS_H
 
+#include "lib/json_strict.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/json_strict.h"
 
 /* A request while it is handled. */
 struct op {

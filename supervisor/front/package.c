@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/code.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/package_unpack.h"
-#include "supervisor/msg.h"
 
 /* Up to here a folder is looked for by its digest before there is a process for it, and */
 #define DIGEST_MAX (1u << 20)

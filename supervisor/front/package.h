@@ -15,7 +15,7 @@
 #ifndef SUPERVISOR_FRONT_PACKAGE_H
 #define SUPERVISOR_FRONT_PACKAGE_H
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 #define PACKAGE_ENTRIES_MAX 100000u
 #define PACKAGE_DEPTH_MAX 64

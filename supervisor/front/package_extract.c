@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/json_strict.h"
+#include "lib/json_strict.h"
 
 int extract_refuse(struct err *e, const char *name, const char *why)
 {

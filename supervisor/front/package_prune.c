@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/code.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/package.h"
-#include "supervisor/msg.h"
 
 /* One that was used a moment ago may be in a request that is not a task or code yet. A zip is in
  * one only while some zip is being unpacked; else its time need only be before that of the child. */

@@ -6,7 +6,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 struct zip {
 	const uint8_t *bytes;

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "lib/text.h"
 #include "supervisor/front/package_extract.h"
 #include "supervisor/front/package_zip_bytes.h"
-#include "supervisor/log_text.h"
 
 #define EXTRA_UNICODE_PATH 0x7075 /* 4.6.9 */
 #define UNICODE_PATH_HEAD 5	  /* a version, and the CRC-32 of the name that it stands for */

@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sandbox/limits.h"
+#include "lib/json_strict.h"
+#include "lib/limits.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/log_keep.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/front/store_project.h"
-#include "supervisor/json_strict.h"
 
 /* No project fills the disk before the operator has looked at it. */
 #define DEFAULT_QUEUED 200000u

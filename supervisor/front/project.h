@@ -9,9 +9,9 @@
 
 #include <jansson.h>
 
-#include "sandbox/limits.h"
-#include "sandbox/util.h"
-#include "supervisor/proto.h"
+#include "lib/limits.h"
+#include "lib/util.h"
+#include "wire/proto.h"
 
 #define PROJECT_ID_LEN 24 /* lower-case hex, as of tasks; util_new_id */
 #define PROJECT_NAME_MAX 63

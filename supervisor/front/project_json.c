@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/json_strict.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/json_strict.h"
 
 enum quota_type { QUOTA_COUNT, QUOTA_SIZE, QUOTA_NAMES };
 #define NAMES_MAX 64u

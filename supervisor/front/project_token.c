@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "lib/json_strict.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/store_project.h"
-#include "supervisor/json_strict.h"
 
 static struct token **bucket(struct front *f, const uint8_t hash[32])
 {

@@ -2,10 +2,10 @@
 /* What waits, and whose turn it is. */
 #include <string.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/queue_heap.h"
 #include "supervisor/front/store_query.h"
-#include "supervisor/msg.h"
 
 #define BUCKETS (1u << 18)
 /* Of one turn: what starts; what is delayed no more. */

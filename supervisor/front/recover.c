@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/msg.h"
 
 static int load(void *arg, struct task_record *rec)
 {

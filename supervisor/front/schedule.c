@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/json_strict.h"
+#include "lib/msg.h"
 #include "supervisor/front/schedule_internal.h"
-#include "supervisor/json_strict.h"
-#include "supervisor/msg.h"
 
 const char *schedule_state_name(enum schedule_state state)
 {

@@ -20,8 +20,8 @@
 
 #include <systemd/sd-event.h>
 
+#include "lib/cron.h"
 #include "supervisor/front/code.h"
-#include "supervisor/front/cron.h"
 
 #define SCHEDULE_CRON_MAX 127
 #define SCHEDULE_ZONE_MAX 63

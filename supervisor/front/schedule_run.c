@@ -5,8 +5,8 @@
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/schedule_internal.h"
-#include "supervisor/msg.h"
 
 #define TRY_MAX_S 60
 /* A last time that is at the end itself is looked at a little later. */

@@ -12,9 +12,9 @@
 #ifndef SUPERVISOR_FRONT_TASK_H
 #define SUPERVISOR_FRONT_TASK_H
 
-#include "sandbox/image.h"
-#include "sandbox/limits.h"
-#include "supervisor/proto.h"
+#include "lib/image.h"
+#include "lib/limits.h"
+#include "wire/proto.h"
 
 enum task_state {
 	TASK_QUEUED = 0, /* waits for its turn */

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Checkpoints to make: each key once, each package once, and of each project as many at a time as
- * its share is (supervisor/warm_load.h). Clients ask for them, and a task that could not be
+ * its share is (wire/warm_load.h). Clients ask for them, and a task that could not be
  * restored for want of one asks in the background, where the monitor says that it may.
  */
 #include <string.h>
 
+#include "lib/msg.h"
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/msg.h"
-#include "supervisor/warm_load.h"
+#include "wire/warm_load.h"
 
 /* Those that wait, of one project and of all. One more of a task's is forgotten: the next such
  * task asks again. A project of which none waits yet has room in any case. */

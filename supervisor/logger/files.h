@@ -17,8 +17,8 @@
 #ifndef SUPERVISOR_LOGGER_FILES_H
 #define SUPERVISOR_LOGGER_FILES_H
 
-#include "sandbox/util.h"
-#include "supervisor/proto.h"
+#include "lib/util.h"
+#include "wire/proto.h"
 
 struct log_record {
 	uint64_t time_ns; /* CLOCK_REALTIME */

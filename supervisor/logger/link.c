@@ -3,8 +3,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "lib/msg.h"
 #include "supervisor/logger/internal.h"
-#include "supervisor/msg.h"
 
 #define MESSAGES_PER_TURN 32
 

@@ -5,9 +5,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "lib/msg.h"
+#include "lib/role_filter.h"
 #include "supervisor/logger/internal.h"
-#include "supervisor/msg.h"
-#include "supervisor/role_filter.h"
 
 /* No new process, no socket, no signal to anyone; files by what the user id may open. */
 /* clang-format off */

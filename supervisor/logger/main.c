@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* sandboxd-logger: supervisor/role_program.h says who executes it, and with what. */
+/* sandboxd-logger: wire/role_program.h says who executes it, and with what. */
 #include "supervisor/logger/logger.h"
-#include "supervisor/role_program.h"
+#include "wire/role_program.h"
 
 int main(int argc, char **argv, char **envp)
 {

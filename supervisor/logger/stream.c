@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "lib/msg.h"
 #include "supervisor/logger/internal.h"
-#include "supervisor/msg.h"
 
 /* For one task in one turn of the loop; then it is the others' turn. */
 #define PIECES_PER_TURN 4

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "lib/msg.h"
 #include "supervisor/logger/internal.h"
-#include "supervisor/msg.h"
 
 /* Room for a burst; an unprivileged user's pipes are bounded together, so it may fail. */
 #define PIPE_SIZE (256 << 10)

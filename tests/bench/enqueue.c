@@ -23,7 +23,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "sandbox/util.h"
+#include "lib/util.h"
 
 #define ANSWER_MAX (256u << 10)
 #define WAIT_MS 60000 /* nobody answers for so long */

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
+#include "lib/json_strict.h"
 #include "supervisor/front/control.h"
-#include "supervisor/json_strict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

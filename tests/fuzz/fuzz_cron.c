@@ -2,7 +2,7 @@
 /* Crontab lines: what is accepted has a next time that is later and stays the same. */
 #include <string.h>
 
-#include "supervisor/front/cron.h"
+#include "lib/cron.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/text.h"
 #include "supervisor/front/http_uri.h"
-#include "supervisor/log_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/image_json.h"
+#include "spec/image_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/iron_json.h"
+#include "spec/client_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

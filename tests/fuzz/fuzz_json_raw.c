@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/json_raw.h"
-#include "supervisor/json_strict.h"
+#include "lib/json_raw.h"
+#include "lib/json_strict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
  */
 #include <sys/mman.h>
 
-#include "supervisor/log_client.h"
+#include "wire/log_client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "supervisor/policy_json.h"
+#include "spec/policy_json.h"
 #include "tests/unit/bpf_sim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

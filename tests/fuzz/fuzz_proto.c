@@ -2,7 +2,7 @@
 /* A message between the roles, for each pair of them. First byte: the number of fds. */
 #include <string.h>
 
-#include "supervisor/proto.h"
+#include "wire/proto.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,8 +2,8 @@
 /* A quota's JSON: whatever the bytes, an error with a text and no change, or a whole quota. */
 #include <string.h>
 
+#include "lib/json_strict.h"
 #include "supervisor/front/project.h"
-#include "supervisor/json_strict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/requirements_text.h"
+#include "spec/requirements_text.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

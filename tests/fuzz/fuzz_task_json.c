@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/job.h"
-#include "supervisor/task_spec.h"
+#include "spec/job.h"
+#include "spec/task_spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 /* Times as clients write them: what is accepted is printed so that it is read as the same. */
 #include <string.h>
 
-#include "supervisor/front/timefmt.h"
+#include "lib/timefmt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

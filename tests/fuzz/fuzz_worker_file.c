@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/worker_file.h"
+#include "spec/worker_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* tzdata's files: whatever is accepted, its spans cover all times without a hole. */
-#include "supervisor/front/cron.h"
+#include "lib/cron.h"
 
 #define YEAR (366LL * 86400)
 

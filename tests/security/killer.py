@@ -14,7 +14,7 @@ import sys
 import time
 
 # How long to wait for the next one before giving up. After failures in a row a template is not
-# tried again for half a minute (monitor_template.c), and a machine under load is slow.
+# tried again for half a minute (fork/template.c), and a machine under load is slow.
 PATIENCE = 120
 
 

@@ -16,8 +16,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "sandbox/image.h"
-#include "sandbox/policy.h"
+#include "lib/image.h"
+#include "lib/policy.h"
 
 struct rig {
 	struct front_config cfg;

@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "supervisor/policy_json.h"
+#include "spec/policy_json.h"
 #include "tests/unit/bpf_sim.h"
 
 #define ALLOW SCMP_ACT_ALLOW

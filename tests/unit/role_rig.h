@@ -7,7 +7,7 @@
 
 #include <poll.h>
 
-#include "supervisor/proto.h"
+#include "wire/proto.h"
 
 #define RIG_WAIT_MS 20000
 

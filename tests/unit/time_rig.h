@@ -5,7 +5,7 @@
 
 #include "tests/unit/rig.h"
 
-#include "supervisor/front/timefmt.h"
+#include "lib/timefmt.h"
 
 static uint64_t at(const char *text)
 {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the kernel says of a process. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/util.h"
+
+int util_proc_stat(pid_t pid, int field, uint64_t *ret)
+{
+	_cleanup_fd_ int fd = -1;
+	char path[64], buf[1024], *p;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -ESRCH;
+	n = read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return -ESRCH;
+	buf[n] = '\0';
+	/* The command's name may hold spaces and ')': count fields from the last ')',
+	 * behind which stands field 3. */
+	p = strrchr(buf, ')');
+	for (int at = 2; p && at < field; at++)
+		p = strchr(p + 1, ' ');
+	if (!p)
+		return -EPROTO;
+	*ret = strtoull(p + 1, NULL, 10);
+	return 0;
+}
+
+int util_proc_start_time(pid_t pid, uint64_t *ret)
+{
+	return util_proc_stat(pid, 22, ret);
+}
+
+pid_t util_pidfd_pid(int pidfd)
+{
+	char path[48], buf[512], *p;
+	_cleanup_fd_ int fd = -1;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return -1;
+	buf[n] = '\0';
+	p = strstr(buf, "\nPid:");
+	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A new monitor finds what its predecessor left: run records of tasks that run or
+ * have ended, cgroups without a record, half-made checkpoints.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "lib/msg.h"
+#include "sandbox/net.h"
+#include "supervisor/monitor/fork/clone.h"
+
+/* The init moves its fds to their places before it gives up root: milliseconds. */
+#define FDS_TRIES 2500
+
+static bool is_pipe(int fd, uint64_t ino)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_ino == ino;
+}
+
+static int take_fd(int pidfd, enum init_fd which, uint64_t ino)
+{
+	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, (int)which, 0);
+
+	if (is_pipe(fd, ino))
+		return fd;
+	util_close_fd(&fd);
+	return -1;
+}
+
+static void take_pipes(struct mtask *t)
+{
+	struct pollfd ended = {.fd = t->pidfd, .events = POLLIN};
+	struct timespec nap = {0, 2000000};
+
+	for (int i = 0; i < FDS_TRIES; i++) {
+		t->out_r = take_fd(t->pidfd, INIT_FD_OUT, t->run.out_ino);
+		t->err_r = take_fd(t->pidfd, INIT_FD_ERR, t->run.err_ino);
+		if (t->out_r >= 0 && t->err_r >= 0)
+			break;
+		util_close_fd(&t->out_r);
+		util_close_fd(&t->err_r);
+		/* Readable: it has ended (pidfd_open(2)), and its record tells the rest. */
+		if (poll(&ended, 1, 0) != 0)
+			return;
+		(void)nanosleep(&nap, NULL);
+	}
+	/* Without its pipes nobody would ever read its output, nor would its init end. */
+	if (t->out_r < 0)
+		task_kill(t, VERDICT_LOST);
+	if (!t->run.started) {
+		t->started_r = take_fd(t->pidfd, INIT_FD_STARTED, t->run.started_ino);
+		if (t->started_r >= 0)
+			(void)fcntl(t->started_r, F_SETFL, O_NONBLOCK);
+	}
+}
+
+/* pid and start time name one process for good; a pidfd taken in between holds it. */
+static int take_process(struct mtask *t)
+{
+	uint64_t start;
+
+	if (strcmp(t->run.boot_id, t->m->boot_id) != 0)
+		return -ESRCH;
+	t->pidfd = (int)syscall(SYS_pidfd_open, t->run.init_pid, 0);
+	if (t->pidfd < 0)
+		return -ESRCH;
+	if (util_proc_start_time(t->run.init_pid, &start) < 0 || start != t->run.init_start) {
+		util_close_fd(&t->pidfd);
+		return -ESRCH;
+	}
+	t->pid = t->run.init_pid;
+	return 0;
+}
+
+static int adopt_one(struct monitor *m, const char *id)
+{
+	struct mtask *t = mtask_new(m, id);
+	struct err e = {0};
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->record_fd = openat(m->tasks_fd, id, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (t->record_fd < 0 ||
+	    pread(t->record_fd, &t->run, sizeof(t->run), 0) != (ssize_t)sizeof(t->run) ||
+	    t->run.magic != RUN_RECORD_MAGIC || strcmp(t->run.id, id) != 0 ||
+	    !memchr(t->run.cgroup, '\0', sizeof(t->run.cgroup))) {
+		/* Nothing ran yet, or it will be found by its cgroup: the front asks again. */
+		task_forget(t);
+		return 0;
+	}
+	t->killed_for =
+		t->run.killed_for < VERDICT_MAX ? (enum verdict)t->run.killed_for : VERDICT_NONE;
+	if (t->run.net_index && t->run.net_index <= NET_INDEX_MAX)
+		m->net_used[t->run.net_index] = NET_USED;
+	(void)cgroup_open(&m->cgroups, t->run.cgroup, &t->cgroup, NULL);
+	r = take_process(t);
+	if (mtask_is_warm(t)) {
+		/* Whoever asked is gone, and it is quickly made again. */
+		if (r == 0)
+			task_signal(t, SIGKILL);
+		task_forget(t);
+		return 0;
+	}
+	if (r < 0) {
+		task_ended(t);
+		return 0;
+	}
+	take_pipes(t);
+	keeper_watch_adopted(t);
+	r = task_watch(t, &e);
+	if (r < 0)
+		msg_err("task %s: %s", id, e.msg);
+	else
+		msg_info("task %s runs: adopted", id);
+	return r;
+}
+
+/* A clone's group may have another name than its task. */
+static bool find_group(struct monitor *m, const char *name)
+{
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (struct mtask *t = m->tasks[b]; t; t = t->next)
+			if (strcmp(t->cgroup.name, name) == 0)
+				return true;
+	return false;
+}
+
+static void kill_stray(const char *name, void *arg)
+{
+	struct monitor *m = arg;
+	struct cgroup cg;
+	struct mtask *t;
+
+	/* A keeper ends by itself, with its last task; it is that task's parent. Its group is
+	 * removed then (fork/template.c). */
+	if (find_group(m, name) || strncmp(name, "template-", 9) == 0 ||
+	    cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
+		return;
+	/* A parked clone ends with its monitor, and is gone by now or about to be. */
+	if (!clone_is_name(name))
+		msg_warn("sandbox %s has no record: ended", name);
+	(void)cgroup_kill(&cg);
+	t = mtask_new(m, "");
+	if (!t) {
+		cgroup_close(&cg);
+		return;
+	}
+	t->cgroup = cg;
+	t->forgotten = true;
+	task_remove_cgroup(t);
+}
+
+static void each_name(int dir, void (*fn)(struct monitor *m, const char *name), struct monitor *m)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
+	struct dirent *d;
+
+	if (!stream) {
+		util_close_fd(&copy);
+		return;
+	}
+	while ((d = readdir(stream)))
+		fn(m, d->d_name);
+	(void)closedir(stream);
+}
+
+static void adopt_name(struct monitor *m, const char *name)
+{
+	if (util_is_id(name) && adopt_one(m, name) < 0)
+		msg_err("task %s: cannot be adopted", name);
+}
+
+static void remove_half_made(struct monitor *m, const char *name)
+{
+	if (strncmp(name, ".tmp-", 5) == 0)
+		warm_remove_dir(m, name);
+}
+
+int adopt_all(struct monitor *m, struct err *e)
+{
+	int r;
+
+	each_name(m->tasks_fd, adopt_name, m);
+	r = cgroup_each(&m->cgroups, kill_stray, m);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "list the cgroups");
+	each_name(m->checkpoints_fd, remove_half_made, m);
+	return 0;
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+/* MON_WARM: whether a warm-up may run now, within what limits, and its sandbox. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/msg.h"
+#include "supervisor/monitor/spawn/start.h"
+#include "wire/warm_load.h"
+
+/* From its start to its checkpoint. The operator's may read a cold disk; a package's modules
+ * are anybody's, and occupy a place meanwhile. */
+#define WARM_S 150
+#define WARM_OF_TASK_S 30
+
+void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *ret)
+{
+	*ret = (struct recipe){.owner = req->owner, .package_fd = package_fd};
+	memcpy(ret->image, req->image, 32);
+	memcpy(ret->policy, req->policy, 32);
+	if (package_fd >= 0)
+		memcpy(ret->package, req->package, 32);
+	memcpy(ret->warm, req->warm, sizeof(ret->warm));
+}
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/*
+ * The policy's defaults, which its template has too; more where the task has more, which it
+ * could use up anyway. Fewer are no use: others of the same list would have no checkpoint.
+ */
+static int limits_of_warm(const struct policy_head *policy, const struct mon_warm *req,
+			  struct limits *ret, struct err *e)
+{
+	const struct limits *own = &req->limits, *l = &policy->limits;
+	const bool of_task = req->wish == WARM_FOR_TASK;
+
+	*ret = (struct limits){
+		.memory = higher(own->memory, l->memory),
+		.disk = higher(own->disk, l->disk),
+		.log_bytes = higher(own->log_bytes, l->log_bytes),
+		.cpu_milli = (uint32_t)higher(own->cpu_milli, l->cpu_milli),
+		.pids = (uint32_t)higher(own->pids, l->pids),
+		.timeout_s = l->timeout_s,
+		/* It goes into the checkpoint, and a restored task can lower it, not raise it. */
+		.nofile = policy->limits_max.nofile,
+	};
+	if (!limits_allowed(ret, &policy->limits_max))
+		return err_set(e, ERR_LIMIT, 0, "warm: limits beyond the policy's");
+	ret->timeout_s = of_task ? WARM_OF_TASK_S : WARM_S;
+	if (of_task && own->timeout_s && own->timeout_s < ret->timeout_s)
+		ret->timeout_s = own->timeout_s;
+	return 0;
+}
+
+/* The front keeps to this; a new front does not know what the former one began. */
+static int check_room(const struct monitor *m, const struct mtask *mine, struct err *e)
+{
+	const struct mon_warm *req = mine->warm_req;
+	struct warm_load load = {0};
+
+	for (int b = 0; b < TASK_BUCKETS; b++)
+		for (const struct mtask *t = m->tasks[b]; t; t = t->next) {
+			/* 0: a renewal, of which there is one for each template. */
+			if (t == mine || !mtask_is_warm(t) || t->warm_req->tag == 0)
+				continue;
+			warm_load_add(&load, (enum warm_for)t->warm_req->wish, t->warm_req->owner,
+				      t->limits.memory);
+			if (req->has_package && t->warm_req->has_package &&
+			    req->owner == t->warm_req->owner &&
+			    memcmp(t->warm_req->package, req->package, 32) == 0)
+				return err_set(e, ERR_LIMIT, 0,
+					       "warm: another of this package runs");
+		}
+	if (!warm_load_allows(&load, (enum warm_for)req->wish, req->owner, mine->limits.memory,
+			      m->node_memory))
+		return err_set(e, ERR_LIMIT, 0, "warm: too many run already");
+	return 0;
+}
+
+/* -EAGAIN: not now. Nothing has failed, and nothing is remembered. */
+static int check_time(struct monitor *m, struct mtask *t, const struct recipe *of, struct err *e)
+{
+	const uint64_t now = util_monotonic_ns();
+
+	if (t->warm_req->tag == 0)
+		return 0;
+	if (check_room(m, t, e) < 0)
+		return -EAGAIN;
+	if (t->warm_req->wish != WARM_FOR_OPERATOR &&
+	    !warm_past_allows(m, of, (enum warm_for)t->warm_req->wish, now)) {
+		(void)err_set(e, ERR_LIMIT, 0, "warm: it has failed lately");
+		return -EAGAIN;
+	}
+	warm_past_begin(m, of, now);
+	return 0;
+}
+
+static void say_begun(const struct start *s, const struct mtask *t)
+{
+	static const char *const wishes[WARM_FOR_MAX] = {
+		[WARM_FOR_OPERATOR] = "asked for",
+		[WARM_FOR_IMAGE] = "of the image's list",
+		[WARM_FOR_TASK] = "of a task's list",
+	};
+	char list[IMAGE_WARM_MAX];
+
+	(void)snprintf(list, sizeof(list), "%s", s->inputs.warm);
+	for (char *p = list; *p; p++)
+		*p = (char)(*p == '\n' ? ',' : *p);
+	msg_info("warm-up %s begins: image %s, policy %s, %s: %s; up to %llu MiB, %u s", t->id,
+		 s->image.name, s->policy->policy.head.name, wishes[t->warm_req->wish], list,
+		 (unsigned long long)(t->limits.memory >> 20), t->limits.timeout_s);
+}
+
+static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req,
+		      struct mtask *t, struct err *e)
+{
+	_cleanup_fd_ int job = -1;
+	struct recipe of;
+	int r;
+
+	recipe_of_warm(req, t->warm_package, &of);
+	if (strstr(req->warm, WARM_MODULE) && t->warm_package < 0)
+		return err_set(e, ERR_NOT_FOUND, 0, "warm.module: there is no package (any more)");
+	r = start_check_package(m, t->warm_package, e);
+	if (r == 0)
+		r = start_load_parts(m, s, &of, e);
+	t->run.owner = s->spec.owner = recipe_dumped_by(&of);
+	if (r == 0)
+		r = limits_of_warm(&s->policy->policy.head, req, &t->limits, e);
+	if (r < 0)
+		return r;
+	if (!m->criu_works)
+		return err_set(e, ERR_UNAVAILABLE, 0, "%s", m->criu_problem);
+	memcpy(t->key, s->spec.checkpoint_key, 32);
+	if (!req->force && start_open_checkpoint(m, s, t, NULL) == 0)
+		return -EEXIST;
+	r = check_time(m, t, &of, e);
+	if (r < 0)
+		return r;
+	job = warm_job(s->inputs.warm, e);
+	if (job < 0)
+		return job;
+	util_close_fd(&s->checkpoint);
+	util_close_fd(&s->heap);
+	r = warm_make_dir(t, &s->checkpoint, &s->heap, e);
+	if (r < 0)
+		return r;
+	s->spec.action = SANDBOX_DUMP;
+	s->spec.limits = t->limits;
+	s->spec.job_fd = job;
+	s->spec.checkpoint_fd = s->checkpoint;
+	r = start_spawn(m, s, t, of.package_fd, e);
+	if (r == 0)
+		say_begun(s, t);
+	return r;
+}
+
+void start_warm_again(struct monitor *m, const struct recipe *of, const struct limits *limits)
+{
+	struct mon_warm req = {.force = 1,
+			       .has_package = of->package_fd >= 0,
+			       .owner = of->owner,
+			       .limits = *limits};
+
+	req.wish = req.has_package ? WARM_FOR_TASK : WARM_FOR_IMAGE;
+
+	memcpy(req.image, of->image, 32);
+	memcpy(req.policy, of->policy, 32);
+	memcpy(req.package, of->package, 32);
+	memcpy(req.warm, of->warm, sizeof(req.warm));
+	(void)start_warm(m, &req, of->package_fd);
+}
+
+/* When it is done, a template is made of it. */
+void start_warmed(struct mtask *t)
+{
+	struct recipe of;
+
+	recipe_of_warm(t->warm_req, t->warm_package, &of);
+	template_want(t->m, &of);
+}
+
+int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
+{
+	_cleanup_start_ struct start s = START_INIT;
+	char id[TASK_ID_LEN + 1];
+	struct err e = {0};
+	struct mtask *t;
+	int r;
+
+	/* A package's module is nobody's but a task's. */
+	if (req->wish == WARM_FOR_NOBODY || req->wish >= WARM_FOR_MAX ||
+	    req->owner >= SANDBOX_OWNERS_MAX || (package_fd >= 0 && req->wish != WARM_FOR_TASK))
+		return -EPROTO;
+	util_new_id(id);
+	t = mtask_new(m, id);
+	if (!t)
+		return 0;
+	t->run.kind = RUN_WARM;
+	t->warm_req = malloc(sizeof(*req));
+	if (!t->warm_req) {
+		mtask_free(t);
+		return 0;
+	}
+	*t->warm_req = *req;
+	if (package_fd >= 0)
+		t->warm_package = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+	r = begin_warm(m, &s, req, t, &e);
+	if (r < 0) {
+		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);
+		t->failed = r != -EEXIST;
+		t->not_now = r == -EAGAIN;
+		start_undo(t);
+		warm_ended(t, r == -EEXIST);
+	}
+	return 0;
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The monitor when it runs out of file descriptors: an fd that is none fails as one too many. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "supervisor/monitor/fork/template.h"
+
+#define NO_FD 100000
+
+/* A role that reads nothing, and has been told more than its socket takes. */
+static void make_busy(struct role *role, struct monitor *m, int pair[2])
+{
+	union proto_msg msg = {0};
+
+	assert_int_equal(proto_socketpair(pair), 0);
+	role->sock = pair[0];
+	role->queue_end = &role->queue;
+	proto_init(&msg, MON_READY);
+	while (!role->queue)
+		assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), 0);
+}
+
+static void test_message_kept(void **state)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	struct role *role = &m->roles[R_LOGGER];
+	union proto_msg msg = {0};
+	int pair[2], fds[2] = {STDIN_FILENO, STDOUT_FILENO};
+
+	(void)state;
+	make_busy(role, m, pair);
+	proto_init(&msg, LOG_OPEN);
+	assert_int_equal(role_send(m, R_LOGGER, &msg, fds, 2), 0);
+	assert_true(role->sock >= 0);
+	/* Without it nobody would tell a successor, who would tell it everything: it goes. */
+	fds[1] = NO_FD;
+	assert_int_equal(role_send(m, R_LOGGER, &msg, fds, 2), -EBADF);
+	assert_int_equal(role->sock, -1);
+	assert_null(role->queue);
+	assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), -ENOTCONN);
+	close(pair[1]);
+	free(m);
+}
+
+/* Its package is part of what it is made of: without it there is no template. */
+static void test_template_package(void **state)
+{
+	const struct recipe of = {.package = {1}, .package_fd = NO_FD, .warm = "app"};
+	int log = memfd_create("log", MFD_CLOEXEC), err = dup(STDERR_FILENO);
+	struct monitor *m = calloc(1, sizeof(*m));
+	char text[1024] = "";
+
+	(void)state;
+	m->criu_works = true;
+	m->images_fd = m->policies_fd = -1;
+	dup2(log, STDERR_FILENO);
+	template_want(m, &of);
+	dup2(err, STDERR_FILENO);
+	assert_true(pread(log, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "package: Bad file descriptor"));
+	/* Remembered, to be tried again later. */
+	assert_non_null(m->templates);
+	assert_int_equal(m->templates->state, TEMPLATE_RETIRED);
+	assert_int_equal(m->templates->of.package_fd, -1);
+	assert_null(m->templates->keeper);
+	free(m->templates);
+	free(m);
+	close(log);
+	close(err);
+}
+
+/* A request to start a task with this job; the task is there already, so that no more happens. */
+static int start_with(struct monitor *m, int job_fd)
+{
+	struct mon_start req = {.id = "0123456789abcdef01234567"};
+	int r = start_task(m, &req, job_fd, -1);
+
+	close(job_fd);
+	return r;
+}
+
+static int memory_file(off_t size, int seals)
+{
+	int fd = memfd_create("job", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+/* What a sandbox's init reads as root is what the front has written, not what it can open. */
+static void test_job_fd(void **state)
+{
+	const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	struct monitor *m = calloc(1, sizeof(*m));
+	struct mtask *t = mtask_new(m, "0123456789abcdef01234567");
+	int pipes[2];
+
+	(void)state;
+	assert_int_equal(start_with(m, memory_file(5, all)), 0);
+	assert_int_equal(start_with(m, memory_file(JOB_BYTES_MAX, all)), 0);
+	assert_int_equal(start_with(m, memory_file((off_t)JOB_BYTES_MAX + 1, all)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, all & ~F_SEAL_WRITE)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, all & ~F_SEAL_GROW)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, all & ~F_SEAL_SHRINK)), -EPROTO);
+	assert_int_equal(start_with(m, memory_file(5, F_SEAL_WRITE)), -EPROTO);
+	assert_int_equal(start_with(m, open("/proc/self/stat", O_RDONLY | O_CLOEXEC)), -EPROTO);
+	assert_int_equal(start_with(m, open("/etc/passwd", O_PATH | O_CLOEXEC)), -EPROTO);
+	assert_int_equal(start_with(m, open("/", O_RDONLY | O_CLOEXEC)), -EPROTO);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(start_with(m, pipes[0]), -EPROTO);
+	close(pipes[1]);
+	mtask_free(t);
+	free(m);
+}
+
+/* No more stamps are remembered than there are checkpoints, the last ones. */
+static void test_stamps(void **state)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	uint8_t key[32] = {0}, stamp[32] = {0};
+	struct stamp_entry_cached *next;
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		key[0] = (uint8_t)i;
+		key[1] = (uint8_t)(i >> 8);
+		stamp_remember(m, key, stamp);
+	}
+	assert_memory_equal(m->stamps->key, key, sizeof(key));
+	for (struct stamp_entry_cached *c = m->stamps; c; c = next, n++) {
+		next = c->next;
+		free(c);
+	}
+	assert_int_equal(n, CHECKPOINTS_MAX);
+	free(m);
+}
+
+/* A project with many lists takes its own templates' places, and the oldest one first. */
+static void test_template_shares(void **state)
+{
+	struct template *templates[TEMPLATES_MAX];
+	struct monitor *m = calloc(1, sizeof(*m));
+
+	(void)state;
+	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
+		struct template *tpl = calloc(1, sizeof(*tpl));
+
+		assert_non_null(tpl);
+		tpl->m = m;
+		tpl->sock = -1;
+		tpl->state = TEMPLATE_READY;
+		tpl->used_mono_ns = 100 + i;
+		tpl->of.owner = i < 2 ? 1 : 2;
+		tpl->next = m->templates;
+		m->templates = templates[i] = tpl;
+	}
+	template_make_room(m);
+	/* The second one makes no room: there is some now. */
+	template_make_room(m);
+	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
+		assert_int_equal(templates[i]->state, i == 2 ? TEMPLATE_RETIRED : TEMPLATE_READY);
+		free(templates[i]);
+	}
+	free(m);
+}
+
+#define SECOND 1000000000ULL
+
+/* Seconds from now, which is the test's own, until a task of the recipe may ask for a warm-up. */
+static unsigned pause_s(struct monitor *m, const struct recipe *of, enum warm_for list,
+			uint64_t now)
+{
+	for (unsigned s = 0; s < 1000; s++)
+		if (warm_past_allows(m, of, list, now + s * SECOND))
+			return s;
+	return 1000;
+}
+
+/* It remembers for as long as it lives, which is as long as this program. */
+static struct monitor *monitor_new(void)
+{
+	static struct monitor *all[8];
+	static unsigned n;
+
+	assert_true(n < ARRAY_SIZE(all));
+	all[n] = calloc(1, sizeof(*all[n]));
+	assert_non_null(all[n]);
+	return all[n++];
+}
+
+/* Later after each failure; a success ends it. */
+static void test_warm_past(void **state)
+{
+	const struct recipe of = {
+		.package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	const struct recipe plain = {.package_fd = -1, .warm = "json"};
+	struct monitor *m = monitor_new();
+	uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 0);
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "");
+	for (unsigned i = 0; i < 12; i++) {
+		warm_past_begin(m, &of, now);
+		warm_past_end(m, &of, WARM_FOR_TASK, i ? "again" : "first", now);
+		assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), i < 9 ? 1 << i : 512);
+		now += 600 * SECOND;
+		assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 0);
+	}
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "again");
+	assert_int_equal(pause_s(m, &plain, WARM_FOR_TASK, now), 0);
+	warm_past_end(m, &of, WARM_FOR_TASK, "", now);
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "");
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 0);
+}
+
+/* Another package, another project, the same name of a module: nothing that failed is theirs. */
+static void test_warm_past_of_others(void **state)
+{
+	const struct recipe of = {
+		.owner = 1, .package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	struct recipe changed = of, others = of;
+	struct monitor *m = monitor_new();
+	const uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	changed.package[0] = 2;
+	others.owner = 2;
+	for (unsigned i = 0; i < 12; i++) {
+		warm_past_begin(m, &of, now);
+		warm_past_end(m, &of, WARM_FOR_TASK, "broken", now);
+	}
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 512);
+	/* A folder that is changed with each task is not warmed with each task. */
+	assert_int_equal(pause_s(m, &changed, WARM_FOR_TASK, now), 1);
+	assert_int_equal(pause_s(m, &others, WARM_FOR_TASK, now), 0);
+	assert_string_equal(warm_past_why(m, &changed, WARM_FOR_TASK), "");
+	assert_string_equal(warm_past_why(m, &others, WARM_FOR_TASK), "");
+}
+
+/* A list of image modules fails within the limits of the task that names it: for its project.
+ * The image's own list is everybody's, and so is a checkpoint that is there. */
+static void test_warm_past_of_lists(void **state)
+{
+	const struct recipe one = {.owner = 1, .package_fd = -1, .warm = "json"};
+	const struct recipe two = {.owner = 2, .package_fd = -1, .warm = "json"};
+	struct monitor *m = monitor_new();
+	const uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	warm_past_end(m, &one, WARM_FOR_TASK, "late", now);
+	assert_int_equal(pause_s(m, &one, WARM_FOR_TASK, now), 1);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_TASK, now), 0);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 0);
+	warm_past_end(m, &one, WARM_FOR_IMAGE, "lost", now);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 1);
+	assert_string_equal(warm_past_why(m, &two, WARM_FOR_IMAGE), "lost");
+	warm_past_end(m, &two, WARM_FOR_OPERATOR, "", now);
+	assert_int_equal(pause_s(m, &one, WARM_FOR_TASK, now), 0);
+	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 0);
+}
+
+/* Bounded: of too many the oldest one of the project that has most is forgotten. */
+static void test_warm_past_bounded(void **state)
+{
+	struct recipe many = {.owner = 1, .package_fd = -1, .warm = "a"};
+	const struct recipe few = {.owner = 2, .package_fd = -1, .warm = "a"};
+	struct monitor *m = monitor_new();
+	const uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	warm_past_end(m, &few, WARM_FOR_TASK, "lost", now);
+	for (unsigned i = 0; i < 300; i++) {
+		many.image[0] = (uint8_t)i;
+		many.image[1] = (uint8_t)(i >> 8);
+		warm_past_end(m, &many, WARM_FOR_TASK, "x", now);
+	}
+	assert_string_equal(warm_past_why(m, &few, WARM_FOR_TASK), "lost");
+	assert_string_equal(warm_past_why(m, &many, WARM_FOR_TASK), "x");
+	many.image[0] = many.image[1] = 0;
+	assert_string_equal(warm_past_why(m, &many, WARM_FOR_TASK), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_message_kept),
+		cmocka_unit_test(test_template_package),
+		cmocka_unit_test(test_job_fd),
+		cmocka_unit_test(test_stamps),
+		cmocka_unit_test(test_template_shares),
+		cmocka_unit_test(test_warm_past),
+		cmocka_unit_test(test_warm_past_of_others),
+		cmocka_unit_test(test_warm_past_of_lists),
+		cmocka_unit_test(test_warm_past_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire/log_client.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define BUF_SIZE (sizeof(struct log_frame) + LOG_FRAME_DATA_MAX)
+
+static void out_line_start(struct log_text_out *o, const struct log_client *c, uint64_t time_ns)
+{
+	char text[40];
+
+	if (!c->opts.timestamps)
+		return;
+	util_format_time(time_ns, text, sizeof(text));
+	log_text_add(o, text, strlen(text));
+	log_text_add(o, " ", 1);
+}
+
+static int write_text(struct log_client *c, int stream, const struct log_frame *head,
+		      const uint8_t *data)
+{
+	struct log_text *t = &c->text[stream];
+	bool escape = stream == 0 ? c->opts.escape_out : c->opts.escape_err;
+	struct log_text_out o = {.fd = stream == 0 ? c->opts.out_fd : c->opts.err_fd};
+	const uint8_t *end = data + head->len;
+
+	if (o.fd < 0 || head->len == 0)
+		return 0;
+	if (!escape && !c->opts.timestamps) {
+		t->mid_line = end[-1] != '\n';
+		return log_text_write(o.fd, data, head->len);
+	}
+	while (data < end) {
+		const uint8_t *nl = memchr(data, '\n', (size_t)(end - data));
+		const uint8_t *stop = nl ? nl : end;
+
+		if (!t->mid_line)
+			out_line_start(&o, c, head->time_ns);
+		if (escape)
+			log_text_escape(&o, t, data, (size_t)(stop - data));
+		else
+			log_text_add(&o, data, (size_t)(stop - data));
+		t->mid_line = !nl;
+		if (nl) {
+			log_text_newline(&o, t);
+			stop++;
+		}
+		data = stop;
+	}
+	log_text_flush(&o);
+	return o.error;
+}
+
+int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final, char *buf,
+		    size_t size)
+{
+	char bound[32];
+
+	if (reason == LOG_DROP_DISK)
+		return snprintf(buf, size, "[no room for the log: %llu bytes dropped%s]\n",
+				(unsigned long long)dropped, final ? "" : " so far");
+	return snprintf(buf, size, "[log limit of %s reached: %llu bytes dropped%s]\n",
+			util_format_size(kept, bound, sizeof(bound)), (unsigned long long)dropped,
+			final ? "" : " so far");
+}
+
+/* On stderr, on a line of its own: how much is missing here. */
+static int write_marker(struct log_client *c, bool final)
+{
+	char text[160] = "\n";
+	int n, r;
+
+	if (c->dropped == c->dropped_told)
+		return 0;
+	c->dropped_told = c->dropped;
+	if (c->opts.quiet || c->opts.err_fd < 0)
+		return 0;
+	n = c->text[1].mid_line ? 1 : 0;
+	n += log_marker_text(c->drop_reason, c->kept, c->dropped, final, text + n,
+			     sizeof(text) - (size_t)n);
+	r = log_text_write(c->opts.err_fd, text, (size_t)n);
+	c->text[1].mid_line = false;
+	return r;
+}
+
+/* What waited for a character's rest at the very end. */
+static int settle_streams(struct log_client *c)
+{
+	int r = 0;
+
+	for (int s = 0; s < 2; s++) {
+		struct log_text_out o = {.fd = s == 0 ? c->opts.out_fd : c->opts.err_fd};
+
+		if (o.fd < 0)
+			continue;
+		log_text_settle(&o, &c->text[s]);
+		log_text_flush(&o);
+		if (r == 0)
+			r = o.error;
+	}
+	return r;
+}
+
+int log_frame_check(const struct log_frame *h, struct err *e)
+{
+	bool ok;
+
+	switch (h->type) {
+	case LOG_FRAME_OUT:
+	case LOG_FRAME_ERR:
+		ok = h->len <= LOG_FRAME_DATA_MAX;
+		break;
+	case LOG_FRAME_DROPPED:
+		ok = h->len == sizeof(uint64_t);
+		break;
+	default:
+		ok = h->type == LOG_FRAME_END && h->len == 0;
+	}
+	if (ok)
+		return 0;
+	return err_set(e, ERR_INTERNAL, EPROTO,
+		       "the log's stream holds a frame of type %u with %u bytes", h->type, h->len);
+}
+
+static int frame_write(struct log_client *c, const struct log_frame *h, const uint8_t *data)
+{
+	int r;
+
+	switch (h->type) {
+	case LOG_FRAME_DROPPED:
+		if (h->reason != c->drop_reason) {
+			r = write_marker(c, true);
+			if (r < 0)
+				return r;
+			c->dropped = c->dropped_told = 0;
+		}
+		if (__builtin_add_overflow(c->dropped, h->aux, &c->dropped))
+			c->dropped = UINT64_MAX;
+		c->drop_reason = h->reason;
+		memcpy(&c->kept, data, sizeof(c->kept));
+		return 0;
+	case LOG_FRAME_END:
+		c->ended = true;
+		c->complete = h->aux != 0;
+		r = settle_streams(c);
+		return r < 0 ? r : write_marker(c, true);
+	default:
+		r = write_marker(c, true);
+		return r < 0 ? r : write_text(c, h->type - LOG_FRAME_OUT, h, data);
+	}
+}
+
+/* Handles every whole frame of the buffer. */
+static int frames_take(struct log_client *c, struct err *e)
+{
+	size_t pos = 0;
+	int r = 0;
+
+	while (!c->ended && c->n_buf - pos >= sizeof(struct log_frame)) {
+		struct log_frame h;
+
+		memcpy(&h, c->buf + pos, sizeof(h));
+		r = log_frame_check(&h, e);
+		if (r < 0)
+			return r;
+		if (c->n_buf - pos < sizeof(h) + h.len)
+			break;
+		r = frame_write(c, &h, c->buf + pos + sizeof(h));
+		if (r < 0)
+			return err_set(e, ERR_SYSTEM, -r, "cannot write the log");
+		if (h.type != LOG_FRAME_END)
+			c->next_cursor = h.cursor + 1;
+		pos += sizeof(h) + h.len;
+	}
+	c->n_buf -= pos;
+	memmove(c->buf, c->buf + pos, c->n_buf);
+	return c->ended ? LOG_CLIENT_END : 0;
+}
+
+int log_client_feed(struct log_client *c, const void *bytes, size_t len, struct err *e)
+{
+	const uint8_t *p = bytes;
+	int r = c->ended ? LOG_CLIENT_END : 0;
+
+	while (len > 0 && r == 0) {
+		size_t n = BUF_SIZE - c->n_buf; /* never 0: a whole frame fits */
+
+		if (n > len)
+			n = len;
+		memcpy(c->buf + c->n_buf, p, n);
+		c->n_buf += n;
+		p += n;
+		len -= n;
+		r = frames_take(c, e);
+	}
+	return r;
+}
+
+int log_client_read(struct log_client *c, int sock, struct err *e)
+{
+	int r = c->ended ? LOG_CLIENT_END : 0;
+
+	while (r == 0) {
+		ssize_t n = recv(sock, c->buf + c->n_buf, BUF_SIZE - c->n_buf, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			/* Nothing follows for now: a marker must not wait for it. */
+			r = write_marker(c, false);
+			return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot write the log") : -EAGAIN;
+		}
+		if (n < 0 && errno != ECONNRESET)
+			return err_set(e, ERR_SYSTEM, errno, "the log's socket");
+		if (n <= 0)
+			return err_set(e, ERR_UNAVAILABLE, ECONNRESET,
+				       "the log's stream broke off");
+		c->n_buf += (size_t)n;
+		r = frames_take(c, e);
+	}
+	return r;
+}
+
+uint64_t log_client_cursor(const struct log_client *c)
+{
+	return c->next_cursor;
+}
+
+void log_client_reconnect(struct log_client *c)
+{
+	c->n_buf = 0;
+}
+
+void log_client_defaults(struct log_client_options *ret)
+{
+	*ret = (struct log_client_options){
+		.out_fd = STDOUT_FILENO,
+		.err_fd = STDERR_FILENO,
+		.escape_out = isatty(STDOUT_FILENO) == 1,
+		.escape_err = isatty(STDERR_FILENO) == 1,
+	};
+}
+
+int log_client_init(struct log_client *c, const struct log_client_options *opts)
+{
+	*c = (struct log_client){.opts = *opts};
+	c->buf = malloc(BUF_SIZE);
+	return c->buf ? 0 : -ENOMEM;
+}
+
+void log_client_clear(struct log_client *c)
+{
+	util_free_ptr(&c->buf);
+	c->n_buf = 0;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire/role_program.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "lib/msg.h"
+#include "lib/title.h"
+
+static bool is_monitors_socket(int fd)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
+void role_begin(const char *name, int argc, char **argv, char **envp, int n_args, int *fds, int n)
+{
+	/* Both ends of the socket's protocol are of one version. */
+	if (argc != 2 + n_args || strcmp(argv[1], SANDBOXD_VERSION) != 0 ||
+	    !is_monitors_socket(ROLE_FD_FIRST)) {
+		(void)fprintf(stderr,
+			      "sandboxd-%s " SANDBOXD_VERSION
+			      ": a part of sandboxd, which executes it; not to be called by hand\n",
+			      name);
+		exit(125);
+	}
+	for (int i = 0; i < n; i++) {
+		fds[i] = ROLE_FD_FIRST + i;
+		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+			fds[i] = -1;
+	}
+	/* As a change of user leaves it: no other process of this user may look into it. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	title_init(argc, argv, envp);
+	title_set(name);
+	msg_init(name);
+}
