@@ -7,7 +7,7 @@
  * thread becomes "none": what is restored is under criu's own filter from its birth, and gets
  * the policy's before its first instruction (inject_confine.c).
  *
- * What must be known: it is one process, and nothing in it sends a signal by itself. criu leaves it
+ * What must be known: it is one process, and nothing sends it a signal by itself. criu leaves it
  * stopped, and a SIGCONT before it is held and confined would let it run. The images are looked at
  * as they are restored, not as they were dumped. (Files that send a signal of their own choice,
  * F_SETSIG, are refused by criu's filter, which the process has as well.)
@@ -28,6 +28,7 @@
 enum { CORE_TC = 3, CORE_THREAD = 5 };
 enum { TC_OLD_SECCOMP_MODE = 11, THREAD_SECCOMP_MODE = 11 };
 enum { TC_TIMERS = 7, TIMERS_REAL = 1, TIMERS_PROF = 3 };
+enum { TC_SIGNALS = 10, THREAD_PDEATH_SIGNAL = 8, THREAD_SIGNALS = 9 };
 /* images/pstree.proto */
 enum { PSTREE_PID = 1, PSTREE_THREADS = 5 };
 #define IMAGE_MAX (1 << 20)
@@ -59,15 +60,12 @@ static bool is_unset(struct pb_in timer)
 	return r == 0;
 }
 
-int checkpoint_core_is_still(const void *image, size_t n, struct err *e)
+static int no_timers(struct pb_in core, struct err *e)
 {
 	struct pb_field tc = {0}, timers = {0}, f;
-	struct pb_in core = {0}, in;
-	int r = image_message(image, n, CORE_MAGIC, "core", &core, e);
+	struct pb_in in;
+	int r = pb_find(core, CORE_TC, PB_BYTES, &tc);
 
-	if (r < 0)
-		return r;
-	r = pb_find(core, CORE_TC, PB_BYTES, &tc);
 	if (r == 1)
 		r = pb_find(tc.bytes, TC_TIMERS, PB_BYTES, &timers);
 	if (r < 0)
@@ -82,6 +80,54 @@ int checkpoint_core_is_still(const void *image, size_t n, struct err *e)
 				       "checkpoint: a timer of the process's is set (setitimer, "
 				       "timer_create): what is warmed must leave none");
 	return r < 0 ? err_set(e, ERR_INPUT, 0, "checkpoint: core image: its timers") : 0;
+}
+
+/* None waits to be delivered: it would also be on the bill of all who share the checkpoint. */
+static int no_signals(struct pb_in core, uint32_t message, uint32_t number, struct err *e)
+{
+	struct pb_field part = {0}, queue = {0};
+	int r = pb_find(core, message, PB_BYTES, &part);
+
+	if (r == 1)
+		r = pb_find(part.bytes, number, PB_BYTES, &queue);
+	if (r < 0)
+		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: its signals");
+	return r == 0 || queue.bytes.at == queue.bytes.end
+		       ? 0
+		       : err_set(e, ERR_INPUT, 0,
+				 "checkpoint: a signal waits until the process unblocks it: what "
+				 "is warmed must leave none");
+}
+
+/* criu is its parent, and ends. */
+static int no_parents_signal(struct pb_in core, struct err *e)
+{
+	struct pb_field thread = {0}, sig = {0};
+	int r = pb_find(core, CORE_THREAD, PB_BYTES, &thread);
+
+	if (r == 1)
+		r = pb_find(thread.bytes, THREAD_PDEATH_SIGNAL, PB_VARINT, &sig);
+	if (r < 0)
+		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: its parent's signal");
+	return r == 0 || sig.value == 0
+		       ? 0
+		       : err_set(e, ERR_INPUT, 0,
+				 "checkpoint: the process is to get a signal when its parent ends "
+				 "(prctl PR_SET_PDEATHSIG): what is warmed must ask for none");
+}
+
+int checkpoint_core_is_still(const void *image, size_t n, struct err *e)
+{
+	struct pb_in core = {0};
+	int r = image_message(image, n, CORE_MAGIC, "core", &core, e);
+
+	if (r == 0)
+		r = no_timers(core, e);
+	if (r == 0)
+		r = no_parents_signal(core, e);
+	if (r == 0)
+		r = no_signals(core, CORE_TC, TC_SIGNALS, e);
+	return r < 0 ? r : no_signals(core, CORE_THREAD, THREAD_SIGNALS, e);
 }
 
 int checkpoint_tree_is_one(const void *image, size_t n, struct err *e)

@@ -26,7 +26,7 @@ int checkpoint_give_pipes(const struct sandbox_spec *spec, uid_t output, uid_t o
 /* checkpoint_image.c: of a process under a filter, so that criu restores it without. */
 int checkpoint_image_unfiltered(void *image, size_t n, struct err *e);
 int checkpoint_clear_filter(int dir, struct err *e);
-/* Of one process with one thread, which no timer of its own wakes: -EINVAL when it is not. */
+/* Of one process with one thread, which nothing that it asked for wakes: -EINVAL when it is not. */
 int checkpoint_check_images(int dir, struct err *e);
 int checkpoint_core_is_still(const void *image, size_t n, struct err *e);
 int checkpoint_tree_is_one(const void *image, size_t n, struct err *e);

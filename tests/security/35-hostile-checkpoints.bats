@@ -221,6 +221,9 @@ print(42)'
 	# What would wake it before it is confined.
 	removed 'an interval timer' core-2:3.7.1.3=1
 	removed 'a timer' 'core-2:3.7.4="x"'
+	removed "its parent's end" core-2:5.8=18
+	removed 'a signal that waits' 'core-2:3.10="x"'
+	removed "a thread's signal that waits" 'core-2:5.9="x"'
 	removed 'a signal of its own choice' 'files:[/dev/null]3.5.3=18'
 	removed 'the memory of the init' 'files:[/dev/null]3.6="/proc/1/mem"' 'files:[/proc/1/mem]3.2=2'
 	removed 'a sysctl' 'files:[/dev/null]3.6="/proc/sys/kernel/printk_ratelimit_burst"' 'files:[/proc/sys]3.2=2'

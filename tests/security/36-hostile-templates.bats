@@ -75,6 +75,17 @@ def act():
 parked(act)' 'timer .* is set\|criu does not dump it\|not in its read\|an unexpected stop'
 }
 
+@test "a signal that waits, or comes with its parent's end: refused when it is warmed" {
+	never_warm 'parked(lambda: libc.prctl(1, signal.SIGCONT))' 'when its parent ends'
+	for call in 'os.kill(os.getpid()' 'libc.tgkill(os.getpid(), os.getpid()'; do
+		never_warm "
+def act():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
+    $call, signal.SIGCONT)
+parked(act)" 'a signal waits'
+	done
+}
+
 @test "timers that end its injected system calls" {
 	harmless '
 signal.signal(signal.SIGTRAP, lambda *_: None)
