@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "sandbox/sandbox.h"
@@ -31,47 +30,6 @@ static int move_fds(const int *fds, int n, int first, int cloexec, struct err *e
 	if (close_range((unsigned)(first + n), ~0U, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: close_range");
 	return 0;
-}
-
-int fds_send(int sock, const void *buf, size_t len, const int *fds, int n, int flags)
-{
-	char control[CMSG_SPACE(FDS_SEND_MAX * sizeof(int))] = {0};
-	struct iovec iov = {(void *)(uintptr_t)buf, len};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = n ? CMSG_SPACE((size_t)n * sizeof(int)) : 0};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-	if (c) {
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof(int));
-	}
-	return sendmsg(sock, &m, flags | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-ssize_t fds_receive(int sock, void *buf, size_t len, int *fds, int *n, int flags)
-{
-	char control[CMSG_SPACE(FDS_SEND_MAX * sizeof(int))];
-	struct iovec iov = {buf, len};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = CMSG_SPACE((size_t)*n * sizeof(int))};
-	ssize_t got = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c;
-
-	*n = 0;
-	if (got < 0)
-		return -errno;
-	c = CMSG_FIRSTHDR(&m);
-	if (c && c->cmsg_type == SCM_RIGHTS) {
-		*n = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(c), (size_t)*n * sizeof(int));
-	}
-	return got;
 }
 
 static int by_number(const void *a, const void *b)

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/fdpass.h"
 #include "lib/image.h"
 #include "lib/limits.h"
 #include "lib/policy.h"
@@ -251,13 +252,6 @@ int oom_expose(struct err *e);
  * the keeper had before, which all inits have. */
 void oom_protect(void);
 int oom_unprotect(struct err *e);
-/* One message with up to FDS_SEND_MAX fds. flags: MSG_DONTWAIT, or 0 to wait for room. 0 or
- * -errno. */
-#define FDS_SEND_MAX 32
-int fds_send(int sock, const void *buf, size_t len, const int *fds, int n, int flags);
-/* Its other end. n: for how many fds there is room, up to FDS_SEND_MAX, and then how many have
- * come, which are the caller's. Bytes or -errno. */
-ssize_t fds_receive(int sock, void *buf, size_t len, int *fds, int *n, int flags);
 /* Closes all others above stderr. The list may hold -1. */
 int fds_keep(const int *fds, size_t n, struct err *e);
 int fds_keep_spec(const struct sandbox_spec *spec, struct err *e);

@@ -4,7 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
+
+#include "lib/fdpass.h"
 
 /* Thousands of messages: each counts with the kernel's own bookkeeping beside it. */
 #define PROTO_SOCKET_BUFFER (1 << 20)
@@ -125,81 +126,31 @@ int proto_check(const void *buf, size_t len, enum proto_role from, enum proto_ro
 
 int proto_send(int sock, const union proto_msg *m, const int *fds, unsigned n_fds)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int) * PROTO_FDS_MAX)];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)m, .iov_len = m->h.size};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *c;
+	const struct iovec iov = {.iov_base = (void *)m, .iov_len = m->h.size};
 	ssize_t n;
 
 	if (n_fds > PROTO_FDS_MAX || m->h.size < sizeof(m->h) || m->h.size > sizeof(*m))
 		return -EINVAL;
-	if (n_fds) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-	}
-	do
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-/* Collects the fds of every control message; there is room for PROTO_FDS_MAX alone. */
-static unsigned take_fds(struct msghdr *msg, int fds[PROTO_FDS_MAX])
-{
-	unsigned n = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t count;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		if (count > PROTO_FDS_MAX - n)
-			count = PROTO_FDS_MAX - n;
-		memcpy(fds + n, CMSG_DATA(c), count * sizeof(int));
-		n += (unsigned)count;
-	}
-	return n;
+	n = fds_sendv(sock, &iov, 1, fds, n_fds, 0);
+	return n < 0 ? (int)n : 0;
 }
 
 int proto_recv(int sock, enum proto_role from, enum proto_role to, union proto_msg *m,
 	       int fds[PROTO_FDS_MAX], unsigned *ret_n_fds)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int) * PROTO_FDS_MAX)];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	unsigned n_fds;
+	unsigned n_fds = PROTO_FDS_MAX;
+	int flags, r;
 	ssize_t n;
-	int r;
 
 	for (int i = 0; i < PROTO_FDS_MAX; i++)
 		fds[i] = -1;
 	*ret_n_fds = 0;
-	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	n = fds_recvv(sock, m, sizeof(*m), fds, &n_fds, 0, &flags);
 	if (n < 0)
-		return -errno;
-	n_fds = take_fds(&msg, fds);
-	if (msg.msg_flags & MSG_TRUNC)
+		return (int)n;
+	if (flags & MSG_TRUNC)
 		r = -EPROTO;
-	else if (msg.msg_flags & MSG_CTRUNC)
+	else if (flags & MSG_CTRUNC)
 		/* Too many fds sent, or this process has no room for one more. */
 		r = n_fds == PROTO_FDS_MAX ? -EPROTO : -EMFILE;
 	else if (n == 0)

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "lib/fdpass.h"
 #include "supervisor/ctl/ctl.h"
 #include "wire/proto.h"
 
@@ -53,32 +54,13 @@ static int send_frame(int sock, const char *text, size_t len, const int *fds, un
 {
 	uint32_t head = htole32((uint32_t)len);
 	struct iovec iov[2] = {{&head, sizeof(head)}, {(void *)text, len}};
-	union {
-		char buf[CMSG_SPACE(sizeof(int) * PROTO_FDS_MAX)];
-		struct cmsghdr align;
-	} control = {0};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
 
-	if (n_fds > 0) {
-		struct cmsghdr *cmsg;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * n_fds);
-	}
 	while (iov[0].iov_len + iov[1].iov_len > 0) {
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = fds_sendv(sock, iov, 2, fds, n_fds, 0);
 		if (n < 0)
-			return -errno;
-		msg.msg_control = NULL;
-		msg.msg_controllen = 0;
+			return (int)n;
+		n_fds = 0;
 		for (int i = 0; i < 2; i++) {
 			size_t part = (size_t)n < iov[i].iov_len ? (size_t)n : iov[i].iov_len;
 
