@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/policy.h"
+#include "lib/sha256.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
-#include <openssl/evp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,7 +163,7 @@ int policy_parse(const void *buf, size_t len, struct policy *ret, struct err *e)
 	memcpy(bpf, guard, sizeof(guard));
 	memcpy(bpf + ARRAY_SIZE(guard), (const char *)buf + sizeof(head), len - sizeof(head));
 	head.n_bpf += ARRAY_SIZE(guard);
-	if (EVP_Digest(buf, len, ret->id, NULL, EVP_sha256(), NULL) != 1)
+	if (sha256(buf, len, ret->id) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
 	if (head.net_mode == POLICY_NET_EGRESS && !head.connections)
 		head.connections = POLICY_CONNECTIONS;

@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <dirent.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "lib/sha256.h"
 #include "sandbox/checkpoint.h"
-
-static void md_free(EVP_MD_CTX **md)
-{
-	EVP_MD_CTX_free(*md);
-}
-#define _cleanup_md_ __attribute__((cleanup(md_free)))
 
 static int bad(struct err *e, const char *name, const char *what)
 {
 	return err_set(e, ERR_INPUT, 0, "checkpoint: %s: %s", name, what);
-}
-
-static int sha256(const void *data, size_t len, uint8_t ret[32])
-{
-	return EVP_Digest(data, len, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
 }
 
 int checkpoint_key(const struct checkpoint_inputs *in, uint8_t ret[32], struct err *e)
@@ -89,7 +78,7 @@ static int open_file(int dir, const char *name, uint64_t *ret_size, struct err *
 
 static int hash_file(int dir, const char *name, struct checkpoint_file *ret, struct err *e)
 {
-	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_sha256_ struct sha256 sha = {0};
 	_cleanup_fd_ int fd = open_file(dir, name, &ret->size, e);
 	static char block[1 << 18];
 	ssize_t n;
@@ -97,12 +86,10 @@ static int hash_file(int dir, const char *name, struct checkpoint_file *ret, str
 	if (fd < 0)
 		return fd;
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
-	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
-		return bad(e, name, "SHA-256");
+	sha256_begin(&sha);
 	while ((n = read(fd, block, sizeof(block))) > 0)
-		if (EVP_DigestUpdate(md, block, (size_t)n) != 1)
-			return bad(e, name, "SHA-256");
-	if (n < 0 || EVP_DigestFinal_ex(md, ret->sha256, NULL) != 1)
+		sha256_add(&sha, block, (size_t)n);
+	if (n < 0 || sha256_end(&sha, ret->sha256) < 0)
 		return bad(e, name, "cannot be read");
 	return 0;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The dashboard's files, and the table of what belongs to no API. */
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/sha256.h"
 #include "supervisor/front/http_internal.h"
 #include "supervisor/front/metrics.h"
 
@@ -50,7 +50,7 @@ static int make_etag(const char *text, size_t len, char etag[40])
 	uint8_t digest[32];
 	char hex[65];
 
-	if (EVP_Digest(text, len, digest, NULL, EVP_sha256(), NULL) != 1)
+	if (sha256(text, len, digest) < 0)
 		return -EIO;
 	util_hex(digest, sizeof(digest), hex);
 	(void)snprintf(etag, 40, "\"%.32s\"", hex);

@@ -3,7 +3,6 @@
 #include "supervisor/front/package.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "lib/msg.h"
+#include "lib/sha256.h"
 #include "supervisor/front/code.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/package_unpack.h"
@@ -53,24 +53,6 @@ struct unpack {
 	bool small;
 	struct whom whom;
 };
-
-/* Digest of a whole file. 0 or -errno. */
-static int digest_file(int fd, uint8_t digest[32])
-{
-	EVP_MD_CTX *sha = EVP_MD_CTX_new();
-	char buf[16384];
-	off_t at = 0;
-	ssize_t n = -1;
-	int ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1;
-
-	while (ok && (n = pread(fd, buf, sizeof(buf), at)) > 0) {
-		ok = EVP_DigestUpdate(sha, buf, (size_t)n) == 1;
-		at += n;
-	}
-	ok = ok && n == 0 && EVP_DigestFinal_ex(sha, digest, NULL) == 1;
-	EVP_MD_CTX_free(sha);
-	return ok ? 0 : -EIO;
-}
 
 /*
  * Marks what is at name as used now, which keeps package_prune from it: that looks at the time
@@ -354,7 +336,7 @@ void package_unpack(struct front *f, const struct project *p, int archive_fd, pa
 
 	r = check_archive(f, fd, &size, &res.error);
 	if (r == 0 && size <= DIGEST_MAX) {
-		if (digest_file(fd, res.is.package) == 0)
+		if (sha256_file(fd, res.is.package) == 0)
 			dirfd = package_open(f, res.is.package);
 		if (dirfd >= 0) {
 			done(f, arg, res.is.package, dirfd, NULL);

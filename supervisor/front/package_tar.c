@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The folder that comes with a task, as a tar. */
-#include <openssl/evp.h>
 
+#include "lib/sha256.h"
 #include "supervisor/front/package_extract.h"
 
 #define READ_SIZE (64u << 10)
@@ -10,7 +10,7 @@ struct tar {
 	struct extract x;
 	int fd;
 	off_t offset; /* in fd */
-	EVP_MD_CTX *sha;
+	struct sha256 sha;
 	char buf[READ_SIZE];
 };
 
@@ -26,10 +26,7 @@ static la_ssize_t read_block(struct archive *a, void *arg, const void **ret)
 		archive_set_error(a, errno, "cannot read the archive");
 		return -1;
 	}
-	if (EVP_DigestUpdate(t->sha, t->buf, (size_t)n) != 1) {
-		archive_set_error(a, ENOMEM, "cannot digest the archive");
-		return -1;
-	}
+	sha256_add(&t->sha, t->buf, (size_t)n);
 	t->offset += n;
 	*ret = t->buf;
 	return n;
@@ -79,15 +76,15 @@ int package_extract_tar(int fd, int dirfd, uint64_t bytes_max, uint8_t digest[32
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the task's folder");
 	t->fd = fd;
 	t->x = (struct extract){.dirfd = dirfd, .bytes_left = bytes_max, .in = archive_read_new()};
-	t->sha = EVP_MD_CTX_new();
-	if (!t->sha || !t->x.in || EVP_DigestInit_ex(t->sha, EVP_sha256(), NULL) != 1)
+	sha256_begin(&t->sha);
+	if (!t->x.in)
 		r = extract_cannot_keep(e, ENOMEM, "it");
 	else
 		r = extract_all(t, e);
-	if (r == 0 && EVP_DigestFinal_ex(t->sha, digest, NULL) != 1)
+	if (r == 0 && sha256_end(&t->sha, digest) < 0)
 		r = extract_cannot_keep(e, ENOMEM, "it");
 	extract_clear(&t->x);
-	EVP_MD_CTX_free(t->sha);
+	sha256_clear(&t->sha);
 	(void)archive_read_free(t->x.in);
 	free(t);
 	return r < 0 ? err_wrap(e, r, "the task's folder") : 0;

@@ -3,12 +3,12 @@
 #include "supervisor/front/package_unpack.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "lib/sha256.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/iron_unescape.h"
 #include "supervisor/front/package_extract.h"
@@ -73,13 +73,14 @@ int unpack_tar(struct front *f, int fd, struct unpacked *ret, struct err *e)
 	return unpack_to_name(f, &(struct source){.tar = fd}, ret, e);
 }
 
-static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, EVP_MD_CTX *sha,
-		    struct err *e)
+static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, struct err *e)
 {
 	_cleanup_free_ char *buf = malloc(COPY_SIZE);
+	_cleanup_sha256_ struct sha256 sha = {0};
 	uint64_t n = 0;
 
-	if (!buf || !sha || EVP_DigestInit_ex(sha, EVP_sha256(), NULL) != 1)
+	sha256_begin(&sha);
+	if (!buf)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
 	for (;;) {
 		ssize_t len = pread(fd, buf, COPY_SIZE, (off_t)n);
@@ -98,12 +99,11 @@ static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, EVP_MD_C
 		r = util_write_all(to, buf, (size_t)len);
 		if (r < 0)
 			return extract_cannot_keep(e, -r, "the zip");
-		if (EVP_DigestUpdate(sha, buf, (size_t)len) != 1)
-			return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
+		sha256_add(&sha, buf, (size_t)len);
 		n += (uint64_t)len;
 	}
 	ret->zip_bytes = n;
-	if (EVP_DigestFinal_ex(sha, ret->zip, NULL) != 1)
+	if (sha256_end(&sha, ret->zip) < 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
 	return 0;
 }
@@ -111,16 +111,11 @@ static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, EVP_MD_C
 /* Our own copy, which nobody changes while it is read. */
 static int copy_zip(struct front *f, int fd, int to, struct unpacked *ret, struct err *e)
 {
-	EVP_MD_CTX *sha;
 	struct stat st;
-	int r;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(e, ERR_INPUT, 0, "the zip must be a regular file");
-	sha = EVP_MD_CTX_new();
-	r = copy_all(fd, to, f->cfg.package_bytes_max, ret, sha, e);
-	EVP_MD_CTX_free(sha);
-	return r;
+	return copy_all(fd, to, f->cfg.package_bytes_max, ret, e);
 }
 
 static int measure(struct front *f, const struct source *from, struct package_size *ret,

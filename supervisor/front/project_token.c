@@ -4,12 +4,12 @@
  * neither salt nor time, and is found by a table.
  */
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "lib/json_strict.h"
+#include "lib/sha256.h"
 #include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/project_internal.h"
@@ -18,11 +18,6 @@
 static struct token **bucket(struct front *f, const uint8_t hash[32])
 {
 	return &f->token_buckets[(hash[0] | (unsigned)hash[1] << 8) % PROJECT_BUCKETS];
-}
-
-static int make_hash(const char *text, size_t len, uint8_t ret[32])
-{
-	return EVP_Digest(text, len, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
 }
 
 void token_format(const uint8_t bytes[32], char text[TOKEN_LEN + 1])
@@ -47,7 +42,7 @@ struct project *project_by_token(struct front *f, const char *text, size_t len, 
 	uint8_t hash[32];
 
 	*ret_operator = false;
-	if (len != TOKEN_LEN || make_hash(text, len, hash) < 0)
+	if (len != TOKEN_LEN || sha256(text, len, hash) < 0)
 		return NULL;
 	for (struct token *t = *bucket(f, hash); t; t = t->hash_next)
 		if (CRYPTO_memcmp(t->hash, hash, sizeof(hash)) == 0)
@@ -71,7 +66,7 @@ int token_new(struct project *p, const char *label, bool operator, struct token 
 		return err_set(e, ERR_SYSTEM, errno, "cannot make a token");
 	token_format(bytes, text);
 	OPENSSL_cleanse(bytes, sizeof(bytes));
-	if (make_hash(text, TOKEN_LEN, ret->hash) < 0)
+	if (sha256(text, TOKEN_LEN, ret->hash) < 0)
 		return err_set(e, ERR_SYSTEM, EIO, "cannot make a token");
 	return 0;
 }

@@ -6,7 +6,6 @@
  * the answers, it is here who it is there (criu.h).
  */
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "lib/msg.h"
+#include "lib/sha256.h"
 #include "sandbox/criu.h"
 #include "sandbox/net.h"
 #include "supervisor/monitor/monitor.h"
@@ -43,24 +43,23 @@ static int read_text(const char *path, char *buf, size_t size)
 static int cpu_digest(char hex[65])
 {
 	FILE *f = fopen("/proc/cpuinfo", "re");
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_sha256_ struct sha256 sha = {0};
 	uint8_t digest[32];
 	char *line = NULL;
 	size_t size = 0;
-	bool ok = f && md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
 
-	while (ok && getline(&line, &size, f) > 0 && line[0] != '\n')
+	sha256_begin(&sha);
+	while (f && getline(&line, &size, f) > 0 && line[0] != '\n')
 		if (strncmp(line, "vendor_id", 9) == 0 || strncmp(line, "model", 5) == 0 ||
 		    strncmp(line, "cpu family", 10) == 0 || strncmp(line, "stepping", 8) == 0 ||
 		    strncmp(line, "flags", 5) == 0)
-			ok = EVP_DigestUpdate(md, line, strlen(line)) == 1;
-	ok = ok && EVP_DigestFinal_ex(md, digest, NULL) == 1;
+			sha256_add(&sha, line, strlen(line));
 	free(line);
-	if (f)
-		(void)fclose(f);
-	EVP_MD_CTX_free(md);
-	if (!ok)
+	if (!f)
 		return -EIO;
+	(void)fclose(f);
+	if (sha256_end(&sha, digest) < 0)
+		return -ENOMEM;
 	util_hex(digest, sizeof(digest), hex);
 	return 0;
 }
