@@ -105,7 +105,7 @@ $(BUILD)/fuzz/obj/supervisor/front/api_openapi.o: supervisor/front/openapi.json
 
 # Freestanding too: it is copied into processes that are not trusted and that nothing of
 # this program is in. No sanitizer, no vector registers (the process's own are in them).
-$(BUILD)/sandbox/inject_code.o: CFLAGS := -std=gnu11 -O2 -g $(WARN) -fPIC -ffreestanding \
+$(BUILD)/sandbox/fork/inject_code.o: CFLAGS := -std=gnu11 -O2 -g $(WARN) -fPIC -ffreestanding \
 	-fno-builtin -fno-stack-protector -fcf-protection=none -fno-jump-tables \
 	-fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables -mgeneral-regs-only
 

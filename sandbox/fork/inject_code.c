@@ -25,6 +25,10 @@
 #include <linux/errno.h>
 #include <linux/sched.h>
 
+#ifdef __SSP_STRONG__
+#error "the Makefile's line for this file does not name it: what is built so kills each template"
+#endif
+
 #define in_page static inline __attribute__((always_inline))
 
 in_page long call5(long number, long a, long b, long c, long d, long e)
