@@ -92,6 +92,7 @@ void mtask_free(struct mtask *t)
 	util_close_fd(&t->ctl);
 	util_close_fd(&t->warm_package);
 	free(t->warm_req);
+	free(t->recipe);
 	if (t->cgroup.host)
 		cgroup_close(&t->cgroup);
 	free(t);

@@ -63,6 +63,7 @@ struct mtask {
 	union proto_msg exit_msg; /* repeated until MON_FORGET */
 	/* restore */
 	uint8_t key[32], stamp[32];
+	struct recipe *recipe; /* of that checkpoint; owned, without a package_fd; may be NULL */
 	/* a clone, or the keeper of them */
 	struct template *template;
 	struct mtask *clone_next; /* of those that are being made or wait */
@@ -293,6 +294,9 @@ void warm_past_begin(struct monitor *m, const struct recipe *of, uint64_t now_ns
 /* why: what it died of; "": the checkpoint is made. */
 void warm_past_end(struct monitor *m, const struct recipe *of, enum warm_for list, const char *why,
 		   uint64_t now_ns);
+/* A checkpoint that was made was not right, and is removed: why. Or it was: one is restored. */
+void warm_past_bad(struct monitor *m, const struct recipe *of, const char *why, uint64_t now_ns);
+void warm_past_good(struct monitor *m, const struct recipe *of);
 
 /* probe.c: what the host and criu are; once a boot, kept in RUN */
 int probe_host(struct monitor *m, struct err *e);

@@ -162,6 +162,12 @@ gives_nothing() {
 	[ "$(cat "$PROOF")" = "$BEFORE" ]
 }
 
+# told_without WORDS: a task that is to be restored, with no checkpoint, starts cold, and is told this.
+told_without() {
+	[ "$("$CTL" run python --start restore --code 'print(1)' 2>"$WORK/out/err")" = 1 ]
+	grep -q "cold start: $1" "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
+}
+
 forged_setup() {
 	CHECKPOINT=$STATE/checkpoints/$("$CTL" image warm python --json | jq -r .key) BEFORE=$(cat "$PROOF")
 	[ -d "$WORK/pristine" ] || cp -a "$CHECKPOINT" "$WORK/pristine"
@@ -189,6 +195,11 @@ print(42)'
 	# The controls: sealed again it is restored; a change counts.
 	gives_nothing 'nothing'
 	removed 'uids' core-2:5.10.{1,3,5,7}=0
+	# It is remembered, so that not each task has another one made; until one is restored.
+	told_without 'the last checkpoint was not right and was removed: '
+	gives_nothing 'nothing'
+	rm -rf "$CHECKPOINT"
+	told_without 'no checkpoint'
 	removed 'gids' core-2:5.10.{2,4,6,8}=0
 	removed 'a saved uid' core-2:5.10.5=0
 	removed "another project's uids" "core-2:5.10.1=$other" "core-2:5.10.3=$other" "core-2:5.10.5=$other" "core-2:5.10.7=$other"

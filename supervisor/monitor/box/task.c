@@ -105,13 +105,15 @@ static void take_report(struct mtask *t, const struct report *r)
 		if (t->run.kind == RUN_TEMPLATE)
 			break;
 		t->run.mode = START_COLD;
-		t->want_warm = t->list;
+		/* The next one is a later task's to ask for. */
 		(void)snprintf(t->warning, sizeof(t->warning),
 			       "cold start: the checkpoint is not right and was removed: %.420s",
 			       r->text);
 		break;
 	case REPORT_VERIFIED:
 		stamp_remember(t->m, t->key, t->stamp);
+		if (t->recipe)
+			warm_past_good(t->m, t->recipe);
 		break;
 	case REPORT_DUMPED:
 		t->dump_us = r->value;

@@ -199,6 +199,13 @@ int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, s
 	if (s->heap < 0)
 		return err_set(e, ERR_INPUT, errno, "checkpoint: heap");
 	memcpy(t->key, s->spec.checkpoint_key, 32);
+	/* Without memory for it nothing is remembered of this checkpoint. */
+	if (!t->recipe)
+		t->recipe = malloc(sizeof(*t->recipe));
+	if (t->recipe) {
+		*t->recipe = s->recipe;
+		t->recipe->package_fd = -1;
+	}
 	s->spec.verified = stamp_known(m, t->key, t->stamp);
 	s->spec.checkpoint_fd = s->checkpoint;
 	warm_used(m, t->key);

@@ -105,6 +105,8 @@ void warm_remove_bad(struct mtask *t, const char *why)
 	    memcmp(stamp, t->stamp, sizeof(stamp)) != 0)
 		return;
 	warm_remove_dir(t->m, hex);
+	if (t->recipe)
+		warm_past_bad(t->m, t->recipe, why, util_monotonic_ns());
 	msg_err("checkpoint %.12s is removed: %s", hex, why);
 }
 

@@ -270,6 +270,36 @@ static void test_warm_past_of_lists(void **state)
 	assert_int_equal(pause_s(m, &two, WARM_FOR_IMAGE, now), 0);
 }
 
+/* A checkpoint that is made and is not right is not made anew with each task, however well its
+ * warm-ups end; one that is restored ends that. Of an image alone it is everybody's. */
+static void test_warm_past_bad(void **state)
+{
+	const struct recipe of = {
+		.owner = 1, .package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	const struct recipe plain = {.owner = 1, .package_fd = -1, .warm = "json"};
+	struct recipe others = plain;
+	struct monitor *m = monitor_new();
+	uint64_t now = 1000 * SECOND;
+
+	(void)state;
+	others.owner = 2;
+	for (unsigned i = 0; i < 12; i++) {
+		warm_past_bad(m, &of, "other registers", now);
+		assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), i < 9 ? 1 << i : 512);
+		now += 600 * SECOND;
+		warm_past_end(m, &of, WARM_FOR_TASK, "", now);
+	}
+	assert_non_null(strstr(warm_past_why(m, &of, WARM_FOR_TASK), "other registers"));
+	assert_int_equal(pause_s(m, &others, WARM_FOR_TASK, now), 0);
+	warm_past_good(m, &of);
+	assert_string_equal(warm_past_why(m, &of, WARM_FOR_TASK), "");
+	warm_past_bad(m, &of, "again", now);
+	assert_int_equal(pause_s(m, &of, WARM_FOR_TASK, now), 1);
+	warm_past_bad(m, &plain, "other registers", now);
+	assert_int_equal(pause_s(m, &others, WARM_FOR_IMAGE, now), 1);
+	assert_int_equal(pause_s(m, &others, WARM_FOR_TASK, now), 1);
+}
+
 /* Bounded: of too many the oldest one of the project that has most is forgotten. */
 static void test_warm_past_bounded(void **state)
 {
@@ -302,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_warm_past),
 		cmocka_unit_test(test_warm_past_of_others),
 		cmocka_unit_test(test_warm_past_of_lists),
+		cmocka_unit_test(test_warm_past_bad),
 		cmocka_unit_test(test_warm_past_bounded),
 	};
 
