@@ -242,7 +242,8 @@ int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 	m->http_fd = http_fd;
 	m->node_memory = warm_node_memory();
 	net_configure(cfg->cgroup);
-	m->roles[R_FRONT].sock = m->roles[R_LOGGER].sock = -1;
+	for (int i = 0; i < R_N; i++)
+		chan_init(&m->roles[i].chan, -1, false);
 	msg_init("monitor");
 	r = prepare(m, &e);
 	/* Tasks first, so that a new front and a new logger hear of them at once. */

@@ -14,6 +14,7 @@
 #include "sandbox/checkpoint.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
+#include "wire/chan.h"
 #include "wire/proto.h"
 
 enum role_id { R_FRONT, R_LOGGER, R_N };
@@ -32,9 +33,8 @@ struct config {
 struct role {
 	struct monitor *m;
 	pid_t pid;
-	int sock; /* ours; -1 while it is down */
-	sd_event_source *io, *child, *restart;
-	struct out_message *queue, **queue_end; /* what did not fit into the socket */
+	struct chan chan; /* no socket: it is down */
+	sd_event_source *child, *restart;
 	uint64_t started_ns;
 	unsigned failures; /* quick deaths in a row: a pause before the next start */
 };

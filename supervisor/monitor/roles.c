@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The other two roles: forked, stripped of privilege, watched, and started again
- * with new sockets when they die. Their requests are dispatched by one table.
+ * with new sockets when they die. What they ask for is in request.c.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -13,176 +13,52 @@
 #include "lib/msg.h"
 #include "supervisor/monitor/roles.h"
 
-struct out_message {
-	struct out_message *next;
-	union proto_msg msg;
-	int fds[PROTO_FDS_MAX];
-	unsigned n_fds;
-};
-
 static int spawn_role(struct monitor *m, enum role_id id, struct err *e);
-
-static void message_free(struct out_message *o)
-{
-	for (unsigned i = 0; i < o->n_fds; i++)
-		util_close_fd(&o->fds[i]);
-	free(o);
-}
-
-/* With fds of its own. */
-static int message_new(const union proto_msg *msg, const int *fds, unsigned n_fds,
-		       struct out_message **ret)
-{
-	struct out_message *o = calloc(1, sizeof(*o));
-	int r;
-
-	if (!o)
-		return -ENOMEM;
-	o->msg = *msg;
-	for (; o->n_fds < n_fds; o->n_fds++) {
-		o->fds[o->n_fds] = fcntl(fds[o->n_fds], F_DUPFD_CLOEXEC, 3);
-		if (o->fds[o->n_fds] < 0) {
-			r = -errno;
-			message_free(o);
-			return r;
-		}
-	}
-	*ret = o;
-	return 0;
-}
-
-static void pop_queue(struct role *role)
-{
-	struct out_message *o = role->queue;
-
-	role->queue = o->next;
-	if (!role->queue)
-		role->queue_end = &role->queue;
-	message_free(o);
-}
 
 static void role_down(struct monitor *m, enum role_id id, const char *why)
 {
 	struct role *role = &m->roles[id];
 
-	if (role->sock < 0)
+	if (role->chan.sock < 0)
 		return;
 	msg_warn("%s: %s", role_table[id].name, why);
-	role->io = sd_event_source_disable_unref(role->io);
-	util_close_fd(&role->sock);
-	while (role->queue)
-		pop_queue(role);
+	chan_close(&role->chan);
 	/* Fatal to the role, not to tasks. on_role_exit starts it again. */
 	if (role->pid > 0)
 		(void)kill(role->pid, SIGKILL);
 }
 
-static int set_events(struct role *role, uint32_t events)
-{
-	return role->io ? sd_event_source_set_io_events(role->io, events) : 0;
-}
-
-static void flush_queue(struct role *role)
-{
-	while (role->queue) {
-		struct out_message *o = role->queue;
-
-		if (proto_send(role->sock, &o->msg, o->fds, o->n_fds) == -EAGAIN)
-			return;
-		pop_queue(role);
-	}
-	(void)set_events(role, EPOLLIN);
-}
-
-/* Nothing is lost while the role lives: what it does not take at once waits here, and one
- * for which that cannot be kept does not live on. While it is down nothing is kept: its
- * successor is told everything anew. */
+/* While it is down nothing is kept: its successor is told everything anew. */
 int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, const int *fds,
 	      unsigned n_fds)
 {
 	struct role *role = &m->roles[id];
-	struct out_message *o = NULL;
-	int r;
+	int r = chan_send(&role->chan, msg, fds, n_fds);
 
-	if (role->sock < 0)
-		return -ENOTCONN;
-	if (!role->queue) {
-		r = proto_send(role->sock, msg, fds, n_fds);
-		if (r != -EAGAIN)
-			return r;
-	}
-	r = message_new(msg, fds, n_fds, &o);
-	if (r < 0) {
+	/* It may not go on without a word that is lost. */
+	if (r == -EPIPE || r == -ECONNRESET)
+		role_down(m, id, "closed its socket");
+	else if (r < 0 && r != -ENOTCONN)
 		role_down(m, id, "no memory or file descriptor is left for what it is to be told");
-		return r;
-	}
-	*role->queue_end = o;
-	role->queue_end = &o->next;
-	return set_events(role, EPOLLIN | EPOLLOUT);
+	return r;
 }
 
-static void on_kill_request(struct monitor *m, const struct mon_kill *req)
+static int take_request(void *arg, const union proto_msg *msg, int *fds, unsigned n_fds)
 {
-	struct mtask *t = monitor_find(m, req->id);
-
-	/* Pending: of a task whose clone is being made; it is told of then. */
-	if (!t || t->exited || (t->run.kind != RUN_TASK && !t->pending))
-		return;
-	if (req->reason == KILL_CANCEL_TERM)
-		task_term(t);
-	else
-		task_kill(t, VERDICT_CANCELLED);
-}
-
-/* The table of privileged requests. Form was checked by proto_recv. */
-static int dispatch(struct monitor *m, const union proto_msg *msg, int *fds, unsigned n_fds)
-{
-	struct mtask *t;
-
-	switch ((enum proto_type)msg->h.type) {
-	case MON_START:
-		return start_task(m, &msg->start, fds[0], n_fds > 1 ? fds[1] : -1);
-	case MON_WARM:
-		return start_warm(m, &msg->warm, fds[0]);
-	case MON_TEMPLATES:
-		template_list(m, &msg->templates);
-		return 0;
-	case MON_KILL:
-		on_kill_request(m, &msg->kill);
-		return 0;
-	case MON_FORGET:
-		t = monitor_find(m, msg->forget.id);
-		if (t && t->exited && t->run.kind == RUN_TASK)
-			task_forget(t);
-		return 0;
-	default:
-		return -EPROTO;
-	}
+	return request_run(arg, msg, fds, n_fds);
 }
 
 static int on_role_io(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct monitor *m = arg;
-	enum role_id id = m->roles[R_FRONT].io == s ? R_FRONT : R_LOGGER;
-	union proto_msg msg;
-	int fds[PROTO_FDS_MAX], r = 0;
-	unsigned n_fds;
+	enum role_id id = m->roles[R_FRONT].chan.io == s ? R_FRONT : R_LOGGER;
+	int r = chan_turn(&m->roles[id].chan, role_table[id].role, ROLE_MONITOR, events,
+			  take_request, m);
 
-	if (events & EPOLLOUT)
-		flush_queue(&m->roles[id]);
-	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		return 0;
-	for (int i = 0; i < 64 && r == 0 && m->roles[id].sock == fd; i++) {
-		r = proto_recv(fd, role_table[id].role, ROLE_MONITOR, &msg, fds, &n_fds);
-		if (r < 0)
-			break;
-		r = dispatch(m, &msg, fds, n_fds);
-		for (unsigned k = 0; k < n_fds; k++)
-			util_close_fd(&fds[k]);
-	}
+	(void)fd;
 	if (r == -EPROTO)
 		role_down(m, id, "sent a request that is not allowed");
-	else if (r < 0 && r != -EAGAIN && r != -EMFILE)
+	else if (r < 0 && r != -EMFILE)
 		role_down(m, id, "closed its socket");
 	return 0;
 }
@@ -220,7 +96,7 @@ static int introduce(struct monitor *m, struct err *e)
 	union proto_msg msg = {0};
 	int pair[2], r;
 
-	if (m->roles[R_FRONT].sock < 0 || m->roles[R_LOGGER].sock < 0)
+	if (m->roles[R_FRONT].chan.sock < 0 || m->roles[R_LOGGER].chan.sock < 0)
 		return 0;
 	r = proto_socketpair(pair);
 	if (r < 0)
@@ -298,12 +174,10 @@ static int watch_role(struct monitor *m, enum role_id id, int sock, pid_t pid, s
 	int r;
 
 	role->m = m;
-	role->sock = sock;
+	chan_init(&role->chan, sock, false);
 	role->pid = pid;
-	role->queue = NULL;
-	role->queue_end = &role->queue;
 	role->started_ns = util_monotonic_ns();
-	r = sd_event_add_io(m->event, &role->io, sock, EPOLLIN, on_role_io, m);
+	r = sd_event_add_io(m->event, &role->chan.io, sock, EPOLLIN, on_role_io, m);
 	if (r >= 0)
 		r = sd_event_add_child(m->event, &role->child, pid, WEXITED, on_role_exit, m);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the %s", role_table[id].name) : 0;
@@ -342,11 +216,10 @@ void roles_stop(struct monitor *m)
 		struct role *role = &m->roles[i];
 
 		role->child = sd_event_source_disable_unref(role->child);
-		role->io = sd_event_source_disable_unref(role->io);
 		/* Not close alone: a sandbox's init that was cloned just now has a copy. */
-		if (role->sock >= 0)
-			(void)shutdown(role->sock, SHUT_RDWR);
-		util_close_fd(&role->sock);
+		if (role->chan.sock >= 0)
+			(void)shutdown(role->chan.sock, SHUT_RDWR);
+		chan_clear(&role->chan);
 	}
 	for (int i = 0; i < R_N; i++)
 		if (m->roles[i].pid > 0)

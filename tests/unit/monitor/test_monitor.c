@@ -20,10 +20,9 @@ static void make_busy(struct role *role, struct monitor *m, int pair[2])
 	union proto_msg msg = {0};
 
 	assert_int_equal(proto_socketpair(pair), 0);
-	role->sock = pair[0];
-	role->queue_end = &role->queue;
+	chan_init(&role->chan, pair[0], false);
 	proto_init(&msg, MON_READY);
-	while (!role->queue)
+	while (!role->chan.n_waiting)
 		assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), 0);
 }
 
@@ -38,12 +37,12 @@ static void test_message_kept(void **state)
 	make_busy(role, m, pair);
 	proto_init(&msg, LOG_OPEN);
 	assert_int_equal(role_send(m, R_LOGGER, &msg, fds, 2), 0);
-	assert_true(role->sock >= 0);
+	assert_true(role->chan.sock >= 0);
 	/* Without it nobody would tell a successor, who would tell it everything: it goes. */
 	fds[1] = NO_FD;
 	assert_int_equal(role_send(m, R_LOGGER, &msg, fds, 2), -EBADF);
-	assert_int_equal(role->sock, -1);
-	assert_null(role->queue);
+	assert_int_equal(role->chan.sock, -1);
+	assert_int_equal(role->chan.n_waiting, 0);
 	assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), -ENOTCONN);
 	close(pair[1]);
 	free(m);
