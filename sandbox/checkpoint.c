@@ -133,10 +133,10 @@ static int restore_process(const struct sandbox_spec *spec, struct checkpoint_ru
 	r = criu_ask(run->sock, &req, ret, &why);
 	if (r < 0)
 		return criu_failed(run, "criu does not restore it", r, &why, e);
-	if (*ret != PAYLOAD_PID)
-		return err_set(e, ERR_INPUT, 0, "checkpoint: criu has restored process %d",
-			       (int)*ret);
-	return 0;
+	if (*ret == PAYLOAD_PID)
+		return 0;
+	(void)err_set(e, ERR_INPUT, 0, "checkpoint: criu has restored process %d", (int)*ret);
+	return -EBADMSG;
 }
 
 int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *run,
@@ -156,6 +156,10 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	/* Stopped by us before criu, which has stopped it, is gone. */
 	r = inject_seize(&t, *ret, keep != NULL, e);
 	end_criu(run);
+	/* It stops in another way than one that was dumped in its read, which nothing here brings
+	 * about: that it is slow, or has died, may have other reasons. */
+	if (r == -EPROTO)
+		r = -EBADMSG;
 	if (r == 0)
 		r = take_back_pipes(spec, run, e);
 	if (r == 0)

@@ -108,7 +108,8 @@ int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run,
 void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *run);
 
 /* checkpoint_files.c */
-/* Reads and checks the manifest alone. -ENOENT when there is no checkpoint. */
+/* Reads and checks the manifest alone. -ENOENT when there is no checkpoint; -EBADMSG, here and
+ * below, where what is wrong is the checkpoint, not that it cannot be read just now. */
 int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *ret, struct err *e);
 /* Every file of the folder against the manifest: none missing, none added, no links,
  * sizes and digests right. About 1 ms per MB without SHA instructions. */

@@ -9,9 +9,11 @@
 #include "lib/sha256.h"
 #include "sandbox/checkpoint.h"
 
+/* The checkpoint itself is wrong, and will be: -EBADMSG. */
 static int bad(struct err *e, const char *name, const char *what)
 {
-	return err_set(e, ERR_INPUT, 0, "checkpoint: %s: %s", name, what);
+	(void)err_set(e, ERR_INPUT, 0, "checkpoint: %s: %s", name, what);
+	return -EBADMSG;
 }
 
 int checkpoint_key(const struct checkpoint_inputs *in, uint8_t ret[32], struct err *e)
@@ -44,8 +46,9 @@ int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *
 		return bad(e, "manifest", "not root's, or of another size");
 	if (util_read_all(fd, ret, sizeof(*ret)) < 0)
 		return bad(e, "manifest", "cannot be read");
-	if (sha256(ret, offsetof(struct checkpoint_manifest, self), self) < 0 ||
-	    memcmp(self, ret->self, sizeof(self)) != 0)
+	if (sha256(ret, offsetof(struct checkpoint_manifest, self), self) < 0)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: SHA-256");
+	if (memcmp(self, ret->self, sizeof(self)) != 0)
 		return bad(e, "manifest", "damaged");
 	if (ret->magic != CHECKPOINT_MAGIC || ret->version != CHECKPOINT_VERSION ||
 	    ret->n_files > CHECKPOINT_FILES_MAX)
@@ -89,9 +92,11 @@ static int hash_file(int dir, const char *name, struct checkpoint_file *ret, str
 	sha256_begin(&sha);
 	while ((n = read(fd, block, sizeof(block))) > 0)
 		sha256_add(&sha, block, (size_t)n);
-	if (n < 0 || sha256_end(&sha, ret->sha256) < 0)
+	if (n < 0)
 		return bad(e, name, "cannot be read");
-	return 0;
+	return sha256_end(&sha, ret->sha256) < 0
+		       ? err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: SHA-256")
+		       : 0;
 }
 
 static bool is_manifest(const char *name)
@@ -196,7 +201,7 @@ int checkpoint_stamp(int dir, uint8_t ret[32], struct err *e)
 	int r = each_entry(dir, stamp_entry, &s, e);
 
 	if (r == 0 && sha256(&s, sizeof(s), ret) < 0)
-		r = bad(e, "folder", "SHA-256");
+		r = err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: SHA-256");
 	return r;
 }
 
@@ -272,7 +277,7 @@ int checkpoint_seal(int dir, struct checkpoint_manifest *m, struct err *e)
 	if (r < 0)
 		return r;
 	if (sha256(m, offsetof(struct checkpoint_manifest, self), m->self) < 0)
-		return bad(e, "manifest", "SHA-256");
+		return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: SHA-256");
 	r = util_write_file_at(dir, "manifest", 0400, m, sizeof(*m));
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "checkpoint: manifest") : 0;
 }

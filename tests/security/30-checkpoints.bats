@@ -64,6 +64,14 @@ refused() {
 	done < <(cd "$WORK/pristine" && find . -type f)
 }
 
+@test "one that differs from its digests is removed, for the next one to be made" {
+	pristine
+	printf x >>"$CHECKPOINT/heap"
+	refused "a longer heap"
+	grep -q 'the checkpoint is not right and was removed: checkpoint: heap: ' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
+	[ ! -e "$CHECKPOINT" ]
+}
+
 @test "a truncated, lengthened, removed, swapped, linked or added file is noticed" {
 	local first second n changes
 

@@ -229,6 +229,9 @@ print(42)'
 	gives_nothing 'no limit of core files' core-2:3.8.1#4.1=-1 core-2:3.8.1#4.2=-1
 	gives_nothing 'a personality' core-2:3.3=0x40000
 	removed 'another pid' pstree:1=77
+	# Where criu leaves it to us it must be in its read, with no signal of its own on the way.
+	removed 'another place in its program' core-2:2.2.17=0x1000
+	grep -q 'it is not in its read' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
 	# What would wake it before it is confined.
 	removed 'an interval timer' core-2:3.7.1.3=1
 	removed 'a timer' 'core-2:3.7.4="x"'
