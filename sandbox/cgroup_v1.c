@@ -5,6 +5,9 @@
 
 #include "sandbox/cgroup_internal.h"
 
+/* Of the memory limit, on top of it. */
+#define SOCKETS_PART 4
+
 static int make_dir(int parent, const char *name, int *ret)
 {
 	if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
@@ -29,6 +32,14 @@ static int set_limits(const struct cgroup *cg, const struct limits *l)
 	/* Only where swap accounting is on; without swap the file is missing. */
 	r = cgroup_write_u64(memory, "memory.memsw.limit_in_bytes", l->memory);
 	if (r < 0 && r != -ENOENT && r != -EOPNOTSUPP)
+		return r;
+	/*
+	 * What waits in TCP's and UDP's sockets is counted apart, and only where there is a limit:
+	 * without one it is nobody's, up to what all of the machine's sockets may have together
+	 * (net.ipv4.tcp_mem).
+	 */
+	r = cgroup_write_u64(memory, "memory.kmem.tcp.limit_in_bytes", l->memory / SOCKETS_PART);
+	if (r < 0 && r != -ENOENT)
 		return r;
 	r = cgroup_write_u64(cpu, "cpu.cfs_period_us", CGROUP_PERIOD_US);
 	if (r == 0)

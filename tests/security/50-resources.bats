@@ -133,6 +133,13 @@ nothing_left() {
 	[ "$(cat "$WORK/out/attack")" = EMFILE ]
 }
 
+# bats test_tags=v2
+@test "sockets: what waits in them is bounded by the memory limit" {
+	# Or it is killed for it, where it counts as memory.
+	attack 'ok|oom' socket_bomb --memory 64M
+	[ "$(cat "$WORK/out/attack")" -le 64 ] || [ "$STATUS" = 137 ] || fail "$(cat "$WORK/out/attack") MiB"
+}
+
 # bats test_tags=v2-all
 @test "CPU: spinning processes that ignore signals end with the timeout" {
 	attack timeout spin --timeout 2
