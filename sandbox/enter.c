@@ -84,6 +84,9 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	/* On the new root, before it is "/". */
 	if (r == 0)
 		r = mounts_make(spec, root, e);
+	/* Somebody else may have found the checkpoint to be wrong just now, and removed it. */
+	if (r == 0 && criu)
+		r = or_without(spec, run, mounts_heap(spec, root, e), e);
 	/* It is still loading the host's libraries. */
 	if (r == 0 && criu)
 		r = or_without(spec, run, checkpoint_wait_loaded(run, e), e);

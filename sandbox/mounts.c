@@ -252,10 +252,12 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 		if (r < 0)
 			return err_set(e, ERR_SYSTEM, -r, "sandbox: /run");
 	}
-	r = attach(fcntl(run, F_DUPFD_CLOEXEC, 0), root, "run", true, e);
-	if (r < 0 || spec->action == SANDBOX_COLD)
-		return r;
-	return attach_copy(spec->heap_mount, run, "heap", false,
+	return attach(fcntl(run, F_DUPFD_CLOEXEC, 0), root, "run", true, e);
+}
+
+int mounts_heap(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	return attach_copy(spec->heap_mount, root, "run/heap", false,
 			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
 				   (spec->action == SANDBOX_DUMP ? 0 : MOUNT_ATTR_RDONLY),
 			   e);

@@ -228,6 +228,8 @@ int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);
 int mounts_make(const struct sandbox_spec *spec, int root, struct err *e);
+/* The checkpoint's heap file, in /run. It cannot be mounted once it is removed. */
+int mounts_heap(const struct sandbox_spec *spec, int root, struct err *e);
 /* The job, for its payload, in this folder; owner: as the caller's user namespace says it. */
 int mounts_put_job(const char *run, int job_fd, uid_t owner, struct err *e);
 /* For the init of a sandbox that was made before it had a task: /etc/hosts has its host name. */
