@@ -81,6 +81,18 @@ static json_t *quota_value(const char *key, const char *value)
 	}
 }
 
+/* What is odd about what was asked for, and was done. */
+static void say_warnings(const json_t *reply)
+{
+	const json_t *warning;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "warnings"), i, warning)
+	{
+		ctl_say("warning: %s", json_string_value(warning));
+	}
+}
+
 /* "KEY=VALUE" as a member. */
 static int add_quota(json_t *quota, const char *word, struct err *e)
 {
@@ -160,6 +172,7 @@ static int project_create(struct ctl *ctl, int argc, char **argv)
 			      "there",
 			      &reply, &e) < 0)
 		return ctl_fail(&e);
+	say_warnings(reply);
 	p = json_object_get(reply, "project");
 	if (!ctl->json)
 		return print_created(ctl, p, ctl_text(reply, "token"));
@@ -304,6 +317,7 @@ static int project_quota(struct ctl *ctl, int argc, char **argv)
 			       "quota", quota),
 		     NULL, 0, &reply, &e) < 0)
 		return ctl_fail(&e);
+	say_warnings(reply);
 	return show(ctl, json_object_get(reply, "project"));
 }
 

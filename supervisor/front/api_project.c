@@ -34,7 +34,7 @@ int api_project_create(struct http_request *r, struct err *e)
 	struct quota quota = project_quota_default();
 	struct iron_read in;
 	const char *name;
-	json_t *q;
+	json_t *q, *answer;
 	int res;
 
 	res = iron_read_load(r->body, r->len, true, false, NULL, &doc, &in, e);
@@ -51,8 +51,9 @@ int api_project_create(struct http_request *r, struct err *e)
 		res = project_create(r->f, name, &quota, token, &p, e);
 	if (res < 0)
 		return res;
-	http_json(r, 201,
-		  json_pack("{s:s, s:s, s:s}", "id", p->id, "name", p->name, "token", token));
+	answer = json_pack("{s:s, s:s, s:s}", "id", p->id, "name", p->name, "token", token);
+	quota_warn(r->f, q, answer);
+	http_json(r, 201, answer);
 	explicit_bzero(token, sizeof(token));
 	return 0;
 }
@@ -104,6 +105,7 @@ int api_project_quota(struct http_request *r, struct err *e)
 	json_auto_t *doc = NULL;
 	struct project *p = NULL;
 	struct quota quota;
+	json_t *answer;
 	int res = iron_project(r, &p, e);
 
 	if (res == 0)
@@ -114,9 +116,12 @@ int api_project_quota(struct http_request *r, struct err *e)
 	res = quota_from_json("request", doc, &quota, e);
 	if (res == 0)
 		res = project_set_quota(r->f, p, &quota, e);
-	if (res == 0)
-		http_json(r, 200, project_json(p));
-	return res;
+	if (res < 0)
+		return res;
+	answer = project_json(p);
+	quota_warn(r->f, doc, answer);
+	http_json(r, 200, answer);
+	return 0;
 }
 
 int api_tokens(struct http_request *r, struct err *e)

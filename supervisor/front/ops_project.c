@@ -26,12 +26,22 @@ static int no_project(struct op *op, struct err *e)
 				   shown, sizeof(shown)));
 }
 
-static int read_quota(struct op *op, struct quota *quota, struct err *e)
+/* *given: the request's, or NULL. */
+static int read_quota(struct op *op, struct quota *quota, const json_t **given, struct err *e)
 {
-	const json_t *given = json_strict_get(op->in, "quota");
-	int r = json_strict_end(op->in);
+	int r;
 
-	return r == 0 && given ? quota_from_json("quota", given, quota, e) : r;
+	*given = json_strict_get(op->in, "quota");
+	r = json_strict_end(op->in);
+	return r == 0 && *given ? quota_from_json("quota", *given, quota, e) : r;
+}
+
+static json_t *answer_project(struct op *op, const struct project *p, const json_t *given)
+{
+	json_t *answer = json_pack("{s:b, s:o}", "ok", 1, "project", project_json(p));
+
+	quota_warn(op->f, given, answer);
+	return answer;
 }
 
 int op_project_create(struct op *op, struct err *e)
@@ -39,18 +49,21 @@ int op_project_create(struct op *op, struct err *e)
 	const char *name = json_strict_string(op->in, "name", 255);
 	struct quota quota = project_quota_default();
 	char token[TOKEN_LEN + 1];
+	const json_t *given = NULL;
 	struct project *p = NULL;
+	json_t *answer;
 	int r;
 
 	if (!name)
 		(void)json_strict_fail(op->in, "name", "must be given");
-	r = read_quota(op, &quota, e);
+	r = read_quota(op, &quota, &given, e);
 	if (r == 0)
 		r = project_create(op->f, name, &quota, token, &p, e);
 	if (r < 0)
 		return r;
-	op_reply(op,
-		 json_pack("{s:b, s:o, s:s}", "ok", 1, "project", project_json(p), "token", token));
+	answer = answer_project(op, p, given);
+	(void)json_object_set_new(answer, "token", json_string(token));
+	op_reply(op, answer);
 	explicit_bzero(token, sizeof(token));
 	return 0;
 }
@@ -109,15 +122,16 @@ int op_project_quota(struct op *op, struct err *e)
 {
 	struct project *p = read_project(op);
 	struct quota quota = p ? p->quota : project_quota_default();
+	const json_t *given = NULL;
 	int r;
 
 	if (!json_strict_get(op->in, "quota"))
 		(void)json_strict_fail(op->in, "quota", "must be given");
-	r = read_quota(op, &quota, e);
+	r = read_quota(op, &quota, &given, e);
 	if (r == 0)
 		r = p ? project_set_quota(op->f, p, &quota, e) : no_project(op, e);
 	if (r == 0)
-		op_reply(op, json_pack("{s:b, s:o}", "ok", 1, "project", project_json(p)));
+		op_reply(op, answer_project(op, p, given));
 	return r;
 }
 

@@ -143,6 +143,51 @@ int quota_from_json(const char *path, const json_t *obj, struct quota *quota, st
 	return r;
 }
 
+/* Is there none of this name? What cannot be read is another matter. */
+static bool is_missing(struct front *f, bool image, const char *name)
+{
+	struct image_head image_head;
+	struct policy_head policy;
+	struct err e = {0};
+	uint8_t digest[32];
+
+	if (image)
+		(void)resolve_image(f, name, digest, &image_head, &e);
+	else
+		(void)resolve_policy(f, name, digest, &policy, &e);
+	return e.code == ERR_NOT_FOUND;
+}
+
+void quota_warn(struct front *f, const json_t *obj, json_t *answer)
+{
+	json_t *warnings = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(quota_table); i++) {
+		const char *key = quota_table[i].key;
+		const bool image = strcmp(key, "images") == 0;
+		const json_t *list = json_object_get(obj, key), *item;
+		size_t n;
+
+		if (quota_table[i].type != QUOTA_NAMES)
+			continue;
+		json_array_foreach(list, n, item)
+		{
+			const char *name = json_string_value(item);
+
+			if (strcmp(name, "*") != 0 && is_missing(f, image, name))
+				(void)json_array_append_new(
+					warnings,
+					json_sprintf("%s: there is no %s \"%s\" (yet): "
+						     "'sandboxctl %s ls' shows what there is",
+						     key, image ? "image" : "policy", name,
+						     image ? "image" : "policy"));
+		}
+	}
+	if (json_array_size(warnings) > 0)
+		(void)json_object_set(answer, "warnings", warnings);
+	json_decref(warnings);
+}
+
 static json_t *names_json(const char *list)
 {
 	json_t *names = json_array();

@@ -78,6 +78,16 @@ restarted() {
 		"package_files":9,"log_bytes":65536,"kept_log_bytes":1073741824,"policies":["*"],"images":["python","iron"]}
 	EOT
 	)" ]
+	# They may be made later.
+	run --separate-stderr sandboxctl project quota small policies=default,absent images=python,nowhere
+	[ "$status" = 0 ]
+	[ "$stderr" = "sandboxctl: warning: policies: there is no policy \"absent\" (yet): 'sandboxctl policy ls' shows what there is
+sandboxctl: warning: images: there is no image \"nowhere\" (yet): 'sandboxctl image ls' shows what there is" ] || fail "$stderr"
+	run --separate-stderr sandboxctl project create early --quota images=nowhere --json
+	[[ $stderr == *'there is no image "nowhere"'* ]] || fail "$stderr"
+	sandboxctl project rm early
+	run --separate-stderr sandboxctl project quota small policies='*' images=python
+	[ -z "$stderr" ] || fail "$stderr"
 	refused 'quota: policies[1]: must be a name' project quota small 'policies=default,*'
 	refused 'quota: images[0]: must be' project quota small 'images=,'
 	refused 'quota: fast: unknown key' project quota small fast=1

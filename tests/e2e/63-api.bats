@@ -50,6 +50,9 @@ operator() {
 	[ "$(get '"\(.quota.queued) \(.quota.memory)"')" = '2 1073741824' ]
 	operator PUT "/projects/$id/quota" -d '{"queued": 3}'
 	[ "$(get '"\(.quota.queued) \(.quota.memory)"')" = '3 1073741824' ]
+	operator PUT "/projects/$id/quota" -d '{"policies": ["absent", "default"]}'
+	[ "$(get '.warnings | length')" = 1 ]
+	get '.warnings[0]' | grep -q 'no policy "absent"'
 	operator PUT "/projects/$id/quota" -d '{"colour": 3}'
 	answered 400
 	said colour
