@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the kernel says of a process. */
+/* What the kernel says of a process, and of all of them. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,4 +50,31 @@ pid_t util_pidfd_pid(int pidfd)
 	buf[n] = '\0';
 	p = strstr(buf, "\nPid:");
 	return p ? (pid_t)strtol(p + 5, NULL, 10) : -1;
+}
+
+static uint64_t read_number(const char *path)
+{
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char buf[32];
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	return strtoull(buf, NULL, 10);
+}
+
+uint64_t util_pids_for_tasks(void)
+{
+	static const char *const paths[] = {"/proc/sys/kernel/pid_max",
+					    "/proc/sys/kernel/threads-max"};
+	uint64_t least = 32768; /* pid_max of a small machine */
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		uint64_t n = read_number(paths[i]);
+
+		if (n && (i == 0 || n < least))
+			least = n;
+	}
+	return least / 4 * 3;
 }

@@ -128,6 +128,8 @@ char *util_format_size(uint64_t bytes, char *buf, size_t size);
 int util_proc_start_time(pid_t pid, uint64_t *ret);
 /* Any field of it that is a number. */
 int util_proc_stat(pid_t pid, int field, uint64_t *ret);
+/* How many processes and threads all sandboxes may have together: the machine has some left. */
+uint64_t util_pids_for_tasks(void);
 /* As this procfs says it; -1 when it is gone, and reaped. */
 pid_t util_pidfd_pid(int pidfd);
 

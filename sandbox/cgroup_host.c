@@ -119,6 +119,16 @@ static bool v2_usable(const struct found *f)
 	       has_word(text, "pids", ' ');
 }
 
+/* One task's own limit is no bound of what all have: the machine's last pid is as good as its
+ * memory to whoever wants to bring it down. */
+static int limit_pids(const struct cgroup_host *host, struct err *e)
+{
+	int r = cgroup_write_u64(host->v2 ? host->unified : host->dirs[CGROUP_PIDS], "pids.max",
+				 util_pids_for_tasks());
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cgroup: pids.max of all sandboxes") : 0;
+}
+
 int cgroup_host_open(const char *root_name, struct cgroup_host *ret, struct err *e)
 {
 	static struct found f;
@@ -136,9 +146,12 @@ int cgroup_host_open(const char *root_name, struct cgroup_host *ret, struct err 
 			return err_set(e, ERR_SYSTEM, errno, "cgroup: %s", f.v2);
 		ret->v2 = true;
 		(void)snprintf(ret->text, sizeof(ret->text), "v2 (memory, cpu, pids, cgroup.kill)");
-		return cgroup_v2_prepare(top, root_name, &ret->unified, e);
+		r = cgroup_v2_prepare(top, root_name, &ret->unified, e);
+	} else {
+		r = open_v1(&f, root_name, ret, e);
 	}
-	r = open_v1(&f, root_name, ret, e);
+	if (r == 0)
+		r = limit_pids(ret, e);
 	if (r < 0)
 		cgroup_host_close(ret);
 	return r;

@@ -36,7 +36,8 @@ void flow_occupy(struct front *f, struct task *t, bool occupies)
 		return;
 	t->project->n_running += occupies ? 1 : -1u;
 	t->project->running_memory += occupies ? t->rec.limits.memory : -t->rec.limits.memory;
-	t->project->memory_full = false;
+	t->project->running_pids += occupies ? t->rec.limits.pids : -(uint64_t)t->rec.limits.pids;
+	t->project->full = false;
 }
 
 static int id_message(struct link *link, enum proto_type type, const char *id, uint8_t reason)
@@ -137,8 +138,8 @@ void flow_dispatch(struct front *f, struct task *t)
 		r = err_set(&e, ERR_NOT_FOUND, 0, "its code \"%s\" is no more", t->rec.code_name);
 	else
 		r = task_spec_parse(t->rec.spec, strlen(t->rec.spec), &spec, &e);
-	if (r == 0 && t->project && !queue_has_room(t->project, &t->rec.limits)) {
-		t->project->memory_full = true;
+	if (r == 0 && t->project && !queue_has_room(f, t->project, &t->rec.limits)) {
+		t->project->full = true;
 		return;
 	}
 	queue_remove(f, t);

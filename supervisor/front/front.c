@@ -86,6 +86,7 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 		cfg->package_bytes_max ? cfg->package_bytes_max : PACKAGE_BYTES_MAX;
 	f->cfg.packages_keep = cfg->packages_keep ? cfg->packages_keep : PACKAGES_KEEP;
 	f->cfg.node_memory = cfg->node_memory ? cfg->node_memory : warm_node_memory();
+	f->cfg.node_pids = cfg->node_pids ? cfg->node_pids : util_pids_for_tasks();
 	f->started_ns = util_realtime_ns();
 	r = store_open(cfg->front_dirfd, &f->store, e);
 	if (r < 0)

@@ -26,6 +26,7 @@ struct front_config {
 	uint64_t package_bytes_max; /* one package, unpacked (1 GiB) */
 	uint64_t packages_keep;	    /* bytes of unused packages that are kept (4 GiB) */
 	uint64_t node_memory;	    /* bytes, of which warm-ups have a part (what there is) */
+	uint64_t node_pids;	    /* processes and threads of all tasks (what there is) */
 };
 
 /* Runs until the monitor's socket closes: 0; else -errno with a message written. */

@@ -200,7 +200,7 @@ int queue_push_stored(struct front *f, const struct task_record *rec);
 /* It waits no more. */
 void queue_remove(struct front *f, struct task *t);
 /* The project's quotas leave room for one task more. limits: the task's, or NULL. */
-bool queue_has_room(const struct project *p, const struct limits *limits);
+bool queue_has_room(const struct front *f, const struct project *p, const struct limits *limits);
 /* True where a new task of this project may start at once. */
 bool queue_is_free(struct front *f, const struct project *p, const struct limits *limits);
 /* Starts whose turn it is, as many as there are slots: some now, the others in the next turns. */

@@ -93,8 +93,9 @@ struct project {
 	uint32_t n_queued, n_running; /* with those of its codes */
 	uint64_t queued_bytes;	      /* of what waits, its payloads */
 	uint64_t running_memory;      /* bytes, the sum of their limits */
+	uint64_t running_pids;	      /* the same */
 	uint64_t served;	      /* when it got its last slot: a counter, not a time */
-	bool memory_full;	      /* no other task of it starts before one ends */
+	bool full;		      /* no other task of it starts before one ends */
 	/* commit.c: new tasks that are not in the store yet; its place among those that have some */
 	struct task_list fresh;
 	unsigned n_fresh;

@@ -226,21 +226,24 @@ struct task *queue_wake(struct front *f, const char *id)
 
 /* Turns */
 
-bool queue_has_room(const struct project *p, const struct limits *limits)
+bool queue_has_room(const struct front *f, const struct project *p, const struct limits *limits)
 {
 	const struct quota *q = &p->quota;
 
 	if (q->running && p->n_running >= q->running)
 		return false;
 	/* One that is larger than the quota runs alone: it was refused if that were an error. */
-	return !limits || !q->memory || !p->n_running ||
-	       p->running_memory + limits->memory <= q->memory;
+	if (!limits || !p->n_running)
+		return true;
+	/* The other half of the pids is for other projects. */
+	return (!q->memory || p->running_memory + limits->memory <= q->memory) &&
+	       p->running_pids + limits->pids <= f->cfg.node_pids / 2;
 }
 
 bool queue_is_free(struct front *f, const struct project *p, const struct limits *limits)
 {
 	return f->ready && !f->queue->n_ready && f->n_running < f->cfg.running_max &&
-	       queue_has_room(p, limits);
+	       queue_has_room(f, p, limits);
 }
 
 static bool is_open(const struct code *c)
@@ -275,7 +278,7 @@ static struct queued *next_turn(struct front *f)
 	for (struct project *p = f->projects; p; p = p->next) {
 		struct queued *w;
 
-		if (!p->n_queued || p->memory_full || !queue_has_room(p, NULL))
+		if (!p->n_queued || p->full || !queue_has_room(f, p, NULL))
 			continue;
 		if (next && (p->n_running > next->project->n_running ||
 			     (p->n_running == next->project->n_running &&

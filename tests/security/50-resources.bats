@@ -75,6 +75,15 @@ nothing_left() {
 }
 
 # bats test_tags=v2
+@test "all tasks together leave the machine some of its processes" {
+	local all most
+
+	all=$(find /sys/fs/cgroup -path "*/$GROUP/pids.max" -exec cat {} +)
+	most=$(sort -n /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max | head -n 1)
+	[ "$all" -gt 0 ] && [ "$all" -lt "$most" ]
+}
+
+# bats test_tags=v2
 @test "memory bomb: anonymous" {
 	attack oom memory_bomb --memory 64M -- anonymous
 	[ "$STATUS" -eq 137 ]

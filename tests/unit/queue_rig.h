@@ -42,6 +42,7 @@ static void begin(struct fixture *x)
 	f->cfg = x->rig->cfg;
 	f->cfg.monitor_sock = monitor[1];
 	f->cfg.running_max = 2;
+	f->cfg.node_pids = 1 << 20;
 	f->cfg.queued_max = 10;
 	f->cfg.finished_keep = 1000;
 	x->monitor = monitor[0];

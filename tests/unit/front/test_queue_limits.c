@@ -84,6 +84,37 @@ static void test_memory(void **state)
 	assert_int_equal(x->a->running_memory, 128 << 20);
 }
 
+/* Without a quota. What two of the policy's default are is half of what there is. */
+static void test_pids(void **state)
+{
+	struct fixture *x = *state;
+	struct code *c = code(x, x->a, "c", (struct code_spec){0}), *other;
+	const char *one, *two, *three, *others;
+
+	x->f->cfg.running_max = 4;
+	one = submit(x, c, plain);
+	assert_string_equal(started(x), one);
+	x->f->cfg.node_pids = 4 * x->a->running_pids;
+	two = submit(x, c, plain);
+	three = submit(x, c, plain);
+	assert_string_equal(started(x), two);
+	assert_string_equal(started(x), "");
+	other = code(x, x->b, "c", (struct code_spec){0});
+	others = submit(x, other, plain);
+	assert_string_equal(started(x), others);
+	finish(x, one, VERDICT_OK);
+	assert_string_equal(started(x), three);
+	finish(x, two, VERDICT_OK);
+	finish(x, three, VERDICT_OK);
+	assert_int_equal(x->a->running_pids, 0);
+	/* One that is larger than that runs alone. */
+	x->f->cfg.node_pids = 2;
+	one = submit(x, c, plain);
+	(void)submit(x, c, plain);
+	assert_string_equal(started(x), one);
+	assert_string_equal(started(x), "");
+}
+
 /* Of what is exactly the quota one runs; of what is more none ever can. */
 static void test_memory_of_one(void **state)
 {
@@ -301,6 +332,7 @@ int main(void)
 		QUEUE(test_submit),
 		QUEUE(test_queued_bytes),
 		QUEUE(test_memory),
+		QUEUE(test_pids),
 		QUEUE(test_memory_of_one),
 		QUEUE(test_code),
 		QUEUE(test_what_retries_inherit),
