@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "lib/idtable.h"
 #include "supervisor/logger/files.h"
 
 struct logger;
@@ -36,7 +37,7 @@ struct log_follower {
 
 /* A log that something is going on with; the others are only on disk. */
 struct log_task {
-	struct log_task *next; /* in its hash bucket */
+	struct idnode node; /* of logger.logs */
 	struct logger *logger;
 	char id[TASK_ID_LEN + 1];
 	uint64_t cap;
@@ -51,7 +52,7 @@ struct log_task {
 	bool delete_after;	 /* LOG_DELETE came while pipes were open */
 };
 
-#define LOGGER_BUCKETS 4096u
+#define LOGGER_BUCKETS 4096u /* a power of two */
 struct logger {
 	sd_event *event;
 	int monitor_sock, front_sock; /* front: owned, -1 while there is none */
@@ -60,7 +61,7 @@ struct logger {
 	sd_event_source *monitor_io, *front_io, *due_defer;
 	unsigned n_followers, max_followers;
 	struct log_task *due, **due_tail; /* LOG_END to send, oldest first */
-	struct log_task *buckets[LOGGER_BUCKETS];
+	struct idtable logs;
 };
 
 /* task.c */

@@ -41,7 +41,9 @@ static int logger_run(struct logger *l, struct err *e)
 		return err_set(e, ERR_SYSTEM, errno, "/dev/null");
 	if (pipe2(l->copy, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "pipe");
-	r = sd_event_new(&l->event);
+	r = idtable_init(&l->logs, LOGGER_BUCKETS);
+	if (r == 0)
+		r = sd_event_new(&l->event);
 	if (r >= 0)
 		r = links_start(l);
 	if (r < 0)

@@ -9,27 +9,15 @@
 
 /* Room for a burst; an unprivileged user's pipes are bounded together, so it may fail. */
 #define PIPE_SIZE (256 << 10)
-static struct log_task **bucket(struct logger *l, const char *id)
-{
-	uint32_t h = 2166136261u; /* FNV-1a; ids are random, nothing here is a secret */
-
-	for (; *id; id++)
-		h = (h ^ (uint8_t)*id) * 16777619u;
-	return &l->buckets[h % LOGGER_BUCKETS];
-}
 
 struct log_task *task_find(struct logger *l, const char *id)
 {
-	struct log_task *t = *bucket(l, id);
-
-	while (t && strcmp(t->id, id) != 0)
-		t = t->next;
-	return t;
+	return ID_OWNER(idtable_find(&l->logs, id), struct log_task, node);
 }
 
 static struct log_task *task_new(struct logger *l, const char *id)
 {
-	struct log_task **b = bucket(l, id), *t = calloc(1, sizeof(*t));
+	struct log_task *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
@@ -38,8 +26,7 @@ static struct log_task *task_new(struct logger *l, const char *id)
 	log_files_init(&t->files);
 	for (int s = 0; s < 2; s++)
 		t->streams[s] = (struct log_stream){.task = t, .fd = -1};
-	t->next = *b;
-	*b = t;
+	idtable_add(&l->logs, &t->node, t->id);
 	return t;
 }
 
@@ -118,7 +105,7 @@ void task_end_without_pipes(struct log_task *t)
 		task_end(t);
 }
 
-/* It is in no bucket any more. */
+/* It is in no table any more. */
 static void task_free(struct log_task *t)
 {
 	for (int s = 0; s < 2; s++)
@@ -131,25 +118,21 @@ static void task_free(struct log_task *t)
 
 void task_release(struct log_task *t)
 {
-	struct log_task **b;
-
 	if (task_has_pipes(t) || t->followers || t->end_due)
 		return;
 	if (t->delete_after)
 		(void)log_files_delete(t->logger->logs_dirfd, t->id);
-	for (b = bucket(t->logger, t->id); *b != t; b = &(*b)->next)
-		;
-	*b = t->next;
+	idtable_remove(&t->logger->logs, &t->node);
 	task_free(t);
 }
 
 void tasks_clear(struct logger *l)
 {
-	for (size_t i = 0; i < LOGGER_BUCKETS; i++)
-		while (l->buckets[i]) {
-			struct log_task *t = l->buckets[i];
+	struct idnode *node;
 
-			l->buckets[i] = t->next;
-			task_free(t);
-		}
+	while ((node = idtable_next(&l->logs, NULL))) {
+		idtable_remove(&l->logs, node);
+		task_free(ID_OWNER(node, struct log_task, node));
+	}
+	idtable_clear(&l->logs);
 }

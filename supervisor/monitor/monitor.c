@@ -14,22 +14,17 @@
 #include "sandbox/net.h"
 #include "wire/warm_load.h"
 
-static unsigned bucket(const char *id)
-{
-	uint32_t h = 2166136261u; /* FNV-1a */
-
-	for (; *id; id++)
-		h = (h ^ (uint8_t)*id) * 16777619u;
-	return h % TASK_BUCKETS;
-}
+/* Of the table: a power of two, about as many as run on a full node. */
+#define TASKS_SIZE 1024
 
 struct mtask *monitor_find(struct monitor *m, const char *id)
 {
-	struct mtask *t = m->tasks[bucket(id)];
+	return ID_OWNER(idtable_find(&m->tasks, id), struct mtask, node);
+}
 
-	while (t && strcmp(t->id, id) != 0)
-		t = t->next;
-	return t;
+struct mtask *monitor_next(const struct monitor *m, const struct mtask *t)
+{
+	return ID_OWNER(idtable_next(&m->tasks, t ? &t->node : NULL), struct mtask, node);
 }
 
 struct mtask *mtask_new(struct monitor *m, const char *id)
@@ -43,34 +38,20 @@ struct mtask *mtask_new(struct monitor *m, const char *id)
 	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = t->ctl =
 		t->warm_package = t->payload_fd = -1;
 	t->cgroup = (struct cgroup){.host = &m->cgroups, .unified = -1, .dirs = {-1, -1, -1, -1}};
-	t->next = m->tasks[bucket(id)];
-	m->tasks[bucket(id)] = t;
+	idtable_add(&m->tasks, &t->node, t->id);
 	return t;
-}
-
-static void unlink_task(struct mtask *t)
-{
-	struct mtask **p = &t->m->tasks[bucket(t->id)];
-
-	while (*p && *p != t)
-		p = &(*p)->next;
-	if (*p)
-		*p = t->next;
 }
 
 void mtask_rename(struct mtask *t, const char *id)
 {
-	struct monitor *m = t->m;
-
-	unlink_task(t);
+	idtable_remove(&t->m->tasks, &t->node);
 	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	t->next = m->tasks[bucket(id)];
-	m->tasks[bucket(id)] = t;
+	idtable_add(&t->m->tasks, &t->node, t->id);
 }
 
 void mtask_free(struct mtask *t)
 {
-	unlink_task(t);
+	idtable_remove(&t->m->tasks, &t->node);
 	sd_event_source_disable_unref(t->exit_src);
 	sd_event_source_disable_unref(t->report_src);
 	sd_event_source_disable_unref(t->started_src);
@@ -225,7 +206,7 @@ static int prepare(struct monitor *m, struct err *e)
 	if (r < 0)
 		return r;
 	m->net_used = calloc(NET_INDEX_MAX + 1, 1);
-	if (!m->net_used)
+	if (!m->net_used || idtable_init(&m->tasks, TASKS_SIZE) < 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "monitor");
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "lib/idtable.h"
 #include "lib/policy.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/checkpoint.h"
@@ -41,12 +42,11 @@ struct role {
 
 #define NETNS_POOL 16
 #define ID_TABLES 64
-#define TASK_BUCKETS 1024
 #define WARM_OUTPUT_MAX 400
 #define CHECKPOINTS_MAX 64
 
 struct mtask {
-	struct mtask *next;
+	struct idnode node;
 	struct monitor *m;
 	char id[TASK_ID_LEN + 1];
 	struct run_record run;
@@ -126,7 +126,7 @@ struct monitor {
 	char root_dir[256], dev_dir[256];
 	struct cgroup_host cgroups;
 	struct role roles[R_N];
-	struct mtask *tasks[TASK_BUCKETS];
+	struct idtable tasks;
 	struct policy_entry *policies;
 	struct stamp_entry_cached *stamps;
 	struct template *templates;
@@ -158,6 +158,11 @@ int monitor_main(const struct config *cfg, int listen_fd, int http_fd);
 void monitor_to_front(struct monitor *m, const union proto_msg *msg);
 void monitor_to_logger(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n);
 struct mtask *monitor_find(struct monitor *m, const char *id);
+struct mtask *monitor_next(const struct monitor *m, const struct mtask *t); /* as idtable_next */
+/* t, which is declared here, may be freed by what is done with it. */
+#define monitor_each(m, t)                                                                         \
+	for (struct mtask *t = monitor_next(m, NULL), *next_##t;                                   \
+	     t && (next_##t = monitor_next(m, t), true); t = next_##t)
 struct mtask *mtask_new(struct monitor *m, const char *id);
 void mtask_free(struct mtask *t); /* also from the table */
 void mtask_rename(struct mtask *t, const char *id);

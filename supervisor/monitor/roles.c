@@ -71,17 +71,17 @@ static void announce(struct monitor *m, enum role_id id)
 {
 	union proto_msg msg = {0};
 
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (struct mtask *t = m->tasks[b]; t; t = t->next) {
-			if (t->run.kind != RUN_TASK)
-				continue;
-			if (id == R_LOGGER)
-				task_send_pipes(t);
-			else if (t->exited)
-				monitor_to_front(m, &t->exit_msg);
-			else
-				task_send_running(t);
-		}
+	monitor_each(m, t)
+	{
+		if (t->run.kind != RUN_TASK)
+			continue;
+		if (id == R_LOGGER)
+			task_send_pipes(t);
+		else if (t->exited)
+			monitor_to_front(m, &t->exit_msg);
+		else
+			task_send_running(t);
+	}
 	if (id == R_FRONT) {
 		proto_init(&msg, MON_READY);
 		monitor_to_front(m, &msg);

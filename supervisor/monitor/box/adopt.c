@@ -129,10 +129,7 @@ static int adopt_one(struct monitor *m, const char *id)
 /* A clone's group may have another name than its task. */
 static bool find_group(struct monitor *m, const char *name)
 {
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (struct mtask *t = m->tasks[b]; t; t = t->next)
-			if (strcmp(t->cgroup.name, name) == 0)
-				return true;
+	monitor_each(m, t) if (strcmp(t->cgroup.name, name) == 0) return true;
 	return false;
 }
 

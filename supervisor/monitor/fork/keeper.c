@@ -69,10 +69,7 @@ static int on_unseen(sd_event_source *s, uint64_t usec, void *arg)
 		return 0;
 	msg_warn("task %s has ended, and its keeper (process %d) does not see it: killed", t->id,
 		 (int)keeper);
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (struct mtask *other = m->tasks[b]; other; other = other->next)
-			if (keeper_of_ended(other) == keeper)
-				record_end(other);
+	monitor_each(m, other) if (keeper_of_ended(other) == keeper) record_end(other);
 	(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	/* Last: t may be a clone of it that waits for a task, and gone then. */
 	if (tpl)

@@ -46,10 +46,7 @@ static void forget(struct template *tpl)
 	if (*p)
 		*p = tpl->next;
 	/* Its tasks go on without. */
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (struct mtask *t = tpl->m->tasks[b]; t; t = t->next)
-			if (t->template == tpl)
-				t->template = NULL;
+	monitor_each(tpl->m, t) if (t->template == tpl) t->template = NULL;
 	util_close_fd(&tpl->of.package_fd);
 	free(tpl);
 }

@@ -62,19 +62,18 @@ static int check_room(const struct monitor *m, const struct mtask *mine, struct 
 	const struct mon_warm *req = mine->warm_req;
 	struct warm_load load = {0};
 
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (const struct mtask *t = m->tasks[b]; t; t = t->next) {
-			/* 0: a renewal, of which there is one for each template. */
-			if (t == mine || !mtask_is_warm(t) || t->warm_req->tag == 0)
-				continue;
-			warm_load_add(&load, (enum warm_for)t->warm_req->wish, t->warm_req->owner,
-				      t->limits.memory);
-			if (req->has_package && t->warm_req->has_package &&
-			    req->owner == t->warm_req->owner &&
-			    memcmp(t->warm_req->package, req->package, 32) == 0)
-				return err_set(e, ERR_LIMIT, 0,
-					       "warm: another of this package runs");
-		}
+	monitor_each(m, t)
+	{
+		/* 0: a renewal, of which there is one for each template. */
+		if (t == mine || !mtask_is_warm(t) || t->warm_req->tag == 0)
+			continue;
+		warm_load_add(&load, (enum warm_for)t->warm_req->wish, t->warm_req->owner,
+			      t->limits.memory);
+		if (req->has_package && t->warm_req->has_package &&
+		    req->owner == t->warm_req->owner &&
+		    memcmp(t->warm_req->package, req->package, 32) == 0)
+			return err_set(e, ERR_LIMIT, 0, "warm: another of this package runs");
+	}
 	if (!warm_load_allows(&load, (enum warm_for)req->wish, req->owner, mine->limits.memory,
 			      m->node_memory))
 		return err_set(e, ERR_LIMIT, 0, "warm: too many run already");

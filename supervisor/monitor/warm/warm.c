@@ -219,16 +219,16 @@ static uint64_t folder_bytes(struct monitor *m, const char *hex)
 /* At a stop: whoever asked is gone too, and a warm-up is quickly made again. */
 void warm_stop_all(struct monitor *m)
 {
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (struct mtask *t = m->tasks[b]; t; t = t->next) {
-			if (!mtask_is_warm(t) || t->pid <= 0)
-				continue;
-			(void)kill(t->pid, SIGKILL);
-			(void)waitpid(t->pid, NULL, 0);
-			(void)cgroup_remove_within(&t->cgroup, 100);
-			(void)unlinkat(m->tasks_fd, t->id, 0);
-			warm_remove_dir(m, t->warm_dir);
-		}
+	monitor_each(m, t)
+	{
+		if (!mtask_is_warm(t) || t->pid <= 0)
+			continue;
+		(void)kill(t->pid, SIGKILL);
+		(void)waitpid(t->pid, NULL, 0);
+		(void)cgroup_remove_within(&t->cgroup, 100);
+		(void)unlinkat(m->tasks_fd, t->id, 0);
+		warm_remove_dir(m, t->warm_dir);
+	}
 }
 
 static void send_row(struct mtask *t, uint32_t tag)
@@ -259,10 +259,7 @@ static void send_row(struct mtask *t, uint32_t tag)
 
 void warm_list(struct monitor *m, uint32_t tag)
 {
-	for (int b = 0; b < TASK_BUCKETS; b++)
-		for (struct mtask *t = m->tasks[b]; t; t = t->next)
-			if (mtask_is_warm(t))
-				send_row(t, tag);
+	monitor_each(m, t) if (mtask_is_warm(t)) send_row(t, tag);
 }
 
 /* A killed interpreter says nothing itself, nor does its init. */

@@ -14,6 +14,15 @@
 
 #define NO_FD 100000
 
+static struct monitor *new_monitor(void)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+
+	assert_non_null(m);
+	assert_int_equal(idtable_init(&m->tasks, 64), 0);
+	return m;
+}
+
 /* A role that reads nothing, and has been told more than its socket takes. */
 static void make_busy(struct role *role, struct monitor *m, int pair[2])
 {
@@ -28,7 +37,7 @@ static void make_busy(struct role *role, struct monitor *m, int pair[2])
 
 static void test_message_kept(void **state)
 {
-	struct monitor *m = calloc(1, sizeof(*m));
+	struct monitor *m = new_monitor();
 	struct role *role = &m->roles[R_LOGGER];
 	union proto_msg msg = {0};
 	int pair[2], fds[2] = {STDIN_FILENO, STDOUT_FILENO};
@@ -45,6 +54,7 @@ static void test_message_kept(void **state)
 	assert_int_equal(role->chan.n_waiting, 0);
 	assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), -ENOTCONN);
 	close(pair[1]);
+	idtable_clear(&m->tasks);
 	free(m);
 }
 
@@ -53,7 +63,7 @@ static void test_template_package(void **state)
 {
 	const struct recipe of = {.package = {1}, .package_fd = NO_FD, .warm = "app"};
 	int log = memfd_create("log", MFD_CLOEXEC), err = dup(STDERR_FILENO);
-	struct monitor *m = calloc(1, sizeof(*m));
+	struct monitor *m = new_monitor();
 	char text[1024] = "";
 
 	(void)state;
@@ -70,6 +80,7 @@ static void test_template_package(void **state)
 	assert_int_equal(m->templates->of.package_fd, -1);
 	assert_null(m->templates->keeper);
 	free(m->templates);
+	idtable_clear(&m->tasks);
 	free(m);
 	close(log);
 	close(err);
@@ -99,7 +110,7 @@ static int memory_file(off_t size, int seals)
 static void test_job_fd(void **state)
 {
 	const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	struct monitor *m = calloc(1, sizeof(*m));
+	struct monitor *m = new_monitor();
 	struct mtask *t = mtask_new(m, "0123456789abcdef01234567");
 	int pipes[2];
 
@@ -118,13 +129,14 @@ static void test_job_fd(void **state)
 	assert_int_equal(start_with(m, pipes[0]), -EPROTO);
 	close(pipes[1]);
 	mtask_free(t);
+	idtable_clear(&m->tasks);
 	free(m);
 }
 
 /* No more stamps are remembered than there are checkpoints, the last ones. */
 static void test_stamps(void **state)
 {
-	struct monitor *m = calloc(1, sizeof(*m));
+	struct monitor *m = new_monitor();
 	uint8_t key[32] = {0}, stamp[32] = {0};
 	struct stamp_entry_cached *next;
 	unsigned n = 0;
@@ -141,6 +153,7 @@ static void test_stamps(void **state)
 		free(c);
 	}
 	assert_int_equal(n, CHECKPOINTS_MAX);
+	idtable_clear(&m->tasks);
 	free(m);
 }
 
@@ -148,7 +161,7 @@ static void test_stamps(void **state)
 static void test_template_shares(void **state)
 {
 	struct template *templates[TEMPLATES_MAX];
-	struct monitor *m = calloc(1, sizeof(*m));
+	struct monitor *m = new_monitor();
 
 	(void)state;
 	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
@@ -170,6 +183,7 @@ static void test_template_shares(void **state)
 		assert_int_equal(templates[i]->state, i == 2 ? TEMPLATE_RETIRED : TEMPLATE_READY);
 		free(templates[i]);
 	}
+	idtable_clear(&m->tasks);
 	free(m);
 }
 
