@@ -60,7 +60,7 @@ help:
 	@echo 'make asan           the same programs with ASan and UBSan, into build-asan/'
 	@echo 'make fuzz           every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
 	@echo 'make rooms          each room linked with what it needs and nothing else'
-	@echo 'make lint           that, clang-format, clang-tidy, shellcheck: clean or fail'
+	@echo 'make lint           that, the documents, clang-format, clang-tidy, shellcheck: clean or fail'
 	@echo 'make format         let clang-format rewrite the sources'
 	@echo 'make bench          start latencies beside chroot, bwrap and runc, as one table'
 	@echo 'make clean          remove the build folders'
@@ -152,6 +152,7 @@ C_FILES := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h'
 LINT_CPPFLAGS := $(filter-out -DSANDBOXD_%,$(CPPFLAGS)) -DSANDBOXD_VERSION=\"$(VERSION)\" \
 	-DSANDBOXD_PREFIX=\"$(PREFIX)\"
 lint: rooms
+	tests/docs/run
 	clang-format --dry-run -Werror $(C_FILES)
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -n 1 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=gnu11 $(LINT_CPPFLAGS) 2>/dev/null' sh

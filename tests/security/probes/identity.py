@@ -133,7 +133,7 @@ def words_in(*paths):
 
 
 def mount_words():
-    """The daemon's words in mountinfo, but for where the image itself is kept (README, limits)."""
+    """The daemon's words in mountinfo, but for where the image itself is kept (docs/security.md)."""
     with open("/proc/self/mountinfo", "rb") as f:
         lines = [line.split() for line in f.read().decode("latin-1").splitlines()]
     text = "\n".join(" ".join(w[:3] + w[4:] if w[4] == "/" else w) for w in lines)
