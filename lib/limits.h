@@ -3,6 +3,8 @@
 #ifndef LIB_LIMITS_H
 #define LIB_LIMITS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct limits {
@@ -29,6 +31,40 @@ struct limits {
 #define LIMIT_TIMEOUT_MAX 2592000u /* 30 days */
 #define LIMIT_NOFILE_MIN 16
 #define LIMIT_NOFILE_MAX 1048576
+
+/* One row a limit, in limits.c; a further one is a member above and a row there, and the members that
+ * carry it: wire/proto.h has struct limits whole, the store a column (front/store_row.c). */
+enum limit_id {
+	LIMIT_MEMORY,
+	LIMIT_CPUS,
+	LIMIT_PIDS,
+	LIMIT_DISK,
+	LIMIT_TIMEOUT,
+	LIMIT_NOFILE,
+	LIMIT_LOG,
+	LIMIT_N
+};
+#define LIMIT_BIT(id) (1u << (id)) /* in a set of limits */
+
+enum limit_type { LIMIT_TYPE_SIZE, LIMIT_TYPE_COUNT, LIMIT_TYPE_CPUS };
+
+struct limit_row {
+	const char *key; /* in JSON, in options and for people */
+	enum limit_type type;
+	bool of_sandbox;   /* what a sandbox is made with; the others are its run's alone */
+	size_t offset;	   /* in struct limits: a uint64_t for a size, else a uint32_t */
+	uint64_t min, max; /* on any machine, in the member's unit */
+};
+extern const struct limit_row limit_table[LIMIT_N];
+
+uint64_t limit_get(const struct limits *l, enum limit_id id);
+void limit_set(struct limits *l, enum limit_id id, uint64_t value);
+/* "320M", "0.5", "64" */
+void limit_format(enum limit_id id, uint64_t value, char *buf, size_t size);
+/* The first that is outside of its bounds, which are those of any machine, or max's; LIMIT_N: none. */
+enum limit_id limits_beyond(const struct limits *l, const struct limits *max);
+/* The same sandbox can be had for both. */
+bool limits_same_sandbox(const struct limits *a, const struct limits *b);
 
 /* Projects, each of which has ids of its own on the host, by its slot (sandbox/sandbox.h). */
 #define OWNERS_MAX 4096u

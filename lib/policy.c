@@ -41,29 +41,16 @@ static const struct sock_filter guard[] = {
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 };
 
-/* One table of bounds for both sets of limits. */
 static int check_limits(const struct limits *l, const char *which, struct err *e)
 {
-	const struct {
-		const char *name;
-		uint64_t value, min, max;
-	} bounds[] = {
-		{"memory", l->memory, LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX},
-		{"disk", l->disk, LIMIT_DISK_MIN, LIMIT_DISK_MAX},
-		{"log", l->log_bytes, LIMIT_LOG_MIN, LIMIT_LOG_MAX},
-		{"cpus", l->cpu_milli, LIMIT_CPU_MIN, LIMIT_CPU_MAX},
-		{"pids", l->pids, LIMIT_PIDS_MIN, LIMIT_PIDS_MAX},
-		{"timeout", l->timeout_s, LIMIT_TIMEOUT_MIN, (uint64_t)LIMIT_TIMEOUT_MAX},
-		{"nofile", l->nofile, LIMIT_NOFILE_MIN, LIMIT_NOFILE_MAX},
-	};
+	const enum limit_id bad = limits_beyond(l, NULL);
 
-	for (size_t i = 0; i < ARRAY_SIZE(bounds); i++)
-		if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max)
-			return err_set(e, ERR_INPUT, 0, "%s.%s is %llu, outside of %llu to %llu",
-				       which, bounds[i].name, (unsigned long long)bounds[i].value,
-				       (unsigned long long)bounds[i].min,
-				       (unsigned long long)bounds[i].max);
-	return 0;
+	if (bad == LIMIT_N)
+		return 0;
+	return err_set(e, ERR_INPUT, 0, "%s.%s is %llu, outside of %llu to %llu", which,
+		       limit_table[bad].key, (unsigned long long)limit_get(l, bad),
+		       (unsigned long long)limit_table[bad].min,
+		       (unsigned long long)limit_table[bad].max);
 }
 
 static bool all_zero(const uint8_t *p, size_t n)

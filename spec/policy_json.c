@@ -20,32 +20,9 @@ static const struct limits limits_default = {
 	.nofile = 1024,
 };
 
-struct limit_value {
-	const char *key;
-	enum limit_bit bit;
-	uint64_t value;
-};
-#define N_LIMITS 7
-
-static void limit_values(const struct limits *l, struct limit_value ret[N_LIMITS])
-{
-	const struct limit_value v[N_LIMITS] = {
-		{"memory", LIMIT_BIT_MEMORY, l->memory},
-		{"disk", LIMIT_BIT_DISK, l->disk},
-		{"log", LIMIT_BIT_LOG, l->log_bytes},
-		{"cpus", LIMIT_BIT_CPUS, l->cpu_milli},
-		{"pids", LIMIT_BIT_PIDS, l->pids},
-		{"timeout", LIMIT_BIT_TIMEOUT, l->timeout_s},
-		{"nofile", LIMIT_BIT_NOFILE, l->nofile},
-	};
-
-	memcpy(ret, v, sizeof(v));
-}
-
 /* A maximum that is not given is the limit itself: a task may then only tighten it. */
 static int read_limits(struct json_strict *top, struct policy_head *head)
 {
-	struct limit_value values[N_LIMITS], maxima[N_LIMITS];
 	struct json_strict limits, max;
 	unsigned max_set = 0;
 
@@ -60,13 +37,12 @@ static int read_limits(struct json_strict *top, struct policy_head *head)
 		max_set = task_limits_read(&max, &head->limits_max);
 	if (top->status < 0)
 		return top->status;
-	limit_values(&head->limits, values);
-	limit_values(&head->limits_max, maxima);
-	for (unsigned i = 0; i < N_LIMITS; i++)
-		if ((max_set & values[i].bit) && values[i].value > maxima[i].value)
-			return json_strict_fail(&max, values[i].key,
+	for (enum limit_id i = 0; i < LIMIT_N; i++)
+		if ((max_set & LIMIT_BIT(i)) &&
+		    limit_get(&head->limits, i) > limit_get(&head->limits_max, i))
+			return json_strict_fail(&max, limit_table[i].key,
 						"is less than limits.%s, which is what a task gets",
-						values[i].key);
+						limit_table[i].key);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table of all limits: how they are read from JSON, bounded and written. */
+/* Limits (lib/limits.h) as people write them: read from JSON, bounded by a policy, shown. */
 #ifndef SPEC_TASK_LIMITS_H
 #define SPEC_TASK_LIMITS_H
 

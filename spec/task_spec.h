@@ -27,17 +27,6 @@
 /* SHELL and COMMAND are a code's (front/code.h), no task.json's: a script of sh, a line for it. */
 enum task_kind { TASK_EXEC = 1, TASK_CODE, TASK_ENTRY, TASK_SHELL, TASK_COMMAND };
 
-/* Bits of task_spec.limits_set, in the order of the fields of struct limits. */
-enum limit_bit {
-	LIMIT_BIT_MEMORY = 1 << 0,
-	LIMIT_BIT_DISK = 1 << 1,
-	LIMIT_BIT_LOG = 1 << 2,
-	LIMIT_BIT_CPUS = 1 << 3,
-	LIMIT_BIT_PIDS = 1 << 4,
-	LIMIT_BIT_TIMEOUT = 1 << 5,
-	LIMIT_BIT_NOFILE = 1 << 6,
-};
-
 /* All pointers are owned by the struct; NULL is "not given". */
 struct task_spec {
 	enum task_kind kind;
@@ -51,7 +40,7 @@ struct task_spec {
 	size_t n_args, n_env;
 	char *policy, *label;
 	struct limits limits; /* only the fields in limits_set */
-	unsigned limits_set;
+	unsigned limits_set;  /* LIMIT_BITs */
 	enum start_mode start;
 	bool has_warm;
 	char warm[IMAGE_WARM_MAX]; /* '\n'-separated */

@@ -59,7 +59,7 @@ static int fill_limits(struct task *t, const struct policy_head *policy, struct 
 
 	spec->limits.timeout_s =
 		timeout < policy->limits_max.timeout_s ? timeout : policy->limits_max.timeout_s;
-	spec->limits_set = LIMIT_BIT_TIMEOUT;
+	spec->limits_set = LIMIT_BIT(LIMIT_TIMEOUT);
 	r = task_spec_limits(spec, policy, &t->rec.limits, e);
 	if (r < 0)
 		return r;

@@ -20,8 +20,8 @@ static void check(const struct task_spec *s)
 			abort();
 	if (s->policy && !util_is_name(s->policy))
 		abort();
-	if ((s->limits_set & LIMIT_BIT_MEMORY && s->limits.memory < LIMIT_MEMORY_MIN) ||
-	    (s->limits_set & LIMIT_BIT_TIMEOUT && s->limits.timeout_s < LIMIT_TIMEOUT_MIN))
+	if ((s->limits_set & LIMIT_BIT(LIMIT_MEMORY) && s->limits.memory < LIMIT_MEMORY_MIN) ||
+	    (s->limits_set & LIMIT_BIT(LIMIT_TIMEOUT) && s->limits.timeout_s < LIMIT_TIMEOUT_MIN))
 		abort();
 	if (strlen(s->warm) >= IMAGE_WARM_MAX || s->start < 0 || s->start >= START_MODE_MAX)
 		abort();

@@ -145,7 +145,7 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 
 	/* A request that is not allowed is refused where all others are. */
 	if (!tpl || tpl->state != TEMPLATE_READY ||
-	    !limits_allowed(&req->limits, &tpl->rules->policy.head.limits_max) ||
+	    limits_beyond(&req->limits, &tpl->rules->policy.head.limits_max) != LIMIT_N ||
 	    start_check_package(m, package_fd, NULL) < 0)
 		return false;
 	pending = pending_new(req, job_fd, package_fd);

@@ -22,11 +22,8 @@ static unsigned parked_max(const struct template *tpl)
 static bool is_of(const struct limits *limits, const uint8_t package[32],
 		  const struct clone_kind *kind)
 {
-	const struct limits *of = &kind->limits;
-
-	return limits->memory == of->memory && limits->disk == of->disk &&
-	       limits->cpu_milli == of->cpu_milli && limits->pids == of->pids &&
-	       limits->nofile == of->nofile && memcmp(package, kind->package, 32) == 0;
+	return limits_same_sandbox(limits, &kind->limits) &&
+	       memcmp(package, kind->package, 32) == 0;
 }
 
 void pool_note(struct template *tpl, const struct clone_kind *kind)

@@ -124,7 +124,7 @@ static int begin(struct monitor *m, struct start *s, const struct mon_start *req
 	r = start_load_parts(m, s, &of, e);
 	if (r < 0)
 		return r;
-	if (!limits_allowed(&req->limits, &s->policy->policy.head.limits_max))
+	if (limits_beyond(&req->limits, &s->policy->policy.head.limits_max) != LIMIT_N)
 		return err_set(e, ERR_LIMIT, 0, "limits beyond the policy's");
 	r = start_check_package(m, package_fd, e);
 	if (r < 0)

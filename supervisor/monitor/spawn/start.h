@@ -37,7 +37,6 @@ void start_undo(struct mtask *t);
 /* Pipes, with their read ends in t. Each is closed by its owner. */
 int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e);
-bool limits_allowed(const struct limits *l, const struct limits *max);
 /* fd, unless it is -1, is a folder that the front owns. */
 int start_check_package(struct monitor *m, int fd, struct err *e);
 /* fd is a memory file that nobody can change any more, of JOB_BYTES_MAX at most: what root reads

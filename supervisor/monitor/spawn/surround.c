@@ -8,17 +8,6 @@
 #include "supervisor/monitor/spawn/start.h"
 
 /* The front can only tighten. Anything else is not a user's error: front checked it. */
-bool limits_allowed(const struct limits *l, const struct limits *max)
-{
-	return l->memory >= LIMIT_MEMORY_MIN && l->memory <= max->memory &&
-	       l->disk >= LIMIT_DISK_MIN && l->disk <= max->disk && l->log_bytes >= LIMIT_LOG_MIN &&
-	       l->log_bytes <= max->log_bytes && l->cpu_milli >= LIMIT_CPU_MIN &&
-	       l->cpu_milli <= max->cpu_milli && l->pids >= LIMIT_PIDS_MIN &&
-	       l->pids <= max->pids && l->timeout_s >= LIMIT_TIMEOUT_MIN &&
-	       l->timeout_s <= max->timeout_s && l->nofile >= LIMIT_NOFILE_MIN &&
-	       l->nofile <= max->nofile;
-}
-
 static int make_pipe(int *r, int *w, uint64_t *ino, struct err *e)
 {
 	struct stat st;

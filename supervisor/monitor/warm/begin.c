@@ -23,11 +23,6 @@ void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *r
 	memcpy(ret->warm, req->warm, sizeof(ret->warm));
 }
 
-static uint64_t higher(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /*
  * The policy's defaults, which its template has too; more where the task has more, which it
  * could use up anyway. Fewer are no use: others of the same list would have no checkpoint.
@@ -35,20 +30,16 @@ static uint64_t higher(uint64_t a, uint64_t b)
 static int limits_of_warm(const struct policy_head *policy, const struct mon_warm *req,
 			  struct limits *ret, struct err *e)
 {
-	const struct limits *own = &req->limits, *l = &policy->limits;
+	const struct limits *own = &req->limits;
 	const bool of_task = req->wish == WARM_FOR_TASK;
 
-	*ret = (struct limits){
-		.memory = higher(own->memory, l->memory),
-		.disk = higher(own->disk, l->disk),
-		.log_bytes = higher(own->log_bytes, l->log_bytes),
-		.cpu_milli = (uint32_t)higher(own->cpu_milli, l->cpu_milli),
-		.pids = (uint32_t)higher(own->pids, l->pids),
-		.timeout_s = l->timeout_s,
-		/* It goes into the checkpoint, and a restored task can lower it, not raise it. */
-		.nofile = policy->limits_max.nofile,
-	};
-	if (!limits_allowed(ret, &policy->limits_max))
+	*ret = policy->limits;
+	for (enum limit_id i = 0; i < LIMIT_N; i++)
+		if (i != LIMIT_TIMEOUT && limit_get(own, i) > limit_get(ret, i))
+			limit_set(ret, i, limit_get(own, i));
+	/* It goes into the checkpoint, and a restored task can lower it, not raise it. */
+	ret->nofile = policy->limits_max.nofile;
+	if (limits_beyond(ret, &policy->limits_max) != LIMIT_N)
 		return err_set(e, ERR_LIMIT, 0, "warm: limits beyond the policy's");
 	ret->timeout_s = of_task ? WARM_OF_TASK_S : WARM_S;
 	if (of_task && own->timeout_s && own->timeout_s < ret->timeout_s)
