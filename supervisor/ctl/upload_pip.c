@@ -224,6 +224,11 @@ static int put_file_list(struct work *k, const struct worker_file *w,
 	return r;
 }
 
+static const char *image_of(const struct pip_build *build)
+{
+	return build->image ? build->image : IMAGE_DEFAULT;
+}
+
 /* What the file asks for: texts, and files that are sent along. */
 static int put_requirements(struct work *k, const struct worker_file *w, int base, json_t *settings)
 {
@@ -251,25 +256,56 @@ static int put_requirements(struct work *k, const struct worker_file *w, int bas
 	return r < 0 ? r : put_copy(k, "sources.zip", zip, size);
 }
 
+static const char *policy_of(const struct pip_build *build)
+{
+	if (build->policy)
+		return build->policy;
+	return build->n_find_links > 0 ? POLICY_OFFLINE : POLICY_ONLINE;
+}
+
+/* task.json, for `sandboxctl run`, and what pip-build is told. */
+static int put_task(struct work *k, const char *policy, const char *label, const json_t *settings)
+{
+	json_auto_t *task = json_pack("{s:s, s:s, s:s, s:s, s:s}", "exec", "pip-build", "dir", ".",
+				      "policy", policy, "start", "cold", "label", label);
+	_cleanup_free_ char *text = NULL, *task_text = NULL;
+	int r;
+
+	/* The operator's policy for builds has limits that are right for them. */
+	if (task && strcmp(policy, POLICY_ONLINE) != 0)
+		(void)json_object_set_new(task, "limits",
+					  json_pack("{s:s, s:s, s:s, s:i, s:i}", "memory", "2G",
+						    "disk", "2G", "log", "1G", "pids", 256,
+						    "timeout", 3600));
+	text = settings ? json_dumps(settings, 0) : NULL;
+	task_text = task ? json_dumps(task, 0) : NULL;
+	if (!text || !task_text)
+		return err_set(k->e, ERR_SYSTEM, ENOMEM, "task.json");
+	r = put_text(k, "settings.json", text, strlen(text));
+	return r < 0 ? r : put_text(k, "task.json", task_text, strlen(task_text));
+}
+
+/* pip-build itself, and a pip for an image that has none. */
+static int put_programs(struct work *k)
+{
+	char script[PATH_MAX];
+	int r;
+
+	(void)snprintf(script, sizeof(script), "%s/pip-build", store_libexec_dir());
+	r = put_file(k, "pip-build", AT_FDCWD, script, true);
+	return r < 0 ? r : put_pip(k);
+}
+
 /* task.json, settings.json and all that they name. */
 static int fill(struct work *k, const struct pip_build *build, const struct worker_file *w,
 		struct bundle *b)
 {
-	json_auto_t *environment = json_object(), *settings = NULL, *task = NULL;
-	_cleanup_free_ char *text = NULL, *task_text = NULL;
+	json_auto_t *environment = json_object(), *settings = NULL;
 	bool offline = build->n_find_links > 0;
-	const char *policy = build->policy;
 	_cleanup_fd_ int zip = -1;
-	char script[PATH_MAX];
 	uint64_t size = 0;
-	int r;
+	int r = put_programs(k);
 
-	if (!policy)
-		policy = offline ? POLICY_OFFLINE : POLICY_ONLINE;
-	(void)snprintf(script, sizeof(script), "%s/pip-build", store_libexec_dir());
-	r = put_file(k, "pip-build", AT_FDCWD, script, true);
-	if (r == 0)
-		r = put_pip(k);
 	if (r == 0)
 		r = put_file(k, "ca.crt", AT_FDCWD, CERTIFICATES, false);
 	for (size_t i = 0; i < build->n_find_links && r == 0; i++)
@@ -277,9 +313,8 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 	if (r == 0 && !offline)
 		r = put_configuration(k, environment);
 	settings = json_pack("{s:s, s:s, s:s, s:O, s:b, s:s?}", "mode", "worker", "image",
-			     build->image ? build->image : IMAGE_DEFAULT, "built_in", k->image,
-			     "environment", environment, "no_index", offline, "command",
-			     w->build_command);
+			     image_of(build), "built_in", k->image, "environment", environment,
+			     "no_index", offline, "command", w->build_command);
 	if (r == 0 && !settings)
 		r = err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
 	if (r == 0)
@@ -289,22 +324,7 @@ static int fill(struct work *k, const struct pip_build *build, const struct work
 		if (r == 0)
 			r = put_copy(k, "package.zip", zip, size);
 	}
-	task = json_pack("{s:s, s:s, s:s, s:s, s:s}", "exec", "pip-build", "dir", ".", "policy",
-			 policy, "start", "cold", "label", "build");
-	/* The operator's policy for builds has limits that are right for them. */
-	if (task && strcmp(policy, POLICY_ONLINE) != 0)
-		(void)json_object_set_new(task, "limits",
-					  json_pack("{s:s, s:s, s:s, s:i, s:i}", "memory", "2G",
-						    "disk", "2G", "log", "1G", "pids", 256,
-						    "timeout", 3600));
-	text = settings ? json_dumps(settings, 0) : NULL;
-	task_text = task ? json_dumps(task, 0) : NULL;
-	if (r < 0)
-		return r;
-	if (!text || !task_text)
-		return err_set(k->e, ERR_SYSTEM, ENOMEM, "task.json");
-	r = put_text(k, "settings.json", text, strlen(text));
-	return r < 0 ? r : put_text(k, "task.json", task_text, strlen(task_text));
+	return r < 0 ? r : put_task(k, policy_of(build), "build", settings);
 }
 
 /*
@@ -378,11 +398,17 @@ static int take_id(struct work *k, char id[TASK_ID_LEN + 1])
 	return 0;
 }
 
+static void forget_task(struct ctl *ctl, const char *id)
+{
+	struct err ignored = {0};
+
+	(void)ctl_call(ctl, json_pack("{s:s, s:s}", "op", "rm", "id", id), NULL, 0, NULL, &ignored);
+}
+
 static int take_result(struct ctl *ctl, struct work *k, const struct worker_file *w,
 		       struct bundle *b)
 {
 	char id[TASK_ID_LEN + 1];
-	struct err ignored = {0};
 	int r = take_id(k, id);
 
 	if (r < 0)
@@ -391,8 +417,58 @@ static int take_result(struct ctl *ctl, struct work *k, const struct worker_file
 		bundle_clear(b);
 	r = bundle_add_archive(b, k->out, "the build's result", "", k->e);
 	/* What the log keeps of it is the package once more. */
-	(void)ctl_call(ctl, json_pack("{s:s, s:s}", "op", "rm", "id", id), NULL, 0, NULL, &ignored);
+	forget_task(ctl, id);
 	return r;
+}
+
+/* The result once more, and what is to be done with it. */
+static int fill_check(struct work *k, const struct work *built, const struct pip_build *build,
+		      const struct worker_file *w)
+{
+	json_auto_t *settings =
+		json_pack("{s:s, s:s, s:s, s:[], s:{}}", "mode", "check", "image", k->image,
+			  "built_in", built->image, "requirements", "environment");
+	json_t *texts = json_object_get(settings, "requirements");
+	struct stat st;
+	int r = put_programs(k);
+
+	for (size_t i = 0; i < w->n_items; i++)
+		if (w->items[i].kind == WORKER_PIP)
+			(void)json_array_append_new(texts, json_string(w->items[i].text));
+	if (r == 0 && (fstat(built->out, &st) < 0 ||
+		       lseek(built->out, TASK_ID_LEN + 1, SEEK_SET) != TASK_ID_LEN + 1))
+		r = err_set(k->e, ERR_SYSTEM, errno, "the build's result");
+	if (r == 0)
+		r = put_copy(k, "result.tar.gz", built->out,
+			     (uint64_t)st.st_size - (TASK_ID_LEN + 1));
+	return r < 0 ? r : put_task(k, policy_of(build), "check", settings);
+}
+
+/*
+ * What was built in another image than it will run on may miss there what that one has. It is
+ * looked for where it will run, and told; it is the user's to judge.
+ */
+static void check_result(struct ctl *ctl, const struct work *built, const struct pip_build *build,
+			 const struct worker_file *w)
+{
+	char id[TASK_ID_LEN + 1];
+	struct err e = {0};
+	struct work k;
+	int r = work_init(&k, &e);
+
+	(void)snprintf(k.image, sizeof(k.image), "%s", image_of(build));
+	if (r == 0)
+		r = fill_check(&k, built, build, w);
+	if (r == 0)
+		r = run_build(ctl, &k, build);
+	if (r == 0)
+		r = take_id(&k, id);
+	if (r == 0)
+		forget_task(ctl, id);
+	if (r != 0)
+		ctl_say("what it misses in the image %s cannot be told%s%s", k.image,
+			r < 0 ? ": " : "", r < 0 ? e.msg : "");
+	work_clear(&k);
 }
 
 int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_file *w,
@@ -403,14 +479,15 @@ int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_
 	int r = work_init(&k, &e), status = 0;
 
 	if (r == 0) {
-		choose_image(ctl, build->image ? build->image : IMAGE_DEFAULT, k.image,
-			     sizeof(k.image));
+		choose_image(ctl, image_of(build), k.image, sizeof(k.image));
 		r = fill(&k, build, w, b);
 	}
 	if (r == 0)
 		r = status = run_build(ctl, &k, build);
 	if (r == 0)
 		r = take_result(ctl, &k, w, b);
+	if (r == 0 && strcmp(k.image, image_of(build)) != 0)
+		check_result(ctl, &k, build, w);
 	work_clear(&k);
 	if (r < 0)
 		return ctl_fail(&e);

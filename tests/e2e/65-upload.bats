@@ -255,6 +255,11 @@ image_like() {
 	image_like python python-build
 	printf '#!/bin/sh\n' >"$IMAGE/rootfs/usr/bin/gcc"
 	chmod 755 "$IMAGE/rootfs/usr/bin/gcc"
+	# And it has a library and a module that the other one has not.
+	printf 'void nothing(void) {}\n' >x.c
+	gcc -shared -fPIC -o "$IMAGE/rootfs/usr/lib/x86_64-linux-gnu/libbuildonly.so.3" -Wl,-soname,libbuildonly.so.3 x.c
+	python3 "$E2E/wheels.py" modules onlythere 1.0
+	python3 -m zipfile -e modules/onlythere-1.0-*.whl "$IMAGE/rootfs/usr/lib/python3/dist-packages"
 	# What that one lacks, it is told to bring.
 	python3 "$E2E/sdist.py" header-1.0 header 1.0 \
 		'echo "x.c:1:10: fatal error: far/away.h: No such file or directory"; false'
@@ -264,10 +269,10 @@ image_like() {
 	[ "$status" = 125 ]
 	[[ $stderr == *"needs the header far/away.h, which "*"packages of python-build's image.json"* ]] || fail "$stderr"
 	[[ $stderr != *'where there is one'* ]] || fail "$stderr"
-	printf 'void nothing(void) {}\n' >x.c
 	gcc -shared -fPIC -o libnowhere.so.7 -Wl,-soname,libnowhere.so.7 x.c
-	gcc -shared -fPIC -o native.so -Wl,--no-as-needed x.c ./libnowhere.so.7 -lm
-	python3 "$E2E/wheels.py" wheels lacks 1.0
+	gcc -shared -fPIC -o native.so -Wl,--no-as-needed x.c ./libnowhere.so.7 \
+		"$IMAGE/rootfs/usr/lib/x86_64-linux-gnu/libbuildonly.so.3" -lm
+	python3 "$E2E/wheels.py" wheels lacks 1.0 onlythere
 	(cd wheels && mkdir lacks && cp ../native.so lacks/ && zip -q lacks-1.0-*.whl lacks/native.so)
 	worker compiled 'import native, shutil; print(native.VERSION, shutil.which("gcc"))' 'pip "native"' 'pip "lacks"'
 	run --separate-stderr sandboxctl upload compiled --image python --find-links wheels
@@ -276,7 +281,12 @@ image_like() {
 	[ "$(sandboxctl queue compiled --wait 2>/dev/null)" = '1.0 None' ]
 	[[ $stderr == *'lacks/native.so needs libnowhere.so.7, which the image does not have (Debian has it in libnowhere7)'* ]] ||
 		fail "$stderr"
+	[[ $stderr == *'lacks/native.so needs libbuildonly.so.3, which the image does not have (Debian has it in libbuildonly3)'* ]] ||
+		fail "$stderr"
+	[[ $stderr == *'lacks needs the module onlythere, which python-build has and the image python does not'* ]] || fail "$stderr"
 	[[ $stderr != *libm.so* ]]
+	# Neither build nor check is left.
+	[ -z "$(sandboxctl ps -a --json | jq -r '.[] | select(.label == "check") | .id')" ]
 }
 
 @test "pip installs for the Python of each image that it can run on, and says where it cannot" {
