@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/limits.h"
+#include "lib/util.h"
 #include "tests/unit/rig.h"
 
 static struct limits lowest(void)
