@@ -23,6 +23,7 @@ static const struct {
 	{"cgroups", doctor_cgroups},
 	{"seccomp", doctor_seccomp},
 	{"overlayfs", doctor_overlay},
+	{"loop devices", doctor_loop},
 	{"network", doctor_net},
 	{"criu", doctor_criu},
 	{"users", doctor_users},

@@ -26,6 +26,7 @@ void doctor_namespaces(struct doctor *d);
 void doctor_cgroups(struct doctor *d);
 void doctor_seccomp(struct doctor *d);
 void doctor_overlay(struct doctor *d);
+void doctor_loop(struct doctor *d);
 void doctor_net(struct doctor *d);
 
 /* doctor_parts.c: what is installed and running */

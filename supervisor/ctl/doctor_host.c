@@ -213,6 +213,21 @@ void doctor_overlay(struct doctor *d)
 	util_close_fd(&fd);
 }
 
+/* To open it loads the module where there is one. */
+void doctor_loop(struct doctor *d)
+{
+	_cleanup_fd_ int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 || (!d->root && errno == EACCES))
+		doctor_report(d, DOCTOR_OK, NULL, "there, for images with requirements");
+	else
+		doctor_report(d, DOCTOR_WARN,
+			      "modprobe loop; in a container, let it have /dev/loop-control and "
+			      "/dev/loop*",
+			      "/dev/loop-control: %s: no image with requirements can be built",
+			      strerror(errno));
+}
+
 void doctor_net(struct doctor *d)
 {
 	static const char *const places[] = {"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft",

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "lib/policy.h"
+#include "sandbox/sandbox.h"
 #include "supervisor/ctl/doctor.h"
 #include "supervisor/ctl/runtime.h"
 
@@ -151,9 +152,21 @@ void doctor_users(struct doctor *d)
 		doctor_report(d, DOCTOR_OK, NULL, "_sandboxd, _sandboxd-log, group sandboxd");
 }
 
+/* As a package is shown to its task: as that one's own user's. Only root can. */
+static int try_idmap(const char *dir, struct err *e)
+{
+	_cleanup_fd_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_fd_ int mount = -1, table = -1;
+	int r = fd < 0 ? err_set(e, ERR_SYSTEM, errno, "%s", dir)
+		       : rootfs_detach(fd, dir, &mount, e);
+
+	return r < 0 ? r : idmap_mount(mount, 0, &table, e);
+}
+
 void doctor_state(struct doctor *d)
 {
 	const char *dir = d->ctl->state_dir;
+	struct err e = {0};
 	struct stat st;
 
 	if (lstat(dir, &st) < 0)
@@ -163,6 +176,11 @@ void doctor_state(struct doctor *d)
 	else if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022))
 		doctor_report(d, DOCTOR_FAIL, "chown root and chmod go-w",
 			      "%s must be a folder of root's that nobody else can write", dir);
+	else if (d->root && try_idmap(dir, &e) < 0)
+		doctor_report(d, DOCTOR_FAIL,
+			      "move it to ext4, xfs or btrfs, or to another place by --state",
+			      "%s: no task with files of its own can start (idmapped mounts): %s",
+			      dir, e.msg);
 	else
 		doctor_report(d, DOCTOR_OK, NULL, "%s", dir);
 }

@@ -60,7 +60,7 @@ setup_file() {
 @test "doctor reports each thing on a line, and fails when the daemon does not answer" {
 	run --separate-stderr sandboxctl doctor
 	[ "$status" = 1 ]
-	for name in kernel "system calls" namespaces cgroups seccomp overlayfs network criu users daemon; do
+	for name in kernel "system calls" namespaces cgroups seccomp overlayfs "loop devices" network criu users daemon; do
 		grep -qE "^(OK|WARN|FAIL) +$name " <<<"$output"
 	done
 	grep -qE '^FAIL +daemon' <<<"$output"
@@ -69,6 +69,16 @@ setup_file() {
 	[ "$(jq .ok <<<"$output")" = false ]
 	[ "$(jq -r '.checks[] | select(.name == "cgroups") | .level' <<<"$output")" = OK ]
 	[ "$(jq -r '.checks[] | select(.name == "daemon") | .todo' <<<"$output")" != null ]
+}
+
+@test "doctor tries whether the state folder's file system can show files as a task's" {
+	mkdir state
+	sandboxctl doctor --state "$PWD/state" | grep -qE "^OK +state folder +$PWD/state"
+	# One that cannot.
+	run unshare --mount -- sh -c 'mount -t ramfs -o mode=755 none state && "$CTL" doctor --state "$PWD/state"'
+	[ "$status" = 1 ]
+	grep -qE "^FAIL +state folder +$PWD/state: no task with files of its own can start" <<<"$output" || fail "$output"
+	grep -q -- '-> move it to ext4' <<<"$output"
 }
 
 @test "doctor says which cgroups this host has" {
