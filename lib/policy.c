@@ -20,25 +20,31 @@
 #define EQUAL(k, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (yes), (no))
 
 /*
- * What goes before the filter of every policy, whatever it says. The limit of core dumps stays at
- * 1, for which the kernel starts no handler of the host's; for 0 it does (rlimit.c). Numbers of
- * another architecture are the policy's to refuse.
+ * What goes before the filter of every policy, whatever it says. A clone makes no namespaces; the
+ * flags of clone3 are in memory, where a filter cannot see them, and libc goes on with clone. The
+ * limit of core dumps stays at 1, for which the kernel starts no handler of the host's; for 0 it
+ * does (rlimit.c). Numbers of another architecture are the policy's to refuse.
  */
 static const struct sock_filter guard[] = {
 	LOAD(arch),
-	EQUAL(AUDIT_ARCH_X86_64, 0, 12),
+	EQUAL(AUDIT_ARCH_X86_64, 0, 17),
 	LOAD(nr),
+	EQUAL(SYS_clone3, 14, 0),
+	EQUAL(SYS_clone, 0, 2),
+	LOAD(args[0]),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, POLICY_CLONE_NAMESPACES, 10, 12),
 	EQUAL(SYS_setrlimit, 0, 2),
 	LOAD(args[0]),
-	EQUAL(RLIMIT_CORE, 7, 8),
-	EQUAL(SYS_prlimit64, 0, 7),
+	EQUAL(RLIMIT_CORE, 7, 9),
+	EQUAL(SYS_prlimit64, 0, 8),
 	LOAD(args[1]),
-	EQUAL(RLIMIT_CORE, 0, 5),
+	EQUAL(RLIMIT_CORE, 0, 6),
 	LOAD(args[2]), /* the new limit; none: it is only asked for */
 	EQUAL(0, 0, 2),
 	LOAD_HIGH(args[2]),
-	EQUAL(0, 1, 0),
+	EQUAL(0, 2, 0),
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
 };
 
 static int check_limits(const struct limits *l, const char *which, struct err *e)

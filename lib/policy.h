@@ -10,6 +10,7 @@
 #define LIB_POLICY_H
 
 #include <linux/filter.h>
+#include <sched.h>
 #include <stdint.h>
 
 #include "lib/limits.h"
@@ -23,6 +24,10 @@
 #define POLICY_CONNECTIONS 1024
 #define POLICY_CONNECTIONS_PER_S 100
 #define POLICY_BPF_MAX 4096 /* BPF_MAXINSNS */
+/* Flags of clone(2), which takes no CLONE_NEWTIME: that bit is one of its signal's number. */
+#define POLICY_CLONE_NAMESPACES                                                                    \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET)
 
 enum policy_net_mode {
 	POLICY_NET_NONE = 0, /* an empty network namespace, lo up */

@@ -126,7 +126,7 @@ void criu_filter(struct sock_filter bpf[CRIU_FILTER_MAX], size_t *ret_n)
 {
 	struct program p = {.bpf = bpf};
 
-	_Static_assert(2 * ARRAY_SIZE(never) + ARRAY_SIZE(families) + 32 < CRIU_FILTER_MAX, "room");
+	_Static_assert(2 * ARRAY_SIZE(never) + ARRAY_SIZE(families) + 40 < CRIU_FILTER_MAX, "room");
 	add(&p, LOAD(DATA(arch)));
 	add(&p, JUMP(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0));
 	add(&p, RETURN(SECCOMP_RET_KILL_PROCESS));
@@ -148,6 +148,13 @@ void criu_filter(struct sock_filter bpf[CRIU_FILTER_MAX], size_t *ret_n)
 	add(&p, JUMP(BPF_JEQ, SYS_fcntl, 0, 4));
 	add(&p, LOAD(ARG(1)));
 	add(&p, JUMP(BPF_JEQ, F_SETSIG, 0, 1));
+	add(&p, RETURN(DENIED(EPERM)));
+	add(&p, RETURN(SECCOMP_RET_ALLOW));
+	/* Nor namespaces by a clone, as by unshare. clone3, by which criu chooses a pid, has its
+	 * flags in memory; every policy refuses that (policy.c). */
+	add(&p, JUMP(BPF_JEQ, SYS_clone, 0, 4));
+	add(&p, LOAD(ARG(0)));
+	add(&p, JUMP(BPF_JSET, POLICY_CLONE_NAMESPACES, 0, 1));
 	add(&p, RETURN(DENIED(EPERM)));
 	add(&p, RETURN(SECCOMP_RET_ALLOW));
 	/*

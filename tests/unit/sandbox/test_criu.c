@@ -5,6 +5,7 @@
 #include <linux/ptrace.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,6 +47,10 @@ static void test_own_filter(void **state)
 		assert_int_equal(call(bpf, n, never[i], 0, 0, 0, 0), DENIED(EPERM));
 	assert_int_equal(call(bpf, n, SYS_read, 0, 0, 0, 0), SECCOMP_RET_ALLOW);
 	assert_int_equal(call(bpf, n, SYS_clone3, 0, 0, 0, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(call(bpf, n, SYS_clone, SIGCHLD | CLONE_VM, 0, 0, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(call(bpf, n, SYS_clone, SIGCHLD | CLONE_NEWUSER, 0, 0, 0), DENIED(EPERM));
+	assert_int_equal(call(bpf, n, SYS_clone, ~0ULL << 32 | CLONE_NEWNET, 0, 0, 0),
+			 DENIED(EPERM));
 	assert_int_equal(call(bpf, n, SYS_read | 0x40000000, 0, 0, 0, 0), SECCOMP_RET_KILL_PROCESS);
 	assert_int_equal(bpf_sim(bpf, n, &other, NULL), SECCOMP_RET_KILL_PROCESS);
 	assert_int_equal(call(bpf, n, SYS_socket, AF_UNIX, 0, 0, 0), SECCOMP_RET_ALLOW);

@@ -357,6 +357,36 @@ static void test_container_profile(void **state)
 	policy_clear(&p);
 }
 
+/* What no policy allows, whatever it says. */
+static void test_guard(void **state)
+{
+	static const uint64_t namespaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
+					      CLONE_NEWIPC, CLONE_NEWUSER,   CLONE_NEWPID,
+					      CLONE_NEWNET};
+	struct seccomp_data other = {.nr = SYS_clone3, .arch = AUDIT_ARCH_AARCH64};
+	struct policy p = {0};
+	struct err e = {0};
+
+	(void)state;
+	if (build("{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"mount\"], "
+		  "\"action\": \"SCMP_ACT_ERRNO\"}]}",
+		  &p, &e) < 0)
+		fail_msg("%s", e.msg);
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		assert_int_equal(decide(&p, SYS_clone, namespaces[i] | 17), EPERM_);
+		assert_int_equal(decide(&p, SYS_clone, ~0xffffffffULL | namespaces[i]), EPERM_);
+	}
+	assert_int_equal(decide(&p, SYS_clone, CLONE_VM | CLONE_VFORK | 17), ALLOW);
+	assert_int_equal(decide(&p, SYS_clone3, 0), ENOSYS_);
+	assert_int_equal(decide(&p, SYS_setrlimit, RLIMIT_CORE), EPERM_);
+	assert_int_equal(decide(&p, SYS_setrlimit, RLIMIT_NOFILE), ALLOW);
+	assert_int_equal(decide(&p, SYS_prlimit64, 0), ALLOW);
+	assert_int_equal(decide(&p, SYS_read, CLONE_NEWUSER), ALLOW);
+	/* The policy's own to refuse, and none refuses less than a kill. */
+	assert_int_not_equal(bpf_sim(p.bpf, p.head.n_bpf, &other, NULL), ALLOW);
+	policy_clear(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_network_rules),
 		cmocka_unit_test(test_network_connections),
 		cmocka_unit_test(test_container_profile),
+		cmocka_unit_test(test_guard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
