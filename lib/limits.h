@@ -69,6 +69,14 @@ bool limits_same_sandbox(const struct limits *a, const struct limits *b);
 /* Projects, each of which has ids of its own on the host, by its slot (sandbox/sandbox.h). */
 #define OWNERS_MAX 4096u
 
+/* Of each task, whatever its policy: RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK (rlimit.c),
+ * and of inotify (userns.c). The kernel counts these by user. */
+#define TASK_SIGPENDING 1024u
+#define TASK_MSGQUEUE 819200u
+#define TASK_MEMLOCK (64u << 10)
+#define TASK_INOTIFY_INSTANCES 32u
+#define TASK_INOTIFY_WATCHES 8192u
+
 enum start_mode { START_AUTO = 0, START_COLD, START_RESTORE, START_FORK, START_MODE_MAX };
 
 /* Why a task ended; names in limits.c, used in JSON and by people. */

@@ -169,7 +169,7 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	/* From here on, what is wrong is wrong with the checkpoint. */
 	r = inject_look(&t, spec, &pipes, e);
 	if (r == 0 && !keep)
-		r = inject_confine(&t, spec, e);
+		r = inject_confine(&t, spec, run->userns, e);
 	if (r < 0)
 		return r == -ENOMEM || r == -ESRCH ? r : -EBADMSG;
 	/* What cannot be a template may be restored all the same. */
@@ -183,6 +183,7 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "restore: limit of processes");
 	util_close_fd(&run->pids_max);
+	util_close_fd(&run->userns);
 	run->held = t;
 	return 0;
 }
@@ -203,6 +204,7 @@ void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	run->criu = -1;
 	util_close_fd(&run->sock);
 	util_close_fd(&run->go_w);
+	util_close_fd(&run->userns);
 	(void)take_back_pipes(spec, run, NULL);
 	tidy_run();
 	(void)cgroup_write_pids(run->pids_max, spec->limits.pids + 1);

@@ -76,13 +76,14 @@ struct checkpoint_run {
 	int go_w;
 	int pids_max;	    /* of the sandbox's group: how many processes it may have */
 	int log;	    /* what criu says */
+	int userns;	    /* that the restored process is to join; or -1 */
 	struct tracee held; /* restored, confined, under trace still; no pid: there is none */
 	struct err broken;  /* criu did not start: checkpoint_restore fails with this */
 };
 #define CHECKPOINT_RUN_INIT                                                                        \
 	(struct checkpoint_run)                                                                    \
 	{                                                                                          \
-		.sock = -1, .criu = -1, .go_w = -1, .log = -1, .pids_max = -1                      \
+		.sock = -1, .criu = -1, .go_w = -1, .log = -1, .userns = -1, .pids_max = -1        \
 	}
 
 /* checkpoint_launch.c, called by the sandbox's init. */

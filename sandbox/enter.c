@@ -88,6 +88,10 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	if (r == 0 && criu)
 		r = or_without(spec, run, mounts_heap(spec, root, e), e);
 	/* It is still loading the host's libraries. */
+	if (r == 0 && spec->action == SANDBOX_RESTORE && !run->broken.code)
+		r = or_without(spec, run,
+			       userns_make(spec->checkpoint_owner, spec->owner, &run->userns, e),
+			       e);
 	if (r == 0 && criu)
 		r = or_without(spec, run, checkpoint_wait_loaded(run, e), e);
 	/* From here on no file of the host has a name. */

@@ -42,11 +42,18 @@ static int become_user(uint32_t owner, struct err *e)
 static int enter_userns(const struct handshake *h, struct err *e)
 {
 	char c = 'u';
+	int r;
 
 	if (unshare(CLONE_NEWUSER) < 0)
 		return err_set(e, ERR_SYSTEM, errno,
 			       "sandbox: user namespace (sysctl user.max_user_namespaces?)");
-	if (util_write_all(h->ready[1], &c, 1) < 0 || util_read_all(h->go[0], &c, 1) < 0)
+	if (util_write_all(h->ready[1], &c, 1) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: id map");
+	/* While the init maps the ids. */
+	r = userns_bound(mounts_own_proc(), e);
+	if (r < 0)
+		return r;
+	if (util_read_all(h->go[0], &c, 1) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: id map");
 	return caps_drop_all(e);
 }

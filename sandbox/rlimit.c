@@ -36,9 +36,9 @@ static void fill(const struct limits *limits, struct entry table[ENTRIES])
 		{RLIMIT_CORE, 1, "RLIMIT_CORE", "Max core file size"},
 		{RLIMIT_NOFILE, limits->nofile, "RLIMIT_NOFILE", "Max open files"},
 		{RLIMIT_STACK, 8UL << 20, "RLIMIT_STACK", "Max stack size"},
-		{RLIMIT_MEMLOCK, 64UL << 10, "RLIMIT_MEMLOCK", "Max locked memory"},
-		{RLIMIT_MSGQUEUE, 819200, "RLIMIT_MSGQUEUE", "Max msgqueue size"},
-		{RLIMIT_SIGPENDING, 1024, "RLIMIT_SIGPENDING", "Max pending signals"},
+		{RLIMIT_MEMLOCK, TASK_MEMLOCK, "RLIMIT_MEMLOCK", "Max locked memory"},
+		{RLIMIT_MSGQUEUE, TASK_MSGQUEUE, "RLIMIT_MSGQUEUE", "Max msgqueue size"},
+		{RLIMIT_SIGPENDING, TASK_SIGPENDING, "RLIMIT_SIGPENDING", "Max pending signals"},
 		{RLIMIT_NICE, 0, "RLIMIT_NICE", "Max nice priority"},
 		{RLIMIT_RTPRIO, 0, "RLIMIT_RTPRIO", "Max realtime priority"},
 	};

@@ -224,6 +224,12 @@ int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e);
  * call for the same two owners has left there; the caller closes it when no more come.
  */
 int idmap_mount(int mount, uint32_t owner, int *table, struct err *e);
+/* userns.c: bounds for the caller's own user namespace, over which it has CAP_SYS_RESOURCE, where a
+ * process's limits are none. proc: any writable /proc. */
+int userns_bound(int proc, struct err *e);
+/* One with these bounds and the owner's id map, for a process of maker's range to join, who owns it.
+ * Nobody is in there. For an init that is root; *ret: the caller's to close. */
+int userns_make(uint32_t maker, uint32_t owner, int *ret, struct err *e);
 int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);
 int rootfs_pivot(int root, struct err *e);

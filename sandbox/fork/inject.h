@@ -60,11 +60,11 @@ int inject_seize(struct tracee *t, pid_t pid, bool template, struct err *e);
 int inject_look(const struct tracee *t, const struct sandbox_spec *spec,
 		const struct inject_pipes *pipes, struct err *e);
 /*
- * Moves it into a new user namespace with the sandbox's id map, as the sandbox's user, with all
- * five capability sets empty, the task's own limit of open files and the policy's filter.
- * Checks the result by /proc.
+ * Moves it into this user namespace (userns_make), as the sandbox's user, with all five capability
+ * sets empty, the task's own limit of open files and the policy's filter. Checks the result by
+ * /proc.
  */
-int inject_confine(struct tracee *t, const struct sandbox_spec *spec, struct err *e);
+int inject_confine(struct tracee *t, const struct sandbox_spec *spec, int userns, struct err *e);
 /* It goes on, with its own signals, where it was. */
 int inject_let_go(const struct tracee *t, struct err *e);
 

@@ -59,6 +59,8 @@ in_page long call3(long number, long a, long b, long c)
 #define O_RDONLY 0
 #define RSEQ_CS 8 /* offsetof(struct rseq, rseq_cs) */
 
+#define AF_UNIX 1
+#define SOCK_SEQPACKET_CLOEXEC (5 | 02000000)
 #define CLONE_NEWUSER_FLAG 0x10000000
 #define SECCOMP_SET_MODE_FILTER_OP 1
 
@@ -241,12 +243,30 @@ in_page int confine_failed(struct inject_confine_page *p, enum confine_step step
 	return result < 0;
 }
 
+/* It owns the namespace (userns.c), and has every capability in there, and none outside of it. */
+in_page int join_userns(struct inject_confine_page *p)
+{
+	long r = call5(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, (long)p->sock, 0);
+
+	if (confine_failed(p, CONFINE_STEP_SOCKET, r))
+		return 1;
+	__asm__ volatile("int3" ::: "memory"); /* the init sends it meanwhile */
+	r = call3(__NR_recvmsg, p->sock[0], (long)p->msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (r >= 0 && p->cmsg[0] != 2 * sizeof(uint64_t) + sizeof(int))
+		r = -EMFILE;
+	if (confine_failed(p, CONFINE_STEP_USERNS, r))
+		return 1;
+	r = call3(__NR_setns, *(const int *)(p->cmsg + 2), CLONE_NEWUSER_FLAG, 0);
+	(void)call3(__NR_close, *(const int *)(p->cmsg + 2), 0, 0);
+	(void)call3(__NR_close, p->sock[0], 0, 0);
+	(void)call3(__NR_close, p->sock[1], 0, 0);
+	return confine_failed(p, CONFINE_STEP_USERNS, r);
+}
+
 in_page int confine_self(struct inject_confine_page *p)
 {
-	/* Its own capabilities in there, and nothing outside of it. */
-	if (confine_failed(p, CONFINE_STEP_USERNS, call3(__NR_unshare, CLONE_NEWUSER_FLAG, 0, 0)))
+	if (join_userns(p))
 		return 1;
-	__asm__ volatile("int3" ::: "memory"); /* the init maps its ids meanwhile */
 	/*
 	 * The checkpoint may be another owner's, whose range is not mapped: it takes the user
 	 * that is its own there, which costs it the right to its own /proc files, and has that

@@ -68,9 +68,10 @@ struct inject_page {
 	int32_t step, error;
 };
 
-/* The same for a restored process, which moves into a user namespace of its own. */
+/* The same for a restored process, which moves into the user namespace that was made for it. */
 enum confine_step {
-	CONFINE_STEP_USERNS = 1, /* it waits for its id map */
+	CONFINE_STEP_SOCKET = 1, /* it waits for the namespace */
+	CONFINE_STEP_USERNS,
 	CONFINE_STEP_USER,
 	CONFINE_STEP_LIMIT,
 	CONFINE_STEP_CAPS,
@@ -81,6 +82,9 @@ enum confine_step {
 struct inject_confine_page {
 	uint64_t nofile[2]; /* struct rlimit */
 	uint64_t filter[2]; /* struct sock_fprog: how many, where */
+	/* msghdr, iovec and room for one fd, as the kernel lays them out */
+	uint64_t msg[7], iov[2], cmsg[3], byte;
+	int32_t sock[2];
 	uint32_t cap_head[2], cap_data[6];
 	/* The answer. */
 	int32_t step, error;

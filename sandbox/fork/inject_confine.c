@@ -3,12 +3,15 @@
 #include <linux/seccomp.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "sandbox/fork/inject_internal.h"
 
 #define PAGE 4096UL
+
+#define DATA(t, member) ((t)->page + INJECT_DATA + offsetof(struct inject_confine_page, member))
 
 /* The code, the page that it works on, its stack, and the policy's filter. */
 static size_t size_of(const struct policy *policy)
@@ -32,6 +35,8 @@ static int fill_page(const struct tracee *t, const struct sandbox_spec *spec,
 		.nofile = {limit.rlim_max, limit.rlim_max},
 		.cap_head = {0x20080522, 0}, /* _LINUX_CAPABILITY_VERSION_3, itself */
 		.filter = {spec->policy->head.n_bpf, t->page + INJECT_SIZE},
+		.iov = {DATA(t, byte), 1},
+		.msg = {[2] = DATA(t, iov), 1, DATA(t, cmsg), sizeof(p->cmsg)},
 	};
 	return 0;
 }
@@ -46,15 +51,17 @@ static int write_at(const struct tracee *t, unsigned long offset, const void *da
 		       : inject_fail(t, e, errno, "process_vm_writev");
 }
 
-/* Runs the code on to its next trap, which must be the one of this step. */
-static int run_to(const struct tracee *t, enum confine_step want, struct err *e)
+/* Runs the code on to its next trap, which must be the one of this step. *p: the page then. */
+static int run_to(const struct tracee *t, enum confine_step want, struct inject_confine_page *p,
+		  struct err *e)
 {
 	static const char *const steps[] = {
-		[CONFINE_STEP_USERNS] = "user namespace", [CONFINE_STEP_USER] = "its user",
-		[CONFINE_STEP_LIMIT] = "setrlimit",	  [CONFINE_STEP_CAPS] = "capabilities",
-		[CONFINE_STEP_FILTER] = "seccomp filter", [CONFINE_STEP_DONE] = "its end"};
-	struct inject_confine_page p = {0};
-	struct iovec local = {&p, sizeof(p)}, remote = {(void *)(t->page + INJECT_DATA), sizeof(p)};
+		[CONFINE_STEP_SOCKET] = "socketpair", [CONFINE_STEP_USERNS] = "user namespace",
+		[CONFINE_STEP_USER] = "its user",     [CONFINE_STEP_LIMIT] = "setrlimit",
+		[CONFINE_STEP_CAPS] = "capabilities", [CONFINE_STEP_FILTER] = "seccomp filter",
+		[CONFINE_STEP_DONE] = "its end"};
+	struct iovec local = {p, sizeof(*p)},
+		     remote = {(void *)(t->page + INJECT_DATA), sizeof(*p)};
 	struct user_regs_struct regs = {0};
 	int r = inject_cont(t, e);
 
@@ -66,20 +73,33 @@ static int run_to(const struct tracee *t, enum confine_step want, struct err *e)
 		return r;
 	if (regs.rip <= t->page || regs.rip >= t->page + INJECT_DATA)
 		return inject_fail(t, e, EPROTO, "a trap in another place");
-	if (process_vm_readv(t->pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(p))
+	if (process_vm_readv(t->pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(*p))
 		return inject_fail(t, e, errno, "process_vm_readv");
-	if (p.step == (int)want && p.error == 0)
+	if (p->step == (int)want && p->error == 0)
 		return 0;
-	if (p.step < 1 || p.step >= (int)ARRAY_SIZE(steps))
+	if (p->step < 1 || p->step >= (int)ARRAY_SIZE(steps))
 		return inject_fail(t, e, EPROTO, "an unexpected trap");
-	return inject_fail(t, e, -p.error, steps[p.step]);
+	return inject_fail(t, e, -p->error, steps[p->step]);
 }
 
-static int run_code(const struct tracee *t, const struct sandbox_spec *spec, struct err *e)
+static int send_userns(const struct tracee *t, int theirs, int userns, struct err *e)
+{
+	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+	_cleanup_fd_ int sock = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, theirs, 0);
+	int r;
+
+	if (sock < 0)
+		return inject_fail(t, e, errno, "socket");
+	r = fds_send(sock, "u", 1, &userns, 1, MSG_DONTWAIT);
+	return r < 0 ? inject_fail(t, e, -r, "send the user namespace") : 0;
+}
+
+static int run_code(const struct tracee *t, int userns, struct err *e)
 {
 	const size_t entry =
 		(size_t)((const char *)(uintptr_t)inject_confine_run - __start_inject_text);
 	struct user_regs_struct regs = t->saved;
+	struct inject_confine_page p = {0};
 	int r;
 
 	regs.rip = t->page + INJECT_CODE + entry;
@@ -90,13 +110,13 @@ static int run_code(const struct tracee *t, const struct sandbox_spec *spec, str
 	regs.orig_rax = ~0UL;
 	r = inject_set_regs(t, &regs, e);
 	if (r == 0)
-		r = run_to(t, CONFINE_STEP_USERNS, e);
+		r = run_to(t, CONFINE_STEP_SOCKET, &p, e);
 	if (r == 0)
-		r = idmap_write(mounts_own_proc(), t->pid, spec->owner, e);
-	return r == 0 ? run_to(t, CONFINE_STEP_DONE, e) : r;
+		r = send_userns(t, p.sock[1], userns, e);
+	return r == 0 ? run_to(t, CONFINE_STEP_DONE, &p, e) : r;
 }
 
-int inject_confine(struct tracee *t, const struct sandbox_spec *spec, struct err *e)
+int inject_confine(struct tracee *t, const struct sandbox_spec *spec, int userns, struct err *e)
 {
 	const size_t code = (size_t)(__stop_inject_text - __start_inject_text);
 	const size_t size = size_of(spec->policy);
@@ -116,7 +136,7 @@ int inject_confine(struct tracee *t, const struct sandbox_spec *spec, struct err
 		r = write_at(t, INJECT_SIZE, spec->policy->bpf,
 			     spec->policy->head.n_bpf * sizeof(struct sock_filter), e);
 	if (r == 0)
-		r = run_code(t, spec, e);
+		r = run_code(t, userns, e);
 	if (r == 0)
 		r = inject_unmap(t, size, e);
 	if (r == 0)
@@ -150,12 +170,8 @@ int inject_strip(struct tracee *t, const struct policy *policy, struct err *e)
 		r = write_at(t, INJECT_SIZE, policy->bpf,
 			     policy->head.n_bpf * sizeof(struct sock_filter), e);
 	for (int i = 0; i < 2 && r == 0; i++) {
-		const unsigned long data = t->page + INJECT_DATA;
-		const unsigned long head = offsetof(struct inject_confine_page, cap_head);
-		const unsigned long sets = offsetof(struct inject_confine_page, cap_data);
-		const unsigned long prog = offsetof(struct inject_confine_page, filter);
-		const unsigned long capset[6] = {data + head, data + sets};
-		const unsigned long seccomp[6] = {SECCOMP_SET_MODE_FILTER, 0, data + prog};
+		const unsigned long capset[6] = {DATA(t, cap_head), DATA(t, cap_data)};
+		const unsigned long seccomp[6] = {SECCOMP_SET_MODE_FILTER, 0, DATA(t, filter)};
 
 		r = i == 0 ? inject_syscall(t, SYS_capset, capset, &result, e)
 			   : inject_syscall(t, SYS_seccomp, seccomp, &result, e);

@@ -121,7 +121,10 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status)
 	(void)prctl(PR_SET_NAME, "sandbox-init");
 	(void)signal(SIGPIPE, SIG_IGN);
 	title_set("init, parked");
-	r = fds_keep(keep, ARRAY_SIZE(keep), &e);
+	/* Born with every capability over its user namespace; the rest is built meanwhile. */
+	r = userns_bound(mounts_own_proc(), &e);
+	if (r == 0)
+		r = fds_keep(keep, ARRAY_SIZE(keep), &e);
 	if (r == 0)
 		r = take_uid(status, &e);
 	if (r == 0) {

@@ -264,6 +264,26 @@ static void remove_pid(const struct config *cfg)
 	(void)unlink(path);
 }
 
+/*
+ * What the kernel counts by user is bounded for all sandboxes of one user by what this process may
+ * have when their user namespaces are made (sandbox/userns.c); each payload has limits of its own
+ * (sandbox/rlimit.c).
+ */
+static void widen_limits(void)
+{
+	static const int by_user[] = {RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK};
+	const struct rlimit wide = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit limit;
+
+	for (size_t i = 0; i < ARRAY_SIZE(by_user); i++) {
+		/* Without CAP_SYS_RESOURCE as far as it may: sandboxctl doctor says how far. */
+		if (setrlimit(by_user[i], &wide) == 0 || getrlimit(by_user[i], &limit) < 0)
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(by_user[i], &limit);
+	}
+}
+
 static int serve(struct config *cfg)
 {
 	struct rlimit nofile = {0};
@@ -274,6 +294,7 @@ static int serve(struct config *cfg)
 		nofile.rlim_cur = nofile.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &nofile);
 	}
+	widen_limits();
 	(void)umask(022);
 	r = nofile.rlim_cur >= NOFILE_MIN
 		    ? make_folders(cfg, &e)

@@ -153,6 +153,73 @@ owned_forked() {
 		[ "$(mode owned)" = fork ]
 }
 
+# What the kernel counts by user, of which there are few by the host's measure. Timers, message queues
+# and inotify instances until there are no more, or n of them.
+COUNTED='
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+def some(n, make):
+    for i in range(n):
+        if make(i) < 0:
+            return i
+    return n
+event = (ctypes.c_int * 16)(0, 0, 10)
+def timers(n):
+    return some(n, lambda i: libc.timer_create(1, event, ctypes.byref(ctypes.c_void_p())))
+def queues(n):
+    return some(n, lambda i: libc.mq_open(b"/q%d-%d" % (os.getpid(), i), os.O_CREAT | os.O_RDWR, 0o600, None))
+def watchers(n):
+    return some(n, lambda i: libc.inotify_init1(0))
+'
+
+# limits PID NAME...: soft and hard limit of each.
+limits() {
+	local name
+
+	for name in "${@:2}"; do
+		awk -v name="$name" 'index($0, name) == 1 { print $(NF - 2), $(NF - 1) }' "/proc/$1/limits"
+	done
+}
+
+# bats test_tags=v2
+@test "what a task has used up of its signals, message queues and inotify is no other's, of whatever project" {
+	local mode project ids=() count='timers(5), watchers(5)' some='5 5' all=1
+
+	# Where the daemon itself is bounded, all that one user of the host has in them is too.
+	if [ "$(limits "$(role monitor)" 'Max msgqueue size')" = 'unlimited unlimited' ]; then
+		count+=', queues(2)' some+=' 2' all='queues(20)'
+	fi
+	for mode in $SECURITY_MODES; do
+		ids+=("$(detached python "$COUNTED
+mine = timers(1100), watchers(40), $all"'
+assert mine[0] == 1024 and mine[1] == 32 and 0 < mine[2] < 20, mine
+print("up", flush=True)
+time.sleep(600)' --project green --start "$mode")")
+		wait_until "$PATIENCE" log_has "${ids[-1]}" up ||
+			fail "$mode: $(inspect "${ids[-1]}") $(sandboxctl logs "${ids[-1]}" 2>&1)"
+		[ "$(inspect "${ids[-1]}" .start.mode)" = "$mode" ] || fail "$(inspect "${ids[-1]}")"
+	done
+	for mode in $SECURITY_MODES; do
+		for project in blue green; do
+			run sandboxctl run python --code "$COUNTED
+print($count)" --project "$project" --start "$mode"
+			[ "$output" = "$some" ] || fail "$mode, $project: $output"
+		done
+	done
+	end "${ids[@]}"
+}
+
+@test "a task's limits are its policy's in every start mode, whatever the daemon's are" {
+	local mode
+
+	for mode in $SECURITY_MODES; do
+		held green "$mode"
+		[ "$(limits "$PID" 'Max pending signals' 'Max msgqueue size' 'Max locked memory')" = \
+			$'1024 1024\n819200 819200\n65536 65536' ] || fail "$mode: $(cat "/proc/$PID/limits")"
+		end "$ID"
+	done
+}
+
 @test "a new monitor knows whose its tasks are, and ends them" {
 	local mode ids=()
 
