@@ -194,6 +194,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/local/,$(PREFIX)/,' scripts/sandboxd.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/sandboxd.service
+	install -D -m 644 scripts/sysctl.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/50-sandboxd.conf
 
 clean:
 	rm -rf build build-asan

@@ -25,6 +25,7 @@ static const struct {
 	{"overlayfs", doctor_overlay},
 	{"loop devices", doctor_loop},
 	{"network", doctor_net},
+	{"inotify", doctor_inotify},
 	{"criu", doctor_criu},
 	{"users", doctor_users},
 	{"state folder", doctor_state},
@@ -32,6 +33,7 @@ static const struct {
 	{"policies", doctor_policies},
 	{"checkpoints", doctor_checkpoints},
 	{"daemon", doctor_daemon},
+	{"limits", doctor_limits},
 	{"templates", doctor_templates},
 };
 

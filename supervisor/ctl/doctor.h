@@ -28,6 +28,7 @@ void doctor_seccomp(struct doctor *d);
 void doctor_overlay(struct doctor *d);
 void doctor_loop(struct doctor *d);
 void doctor_net(struct doctor *d);
+void doctor_inotify(struct doctor *d);
 
 /* doctor_parts.c: what is installed and running */
 void doctor_criu(struct doctor *d);
@@ -37,6 +38,7 @@ void doctor_images(struct doctor *d);
 void doctor_policies(struct doctor *d);
 void doctor_checkpoints(struct doctor *d);
 void doctor_daemon(struct doctor *d);
+void doctor_limits(struct doctor *d);	 /* nor here */
 void doctor_templates(struct doctor *d); /* no line where the daemon does not answer */
 
 #endif

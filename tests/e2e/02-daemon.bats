@@ -30,6 +30,27 @@ teardown() {
 	grep -qE '^OK +images +1: python' <<<"$output"
 }
 
+@test "doctor says what the daemon or the host gives all tasks of one user less of" {
+	local -x UNDER='prlimit --sigpending=2000 setpriv --bounding-set=-sys_resource' level=WARN
+
+	daemon_stop
+	daemon_start
+	run sandboxctl doctor
+	UNDER=''
+	daemon_stop
+	daemon_start
+	grep -qE '^WARN +limits .* 2000 pending signals \(1024 of a task\)' <<<"$output" || fail "$output"
+	grep -q 'LimitSIGPENDING=' <<<"$output" || fail "$output"
+	# What it may it gives.
+	! grep -q 'unlimited.*unlimited.*unlimited' < <(grep -E '^Max (pending|msgq|locked)' \
+		"/proc/$(role monitor)/limits" | awk '{ print $(NF - 2) }' | tr '\n' ' ') || level=OK
+	grep -qE "^$level +limits" < <(sandboxctl doctor) || fail "$(sandboxctl doctor)"
+	level=WARN
+	[ "$(cat /proc/sys/fs/inotify/max_user_instances)" -lt 2048 ] ||
+		[ "$(cat /proc/sys/fs/inotify/max_user_watches)" -lt 524288 ] || level=OK
+	grep -qE "^$level +inotify" <<<"$output" || fail "$output"
+}
+
 @test "doctor looks at the criu that the daemon was started with" {
 	local FAKE_CRIU=$WORK/criu
 
