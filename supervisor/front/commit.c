@@ -102,7 +102,7 @@ void commit_mark_later(struct front *f, struct task *t)
 	if (t->dirty || t->write_by_ns)
 		return;
 	t->write_by_ns = util_monotonic_ns() + LATER_NS;
-	front_tick_at(f, t->write_by_ns);
+	turn_tick_at(f, t->write_by_ns);
 }
 
 void commit_note(struct task *t, const char *event, const char *detail)
@@ -358,7 +358,7 @@ void commit_now(struct front *f)
 			continue;
 		f->retry_ns = util_monotonic_ns() + RETRY_NS;
 		commit_mark(f, t);
-		front_tick_at(f, f->retry_ns);
+		turn_tick_at(f, f->retry_ns);
 	}
 	if ((f->dirty.first || f->fresh_first) && !f->retry_ns)
 		turn_want(f->committer);

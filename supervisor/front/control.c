@@ -85,7 +85,7 @@ static void conn_set_deadline(struct conn *c)
 		wait = IDLE_NS;
 	c->deadline_ns = wait ? util_monotonic_ns() + wait : 0;
 	if (wait)
-		front_tick_at(c->front, c->deadline_ns);
+		turn_tick_at(c->front, c->deadline_ns);
 }
 
 void waiter_free(struct waiter *w)
@@ -141,7 +141,7 @@ static void conn_break(struct conn *c)
 {
 	c->broken = true;
 	c->deadline_ns = 1;
-	front_tick_at(c->front, 1);
+	turn_tick_at(c->front, 1);
 }
 
 static void conn_want(struct conn *c)
@@ -347,7 +347,7 @@ static int listen_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 			/* Nothing frees a descriptor here and now: do not spin on it. */
 			msg_warn("no descriptor is left for another connection");
 			(void)sd_event_source_set_enabled(f->listen, SD_EVENT_OFF);
-			front_tick_at(f, util_monotonic_ns() + SEC);
+			turn_tick_at(f, util_monotonic_ns() + SEC);
 		}
 		if (conn < 0)
 			return 0;
@@ -382,6 +382,6 @@ void control_tick(struct front *f, uint64_t now_ns)
 		if (now_ns >= c->deadline_ns)
 			conn_close(c);
 		else
-			front_tick_at(f, c->deadline_ns);
+			turn_tick_at(f, c->deadline_ns);
 	}
 }

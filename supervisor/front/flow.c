@@ -242,7 +242,7 @@ void flow_end(struct front *f, struct task *t, enum verdict verdict, const char 
 	/* No pipe will end this log. */
 	t->log_asked_ns = t->exited_at_ns;
 	flow_log_request(f, t->rec.id, LOG_FINISH);
-	front_tick_at(f, t->exited_at_ns + LOG_ASK_EVERY);
+	turn_tick_at(f, t->exited_at_ns + LOG_ASK_EVERY);
 }
 
 void flow_exited(struct front *f, const struct mon_exited *m)
@@ -293,7 +293,7 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 	}
 	finish_if_over(f, t);
 	if (!t->rec.log_known)
-		front_tick_at(f, t->exited_at_ns + LOG_ASK_AFTER);
+		turn_tick_at(f, t->exited_at_ns + LOG_ASK_AFTER);
 	queue_dispatch(f);
 }
 
@@ -348,7 +348,7 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 	flow_kill(f, t->rec.id, force ? KILL_CANCEL_KILL : KILL_CANCEL_TERM);
 	if (!force && !t->kill_at_ns) {
 		t->kill_at_ns = now + CANCEL_GRACE_NS;
-		front_tick_at(f, t->kill_at_ns);
+		turn_tick_at(f, t->kill_at_ns);
 	}
 	return true;
 }
@@ -366,7 +366,7 @@ void flow_log_again(struct front *f)
 	uint64_t now = util_monotonic_ns();
 
 	registry_each(f, ask_again, &now);
-	front_tick_at(f, now + LOG_ASK_EVERY);
+	turn_tick_at(f, now + LOG_ASK_EVERY);
 }
 
 static void tick_task(struct front *f, struct task *t, void *arg)
@@ -377,7 +377,7 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 		if (now >= t->write_by_ns)
 			commit_mark(f, t);
 		else
-			front_tick_at(f, t->write_by_ns);
+			turn_tick_at(f, t->write_by_ns);
 	}
 	if (t->kill_at_ns && !t->exited_at_ns) {
 		if (now >= t->kill_at_ns) {
@@ -385,7 +385,7 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 			t->kill_sent = true;
 			flow_kill(f, t->rec.id, KILL_CANCEL_KILL);
 		} else {
-			front_tick_at(f, t->kill_at_ns);
+			turn_tick_at(f, t->kill_at_ns);
 		}
 	}
 	if (!t->exited_at_ns || t->rec.log_known || task_state_final((enum task_state)t->rec.state))
@@ -404,7 +404,7 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 		flow_log_request(f, t->rec.id, LOG_FINISH);
 		ask = now + LOG_ASK_EVERY;
 	}
-	front_tick_at(f, ask);
+	turn_tick_at(f, ask);
 }
 
 void flow_tick(struct front *f, uint64_t now_ns)

@@ -47,30 +47,14 @@ static const char *const syscalls[] = {
 };
 /* clang-format on */
 
-void front_tick_at(struct front *f, uint64_t at_ns)
+static void tick(struct front *f, uint64_t now_ns)
 {
-	if (f->tick_at_ns && f->tick_at_ns <= at_ns)
-		return;
-	f->tick_at_ns = at_ns;
-	(void)sd_event_source_set_time(f->tick, at_ns / 1000 + 1);
-	(void)sd_event_source_set_enabled(f->tick, SD_EVENT_ONESHOT);
-}
-
-static int tick(sd_event_source *s, uint64_t usec, void *arg)
-{
-	struct front *f = arg;
-	uint64_t now = util_monotonic_ns();
-
-	(void)s;
-	(void)usec;
-	f->tick_at_ns = 0;
-	control_tick(f, now);
-	flow_tick(f, now);
-	if (f->retry_ns && now >= f->retry_ns)
+	control_tick(f, now_ns);
+	flow_tick(f, now_ns);
+	if (f->retry_ns && now_ns >= f->retry_ns)
 		commit_now(f);
 	else if (f->retry_ns)
-		front_tick_at(f, f->retry_ns);
-	return 0;
+		turn_tick_at(f, f->retry_ns);
 }
 
 static int front_init(struct front *f, const struct front_config *cfg, struct err *e)
@@ -94,12 +78,9 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	package_clean(f);
 	r = sd_event_new(&f->event);
 	if (r >= 0)
-		r = sd_event_add_time(f->event, &f->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000, tick,
-				      f);
+		r = turn_init(f, tick);
 	if (r >= 0)
 		r = commit_init(f);
-	if (r >= 0)
-		r = turn_init(f);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot make the event loop");
 	r = queue_init(f);
@@ -150,7 +131,6 @@ static void front_free(struct front *f)
 	warm_clear(f);
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
-	(void)sd_event_source_disable_unref(f->tick);
 	(void)sd_event_source_disable_unref(f->listen);
 	(void)sd_event_source_disable_unref(f->committer);
 	package_prune_clear(f);
@@ -162,6 +142,7 @@ static void front_free(struct front *f)
 int front_main(const struct front_config *cfg)
 {
 	struct front *f = calloc(1, sizeof(*f));
+	uint64_t turn_ns = 0;
 	struct err e = {0};
 	sigset_t set;
 	int r;
@@ -177,9 +158,9 @@ int front_main(const struct front_config *cfg)
 	if (r < 0) {
 		msg_err("cannot start: %s", e.msg);
 	} else {
-		do
-			r = turn_run(f);
-		while (r > 0);
+		while ((r = turn_run(f, &turn_ns)) > 0)
+			if (turn_ns)
+				metrics_turn(f, turn_ns);
 		if (r == 0)
 			(void)sd_event_get_exit_code(f->event, &r);
 		if (r < 0)

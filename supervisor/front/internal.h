@@ -95,9 +95,8 @@ struct warm {
 struct front {
 	struct front_config cfg;
 	sd_event *event;
-	sd_event_source *tick, *listen, *committer;
-	uint64_t tick_at_ns;
-	struct turn *turn; /* turn.c: works */
+	sd_event_source *listen, *committer;
+	struct turn *turn; /* turn.c: works, and the tick */
 	struct store *store;
 	struct link monitor, logger;
 	bool ready;	     /* the monitor has said all that it knows (MON_READY) */
@@ -153,9 +152,6 @@ struct front {
 	unsigned n_projects;
 	uint32_t slot_last; /* of the project that was made last */
 };
-
-/* front.c: the tick comes at at_ns (CLOCK_MONOTONIC) at the latest. */
-void front_tick_at(struct front *f, uint64_t at_ns);
 
 /* registry.c: tasks in memory, by id. */
 struct task *registry_new(const char *id);

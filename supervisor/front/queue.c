@@ -99,7 +99,7 @@ static void tick_for_heap(struct front *f)
 		return;
 	due = q->delayed.at[1]->not_before_ns;
 	due = due > now ? due - now : 0;
-	front_tick_at(f, util_monotonic_ns() + (due < LOOK_NS ? due : LOOK_NS));
+	turn_tick_at(f, util_monotonic_ns() + (due < LOOK_NS ? due : LOOK_NS));
 }
 
 static int add(struct front *f, struct project *p, struct code *c, const struct task_record *rec,
@@ -327,7 +327,7 @@ void queue_dispatch(struct front *f)
 		t = w->task ? w->task : load(f, w);
 		if (!t) {
 			/* The disk: it is tried again. */
-			front_tick_at(f, util_monotonic_ns() + SEC);
+			turn_tick_at(f, util_monotonic_ns() + SEC);
 			return;
 		}
 		w->project->served = ++q->turn;

@@ -40,5 +40,5 @@ void queue_follow_up(struct front *f, struct task *t)
 		next->rec.retries_left = t->rec.retries_left - 1;
 	memcpy(t->rec.retry, next->rec.id, sizeof(t->rec.retry));
 	commit_note(t, "retry", next->rec.id);
-	front_tick_at(f, util_monotonic_ns());
+	turn_tick_at(f, util_monotonic_ns());
 }

@@ -42,7 +42,7 @@ static int load(void *arg, struct task_record *rec)
 
 		t->kill_at_ns =
 			util_monotonic_ns() + (gone < CANCEL_GRACE_NS ? CANCEL_GRACE_NS - gone : 0);
-		front_tick_at(f, t->kill_at_ns);
+		turn_tick_at(f, t->kill_at_ns);
 	}
 	return 0;
 }

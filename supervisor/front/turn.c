@@ -18,7 +18,9 @@ struct work_lane {
 struct turn {
 	struct work_lane lanes[PROJECTS_MAX + 1][TURN_KINDS];
 	struct work_lane *first, **last; /* those that have work, in the order of their turns */
-	sd_event_source *source;
+	sd_event_source *source, *tick;
+	turn_tick_fn tick_fn;
+	uint64_t tick_at_ns; /* 0: it is not asked for */
 	unsigned n_waiting[TURN_KINDS];
 };
 
@@ -118,7 +120,31 @@ static int serve(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-int turn_init(struct front *f)
+void turn_tick_at(struct front *f, uint64_t at_ns)
+{
+	struct turn *t = f->turn;
+
+	/* The front ends, and with it all that something is waited for. */
+	if (!t || (t->tick_at_ns && t->tick_at_ns <= at_ns))
+		return;
+	t->tick_at_ns = at_ns;
+	(void)sd_event_source_set_time(t->tick, at_ns / 1000 + 1);
+	(void)sd_event_source_set_enabled(t->tick, SD_EVENT_ONESHOT);
+}
+
+static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct front *f = arg;
+
+	(void)s;
+	(void)usec;
+	f->turn->tick_at_ns = 0;
+	if (f->turn->tick_fn)
+		f->turn->tick_fn(f, util_monotonic_ns());
+	return 0;
+}
+
+int turn_init(struct front *f, turn_tick_fn tick)
 {
 	struct turn *t = calloc(1, sizeof(*t));
 	int r;
@@ -131,8 +157,13 @@ int turn_init(struct front *f)
 			t->lanes[i][kind].tail = &t->lanes[i][kind].head;
 			t->lanes[i][kind].kind = kind;
 		}
+	t->tick_fn = tick;
 	r = turn_source(f->event, &t->source, serve, f);
+	if (r >= 0)
+		r = sd_event_add_time(f->event, &t->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000,
+				      on_tick, f);
 	if (r < 0) {
+		(void)sd_event_source_disable_unref(t->source);
 		free(t);
 		return r;
 	}
@@ -158,6 +189,7 @@ void turn_clear(struct front *f)
 		}
 	}
 	(void)sd_event_source_disable_unref(t->source);
+	(void)sd_event_source_disable_unref(t->tick);
 	free(t);
 	f->turn = NULL;
 }
@@ -216,17 +248,18 @@ static uint64_t processor_ns(void)
 	return (uint64_t)now.tv_sec * SEC + (uint64_t)now.tv_nsec;
 }
 
-int turn_run(struct front *f)
+int turn_run(struct front *f, uint64_t *ret_ns)
 {
 	uint64_t began;
 	int r = sd_event_prepare(f->event);
 
+	*ret_ns = 0;
 	if (r == 0)
 		r = sd_event_wait(f->event, UINT64_MAX);
 	if (r > 0) {
 		began = processor_ns();
 		r = sd_event_dispatch(f->event);
-		metrics_turn(f, processor_ns() - began);
+		*ret_ns = processor_ns() - began;
 	}
 	return r < 0 ? r : sd_event_get_state(f->event) != SD_EVENT_FINISHED;
 }

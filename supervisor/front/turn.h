@@ -57,8 +57,12 @@ static inline unsigned turn_holder(const struct project *p)
 int turn_source(sd_event *event, sd_event_source **ret, sd_event_io_handler_t fn, void *arg);
 void turn_want(sd_event_source *source); /* once */
 
-int turn_init(struct front *f);
+/* tick is called when a time has come that turn_tick_at was told of; NULL: it is not there. */
+typedef void (*turn_tick_fn)(struct front *f, uint64_t now_ns);
+int turn_init(struct front *f, turn_tick_fn tick);
 void turn_clear(struct front *f);
+/* The tick comes at at_ns (CLOCK_MONOTONIC) at the latest, and is asked for anew after that. */
+void turn_tick_at(struct front *f, uint64_t at_ns);
 void turn_add(struct front *f, unsigned holder, enum turn_kind kind, struct work *w);
 /* It is not to be done any more. One that is not waiting is left alone. */
 void turn_take_back(struct front *f, unsigned holder, enum turn_kind kind, struct work *w);
@@ -67,8 +71,8 @@ bool turn_is_free(const struct front *f, unsigned holder, enum turn_kind kind);
 /* Works of all kinds that wait. */
 unsigned turn_waiting(const struct front *f);
 unsigned turn_calls_waiting(const struct front *f);
-/* Serves the source of events that is due next, and measures what that took. 1; 0: the loop is to
- * end; -errno. */
-int turn_run(struct front *f);
+/* Serves the source of events that is due next. 1; 0: the loop is to end; -errno. *ret_ns: the
+ * processor time that it took, without the waiting; 0: nothing was due. */
+int turn_run(struct front *f, uint64_t *ret_ns);
 
 #endif

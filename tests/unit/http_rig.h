@@ -188,7 +188,7 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 	struct err e = {0};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!f || sd_event_new(&f->event) < 0 || turn_init(f) < 0)
+	if (!f || sd_event_new(&f->event) < 0 || turn_init(f, NULL) < 0)
 		_exit(1);
 	f->cfg.http_fd = listen_fd;
 	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;

@@ -20,17 +20,6 @@ struct fixture {
 	struct err error;
 };
 
-static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
-{
-	struct front *f = arg;
-
-	(void)s;
-	(void)usec;
-	f->tick_at_ns = 0;
-	flow_tick(f, util_monotonic_ns());
-	return 0;
-}
-
 /* What front_init makes, but for the control socket and the filter. */
 static void begin(struct fixture *x)
 {
@@ -50,10 +39,8 @@ static void begin(struct fixture *x)
 	x->f = f;
 	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
 	assert_true(sd_event_new(&f->event) >= 0);
-	assert_true(sd_event_add_time(f->event, &f->tick, CLOCK_MONOTONIC, UINT64_MAX, 1000,
-				      on_tick, f) >= 0);
+	assert_true(turn_init(f, flow_tick) >= 0);
 	assert_true(commit_init(f) >= 0);
-	assert_true(turn_init(f) >= 0);
 	assert_int_equal(queue_init(f), 0);
 	assert_int_equal(project_load(f, &e), 0);
 	assert_int_equal(code_load(f, &e), 0);
@@ -88,7 +75,6 @@ static void end(struct fixture *x)
 	link_clear(&f->monitor);
 	link_clear(&f->logger);
 	(void)close(f->cfg.monitor_sock);
-	(void)sd_event_source_disable_unref(f->tick);
 	(void)sd_event_source_disable_unref(f->committer);
 	(void)sd_event_unref(f->event);
 	store_free(f->store);

@@ -47,7 +47,7 @@ static int setup(void **state)
 	assert_int_equal(queue_init(f), 0);
 	assert_int_equal(project_load(f, &e), 0);
 	assert_int_equal(commit_init(f), 0);
-	assert_int_equal(turn_init(f), 0);
+	assert_int_equal(turn_init(f, NULL), 0);
 	*state = f;
 	return 0;
 }

@@ -223,7 +223,7 @@ static void load(struct fixture *x)
 	x->f = calloc(1, sizeof(*x->f));
 	x->f->cfg.packages_dirfd = -1;
 	assert_true(sd_event_new(&x->f->event) >= 0);
-	assert_true(turn_init(x->f) >= 0);
+	assert_true(turn_init(x->f, NULL) >= 0);
 	assert_int_equal(store_open(x->fd, &x->f->store, &e), 0);
 	if (project_load(x->f, &e) < 0)
 		fail_msg("%s", e.msg);
