@@ -167,7 +167,7 @@ int commit_delete(struct front *f, char (*ids)[TASK_ID_LEN + 1], unsigned n, boo
 		return r;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		(void)flow_log_request(f, ids[i], LOG_DELETE);
+		(void)log_request(f, ids[i], LOG_DELETE);
 		log_keep_removed(f, logs[i].id, logs[i].bytes);
 	}
 	return 0;

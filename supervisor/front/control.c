@@ -255,7 +255,7 @@ static void conn_request(struct conn *c)
 		req.fds[i] = i < c->in.n_fds ? c->in.fds[i] : -1;
 	f->input_bytes -= c->in.allocated;
 	c->in = (struct frame){0};
-	ops_handle(f, &req);
+	f->on_request(f, &req);
 	for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
 		util_close_fd(&req.fds[i]);
 	free(req.text);
@@ -359,8 +359,9 @@ static int listen_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-int control_init(struct front *f)
+int control_init(struct front *f, control_fn on_request)
 {
+	f->on_request = on_request;
 	return sd_event_add_io(f->event, &f->listen, f->cfg.listen_fd, EPOLLIN, listen_ready, f);
 }
 

@@ -90,8 +90,9 @@ void frame_clear(struct frame *frame);
 /* What is there for it now, as by frame_took; -EAGAIN when that is nothing. */
 int frame_recv(struct frame *frame, int sock);
 
-/* control.c: the server. */
-int control_init(struct front *f);
+/* control.c: the server. on_request is called once for each request that has arrived whole. */
+typedef void (*control_fn)(struct front *f, struct request *req);
+int control_init(struct front *f, control_fn on_request);
 void control_clear(struct front *f);
 /* Ends what takes too long; asks for the next tick. */
 void control_tick(struct front *f, uint64_t now_ns);

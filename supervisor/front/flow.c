@@ -40,41 +40,25 @@ void flow_occupy(struct front *f, struct task *t, bool occupies)
 	t->project->full = false;
 }
 
-static int id_message(struct link *link, enum proto_type type, const char *id, uint8_t reason)
+void flow_kill(struct front *f, const char *id, enum kill_reason reason)
 {
 	union proto_msg m = {0};
 
-	proto_init(&m, type);
-	switch (type) {
-	case MON_KILL:
-		memcpy(m.kill.id, id, sizeof(m.kill.id));
-		m.kill.reason = reason;
-		break;
-	case MON_FORGET:
-		memcpy(m.forget.id, id, sizeof(m.forget.id));
-		break;
-	default:
-		memcpy(m.log_id.id, id, sizeof(m.log_id.id));
-		break;
-	}
-	return link_send(link, &m, NULL, 0);
-}
-
-void flow_kill(struct front *f, const char *id, enum kill_reason reason)
-{
-	if (id_message(&f->monitor, MON_KILL, id, (uint8_t)reason) < 0)
+	proto_init(&m, MON_KILL);
+	memcpy(m.kill.id, id, sizeof(m.kill.id));
+	m.kill.reason = (uint8_t)reason;
+	if (link_send(&f->monitor, &m, NULL, 0) < 0)
 		msg_err("task %s: the monitor does not take a request to end it", id);
 }
 
 void flow_forget(struct front *f, const char *id)
 {
-	/* Lost, it is repeated: the monitor tells of this end again after a restart. */
-	(void)id_message(&f->monitor, MON_FORGET, id, 0);
-}
+	union proto_msg m = {0};
 
-bool flow_log_request(struct front *f, const char *id, enum proto_type type)
-{
-	return id_message(&f->logger, type, id, 0) == 0;
+	proto_init(&m, MON_FORGET);
+	memcpy(m.forget.id, id, sizeof(m.forget.id));
+	/* Lost, it is repeated: the monitor tells of this end again after a restart. */
+	(void)link_send(&f->monitor, &m, NULL, 0);
 }
 
 /* The slot is taken and the state is PREPARING only when the monitor has the request. */
@@ -241,7 +225,7 @@ void flow_end(struct front *f, struct task *t, enum verdict verdict, const char 
 	flow_occupy(f, t, false);
 	/* No pipe will end this log. */
 	t->log_asked_ns = t->exited_at_ns;
-	flow_log_request(f, t->rec.id, LOG_FINISH);
+	log_request(f, t->rec.id, LOG_FINISH);
 	turn_tick_at(f, t->exited_at_ns + LOG_ASK_EVERY);
 }
 
@@ -258,7 +242,7 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 		if (store_task_get(f->store, m->id, &old, &e) < 0) {
 			if (e.code != ERR_NOT_FOUND)
 				return;
-			flow_log_request(f, m->id, LOG_DELETE);
+			log_request(f, m->id, LOG_DELETE);
 		}
 		free(old.spec);
 		flow_forget(f, m->id);
@@ -289,7 +273,7 @@ void flow_exited(struct front *f, const struct mon_exited *m)
 	if (t->rec.verdict == VERDICT_FAILED && t->rec.state == TASK_PREPARING &&
 	    !t->rec.log_known) {
 		t->log_asked_ns = t->exited_at_ns;
-		flow_log_request(f, t->rec.id, LOG_FINISH);
+		log_request(f, t->rec.id, LOG_FINISH);
 	}
 	finish_if_over(f, t);
 	if (!t->rec.log_known)
@@ -358,7 +342,7 @@ static void ask_again(struct front *f, struct task *t, void *arg)
 	if (!t->exited_at_ns || t->rec.log_known)
 		return;
 	t->exited_at_ns = t->log_asked_ns = *(const uint64_t *)arg;
-	flow_log_request(f, t->rec.id, LOG_FINISH);
+	log_request(f, t->rec.id, LOG_FINISH);
 }
 
 void flow_log_again(struct front *f)
@@ -401,7 +385,7 @@ static void tick_task(struct front *f, struct task *t, void *arg)
 	ask = t->log_asked_ns ? t->log_asked_ns + LOG_ASK_EVERY : t->exited_at_ns + LOG_ASK_AFTER;
 	if (now >= ask) {
 		t->log_asked_ns = now;
-		flow_log_request(f, t->rec.id, LOG_FINISH);
+		log_request(f, t->rec.id, LOG_FINISH);
 		ask = now + LOG_ASK_EVERY;
 	}
 	turn_tick_at(f, ask);

@@ -57,6 +57,9 @@ static void tick(struct front *f, uint64_t now_ns)
 		turn_tick_at(f, f->retry_ns);
 }
 
+static const struct http_route *const http_tables[] = {http_routes_iron, http_routes_api,
+						       http_routes_node};
+
 static int front_init(struct front *f, const struct front_config *cfg, struct err *e)
 {
 	int r;
@@ -101,10 +104,10 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 		return r;
 	r = link_init(f);
 	if (r >= 0)
-		r = control_init(f);
+		r = control_init(f, ops_handle);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot watch the sockets");
-	r = http_init(f, e);
+	r = http_init(f, http_tables, ARRAY_SIZE(http_tables), e);
 	if (r < 0)
 		return r;
 	return role_filter_load(syscalls, ARRAY_SIZE(syscalls), e);

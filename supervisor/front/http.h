@@ -81,7 +81,9 @@ int http_log_text(struct http_request *r, const char *task_id, unsigned streams,
 int http_log_events(struct http_request *r, const char *task_id, unsigned streams, bool live,
 		    struct err *e);
 
-int http_init(struct front *f, struct err *e); /* cfg.http_fd < 0: none */
+/* Serves the rows of these tables, which are there as long as it is. cfg.http_fd < 0: no server. */
+int http_init(struct front *f, const struct http_route *const *tables, unsigned n_tables,
+	      struct err *e);
 void http_clear(struct front *f);
 /* Tokens are good no more: logs that are being read with them end. */
 void http_revoked(struct front *f);

@@ -112,9 +112,7 @@ struct http {
 	uint64_t turn, called_turn[PROJECTS_MAX + 1];
 };
 
-/* http_loop.c: http_init with other tables, for tests. */
-int http_start(struct front *f, const struct http_route *const *tables, unsigned n_tables,
-	       struct err *e);
+/* http_loop.c */
 /* libmicrohttpd has something to do. */
 void http_poke(struct http *h);
 /* With this many connections there is no room for one more: some old one goes for it. */

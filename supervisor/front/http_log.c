@@ -10,7 +10,6 @@
 
 #include "supervisor/front/http_internal.h"
 #include "supervisor/front/http_log_frame.h"
-#include "supervisor/front/ops.h"
 #include "wire/log_client.h"
 
 #define PING_NS (15 * SEC)
@@ -105,7 +104,7 @@ static int attach(struct http_log *l, struct err *e)
 		detach(l);
 		return err_set(e, ERR_SYSTEM, -r, "the log's socket");
 	}
-	r = op_follow(l->f, &l->what, pair[1], e);
+	r = log_follow(l->f, &l->what, pair[1], e);
 	if (r < 0)
 		detach(l);
 	return r;

@@ -285,8 +285,8 @@ static struct MHD_Daemon *start(struct http *h, int listen_fd)
 		MHD_OPTION_END);
 }
 
-int http_start(struct front *f, const struct http_route *const *tables, unsigned n_tables,
-	       struct err *e)
+int http_init(struct front *f, const struct http_route *const *tables, unsigned n_tables,
+	      struct err *e)
 {
 	struct http *h;
 
@@ -314,14 +314,6 @@ int http_start(struct front *f, const struct http_route *const *tables, unsigned
 const char *http_address(const struct front *f)
 {
 	return f->http ? f->http->address : "";
-}
-
-int http_init(struct front *f, struct err *e)
-{
-	static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
-							  http_routes_node};
-
-	return http_start(f, tables, ARRAY_SIZE(tables), e);
 }
 
 void http_clear(struct front *f)

@@ -10,13 +10,29 @@
 
 #define FILE_MAX (4u << 20)
 #define NAME_MAX_LEN 100
+/* As Prometheus reads it. */
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+static int metrics(struct http_request *r, struct err *e)
+{
+	const struct http *h = r->f->http;
+	const struct metrics_http now = {.connections = h->n_conns, .log_streams = h->n_streams};
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+
+	text = metrics_text(r->f, &now, &len);
+	if (!text)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "metrics");
+	http_text(r, MHD_HTTP_OK, METRICS_TYPE, text, len);
+	return 0;
+}
 
 const struct http_route http_routes_node[] = {
 	{"GET", "/", HTTP_OPEN, false, http_static_index},
 	{"GET", "/dashboard", HTTP_OPEN, false, http_static_index},
 	{"GET", "/dashboard/{}", HTTP_OPEN, false, http_static_file},
 	{"GET", "/dashboard/{}/{}", HTTP_OPEN, false, http_static_file},
-	{"GET", "/metrics", HTTP_OPERATOR, false, metrics_http},
+	{"GET", "/metrics", HTTP_OPERATOR, false, metrics},
 	{NULL},
 };
 

@@ -118,6 +118,7 @@ struct front {
 	uint8_t (*code_packages)[32]; /* NULL: not known */
 	size_t n_code_packages;
 
+	control_fn on_request;
 	struct conn *conns;
 	unsigned n_conns;
 	size_t input_bytes; /* of all half-read frames */
@@ -177,14 +178,18 @@ void flow_end(struct front *f, struct task *t, enum verdict verdict, const char 
 bool flow_cancel(struct front *f, struct task *t, bool force);
 void flow_kill(struct front *f, const char *id, enum kill_reason reason);
 void flow_forget(struct front *f, const char *id);
-/* False: the logger has not read for long, and takes no more. */
-bool flow_log_request(struct front *f, const char *id, enum proto_type type);
 void flow_log_again(struct front *f); /* after a new logger has come */
 void flow_tick(struct front *f, uint64_t now_ns);
 /* Takes the slot of a running task. */
 void flow_occupy(struct front *f, struct task *t, bool occupies);
 /* The caller marks the change for the store. */
 void flow_step(struct task *t, enum task_event event, const char *detail);
+
+/* log.c: what is asked of the logger. */
+/* LOG_FINISH or LOG_DELETE. False: the logger has not read for long, and takes no more. */
+bool log_request(struct front *f, const char *id, enum proto_type type);
+/* A log is written to fd, a stream socket, which is taken. */
+int log_follow(struct front *f, const struct log_follow *what, int fd, struct err *e);
 
 /* queue.c: what waits, and its turns (queue.h has what clients ask for). */
 int queue_init(struct front *f);

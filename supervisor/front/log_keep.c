@@ -59,7 +59,7 @@ static int keep_some(struct front *f, struct project *p, struct err *e)
 	 * on which no row could be written.
 	 */
 	for (; going < n && is_over(p, gone); gone += logs[going++].bytes)
-		if (!flow_log_request(f, logs[going].id, LOG_DELETE))
+		if (!log_request(f, logs[going].id, LOG_DELETE))
 			return err_set(e, ERR_UNAVAILABLE, 0, "the logger takes no more requests");
 	r = mark_gone(f, logs, going, e);
 	if (r < 0)

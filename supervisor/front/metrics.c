@@ -5,10 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/http_internal.h"
-#include "supervisor/front/queue.h"
-
-#define TYPE "text/plain; version=0.0.4; charset=utf-8"
+#include "supervisor/front/internal.h"
 
 /* Upper bounds in microseconds, and as Prometheus writes them; the last one is all. */
 static const struct {
@@ -193,7 +190,7 @@ static void write_turns(FILE *out, struct front *f)
 	    "Requests and long works that wait for a turn of the front's loop.", turn_waiting(f));
 }
 
-static void write_http(FILE *out, struct front *f)
+static void write_http(FILE *out, const struct front *f, const struct metrics_http *http)
 {
 	head(out, "http_responses_total", "counter",
 	     "Answers by HTTP status; since this front started.");
@@ -201,10 +198,9 @@ static void write_http(FILE *out, struct front *f)
 		if (f->metrics.answers[i])
 			(void)fprintf(out, "sandboxd_http_responses_total{code=\"%u\"} %llu\n", i,
 				      (unsigned long long)f->metrics.answers[i]);
-	one(out, "http_connections", "gauge", "Open HTTP connections.",
-	    f->http ? f->http->n_conns : 0);
+	one(out, "http_connections", "gauge", "Open HTTP connections.", http->connections);
 	one(out, "http_log_streams", "gauge", "Logs that are being read over HTTP.",
-	    f->http ? f->http->n_streams : 0);
+	    http->log_streams);
 }
 
 static uint64_t count_fds(void)
@@ -260,7 +256,7 @@ static void write_roles(FILE *out, struct front *f)
 		      (unsigned long long)count_fds());
 }
 
-char *metrics_text(struct front *f, size_t *ret_len)
+char *metrics_text(struct front *f, const struct metrics_http *http, size_t *ret_len)
 {
 	char *text = NULL;
 	FILE *out = open_memstream(&text, ret_len);
@@ -271,21 +267,9 @@ char *metrics_text(struct front *f, size_t *ret_len)
 	write_starts(out, &f->metrics);
 	write_ends(out, &f->metrics);
 	write_turns(out, f);
-	write_http(out, f);
+	write_http(out, f, http);
 	write_roles(out, f);
 	if (fclose(out) != 0)
 		util_free_ptr(&text);
 	return text;
-}
-
-int metrics_http(struct http_request *r, struct err *e)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
-
-	text = metrics_text(r->f, &len);
-	if (!text)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "metrics");
-	http_text(r, MHD_HTTP_OK, TYPE, text, len);
-	return 0;
 }

@@ -7,7 +7,6 @@
 #include "lib/util.h"
 
 struct front;
-struct http_request;
 struct task_record;
 
 #define METRICS_BUCKETS 14
@@ -37,9 +36,11 @@ void metrics_logger_started(struct front *f);
 /* A turn of the loop took so much processor time. Waiting for the disk takes none. */
 void metrics_turn(struct front *f, uint64_t ns);
 
-/* The whole page, malloc'ed; NULL: out of memory. */
-char *metrics_text(struct front *f, size_t *ret_len);
-/* GET /metrics, which names all projects: with an operator's token alone. */
-int metrics_http(struct http_request *r, struct err *e);
+/* What the HTTP server has at the moment. */
+struct metrics_http {
+	unsigned connections, log_streams;
+};
+/* The whole page, malloc'ed; NULL: out of memory. It names all projects. */
+char *metrics_text(struct front *f, const struct metrics_http *http, size_t *ret_len);
 
 #endif

@@ -113,16 +113,6 @@ int op_check_follower(const struct op *op, unsigned i, struct err *e)
 	return 0;
 }
 
-int op_follow(struct front *f, const struct log_follow *what, int fd, struct err *e)
-{
-	union proto_msg m = {.log_follow = *what};
-	int r;
-
-	proto_init(&m, LOG_FOLLOW);
-	r = link_send(&f->logger, &m, &fd, 1);
-	return r < 0 ? err_set(e, ERR_UNAVAILABLE, -r, "the logger does not answer") : 0;
-}
-
 static int handle(struct op *op, struct err *e)
 {
 	const char *name = json_strict_string(op->in, "op", 32);

@@ -34,8 +34,6 @@ void op_ask_no_more(struct op_asked *asked); /* the call itself answers; NULL is
 int op_id(struct op *op, char ret[TASK_ID_LEN + 1], struct err *e);
 /* fds[i] must be a stream socket: what a log is written to. */
 int op_check_follower(const struct op *op, unsigned i, struct err *e);
-/* Takes the fd. streams: LOG_STREAM bits. */
-int op_follow(struct front *f, const struct log_follow *what, int fd, struct err *e);
 
 /* ops_run.c */
 int op_run(struct op *op, struct err *e);

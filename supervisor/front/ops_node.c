@@ -63,7 +63,7 @@ int op_logs(struct op *op, struct err *e)
 	what.live = live;
 	what.cursor = (uint64_t)cursor;
 	what.since_ns = (uint64_t)since;
-	r = op_follow(op->f, &what, TAKE_FD(op->req->fds[0]), e);
+	r = log_follow(op->f, &what, TAKE_FD(op->req->fds[0]), e);
 	if (r == 0)
 		op_reply(op, json_pack("{s:b, s:s, s:b}", "ok", 1, "id", what.id, "live", live));
 	return r;

@@ -50,7 +50,7 @@ static void begin(struct front *f, struct pending *p)
 		p->task = NULL;
 		/* Best effort: without it the client asks for the log by its id. */
 		if (p->follower >= 0)
-			(void)op_follow(f, &follow, TAKE_FD(p->follower), NULL);
+			(void)log_follow(f, &follow, TAKE_FD(p->follower), NULL);
 	}
 	pending_free(p);
 }

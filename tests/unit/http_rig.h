@@ -194,7 +194,7 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;
 	f->logger = (struct link){.sock = logger};
 	f->logger.tail = &f->logger.head;
-	if (http_start(f, tables, 1, &e) < 0)
+	if (http_init(f, tables, 1, &e) < 0)
 		_exit(2);
 	(void)sd_event_add_signal(f->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
 	(void)sd_event_loop(f->event);

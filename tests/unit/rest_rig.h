@@ -37,6 +37,8 @@ static void rest_token(struct rest *r, const char *project, bool operator, char 
 
 static void rest_serve(struct rest *r)
 {
+	static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
+							  http_routes_node};
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -49,7 +51,7 @@ static void rest_serve(struct rest *r)
 	r->port = ntohs(addr.sin_port);
 	r->x->f->cfg.http_fd = fd;
 	r->x->f->cfg.package_bytes_max = REST_PACKAGE_MAX;
-	assert_int_equal(http_init(r->x->f, &e), 0);
+	assert_int_equal(http_init(r->x->f, tables, ARRAY_SIZE(tables), &e), 0);
 }
 
 RIG_UNUSED static int rest_setup(void **state)

@@ -130,7 +130,7 @@ static void test_no_logger(void **state)
 	/* It waits for the next logger. */
 	strcpy(second, ended(x, c, LOG));
 	assert_true(is_gone(x, first));
-	while (flow_log_request(x->f, first, LOG_FINISH))
+	while (log_request(x->f, first, LOG_FINISH))
 		;
 	(void)ended(x, c, LOG);
 	assert_false(is_gone(x, second));
