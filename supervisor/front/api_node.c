@@ -147,7 +147,7 @@ int api_image_warm(struct http_request *r, struct err *e)
 		return res;
 	if (!imports)
 		memcpy(what.imports, image.warm, sizeof(what.imports));
-	warm_request(r->f, &what, NULL);
+	(void)warm_request(r->f, &what, NULL);
 	http_json(r, 202, json_pack("{s:s}", "msg", "Warming"));
 	return 0;
 }

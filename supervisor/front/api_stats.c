@@ -162,8 +162,9 @@ static struct api_stats *touch(struct front *f)
 	return s;
 }
 
-void api_stats_started(struct front *f, enum start_mode mode, uint64_t us)
+static void on_started(struct front *f, struct task *t)
 {
+	const uint64_t us = t->rec.start_us;
 	struct api_stats *s = touch(f);
 
 	if (!s)
@@ -172,18 +173,19 @@ void api_stats_started(struct front *f, enum start_mode mode, uint64_t us)
 	/* 0: it is not known how long it took. */
 	if (!us)
 		return;
-	s->starts[s->n_starts++ % STARTS] = (struct start){
-		s->touched_ns, us > UINT32_MAX ? UINT32_MAX : (uint32_t)us, (uint8_t)mode};
+	s->starts[s->n_starts++ % STARTS] =
+		(struct start){s->touched_ns, us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
+			       (uint8_t)t->rec.start_mode};
 }
 
-void api_stats_ended(struct front *f, enum verdict verdict)
+static void on_over(struct front *f, struct task *t)
 {
 	struct api_stats *s = touch(f);
 
 	if (!s)
 		return;
 	s->now.ended++;
-	s->now.errors += verdict != VERDICT_OK;
+	s->now.errors += t->rec.verdict != VERDICT_OK;
 }
 
 static json_t *ms_or_null(bool known, uint32_t us)
@@ -262,22 +264,26 @@ bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_d
 	return false;
 }
 
-void api_checkpoint_made(struct front *f, const char *key, uint64_t dump_us, uint64_t bytes)
+static void on_warmed(struct front *f, struct warm *w, const struct mon_warmed *m)
 {
-	struct api_stats *s = touch(f);
-	uint64_t us = 0, ignored;
+	struct api_stats *s = m->status < 0 ? NULL : touch(f);
+	uint64_t dump_us = m->dump_us, us = 0, ignored;
 	struct checkpoint *c;
 
+	(void)w;
 	if (!s)
 		return;
 	/* It was there before: what its dump took is known from then, if at all. */
-	if (!dump_us && api_checkpoint_cost(f, key, &us, &ignored))
+	if (!dump_us && api_checkpoint_cost(f, m->key, &us, &ignored))
 		dump_us = us;
 	c = &s->checkpoints[s->n_checkpoints++ % CHECKPOINTS];
-	(void)snprintf(c->key, sizeof(c->key), "%s", key);
+	(void)snprintf(c->key, sizeof(c->key), "%s", m->key);
 	c->dump_us = dump_us;
-	c->bytes = bytes;
+	c->bytes = m->bytes;
 }
+
+const struct listener api_stats_listener = {
+	.started = on_started, .over = on_over, .warmed = on_warmed};
 
 void api_stats_clear(struct front *f)
 {

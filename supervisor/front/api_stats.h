@@ -13,15 +13,14 @@
 
 struct front;
 
-void api_stats_started(struct front *f, enum start_mode mode, uint64_t us);
-void api_stats_ended(struct front *f, enum verdict verdict);
+/* Counts starts, ends and checkpoints. */
+extern const struct listener api_stats_listener;
 /* Adds "lifecycles_per_second", "starts" and "samples" (those after since_ns, CLOCK_REALTIME). */
 void api_stats_add(struct front *f, uint64_t since_ns, json_t *ret);
 void api_stats_clear(struct front *f);
 
 /* What a checkpoint took, of the last that were made since this front runs; dump_us 0: it was
  * there already. False: not known. */
-void api_checkpoint_made(struct front *f, const char *key, uint64_t dump_us, uint64_t bytes);
 bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_dump_us,
 			 uint64_t *ret_bytes);
 

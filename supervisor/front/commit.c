@@ -277,7 +277,7 @@ static void mark_clean(struct task *t)
 
 static void written(struct front *f, struct task *t)
 {
-	ops_accepted(t);
+	EVENT_TELL(f, written, t);
 	tell_submitted(t, NULL);
 	/* Who was told of this one or of another before it has changed it: it comes here again. */
 	if (t->dirty || queue_settle(f, t))
@@ -286,7 +286,7 @@ static void written(struct front *f, struct task *t)
 		return;
 	if (t->known_to_monitor)
 		flow_forget(f, t->rec.id);
-	ops_finished(t);
+	EVENT_TELL(f, ended, t);
 	warm_background(f, t);
 	log_keep_ended(f, t);
 	registry_remove(f, t);
@@ -299,11 +299,11 @@ static bool not_written(struct front *f, struct task *t, const struct err *e)
 	if (!t->is_new || t->must_be) {
 		/* The end is known and true, whatever the disk says. */
 		if (task_state_final((enum task_state)t->rec.state))
-			ops_finished(t);
+			EVENT_TELL(f, ended, t);
 		return true;
 	}
 	/* Nobody was told that it exists: now somebody is told that it does not. */
-	ops_answer_all(&t->waiters, NULL, e);
+	EVENT_TELL(f, dropped, t, e);
 	tell_submitted(t, e);
 	queue_remove(f, t);
 	if (t->known_to_monitor)

@@ -6,7 +6,6 @@
 
 #include "lib/msg.h"
 #include "spec/job.h"
-#include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
 
 /* The end of a log comes from the logger by itself; it is asked for when it does not. */
@@ -188,9 +187,7 @@ void flow_started(struct front *f, const struct mon_started *m)
 		msg_warn("task %s: %s", t->rec.id, m->warning);
 	flow_step(t, TASK_EV_STARTED, start_mode_name((enum start_mode)t->rec.start_mode));
 	commit_mark_later(f, t);
-	api_stats_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
-	metrics_started(f, (enum start_mode)t->rec.start_mode, t->rec.start_us);
-	ops_started(t);
+	EVENT_TELL(f, started, t);
 }
 
 static void finish(struct front *f, struct task *t)
@@ -201,9 +198,8 @@ static void finish(struct front *f, struct task *t)
 		t->rec.finished_ns = util_realtime_ns();
 	t->kill_at_ns = 0;
 	flow_step(t, task_verdict_event(verdict), verdict_name(verdict));
-	metrics_ended(f, &t->rec);
+	EVENT_TELL(f, over, t);
 	queue_follow_up(f, t);
-	api_stats_ended(f, verdict);
 	commit_mark(f, t);
 }
 

@@ -11,6 +11,7 @@
 #include "supervisor/front/internal.h"
 #include "supervisor/front/iron.h"
 #include "supervisor/front/log_keep.h"
+#include "supervisor/front/ops.h"
 #include "supervisor/front/schedule.h"
 #include "wire/warm_load.h"
 
@@ -57,6 +58,9 @@ static void tick(struct front *f, uint64_t now_ns)
 		turn_tick_at(f, f->retry_ns);
 }
 
+const struct listener *const front_listeners[] = {&api_stats_listener, &metrics_listener,
+						  &ops_listener, &http_listener, NULL};
+
 static const struct http_route *const http_tables[] = {http_routes_iron, http_routes_api,
 						       http_routes_node};
 
@@ -65,6 +69,7 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	int r;
 
 	f->cfg = *cfg;
+	f->listeners = front_listeners;
 	f->monitor.sock = f->logger.sock = -1; /* nothing to close before link_init */
 	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
 	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;

@@ -85,8 +85,8 @@ int http_log_events(struct http_request *r, const char *task_id, unsigned stream
 int http_init(struct front *f, const struct http_route *const *tables, unsigned n_tables,
 	      struct err *e);
 void http_clear(struct front *f);
-/* Tokens are good no more: logs that are being read with them end. */
-void http_revoked(struct front *f);
+/* Ends what is being read with tokens that were revoked. */
+extern const struct listener http_listener;
 /* Where it listens: "127.0.0.1:8080"; "" without a server. */
 const char *http_address(const struct front *f);
 

@@ -90,7 +90,8 @@ static bool has_left(struct http_conn *c)
 	return before && c->at_end;
 }
 
-void http_revoked(struct front *f)
+/* Logs that are being read with a token that is good no more end. */
+static void on_token_revoked(struct front *f)
 {
 	struct http_conn *c = f->http ? f->http->conns : NULL;
 
@@ -98,6 +99,8 @@ void http_revoked(struct front *f)
 		if (c->req && c->req->stream && !c->leaving && http_is_revoked(c->req))
 			hang_up(c);
 }
+
+const struct listener http_listener = {.token_revoked = on_token_revoked};
 
 static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 {

@@ -10,6 +10,7 @@
 #include "lib/policy.h"
 #include "spec/task_spec.h"
 #include "supervisor/front/control.h"
+#include "supervisor/front/events.h"
 #include "supervisor/front/front.h"
 #include "supervisor/front/link.h"
 #include "supervisor/front/metrics.h"
@@ -94,6 +95,7 @@ struct warm {
 
 struct front {
 	struct front_config cfg;
+	const struct listener *const *listeners; /* ends with NULL; NULL: nobody listens */
 	sd_event *event;
 	sd_event_source *listen, *committer;
 	struct turn *turn; /* turn.c: works, and the tick */
@@ -157,8 +159,8 @@ struct front {
 /* registry.c: tasks in memory, by id. */
 struct task *registry_new(const char *id);
 void registry_add(struct front *f, struct task *t);
-void registry_remove(struct front *f, struct task *t); /* and frees it, with its waiters */
-void registry_free_task(struct task *t);	       /* one that was never added */
+void registry_remove(struct front *f, struct task *t);	  /* and frees it, with its waiters */
+void registry_free_task(struct front *f, struct task *t); /* one that was never added */
 struct task *registry_find(struct front *f, const char *id);
 /* A whole id out of an id or a unique prefix, in memory or in the store. */
 int registry_resolve(struct front *f, const char *prefix, char ret[TASK_ID_LEN + 1], struct err *e);
@@ -256,7 +258,9 @@ void recover_ready(struct front *f);
 struct task *recover_known(struct front *f, const char *id);
 
 /* warm.c */
-void warm_request(struct front *f, const struct warm *what, struct waiter *w);
+/* Like `what`, which is copied; or the one that is to be made anyway. It is there until the event
+ * "warmed"; its waiters are the caller's to add. NULL: ERR_LIMIT, too many wait. */
+struct warm *warm_request(struct front *f, const struct warm *what, struct err *e);
 void warm_background(struct front *f, const struct task *t);
 void warm_done(struct front *f, const struct mon_warmed *m);
 void warm_clear(struct front *f);
@@ -297,13 +301,7 @@ json_t *task_json(const struct task_record *rec, const struct project *p);
 json_t *task_json_history(struct front *f, const char *id);
 json_t *task_json_time(uint64_t realtime_ns); /* null for 0 */
 
-/* ops.c */
-void ops_handle(struct front *f, struct request *req);
-/* Answers that waiters are due. */
-void ops_accepted(struct task *t);
-void ops_started(struct task *t);
-void ops_finished(struct task *t);
-/* Answers every waiter of the list with e, or with a copy of reply, and frees them. */
-void ops_answer_all(struct waiter **list, json_t *reply, const struct err *e);
+/* front.c: who listens, for tests that begin a front by themselves. */
+extern const struct listener *const front_listeners[];
 
 #endif

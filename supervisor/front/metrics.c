@@ -17,8 +17,12 @@ static const struct {
 	{500000, "0.5"}, {1000000, "1"},  {5000000, "5"},  {UINT64_MAX, "+Inf"},
 };
 
-void metrics_started(struct front *f, enum start_mode mode, uint64_t us)
+static void on_started(struct front *f, struct task *t)
 {
+	const uint32_t mode = t->rec.start_mode;
+	const uint64_t us = t->rec.start_us;
+
+	/* 0: it is not known. */
 	if (mode >= START_MODE_MAX || us == 0)
 		return;
 	f->metrics.starts[mode].n++;
@@ -28,8 +32,10 @@ void metrics_started(struct front *f, enum start_mode mode, uint64_t us)
 			f->metrics.starts[mode].buckets[i]++;
 }
 
-void metrics_ended(struct front *f, const struct task_record *rec)
+static void on_over(struct front *f, struct task *t)
 {
+	const struct task_record *rec = &t->rec;
+
 	if (rec->verdict < VERDICT_MAX)
 		f->metrics.verdicts[rec->verdict]++;
 	if (!rec->log_known)
@@ -38,6 +44,8 @@ void metrics_ended(struct front *f, const struct task_record *rec)
 	f->metrics.log_bytes += rec->log_bytes;
 	f->metrics.log_dropped += rec->log_dropped;
 }
+
+const struct listener metrics_listener = {.started = on_started, .over = on_over};
 
 void metrics_answered(struct front *f, unsigned status)
 {

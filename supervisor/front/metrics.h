@@ -7,7 +7,6 @@
 #include "lib/util.h"
 
 struct front;
-struct task_record;
 
 #define METRICS_BUCKETS 14
 #define METRICS_TURN_BUCKETS 7
@@ -26,10 +25,8 @@ struct metrics {
 	} turns;
 };
 
-/* A task's first user bytecode, us after its request; 0: not known. */
-void metrics_started(struct front *f, enum start_mode mode, uint64_t us);
-/* A task is over: its verdict and its log's totals are in rec. */
-void metrics_ended(struct front *f, const struct task_record *rec);
+/* Counts starts, verdicts and logs. */
+extern const struct listener metrics_listener;
 void metrics_answered(struct front *f, unsigned status);
 /* A logger's socket has come: of the first one, or of one that was started anew. */
 void metrics_logger_started(struct front *f);

@@ -159,26 +159,20 @@ void ops_handle(struct front *f, struct request *req)
 		op_reply(&op, error_json(&e));
 }
 
-void ops_accepted(struct task *t)
+void ops_answer_all(struct waiter **list, json_t *reply, const struct err *e)
 {
-	struct waiter *next;
+	while (*list) {
+		struct waiter *w = *list;
 
-	for (struct waiter *w = t->waiters; w; w = next) {
-		next = w->next;
-		if (!w->accepted)
-			continue;
-		w->accepted = false;
-		waiter_send(w, json_pack("{s:b, s:s, s:s}", "ok", 1, "event", "accepted", "id",
-					 t->rec.id));
-		if (!w->finished)
-			waiter_free(w);
+		waiter_send(w, reply ? json_copy(reply) : error_json(e));
+		waiter_free(w);
 	}
-	if (t->rec.started_ns)
-		ops_started(t);
+	json_decref(reply);
 }
 
-void ops_started(struct task *t)
+static void on_started(struct front *f, struct task *t)
 {
+	(void)f;
 	for (struct waiter *w = t->waiters; w; w = w->next) {
 		json_t *task;
 
@@ -193,11 +187,30 @@ void ops_started(struct task *t)
 	}
 }
 
-void ops_finished(struct task *t)
+static void on_written(struct front *f, struct task *t)
+{
+	struct waiter *next;
+
+	for (struct waiter *w = t->waiters; w; w = next) {
+		next = w->next;
+		if (!w->accepted)
+			continue;
+		w->accepted = false;
+		waiter_send(w, json_pack("{s:b, s:s, s:s}", "ok", 1, "event", "accepted", "id",
+					 t->rec.id));
+		if (!w->finished)
+			waiter_free(w);
+	}
+	if (t->rec.started_ns)
+		on_started(f, t);
+}
+
+static void on_ended(struct front *f, struct task *t)
 {
 	struct waiter *next;
 	json_t *task;
 
+	(void)f;
 	if (!t->waiters)
 		return;
 	task = task_json(&t->rec, t->project);
@@ -212,13 +225,30 @@ void ops_finished(struct task *t)
 	json_decref(task);
 }
 
-void ops_answer_all(struct waiter **list, json_t *reply, const struct err *e)
+static void on_dropped(struct front *f, struct task *t, const struct err *why)
 {
-	while (*list) {
-		struct waiter *w = *list;
-
-		waiter_send(w, reply ? json_copy(reply) : error_json(e));
-		waiter_free(w);
-	}
-	json_decref(reply);
+	(void)f;
+	ops_answer_all(&t->waiters, NULL, why);
 }
+
+static void on_warmed(struct front *f, struct warm *w, const struct mon_warmed *m)
+{
+	json_t *reply = NULL;
+	struct err e = {0};
+
+	(void)f;
+	if (m->status < 0)
+		(void)err_set(&e, ERR_SYSTEM, *m->error ? 0 : -m->status,
+			      "no checkpoint was made%s%s", *m->error ? ": " : "", m->error);
+	else
+		reply = json_pack("{s:b, s:s, s:b, s:f, s:I}", "ok", 1, "key", m->key, "existed",
+				  m->existed, "dump_ms", (double)m->dump_us / 1000, "bytes",
+				  (json_int_t)m->bytes);
+	ops_answer_all(&w->waiters, reply, &e);
+}
+
+const struct listener ops_listener = {.written = on_written,
+				      .started = on_started,
+				      .ended = on_ended,
+				      .dropped = on_dropped,
+				      .warmed = on_warmed};

@@ -20,6 +20,11 @@ struct op {
  */
 typedef int (*op_fn)(struct op *op, struct err *e);
 
+/* The table of operations: control_init's handler. */
+void ops_handle(struct front *f, struct request *req);
+/* Gives waiters the answers that they are due. */
+extern const struct listener ops_listener;
+
 void op_reply(struct op *op, json_t *reply);
 /* A waiter in *list; -errno when that is not possible. */
 int op_wait(struct op *op, struct waiter **list, struct waiter **ret, struct err *e);
@@ -29,6 +34,8 @@ struct op_asked {
 	struct waiter *waiters;
 };
 int op_ask(struct op *op, struct op_asked **ret, struct err *e);
+/* Answers every waiter of the list with e, or with a copy of reply, and frees them. */
+void ops_answer_all(struct waiter **list, json_t *reply, const struct err *e);
 void op_ask_no_more(struct op_asked *asked); /* the call itself answers; NULL is ignored */
 /* Reads "id" and ends the reader: a whole id. */
 int op_id(struct op *op, char ret[TASK_ID_LEN + 1], struct err *e);

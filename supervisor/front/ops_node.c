@@ -78,6 +78,7 @@ int op_warm(struct op *op, struct err *e)
 	struct image_head head = {0};
 	struct warm what = {.wish = WARM_FOR_OPERATOR};
 	struct waiter *w = NULL;
+	struct warm *warm;
 	int r;
 
 	(void)json_strict_bool(op->in, "force", &what.force);
@@ -97,7 +98,12 @@ int op_warm(struct op *op, struct err *e)
 	if (!imports)
 		memcpy(what.imports, head.warm, sizeof(what.imports));
 	what.memory = policy.limits.memory;
-	warm_request(op->f, &what, w);
+	warm = warm_request(op->f, &what, e);
+	if (!warm) {
+		waiter_free(w);
+		return -EAGAIN;
+	}
+	waiter_attach(w, &warm->waiters);
 	return 0;
 }
 

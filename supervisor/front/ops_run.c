@@ -12,10 +12,10 @@ struct pending {
 	int follower; /* -1 when nobody reads the log along */
 };
 
-static void pending_free(struct pending *p)
+static void pending_free(struct front *f, struct pending *p)
 {
 	if (p->task)
-		registry_free_task(p->task);
+		registry_free_task(f, p->task);
 	task_spec_clear(&p->spec);
 	util_close_fd(&p->follower);
 	free(p);
@@ -52,7 +52,7 @@ static void begin(struct front *f, struct pending *p)
 		if (p->follower >= 0)
 			(void)log_follow(f, &follow, TAKE_FD(p->follower), NULL);
 	}
-	pending_free(p);
+	pending_free(f, p);
 }
 
 static void unpacked(struct front *f, void *arg, const uint8_t digest[32], int dirfd,
@@ -66,7 +66,7 @@ static void unpacked(struct front *f, void *arg, const uint8_t digest[32], int d
 	t->package_fd = dirfd;
 	/* Its client was refused, or left before it was told that the task exists. */
 	if (!t->waiters) {
-		pending_free(p);
+		pending_free(f, p);
 		return;
 	}
 	memcpy(t->rec.package, digest, sizeof(t->rec.package));
@@ -234,14 +234,14 @@ int op_run(struct op *op, struct err *e)
 	util_new_id(id);
 	p->task = registry_new(id);
 	if (!p->task) {
-		pending_free(p);
+		pending_free(op->f, p);
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
 	}
 	r = find_project(op->f, k.project, &p->task->project, e);
 	if (r == 0)
 		r = prepare(op, &k, p, e);
 	if (r < 0) {
-		pending_free(p);
+		pending_free(op->f, p);
 		return r;
 	}
 	if (k.log)

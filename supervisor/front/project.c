@@ -7,7 +7,6 @@
 
 #include "lib/json_strict.h"
 #include "lib/limits.h"
-#include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/log_keep.h"
 #include "supervisor/front/project_internal.h"

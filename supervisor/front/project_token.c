@@ -10,7 +10,6 @@
 
 #include "lib/json_strict.h"
 #include "lib/sha256.h"
-#include "supervisor/front/http.h"
 #include "supervisor/front/internal.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/store_project.h"
@@ -179,7 +178,7 @@ int token_revoke(struct front *f, struct project *p, const char *id, struct err 
 	if (r < 0)
 		return r;
 	token_drop(f, t);
-	http_revoked(f);
+	EVENT_TELL(f, token_revoked);
 	return 0;
 }
 
@@ -191,6 +190,6 @@ int token_revoke_all(struct front *f, struct project *p, struct err *e)
 		return r;
 	while (p->tokens)
 		token_drop(f, p->tokens);
-	http_revoked(f);
+	EVENT_TELL(f, token_revoked);
 	return 0;
 }

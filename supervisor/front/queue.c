@@ -205,7 +205,7 @@ static struct task *load(struct front *f, struct queued *w)
 	if (!t || store_task_get(f->store, w->id, &t->rec, &e) < 0) {
 		msg_err("task %s: %s", w->id, t ? e.msg : "out of memory");
 		if (t)
-			registry_free_task(t);
+			registry_free_task(f, t);
 		return NULL;
 	}
 	t->project = w->project;

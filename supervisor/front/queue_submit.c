@@ -98,7 +98,7 @@ struct task *queue_again(struct front *f, struct code *c, const struct submit *s
 	else
 		t->rec.spec = s->payload ? strndup(s->payload, s->payload_len) : strdup("");
 	if (!t->rec.spec || queue_push(f, t) < 0) {
-		registry_free_task(t);
+		registry_free_task(f, t);
 		return NULL;
 	}
 	registry_add(f, t);

@@ -38,13 +38,13 @@ void registry_add(struct front *f, struct task *t)
 	f->n_tasks++;
 }
 
-void registry_free_task(struct task *t)
+void registry_free_task(struct front *f, struct task *t)
 {
 	struct err gone;
 
 	if (t->waiters) {
 		(void)err_set(&gone, ERR_NOT_FOUND, 0, "the task %s is no more", t->rec.id);
-		ops_answer_all(&t->waiters, NULL, &gone);
+		EVENT_TELL(f, dropped, t, &gone);
 	}
 	while (t->notes) {
 		struct task_note *note = t->notes;
@@ -67,7 +67,7 @@ void registry_remove(struct front *f, struct task *t)
 		*b = t->hash_next;
 		f->n_tasks--;
 	}
-	registry_free_task(t);
+	registry_free_task(f, t);
 }
 
 struct task *registry_find(struct front *f, const char *id)

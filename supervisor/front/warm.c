@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/api_stats.h"
 #include "supervisor/front/internal.h"
 #include "wire/warm_load.h"
 
@@ -180,20 +179,15 @@ static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 	return w;
 }
 
-void warm_request(struct front *f, const struct warm *what, struct waiter *waiter)
+struct warm *warm_request(struct front *f, const struct warm *what, struct err *e)
 {
 	struct warm *w = find_same(f, what);
-	struct waiter *list = NULL;
-	struct err e = {0};
 
 	if (!w)
-		w = add(f, what, &e);
-	if (waiter)
-		waiter_attach(waiter, w ? &w->waiters : &list);
-	if (!w)
-		ops_answer_all(&list, NULL, &e);
-	else
+		w = add(f, what, e);
+	if (w)
 		hand_over_some(f);
+	return w;
 }
 
 /* The memory that the policy gives by default; 0 when it was not read lately. */
@@ -228,14 +222,12 @@ void warm_background(struct front *f, const struct task *t)
 	/* Whatever the monitor calls its list, it is of a task's own folder. */
 	if (w.has_package)
 		w.wish = WARM_FOR_TASK;
-	warm_request(f, &w, NULL);
+	(void)warm_request(f, &w, NULL);
 }
 
 void warm_done(struct front *f, const struct mon_warmed *m)
 {
 	struct warm **p = &f->warms, *w;
-	struct err e = {0};
-	json_t *reply = NULL;
 
 	while (*p && ((*p)->tag != m->tag || !(*p)->sent))
 		p = &(*p)->next;
@@ -243,16 +235,7 @@ void warm_done(struct front *f, const struct mon_warmed *m)
 	if (!w)
 		return;
 	*p = w->next;
-	if (m->status < 0) {
-		(void)err_set(&e, ERR_SYSTEM, *m->error ? 0 : -m->status,
-			      "no checkpoint was made%s%s", *m->error ? ": " : "", m->error);
-	} else {
-		reply = json_pack("{s:b, s:s, s:b, s:f, s:I}", "ok", 1, "key", m->key, "existed",
-				  m->existed, "dump_ms", (double)m->dump_us / 1000, "bytes",
-				  (json_int_t)m->bytes);
-		api_checkpoint_made(f, m->key, m->dump_us, m->bytes);
-	}
-	ops_answer_all(&w->waiters, reply, &e);
+	EVENT_TELL(f, warmed, w, m);
 	free(w);
 	hand_over_some(f);
 }

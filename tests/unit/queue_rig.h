@@ -29,6 +29,7 @@ static void begin(struct fixture *x)
 
 	assert_int_equal(proto_socketpair(monitor), 0);
 	f->cfg = x->rig->cfg;
+	f->listeners = front_listeners;
 	f->cfg.monitor_sock = monitor[1];
 	f->cfg.running_max = 2;
 	f->cfg.node_pids = 1 << 20;
