@@ -149,6 +149,7 @@ int project_check_memory(const struct project *p, const struct limits *limits, s
  * ("320M"), policies and images as lists of names, ["*"] for all. Unknown keys are errors. path: of
  * obj, in errors. */
 int quota_from_json(const char *path, const json_t *obj, struct quota *quota, struct err *e);
+json_t *quota_json(const struct quota *q); /* all of them, as quota_from_json reads them */
 /*
  * What is odd about a quota that quota_from_json has taken, into an answer's "warnings", which is not
  * there when nothing is: policies and images that do not exist. They may be made later.
