@@ -4,7 +4,6 @@
 
 #include "supervisor/front/api.h"
 #include "supervisor/front/api_stats.h"
-#include "supervisor/front/ops.h"
 
 static void say_list(void *arg, json_t *rows, const struct err *e)
 {
@@ -72,7 +71,7 @@ static void add_checkpoint(const struct front *f, json_t *list, json_t *template
 
 static json_t *warm_json(const struct warm *w)
 {
-	json_t *imports = ops_imports_json(w->imports);
+	json_t *imports = template_imports_json(w->imports);
 
 	return json_pack("{s:s, s:s, s:n, s:o, s:o, s:o, s:i, s:n, s:n}", "key", "", "state",
 			 "making", "image", "image_digest", iron_hex(w->image), "policy_digest",

@@ -266,8 +266,14 @@ void warm_done(struct front *f, const struct mon_warmed *m);
 void warm_clear(struct front *f);
 
 /* template.c */
+/* done is called once, later: rows (borrowed), or error and NULL. */
+typedef void (*template_fn)(void *arg, json_t *rows, const struct err *error);
+/* id: NULL for a list, or to retire all. */
+int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
+		 void *arg, struct err *e);
+json_t *template_imports_json(const char *warm); /* of '\n'-separated text */
 void template_row(struct front *f, const struct mon_template *m);
-/* Tells those who wait that there will be no answer: while their connections are there. */
+/* Tells those who wait that there will be no answer. */
 void template_clear(struct front *f);
 
 /* resolve.c: names to what they stand for now. */

@@ -57,6 +57,8 @@ int op_logs(struct op *op, struct err *e);
 int op_warm(struct op *op, struct err *e);
 int op_images_in_use(struct op *op, struct err *e);
 json_t *ops_images_in_use(struct front *f); /* [{"name", "digest", "tasks"}] */
+int op_templates(struct op *op, struct err *e);
+int op_template_retire(struct op *op, struct err *e);
 /* ops_project.c */
 int op_project_create(struct op *op, struct err *e);
 int op_projects(struct op *op, struct err *e);
@@ -65,14 +67,5 @@ int op_project_quota(struct op *op, struct err *e);
 int op_token_create(struct op *op, struct err *e);
 int op_tokens(struct op *op, struct err *e);
 int op_token_revoke(struct op *op, struct err *e);
-/* template.c */
-int op_templates(struct op *op, struct err *e);
-int op_template_retire(struct op *op, struct err *e);
-/* done is called once, later: rows (borrowed), or error and NULL. */
-typedef void (*template_fn)(void *arg, json_t *rows, const struct err *error);
-/* id: NULL for a list, or to retire all. */
-int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
-		 void *arg, struct err *e);
-json_t *ops_imports_json(const char *warm); /* of '\n'-separated text */
 
 #endif

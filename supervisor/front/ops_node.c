@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Operations on the node: version, logs, warm, images-in-use. */
+/* Operations on the node: version, logs, warm, images-in-use, templates. */
 #include <string.h>
 
 #include "supervisor/front/http.h"
@@ -156,4 +156,51 @@ int op_images_in_use(struct op *op, struct err *e)
 		return r;
 	op_reply(op, json_pack("{s:b, s:o}", "ok", 1, "images", ops_images_in_use(op->f)));
 	return 0;
+}
+
+static void say_templates(void *arg, json_t *rows, const struct err *e)
+{
+	struct op_asked *asked = arg;
+
+	ops_answer_all(&asked->waiters,
+		       e ? NULL : json_pack("{s:b, s:O}", "ok", 1, "templates", rows), e);
+	free(asked);
+}
+
+static int ask_templates(struct op *op, enum template_verb verb, const char *id, struct err *e)
+{
+	struct op_asked *asked = NULL;
+	int r;
+
+	r = op_ask(op, &asked, e);
+	if (r < 0)
+		return r;
+	r = template_ask(op->f, verb, id, say_templates, asked, e);
+	if (r < 0)
+		op_ask_no_more(asked);
+	return r;
+}
+
+int op_templates(struct op *op, struct err *e)
+{
+	int r = json_strict_end(op->in);
+
+	return r < 0 ? r : ask_templates(op, TEMPLATE_LIST, NULL, e);
+}
+
+int op_template_retire(struct op *op, struct err *e)
+{
+	const char *id = json_strict_string(op->in, "id", TEMPLATE_ID_LEN);
+	uint8_t bytes[TEMPLATE_ID_LEN / 2];
+	bool all = false;
+	int r;
+
+	(void)json_strict_bool(op->in, "all", &all);
+	if (id && util_unhex(id, sizeof(bytes), bytes) < 0)
+		(void)json_strict_fail(op->in, "id", "must be a template's id: %d hex digits",
+				       TEMPLATE_ID_LEN);
+	if (!id == !all)
+		(void)json_strict_fail(op->in, "id", "must be given, or all: true, and not both");
+	r = json_strict_end(op->in);
+	return r < 0 ? r : ask_templates(op, TEMPLATE_RETIRE, id, e);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Templates are the monitor's: the front asks it (MON_TEMPLATES) and gathers what it says
- * (MON_TEMPLATE, one for each, the last one empty) into one answer for the client. The
+ * (MON_TEMPLATE, one for each, the last one empty) into one answer for who asked. The
  * monitor going away is this role's own end; then those who wait are told so.
  */
 #include <dirent.h>
@@ -9,7 +9,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "supervisor/front/ops.h"
+#include "supervisor/front/internal.h"
 
 /* Questions that the monitor has not answered: more only when it hangs. */
 #define ASKED_MAX 64
@@ -23,7 +23,6 @@ static const char *const state_names[TEMPLATE_STATE_MAX] = {
 
 struct template_ask {
 	struct template_ask *next;
-	struct waiter *waiters; /* none when the client has left; or: */
 	template_fn done;
 	void *arg;
 	uint32_t tag;
@@ -57,7 +56,7 @@ static json_t *image_name(struct front *f, const char *hex)
 	return *found ? json_string(found) : NULL;
 }
 
-json_t *ops_imports_json(const char *warm)
+json_t *template_imports_json(const char *warm)
 {
 	json_t *list = json_array();
 
@@ -101,7 +100,7 @@ static json_t *template_json(struct front *f, const struct mon_template *m)
 		"{s:s, s:s?, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o?, s:o?, s:I}",
 		"id", m->id, "project", owner_name(f, m->owner), "image", image_name(f, image),
 		"image_digest", image, "policy", m->policy_name, "policy_digest", policy, "warm",
-		ops_imports_json(m->warm), "checkpoint", m->key, "state",
+		template_imports_json(m->warm), "checkpoint", m->key, "state",
 		m->state < TEMPLATE_STATE_MAX ? state_names[m->state] : "unknown", "parked",
 		(json_int_t)m->parked, "running", (json_int_t)m->running, "forks",
 		(json_int_t)m->forks, "created_at", time_json(m->created_ns), "used_at",
@@ -110,13 +109,7 @@ static json_t *template_json(struct front *f, const struct mon_template *m)
 
 static void answer(struct template_ask *ask, const struct err *e)
 {
-	json_t *reply = NULL;
-
-	if (ask->done)
-		ask->done(ask->arg, e ? NULL : ask->rows, e);
-	if (!e)
-		reply = json_pack("{s:b, s:O}", "ok", 1, "templates", ask->rows);
-	ops_answer_all(&ask->waiters, reply, e);
+	ask->done(ask->arg, e ? NULL : ask->rows, e);
 	json_decref(ask->rows);
 	free(ask);
 }
@@ -160,8 +153,8 @@ void template_clear(struct front *f)
 	}
 }
 
-static int ask_monitor(struct front *f, enum template_verb verb, const char *id,
-		       struct template_ask **ret, struct err *e)
+int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
+		 void *arg, struct err *e)
 {
 	struct template_ask *ask, **p = &f->template_asks;
 	union proto_msg m = {0};
@@ -190,61 +183,8 @@ static int ask_monitor(struct front *f, enum template_verb verb, const char *id,
 		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not answer");
 	}
 	ask->rows = json_array();
-	*p = ask;
-	*ret = ask;
-	return 0;
-}
-
-int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
-		 void *arg, struct err *e)
-{
-	struct template_ask *ask = NULL;
-	int r = ask_monitor(f, verb, id, &ask, e);
-
-	if (r < 0)
-		return r;
 	ask->done = done;
 	ask->arg = arg;
+	*p = ask;
 	return 0;
-}
-
-/* For the client of a control operation. */
-static int ask_for(struct op *op, enum template_verb verb, const char *id, struct err *e)
-{
-	struct template_ask *ask = NULL;
-	struct waiter *w = NULL;
-	int r = op_wait(op, NULL, &w, e);
-
-	if (r < 0)
-		return r;
-	r = ask_monitor(op->f, verb, id, &ask, e);
-	if (r < 0)
-		waiter_free(w);
-	else
-		waiter_attach(w, &ask->waiters);
-	return r;
-}
-
-int op_templates(struct op *op, struct err *e)
-{
-	int r = json_strict_end(op->in);
-
-	return r < 0 ? r : ask_for(op, TEMPLATE_LIST, NULL, e);
-}
-
-int op_template_retire(struct op *op, struct err *e)
-{
-	const char *id = json_strict_string(op->in, "id", TEMPLATE_ID_LEN);
-	uint8_t bytes[TEMPLATE_ID_LEN / 2];
-	bool all = false;
-	int r;
-
-	(void)json_strict_bool(op->in, "all", &all);
-	if (id && util_unhex(id, sizeof(bytes), bytes) < 0)
-		(void)json_strict_fail(op->in, "id", "must be a template's id: %d hex digits",
-				       TEMPLATE_ID_LEN);
-	if (!id == !all)
-		(void)json_strict_fail(op->in, "id", "must be given, or all: true, and not both");
-	r = json_strict_end(op->in);
-	return r < 0 ? r : ask_for(op, TEMPLATE_RETIRE, id, e);
 }
