@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "supervisor/front/internal.h"
-#include "supervisor/front/schedule.h"
 #include "supervisor/front/store_code.h"
 #include "supervisor/front/store_query.h"
 
@@ -351,15 +350,8 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	*spec = (struct code_spec){0};
 	*ret = old;
 	/* What could not run by the old one may run now. */
-	queue_dispatch(f);
+	EVENT_TELL(f, worker_put, old);
 	return 0;
-}
-
-static void forget_code(struct front *f, struct task *t, void *arg)
-{
-	(void)f;
-	if (t->code == arg)
-		t->code = NULL;
 }
 
 /* Nothing of it waits any more. */
@@ -370,14 +362,14 @@ static int take_away(struct front *f, struct code *c, struct err *e)
 	struct sum sum = {0};
 	int r;
 
-	/* What of it is in memory is cancelled in the store, and its schedules queue nothing. */
-	commit_now(f);
 	r = store_code_revisions(f->store, c->id, 0, add_size, &sum, e);
 	if (r == 0)
 		r = store_begin(f->store, e);
 	if (r < 0)
 		return r;
-	r = schedule_end_code(f, p, c->spec.name, e);
+	PART_WALK(f, part)
+		if (r == 0 && (*part)->delete_worker)
+			r = (*part)->delete_worker(f, c, e);
 	if (r == 0)
 		r = store_code_delete(f->store, c->id, e);
 	if (r == 0)
@@ -386,8 +378,9 @@ static int take_away(struct front *f, struct code *c, struct err *e)
 		store_rollback(f->store);
 		return r;
 	}
-	schedule_ended_code(p, c->spec.name);
-	registry_each(f, forget_code, c);
+	PART_WALK(f, part)
+		if ((*part)->forget_worker)
+			(*part)->forget_worker(f, c);
 	detach(p, c);
 	count_packages(p, &none, &sum.size);
 	code_free(c);
@@ -397,15 +390,12 @@ static int take_away(struct front *f, struct code *c, struct err *e)
 
 int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e)
 {
-	uint64_t some;
-	bool more;
-	int r;
+	int r = 0;
 
 	c->going = true;
-	r = queue_cancel_some(f, &c->lane, UINT64_MAX, &some, &more, e);
-	*n += some;
-	if (r == 0 && more)
-		return 1;
+	PART_WALK(f, part)
+		if (r == 0 && (*part)->remove_worker)
+			r = (*part)->remove_worker(f, c, n, e);
 	if (r == 0)
 		r = take_away(f, c, e);
 	if (r < 0)
@@ -413,38 +403,31 @@ int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e
 	return r;
 }
 
-/* code_remove or code_cancel_all, while it is done. */
-struct code_work {
+static int remove_project(struct front *f, struct project *p, struct err *e)
+{
+	uint64_t n_cancelled = 0;
+	int r;
+
+	if (!p->codes)
+		return 0;
+	r = code_remove_some(f, p->codes, &n_cancelled, e);
+	return r < 0 ? r : 1;
+}
+
+const struct part code_part = {.remove = remove_project, .free = code_free_all};
+
+/* code_remove, while it is done. */
+struct removal {
 	struct work work;
 	char project[PROJECT_ID_LEN + 1], code[PROJECT_ID_LEN + 1];
-	bool remove;
-	uint64_t upto, n; /* of queue_number; cancelled tasks */
+	uint64_t n; /* cancelled tasks */
 	code_done_fn done;
 	void *arg;
 };
 
-static int cancel_some(struct front *f, struct code *c, struct code_work *w, struct err *e)
+static bool removal_slice(struct front *f, struct work *work)
 {
-	uint64_t some;
-	bool more;
-	int r;
-
-	r = queue_cancel_some(f, &c->lane, w->upto, &some, &more, e);
-	w->n += some;
-	if (r == 0 && more)
-		return 1;
-	c->cancelling--;
-	commit_now(f);
-	if (r == 0)
-		r = store_sync(f->store, e);
-	/* What came meanwhile. */
-	queue_dispatch(f);
-	return r;
-}
-
-static bool code_slice(struct front *f, struct work *work)
-{
-	struct code_work *w = (struct code_work *)work;
+	struct removal *w = (struct removal *)work;
 	struct project *p = project_by_id(f, w->project);
 	struct code *c = p ? code_by_id(p, w->code) : NULL;
 	struct err e = {0};
@@ -453,7 +436,7 @@ static bool code_slice(struct front *f, struct work *work)
 	if (!c)
 		r = err_set(&e, ERR_NOT_FOUND, 0, "Not found: there is no code with this id");
 	else
-		r = w->remove ? code_remove_some(f, c, &w->n, &e) : cancel_some(f, c, w, &e);
+		r = code_remove_some(f, c, &w->n, &e);
 	if (r > 0)
 		return true;
 	w->done(w->arg, w->n, r < 0 ? &e : NULL);
@@ -461,9 +444,9 @@ static bool code_slice(struct front *f, struct work *work)
 	return false;
 }
 
-static void code_drop(struct front *f, struct work *work)
+static void removal_drop(struct front *f, struct work *work)
 {
-	struct code_work *w = (struct code_work *)work;
+	struct removal *w = (struct removal *)work;
 	struct err e = {0};
 
 	(void)f;
@@ -472,36 +455,19 @@ static void code_drop(struct front *f, struct work *work)
 	free(w);
 }
 
-static int begin_work(struct front *f, struct code *c, bool remove, code_done_fn done, void *arg,
-		      struct err *e)
+int code_remove(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
 {
-	struct code_work *w = calloc(1, sizeof(*w));
+	struct removal *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", c->spec.name);
-	*w = (struct code_work){.work = {.slice = code_slice, .drop = code_drop},
-				.remove = remove,
-				.upto = queue_number(f),
-				.done = done,
-				.arg = arg};
+	*w = (struct removal){
+		.work = {.slice = removal_slice, .drop = removal_drop}, .done = done, .arg = arg};
 	memcpy(w->project, c->project->id, sizeof(w->project));
 	memcpy(w->code, c->id, sizeof(w->code));
-	if (remove)
-		c->going = true;
-	else
-		c->cancelling++;
+	c->going = true;
 	turn_add(f, turn_holder(c->project), TURN_WORK, &w->work);
 	return 0;
-}
-
-int code_remove(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
-{
-	return begin_work(f, c, true, done, arg, e);
-}
-
-int code_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
-{
-	return begin_work(f, c, false, done, arg, e);
 }
 
 int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e)
@@ -513,9 +479,7 @@ int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, 
 		r = store_code_paused(f->store, c->id, paused, e);
 	if (r == 0)
 		c->paused = paused;
-	queue_dispatch(f);
-	if (!paused)
-		schedule_wake(c->project);
+	EVENT_TELL(f, worker_paused, c);
 	return r;
 }
 

@@ -56,13 +56,15 @@ struct code {
 	struct code_spec spec;
 	bool paused;
 	bool going;	     /* being removed: it takes no tasks, and none of it starts */
-	unsigned cancelling; /* code_cancel_all: none of it starts meanwhile */
+	unsigned cancelling; /* queue_cancel_all: none of it starts meanwhile */
 	uint64_t created_ns, changed_ns; /* CLOCK_REALTIME */
 	struct lane lane;		 /* queue.c */
 	/* code_may_run: its image's policy as of one turn of the loop, by that one's number from 1 */
 	uint64_t judged_turn;
 	char judged_policy[sizeof(((struct image_head *)0)->policy)];
 };
+
+struct part;
 
 struct code_revision {
 	uint32_t revision;
@@ -75,6 +77,7 @@ struct code_revision {
 
 int code_load(struct front *f, struct err *e);
 void code_free_all(struct project *p);
+extern const struct part code_part;
 struct code *code_by_id(struct project *p, const char *id);
 struct code *code_by_name(struct project *p, const char *name);
 /* The code of that name, new or with one revision more. Takes what spec owns, on success.
@@ -94,8 +97,6 @@ typedef void (*code_done_fn)(void *arg, uint64_t n, const struct err *error);
 int code_remove(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e);
 /* False in *ret_changed when it was so already. */
 int code_pause(struct front *f, struct code *c, bool paused, bool *ret_changed, struct err *e);
-/* Every task of it that waits now. Those that come meanwhile stay, and start after it. */
-int code_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e);
 /* One slice of code_remove. 1: there is more. 0: it is gone. */
 int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e);
 

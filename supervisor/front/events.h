@@ -10,6 +10,8 @@
 #include "lib/util.h"
 
 struct front;
+struct project;
+struct code;
 struct task;
 struct warm;
 struct mon_warmed;
@@ -30,6 +32,12 @@ struct listener {
 	void (*warmed)(struct front *f, struct warm *w, const struct mon_warmed *m);
 	/* Tokens of some project are good no more. */
 	void (*token_revoked)(struct front *f);
+	/* Its quotas may be others. */
+	void (*project_changed)(struct front *f, struct project *p);
+	/* It has another revision. */
+	void (*worker_put)(struct front *f, struct code *c);
+	/* It is paused, or goes on. */
+	void (*worker_paused)(struct front *f, struct code *c);
 };
 
 /* EVENT_TELL(f, started, t): calls started(f, t) of all that listen to it. */

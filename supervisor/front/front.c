@@ -58,8 +58,11 @@ static void tick(struct front *f, uint64_t now_ns)
 		turn_tick_at(f, f->retry_ns);
 }
 
-const struct listener *const front_listeners[] = {&api_stats_listener, &metrics_listener,
-						  &ops_listener, &http_listener, NULL};
+const struct part *const front_parts[] = {&code_part, &task_part, &schedule_part, NULL};
+
+const struct listener *const front_listeners[] = {
+	&queue_listener,   &schedule_listener, &log_keep_listener, &api_stats_listener,
+	&metrics_listener, &ops_listener,      &http_listener,	   NULL};
 
 static const struct http_route *const http_tables[] = {http_routes_iron, http_routes_api,
 						       http_routes_node};
@@ -70,6 +73,7 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 
 	f->cfg = *cfg;
 	f->listeners = front_listeners;
+	f->parts = front_parts;
 	f->monitor.sock = f->logger.sock = -1; /* nothing to close before link_init */
 	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
 	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;

@@ -15,6 +15,7 @@
 #include "supervisor/front/link.h"
 #include "supervisor/front/metrics.h"
 #include "supervisor/front/package.h"
+#include "supervisor/front/part.h"
 #include "supervisor/front/project.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
@@ -96,6 +97,7 @@ struct warm {
 struct front {
 	struct front_config cfg;
 	const struct listener *const *listeners; /* ends with NULL; NULL: nobody listens */
+	const struct part *const *parts;	 /* the same */
 	sd_event *event;
 	sd_event_source *listen, *committer;
 	struct turn *turn; /* turn.c: works, and the tick */
@@ -223,6 +225,12 @@ int queue_cancel_some(struct front *f, struct lane *lane, uint64_t upto, uint64_
 uint64_t queue_number(const struct front *f);
 unsigned queue_length(const struct front *f);
 
+/* Starts what a change of its worker lets start. */
+extern const struct listener queue_listener;
+
+/* task_part.c */
+extern const struct part task_part;
+
 /* queue_spec.c: what a code's task runs, by the revision it was queued with; fills the record too. */
 int queue_spec(struct front *f, struct task *t, struct task_spec *ret, struct err *e);
 /* queue_submit.c: a task more, as queue_submit makes it, unchecked; NULL: out of memory. */
@@ -307,7 +315,8 @@ json_t *task_json(const struct task_record *rec, const struct project *p);
 json_t *task_json_history(struct front *f, const char *id);
 json_t *task_json_time(uint64_t realtime_ns); /* null for 0 */
 
-/* front.c: who listens, for tests that begin a front by themselves. */
+/* front.c: the lists of them all, for tests that begin a front by themselves. */
 extern const struct listener *const front_listeners[];
+extern const struct part *const front_parts[];
 
 #endif

@@ -209,5 +209,5 @@ int iron_code_resume(struct http_request *r, struct err *e)
 
 int iron_code_cancel_all(struct http_request *r, struct err *e)
 {
-	return begin_work(r, code_cancel_all, say_cancelled, e);
+	return begin_work(r, queue_cancel_all, say_cancelled, e);
 }

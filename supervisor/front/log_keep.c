@@ -95,7 +95,7 @@ static void keep_drop(struct front *f, struct work *w)
 	free(w);
 }
 
-void log_keep(struct front *f, struct project *p)
+static void keep(struct front *f, struct project *p)
 {
 	struct keep *k;
 
@@ -110,12 +110,14 @@ void log_keep(struct front *f, struct project *p)
 	turn_add(f, turn_holder(p), TURN_WORK, &k->work);
 }
 
+const struct listener log_keep_listener = {.project_changed = keep};
+
 void log_keep_ended(struct front *f, const struct task *t)
 {
 	if (!t->project || !t->rec.log_disk)
 		return;
 	t->project->log_bytes += t->rec.log_disk;
-	log_keep(f, t->project);
+	keep(f, t->project);
 }
 
 void log_keep_removed(struct front *f, const char *project, uint64_t bytes)
@@ -140,7 +142,7 @@ int log_keep_load(struct front *f, struct err *e)
 	int r = store_log_sums(f->store, add_sum, f, e);
 
 	for (struct project *p = f->projects; r == 0 && p; p = p->next)
-		log_keep(f, p);
+		keep(f, p);
 	return r;
 }
 

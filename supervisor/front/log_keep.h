@@ -7,6 +7,7 @@
 #include "supervisor/front/task.h"
 
 struct front;
+struct listener;
 struct task;
 
 /* At the start, when projects and works are there. */
@@ -16,7 +17,7 @@ void log_keep_ended(struct front *f, const struct task *t);
 /* A task of this project has been removed with its log of so many bytes. */
 void log_keep_removed(struct front *f, const char *project, uint64_t bytes);
 /* The quota may be another one. */
-void log_keep(struct front *f, struct project *p);
+extern const struct listener log_keep_listener;
 /* ERR_NOT_FOUND where the task's log was removed. p: its project, or NULL. */
 int log_keep_check(const struct task_record *rec, const struct project *p, struct err *e);
 

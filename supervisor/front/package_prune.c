@@ -87,19 +87,6 @@ static uint64_t tree_bytes(int at, const char *name)
 	return bytes;
 }
 
-struct use {
-	const uint8_t *digest;
-	bool used;
-};
-
-static void check_use(struct front *f, struct task *t, void *arg)
-{
-	struct use *use = arg;
-
-	(void)f;
-	use->used |= t->rec.has_package && memcmp(t->rec.package, use->digest, 32) == 0;
-}
-
 static bool is_zip(const char *name)
 {
 	return strlen(name) == PACKAGE_NAME_MAX && strcmp(name + 64, PACKAGE_ZIP) == 0;
@@ -109,7 +96,6 @@ static bool is_zip(const char *name)
 static bool in_use(struct front *f, const char *name)
 {
 	uint8_t digest[32];
-	struct use use = {.digest = digest};
 	char hex[65];
 
 	if (strlen(name) != 64 && !is_zip(name))
@@ -117,9 +103,12 @@ static bool in_use(struct front *f, const char *name)
 	(void)snprintf(hex, sizeof(hex), "%.64s", name);
 	if (util_unhex(hex, 32, digest) < 0 || code_uses_package(f, digest))
 		return true;
-	if (!is_zip(name))
-		registry_each(f, check_use, &use);
-	return use.used;
+	if (is_zip(name))
+		return false;
+	PART_WALK(f, part)
+		if ((*part)->uses_package && (*part)->uses_package(f, digest))
+			return true;
+	return false;
 }
 
 static int older_first(const void *a, const void *b)

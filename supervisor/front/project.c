@@ -8,7 +8,6 @@
 #include "lib/json_strict.h"
 #include "lib/limits.h"
 #include "supervisor/front/internal.h"
-#include "supervisor/front/log_keep.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/schedule.h"
 #include "supervisor/front/store_project.h"
@@ -80,8 +79,9 @@ static void drop(struct front *f, struct project *p)
 		in = &(*in)->hash_next;
 	*in = p->hash_next;
 	f->n_projects--;
-	schedule_free_all(p);
-	code_free_all(p);
+	PART_WALK(f, part)
+		if ((*part)->free)
+			(*part)->free(p);
 	while (p->tokens)
 		token_drop(f, p->tokens);
 	free(p);
@@ -240,27 +240,8 @@ int project_set_quota(struct front *f, struct project *p, const struct quota *qu
 		return r;
 	}
 	p->quota = *quota;
-	schedule_wake(p);
-	log_keep(f, p);
+	EVENT_TELL(f, project_changed, p);
 	return 0;
-}
-
-struct of_project {
-	const char *id;
-	unsigned n;
-	bool cancel;
-};
-
-static void look_at(struct front *f, struct task *t, void *arg)
-{
-	struct of_project *of = arg;
-
-	if (strcmp(t->rec.project, of->id) != 0)
-		return;
-	/* What waits is counted by the queue. */
-	of->n += !t->queued;
-	if (of->cancel && !t->rec.cancel_ns)
-		(void)flow_cancel(f, t, false);
 }
 
 /* Its tokens open nothing any more, not after a restart either. */
@@ -295,33 +276,13 @@ static int write_removal(struct front *f, const struct project *p, struct err *e
 /* What is there of it goes piece by piece; the project itself is the last. 1: there is more. */
 static int remove_some(struct front *f, struct project *p, struct err *e)
 {
-	char ids[TURN_WRITE_ROWS][TASK_ID_LEN + 1];
-	struct of_project of = {.id = p->id, .cancel = true};
-	uint64_t n_cancelled = 0;
-	unsigned n;
-	bool more;
 	int r;
 
-	/* What waits for a code is no task in memory, and goes with its code. */
-	if (p->codes) {
-		r = code_remove_some(f, p->codes, &n_cancelled, e);
-		return r < 0 ? r : 1;
+	PART_WALK(f, part) {
+		r = (*part)->remove ? (*part)->remove(f, p, e) : 0;
+		if (r != 0)
+			return r;
 	}
-	if (p->lane.first) {
-		r = queue_cancel_some(f, &p->lane, UINT64_MAX, &n_cancelled, &more, e);
-		return r < 0 ? r : 1;
-	}
-	registry_each(f, look_at, &of);
-	if (of.n > 0) {
-		(void)err_set(e, ERR_UNAVAILABLE, 0,
-			      "the project %s goes: %u tasks are being cancelled", p->name, of.n);
-		return -EAGAIN;
-	}
-	r = store_project_tasks(f->store, p->id, ARRAY_SIZE(ids), ids, &n, e);
-	if (r == 0 && n > 0)
-		r = commit_delete(f, ids, n, true, e);
-	if (r < 0 || n > 0)
-		return r < 0 ? r : 1;
 	r = write_removal(f, p, e);
 	if (r < 0)
 		return r;
@@ -358,21 +319,17 @@ static void removal_drop(struct front *f, struct work *w)
 int project_remove(struct front *f, struct project *p, bool force, project_done_fn done, void *arg,
 		   struct err *e)
 {
-	struct of_project of = {.id = p->id};
 	struct removal *removal;
 	int r;
 
 	if (p->slot == 0)
 		return err_set(e, ERR_CONFLICT, 0, "the default project cannot be removed");
-	if (!force && !p->going) {
-		registry_each(f, look_at, &of);
-		of.n += p->n_queued;
-		if (of.n > 0)
-			return err_set(e, ERR_CONFLICT, 0,
-				       "%u tasks of the project %s wait or run: cancel them, or "
-				       "remove it by force",
-				       of.n, p->name);
-	}
+	if (!force && !p->going)
+		PART_WALK(f, part) {
+			r = (*part)->check_idle ? (*part)->check_idle(f, p, e) : 0;
+			if (r < 0)
+				return r;
+		}
 	removal = calloc(1, sizeof(*removal));
 	if (!removal)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot remove the project %s", p->name);

@@ -335,6 +335,14 @@ void queue_dispatch(struct front *f)
 	}
 }
 
+static void on_worker(struct front *f, struct code *c)
+{
+	(void)c;
+	queue_dispatch(f);
+}
+
+const struct listener queue_listener = {.worker_put = on_worker, .worker_paused = on_worker};
+
 void queue_dispatch_soon(struct front *f)
 {
 	f->queue->dispatch = true;

@@ -75,6 +75,8 @@ void queue_last_attempt(struct front *f, const struct project *p, const char *id
  */
 int queue_cancel(struct front *f, const struct project *p, const char *id, bool *ret_changed,
 		 struct err *e);
+/* Every task of the worker that waits now. Those that come meanwhile stay, and start after it. */
+int queue_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e);
 int queue_progress(struct front *f, const struct project *p, const char *id, uint32_t percent,
 		   const char *msg, struct err *e);
 /* A new task of the same code and payload, whatever becomes of the old one. */

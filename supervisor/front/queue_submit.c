@@ -208,6 +208,81 @@ int queue_cancel(struct front *f, const struct project *p, const char *id, bool 
 	return 0;
 }
 
+/* queue_cancel_all, while it is done. */
+struct cancelling {
+	struct work work;
+	char project[PROJECT_ID_LEN + 1], code[PROJECT_ID_LEN + 1];
+	uint64_t upto, n; /* of queue_number; cancelled tasks */
+	code_done_fn done;
+	void *arg;
+};
+
+static int cancel_some(struct front *f, struct code *c, struct cancelling *w, struct err *e)
+{
+	uint64_t some;
+	bool more;
+	int r;
+
+	r = queue_cancel_some(f, &c->lane, w->upto, &some, &more, e);
+	w->n += some;
+	if (r == 0 && more)
+		return 1;
+	c->cancelling--;
+	commit_now(f);
+	if (r == 0)
+		r = store_sync(f->store, e);
+	/* What came meanwhile. */
+	queue_dispatch(f);
+	return r;
+}
+
+static bool cancel_slice(struct front *f, struct work *work)
+{
+	struct cancelling *w = (struct cancelling *)work;
+	struct project *p = project_by_id(f, w->project);
+	struct code *c = p ? code_by_id(p, w->code) : NULL;
+	struct err e = {0};
+	int r;
+
+	if (!c)
+		r = err_set(&e, ERR_NOT_FOUND, 0, "Not found: there is no code with this id");
+	else
+		r = cancel_some(f, c, w, &e);
+	if (r > 0)
+		return true;
+	w->done(w->arg, w->n, r < 0 ? &e : NULL);
+	free(w);
+	return false;
+}
+
+static void cancel_drop(struct front *f, struct work *work)
+{
+	struct cancelling *w = (struct cancelling *)work;
+	struct err e = {0};
+
+	(void)f;
+	(void)err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down");
+	w->done(w->arg, w->n, &e);
+	free(w);
+}
+
+int queue_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
+{
+	struct cancelling *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", c->spec.name);
+	*w = (struct cancelling){.work = {.slice = cancel_slice, .drop = cancel_drop},
+				 .upto = queue_number(f),
+				 .done = done,
+				 .arg = arg};
+	memcpy(w->project, c->project->id, sizeof(w->project));
+	memcpy(w->code, c->id, sizeof(w->code));
+	c->cancelling++;
+	turn_add(f, turn_holder(c->project), TURN_WORK, &w->work);
+	return 0;
+}
+
 int queue_progress(struct front *f, const struct project *p, const char *id, uint32_t percent,
 		   const char *msg, struct err *e)
 {

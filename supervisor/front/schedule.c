@@ -73,7 +73,7 @@ void schedule_clear(struct front *f)
 	f->clock = sd_event_source_disable_unref(f->clock);
 }
 
-void schedule_free_all(struct project *p)
+static void free_all(struct project *p)
 {
 	while (p->schedules) {
 		struct schedule *s = p->schedules;
@@ -364,14 +364,15 @@ static bool is_of_code(const struct schedule *s, const char *code_name)
 	return s->state == SCHEDULE_SCHEDULED && strcmp(s->spec.code_name, code_name) == 0;
 }
 
-int schedule_end_code(struct front *f, struct project *p, const char *code_name, struct err *e)
+/* Those that have not ended are cancelled: in the store first, then in memory. */
+static int delete_worker(struct front *f, struct code *c, struct err *e)
 {
 	int r = 0;
 
-	for (struct schedule *s = p->schedules; r == 0 && s; s = s->next) {
+	for (struct schedule *s = c->project->schedules; r == 0 && s; s = s->next) {
 		struct schedule next;
 
-		if (!is_of_code(s, code_name))
+		if (!is_of_code(s, c->spec.name))
 			continue;
 		if (s->run)
 			return err_set(e, ERR_UNAVAILABLE, 0,
@@ -383,9 +384,13 @@ int schedule_end_code(struct front *f, struct project *p, const char *code_name,
 	return r;
 }
 
-void schedule_ended_code(struct project *p, const char *code_name)
+static void forget_worker(struct front *f, struct code *c)
 {
-	for (struct schedule *s = p->schedules; s; s = s->next)
-		if (is_of_code(s, code_name))
+	(void)f;
+	for (struct schedule *s = c->project->schedules; s; s = s->next)
+		if (is_of_code(s, c->spec.name))
 			adopt_cancelled(s, code_deleted);
 }
+
+const struct part schedule_part = {
+	.free = free_all, .delete_worker = delete_worker, .forget_worker = forget_worker};

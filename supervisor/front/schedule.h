@@ -30,6 +30,9 @@
 #define SCHEDULE_EVERY_MIN_IRON 60   /* s; under /2. Ours is any number from 1 on */
 #define SCHEDULE_EVERY_MAX 315360000 /* s; ten years */
 
+struct listener;
+struct part;
+
 enum schedule_state { SCHEDULE_SCHEDULED = 0, SCHEDULE_COMPLETE, SCHEDULE_CANCELLED };
 
 struct schedule_spec {
@@ -66,7 +69,6 @@ struct schedule {
 
 int schedule_load(struct front *f, struct err *e);
 void schedule_clear(struct front *f); /* after project_clear */
-void schedule_free_all(struct project *p);
 struct schedule *schedule_by_id(struct project *p, const char *id);
 /*
  * In two steps, for what is long of many are the files of their zones: one that is nobody's yet,
@@ -93,12 +95,9 @@ void schedule_trim(struct project *p);
 int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *spec, struct err *e);
 /* For good. Also of one that has ended; the tasks that it has queued stay. */
 int schedule_cancel(struct front *f, struct schedule *s, struct err *e);
-/* What it waits for may be there now: the code goes on, a quota is larger. */
-void schedule_wake(struct project *p);
-/* Its code goes: those that have not ended are cancelled, within the store's transaction in which
- * it goes, and in memory after that. */
-int schedule_end_code(struct front *f, struct project *p, const char *code_name, struct err *e);
-void schedule_ended_code(struct project *p, const char *code_name);
+extern const struct part schedule_part;
+/* What one waits for may be there now: its worker goes on, a quota is larger. */
+extern const struct listener schedule_listener;
 const char *schedule_state_name(enum schedule_state state); /* scheduled complete cancelled */
 
 #endif

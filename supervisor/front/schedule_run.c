@@ -207,8 +207,9 @@ void schedule_disarm(struct schedule *s)
 	s->run = NULL;
 }
 
-void schedule_wake(struct project *p)
+static void wake(struct front *f, struct project *p)
 {
+	(void)f;
 	for (struct schedule *s = p->schedules; s; s = s->next) {
 		if (s->state != SCHEDULE_SCHEDULED || !s->tries || s->run)
 			continue;
@@ -216,6 +217,15 @@ void schedule_wake(struct project *p)
 		(void)schedule_arm(s, NULL);
 	}
 }
+
+static void on_worker_paused(struct front *f, struct code *c)
+{
+	if (!c->paused)
+		wake(f, c->project);
+}
+
+const struct listener schedule_listener = {.project_changed = wake,
+					   .worker_paused = on_worker_paused};
 
 void schedule_settle_clock(struct schedule *s, uint64_t now)
 {

@@ -30,6 +30,7 @@ static void begin(struct fixture *x)
 	assert_int_equal(proto_socketpair(monitor), 0);
 	f->cfg = x->rig->cfg;
 	f->listeners = front_listeners;
+	f->parts = front_parts;
 	f->cfg.monitor_sock = monitor[1];
 	f->cfg.running_max = 2;
 	f->cfg.node_pids = 1 << 20;
@@ -169,7 +170,7 @@ static int outcome(struct fixture *x, struct outcome *o, int r, struct err *e)
 RIG_UNUSED static int cancel_all(struct fixture *x, struct code *c, uint64_t *ret_n, struct err *e)
 {
 	struct outcome o = {0};
-	int r = outcome(x, &o, code_cancel_all(x->f, c, on_outcome, &o, e), e);
+	int r = outcome(x, &o, queue_cancel_all(x->f, c, on_outcome, &o, e), e);
 
 	*ret_n = o.n;
 	return r;

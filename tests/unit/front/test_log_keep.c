@@ -174,7 +174,7 @@ static void test_slices(void **state)
 	assert_int_equal(log_keep_load(x->f, &e), 0);
 	assert_int_equal(x->a->log_bytes, LOG * 5 * TURN_WRITE_ROWS);
 	x->a->quota.kept_log_bytes = LOG;
-	log_keep(x->f, x->a);
+	log_keep_listener.project_changed(x->f, x->a);
 	while (x->a->log_keeps) {
 		uint64_t before = x->a->log_bytes;
 

@@ -32,6 +32,7 @@ static int setup(void **state)
 	sigset_t set;
 	char path[64];
 
+	f->parts = front_parts;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);

@@ -221,6 +221,7 @@ static void load(struct fixture *x)
 	struct err e = {0};
 
 	x->f = calloc(1, sizeof(*x->f));
+	x->f->parts = front_parts;
 	x->f->cfg.packages_dirfd = -1;
 	assert_true(sd_event_new(&x->f->event) >= 0);
 	assert_true(turn_init(x->f, NULL) >= 0);

@@ -212,7 +212,7 @@ static void test_cancel_all_meanwhile(void **state)
 	const char *id, *late;
 	bool changed;
 
-	assert_int_equal(code_cancel_all(x->f, c, on_outcome, &o, &e), 0);
+	assert_int_equal(queue_cancel_all(x->f, c, on_outcome, &o, &e), 0);
 	assert_int_equal(code_pause(x->f, c, false, &changed, &e), 0);
 	late = submit(x, c, plain);
 	id = submit(x, other, plain);
@@ -240,7 +240,7 @@ static void test_died(void **state)
 	struct err e = {0};
 	uint64_t n, done;
 
-	assert_int_equal(code_cancel_all(x->f, c, on_outcome, &o, &e), 0);
+	assert_int_equal(queue_cancel_all(x->f, c, on_outcome, &o, &e), 0);
 	for (int i = 0; i < 10; i++)
 		turn_of(x);
 	assert_false(o.done);
