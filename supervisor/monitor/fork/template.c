@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Templates: made when a checkpoint is used, bounded in number, rotated by age and
- * count, retired when idle, made again after a crash.
+ * Templates: made when a checkpoint is used, bounded by the memory that they hold, rotated by
+ * age and count, retired when idle, made again after a crash.
  */
 #include "supervisor/monitor/fork/template.h"
 
@@ -93,41 +93,75 @@ static int on_answer(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-static unsigned count_of(const struct monitor *m, uint32_t owner)
+static uint64_t memory_of(const struct monitor *m, uint32_t owner)
 {
-	unsigned n = 0;
+	uint64_t sum = 0;
 
 	for (const struct template *tpl = m->templates; tpl; tpl = tpl->next)
-		n += tpl->state != TEMPLATE_RETIRED && tpl->of.owner == owner;
-	return n;
+		sum += tpl->state != TEMPLATE_RETIRED && tpl->of.owner == owner ? tpl->memory : 0;
+	return sum;
 }
 
 /*
- * Of the project that has most templates the one that was used longest ago goes: with many lists
- * it takes its own templates' places, not other projects'. Its keeper may live on for its tasks,
- * of which there are as many as may run: without its template it takes next to nothing, and no
- * room.
+ * Of the project whose templates hold most the one that was used longest ago: with many lists it
+ * takes its own templates' places, not other projects'. Its keeper may live on for its tasks, of
+ * which there are as many as may run: without its template it takes next to nothing, and no room.
  */
-void template_make_room(struct monitor *m)
+static struct template *find_victim(const struct monitor *m)
 {
 	struct template *victim = NULL;
-	unsigned n = 0, most = 0;
+	uint64_t most = 0;
 
 	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
-		unsigned of_owner;
+		uint64_t of_owner;
 
 		if (tpl->state == TEMPLATE_RETIRED)
 			continue;
-		n++;
-		of_owner = count_of(m, tpl->of.owner);
+		of_owner = memory_of(m, tpl->of.owner);
 		if (!victim || of_owner > most ||
 		    (of_owner == most && tpl->used_mono_ns < victim->used_mono_ns)) {
 			most = of_owner;
 			victim = tpl;
 		}
 	}
-	if (victim && n >= TEMPLATES_MAX)
-		template_retire(victim);
+	return victim;
+}
+
+/* Retires until there are at most n, and more bytes of memory fit. */
+static void bound(struct monitor *m, unsigned n_max, uint64_t more)
+{
+	const uint64_t budget = m->node_memory / TEMPLATE_MEMORY_PART;
+
+	for (;;) {
+		uint64_t sum = more;
+		unsigned n = 0;
+
+		for (const struct template *tpl = m->templates; tpl; tpl = tpl->next) {
+			n += tpl->state != TEMPLATE_RETIRED;
+			sum += tpl->state != TEMPLATE_RETIRED ? tpl->memory : 0;
+		}
+		if (n == 0 || (n <= n_max && sum <= budget))
+			return;
+		template_retire(find_victim(m));
+	}
+}
+
+void template_make_room(struct monitor *m)
+{
+	bound(m, TEMPLATES_MAX - 1, TEMPLATE_MEMORY_GUESS);
+}
+
+/* Its own group, and those of the clones that wait. */
+static void measure(struct template *tpl)
+{
+	struct cgroup_usage usage = {0};
+
+	if (!tpl->keeper || cgroup_usage(&tpl->keeper->cgroup, &usage) < 0)
+		return;
+	tpl->memory = usage.memory_now;
+	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
+		if (!t->pending && cgroup_usage(&t->cgroup, &usage) == 0)
+			tpl->memory += usage.memory_now;
 }
 
 static int begin(struct template *tpl, int package_fd, struct err *e)
@@ -198,6 +232,7 @@ void template_want(struct monitor *m, const struct recipe *of)
 	tpl->sock = -1;
 	tpl->state = TEMPLATE_MAKING;
 	tpl->failures = failures;
+	tpl->memory = TEMPLATE_MEMORY_GUESS;
 	tpl->created_ns = util_realtime_ns();
 	tpl->begun_ns = tpl->used_mono_ns = now;
 	tpl->of = *of;
@@ -272,6 +307,8 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 
 		next = tpl->next;
 		count_use(tpl);
+		if (tpl->state == TEMPLATE_READY)
+			measure(tpl);
 		if (tpl->state == TEMPLATE_READY && now - tpl->used_mono_ns > IDLE_NS)
 			template_retire(tpl);
 		else if (tpl->state == TEMPLATE_READY && (age > AGE_NS || tpl->forks > FORKS_MAX)) {
@@ -283,6 +320,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 		}
 		forget_if_over(tpl);
 	}
+	bound(m, TEMPLATES_MAX, 0);
 	(void)cgroup_each(&m->cgroups, remove_stray, m);
 	(void)sd_event_source_set_time(s, usec + TICK_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);

@@ -42,11 +42,18 @@ struct template
 	unsigned failures;
 	uint64_t retry_ns;
 	unsigned lost; /* clones in a row that had a task and did not begin with it */
+	uint64_t
+		memory; /* bytes that it and its waiting clones hold, when that was looked at last */
 };
 
-/* Of all projects together. */
-#define TEMPLATES_MAX 16
-/* Retires one where there are so many: of the project that has most. */
+/* All templates and what waits of their clones may hold this part of the node's memory. */
+#define TEMPLATE_MEMORY_PART 8
+/* What one is taken to hold until that has been measured. */
+#define TEMPLATE_MEMORY_GUESS (32ULL << 20)
+/* However small they are: each costs descriptors of this process. */
+#define TEMPLATES_MAX 256
+/* Retires as many as one more, of the size that is guessed, makes too many: of the project that has
+ * most memory in them, and of its own the one that was used longest ago. */
 void template_make_room(struct monitor *m);
 struct template *template_find(struct monitor *m, const struct recipe *of);
 /* No clones come out of it any more; it ends when those that have tasks have ended. */

@@ -157,31 +157,57 @@ static void test_stamps(void **state)
 	free(m);
 }
 
-/* A project with many lists takes its own templates' places, and the oldest one first. */
-static void test_template_shares(void **state)
-{
-	struct template *templates[TEMPLATES_MAX];
-	struct monitor *m = new_monitor();
+#define SHARED 10
 
-	(void)state;
-	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
+static void make_templates(struct monitor *m, struct template *all[SHARED])
+{
+	for (unsigned i = 0; i < SHARED; i++) {
 		struct template *tpl = calloc(1, sizeof(*tpl));
 
 		assert_non_null(tpl);
 		tpl->m = m;
 		tpl->sock = -1;
 		tpl->state = TEMPLATE_READY;
+		tpl->memory = 10 << 20;
 		tpl->used_mono_ns = 100 + i;
 		tpl->of.owner = i < 2 ? 1 : 2;
 		tpl->next = m->templates;
-		m->templates = templates[i] = tpl;
+		m->templates = all[i] = tpl;
 	}
+}
+
+/* A project with many lists takes its own templates' places, and the oldest one first: as many as the
+ * next one needs. */
+static void test_template_shares(void **state)
+{
+	struct template *all[SHARED];
+	struct monitor *m = new_monitor();
+
+	(void)state;
+	make_templates(m, all);
+	m->node_memory = TEMPLATE_MEMORY_PART * ((SHARED * 10ULL << 20) + TEMPLATE_MEMORY_GUESS);
+	template_make_room(m);
+	for (unsigned i = 0; i < SHARED; i++)
+		assert_int_equal(all[i]->state, TEMPLATE_READY);
+	m->node_memory -= TEMPLATE_MEMORY_PART * (15ULL << 20);
 	template_make_room(m);
 	/* The second one makes no room: there is some now. */
 	template_make_room(m);
-	for (unsigned i = 0; i < TEMPLATES_MAX; i++) {
-		assert_int_equal(templates[i]->state, i == 2 ? TEMPLATE_RETIRED : TEMPLATE_READY);
-		free(templates[i]);
+	for (unsigned i = 0; i < SHARED; i++)
+		assert_int_equal(all[i]->state,
+				 i == 2 || i == 3 ? TEMPLATE_RETIRED : TEMPLATE_READY);
+	/* One that holds more than all of the others' is a project's share by itself. */
+	all[1]->memory = 200 << 20;
+	m->node_memory = TEMPLATE_MEMORY_PART * ((265ULL << 20) + TEMPLATE_MEMORY_GUESS);
+	template_make_room(m);
+	assert_int_equal(all[0]->state, TEMPLATE_RETIRED);
+	assert_int_equal(all[1]->state, TEMPLATE_READY);
+	/* Where there is no room for one, there is none. */
+	m->node_memory = 0;
+	template_make_room(m);
+	for (unsigned i = 0; i < SHARED; i++) {
+		assert_int_equal(all[i]->state, TEMPLATE_RETIRED);
+		free(all[i]);
 	}
 	idtable_clear(&m->tasks);
 	free(m);
