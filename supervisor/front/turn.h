@@ -22,8 +22,8 @@ struct front;
 
 /* Rows that one slice reads or changes at most: one or two milliseconds of processor time. */
 #define TURN_READ_ROWS 1000u
-#define TURN_WRITE_ROWS 48u
-#define TURN_NEW_ROWS 96u /* a new task's costs half as much */
+#define TURN_WRITE_ROWS 32u
+#define TURN_NEW_ROWS 64u /* a new task's costs half as much */
 /* Of their payloads, and those of what is queued, no more in a turn; but one is always done. */
 #define TURN_NEW_BYTES (1u << 20)
 /* New tasks of a project that are not written yet; beyond it its next request waits for them. */
