@@ -155,7 +155,7 @@ lint: rooms
 	tests/docs/run
 	clang-format --dry-run -Werror $(C_FILES)
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -n 1 sh -c \
-		'clang-tidy --quiet "$$@" -- -std=gnu11 $(LINT_CPPFLAGS) 2>/dev/null' sh
+		'clang-tidy --quiet "$$@" -- -std=gnu11 $(LINT_CPPFLAGS) 2>$(BUILD)/tidy.$$$$ || { cat $(BUILD)/tidy.$$$$ >&2; exit 1; }; rm -f $(BUILD)/tidy.$$$$' sh
 	{ git ls-files --cached --others --exclude-standard | grep -E '\.(sh|bash|bats)$$'; \
 		git ls-files --cached --others --exclude-standard | xargs grep -lE '^#!.*\b(ba)?sh\b' --; } | \
 		sort -u | xargs -P 2 -n 8 shellcheck -x

@@ -12,9 +12,9 @@
 
 #define FDS_SEND_MAX 32
 
-/* One sendmsg(2) without SIGPIPE, repeated when a signal has interrupted it. flags: MSG_DONTWAIT, or
- * 0 to wait for room. Bytes, which on a stream may be fewer (the descriptors went with the first
- * of them), or -errno; -EINVAL for more than FDS_SEND_MAX. */
+/* One sendmsg(2) without SIGPIPE, repeated when a signal has interrupted it. flags: MSG_DONTWAIT,
+ * or 0 to wait for room. Bytes, which on a stream may be fewer (the descriptors went with the
+ * first of them), or -errno; -EINVAL for more than FDS_SEND_MAX. */
 ssize_t fds_sendv(int sock, const struct iovec *iov, size_t n_iov, const int *fds, unsigned n,
 		  int flags);
 /* One message; 0 or -errno. */

@@ -32,8 +32,8 @@ struct limits {
 #define LIMIT_NOFILE_MIN 16
 #define LIMIT_NOFILE_MAX 1048576
 
-/* One row a limit, in limits.c; a further one is a member above and a row there, and the members that
- * carry it: wire/proto.h has struct limits whole, the store a column (front/store_row.c). */
+/* One row a limit, in limits.c; a further one is a member above and a row there, and the members
+ * that carry it: wire/proto.h has struct limits whole, the store a column (front/store_row.c). */
 enum limit_id {
 	LIMIT_MEMORY,
 	LIMIT_CPUS,
@@ -61,7 +61,8 @@ uint64_t limit_get(const struct limits *l, enum limit_id id);
 void limit_set(struct limits *l, enum limit_id id, uint64_t value);
 /* "320M", "0.5", "64" */
 void limit_format(enum limit_id id, uint64_t value, char *buf, size_t size);
-/* The first that is outside of its bounds, which are those of any machine, or max's; LIMIT_N: none. */
+/* The first that is outside of its bounds, which are those of any machine, or max's; LIMIT_N:
+ * none. */
 enum limit_id limits_beyond(const struct limits *l, const struct limits *max);
 /* The same sandbox can be had for both. */
 bool limits_same_sandbox(const struct limits *a, const struct limits *b);

@@ -6,8 +6,9 @@
 #include "lib/util.h"
 
 /*
- * From here on the process can call nothing else: EPERM (clone3: ENOSYS), and another architecture's
- * calls kill. It cannot be taken back; it sets no_new_privs. Failure is to be fatal.
+ * From here on the process can call nothing else: EPERM (clone3: ENOSYS), and another
+ * architecture's calls kill. It cannot be taken back; it sets no_new_privs. Failure is to be
+ * fatal.
  */
 int role_filter_load(const char *const *names, size_t n_names, struct err *e);
 

@@ -113,8 +113,8 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 	/* A session of its own: no terminal, and criu wants the tree's root to lead one. */
 	if (setsid() < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: session");
-	/* The init ignores SIGPIPE, and whatever the daemon was started with: a shell that puts it in
-	 * the background, or nohup(1), has more ignored. None is blocked. */
+	/* The init ignores SIGPIPE, and whatever the daemon was started with: a shell that puts it
+	 * in the background, or nohup(1), has more ignored. None is blocked. */
 	for (int number = 1; number < NSIG; number++)
 		(void)signal(number, SIG_DFL);
 	(void)umask(022);

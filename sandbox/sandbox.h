@@ -173,9 +173,9 @@ struct sandbox_spec {
 	int netns_fd;		 /* of net_make_ns, or -1: one is made */
 	const char *resolv_conf; /* text or NULL */
 	const char *script;	 /* beneath /work, or ""; see payload.c */
-	/* COLD, while an image is built: this command in place of the interpreter, or NULL. In these
-	 * folders of the image it may write, as far as the files' owners let it: each is a detached
-	 * mount as those above, with its path in the image, which has no "/" in front. */
+	/* COLD, while an image is built: this command in place of the interpreter, or NULL. In
+	 * these folders of the image it may write, as far as the files' owners let it: each is a
+	 * detached mount as those above, with its path in the image, which has no "/" in front. */
 	const char *const *argv, *const *envp;
 	struct sandbox_folder {
 		const char *path;
@@ -206,8 +206,8 @@ int init_drop(uid_t id, struct err *e);
 /* The byte on INIT_FD_GO. */
 int init_go(struct err *e);
 
-/* payload.c: start it cold (also to warm it for a dump). Runs in the init. ret_go: it waits, its ids
- * mapped, for a byte on this, the caller's to close; NULL for a dump, where it runs at once. */
+/* payload.c: start it cold (also to warm it for a dump). Runs in the init. ret_go: it waits, its
+ * ids mapped, for a byte on this, the caller's to close; NULL for a dump, where it runs at once. */
 int payload_start(const struct sandbox_spec *spec, pid_t *ret, int *ret_go, struct err *e);
 
 /* The pieces that enter.c calls, one kernel feature a file. */
@@ -227,8 +227,8 @@ int idmap_mount(int mount, uint32_t owner, int *table, struct err *e);
 /* userns.c: bounds for the caller's own user namespace, over which it has CAP_SYS_RESOURCE, where a
  * process's limits are none. proc: any writable /proc. */
 int userns_bound(int proc, struct err *e);
-/* One with these bounds and the owner's id map, for a process of maker's range to join, who owns it.
- * Nobody is in there. For an init that is root; *ret: the caller's to close. */
+/* One with these bounds and the owner's id map, for a process of maker's range to join, who owns
+ * it. Nobody is in there. For an init that is root; *ret: the caller's to close. */
 int userns_make(uint32_t maker, uint32_t owner, int *ret, struct err *e);
 int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e);
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e);

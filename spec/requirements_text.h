@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a requirements file of pip's names on the machine where it is: other files, projects, archives,
- * folders of archives. All the rest of it (names, versions, URLs, hashes, options) is pip's own
- * business, and is not looked at.
+ * What a requirements file of pip's names on the machine where it is: other files, projects,
+ * archives, folders of archives. All the rest of it (names, versions, URLs, hashes, options) is
+ * pip's own business, and is not looked at.
  */
 #ifndef SPEC_REQUIREMENTS_TEXT_H
 #define SPEC_REQUIREMENTS_TEXT_H

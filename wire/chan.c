@@ -92,8 +92,8 @@ int chan_send(struct chan *c, const union proto_msg *m, const int *fds, unsigned
 		r = proto_send(c->sock, m, fds, n_fds);
 	if (r == 0)
 		return 0;
-	/* -EAGAIN: there is no room. Anything else: the role has died, and the loop is about to hear
-	 * of it. */
+	/* -EAGAIN: there is no room. Anything else: the role has died, and the loop is about to
+	 * hear of it. */
 	if (r != -EAGAIN && !c->keeps)
 		return r;
 	if (c->n_waiting == CHAN_WAITING_MAX)

@@ -208,7 +208,8 @@ park_export void park_arena_free(const struct arena_allocator *python, void *are
 	python->free(python->context, arena, size);
 }
 
-/* Says `P` on ready_fd and waits on go_fd; returns the byte that ends the wait, or 0 without one. */
+/* Says `P` on ready_fd and waits on go_fd; returns the byte that ends the wait, or 0 without one.
+ */
 park_export long park_wait(long ready_fd, long go_fd)
 {
 	unsigned char byte = 'P';

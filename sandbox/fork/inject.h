@@ -94,8 +94,9 @@ int inject_hold(struct inject_template *it, const struct tracee *t,
  * Clones it into a sandbox. fds, in this order: CLONE_NS_N namespaces, owned by a user
  * namespace that the template's user owns, whose ids are mapped; CLONE_FD_N for its
  * stdio and pipes; and the rest, opened by root, to join the spec's cgroup by, which nothing
- * is in but the sandbox's init. Of the spec: its cgroup, owner and limit of open files. The clone is the sandbox's pid 2, confined, checked, shares no open
- * file with anybody, and goes on in the template's read.
+ * is in but the sandbox's init. Of the spec: its cgroup, owner and limit of open files. The clone
+ * is the sandbox's pid 2, confined, checked, shares no open file with anybody, and goes on in the
+ * template's read.
  *
  * *ret: its pid in the caller's pid namespace; a child of the caller's, whose exit
  * status waitpid(2) has with __WALL. On failure nothing of it is left; -ESRCH when the

@@ -122,7 +122,8 @@ static void fill_page(struct inject_template *it)
 					     [CLONE_FD_STARTED] = PAYLOAD_FD_STARTED},
 				  .null_path = "/dev/null"};
 	p->helper_args[0] = CLONE_VM | CLONE_PARENT;
-	/* No CLONE_CHILD_SETTID: it would write where the template says. Its libc knows this pid. */
+	/* No CLONE_CHILD_SETTID: it would write where the template says. Its libc knows this pid.
+	 */
 	p->task_args[0] = CLONE_PARENT | CLONE_CHILD_CLEARTID;
 	p->task_args[2] = p->tid_address;
 	p->task_args[8] = DATA(it, task_pid);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the kernel counts by user of the host, who many tasks are: all of a project that start cold,
- * and all that are restored or forked from one checkpoint. A task has bounds of its own; where those
- * of the user are not far above them, one task's use leaves less for the others.
+ * and all that are restored or forked from one checkpoint. A task has bounds of its own; where
+ * those of the user are not far above them, one task's use leaves less for the others.
  */
 #include <fcntl.h>
 #include <limits.h>

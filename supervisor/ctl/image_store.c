@@ -109,7 +109,7 @@ int image_lock(int images, const char *name, int *ret, struct err *e)
 /* {"images": [{name, digest, tasks}]} of the images that tasks use. */
 static int ask_in_use(struct ctl *ctl, json_t **ret, struct err *e)
 {
-	return ctl_call(ctl, json_pack("{s:s}", "op", "images-in-use"), NULL, 0, ret, e);
+	return ctl_call(ctl, json_pack("{s:s}", "op", "image_in_use"), NULL, 0, ret, e);
 }
 
 static int64_t tasks_of(const json_t *reply, const char *hex)

@@ -17,10 +17,10 @@ struct pack_left_out {
 
 /*
  * Everything beneath dirfd, in the order of names, so that the same content makes the same
- * archive; links as they are; modes without set-id and sticky bits; owners are left out. What has no place in
- * an archive (FIFO, socket, device), virtual environments and links that lead out of the folder
- * are left out and named. A file that cannot be read is an error that names it.
- * dirfd stays the caller's; *ret_fd is the caller's to close. what names the folder in errors.
+ * archive; links as they are; modes without set-id and sticky bits; owners are left out. What has
+ * no place in an archive (FIFO, socket, device), virtual environments and links that lead out of
+ * the folder are left out and named. A file that cannot be read is an error that names it. dirfd
+ * stays the caller's; *ret_fd is the caller's to close. what names the folder in errors.
  */
 int pack_folder(int dirfd, const char *what, int *ret_fd, struct pack_left_out *left_out,
 		struct err *e);

@@ -6,8 +6,8 @@
 #include "supervisor/ctl/ctl.h"
 
 /*
- * The policy that the operator has installed under a name; where there is none of that name, the one
- * that comes with sandboxd: images are built before any policy is installed. One that is there
+ * The policy that the operator has installed under a name; where there is none of that name, the
+ * one that comes with sandboxd: images are built before any policy is installed. One that is there
  * and broken is an error. The caller owns *ret (policy_clear).
  */
 int policy_find(struct ctl *ctl, const char *name, struct policy *ret, struct err *e);

@@ -207,7 +207,8 @@ static void say_pips(const struct upload *u)
 	}
 }
 
-/* The image that the code will run on, for pip: a stack that is one here, as the daemon takes it. */
+/* The image that the code will run on, for pip: a stack that is one here, as the daemon takes it.
+ */
 static void take_stack(const struct ctl *ctl, struct upload *u)
 {
 	const char *stack = u->file.stack;

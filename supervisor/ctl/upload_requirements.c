@@ -22,7 +22,8 @@ struct reader {
 	unsigned depth;
 };
 
-/* "a/b", from "./a//b/" in the folder dir; NULL where it leads out by its text, or without memory. */
+/* "a/b", from "./a//b/" in the folder dir; NULL where it leads out by its text, or without memory.
+ */
 static char *beneath(const char *dir, const char *path)
 {
 	_cleanup_free_ char *whole = NULL;

@@ -28,7 +28,7 @@
  *               streams: 1 stdout, 2 stderr, 3 both (default)
  * warm          image policy? imports? force?                        key existed dump_ms bytes
  *               imports: array of module names
- * images-in-use                                                      images [{name digest tasks}]
+ * image_in_use                                                       images [{name digest tasks}]
  * templates                                                          templates
  * template_retire  id or all                                         templates: those retired
  *               id: a template's whole id; all: true

@@ -21,7 +21,7 @@ static const struct {
 	{"cancel", op_cancel, 0},
 	{"logs", op_logs, 1},
 	{"warm", op_warm, 0},
-	{"images-in-use", op_images_in_use, 0},
+	{"image_in_use", op_images_in_use, 0},
 	{"templates", op_templates, 0},
 	{"template_retire", op_template_retire, 0},
 	{"rm", op_rm, 0},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Operations on the node: version, logs, warm, images-in-use, templates. */
+/* Operations on the node: version, logs, warm, image_in_use, templates. */
 #include <string.h>
 
 #include "supervisor/front/http.h"

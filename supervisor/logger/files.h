@@ -85,8 +85,8 @@ int log_files_unend(struct log_files *f);
 uint64_t log_files_visible(const struct log_files *f);
 void log_files_totals(const struct log_files *f, uint64_t *lines, uint64_t *bytes,
 		      uint64_t *dropped);
-/* Bytes on the disk, in whole blocks: both raw files, the index, which is longer than they are where
- * a follower saw every byte alone, and the folder. 0 when they are not open. */
+/* Bytes on the disk, in whole blocks: both raw files, the index, which is longer than they are
+ * where a follower saw every byte alone, and the folder. 0 when they are not open. */
 uint64_t log_files_disk(const struct log_files *f);
 static inline uint64_t log_files_kept(const struct log_files *f)
 {

@@ -72,8 +72,8 @@ int task_open(struct log_task *t, uint64_t cap, int out_fd, int err_fd); /* take
 bool task_has_pipes(const struct log_task *t);
 /* No pipe is left: writes the END record, tells followers and front. */
 void task_end(struct log_task *t);
-/* The same for a log that has no pipes; soon after the logger's own start only once
- * the monitor has had time to give it pipes that the last logger held. */
+/* The same for a log that has no pipes (any more); of one that has some the end comes with theirs.
+ */
 void task_end_without_pipes(struct log_task *t);
 /* Frees a task that nothing needs any more. Callers do this last. */
 void task_release(struct log_task *t);

@@ -67,7 +67,8 @@ static bool index_full(const struct log_task *t)
 
 static ssize_t move_piece(struct log_stream *s);
 
-/* All of the copy goes: what stayed of it in the pipe, which is for all tasks, would one day fill it. */
+/* All of the copy goes: what stayed of it in the pipe, which is for all tasks, would one day fill
+ * it. */
 static void drop_copy(const struct logger *l, size_t n)
 {
 	char scrap[4096];

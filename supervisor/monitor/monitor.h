@@ -246,7 +246,6 @@ void task_set_deadline(struct mtask *t, uint32_t timeout_s); /* in its record; f
 void task_signal(const struct mtask *t, int sig);	     /* to its init, where that is known */
 void task_kill(struct mtask *t, enum verdict why);
 void task_term(struct mtask *t);
-void task_fail(struct monitor *m, const char *id, const char *why);
 /* Its first bytecode runs: since text's stamp, or, where that is none, since now. */
 void task_started(struct mtask *t, const char *text);
 void task_send_running(struct mtask *t);

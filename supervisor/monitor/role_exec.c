@@ -36,8 +36,8 @@ static int open_program(const char *dir, const char *folder, const char *name)
 }
 
 /*
- * Beside this program, wherever that was installed to: PREFIX/sbin and PREFIX/libexec/sandboxd, or a
- * build folder. By /proc/self/exe, which no caller can change.
+ * Beside this program, wherever that was installed to: PREFIX/sbin and PREFIX/libexec/sandboxd, or
+ * a build folder. By /proc/self/exe, which no caller can change.
  */
 int roles_open(struct config *cfg, struct err *e)
 {

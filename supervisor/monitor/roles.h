@@ -15,8 +15,8 @@ extern const struct role_info role_table[R_N];
  * sock is to the monitor. */
 void role_exec(struct monitor *m, enum role_id id, int sock) __attribute__((noreturn));
 
-/* request.c: one request, whose form proto_recv has checked; the fds stay the caller's. 0, or -EPROTO:
- * the role may not go on. */
+/* request.c: one request, whose form proto_recv has checked; the fds stay the caller's. 0, or
+ * -EPROTO: the role may not go on. */
 int request_run(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n_fds);
 
 #endif

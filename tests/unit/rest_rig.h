@@ -19,7 +19,8 @@ struct rest {
 	char a[TOKEN_LEN + 1], b[TOKEN_LEN + 1], operator[TOKEN_LEN + 1];
 	char text[256 << 10]; /* the last answer, with its head */
 	json_t *body;	      /* of the last answer, where it is JSON */
-	/* Does not wait for the connection's end: what is to be on disk is, when the answer comes. */
+	/* Does not wait for the connection's end: what is to be on disk is, when the answer comes.
+	 */
 	bool hasty;
 	/* What others do while an answer is waited for; NULL: nothing. */
 	void (*meanwhile)(struct rest *r);

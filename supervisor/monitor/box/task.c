@@ -182,7 +182,6 @@ void task_started(struct mtask *t, const char *text)
 	msg.started.first_ns = ns;
 	(void)snprintf(msg.started.warning, sizeof(msg.started.warning), "%s", t->warning);
 	monitor_to_front(t->m, &msg);
-	/* A verified checkpoint is known from now on, also without its report. */
 	if (t->warning[0])
 		msg_warn("task %s: %s", t->id, t->warning);
 	clone_begun(t);

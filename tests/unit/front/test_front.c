@@ -259,7 +259,7 @@ static void test_images_in_use(void **state)
 	rig_start(r, true);
 	(void)close(rig_run(r, RIG_CODE, id));
 	(void)close(rig_run(r, RIG_CODE, id));
-	reply = rig_call(r, "{\"op\":\"images-in-use\"}");
+	reply = rig_call(r, "{\"op\":\"image_in_use\"}");
 	assert_int_equal(json_array_size(json_object_get(reply, "images")), 1);
 	image = json_array_get(json_object_get(reply, "images"), 0);
 	util_hex(r->image, 32, hex);

@@ -254,7 +254,8 @@ static void test_cancel(void **state)
 	assert_string_equal(started(x), "");
 }
 
-/* A cancel that was acknowledged holds, though the front dies before it knows what the monitor has. */
+/* A cancel that was acknowledged holds, though the front dies before it knows what the monitor
+ * has. */
 static void test_cancel_restart(void **state)
 {
 	struct fixture *x = *state;

@@ -533,7 +533,8 @@ static void test_due(void **state)
 	rec.created_ns = 1;
 	assert_int_equal(queue_push_stored(x->f, &rec), 0);
 	assert_string_equal(c->lane.head[0]->id, rec.id);
-	/* As old as those in the middle: it is carried past some, and the order stays one of age. */
+	/* As old as those in the middle: it is carried past some, and the order stays one of age.
+	 */
 	for (unsigned i = 0; i < MANY / 2; i++)
 		w = w->prev;
 	rec.created_ns = w->since_ns;

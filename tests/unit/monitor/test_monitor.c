@@ -176,8 +176,8 @@ static void make_templates(struct monitor *m, struct template *all[SHARED])
 	}
 }
 
-/* A project with many lists takes its own templates' places, and the oldest one first: as many as the
- * next one needs. */
+/* A project with many lists takes its own templates' places, and the oldest one first: as many as
+ * the next one needs. */
 static void test_template_shares(void **state)
 {
 	struct template *all[SHARED];

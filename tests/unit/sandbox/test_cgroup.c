@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* cgroup_rename() and cgroup_open_join() on plain folders: which hierarchies a host mounts together is its own affair. */
+/* cgroup_rename() and cgroup_open_join() on plain folders: which hierarchies a host mounts
+ * together is its own affair. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
