@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/if_link.h>
 #include <linux/ip.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet.h>
+#include <netlink/route/link/inet6.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
 #include <sched.h>
@@ -92,6 +94,27 @@ static int link_up(struct nl_sock *sock, int ifindex, bool forward, struct err *
 		r = rtnl_link_change(sock, change, change, 0);
 	rtnl_link_put(change);
 	return r < 0 ? nl_fail(e, r, "interface up") : 0;
+}
+
+/*
+ * Before it is up: no link-local address of IPv6, and no route to all the others, each of which
+ * that is written to has an entry in a table that is bounded for the whole machine
+ * (net.ipv6.neigh.default.gc_thresh3).
+ */
+static int no_ipv6(struct nl_sock *sock, int ifindex, struct err *e)
+{
+	struct rtnl_link *change = rtnl_link_alloc();
+	int r;
+
+	if (!change)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "sandbox: network");
+	rtnl_link_set_ifindex(change, ifindex);
+	r = rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
+	if (r == 0)
+		r = rtnl_link_change(sock, change, change, 0);
+	rtnl_link_put(change);
+	/* A machine without IPv6. */
+	return r < 0 && r != -NLE_AF_NOSUPPORT ? nl_fail(e, r, "interface without IPv6") : 0;
 }
 
 static struct nl_addr *ipv4(uint32_t host_order, int prefix)
@@ -216,11 +239,15 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	/* The host's end has the gateway's address on every pair: routed, not bridged. */
 	r = add_address(host->sock, outside, net_instance.subnet + 1, e);
 	if (r == 0)
+		r = no_ipv6(host->sock, outside, e);
+	if (r == 0)
 		r = link_up(host->sock, outside, true, e);
 	if (r == 0)
 		r = add_route(host->sock, outside, address, 32, 0, e);
 	if (r == 0)
 		r = add_address(sock, inside, address, e);
+	if (r == 0)
+		r = no_ipv6(sock, inside, e);
 	if (r == 0)
 		r = link_up(sock, inside, false, e);
 	if (r == 0)

@@ -174,3 +174,16 @@ far_is_served() {
 	[ "$(forwarding all)$(forwarding "$uplink")$(forwarding lan)" = 000 ]
 	daemon_start
 }
+
+# bats test_tags=v2
+@test "what has a way out has no address of IPv6, and no neighbours to fill the machine's table with" {
+	policy no-six .
+	run sandboxctl run python --policy no-six --code '
+import errno, socket
+print([line.split()[-1] for line in open("/proc/net/if_inet6")])
+try:
+    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"", ("fe80::1", 9, 0, socket.if_nametoindex("eth0")))
+except OSError as error:
+    print(errno.errorcode[error.errno])' </dev/null
+	[ "$output" = "['lo']"$'\n'ENETUNREACH ] || fail "$output"
+}
