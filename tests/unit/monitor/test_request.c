@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the front may ask root for: each request does what it says to a task's sandbox, and nothing to
+ * any other. */
+#include "supervisor/monitor/roles.h"
+#include "tests/unit/monitor_rig.h"
+
+static struct mtask *box(struct monitor_rig *rig, enum run_kind kind)
+{
+	struct mtask *t = mtask_new(rig->m, RIG_ID);
+
+	assert_non_null(t);
+	t->run.magic = RUN_RECORD_MAGIC;
+	t->run.kind = kind;
+	t->record_fd = record_new(rig->m, RIG_ID, &t->run);
+	return t;
+}
+
+static void gone(struct monitor_rig *rig, struct mtask *t)
+{
+	mtask_free(t);
+	(void)unlinkat(rig->m->tasks_fd, RIG_ID, 0);
+}
+
+static int ask_kill(struct monitor_rig *rig, enum kill_reason reason)
+{
+	union proto_msg msg = {0};
+
+	proto_init(&msg, MON_KILL);
+	strcpy(msg.kill.id, RIG_ID);
+	msg.kill.reason = (uint8_t)reason;
+	return request_run(rig->m, &msg, NULL, 0);
+}
+
+static int ask_forget(struct monitor_rig *rig)
+{
+	union proto_msg msg = {0};
+
+	proto_init(&msg, MON_FORGET);
+	strcpy(msg.forget.id, RIG_ID);
+	return request_run(rig->m, &msg, NULL, 0);
+}
+
+/* The reason is in the record before anything is done. */
+static void test_kill(void **state)
+{
+	static const enum kill_reason reasons[] = {KILL_CANCEL_TERM, KILL_CANCEL_KILL};
+	struct monitor_rig *rig = *state;
+
+	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0); /* nobody of this name */
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		struct mtask *t = box(rig, RUN_TASK);
+		struct run_record run;
+
+		assert_int_equal(ask_kill(rig, reasons[i]), 0);
+		assert_int_equal(t->killed_for, VERDICT_CANCELLED);
+		assert_int_equal(pread(t->record_fd, &run, sizeof(run), 0), sizeof(run));
+		assert_int_equal(run.killed_for, VERDICT_CANCELLED);
+		gone(rig, t);
+	}
+}
+
+/* One that has ended by itself keeps its own end, and what is no task cannot be ended by name. */
+static void test_kill_not(void **state)
+{
+	static const enum run_kind others[] = {RUN_WARM, RUN_TEMPLATE, RUN_PARKED};
+	const struct exit_record end = {.magic = EXIT_RECORD_MAGIC};
+	struct monitor_rig *rig = *state;
+	struct mtask *t;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		t = box(rig, others[i]);
+		assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0);
+		assert_int_equal(t->killed_for, VERDICT_NONE);
+		gone(rig, t);
+	}
+	t = box(rig, RUN_TASK);
+	assert_int_equal(pwrite(t->record_fd, &end, sizeof(end), EXIT_RECORD_OFFSET), sizeof(end));
+	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0);
+	assert_int_equal(t->killed_for, VERDICT_NONE);
+	t->exited = true;
+	assert_int_equal(ask_kill(rig, KILL_CANCEL_TERM), 0);
+	assert_int_equal(t->killed_for, VERDICT_NONE);
+}
+
+/* Only what has ended is forgotten, with its record. */
+static void test_forget(void **state)
+{
+	struct monitor_rig *rig = *state;
+	struct mtask *t = box(rig, RUN_TASK);
+
+	assert_int_equal(ask_forget(rig), 0);
+	assert_ptr_equal(monitor_find(rig->m, RIG_ID), t);
+	assert_true(record_is_there(rig->m, RIG_ID));
+	t->exited = true;
+	t->run.kind = RUN_WARM;
+	assert_int_equal(ask_forget(rig), 0);
+	assert_ptr_equal(monitor_find(rig->m, RIG_ID), t);
+	t->run.kind = RUN_TASK;
+	assert_int_equal(ask_forget(rig), 0);
+	assert_null(monitor_find(rig->m, RIG_ID));
+	assert_false(record_is_there(rig->m, RIG_ID));
+	assert_int_equal(ask_forget(rig), 0); /* once more: it was lost, and is repeated */
+}
+
+/* The other roles' words are no requests. */
+static void test_not_asked(void **state)
+{
+	static const enum proto_type others[] = {MON_STARTED, MON_EXITED,   MON_RUNNING, MON_READY,
+						 MON_WARMED,  MON_TEMPLATE, LOG_OPEN,	 LOG_END,
+						 LOG_FINISH,  LOG_DELETE,   ROLE_PEER};
+	struct monitor_rig *rig = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		union proto_msg msg = {0};
+
+		proto_init(&msg, others[i]);
+		assert_int_equal(request_run(rig->m, &msg, NULL, 0), -EPROTO);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_MONITOR(test_kill),
+		WITH_MONITOR(test_kill_not),
+		WITH_MONITOR(test_forget),
+		WITH_MONITOR(test_not_asked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
