@@ -247,8 +247,11 @@ at_once(act)' --policy "$policy" || fail "$(cat "$WORK/out/warm")"
 			wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
 		done
 		[ "$(field "$MODULE" .start.mode)" = fork ]
-		echo "$output" >"$WORK/out/waiting"
-		"$CTL" run evil --start cold --policy "$policy" --code "$(cat "$WORK/out/cold.py")" >"$WORK/out/cold"
+		# Not what the init itself may, as the probe is loaded: that is before the dump here, and
+		# while there is no task the init has what a task's begin takes (caps_keep_for_task).
+		grep -v '"init:standing"' <<<"$output" >"$WORK/out/waiting"
+		"$CTL" run evil --start cold --policy "$policy" --code "$(cat "$WORK/out/cold.py")" |
+			grep -v '"init:standing"' >"$WORK/out/cold"
 		"$SECURITY/judge.py" sandbox "$WORK/out/waiting"
 		"$SECURITY/judge.py" same "$WORK/out/cold" "$WORK/out/waiting"
 		unharmed
