@@ -48,10 +48,11 @@ TABLE.add("clone:plain", lambda: clone(0), "OK", "OK")
 TABLE.add("clone3:bad-pointer", call(435, BAD, 88), UNKNOWN)
 TABLE.add("clone3:short", call(435, BAD, 8), UNKNOWN)
 
-# Nothing has the host's disks write: fsync of a file that is only read flushes their cache. Nobody is
-# told, not even of a bad fd or of memory that is not there.
+# Nothing has the host's disks write or read again: fsync of a file that is only read flushes their cache,
+# fadvise64 drops what others read of it. Nobody is told, not even of a bad fd or of memory that is not there.
 for _name, _args in (("fsync", (74, MINUS)), ("fdatasync", (75, MINUS)), ("syncfs", (306, MINUS)),
-                     ("sync_file_range", (277, MINUS, 0, 0, 0)), ("msync", (26, 0, 4096, 4))):
+                     ("fadvise64", (221, MINUS, 0, 0, 4)), ("sync_file_range", (277, MINUS, 0, 0, 0)),
+                     ("msync", (26, 0, 4096, 4))):
     TABLE.add("disk:" + _name, call(*_args), "OK", "EBADF ENOMEM EINVAL")
 
 # name: (number, arguments). Pointers and fds are bad, flags are valid as far as possible.
