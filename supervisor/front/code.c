@@ -8,13 +8,6 @@
 #include "supervisor/front/store_code.h"
 #include "supervisor/front/store_query.h"
 
-void code_spec_clear(struct code_spec *spec)
-{
-	free(spec->config);
-	free(spec->env);
-	*spec = (struct code_spec){0};
-}
-
 int code_spec_copy(struct code_spec *to, const struct code_spec *from)
 {
 	*to = *from;
@@ -74,20 +67,31 @@ static void detach(struct project *p, struct code *c)
 	p->n_codes--;
 }
 
-static int load(void *arg, const char *project, struct code *code)
+/* Takes the row's spec. */
+static void adopt(struct code *c, const struct code_row *row)
+{
+	memcpy(c->id, row->id, sizeof(c->id));
+	c->revision = row->revision;
+	c->spec = row->spec;
+	c->paused = row->paused;
+	c->created_ns = row->created_ns;
+	c->changed_ns = row->changed_ns;
+}
+
+static int load(void *arg, const char *project, struct code_row *row)
 {
 	struct project *p = project_by_id(arg, project);
 	struct code *c;
 
 	/* Its project went, and the rest of it with a power cut: it is nobody's. */
 	if (!p) {
-		code_spec_clear(&code->spec);
+		code_spec_clear(&row->spec);
 		return 0;
 	}
-	c = malloc(sizeof(*c));
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	*c = *code;
+	adopt(c, row);
 	attach(p, c);
 	return 0;
 }
@@ -298,7 +302,7 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 	struct code *old = code_by_name(p, spec->name);
 	_cleanup_free_ struct code *fresh = NULL;
 	char revision_id[PROJECT_ID_LEN + 1];
-	struct code next = {0};
+	struct code_row next = {0};
 	struct package_size gone, more = size_more(old, spec);
 	int r;
 
@@ -315,34 +319,32 @@ int code_put(struct front *f, struct project *p, struct code_spec *spec, struct 
 		return err_set(e, ERR_INPUT, 0, "file: a zip with %s must be sent along",
 			       spec->file_name);
 	if (old)
-		next = *old;
+		memcpy(next.id, old->id, sizeof(next.id));
 	else
 		util_new_id(next.id);
-	next.project = p;
+	next.revision = old ? old->revision + 1 : 1;
+	next.paused = old && old->paused;
 	next.spec = *spec;
-	next.revision++;
 	next.changed_ns = util_realtime_ns();
 	next.created_ns = old ? old->created_ns : next.changed_ns;
 	util_new_id(revision_id);
-	fresh = old ? NULL : malloc(sizeof(*fresh));
+	fresh = old ? NULL : calloc(1, sizeof(*fresh));
 	if (!old && !fresh)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", spec->name);
 	/* Its package is on disk: who unpacked it has synced it. */
 	code_packages_add(f, &next.spec);
 	gone = size_of_oldest(f, old);
-	r = store_code_put(f->store, &next, revision_id, e);
+	r = store_code_put(f->store, p->id, &next, revision_id, e);
 	if (r < 0)
 		return r;
-	if (!old) {
-		old = TAKE_PTR(fresh);
-		*old = next;
-		attach(p, old);
-	} else {
+	if (old) {
 		code_spec_clear(&old->spec);
-		old->spec = *spec;
+		adopt(old, &next);
 		old->judged_turn = 0;
-		old->revision = next.revision;
-		old->changed_ns = next.changed_ns;
+	} else {
+		old = TAKE_PTR(fresh);
+		adopt(old, &next);
+		attach(p, old);
 	}
 	count_packages(p, &more, &gone);
 	if (gone.bytes)

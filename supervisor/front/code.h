@@ -11,40 +11,18 @@
 
 #include "supervisor/front/package.h"
 #include "supervisor/front/project.h"
+#include "supervisor/front/store_code.h"
 
 #define CODES_MAX 1000 /* of a project: each is in memory, and looked at in its turn */
-#define CODE_NAME_MAX 127
-#define CODE_FILE_MAX 255
-#define CODE_COMMAND_MAX 1023
 #define CODE_CONFIG_MAX (64u << 10)
 #define CODE_RETRIES_MAX 10
 #define CODE_RETRIES_DELAY_MAX 86400
 #define CODE_CONCURRENCY_MAX 10000
-#define CODE_REVISIONS_MAX 100		/* of a code: the oldest beyond it go */
 #define CODE_TEXTS_MAX (16u << 20)	/* config and env of a project's codes together */
 #define CODE_PACKAGES_MAX (16ULL << 30) /* a project's, without a quota "package_bytes" */
 #define CODE_FILES_MAX 4000000u		/* the same of "package_files" */
 #define CODE_IMAGE_DEFAULT "iron"
 
-/* What an upload says; all text is owned. Zeros and "" are the defaults. */
-struct code_spec {
-	char name[CODE_NAME_MAX + 1];
-	char runtime[32];		   /* as it was given; "python" */
-	char file_name[CODE_FILE_MAX + 1]; /* of the package: .sh is run by sh, others by Python */
-	char command[CODE_COMMAND_MAX + 1];
-	char stack[64], image[64], policy[64]; /* image: names; policy "": the image's */
-	char *config;			       /* text, at most CODE_CONFIG_MAX; NULL: none */
-	char *env;			       /* a JSON object of strings; NULL: none */
-	uint32_t max_concurrency;	       /* 0: as many as the project may */
-	uint32_t retries, retries_delay_s;
-	uint32_t default_priority;
-	bool has_package;    /* a zip came along */
-	uint8_t package[32]; /* of its unpacked folder, STATE/packages/<hex> */
-	uint8_t zip[32];     /* of what was sent, STATE/packages/<hex>.zip */
-	uint64_t zip_bytes;
-	uint64_t package_bytes, package_files; /* of folder and zip on the disk: package.h */
-};
-void code_spec_clear(struct code_spec *spec);
 int code_spec_copy(struct code_spec *to, const struct code_spec *from); /* -ENOMEM */
 
 struct code {
@@ -65,15 +43,6 @@ struct code {
 };
 
 struct part;
-
-struct code_revision {
-	uint32_t revision;
-	char id[PROJECT_ID_LEN + 1];
-	char file_name[CODE_FILE_MAX + 1], runtime[32], image[64];
-	bool has_package;
-	uint8_t package[32], zip[32];
-	uint64_t zip_bytes, package_bytes, package_files, created_ns;
-};
 
 int code_load(struct front *f, struct err *e);
 void code_free_all(struct project *p);
@@ -104,7 +73,6 @@ int code_remove_some(struct front *f, struct code *c, uint64_t *n, struct err *e
  * names no policy has its image's; of an image that is not there, the start of the task tells. */
 int code_may_run(struct front *f, struct code *c, struct err *e);
 
-typedef int (*code_revision_fn)(void *arg, const struct code_revision *r);
 int code_revisions(struct front *f, const struct code *c, code_revision_fn fn, void *arg,
 		   struct err *e); /* newest first */
 /* revision 0: the newest. ERR_NOT_FOUND. */

@@ -17,7 +17,7 @@ static int add_task(void *arg, struct task_record *rec)
 
 static int some_tasks(struct iron_list *l, struct project *p, struct err *e)
 {
-	l->query.project = p;
+	l->query.project = p->id;
 	return iron_list_tasks(l, add_task, e);
 }
 

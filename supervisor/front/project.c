@@ -50,13 +50,17 @@ struct project *project_find(struct front *f, const char *id_or_name)
 }
 
 /* In the order of names, in which they are listed. */
-static struct project *add(struct front *f, const struct project *row)
+static struct project *add(struct front *f, const struct project_row *row)
 {
-	struct project *p = malloc(sizeof(*p)), **at = &f->projects;
+	struct project *p = calloc(1, sizeof(*p)), **at = &f->projects;
 
 	if (!p)
 		return NULL;
-	*p = *row;
+	memcpy(p->id, row->id, sizeof(p->id));
+	memcpy(p->name, row->name, sizeof(p->name));
+	p->slot = row->slot;
+	p->created_ns = row->created_ns;
+	p->quota = row->quota;
 	while (*at && strcmp((*at)->name, p->name) < 0)
 		at = &(*at)->next;
 	p->next = *at;
@@ -87,7 +91,7 @@ static void drop(struct front *f, struct project *p)
 	free(p);
 }
 
-static int load_project(void *arg, const struct project *row)
+static int load_project(void *arg, const struct project_row *row)
 {
 	struct front *f = arg;
 
@@ -96,7 +100,7 @@ static int load_project(void *arg, const struct project *row)
 	return add(f, row) ? 0 : -ENOMEM;
 }
 
-static int load_token(void *arg, const char *project_id, const struct token *row)
+static int load_token(void *arg, const char *project_id, const struct token_row *row)
 {
 	struct project *p = project_by_id(arg, project_id);
 
@@ -114,9 +118,9 @@ struct quota project_quota_default(void)
 			      .policies = "default,strict"};
 }
 
-static struct project new_project(const char *id, const char *name, uint32_t slot)
+static struct project_row new_project(const char *id, const char *name, uint32_t slot)
 {
-	struct project p = {.slot = slot, .created_ns = util_realtime_ns()};
+	struct project_row p = {.slot = slot, .created_ns = util_realtime_ns()};
 
 	(void)snprintf(p.id, sizeof(p.id), "%s", id);
 	(void)snprintf(p.name, sizeof(p.name), "%s", name);
@@ -125,14 +129,15 @@ static struct project new_project(const char *id, const char *name, uint32_t slo
 }
 
 /* Adds the project, and its first token if there is one, to the store. */
-static int write_new(struct front *f, const struct project *p, const struct token *t, struct err *e)
+static int write_new(struct front *f, const struct project_row *p, const struct token_row *t,
+		     struct err *e)
 {
 	int r = store_begin(f->store, e);
 
 	if (r == 0)
 		r = store_project_insert(f->store, p, e);
 	if (r == 0 && t)
-		r = store_token_insert(f->store, t, e);
+		r = store_token_insert(f->store, p->id, t, e);
 	if (r == 0)
 		r = store_commit(f->store, e);
 	if (r < 0)
@@ -142,7 +147,7 @@ static int write_new(struct front *f, const struct project *p, const struct toke
 
 int project_load(struct front *f, struct err *e)
 {
-	struct project first = new_project(PROJECT_DEFAULT_ID, PROJECT_DEFAULT_NAME, 0);
+	struct project_row first = new_project(PROJECT_DEFAULT_ID, PROJECT_DEFAULT_NAME, 0);
 	int r = store_project_load(f->store, load_project, f, e);
 
 	if (r == 0 && !project_by_id(f, PROJECT_DEFAULT_ID)) {
@@ -201,8 +206,9 @@ int project_create(struct front *f, const char *name, const struct quota *quota,
 		   char token[TOKEN_LEN + 1], struct project **ret, struct err *e)
 {
 	char id[PROJECT_ID_LEN + 1];
-	struct project row, *p;
-	struct token t;
+	struct project_row row;
+	struct project *p;
+	struct token_row t;
 	int r = check_new(f, name, e);
 
 	if (r < 0)
@@ -213,11 +219,11 @@ int project_create(struct front *f, const char *name, const struct quota *quota,
 	p = add(f, &row);
 	if (!p)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a project");
-	r = token_new(p, "first", false, &t, token, e);
+	r = token_new("first", false, &t, token, e);
 	if (r == 0 && !token_add(f, p, &t))
 		r = err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a project");
 	if (r == 0)
-		r = write_new(f, p, &t, e);
+		r = write_new(f, &row, &t, e);
 	if (r < 0) {
 		drop(f, p);
 		return r;

@@ -11,19 +11,13 @@
 
 #include "lib/limits.h"
 #include "lib/util.h"
+#include "supervisor/front/store_project.h"
 #include "wire/proto.h"
 
-#define PROJECT_ID_LEN 24 /* lower-case hex, as of tasks; util_new_id */
-#define PROJECT_NAME_MAX 63
-#define PROJECT_DEFAULT_ID "000000000000000000000000"
-#define PROJECT_DEFAULT_NAME "default"
-#define PROJECTS_MAX 4096
 #define PROJECT_TOKENS_MAX 64
 #define KEPT_LOG_BYTES_MIN (64u << 10)
-#define QUOTA_NAMES_MAX 1023 /* bytes of a list of policies or images */
 #define CODE_BUCKETS 32
 #define TOKEN_LEN 43 /* 32 bytes of getrandom(2), base64url without padding */
-#define TOKEN_LABEL_MAX 63
 
 struct front;
 struct code;
@@ -43,20 +37,6 @@ struct lane {
 	struct queued *head[LANE_PRIORITIES], *tail[LANE_PRIORITIES];
 	struct queued *first, *last;
 	uint32_t n_queued, n_running; /* n_queued: with those that are delayed */
-};
-
-/* 0, or no name, is no bound but the node's own. */
-struct quota {
-	uint32_t running;	 /* tasks at a time */
-	uint32_t queued;	 /* tasks that wait */
-	uint32_t schedules;	 /* that have not ended (100) */
-	uint64_t memory;	 /* bytes, the sum of the limits of running tasks */
-	uint64_t package_bytes;	 /* of all revisions */
-	uint64_t log_bytes;	 /* what a task's log keeps at most: its limit is no higher */
-	uint64_t kept_log_bytes; /* of all its ended tasks' logs, on the disk */
-	uint32_t package_files;	 /* files, folders and links of all revisions */
-	/* What its workers may name, separated by commas. */
-	char policies[QUOTA_NAMES_MAX + 1], images[QUOTA_NAMES_MAX + 1];
 };
 
 struct token {

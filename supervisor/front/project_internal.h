@@ -6,10 +6,10 @@
 #include "supervisor/front/project.h"
 
 /* A new one in *ret, in no list and not in the store; its text is in text alone. */
-int token_new(struct project *p, const char *label, bool operator, struct token * ret,
-	      char text[TOKEN_LEN + 1], struct err *e);
-/* A copy of row among p's tokens; NULL: out of memory. */
-struct token *token_add(struct front *f, struct project *p, const struct token *row);
+int token_new(const char *label, bool operator, struct token_row * ret, char text[TOKEN_LEN + 1],
+	      struct err *e);
+/* As row says, among p's tokens; NULL: out of memory. */
+struct token *token_add(struct front *f, struct project *p, const struct token_row *row);
 /* Out of memory, and freed. */
 void token_drop(struct front *f, struct token *t);
 int token_revoke_all(struct front *f, struct project *p, struct err *e);

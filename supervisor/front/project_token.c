@@ -53,12 +53,12 @@ struct project *project_by_token(struct front *f, const char *text, size_t len, 
 	return found->project;
 }
 
-int token_new(struct project *p, const char *label, bool operator, struct token * ret,
-	      char text[TOKEN_LEN + 1], struct err *e)
+int token_new(const char *label, bool operator, struct token_row * ret, char text[TOKEN_LEN + 1],
+	      struct err *e)
 {
 	uint8_t bytes[32];
 
-	*ret = (struct token){.project = p, .operator= operator, .created_ns = util_realtime_ns()};
+	*ret = (struct token_row){.operator= operator, .created_ns = util_realtime_ns()};
 	(void)snprintf(ret->label, sizeof(ret->label), "%s", label);
 	util_new_id(ret->id);
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
@@ -70,15 +70,18 @@ int token_new(struct project *p, const char *label, bool operator, struct token 
 	return 0;
 }
 
-struct token *token_add(struct front *f, struct project *p, const struct token *row)
+struct token *token_add(struct front *f, struct project *p, const struct token_row *row)
 {
-	struct token *t = malloc(sizeof(*t)), **at = &p->tokens, **in;
+	struct token *t = calloc(1, sizeof(*t)), **at = &p->tokens, **in;
 
 	if (!t)
 		return NULL;
-	*t = *row;
+	memcpy(t->id, row->id, sizeof(t->id));
+	memcpy(t->label, row->label, sizeof(t->label));
+	memcpy(t->hash, row->hash, sizeof(t->hash));
+	t->operator= row->operator;
+	t->created_ns = row->created_ns;
 	t->project = p;
-	t->next = NULL;
 	while (*at)
 		at = &(*at)->next;
 	*at = t;
@@ -124,11 +127,12 @@ static int check_new(const struct project *p, const char *label, bool operator, 
 int token_create(struct front *f, struct project *p, const char *label, bool operator,
 		 char text[TOKEN_LEN + 1], struct token **ret, struct err *e)
 {
-	struct token row, *t;
+	struct token_row row = {0};
+	struct token *t;
 	int r = check_new(p, label, operator, e);
 
 	if (r == 0)
-		r = token_new(p, label, operator, & row, text, e);
+		r = token_new(label, operator, & row, text, e);
 	if (r < 0)
 		return r;
 	t = token_add(f, p, &row);
@@ -136,7 +140,7 @@ int token_create(struct front *f, struct project *p, const char *label, bool ope
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a token");
 	r = store_begin(f->store, e);
 	if (r == 0)
-		r = store_token_insert(f->store, t, e);
+		r = store_token_insert(f->store, p->id, &row, e);
 	if (r == 0)
 		r = store_commit(f->store, e);
 	if (r < 0) {

@@ -16,6 +16,7 @@
 #define SUPERVISOR_FRONT_QUEUE_H
 
 #include "supervisor/front/code.h"
+#include "supervisor/front/store_query.h"
 #include "supervisor/front/task.h"
 
 #define QUEUE_DELAY_MAX 604800u	      /* s */
@@ -83,15 +84,6 @@ int queue_progress(struct front *f, const struct project *p, const char *id, uin
 int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
 		char new_id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e);
 
-struct task_query {
-	const struct project *project; /* NULL: all */
-	const char *code_name, *label; /* NULL: any */
-	unsigned states;	       /* bits 1 << enum task_state; 0: all */
-	uint64_t from_ns, to_ns;       /* created at or after, before; 0: no bound */
-	bool dead_letter;	       /* only those */
-	const char *before;	       /* only those older than this task; NULL: all */
-	unsigned skip, limit;	       /* limit 0: no bound */
-};
 /* Newest first, all at once; rec as in store_task_walk: without its spec. */
 int queue_list(struct front *f, const struct task_query *q,
 	       int (*fn)(void *arg, struct task_record *rec), void *arg, struct err *e);

@@ -15,10 +15,26 @@ const char *schedule_state_name(enum schedule_state state)
 	return (unsigned)state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
 
-void schedule_spec_clear(struct schedule_spec *spec)
+struct schedule_row schedule_row_of(const struct schedule *s)
 {
-	free(spec->payload);
-	*spec = (struct schedule_spec){0};
+	struct schedule_row row = {.spec = s->spec,
+				   .state = s->state,
+				   .created_ns = s->created_ns,
+				   .changed_ns = s->changed_ns,
+				   .next_ns = s->next_ns,
+				   .last_ns = s->last_ns,
+				   .run_count = s->run_count};
+
+	memcpy(row.id, s->id, sizeof(row.id));
+	memcpy(row.msg, s->msg, sizeof(row.msg));
+	return row;
+}
+
+int schedule_put(const struct schedule *s, struct err *e)
+{
+	const struct schedule_row row = schedule_row_of(s);
+
+	return store_schedule_put(s->front->store, s->project->id, &row, e);
 }
 
 void schedule_free(struct schedule *s)
@@ -37,7 +53,7 @@ static void attach(struct project *p, struct schedule *s)
 	p->n_schedules += s->state == SCHEDULE_SCHEDULED;
 }
 
-static int load(void *arg, const char *project, struct schedule *row)
+static int load(void *arg, const char *project, struct schedule_row *row)
 {
 	struct project *p = project_by_id(arg, project);
 	struct schedule *s;
@@ -47,10 +63,18 @@ static int load(void *arg, const char *project, struct schedule *row)
 		schedule_spec_clear(&row->spec);
 		return 0;
 	}
-	s = malloc(sizeof(*s));
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = *row;
+	memcpy(s->id, row->id, sizeof(s->id));
+	memcpy(s->msg, row->msg, sizeof(s->msg));
+	s->spec = row->spec;
+	s->state = row->state;
+	s->created_ns = row->created_ns;
+	s->changed_ns = row->changed_ns;
+	s->next_ns = row->next_ns;
+	s->last_ns = row->last_ns;
+	s->run_count = row->run_count;
 	s->front = arg;
 	attach(p, s);
 	/* A zone that is no more is told when it is due. */
@@ -229,7 +253,7 @@ int schedule_add(struct front *f, struct schedule *s, struct err *e)
 	if (r == 0)
 		r = schedule_arm(s, e);
 	if (r == 0)
-		r = store_schedule_put(f->store, s, e);
+		r = schedule_put(s, e);
 	if (r < 0) {
 		schedule_disarm(s);
 		return r;
@@ -308,7 +332,7 @@ int schedule_update(struct front *f, struct schedule *s, struct schedule_spec *s
 	if (next.state == SCHEDULE_SCHEDULED && s->state != SCHEDULE_SCHEDULED)
 		r = schedule_check_room(s->project, 1, e);
 	if (r == 0)
-		r = store_schedule_put(f->store, &next, e);
+		r = schedule_put(&next, e);
 	if (r < 0) {
 		zone_free(next.zone);
 		return r;
@@ -351,7 +375,7 @@ int schedule_cancel(struct front *f, struct schedule *s, struct err *e)
 	if (r < 0 || s->state == SCHEDULE_CANCELLED)
 		return r;
 	next = cancelled(s, "");
-	r = store_schedule_put(f->store, &next, e);
+	r = schedule_put(&next, e);
 	if (r == 0)
 		adopt_cancelled(s, "");
 	return r;
@@ -369,6 +393,7 @@ static int delete_worker(struct front *f, struct code *c, struct err *e)
 {
 	int r = 0;
 
+	(void)f;
 	for (struct schedule *s = c->project->schedules; r == 0 && s; s = s->next) {
 		struct schedule next;
 
@@ -379,7 +404,7 @@ static int delete_worker(struct front *f, struct code *c, struct err *e)
 				       "its schedule %s is just queueing a task: try again later",
 				       s->id);
 		next = cancelled(s, code_deleted);
-		r = store_schedule_put(f->store, &next, e);
+		r = schedule_put(&next, e);
 	}
 	return r;
 }

@@ -22,9 +22,8 @@
 
 #include "lib/cron.h"
 #include "supervisor/front/code.h"
+#include "supervisor/front/store_schedule.h"
 
-#define SCHEDULE_CRON_MAX 127
-#define SCHEDULE_ZONE_MAX 63
 #define SCHEDULES_MAX 100	     /* of a project that have not ended, by default */
 #define SCHEDULES_ENDED_MAX 100	     /* of a project that are kept: the newest */
 #define SCHEDULE_EVERY_MIN_IRON 60   /* s; under /2. Ours is any number from 1 on */
@@ -32,21 +31,6 @@
 
 struct listener;
 struct part;
-
-enum schedule_state { SCHEDULE_SCHEDULED = 0, SCHEDULE_COMPLETE, SCHEDULE_CANCELLED };
-
-struct schedule_spec {
-	char code_name[CODE_NAME_MAX + 1];
-	char *payload;			  /* owned; NULL: none */
-	uint64_t start_ns, end_ns;	  /* CLOCK_REALTIME; 0: at once; never */
-	uint32_t run_every_s, run_times;  /* 0: once; 0: no bound */
-	char cron[SCHEDULE_CRON_MAX + 1]; /* "": none; with run_every_s an error */
-	char zone[SCHEDULE_ZONE_MAX + 1]; /* tzdata's name; "": UTC */
-	int priority;			  /* -1: the code's */
-	uint32_t timeout_s, delay_s;
-	char label[129], cluster[65];
-};
-void schedule_spec_clear(struct schedule_spec *spec);
 
 struct schedule {
 	struct schedule *next; /* of its project, newest first */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between schedule.c (what clients ask), schedule_run.c (what comes by itself) and the store. */
+/* Between schedule.c (what clients ask) and schedule_run.c (what comes by itself). */
 #ifndef SUPERVISOR_FRONT_SCHEDULE_INTERNAL_H
 #define SUPERVISOR_FRONT_SCHEDULE_INTERNAL_H
 
@@ -21,18 +21,11 @@ void schedule_disarm(struct schedule *s);
 void schedule_settle_clock(struct schedule *s, uint64_t now_ns);
 int schedule_watch_clock(struct front *f);
 
-/* schedule.c: it is not scheduled any more. */
+/* schedule.c */
+/* As it is in the store. */
+struct schedule_row schedule_row_of(const struct schedule *s);
+int schedule_put(const struct schedule *s, struct err *e);
+/* It is not scheduled any more. */
 void schedule_ended(struct schedule *s, enum schedule_state state);
-
-/* store_schedule.c */
-typedef int (*store_schedule_fn)(void *arg, const char *project, struct schedule *s);
-/* Oldest first. fn takes s->spec when it returns 0 and keeps it. */
-int store_schedule_load(struct store *store, store_schedule_fn fn, void *arg, struct err *e);
-/* As it is now, new or not. */
-int store_schedule_put(struct store *store, const struct schedule *s, struct err *e);
-/* What changes with each time; ran: state, next_ns, last_ns and run_count of it are meant. */
-int store_schedule_ran(struct store *store, const char *id, const struct schedule *ran,
-		       struct err *e);
-int store_schedule_delete(struct store *store, const char *id, struct err *e);
 
 #endif

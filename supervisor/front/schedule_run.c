@@ -40,7 +40,12 @@ static int write_run(void *arg, struct err *e)
 {
 	struct schedule_run *run = arg;
 
-	return run->s ? store_schedule_ran(run->f->store, run->s->id, &run->after, e) : 0;
+	struct schedule_row row;
+
+	if (!run->s)
+		return 0;
+	row = schedule_row_of(&run->after);
+	return store_schedule_ran(run->f->store, &row, e);
 }
 
 static void adopt(struct schedule *s, const struct schedule *after)
@@ -130,7 +135,7 @@ static int end_without(struct schedule *s, enum schedule_state state, const char
 	after.state = state;
 	after.next_ns = 0;
 	(void)snprintf(after.msg, sizeof(after.msg), "%s", why);
-	r = store_schedule_put(s->front->store, &after, e);
+	r = schedule_put(&after, e);
 	if (r < 0)
 		return r;
 	memcpy(s->msg, after.msg, sizeof(s->msg));

@@ -10,7 +10,7 @@
 #ifndef SUPERVISOR_FRONT_STORE_H
 #define SUPERVISOR_FRONT_STORE_H
 
-#include "supervisor/front/task.h"
+#include "supervisor/front/store_task.h"
 
 struct store;
 

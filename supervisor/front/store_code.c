@@ -3,6 +3,7 @@
  * texts, config and env, with secrets in them, are the code's: those of old revisions are not kept. */
 #include "supervisor/front/store_code.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,13 @@ static const struct member {
 	COUNT("package_files", package_files),
 };
 /* clang-format on */
+
+void code_spec_clear(struct code_spec *spec)
+{
+	free(spec->config);
+	free(spec->env);
+	*spec = (struct code_spec){0};
+}
 
 static char *spec_to_text(const struct code_spec *spec)
 {
@@ -122,7 +130,7 @@ int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err
 		return store_fail(store, e, "be asked");
 	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
 		char project[PROJECT_ID_LEN + 1];
-		struct code code = {0};
+		struct code_row code = {0};
 
 		column_text(st, 0, code.id, sizeof(code.id));
 		column_text(st, 1, project, sizeof(project));
@@ -147,7 +155,8 @@ int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err
 	return r;
 }
 
-static int put(struct store *store, const struct code *c, const char *revision_id, struct err *e)
+static int put(struct store *store, const char *project, const struct code_row *c,
+	       const char *revision_id, struct err *e)
 {
 	_cleanup_free_ char *spec = spec_to_text(&c->spec);
 	int r;
@@ -159,7 +168,7 @@ static int put(struct store *store, const struct code *c, const char *revision_i
 		"INSERT INTO codes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) "
 		"DO UPDATE SET revision = ?4, paused = ?5, changed_ns = ?7, config = ?8, "
 		"env = ?9",
-		"sssiiiiss", e, c->id, c->project->id, c->spec.name, (sqlite3_int64)c->revision,
+		"sssiiiiss", e, c->id, project, c->spec.name, (sqlite3_int64)c->revision,
 		(sqlite3_int64)c->paused, (sqlite3_int64)c->created_ns,
 		(sqlite3_int64)c->changed_ns, c->spec.config, c->spec.env);
 	if (r == 0)
@@ -172,13 +181,13 @@ static int put(struct store *store, const struct code *c, const char *revision_i
 	return r;
 }
 
-int store_code_put(struct store *store, const struct code *code, const char *revision_id,
-		   struct err *e)
+int store_code_put(struct store *store, const char *project, const struct code_row *code,
+		   const char *revision_id, struct err *e)
 {
 	int r = store_begin(store, e);
 
 	if (r == 0)
-		r = put(store, code, revision_id, e);
+		r = put(store, project, code, revision_id, e);
 	if (r == 0)
 		r = store_commit(store, e);
 	if (r < 0)

@@ -3,16 +3,60 @@
 #ifndef SUPERVISOR_FRONT_STORE_CODE_H
 #define SUPERVISOR_FRONT_STORE_CODE_H
 
-#include "supervisor/front/code.h"
 #include "supervisor/front/store.h"
+#include "supervisor/front/store_project.h"
+
+#define CODE_NAME_MAX 127
+#define CODE_FILE_MAX 255
+#define CODE_COMMAND_MAX 1023
+#define CODE_REVISIONS_MAX 100 /* of a code: the oldest beyond it go */
+
+/* What an upload says; all text is owned. Zeros and "" are the defaults. */
+struct code_spec {
+	char name[CODE_NAME_MAX + 1];
+	char runtime[32];		   /* as it was given; "python" */
+	char file_name[CODE_FILE_MAX + 1]; /* of the package: .sh is run by sh, others by Python */
+	char command[CODE_COMMAND_MAX + 1];
+	char stack[64], image[64], policy[64]; /* image: names; policy "": the image's */
+	char *config;			       /* text, at most CODE_CONFIG_MAX; NULL: none */
+	char *env;			       /* a JSON object of strings; NULL: none */
+	uint32_t max_concurrency;	       /* 0: as many as the project may */
+	uint32_t retries, retries_delay_s;
+	uint32_t default_priority;
+	bool has_package;    /* a zip came along */
+	uint8_t package[32]; /* of its unpacked folder, STATE/packages/<hex> */
+	uint8_t zip[32];     /* of what was sent, STATE/packages/<hex>.zip */
+	uint64_t zip_bytes;
+	uint64_t package_bytes, package_files; /* of folder and zip on the disk: package.h */
+};
+void code_spec_clear(struct code_spec *spec);
+
+struct code_row {
+	char id[PROJECT_ID_LEN + 1];
+	uint32_t revision; /* from 1 */
+	struct code_spec spec;
+	bool paused;
+	uint64_t created_ns, changed_ns; /* CLOCK_REALTIME */
+};
+
+struct code_revision {
+	uint32_t revision;
+	char id[PROJECT_ID_LEN + 1];
+	char file_name[CODE_FILE_MAX + 1], runtime[32], image[64];
+	bool has_package;
+	uint8_t package[32], zip[32];
+	uint64_t zip_bytes, package_bytes, package_files, created_ns;
+};
+
+typedef int (*code_revision_fn)(void *arg, const struct code_revision *r);
 
 /* project: an id. Takes code->spec when it returns 0 and keeps it. */
-typedef int (*store_code_fn)(void *arg, const char *project, struct code *code);
+typedef int (*store_code_fn)(void *arg, const char *project, struct code_row *code);
 int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err *e);
 
 /* The code as it is now, and the revision that it has become; one transaction. */
-int store_code_put(struct store *store, const struct code *code, const char *revision_id,
-		   struct err *e);
+int store_code_put(struct store *store, const char *project, const struct code_row *code,
+		   const char *revision_id, struct err *e);
 int store_code_paused(struct store *store, const char *id, bool paused, struct err *e);
 /* With its revisions; within a transaction (store_begin). */
 int store_code_delete(struct store *store, const char *id, struct err *e);

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/project.h"
 #include "supervisor/front/store_internal.h"
+#include "supervisor/front/store_project.h"
 
 #define STORE_FILE "tasks.db"
 #define STORE_VERSION 3

@@ -105,7 +105,7 @@ int store_project_load(struct store *store, store_project_fn fn, void *arg, stru
 	if (!st)
 		return -EIO;
 	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct project row = {0};
+		struct project_row row = {0};
 
 		if (!read_text(st, 0, row.id, sizeof(row.id)) ||
 		    !read_text(st, 1, row.name, sizeof(row.name)) ||
@@ -132,7 +132,7 @@ int store_token_load(struct store *store, store_token_fn fn, void *arg, struct e
 	if (!st)
 		return -EIO;
 	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct token row = {0};
+		struct token_row row = {0};
 
 		if (!read_text(st, 0, row.id, sizeof(row.id)) ||
 		    !read_text(st, 1, project, sizeof(project)) ||
@@ -149,7 +149,7 @@ int store_token_load(struct store *store, store_token_fn fn, void *arg, struct e
 	return walked(store, st, s, r, e);
 }
 
-int store_project_insert(struct store *store, const struct project *p, struct err *e)
+int store_project_insert(struct store *store, const struct project_row *p, struct err *e)
 {
 	sqlite3_stmt *st =
 		prepare(store,
@@ -206,7 +206,8 @@ int store_project_delete(struct store *store, const char *id, struct err *e)
 	return r;
 }
 
-int store_token_insert(struct store *store, const struct token *t, struct err *e)
+int store_token_insert(struct store *store, const char *project, const struct token_row *t,
+		       struct err *e)
 {
 	sqlite3_stmt *st = prepare(store,
 				   "INSERT INTO tokens (id, project_id, label, hash, operator,"
@@ -216,7 +217,7 @@ int store_token_insert(struct store *store, const struct token *t, struct err *e
 	if (!st)
 		return -EIO;
 	bind_text(st, 1, t->id);
-	bind_text(st, 2, t->project->id);
+	bind_text(st, 2, project);
 	bind_text(st, 3, t->label);
 	(void)sqlite3_bind_blob(st, 4, t->hash, sizeof(t->hash), SQLITE_STATIC);
 	(void)sqlite3_bind_int(st, 5, t->operator);

@@ -86,7 +86,7 @@ static int walk_begin(struct store *store, const struct task_query *q, struct st
 			       -1, &st, NULL) != SQLITE_OK)
 		return store_fail(store, e, "be asked");
 	bind_text(st, 1, q->before);
-	bind_text(st, 2, q->project ? q->project->id : NULL);
+	bind_text(st, 2, q->project);
 	s = sqlite3_step(st);
 	walk->ended = s == SQLITE_DONE;
 	if (s == SQLITE_ROW && sqlite3_column_int64(st, 0) < walk->created_ns) {
@@ -112,7 +112,7 @@ static sqlite3_stmt *walk_prepare(struct store *store, const struct task_query *
 		       c.each, c.index, c.where, q->from_ns ? " AND created_ns >= ?4" : "");
 	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
 		return NULL;
-	bind_text(st, 1, q->project ? q->project->id : NULL);
+	bind_text(st, 1, q->project);
 	bind_text(st, 2, q->code_name);
 	bind_text(st, 3, q->label);
 	(void)sqlite3_bind_int64(st, 4, (sqlite3_int64)q->from_ns);

@@ -3,10 +3,18 @@
 #ifndef SUPERVISOR_FRONT_STORE_QUERY_H
 #define SUPERVISOR_FRONT_STORE_QUERY_H
 
-#include "supervisor/front/queue.h"
 #include "supervisor/front/store.h"
 
-/* As queue_list; all of it at once: nothing that a client waits for. */
+struct task_query {
+	const char *project;	       /* its id; NULL: all */
+	const char *code_name, *label; /* NULL: any */
+	unsigned states;	       /* bits 1 << enum task_state; 0: all */
+	uint64_t from_ns, to_ns;       /* created at or after, before; 0: no bound */
+	bool dead_letter;	       /* only those */
+	const char *before;	       /* only those older than this task; NULL: all */
+	unsigned skip, limit;	       /* limit 0: no bound */
+};
+/* Newest first, without their specs; all of it at once: nothing that a client waits for. */
 int store_task_query(struct store *store, const struct task_query *q, store_task_fn fn, void *arg,
 		     struct err *e);
 

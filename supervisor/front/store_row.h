@@ -5,7 +5,7 @@
 
 #include <sqlite3.h>
 
-#include "supervisor/front/task.h"
+#include "supervisor/front/store_task.h"
 
 #define STORE_ROW_SQL_MAX 4096
 

@@ -3,8 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/schedule_internal.h"
 #include "supervisor/front/store_internal.h"
+#include "supervisor/front/store_schedule.h"
+
+void schedule_spec_clear(struct schedule_spec *spec)
+{
+	free(spec->payload);
+	*spec = (struct schedule_spec){0};
+}
 
 static void column_text(sqlite3_stmt *st, int i, char *buf, size_t size)
 {
@@ -23,12 +29,12 @@ static uint32_t column_u32(sqlite3_stmt *st, int i)
 	return (uint32_t)sqlite3_column_int64(st, i);
 }
 
-static int read_row(sqlite3_stmt *st, struct schedule *s)
+static int read_row(sqlite3_stmt *st, struct schedule_row *s)
 {
 	const char *payload = (const char *)sqlite3_column_text(st, 10);
 	struct schedule_spec *spec = &s->spec;
 
-	*s = (struct schedule){0};
+	*s = (struct schedule_row){0};
 	column_text(st, 0, s->id, sizeof(s->id));
 	s->state = (enum schedule_state)sqlite3_column_int(st, 2);
 	s->created_ns = column_ns(st, 3);
@@ -68,7 +74,7 @@ int store_schedule_load(struct store *store, store_schedule_fn fn, void *arg, st
 		return store_fail(store, e, "be asked");
 	while (r == 0 && (step = sqlite3_step(st)) == SQLITE_ROW) {
 		char project[PROJECT_ID_LEN + 1];
-		struct schedule s;
+		struct schedule_row s;
 
 		column_text(st, 1, project, sizeof(project));
 		r = read_row(st, &s);
@@ -85,7 +91,8 @@ int store_schedule_load(struct store *store, store_schedule_fn fn, void *arg, st
 	return r;
 }
 
-int store_schedule_put(struct store *store, const struct schedule *s, struct err *e)
+int store_schedule_put(struct store *store, const char *project, const struct schedule_row *s,
+		       struct err *e)
 {
 	const struct schedule_spec *spec = &s->spec;
 
@@ -95,7 +102,7 @@ int store_schedule_put(struct store *store, const struct schedule *s, struct err
 		"next_ns, last_ns, run_count, msg, code_name, payload, start_ns, end_ns, "
 		"run_every_s, run_times, cron, zone, priority, timeout_s, delay_s, label, cluster) "
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"ssiiiiiisssiiiissiiiss", e, s->id, s->project->id, (sqlite3_int64)s->state,
+		"ssiiiiiisssiiiissiiiss", e, s->id, project, (sqlite3_int64)s->state,
 		(sqlite3_int64)s->created_ns, (sqlite3_int64)s->changed_ns,
 		(sqlite3_int64)s->next_ns, (sqlite3_int64)s->last_ns, (sqlite3_int64)s->run_count,
 		s->msg, spec->code_name, spec->payload, (sqlite3_int64)spec->start_ns,
@@ -105,14 +112,14 @@ int store_schedule_put(struct store *store, const struct schedule *s, struct err
 		(sqlite3_int64)spec->delay_s, spec->label, spec->cluster);
 }
 
-int store_schedule_ran(struct store *store, const char *id, const struct schedule *ran,
-		       struct err *e)
+int store_schedule_ran(struct store *store, const struct schedule_row *ran, struct err *e)
 {
 	return store_sql(store,
 			 "UPDATE schedules SET state = ?2, next_ns = ?3, last_ns = ?4, "
 			 "run_count = ?5, msg = '' WHERE id = ?1",
-			 "siiii", e, id, (sqlite3_int64)ran->state, (sqlite3_int64)ran->next_ns,
-			 (sqlite3_int64)ran->last_ns, (sqlite3_int64)ran->run_count);
+			 "siiii", e, ran->id, (sqlite3_int64)ran->state,
+			 (sqlite3_int64)ran->next_ns, (sqlite3_int64)ran->last_ns,
+			 (sqlite3_int64)ran->run_count);
 }
 
 int store_schedule_delete(struct store *store, const char *id, struct err *e)

@@ -30,7 +30,7 @@ static int count_one(void *arg, struct task_record *rec)
 
 static unsigned tasks(struct fixture *x)
 {
-	struct task_query q = {.project = x->a};
+	struct task_query q = {.project = x->a->id};
 	struct err e = {0};
 	unsigned n = 0;
 

@@ -164,7 +164,7 @@ static void test_others_cursor(void **state)
 	struct fixture *x = *state;
 	struct code *a = code(x, x->a, "c", (struct code_spec){0});
 	struct code *b = code(x, x->b, "c", (struct code_spec){0});
-	struct task_query q = {.project = x->a};
+	struct task_query q = {.project = x->a->id};
 	struct err e = {0};
 	unsigned n = 0;
 

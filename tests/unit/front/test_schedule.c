@@ -69,7 +69,7 @@ static void miss(struct schedule *s, uint64_t by_ns)
 	struct err e = {0};
 
 	s->next_ns = util_realtime_ns() - by_ns;
-	assert_int_equal(store_schedule_put(s->front->store, s, &e), 0);
+	assert_int_equal(schedule_put(s, &e), 0);
 	assert_int_equal(schedule_arm(s, &e), 0);
 }
 

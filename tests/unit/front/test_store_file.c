@@ -184,11 +184,11 @@ static void test_upgrade(void **state)
 }
 
 struct loaded {
-	struct project rows[8];
+	struct project_row rows[8];
 	unsigned n;
 };
 
-static int add_project(void *arg, const struct project *row)
+static int add_project(void *arg, const struct project_row *row)
 {
 	struct loaded *l = arg;
 
@@ -196,7 +196,7 @@ static int add_project(void *arg, const struct project *row)
 	return 0;
 }
 
-static const struct project *named(const struct loaded *l, const char *name)
+static const struct project_row *named(const struct loaded *l, const char *name)
 {
 	for (unsigned i = 0; i < l->n; i++)
 		if (strcmp(l->rows[i].name, name) == 0)

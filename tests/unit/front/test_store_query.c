@@ -49,14 +49,15 @@ static void test_filters(void **state)
 	insert(x, x->b, 3, TASK_QUEUED);
 	insert(x, x->a, 4, TASK_ERROR);
 	assert_string_equal(ask(x, (struct task_query){0}), "4321");
-	assert_string_equal(ask(x, (struct task_query){.project = x->a}), "421");
-	assert_string_equal(ask(x, (struct task_query){.project = x->a, .label = "odd"}), "1");
-	assert_string_equal(ask(x, (struct task_query){.project = x->a, .label = ""}), "42");
-	assert_string_equal(ask(x, (struct task_query){.project = x->a, .states = 1 << TASK_ERROR}),
-			    "4");
+	assert_string_equal(ask(x, (struct task_query){.project = x->a->id}), "421");
+	assert_string_equal(ask(x, (struct task_query){.project = x->a->id, .label = "odd"}), "1");
+	assert_string_equal(ask(x, (struct task_query){.project = x->a->id, .label = ""}), "42");
 	assert_string_equal(
-		ask(x, (struct task_query){.project = x->a, .code_name = "c", .limit = 2}), "42");
-	assert_string_equal(ask(x, (struct task_query){.project = x->a, .limit = 2, .skip = 2}),
+		ask(x, (struct task_query){.project = x->a->id, .states = 1 << TASK_ERROR}), "4");
+	assert_string_equal(
+		ask(x, (struct task_query){.project = x->a->id, .code_name = "c", .limit = 2}),
+		"42");
+	assert_string_equal(ask(x, (struct task_query){.project = x->a->id, .limit = 2, .skip = 2}),
 			    "1");
 }
 
@@ -134,13 +135,13 @@ static void test_indexes(void **state)
 		struct task_query q;
 		const char *index;
 	} lists[] = {
-		{{.project = x->a}, "tasks_project"},
-		{{.project = x->a, .before = "000000000000000000000001"}, "tasks_project"},
-		{{.project = x->a, .from_ns = 1, .to_ns = 2}, "tasks_project"},
-		{{.project = x->a, .states = 1 << TASK_QUEUED}, "tasks_state"},
-		{{.project = x->a, .code_name = "c"}, "tasks_code_name"},
-		{{.project = x->a, .label = "l"}, "tasks_label"},
-		{{.project = x->a, .dead_letter = true}, "tasks_dead_letter"},
+		{{.project = x->a->id}, "tasks_project"},
+		{{.project = x->a->id, .before = "000000000000000000000001"}, "tasks_project"},
+		{{.project = x->a->id, .from_ns = 1, .to_ns = 2}, "tasks_project"},
+		{{.project = x->a->id, .states = 1 << TASK_QUEUED}, "tasks_state"},
+		{{.project = x->a->id, .code_name = "c"}, "tasks_code_name"},
+		{{.project = x->a->id, .label = "l"}, "tasks_label"},
+		{{.project = x->a->id, .dead_letter = true}, "tasks_dead_letter"},
 		{{0}, "tasks_created"},
 	};
 	char ids[1][TASK_ID_LEN + 1];
@@ -177,7 +178,7 @@ static int count(void *arg, struct task_record *rec)
 static void test_slices(void **state)
 {
 	struct fixture *x = *state;
-	struct task_query q = {.project = x->a, .label = "odd", .states = 3, .skip = 10};
+	struct task_query q = {.project = x->a->id, .label = "odd", .states = 3, .skip = 10};
 	struct store_walk walk = {0};
 	unsigned n = 0, slices = 0;
 	struct err e = {0};
@@ -203,7 +204,7 @@ static void test_slices(void **state)
 static void test_too_far(void **state)
 {
 	struct fixture *x = *state;
-	struct task_query q = {.project = x->a, .skip = 1000000000, .limit = 1};
+	struct task_query q = {.project = x->a->id, .skip = 1000000000, .limit = 1};
 	struct store_walk walk = {.looked_at = 1000000000};
 	struct err e = {0};
 	unsigned n = 0;
