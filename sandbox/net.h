@@ -48,6 +48,8 @@ int net_make_ns(int *ret_fd, struct err *e);
 int net_enter_ns(int fd, struct err *e);
 /* lo, in the namespace that the caller is in. */
 int net_up(struct err *e);
+/* Of the caller's namespace, by a writable /proc: what the machine has for all of them. */
+int net_limit(int proc, struct err *e);
 
 /*
  * net_forward.c: the host's own interfaces that forward because we had them do so. Where the

@@ -243,6 +243,8 @@ static int build(struct sandbox_spec *spec, struct net_host *host, const struct 
 	if (r == 0)
 		r = net_up(e);
 	if (r == 0)
+		r = net_limit(spec->proc_mount, e);
+	if (r == 0)
 		r = net_setup(spec->net_index, host, e);
 	if (r == 0)
 		r = rootfs_mount(spec, &root, e);

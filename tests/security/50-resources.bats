@@ -149,6 +149,17 @@ nothing_left() {
 	[ "$(cat "$WORK/out/attack")" -le 64 ] || [ "$STATUS" = 137 ] || fail "$(cat "$WORK/out/attack") MiB"
 }
 
+@test "connections that are over: few are kept in the machine's table, in each mode" {
+	local mode
+
+	for mode in $SECURITY_MODES; do
+		ready_for "$mode" python
+		[ "$("$CTL" run python --start "$mode" --label kept \
+			--code 'print(open("/proc/sys/net/ipv4/tcp_max_tw_buckets").read(), end="")' </dev/null)" = 8192 ]
+		[ "$(field kept .start.mode)" = "$mode" ]
+	done
+}
+
 # bats test_tags=v2-all
 @test "CPU: spinning processes that ignore signals end with the timeout" {
 	attack timeout spin --timeout 2
