@@ -160,9 +160,11 @@ void monitor_to_logger(struct monitor *m, const union proto_msg *msg, const int 
 struct mtask *monitor_find(struct monitor *m, const char *id);
 struct mtask *monitor_next(const struct monitor *m, const struct mtask *t); /* as idtable_next */
 /* t, which is declared here, may be freed by what is done with it. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): t is the name of a variable */
 #define monitor_each(m, t)                                                                         \
 	for (struct mtask *t = monitor_next(m, NULL), *next_##t;                                   \
 	     t && (next_##t = monitor_next(m, t), true); t = next_##t)
+/* NOLINTEND(bugprone-macro-parentheses) */
 struct mtask *mtask_new(struct monitor *m, const char *id);
 void mtask_free(struct mtask *t); /* also from the table */
 void mtask_rename(struct mtask *t, const char *id);

@@ -26,6 +26,7 @@ static void message(union proto_msg *m, uint32_t tag)
 	m->templates.tag = tag;
 }
 
+/* As chan_take_fn has it. NOLINTNEXTLINE(readability-non-const-parameter) */
 static int take(void *arg, const union proto_msg *m, int *fds, unsigned n_fds)
 {
 	struct seen *seen = arg;
