@@ -19,10 +19,11 @@ static bool is_monitors_socket(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
 }
 
-void role_begin(const char *name, int argc, char **argv, char **envp, int n_args, int *fds, int n)
+void role_begin(const char *name, int argc, char **argv, char **envp, unsigned *numbers,
+		int n_numbers, int *fds, int n)
 {
 	/* Both ends of the socket's protocol are of one version. */
-	if (argc != 2 + n_args || strcmp(argv[1], SANDBOXD_VERSION) != 0 ||
+	if (argc != 2 + n_numbers || strcmp(argv[1], SANDBOXD_VERSION) != 0 ||
 	    !is_monitors_socket(ROLE_FD_FIRST)) {
 		(void)fprintf(stderr,
 			      "sandboxd-%s " SANDBOXD_VERSION
@@ -35,6 +36,9 @@ void role_begin(const char *name, int argc, char **argv, char **envp, int n_args
 		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
 			fds[i] = -1;
 	}
+	/* The monitor's own, which has checked its options. Now: the title is written over them. */
+	for (int i = 0; i < n_numbers; i++)
+		numbers[i] = (unsigned)strtoul(argv[2 + i], NULL, 10);
 	/* As a change of user leaves it: no other process of this user may look into it. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	title_init(argc, argv, envp);

@@ -201,6 +201,21 @@ libraries() {
 	daemon_start
 }
 
+@test "--max-running: as many run, and the next one waits" {
+	local ids=()
+
+	daemon_stop
+	MORE_OPTIONS='--max-running 1' daemon_start
+	for _ in 1 2; do
+		ids+=("$(detached python 'import time; time.sleep(600)')")
+	done
+	wait_until "$PATIENCE" status_is "${ids[0]}" running
+	status_is "${ids[1]}" queued
+	sandboxctl cancel --force "${ids[@]}"
+	daemon_stop
+	daemon_start
+}
+
 @test "--max-running: a wrong number is refused by the option's name" {
 	for n in 0 -1 many 1x 1000000; do
 		run "$DAEMON" --max-running "$n"

@@ -371,15 +371,20 @@ metric() {
 	one=$(jq -r .token <<<"$one")
 	[ "$(ask "/api/whoami?oauth=$one")" = 200 ]
 	wait_until "$PATIENCE" refused "$one"
-	[[ $(header Retry-After) =~ ^[0-9]+$ ]]
+	[[ $(header Retry-After | tail -n 1) =~ ^[0-9]+$ ]]
 	[ "$(ask "/api/whoami?oauth=$(jq -r .token <<<"$two")")" = 200 ]
 	[ "$(auth /api/whoami)" = 200 ]
 	daemon_stop
 	daemon_start
 }
 
+# refused TOKEN: of thirty requests on one connection, which take no thirty seconds on the busiest
+# machine, one was too many.
 refused() {
-	[ "$(ask "/api/whoami?oauth=$1")" = 429 ]
+	local urls
+
+	mapfile -t urls < <(for _ in {1..30}; do printf '%s\n' -o /dev/null "$(http_url)/api/whoami?oauth=$1"; done)
+	curl -sS -m "$PATIENCE" -D "$(http_dir)/head" -w '%{http_code}\n' "${urls[@]}" | grep -qx 429
 }
 
 @test "--http: another address, or none" {
