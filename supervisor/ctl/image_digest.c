@@ -11,10 +11,10 @@
 
 #include "supervisor/ctl/image.h"
 
-#define DEPTH_MAX 64
+#define IMAGE_DEPTH_MAX 64
 /* What a build made is nobody's word: holes and hard links let a small disk have more. */
-#define FILES_MAX 2000000u
-#define BYTES_MAX (64ULL << 30)
+#define IMAGE_FILES_MAX 2000000u
+#define IMAGE_BYTES_MAX (64ULL << 30)
 #define BLOCK (256u << 10)
 
 struct walk {
@@ -32,7 +32,7 @@ static void md_free(EVP_MD_CTX **md)
 }
 #define _cleanup_md_ __attribute__((cleanup(md_free)))
 
-/* -EFBIG: with it the tree has more than BYTES_MAX. */
+/* -EFBIG: with it the tree has more than IMAGE_BYTES_MAX. */
 static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 {
 	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -49,7 +49,7 @@ static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 			return -EIO;
 		if (n > 0)
 			w->tree->bytes += (uint64_t)n;
-		if (w->tree->bytes > BYTES_MAX)
+		if (w->tree->bytes > IMAGE_BYTES_MAX)
 			return -EFBIG;
 	}
 	return EVP_DigestFinal_ex(md, ret, NULL) == 1 ? 0 : -EIO;
@@ -92,7 +92,8 @@ static int walk_file(struct walk *w, int dirfd, const char *name)
 		return fail(w, 0, "changed while it was read");
 	if (st.st_mode & (S_ISUID | S_ISGID))
 		return fail(w, 0, "is a setuid or setgid file; an image may have none");
-	r = w->tree->bytes + (uint64_t)st.st_size > BYTES_MAX ? -EFBIG : hash_file(w, fd, digest);
+	r = w->tree->bytes + (uint64_t)st.st_size > IMAGE_BYTES_MAX ? -EFBIG
+								    : hash_file(w, fd, digest);
 	if (r == -EFBIG)
 		return fail(w, 0, "with it the image has more than 64 GiB; leave something out");
 	if (r == -EINTR)
@@ -151,17 +152,17 @@ static int walk_dir(struct walk *w, int dirfd, unsigned depth)
 	struct store_names all;
 	int r;
 
-	if (depth > DEPTH_MAX)
+	if (depth > IMAGE_DEPTH_MAX)
 		return fail(w, 0, "is nested too deep");
 	/* Sorted by bytes: not by what the locale or the file system says. */
-	r = store_names(dirfd, FILES_MAX - (size_t)w->tree->files, &all);
+	r = store_names(dirfd, IMAGE_FILES_MAX - (size_t)w->tree->files, &all);
 	if (r == -E2BIG)
 		return fail(w, 0,
 			    "with it the image has more than 2,000,000 files; leave some out");
 	if (r < 0)
 		return fail(w, -r, NULL);
 	for (size_t i = 0; i < all.n && r == 0; i++)
-		r = w->tree->files < FILES_MAX
+		r = w->tree->files < IMAGE_FILES_MAX
 			    ? walk_entry(w, dirfd, all.names[i], depth)
 			    : fail(w, 0, "the image has more than 2,000,000 files");
 	store_names_clear(&all);
