@@ -91,5 +91,11 @@ for _name, _protocol in {
 for _family in (17, 38, 40):
     TABLE.add("socketpair:%s" % NAMES[_family], call(53, _family, STREAM, 0, 1), "EPERM", RARE)
 
+# No program for a socket, also with high bits set: what it is compiled into is short on the machine.
+for _name, _option in (("FILTER", 26), ("BPF", 50), ("REUSEPORT_CBPF", 51), ("REUSEPORT_EBPF", 52)):
+    TABLE.add("attach:" + _name, call(54, -1, 1, _option, 1, 16), "EPERM", "EBADF")
+    TABLE.add("attach:high:" + _name, call(54, -1, 1 << 32 | 1, 1 << 32 | _option, 1, 16), "EPERM", "EBADF")
+TABLE.add("option:plain", call(54, -1, 1, 2, 1, 4), "EBADF", "EBADF")
+
 if __name__ == "__main__":
     probe.main(TABLE)
