@@ -72,12 +72,14 @@ setup_file() {
 }
 
 @test "doctor tries whether the state folder's file system can show files as a task's" {
-	mkdir state
-	sandboxctl doctor --state "$PWD/state" | grep -qE "^OK +state folder +$PWD/state"
+	export SANDBOXD_STATE=$BATS_TEST_TMPDIR/state
+	mkdir "$SANDBOXD_STATE"
+	run sandboxctl doctor
+	grep -qE "^OK +state folder +$SANDBOXD_STATE" <<<"$output" || fail "$output"
 	# One that cannot.
-	run unshare --mount -- sh -c 'mount -t ramfs -o mode=755 none state && "$CTL" doctor --state "$PWD/state"'
+	run unshare --mount -- sh -c 'mount -t ramfs -o mode=755 none "$SANDBOXD_STATE" && "$CTL" doctor'
 	[ "$status" = 1 ]
-	grep -qE "^FAIL +state folder +$PWD/state: no task with files of its own can start" <<<"$output" || fail "$output"
+	grep -qE "^FAIL +state folder +$SANDBOXD_STATE: no task with files of its own can start" <<<"$output" || fail "$output"
 	grep -q -- '-> move it to ext4' <<<"$output"
 }
 
