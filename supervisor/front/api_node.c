@@ -19,7 +19,7 @@ static json_t *memory_json(struct front *f)
 	uint64_t limits = 0;
 
 	api_memory(&m);
-	for (const struct project *p = f->projects; p; p = p->next)
+	for (const struct project *p = f->core->projects; p; p = p->next)
 		limits += p->running_memory;
 	return json_pack("{s:I, s:I, s:I, s:I}", "total_bytes", (json_int_t)m.total,
 			 "available_bytes", (json_int_t)m.available, "limits_bytes",
@@ -40,7 +40,7 @@ int api_node(struct http_request *r, struct err *e)
 	if (res < 0)
 		return res;
 	queue_counts(r->f, &c);
-	for (const struct project *p = r->f->projects; p; p = p->next)
+	for (const struct project *p = r->f->core->projects; p; p = p->next)
 		projects++;
 	o = json_pack("{s:s, s:o, s:o, s:I, s:{s:I, s:I, s:I, s:I}, s:o}", "version",
 		      SANDBOXD_VERSION, "started_at", iron_time(r->f->started_ns), "time",

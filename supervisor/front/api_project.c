@@ -19,7 +19,7 @@ int api_projects(struct http_request *r, struct err *e)
 	json_t *list = json_array();
 
 	(void)e;
-	for (const struct project *p = r->f->projects; p; p = p->next)
+	for (const struct project *p = r->f->core->projects; p; p = p->next)
 		if (r->operator|| p == r->project)
 			(void)json_array_append_new(list, project_json(p));
 	http_json(r, 200, json_pack("{s:o}", "projects", list));

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/timefmt.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 #define SAMPLES 300u /* seconds, too */
 #define STARTS 4096u /* a power of two */
@@ -137,7 +137,7 @@ static int sample(sd_event_source *source, uint64_t usec, void *arg)
 /* NULL: out of memory, and then there are no charts. */
 static struct api_stats *touch(struct front *f)
 {
-	struct api_stats *s = f->stats;
+	struct api_stats *s = f->run->stats;
 	int enabled = SD_EVENT_OFF;
 
 	if (!s) {
@@ -151,7 +151,7 @@ static struct api_stats *touch(struct front *f)
 			return NULL;
 		}
 		(void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
-		f->stats = s;
+		f->run->stats = s;
 	}
 	s->touched_ns = util_monotonic_ns();
 	(void)sd_event_source_get_enabled(s->timer, &enabled);
@@ -251,9 +251,9 @@ bool api_checkpoint_cost(const struct front *f, const char *key, uint64_t *ret_d
 			 uint64_t *ret_bytes)
 {
 	/* Newest first. */
-	for (uint64_t i = f->stats ? f->stats->n_checkpoints : 0, n = 0; i > 0 && n < CHECKPOINTS;
-	     i--, n++) {
-		const struct checkpoint *c = &f->stats->checkpoints[(i - 1) % CHECKPOINTS];
+	for (uint64_t i = f->run->stats ? f->run->stats->n_checkpoints : 0, n = 0;
+	     i > 0 && n < CHECKPOINTS; i--, n++) {
+		const struct checkpoint *c = &f->run->stats->checkpoints[(i - 1) % CHECKPOINTS];
 
 		if (strcmp(c->key, key) != 0)
 			continue;
@@ -287,9 +287,9 @@ const struct listener api_stats_listener = {
 
 void api_stats_clear(struct front *f)
 {
-	if (!f->stats)
+	if (!f->run->stats)
 		return;
-	(void)sd_event_source_disable_unref(f->stats->timer);
-	free(f->stats);
-	f->stats = NULL;
+	(void)sd_event_source_disable_unref(f->run->stats->timer);
+	free(f->run->stats);
+	f->run->stats = NULL;
 }

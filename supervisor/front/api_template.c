@@ -91,7 +91,7 @@ static void say_checkpoints(void *arg, json_t *rows, const struct err *e)
 		return;
 	list = json_array();
 	json_array_foreach(rows, i, row) add_checkpoint(f, list, row);
-	for (const struct warm *w = f->warms; w; w = w->next)
+	for (const struct warm *w = f->run->warms; w; w = w->next)
 		(void)json_array_append_new(list, warm_json(w));
 	http_json(r, 200, json_pack("{s:o}", "checkpoints", list));
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/store_code.h"
 #include "supervisor/front/store_query.h"
 
@@ -122,7 +122,7 @@ int code_load(struct front *f, struct err *e)
 {
 	int r = store_code_load(f->store, load, f, e);
 
-	for (struct project *p = f->projects; r == 0 && p; p = p->next)
+	for (struct project *p = f->core->projects; r == 0 && p; p = p->next)
 		for (const struct code *c = p->codes; r == 0 && c; c = c->next) {
 			struct sum sum = {0};
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "supervisor/front/code.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/store_code.h"
 
 /* Revisions that one turn reads: each is a small text of JSON. */
@@ -44,7 +44,7 @@ static int compare(const void *a, const void *b)
 
 static void known_free(struct front *f, struct known *k)
 {
-	f->code_known = NULL;
+	f->core->code_known = NULL;
 	free(k->list);
 	free(k);
 }
@@ -67,11 +67,11 @@ static bool known_slice(struct front *f, struct work *w)
 		return true;
 	if (r < 0 && !e.code)
 		(void)err_set(&e, ERR_SYSTEM, -r, "codes' packages");
-	f->code_packages = k->list;
-	f->n_code_packages = k->n;
+	f->core->code_packages = k->list;
+	f->core->n_code_packages = k->n;
 	k->done(f, r < 0 ? &e : NULL);
-	f->code_packages = NULL;
-	f->n_code_packages = 0;
+	f->core->code_packages = NULL;
+	f->core->n_code_packages = 0;
 	known_free(f, k);
 	return false;
 }
@@ -89,7 +89,7 @@ int code_packages_know(struct front *f, code_packages_fn done, struct err *e)
 	k->allocated = 1;
 	k->work = (struct work){.slice = known_slice, .drop = known_drop};
 	k->done = done;
-	f->code_known = k;
+	f->core->code_known = k;
 	turn_add(f, TURN_NOBODY, TURN_QUERY, &k->work);
 	return 0;
 }
@@ -101,18 +101,20 @@ void code_packages_add(struct front *f, const struct code_spec *spec)
 	memcpy(v.package, spec->package, sizeof(v.package));
 	memcpy(v.zip, spec->zip, sizeof(v.zip));
 	/* Not known whole: nothing is removed. */
-	if (f->code_known && add(f->code_known, &v) < 0)
-		f->code_known->failed = true;
+	if (f->core->code_known && add(f->core->code_known, &v) < 0)
+		f->core->code_known->failed = true;
 }
 
 void code_packages_sort(struct front *f)
 {
-	qsort(f->code_packages, f->n_code_packages, sizeof(*f->code_packages), compare);
+	qsort(f->core->code_packages, f->core->n_code_packages, sizeof(*f->core->code_packages),
+	      compare);
 }
 
 bool code_uses_package(const struct front *f, const uint8_t digest[32])
 {
 	/* Not known: it stays. */
-	return !f->code_packages || bsearch(digest, f->code_packages, f->n_code_packages,
-					    sizeof(*f->code_packages), compare);
+	return !f->core->code_packages ||
+	       bsearch(digest, f->core->code_packages, f->core->n_code_packages,
+		       sizeof(*f->core->code_packages), compare);
 }

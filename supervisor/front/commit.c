@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
 #include "supervisor/front/log_keep.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/store_query.h"
 
 #define RETRY_NS (1 * SEC)
@@ -47,8 +47,8 @@ static bool may_fail(const struct task *t)
 static void fresh_ring_add(struct front *f, struct project *p)
 {
 	p->fresh_next = NULL;
-	*(f->fresh_last ? &f->fresh_last->fresh_next : &f->fresh_first) = p;
-	f->fresh_last = p;
+	*(f->run->fresh_last ? &f->run->fresh_last->fresh_next : &f->run->fresh_first) = p;
+	f->run->fresh_last = p;
 }
 
 void commit_mark(struct front *f, struct task *t)
@@ -62,13 +62,13 @@ void commit_mark(struct front *f, struct task *t)
 			fresh_ring_add(f, t->project);
 		append(&t->project->fresh, t);
 		t->project->n_fresh++;
-		f->n_fresh++;
+		f->run->n_fresh++;
 	} else {
-		append(&f->dirty, t);
+		append(&f->run->dirty, t);
 	}
 	/* In its turn among the sockets that are ready now: their changes go along. */
-	if (!f->retry_ns)
-		turn_want(f->committer);
+	if (!f->run->retry_ns)
+		turn_want(f->run->committer);
 }
 
 /*
@@ -77,20 +77,21 @@ void commit_mark(struct front *f, struct task *t)
  */
 static struct task *take_list(struct front *f)
 {
-	struct task_list list = f->dirty;
+	struct task_list list = f->run->dirty;
 	size_t bytes = 0;
 
-	f->dirty = (struct task_list){0};
-	for (unsigned n = 0; n < TURN_NEW_ROWS && bytes < TURN_NEW_BYTES && f->fresh_first; n++) {
-		struct project *p = f->fresh_first;
+	f->run->dirty = (struct task_list){0};
+	for (unsigned n = 0; n < TURN_NEW_ROWS && bytes < TURN_NEW_BYTES && f->run->fresh_first;
+	     n++) {
+		struct project *p = f->run->fresh_first;
 
 		bytes += p->fresh.first->rec.spec ? strlen(p->fresh.first->rec.spec) : 0;
-		f->fresh_first = p->fresh_next;
-		if (!f->fresh_first)
-			f->fresh_last = NULL;
+		f->run->fresh_first = p->fresh_next;
+		if (!f->run->fresh_first)
+			f->run->fresh_last = NULL;
 		append(&list, take_first(&p->fresh));
 		p->n_fresh--;
-		f->n_fresh--;
+		f->run->n_fresh--;
 		if (p->fresh.first)
 			fresh_ring_add(f, p);
 	}
@@ -182,7 +183,7 @@ struct prune {
 
 bool commit_is_behind(const struct front *f, const struct project *p)
 {
-	return p && p->n_fresh > TURN_FRESH_MAX && !f->retry_ns;
+	return p && p->n_fresh > TURN_FRESH_MAX && !f->run->retry_ns;
 }
 
 static void prune_end(struct front *f, struct prune *p, const struct err *error)
@@ -190,7 +191,7 @@ static void prune_end(struct front *f, struct prune *p, const struct err *error)
 	if (p->done)
 		p->done(f, p->arg, p->n, error);
 	else
-		f->prunes = false;
+		f->run->prunes = false;
 	free(p);
 }
 
@@ -241,15 +242,15 @@ int commit_prune(struct front *f, uint64_t keep, commit_pruned_fn done, void *ar
 
 static void prune_now_and_then(struct front *f)
 {
-	if (++f->n_finished < PRUNE_EVERY)
+	if (++f->run->n_finished < PRUNE_EVERY)
 		return;
-	f->n_finished = 0;
-	if (!f->prunes)
-		f->prunes = commit_prune(f, f->cfg.finished_keep, NULL, NULL, NULL) == 0;
+	f->run->n_finished = 0;
+	if (!f->run->prunes)
+		f->run->prunes = commit_prune(f, f->cfg.finished_keep, NULL, NULL, NULL) == 0;
 	/* It forks, and reads the whole folder. */
-	if (util_monotonic_ns() < f->prune_at_ns)
+	if (util_monotonic_ns() < f->run->prune_at_ns)
 		return;
-	f->prune_at_ns = util_monotonic_ns() + PRUNE_PACKAGES_EVERY;
+	f->run->prune_at_ns = util_monotonic_ns() + PRUNE_PACKAGES_EVERY;
 	package_prune(f);
 }
 
@@ -337,7 +338,7 @@ void commit_now(struct front *f)
 	bool all, known;
 
 	queue_dispatch_now(f);
-	f->retry_ns = 0;
+	f->run->retry_ns = 0;
 	list = take_list(f);
 	if (!list)
 		return;
@@ -356,12 +357,12 @@ void commit_now(struct front *f)
 		list = t->written_next;
 		if (!settle(f, t, known, &e))
 			continue;
-		f->retry_ns = util_monotonic_ns() + RETRY_NS;
+		f->run->retry_ns = util_monotonic_ns() + RETRY_NS;
 		commit_mark(f, t);
-		turn_tick_at(f, f->retry_ns);
+		turn_tick_at(f, f->run->retry_ns);
 	}
-	if ((f->dirty.first || f->fresh_first) && !f->retry_ns)
-		turn_want(f->committer);
+	if ((f->run->dirty.first || f->run->fresh_first) && !f->run->retry_ns)
+		turn_want(f->run->committer);
 }
 
 /*
@@ -371,11 +372,12 @@ void commit_now(struct front *f)
  */
 static bool is_put_off(struct front *f)
 {
-	if (f->n_put_off == PUT_OFF_MAX || f->n_fresh >= TURN_NEW_ROWS || !turn_calls_waiting(f)) {
-		f->n_put_off = 0;
+	if (f->run->n_put_off == PUT_OFF_MAX || f->run->n_fresh >= TURN_NEW_ROWS ||
+	    !turn_calls_waiting(f)) {
+		f->run->n_put_off = 0;
 		return false;
 	}
-	f->n_put_off++;
+	f->run->n_put_off++;
 	return true;
 }
 
@@ -387,7 +389,7 @@ static int commit_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)fd;
 	(void)events;
 	if (is_put_off(f))
-		turn_want(f->committer);
+		turn_want(f->run->committer);
 	else
 		commit_now(f);
 	return 0;
@@ -395,5 +397,5 @@ static int commit_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 
 int commit_init(struct front *f)
 {
-	return turn_source(f->event, &f->committer, commit_ready, f);
+	return turn_source(f->event, &f->run->committer, commit_ready, f);
 }

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/serve.h"
 
 /* What a request or an answer of this size was made of, ten times its memory, is not kept. */
 #define TRIM_BYTES (256u << 10)
@@ -119,7 +119,7 @@ static void conn_close(struct conn *c)
 	c->broken = true;
 	while (c->waiters)
 		waiter_free(c->waiters);
-	c->front->input_bytes -= c->in.allocated;
+	c->front->serve->input_bytes -= c->in.allocated;
 	frame_clear(&c->in);
 	while (c->out) {
 		struct output *out = c->out;
@@ -130,7 +130,7 @@ static void conn_close(struct conn *c)
 	*c->pprev = c->next;
 	if (c->next)
 		c->next->pprev = c->pprev;
-	c->front->n_conns--;
+	c->front->serve->n_conns--;
 	(void)sd_event_source_disable_unref(c->io);
 	util_close_fd(&c->fd);
 	free(c);
@@ -232,8 +232,8 @@ static int conn_read(struct conn *c)
 		const bool first = c->in.got == 0;
 		int r = frame_recv(&c->in, c->fd);
 
-		c->front->input_bytes += c->in.allocated - before;
-		if (c->front->input_bytes > INPUT_MAX)
+		c->front->serve->input_bytes += c->in.allocated - before;
+		if (c->front->serve->input_bytes > INPUT_MAX)
 			return -ENOBUFS;
 		if (r != 0)
 			return r == -EAGAIN ? 0 : r;
@@ -253,9 +253,9 @@ static void conn_request(struct conn *c)
 	req.n_fds = c->in.n_fds;
 	for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
 		req.fds[i] = i < c->in.n_fds ? c->in.fds[i] : -1;
-	f->input_bytes -= c->in.allocated;
+	f->serve->input_bytes -= c->in.allocated;
 	c->in = (struct frame){0};
-	f->on_request(f, &req);
+	f->serve->on_request(f, &req);
 	for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
 		util_close_fd(&req.fds[i]);
 	free(req.text);
@@ -324,12 +324,12 @@ static int conn_new(struct front *f, int fd)
 		free(c);
 		return r;
 	}
-	c->next = f->conns;
-	c->pprev = &f->conns;
+	c->next = f->serve->conns;
+	c->pprev = &f->serve->conns;
 	if (c->next)
 		c->next->pprev = &c->next;
-	f->conns = c;
-	f->n_conns++;
+	f->serve->conns = c;
+	f->serve->n_conns++;
 	conn_set_deadline(c);
 	return 0;
 }
@@ -346,12 +346,12 @@ static int listen_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 		if (conn < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
 			/* Nothing frees a descriptor here and now: do not spin on it. */
 			msg_warn("no descriptor is left for another connection");
-			(void)sd_event_source_set_enabled(f->listen, SD_EVENT_OFF);
+			(void)sd_event_source_set_enabled(f->serve->listen, SD_EVENT_OFF);
 			turn_tick_at(f, util_monotonic_ns() + SEC);
 		}
 		if (conn < 0)
 			return 0;
-		if (f->n_conns >= CONNS_MAX || conn_new(f, conn) < 0)
+		if (f->serve->n_conns >= CONNS_MAX || conn_new(f, conn) < 0)
 			refuse(conn);
 		else
 			(void)TAKE_FD(conn);
@@ -361,22 +361,23 @@ static int listen_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 
 int control_init(struct front *f, control_fn on_request)
 {
-	f->on_request = on_request;
-	return sd_event_add_io(f->event, &f->listen, f->cfg.listen_fd, EPOLLIN, listen_ready, f);
+	f->serve->on_request = on_request;
+	return sd_event_add_io(f->event, &f->serve->listen, f->cfg.listen_fd, EPOLLIN, listen_ready,
+			       f);
 }
 
 void control_clear(struct front *f)
 {
-	while (f->conns)
-		conn_close(f->conns);
+	while (f->serve->conns)
+		conn_close(f->serve->conns);
 }
 
 void control_tick(struct front *f, uint64_t now_ns)
 {
 	struct conn *next;
 
-	(void)sd_event_source_set_enabled(f->listen, SD_EVENT_ON);
-	for (struct conn *c = f->conns; c; c = next) {
+	(void)sd_event_source_set_enabled(f->serve->listen, SD_EVENT_ON);
+	for (struct conn *c = f->serve->conns; c; c = next) {
 		next = c->next;
 		if (!c->deadline_ns)
 			continue;

@@ -8,8 +8,8 @@
 #define SUPERVISOR_FRONT_EVENTS_H
 
 #include "lib/util.h"
+#include "supervisor/front/base.h"
 
-struct front;
 struct project;
 struct code;
 struct task;

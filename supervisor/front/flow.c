@@ -6,7 +6,7 @@
 
 #include "lib/msg.h"
 #include "spec/job.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 /* The end of a log comes from the logger by itself; it is asked for when it does not. */
 #define LOG_ASK_AFTER (300 * MSEC)
@@ -28,7 +28,7 @@ void flow_occupy(struct front *f, struct task *t, bool occupies)
 	if (t->occupies == occupies)
 		return;
 	t->occupies = occupies;
-	f->n_running += occupies ? 1 : -1u;
+	f->run->n_running += occupies ? 1 : -1u;
 	if (t->code)
 		t->code->lane.n_running += occupies ? 1 : -1u;
 	if (!t->project)
@@ -46,7 +46,7 @@ void flow_kill(struct front *f, const char *id, enum kill_reason reason)
 	proto_init(&m, MON_KILL);
 	memcpy(m.kill.id, id, sizeof(m.kill.id));
 	m.kill.reason = (uint8_t)reason;
-	if (link_send(&f->monitor, &m, NULL, 0) < 0)
+	if (link_send(&f->run->monitor, &m, NULL, 0) < 0)
 		msg_err("task %s: the monitor does not take a request to end it", id);
 }
 
@@ -57,7 +57,7 @@ void flow_forget(struct front *f, const char *id)
 	proto_init(&m, MON_FORGET);
 	memcpy(m.forget.id, id, sizeof(m.forget.id));
 	/* Lost, it is repeated: the monitor tells of this end again after a restart. */
-	(void)link_send(&f->monitor, &m, NULL, 0);
+	(void)link_send(&f->run->monitor, &m, NULL, 0);
 }
 
 /* The slot is taken and the state is PREPARING only when the monitor has the request. */
@@ -88,7 +88,7 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 		memcpy(m.start.script, spec->source, strlen(spec->source));
 	if (t->rec.has_package)
 		fds[1] = TAKE_FD(t->package_fd);
-	r = link_send(&f->monitor, &m, fds, 1u + m.start.has_package);
+	r = link_send(&f->run->monitor, &m, fds, 1u + m.start.has_package);
 	if (r < 0)
 		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not take new tasks");
 	t->known_to_monitor = true;
@@ -320,7 +320,7 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 		queue_remove(f, t);
 		/* Before the monitor has told what it has, this may be among it: see settle and
 		 * recover_known in recover.c. */
-		if (f->ready)
+		if (f->run->ready)
 			end_unstarted(f, t);
 		return true;
 	}

@@ -8,11 +8,11 @@
 #include "lib/role_filter.h"
 #include "supervisor/front/api_stats.h"
 #include "supervisor/front/http.h"
-#include "supervisor/front/internal.h"
 #include "supervisor/front/iron.h"
 #include "supervisor/front/log_keep.h"
 #include "supervisor/front/ops.h"
 #include "supervisor/front/schedule.h"
+#include "supervisor/front/serve.h"
 #include "wire/warm_load.h"
 
 #define RUNNING_MAX 64
@@ -52,10 +52,10 @@ static void tick(struct front *f, uint64_t now_ns)
 {
 	control_tick(f, now_ns);
 	flow_tick(f, now_ns);
-	if (f->retry_ns && now_ns >= f->retry_ns)
+	if (f->run->retry_ns && now_ns >= f->run->retry_ns)
 		commit_now(f);
-	else if (f->retry_ns)
-		turn_tick_at(f, f->retry_ns);
+	else if (f->run->retry_ns)
+		turn_tick_at(f, f->run->retry_ns);
 }
 
 const struct part *const front_parts[] = {&code_part, &task_part, &schedule_part, NULL};
@@ -67,6 +67,25 @@ const struct listener *const front_listeners[] = {
 static const struct http_route *const http_tables[] = {http_routes_iron, http_routes_api,
 						       http_routes_node};
 
+struct front *front_new(void)
+{
+	struct {
+		struct front f; /* the first, which is freed */
+		struct core core;
+		struct run run;
+		struct serve serve;
+		struct api api;
+	} *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	all->f.core = &all->core;
+	all->f.run = &all->run;
+	all->f.serve = &all->serve;
+	all->f.api = &all->api;
+	return &all->f;
+}
+
 static int front_init(struct front *f, const struct front_config *cfg, struct err *e)
 {
 	int r;
@@ -74,7 +93,7 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	f->cfg = *cfg;
 	f->listeners = front_listeners;
 	f->parts = front_parts;
-	f->monitor.sock = f->logger.sock = -1; /* nothing to close before link_init */
+	f->run->monitor.sock = f->run->logger.sock = -1; /* nothing to close before link_init */
 	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
 	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;
 	f->cfg.finished_keep = cfg->finished_keep ? cfg->finished_keep : FINISHED_KEEP;
@@ -141,10 +160,10 @@ static void front_free(struct front *f)
 	project_clear(f);
 	schedule_clear(f);
 	warm_clear(f);
-	link_clear(&f->monitor);
-	link_clear(&f->logger);
-	(void)sd_event_source_disable_unref(f->listen);
-	(void)sd_event_source_disable_unref(f->committer);
+	link_clear(&f->run->monitor);
+	link_clear(&f->run->logger);
+	(void)sd_event_source_disable_unref(f->serve->listen);
+	(void)sd_event_source_disable_unref(f->run->committer);
 	package_prune_clear(f);
 	(void)sd_event_unref(f->event);
 	store_free(f->store);
@@ -153,7 +172,7 @@ static void front_free(struct front *f)
 
 int front_main(const struct front_config *cfg)
 {
-	struct front *f = calloc(1, sizeof(*f));
+	struct front *f = front_new();
 	uint64_t turn_ns = 0;
 	struct err e = {0};
 	sigset_t set;

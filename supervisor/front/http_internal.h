@@ -13,7 +13,7 @@
 #include "supervisor/front/http_read.h"
 #include "supervisor/front/http_screen.h"
 #include "supervisor/front/http_uri.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/serve.h"
 
 #define HTTP_CONNS_MAX 512u
 #define HTTP_STREAMS_MAX 256u

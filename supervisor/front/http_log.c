@@ -44,8 +44,8 @@ static void log_free(void *arg)
 {
 	struct http_log *l = arg;
 
-	l->f->http->n_streams--;
-	l->f->http->streams[l->holder]--;
+	l->f->serve->http->n_streams--;
+	l->f->serve->http->streams[l->holder]--;
 	(void)sd_event_source_disable_unref(l->io);
 	(void)sd_event_source_disable_unref(l->timer);
 	util_close_fd(&l->sock);

@@ -93,7 +93,7 @@ static bool has_left(struct http_conn *c)
 /* Logs that are being read with a token that is good no more end. */
 static void on_token_revoked(struct front *f)
 {
-	struct http_conn *c = f->http ? f->http->conns : NULL;
+	struct http_conn *c = f->serve->http ? f->serve->http->conns : NULL;
 
 	for (; c; c = c->next)
 		if (c->req && c->req->stream && !c->leaving && http_is_revoked(c->req))
@@ -302,7 +302,7 @@ int http_init(struct front *f, const struct http_route *const *tables, unsigned 
 	h->tables = tables;
 	h->n_tables = n_tables;
 	h->conns_max = conns_max();
-	f->http = h;
+	f->serve->http = h;
 	h->loopback = is_loopback(f->cfg.http_fd);
 	if (http_address_of(f->cfg.http_fd, h->address) < 0)
 		h->address[0] = '\0';
@@ -316,12 +316,12 @@ int http_init(struct front *f, const struct http_route *const *tables, unsigned 
 
 const char *http_address(const struct front *f)
 {
-	return f->http ? f->http->address : "";
+	return f->serve->http ? f->serve->http->address : "";
 }
 
 void http_clear(struct front *f)
 {
-	struct http *h = f->http;
+	struct http *h = f->serve->http;
 
 	if (!h)
 		return;
@@ -337,6 +337,6 @@ void http_clear(struct front *f)
 	(void)sd_event_source_disable_unref(h->sweep);
 	(void)sd_event_source_disable_unref(h->again);
 	http_recv_clear();
-	f->http = NULL;
+	f->serve->http = NULL;
 	free(h);
 }

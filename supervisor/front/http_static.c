@@ -15,7 +15,7 @@
 
 static int metrics(struct http_request *r, struct err *e)
 {
-	const struct http *h = r->f->http;
+	const struct http *h = r->f->serve->http;
 	const struct metrics_http now = {.connections = h->n_conns, .log_streams = h->n_streams};
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;

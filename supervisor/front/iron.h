@@ -9,10 +9,16 @@
 
 #include "lib/json_strict.h"
 #include "supervisor/front/http.h"
-#include "supervisor/front/internal.h"
 #include "supervisor/front/iron_body.h"
 #include "supervisor/front/queue.h"
 #include "supervisor/front/schedule.h"
+#include "supervisor/front/serve.h"
+#include "supervisor/front/shapes.h"
+
+struct api {
+	struct sync_wait *sync_waits; /* iron_sync.c */
+	sd_event_source *sync_timer;
+};
 
 #define IRON_PAGE 30u
 #define IRON_PAGE_MAX 100u

@@ -50,7 +50,7 @@ static bool has_ended(struct front *f, struct sync_wait *w, unsigned *left)
 static int look(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct front *f = arg;
-	struct sync_wait **p = &f->sync_waits, *ready = NULL;
+	struct sync_wait **p = &f->api->sync_waits, *ready = NULL;
 	uint64_t now = util_monotonic_ns();
 	unsigned left = LOOK_MAX;
 
@@ -72,8 +72,8 @@ static int look(sd_event_source *s, uint64_t usec, void *arg)
 		w->done(w->arg);
 		free(w);
 	}
-	if (!f->sync_waits) {
-		f->sync_timer = sd_event_source_disable_unref(f->sync_timer);
+	if (!f->api->sync_waits) {
+		f->api->sync_timer = sd_event_source_disable_unref(f->api->sync_timer);
 		return 0;
 	}
 	(void)sd_event_source_set_time(s, usec + LOOK_USEC);
@@ -87,7 +87,7 @@ int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN +
 	struct sync_wait *w;
 	int r = 0;
 
-	for (w = f->sync_waits; w; w = w->next) {
+	for (w = f->api->sync_waits; w; w = w->next) {
 		waiting++;
 		of_one += strcmp(w->project, project_id) == 0;
 	}
@@ -96,9 +96,9 @@ int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN +
 			       "%u requests wait for their tasks' end, %u of this project's",
 			       waiting, of_one);
 	w = calloc(1, sizeof(*w) + n * sizeof(w->ids[0]));
-	if (w && !f->sync_timer)
-		r = sd_event_add_time_relative(f->event, &f->sync_timer, CLOCK_MONOTONIC, LOOK_USEC,
-					       0, look, f);
+	if (w && !f->api->sync_timer)
+		r = sd_event_add_time_relative(f->event, &f->api->sync_timer, CLOCK_MONOTONIC,
+					       LOOK_USEC, 0, look, f);
 	if (!w || r < 0) {
 		free(w);
 		return err_set(e, ERR_SYSTEM, w ? -r : ENOMEM, "cannot wait for a task's end");
@@ -110,18 +110,18 @@ int iron_sync(struct front *f, const char *project_id, char (*ids)[TASK_ID_LEN +
 	w->asker = asker;
 	w->done = done;
 	w->arg = arg;
-	w->next = f->sync_waits;
-	f->sync_waits = w;
+	w->next = f->api->sync_waits;
+	f->api->sync_waits = w;
 	return 0;
 }
 
 void iron_sync_clear(struct front *f)
 {
-	f->sync_timer = sd_event_source_disable_unref(f->sync_timer);
-	while (f->sync_waits) {
-		struct sync_wait *w = f->sync_waits;
+	f->api->sync_timer = sd_event_source_disable_unref(f->api->sync_timer);
+	while (f->api->sync_waits) {
+		struct sync_wait *w = f->api->sync_waits;
 
-		f->sync_waits = w->next;
+		f->api->sync_waits = w->next;
 		w->done(w->arg);
 		free(w);
 	}

@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 /* Enough for every task of a full node at once; a role that is further behind hangs. */
 #define LINK_WAITING_MAX 65536u
@@ -128,14 +128,14 @@ static int link_turn(struct front *f, struct link *link, enum proto_role from, i
 static int logger_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct front *f = arg;
-	int r = link_turn(f, &f->logger, ROLE_LOGGER, fd, events);
+	int r = link_turn(f, &f->run->logger, ROLE_LOGGER, fd, events);
 
 	(void)s;
 	if (r < 0) {
 		if (r != -ECONNRESET)
 			msg_warn("the logger's socket failed: %s", strerror(-r));
 		/* The monitor starts a new one and sends its socket (ROLE_PEER). */
-		link_close(&f->logger);
+		link_close(&f->run->logger);
 	}
 	return 0;
 }
@@ -144,12 +144,12 @@ static int logger_connect(struct front *f, int sock)
 {
 	int r;
 
-	link_close(&f->logger);
-	f->logger.sock = sock;
-	r = sd_event_add_io(f->event, &f->logger.io, sock,
-			    f->logger.head ? EPOLLIN | EPOLLOUT : EPOLLIN, logger_ready, f);
+	link_close(&f->run->logger);
+	f->run->logger.sock = sock;
+	r = sd_event_add_io(f->event, &f->run->logger.io, sock,
+			    f->run->logger.head ? EPOLLIN | EPOLLOUT : EPOLLIN, logger_ready, f);
 	if (r < 0)
-		link_close(&f->logger);
+		link_close(&f->run->logger);
 	return r;
 }
 
@@ -193,7 +193,7 @@ static void take_message(struct front *f, const union proto_msg *m, int *fds)
 static int monitor_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct front *f = arg;
-	int r = link_turn(f, &f->monitor, ROLE_MONITOR, fd, events);
+	int r = link_turn(f, &f->run->monitor, ROLE_MONITOR, fd, events);
 
 	(void)s;
 	if (r >= 0)
@@ -209,10 +209,10 @@ static int monitor_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 
 int link_init(struct front *f)
 {
-	f->monitor = (struct link){.sock = f->cfg.monitor_sock};
-	f->monitor.tail = &f->monitor.head;
-	f->logger = (struct link){.sock = -1};
-	f->logger.tail = &f->logger.head;
-	return sd_event_add_io(f->event, &f->monitor.io, f->monitor.sock, EPOLLIN, monitor_ready,
-			       f);
+	f->run->monitor = (struct link){.sock = f->cfg.monitor_sock};
+	f->run->monitor.tail = &f->run->monitor.head;
+	f->run->logger = (struct link){.sock = -1};
+	f->run->logger.tail = &f->run->logger.head;
+	return sd_event_add_io(f->event, &f->run->monitor.io, f->run->monitor.sock, EPOLLIN,
+			       monitor_ready, f);
 }

@@ -2,7 +2,7 @@
 /* What is asked of the logger about a task's log. */
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 bool log_request(struct front *f, const char *id, enum proto_type type)
 {
@@ -10,7 +10,7 @@ bool log_request(struct front *f, const char *id, enum proto_type type)
 
 	proto_init(&m, type);
 	memcpy(m.log_id.id, id, sizeof(m.log_id.id));
-	return link_send(&f->logger, &m, NULL, 0) == 0;
+	return link_send(&f->run->logger, &m, NULL, 0) == 0;
 }
 
 int log_follow(struct front *f, const struct log_follow *what, int fd, struct err *e)
@@ -19,6 +19,6 @@ int log_follow(struct front *f, const struct log_follow *what, int fd, struct er
 	int r;
 
 	proto_init(&m, LOG_FOLLOW);
-	r = link_send(&f->logger, &m, &fd, 1);
+	r = link_send(&f->run->logger, &m, &fd, 1);
 	return r < 0 ? err_set(e, ERR_UNAVAILABLE, -r, "the logger does not answer") : 0;
 }

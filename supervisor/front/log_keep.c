@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/store_query.h"
 #include "supervisor/front/turn.h"
 
@@ -141,7 +141,7 @@ int log_keep_load(struct front *f, struct err *e)
 {
 	int r = store_log_sums(f->store, add_sum, f, e);
 
-	for (struct project *p = f->projects; r == 0 && p; p = p->next)
+	for (struct project *p = f->core->projects; r == 0 && p; p = p->next)
 		keep(f, p);
 	return r;
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 /* Upper bounds in microseconds, and as Prometheus writes them; the last one is all. */
 static const struct {
@@ -25,11 +25,11 @@ static void on_started(struct front *f, struct task *t)
 	/* 0: it is not known. */
 	if (mode >= START_MODE_MAX || us == 0)
 		return;
-	f->metrics.starts[mode].n++;
-	f->metrics.starts[mode].sum_us += us;
+	f->run->metrics.starts[mode].n++;
+	f->run->metrics.starts[mode].sum_us += us;
 	for (unsigned i = 0; i < METRICS_BUCKETS; i++)
 		if (us <= buckets[i].us)
-			f->metrics.starts[mode].buckets[i]++;
+			f->run->metrics.starts[mode].buckets[i]++;
 }
 
 static void on_over(struct front *f, struct task *t)
@@ -37,12 +37,12 @@ static void on_over(struct front *f, struct task *t)
 	const struct task_record *rec = &t->rec;
 
 	if (rec->verdict < VERDICT_MAX)
-		f->metrics.verdicts[rec->verdict]++;
+		f->run->metrics.verdicts[rec->verdict]++;
 	if (!rec->log_known)
 		return;
-	f->metrics.log_lines += rec->log_lines;
-	f->metrics.log_bytes += rec->log_bytes;
-	f->metrics.log_dropped += rec->log_dropped;
+	f->run->metrics.log_lines += rec->log_lines;
+	f->run->metrics.log_bytes += rec->log_bytes;
+	f->run->metrics.log_dropped += rec->log_dropped;
 }
 
 const struct listener metrics_listener = {.started = on_started, .over = on_over};
@@ -50,12 +50,12 @@ const struct listener metrics_listener = {.started = on_started, .over = on_over
 void metrics_answered(struct front *f, unsigned status)
 {
 	if (status < METRICS_STATUS_MAX)
-		f->metrics.answers[status]++;
+		f->run->metrics.answers[status]++;
 }
 
 void metrics_logger_started(struct front *f)
 {
-	f->metrics.logger_starts++;
+	f->run->metrics.logger_starts++;
 }
 
 /* Of a turn of the loop, as above. */
@@ -69,13 +69,13 @@ static const struct {
 
 void metrics_turn(struct front *f, uint64_t ns)
 {
-	f->metrics.turns.n++;
-	f->metrics.turns.sum_ns += ns;
-	if (ns > f->metrics.turns.most_ns)
-		f->metrics.turns.most_ns = ns;
+	f->run->metrics.turns.n++;
+	f->run->metrics.turns.sum_ns += ns;
+	if (ns > f->run->metrics.turns.most_ns)
+		f->run->metrics.turns.most_ns = ns;
 	for (unsigned i = 0; i < METRICS_TURN_BUCKETS; i++)
 		if (ns <= turn_buckets[i].ns)
-			f->metrics.turns.buckets[i]++;
+			f->run->metrics.turns.buckets[i]++;
 }
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
@@ -107,7 +107,7 @@ static void label_value(FILE *out, const char *text)
 static void by_project(FILE *out, struct front *f, const char *name, const char *help, bool queued)
 {
 	head(out, name, "gauge", help);
-	for (const struct project *p = f->projects; p; p = p->next) {
+	for (const struct project *p = f->core->projects; p; p = p->next) {
 		(void)fprintf(out, "sandboxd_%s{project=\"", name);
 		label_value(out, p->name);
 		(void)fprintf(out, "\"} %u\n", queued ? p->n_queued : p->n_running);
@@ -182,7 +182,7 @@ static void seconds(FILE *out, const char *name, uint64_t ns)
 static void write_turns(FILE *out, struct front *f)
 {
 	static const char name[] = "front_turn_seconds", most[] = "front_turn_longest_seconds";
-	const struct metrics *m = &f->metrics;
+	const struct metrics *m = &f->run->metrics;
 
 	head(out, name, "histogram",
 	     "Processor time of one turn of the front's loop, in which nobody else is served; "
@@ -203,9 +203,9 @@ static void write_http(FILE *out, const struct front *f, const struct metrics_ht
 	head(out, "http_responses_total", "counter",
 	     "Answers by HTTP status; since this front started.");
 	for (unsigned i = 0; i < METRICS_STATUS_MAX; i++)
-		if (f->metrics.answers[i])
+		if (f->run->metrics.answers[i])
 			(void)fprintf(out, "sandboxd_http_responses_total{code=\"%u\"} %llu\n", i,
-				      (unsigned long long)f->metrics.answers[i]);
+				      (unsigned long long)f->run->metrics.answers[i]);
 	one(out, "http_connections", "gauge", "Open HTTP connections.", http->connections);
 	one(out, "http_log_streams", "gauge", "Logs that are being read over HTTP.",
 	    http->log_streams);
@@ -246,12 +246,12 @@ static void write_roles(FILE *out, struct front *f)
 		      "sandboxd_role_up{role=\"front\"} 1\n"
 		      "sandboxd_role_up{role=\"monitor\"} %d\n"
 		      "sandboxd_role_up{role=\"logger\"} %d\n",
-		      f->monitor.sock >= 0 && f->ready, f->logger.sock >= 0);
+		      f->run->monitor.sock >= 0 && f->run->ready, f->run->logger.sock >= 0);
 	head(out, "role_restarts_total", "counter",
 	     "Times that another logger came; since this front started.");
 	(void)fprintf(out, "sandboxd_role_restarts_total{role=\"logger\"} %llu\n",
-		      (unsigned long long)f->metrics.logger_starts -
-			      (f->metrics.logger_starts > 0));
+		      (unsigned long long)f->run->metrics.logger_starts -
+			      (f->run->metrics.logger_starts > 0));
 	head(out, "role_start_time_seconds", "gauge", "Unix time at which the role started.");
 	(void)fprintf(out, "sandboxd_role_start_time_seconds{role=\"front\"} %llu.%03llu\n",
 		      (unsigned long long)(f->started_ns / SEC),
@@ -272,8 +272,8 @@ char *metrics_text(struct front *f, const struct metrics_http *http, size_t *ret
 	if (!out)
 		return NULL;
 	write_queue(out, f);
-	write_starts(out, &f->metrics);
-	write_ends(out, &f->metrics);
+	write_starts(out, &f->run->metrics);
+	write_ends(out, &f->run->metrics);
 	write_turns(out, f);
 	write_http(out, f, http);
 	write_roles(out, f);

@@ -4,7 +4,8 @@
 #define SUPERVISOR_FRONT_OPS_H
 
 #include "lib/json_strict.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/serve.h"
+#include "supervisor/front/shapes.h"
 
 /* A request while it is handled. */
 struct op {

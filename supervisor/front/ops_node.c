@@ -20,7 +20,7 @@ int op_version(struct op *op, struct err *e)
 		 json_pack("{s:b, s:s, s:i, s:s, s:i, s:s?, s:{s:i, s:i}}", "ok", 1, "version",
 			   SANDBOXD_VERSION, "pid", (int)getpid(), "started_at", started, "proto",
 			   (int)PROTO_VERSION, "http", *http ? http : NULL, "tasks", "running",
-			   (int)op->f->n_running, "queued", (int)queue_length(op->f)));
+			   (int)op->f->run->n_running, "queued", (int)queue_length(op->f)));
 	return 0;
 }
 
@@ -140,7 +140,7 @@ json_t *ops_images_in_use(struct front *f)
 	const char *hex;
 
 	registry_each(f, count_task, images);
-	for (const struct warm *w = f->warms; w; w = w->next)
+	for (const struct warm *w = f->run->warms; w; w = w->next)
 		count_image(images, "", w->image);
 	json_object_foreach(images, hex, entry) json_array_append(list, entry);
 	json_decref(images);

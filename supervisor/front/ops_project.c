@@ -77,7 +77,7 @@ int op_projects(struct op *op, struct err *e)
 	if (r < 0)
 		return r;
 	list = json_array();
-	for (const struct project *p = op->f->projects; p; p = p->next)
+	for (const struct project *p = op->f->core->projects; p; p = p->next)
 		(void)json_array_append_new(list, project_json(p));
 	op_reply(op, json_pack("{s:b, s:o}", "ok", 1, "projects", list));
 	return 0;

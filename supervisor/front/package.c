@@ -13,7 +13,7 @@
 #include "lib/msg.h"
 #include "lib/sha256.h"
 #include "supervisor/front/code.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/package_unpack.h"
 
 /* Up to here a folder is looked for by its digest before there is a process for it, and */
@@ -139,12 +139,12 @@ static void finish(struct front *f, struct result *res, const struct whom *whom)
 /* Tells who waits for it; u is freed. */
 static void end(struct unpack *u, struct result *res)
 {
-	struct unpack **at = &u->f->unpacks;
+	struct unpack **at = &u->f->core->unpacks;
 
 	while (*at != u)
 		at = &(*at)->next;
 	*at = u->next;
-	u->f->n_unpacking -= u->child != NULL;
+	u->f->core->n_unpacking -= u->child != NULL;
 	u->child = sd_event_source_disable_unref(u->child);
 	util_close_fd(&u->result_fd);
 	util_close_fd(&u->fd);
@@ -207,7 +207,7 @@ static int start_child(struct unpack *u, const struct package_size *room, struct
 		return err_set(e, ERR_SYSTEM, -r, "the files cannot be unpacked");
 	}
 	util_close_fd(&u->fd);
-	u->f->n_unpacking++;
+	u->f->core->n_unpacking++;
 	return 0;
 }
 
@@ -225,7 +225,7 @@ static bool may_start(const struct unpack *u)
 {
 	unsigned all = 0, of_one = 0;
 
-	for (const struct unpack *v = u->f->unpacks; v; v = v->next) {
+	for (const struct unpack *v = u->f->core->unpacks; v; v = v->next) {
 		if (!v->child)
 			continue;
 		all += v->small == u->small;
@@ -243,7 +243,7 @@ static struct unpack *next_turn(struct front *f, struct project **ret)
 {
 	struct unpack *next = NULL;
 
-	for (struct unpack *u = f->unpacks; u; u = u->next) {
+	for (struct unpack *u = f->core->unpacks; u; u = u->next) {
 		struct project *p;
 
 		if (u->child || !may_start(u))
@@ -268,7 +268,7 @@ static void begin_turns(struct front *f)
 		int r;
 
 		if (p) {
-			p->unpacked_at = ++f->unpack_turn;
+			p->unpacked_at = ++f->core->unpack_turn;
 			code_room(p, &room);
 			r = start_child(u, &room, &res.error);
 		} else {
@@ -283,7 +283,7 @@ static void begin_turns(struct front *f)
 static int unpack_in_child(struct front *f, const struct project *p, int *fd, bool small,
 			   const struct whom *whom, struct err *e)
 {
-	struct unpack *u = calloc(1, sizeof(*u)), **at = &f->unpacks;
+	struct unpack *u = calloc(1, sizeof(*u)), **at = &f->core->unpacks;
 	unsigned all = 0, of_one = 0;
 
 	if (!u)

@@ -15,7 +15,7 @@
 
 #include "lib/msg.h"
 #include "supervisor/front/code.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/package.h"
 
 /* One that was used a moment ago may be in a request that is not a task or code yet. A zip is in
@@ -222,7 +222,7 @@ static void look_at(struct front *f, struct pruning *p, const char *name, uint64
 
 static void prune(struct front *f)
 {
-	struct pruning p = {.young_zip_s = f->n_unpacking ? YOUNG_S : YOUNG_ZIP_S};
+	struct pruning p = {.young_zip_s = f->core->n_unpacking ? YOUNG_S : YOUNG_ZIP_S};
 	int packages = f->cfg.packages_dirfd;
 	uint64_t now = util_realtime_ns() / SEC;
 	DIR *dir = open_dir(packages, ".");
@@ -248,21 +248,21 @@ static int prune_again(sd_event_source *s, uint64_t usec, void *arg)
 
 	(void)s;
 	(void)usec;
-	f->prune_timer = sd_event_source_disable_unref(f->prune_timer);
+	f->core->prune_timer = sd_event_source_disable_unref(f->core->prune_timer);
 	package_prune(f);
 	return 0;
 }
 
 static void prune_later(struct front *f)
 {
-	if (!f->prune_timer)
-		(void)sd_event_add_time_relative(f->event, &f->prune_timer, CLOCK_MONOTONIC,
+	if (!f->core->prune_timer)
+		(void)sd_event_add_time_relative(f->event, &f->core->prune_timer, CLOCK_MONOTONIC,
 						 YOUNG_ZIP_S * SEC / 1000, 0, prune_again, f);
 }
 
 static bool anything_left(const struct front *f)
 {
-	const struct project *p = f->projects;
+	const struct project *p = f->core->projects;
 
 	while (p && !p->left_ns)
 		p = p->next;
@@ -276,9 +276,9 @@ static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 
 	(void)s;
 	(void)si;
-	f->pruner = sd_event_source_disable_unref(f->pruner);
-	for (struct project *p = f->projects; p; p = p->next)
-		if (p->left_ns < f->pruning_ns)
+	f->core->pruner = sd_event_source_disable_unref(f->core->pruner);
+	for (struct project *p = f->core->projects; p; p = p->next)
+		if (p->left_ns < f->core->pruning_ns)
 			p->left_bytes = p->left_files = p->left_ns = 0;
 	if (anything_left(f))
 		prune_later(f);
@@ -295,8 +295,9 @@ static void prune_begin(struct front *f, const struct err *error)
 			prune_later(f);
 		return;
 	}
-	f->pruning_ns = util_realtime_ns() -
-			(f->n_unpacking ? YOUNG_S : YOUNG_ZIP_S + 1) * SEC; /* it rounds up */
+	f->core->pruning_ns =
+		util_realtime_ns() -
+		(f->core->n_unpacking ? YOUNG_S : YOUNG_ZIP_S + 1) * SEC; /* it rounds up */
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -305,7 +306,8 @@ static void prune_begin(struct front *f, const struct err *error)
 			prune(f);
 		_exit(0);
 	}
-	if (pid > 0 && sd_event_add_child(f->event, &f->pruner, pid, WEXITED, prune_ended, f) < 0)
+	if (pid > 0 &&
+	    sd_event_add_child(f->event, &f->core->pruner, pid, WEXITED, prune_ended, f) < 0)
 		(void)waitpid(pid, NULL, 0);
 }
 
@@ -313,7 +315,7 @@ void package_prune(struct front *f)
 {
 	struct err e = {0};
 
-	if (f->pruner || f->code_known)
+	if (f->core->pruner || f->core->code_known)
 		return;
 	if (code_packages_know(f, prune_begin, &e) < 0)
 		msg_warn("unused packages are not removed: %s", e.msg);
@@ -329,18 +331,18 @@ void package_left(struct front *f, struct project *p, const struct package_size 
 		p->left_ns = util_realtime_ns();
 	}
 	/* It reads the whole folder: not as often as somebody may upload what is refused. */
-	if (f->left_pruned_ns && now < f->left_pruned_ns + YOUNG_ZIP_S * SEC) {
+	if (f->core->left_pruned_ns && now < f->core->left_pruned_ns + YOUNG_ZIP_S * SEC) {
 		prune_later(f);
 		return;
 	}
-	f->left_pruned_ns = now;
+	f->core->left_pruned_ns = now;
 	package_prune(f);
 }
 
 void package_prune_clear(struct front *f)
 {
-	f->pruner = sd_event_source_disable_unref(f->pruner);
-	f->prune_timer = sd_event_source_disable_unref(f->prune_timer);
+	f->core->pruner = sd_event_source_disable_unref(f->core->pruner);
+	f->core->prune_timer = sd_event_source_disable_unref(f->core->prune_timer);
 }
 
 /* Nobody else is there yet. */

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "lib/sha256.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/iron_unescape.h"
 #include "supervisor/front/package_extract.h"
 #include "supervisor/front/package_zip_index.h"

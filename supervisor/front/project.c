@@ -7,9 +7,8 @@
 
 #include "lib/json_strict.h"
 #include "lib/limits.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/project_internal.h"
-#include "supervisor/front/schedule.h"
 #include "supervisor/front/store_project.h"
 
 /* No project fills the disk before the operator has looked at it. */
@@ -26,7 +25,7 @@ static struct project **bucket(struct front *f, const char *id)
 
 	for (; *id; id++)
 		hash = (hash ^ (unsigned char)*id) * 16777619u;
-	return &f->project_buckets[hash % PROJECT_BUCKETS];
+	return &f->core->project_buckets[hash % PROJECT_BUCKETS];
 }
 
 struct project *project_by_id(struct front *f, const char *id)
@@ -43,7 +42,7 @@ struct project *project_find(struct front *f, const char *id_or_name)
 	struct project *p = project_by_id(f, id_or_name);
 
 	/* No name looks like an id. */
-	for (struct project *q = f->projects; !p && q; q = q->next)
+	for (struct project *q = f->core->projects; !p && q; q = q->next)
 		if (strcmp(q->name, id_or_name) == 0)
 			p = q;
 	return p;
@@ -52,7 +51,7 @@ struct project *project_find(struct front *f, const char *id_or_name)
 /* In the order of names, in which they are listed. */
 static struct project *add(struct front *f, const struct project_row *row)
 {
-	struct project *p = calloc(1, sizeof(*p)), **at = &f->projects;
+	struct project *p = calloc(1, sizeof(*p)), **at = &f->core->projects;
 
 	if (!p)
 		return NULL;
@@ -67,14 +66,14 @@ static struct project *add(struct front *f, const struct project_row *row)
 	*at = p;
 	p->hash_next = *bucket(f, p->id);
 	*bucket(f, p->id) = p;
-	f->n_projects++;
+	f->core->n_projects++;
 	return p;
 }
 
 /* Out of memory; the store is the caller's. */
 static void drop(struct front *f, struct project *p)
 {
-	struct project **at = &f->projects, **in = bucket(f, p->id);
+	struct project **at = &f->core->projects, **in = bucket(f, p->id);
 
 	while (*at != p)
 		at = &(*at)->next;
@@ -82,7 +81,7 @@ static void drop(struct front *f, struct project *p)
 	while (*in != p)
 		in = &(*in)->hash_next;
 	*in = p->hash_next;
-	f->n_projects--;
+	f->core->n_projects--;
 	PART_WALK(f, part)
 		if ((*part)->free)
 			(*part)->free(p);
@@ -95,8 +94,8 @@ static int load_project(void *arg, const struct project_row *row)
 {
 	struct front *f = arg;
 
-	if (row->slot > f->slot_last)
-		f->slot_last = row->slot;
+	if (row->slot > f->core->slot_last)
+		f->core->slot_last = row->slot;
 	return add(f, row) ? 0 : -ENOMEM;
 }
 
@@ -162,8 +161,8 @@ int project_load(struct front *f, struct err *e)
 
 void project_clear(struct front *f)
 {
-	while (f->projects)
-		drop(f, f->projects);
+	while (f->core->projects)
+		drop(f, f->core->projects);
 }
 
 /* The next one that is free, in turn: what is left of a project that was removed (a task that is
@@ -171,9 +170,9 @@ void project_clear(struct front *f)
 static uint32_t free_slot(const struct front *f)
 {
 	bool used[PROJECTS_MAX] = {false};
-	uint32_t slot = f->slot_last;
+	uint32_t slot = f->core->slot_last;
 
-	for (const struct project *p = f->projects; p; p = p->next)
+	for (const struct project *p = f->core->projects; p; p = p->next)
 		used[p->slot] = true;
 	do
 		slot = (slot + 1) % PROJECTS_MAX;
@@ -195,10 +194,10 @@ static int check_new(struct front *f, const char *name, struct err *e)
 			       name);
 	if (project_find(f, name))
 		return err_set(e, ERR_CONFLICT, 0, "there is a project %s already", name);
-	if (f->n_projects >= PROJECTS_MAX)
+	if (f->core->n_projects >= PROJECTS_MAX)
 		return err_set(e, ERR_LIMIT, 0,
 			       "there are %u projects, and no id range for one more: remove one",
-			       f->n_projects);
+			       f->core->n_projects);
 	return 0;
 }
 
@@ -228,7 +227,7 @@ int project_create(struct front *f, const char *name, const struct quota *quota,
 		drop(f, p);
 		return r;
 	}
-	f->slot_last = p->slot;
+	f->core->slot_last = p->slot;
 	*ret = p;
 	return 0;
 }

@@ -12,9 +12,11 @@
 #include "lib/limits.h"
 #include "lib/util.h"
 #include "supervisor/front/store_project.h"
+#include "supervisor/front/turn.h"
 #include "wire/proto.h"
 
 #define PROJECT_TOKENS_MAX 64
+#define SCHEDULES_MAX 100 /* that have not ended, without a quota "schedules" */
 #define KEPT_LOG_BYTES_MIN (64u << 10)
 #define CODE_BUCKETS 32
 #define TOKEN_LEN 43 /* 32 bytes of getrandom(2), base64url without padding */
@@ -82,6 +84,13 @@ struct project {
 	struct project *fresh_next;
 };
 
+_Static_assert(PROJECTS_MAX <= TURN_HOLDERS, "each project has its turn");
+/* Of its works. NULL: they are nobody's. */
+static inline unsigned turn_holder(const struct project *p)
+{
+	return p ? p->slot : TURN_NOBODY;
+}
+
 /* What the store knows, and the default project. */
 int project_load(struct front *f, struct err *e);
 void project_clear(struct front *f);
@@ -113,10 +122,6 @@ int token_create(struct front *f, struct project *p, const char *label, bool ope
 		 char text[TOKEN_LEN + 1], struct token **ret, struct err *e);
 int token_revoke(struct front *f, struct project *p, const char *id, struct err *e);
 
-/* {"id", "name", "created_at", "quota": {...}, "tasks": {"queued", "running"}, "codes",
- * "schedules", "tokens", "package_bytes", "package_files", "log_bytes"}. New references. */
-json_t *project_json(const struct project *p);
-json_t *token_json(const struct token *t); /* id label operator created_at used_at */
 /* ERR_DENIED where the project's workers may not name this policy or this image, which tells what
  * they may name, and who can change it. NULL or "": there is none to judge. What the operator runs
  * himself by `sandboxctl run` is never asked about. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Projects and tokens as JSON. */
-#include "supervisor/front/internal.h"
+#include "supervisor/front/serve.h"
+#include "supervisor/front/shapes.h"
 
 json_t *project_json(const struct project *p)
 {

@@ -10,13 +10,13 @@
 
 #include "lib/json_strict.h"
 #include "lib/sha256.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/project_internal.h"
 #include "supervisor/front/store_project.h"
 
 static struct token **bucket(struct front *f, const uint8_t hash[32])
 {
-	return &f->token_buckets[(hash[0] | (unsigned)hash[1] << 8) % PROJECT_BUCKETS];
+	return &f->core->token_buckets[(hash[0] | (unsigned)hash[1] << 8) % PROJECT_BUCKETS];
 }
 
 void token_format(const uint8_t bytes[32], char text[TOKEN_LEN + 1])

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
 #include "supervisor/front/queue_heap.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/store_query.h"
 
 #define BUCKETS (1u << 18)
@@ -92,7 +92,7 @@ static void count(struct queue *q, struct queued *w, uint32_t by)
 
 static void tick_for_heap(struct front *f)
 {
-	struct queue *q = f->queue;
+	struct queue *q = f->run->queue;
 	uint64_t now = util_realtime_ns(), due;
 
 	if (!q->delayed.n)
@@ -106,7 +106,7 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	       struct queued **ret)
 {
 	struct queued *w = calloc(1, sizeof(*w)), **b;
-	struct queue *q = f->queue;
+	struct queue *q = f->run->queue;
 
 	if (!w)
 		return -ENOMEM;
@@ -141,7 +141,7 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 
 static void drop(struct front *f, struct queued *w)
 {
-	struct queue *q = f->queue;
+	struct queue *q = f->run->queue;
 	struct queued **b = bucket(q, w->id);
 
 	if (w->heap_at)
@@ -219,7 +219,7 @@ static struct task *load(struct front *f, struct queued *w)
 struct task *queue_wake(struct front *f, const char *id)
 {
 	struct task *t = registry_find(f, id);
-	struct queued *w = t ? NULL : find(f->queue, id);
+	struct queued *w = t ? NULL : find(f->run->queue, id);
 
 	return w ? load(f, w) : t;
 }
@@ -242,7 +242,7 @@ bool queue_has_room(const struct front *f, const struct project *p, const struct
 
 bool queue_is_free(struct front *f, const struct project *p, const struct limits *limits)
 {
-	return f->ready && !f->queue->n_ready && f->n_running < f->cfg.running_max &&
+	return f->run->ready && !f->run->queue->n_ready && f->run->n_running < f->cfg.running_max &&
 	       queue_has_room(f, p, limits);
 }
 
@@ -275,7 +275,7 @@ static struct queued *next_turn(struct front *f)
 {
 	struct queued *next = NULL;
 
-	for (struct project *p = f->projects; p; p = p->next) {
+	for (struct project *p = f->core->projects; p; p = p->next) {
 		struct queued *w;
 
 		if (!p->n_queued || p->full || !queue_has_room(f, p, NULL))
@@ -294,7 +294,7 @@ static struct queued *next_turn(struct front *f)
 static bool dispatch_again(struct front *f, struct work *w)
 {
 	(void)w;
-	f->queue->waits = false;
+	f->run->queue->waits = false;
 	queue_dispatch(f);
 	return false;
 }
@@ -302,16 +302,16 @@ static bool dispatch_again(struct front *f, struct work *w)
 static void work_drop(struct front *f, struct work *w)
 {
 	(void)w;
-	f->queue->waits = false;
+	f->run->queue->waits = false;
 }
 
 void queue_dispatch(struct front *f)
 {
-	struct queue *q = f->queue;
+	struct queue *q = f->run->queue;
 	unsigned n = 0;
 
 	q->dispatch = false;
-	while (f->ready && q->n_ready && f->n_running < f->cfg.running_max) {
+	while (f->run->ready && q->n_ready && f->run->n_running < f->cfg.running_max) {
 		struct queued *w;
 		struct task *t;
 
@@ -345,18 +345,18 @@ const struct listener queue_listener = {.worker_put = on_worker, .worker_paused 
 
 void queue_dispatch_soon(struct front *f)
 {
-	f->queue->dispatch = true;
+	f->run->queue->dispatch = true;
 }
 
 void queue_dispatch_now(struct front *f)
 {
-	if (f->queue->dispatch)
+	if (f->run->queue->dispatch)
 		queue_dispatch(f);
 }
 
 void queue_tick(struct front *f, uint64_t now_ns)
 {
-	struct queue *q = f->queue;
+	struct queue *q = f->run->queue;
 	uint64_t now = util_realtime_ns();
 
 	(void)now_ns;
@@ -410,38 +410,38 @@ int queue_cancel_some(struct front *f, struct lane *lane, uint64_t upto, uint64_
 
 uint64_t queue_number(const struct front *f)
 {
-	return f->queue->number;
+	return f->run->queue->number;
 }
 
 unsigned queue_length(const struct front *f)
 {
-	return f->queue->n;
+	return f->run->queue->n;
 }
 
 void queue_counts(struct front *f, struct queue_counts *ret)
 {
-	*ret = (struct queue_counts){.queued = f->queue->n_ready,
-				     .delayed = f->queue->delayed.n,
-				     .running = f->n_running};
+	*ret = (struct queue_counts){.queued = f->run->queue->n_ready,
+				     .delayed = f->run->queue->delayed.n,
+				     .running = f->run->n_running};
 }
 
 int queue_init(struct front *f)
 {
-	f->queue = calloc(1, sizeof(*f->queue));
-	if (!f->queue)
+	f->run->queue = calloc(1, sizeof(*f->run->queue));
+	if (!f->run->queue)
 		return -ENOMEM;
-	f->queue->work = (struct work){.slice = dispatch_again, .drop = work_drop};
+	f->run->queue->work = (struct work){.slice = dispatch_again, .drop = work_drop};
 	return 0;
 }
 
 void queue_clear(struct front *f)
 {
-	if (!f->queue)
+	if (!f->run->queue)
 		return;
 	for (unsigned i = 0; i < BUCKETS; i++)
-		while (f->queue->buckets[i])
-			drop(f, f->queue->buckets[i]);
-	free(f->queue->delayed.at);
-	free(f->queue);
-	f->queue = NULL;
+		while (f->run->queue->buckets[i])
+			drop(f, f->run->queue->buckets[i]);
+	free(f->run->queue->delayed.at);
+	free(f->run->queue);
+	f->run->queue = NULL;
 }

@@ -2,7 +2,7 @@
 /* What follows the end of a code's task: another attempt, or none any more. */
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 static bool has_failed(const struct task_record *rec)
 {

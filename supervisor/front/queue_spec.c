@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/store_code.h"
 
 static enum task_kind kind_of(const struct code_spec *spec)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/store_query.h"
 
 #define QUEUED_MAX 1000000u /* of a project that has no quota of its own */

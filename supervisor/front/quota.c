@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/json_strict.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 
 enum quota_type { QUOTA_COUNT, QUOTA_SIZE, QUOTA_NAMES };
 #define NAMES_MAX 64u

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 static int load(void *arg, struct task_record *rec)
 {
@@ -120,7 +120,7 @@ static void settle(struct front *f, struct task *t, void *arg)
 
 void recover_ready(struct front *f)
 {
-	f->ready = true;
+	f->run->ready = true;
 	registry_each(f, settle, NULL);
 	queue_dispatch(f);
 }

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 #define PREFIX_MIN 4
 
@@ -13,7 +13,7 @@ static struct task **bucket(struct front *f, const char *id)
 
 	for (; *id; id++)
 		hash = (hash ^ (unsigned char)*id) * 16777619u;
-	return &f->buckets[hash % TASK_BUCKETS];
+	return &f->run->buckets[hash % TASK_BUCKETS];
 }
 
 struct task *registry_new(const char *id)
@@ -35,7 +35,7 @@ void registry_add(struct front *f, struct task *t)
 
 	t->hash_next = *b;
 	*b = t;
-	f->n_tasks++;
+	f->run->n_tasks++;
 }
 
 void registry_free_task(struct front *f, struct task *t)
@@ -65,7 +65,7 @@ void registry_remove(struct front *f, struct task *t)
 		;
 	if (*b) {
 		*b = t->hash_next;
-		f->n_tasks--;
+		f->run->n_tasks--;
 	}
 	registry_free_task(f, t);
 }
@@ -86,7 +86,7 @@ void registry_each(struct front *f, void (*fn)(struct front *f, struct task *t, 
 		struct task *next;
 
 		/* fn may remove the task that it is given. */
-		for (struct task *t = f->buckets[i]; t; t = next) {
+		for (struct task *t = f->run->buckets[i]; t; t = next) {
 			next = t->hash_next;
 			fn(f, t, arg);
 		}

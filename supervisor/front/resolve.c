@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/core.h"
 
 #define HEX_LEN 64
 
@@ -77,10 +77,10 @@ int resolve_policy(struct front *f, const char *name, uint8_t id[32], struct pol
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "policy %s: its link cannot be read", name);
 	/* The id is the content's digest: what was checked once stays right. */
-	for (unsigned i = 0; i < f->n_policies && i < RESOLVE_CACHE; i++) {
-		if (memcmp(f->policies[i].id, id, 32) != 0)
+	for (unsigned i = 0; i < f->core->n_policies && i < RESOLVE_CACHE; i++) {
+		if (memcmp(f->core->policies[i].id, id, 32) != 0)
 			continue;
-		*ret = f->policies[i].head;
+		*ret = f->core->policies[i].head;
 		return 0;
 	}
 	r = policy_load(policies, id, &policy, e);
@@ -88,8 +88,8 @@ int resolve_policy(struct front *f, const char *name, uint8_t id[32], struct pol
 		return err_wrap(e, r, "policy %s", name);
 	*ret = policy.head;
 	policy_clear(&policy);
-	slot = f->n_policies++ % RESOLVE_CACHE;
-	memcpy(f->policies[slot].id, id, 32);
-	f->policies[slot].head = *ret;
+	slot = f->core->n_policies++ % RESOLVE_CACHE;
+	memcpy(f->core->policies[slot].id, id, 32);
+	f->core->policies[slot].head = *ret;
 	return 0;
 }

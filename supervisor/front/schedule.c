@@ -94,7 +94,7 @@ int schedule_load(struct front *f, struct err *e)
 
 void schedule_clear(struct front *f)
 {
-	f->clock = sd_event_source_disable_unref(f->clock);
+	f->run->clock = sd_event_source_disable_unref(f->run->clock);
 }
 
 static void free_all(struct project *p)

@@ -24,7 +24,6 @@
 #include "supervisor/front/code.h"
 #include "supervisor/front/store_schedule.h"
 
-#define SCHEDULES_MAX 100	     /* of a project that have not ended, by default */
 #define SCHEDULES_ENDED_MAX 100	     /* of a project that are kept: the newest */
 #define SCHEDULE_EVERY_MIN_IRON 60   /* s; under /2. Ours is any number from 1 on */
 #define SCHEDULE_EVERY_MAX 315360000 /* s; ten years */

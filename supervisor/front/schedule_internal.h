@@ -3,7 +3,7 @@
 #ifndef SUPERVISOR_FRONT_SCHEDULE_INTERNAL_H
 #define SUPERVISOR_FRONT_SCHEDULE_INTERNAL_H
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/schedule.h"
 
 /* schedule_time.c: the line and the zone of the spec, read into s. */

@@ -266,7 +266,7 @@ static int on_clock(sd_event_source *source, int fd, uint32_t events, void *arg)
 	if (read(fd, &n, sizeof(n)) < 0 && errno != ECANCELED)
 		return 0;
 	msg_info("the clock was set: schedules go by the new time");
-	for (struct project *p = f->projects; p; p = p->next)
+	for (struct project *p = f->core->projects; p; p = p->next)
 		for (struct schedule *s = p->schedules; s; s = s->next)
 			schedule_settle_clock(s, now);
 	return watch(fd);
@@ -279,9 +279,9 @@ int schedule_watch_clock(struct front *f)
 
 	r = fd < 0 ? -errno : watch(fd);
 	if (r == 0)
-		r = sd_event_add_io(f->event, &f->clock, fd, EPOLLIN, on_clock, f);
+		r = sd_event_add_io(f->event, &f->run->clock, fd, EPOLLIN, on_clock, f);
 	if (r < 0)
 		return r;
 	TAKE_FD(fd);
-	return sd_event_source_set_io_fd_own(f->clock, true);
+	return sd_event_source_set_io_fd_own(f->run->clock, true);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A task as scripts see it: `inspect --json` and `ps --json`. Unknown is null. */
-#include "supervisor/front/internal.h"
+#include "supervisor/front/serve.h"
+#include "supervisor/front/shapes.h"
 
 static json_t *text_or_null(const char *text)
 {

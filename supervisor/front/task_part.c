@@ -2,7 +2,7 @@
 /* The tasks that a project or a worker has, when it goes. */
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 #include "supervisor/front/store_project.h"
 
 struct of_project {

@@ -9,7 +9,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 
 /* Questions that the monitor has not answered: more only when it hangs. */
 #define ASKED_MAX 64
@@ -83,7 +83,7 @@ static json_t *time_json(uint64_t realtime_ns)
 /* Whose tasks are forked from it; NULL: everybody's, as a warm-up of the image alone. */
 static const char *owner_name(const struct front *f, uint32_t slot)
 {
-	const struct project *p = f->projects;
+	const struct project *p = f->core->projects;
 
 	while (p && p->slot != slot)
 		p = p->next;
@@ -116,7 +116,7 @@ static void answer(struct template_ask *ask, const struct err *e)
 
 void template_row(struct front *f, const struct mon_template *m)
 {
-	struct template_ask **p = &f->template_asks, *ask;
+	struct template_ask **p = &f->run->template_asks, *ask;
 	struct err e = {0};
 
 	while (*p && (*p)->tag != m->tag)
@@ -145,10 +145,10 @@ void template_clear(struct front *f)
 		.code = ERR_UNAVAILABLE,
 		.msg = "the daemon's monitor went away before it answered: ask again"};
 
-	while (f->template_asks) {
-		struct template_ask *ask = f->template_asks;
+	while (f->run->template_asks) {
+		struct template_ask *ask = f->run->template_asks;
 
-		f->template_asks = ask->next;
+		f->run->template_asks = ask->next;
 		answer(ask, &e);
 	}
 }
@@ -156,7 +156,7 @@ void template_clear(struct front *f)
 int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
 		 void *arg, struct err *e)
 {
-	struct template_ask *ask, **p = &f->template_asks;
+	struct template_ask *ask, **p = &f->run->template_asks;
 	union proto_msg m = {0};
 	unsigned n = 0;
 	int r;
@@ -172,12 +172,12 @@ int template_ask(struct front *f, enum template_verb verb, const char *id, templ
 	if (!ask)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "templates");
 	proto_init(&m, MON_TEMPLATES);
-	m.templates.tag = ask->tag = ++f->template_tag;
+	m.templates.tag = ask->tag = ++f->run->template_tag;
 	m.templates.verb = (uint8_t)verb;
 	m.templates.all = !id;
 	(void)snprintf(m.templates.id, sizeof(m.templates.id), "%s", id ? id : "");
 	(void)snprintf(ask->id, sizeof(ask->id), "%s", id ? id : "");
-	r = link_send(&f->monitor, &m, NULL, 0);
+	r = link_send(&f->run->monitor, &m, NULL, 0);
 	if (r < 0) {
 		free(ask);
 		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not answer");

@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#include "supervisor/front/internal.h"
+#include "lib/util.h"
 
 /* The works of one kind of one holder. */
 struct work_lane {
@@ -16,7 +16,7 @@ struct work_lane {
 };
 
 struct turn {
-	struct work_lane lanes[PROJECTS_MAX + 1][TURN_KINDS];
+	struct work_lane lanes[TURN_HOLDERS + 1][TURN_KINDS];
 	struct work_lane *first, **last; /* those that have work, in the order of their turns */
 	sd_event_source *source, *tick;
 	turn_tick_fn tick_fn;
@@ -152,7 +152,7 @@ int turn_init(struct front *f, turn_tick_fn tick)
 	if (!t)
 		return -ENOMEM;
 	t->last = &t->first;
-	for (unsigned i = 0; i <= PROJECTS_MAX; i++)
+	for (unsigned i = 0; i <= TURN_HOLDERS; i++)
 		for (unsigned kind = 0; kind < TURN_KINDS; kind++) {
 			t->lanes[i][kind].tail = &t->lanes[i][kind].head;
 			t->lanes[i][kind].kind = kind;

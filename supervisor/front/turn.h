@@ -16,9 +16,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "supervisor/front/project.h"
-
-struct front;
+#include "supervisor/front/base.h"
 
 /* Rows that one slice reads or changes at most: one or two milliseconds of processor time. */
 #define TURN_READ_ROWS 1000u
@@ -42,12 +40,9 @@ struct work {
 	void (*drop)(struct front *f, struct work *w);
 };
 
-/* By a project's slot; the last one is for what is nobody's. */
-#define TURN_NOBODY PROJECTS_MAX
-static inline unsigned turn_holder(const struct project *p)
-{
-	return p ? p->slot % PROJECTS_MAX : TURN_NOBODY;
-}
+/* Whose works they are: a project's, by its slot (turn_holder), or nobody's. */
+#define TURN_HOLDERS 4096u
+#define TURN_NOBODY TURN_HOLDERS
 
 /*
  * What has something to do in the next turn, after the sockets that are ready by then: a descriptor

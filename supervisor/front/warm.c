@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "lib/msg.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/run.h"
 #include "wire/warm_load.h"
 
 /* Those that wait, of one project and of all. One more of a task's is forgotten: the next such
@@ -45,7 +45,7 @@ static void hand_over(struct front *f, struct warm *w)
 	/* One that is gone: the monitor finds that there is nothing to import from. */
 	if (w->has_package && package < 0)
 		m.warm.has_package = 0;
-	r = link_send(&f->monitor, &m, &package, m.warm.has_package);
+	r = link_send(&f->run->monitor, &m, &package, m.warm.has_package);
 	if (r < 0)
 		msg_err("the monitor does not take a request to warm: %s", strerror(-r));
 }
@@ -54,7 +54,7 @@ static struct warm_load count_running(const struct front *f)
 {
 	struct warm_load load = {0};
 
-	for (const struct warm *w = f->warms; w; w = w->next)
+	for (const struct warm *w = f->run->warms; w; w = w->next)
 		if (w->sent)
 			warm_load_add(&load, w->wish, w->owner, w->memory);
 	return load;
@@ -74,7 +74,7 @@ static bool may_run(const struct front *f, const struct warm *what)
 
 	if (!warm_load_allows(&load, what->wish, what->owner, what->memory, f->cfg.node_memory))
 		return false;
-	for (const struct warm *w = f->warms; w; w = w->next)
+	for (const struct warm *w = f->run->warms; w; w = w->next)
 		if (w->sent && excludes(w, what))
 			return false;
 	return true;
@@ -83,7 +83,7 @@ static bool may_run(const struct front *f, const struct warm *what)
 /* What else waits of this project goes behind what waits of others. */
 static void take_turn(struct front *f, uint32_t owner)
 {
-	struct warm **p = &f->warms, *moved = NULL, **tail = &moved;
+	struct warm **p = &f->run->warms, *moved = NULL, **tail = &moved;
 
 	while (*p) {
 		struct warm *w = *p;
@@ -103,7 +103,7 @@ static void take_turn(struct front *f, uint32_t owner)
 static struct warm *find_next(const struct front *f)
 {
 	for (int wish = WARM_FOR_OPERATOR; wish < WARM_FOR_MAX; wish++)
-		for (struct warm *w = f->warms; w; w = w->next)
+		for (struct warm *w = f->run->warms; w; w = w->next)
 			if (w->wish == (enum warm_for)wish && !w->sent && may_run(f, w))
 				return w;
 	return NULL;
@@ -126,7 +126,7 @@ static void hand_over_some(struct front *f)
  * turn in another project's share. */
 static struct warm *find_same(struct front *f, const struct warm *what)
 {
-	for (struct warm *w = f->warms; w; w = w->next) {
+	for (struct warm *w = f->run->warms; w; w = w->next) {
 		if (!same_key(w, what) || (what->force && (!w->force || w->sent)) ||
 		    (w->sent && w->wish > what->wish) ||
 		    (!w->sent && w->wish == WARM_FOR_TASK && w->owner != what->owner))
@@ -142,7 +142,7 @@ static bool too_many_wait(const struct front *f, const struct warm *what)
 {
 	unsigned all = 0, own = 0;
 
-	for (const struct warm *w = f->warms; w; w = w->next) {
+	for (const struct warm *w = f->run->warms; w; w = w->next) {
 		all += !w->sent;
 		own += !w->sent && w->wish == WARM_FOR_TASK && w->owner == what->owner;
 	}
@@ -153,7 +153,7 @@ static bool too_many_wait(const struct front *f, const struct warm *what)
 
 static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 {
-	struct warm **p = &f->warms, *w;
+	struct warm **p = &f->run->warms, *w;
 
 	if (too_many_wait(f, what)) {
 		(void)err_set(e, ERR_LIMIT, 0, "too many warm-ups wait already: try again later");
@@ -170,9 +170,9 @@ static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 	w->sent = false;
 	/* 0 is nobody's; the others go on from where a former front, whose warm-ups may still
 	 * run, can not have come. */
-	if (!f->warm_tag)
-		f->warm_tag = (uint32_t)(util_realtime_ns() / MSEC) | 1;
-	w->tag = f->warm_tag++;
+	if (!f->run->warm_tag)
+		f->run->warm_tag = (uint32_t)(util_realtime_ns() / MSEC) | 1;
+	w->tag = f->run->warm_tag++;
 	while (*p)
 		p = &(*p)->next;
 	*p = w;
@@ -193,9 +193,9 @@ struct warm *warm_request(struct front *f, const struct warm *what, struct err *
 /* The memory that the policy gives by default; 0 when it was not read lately. */
 static uint64_t default_memory(const struct front *f, const uint8_t policy[32])
 {
-	for (unsigned i = 0; i < f->n_policies && i < RESOLVE_CACHE; i++)
-		if (memcmp(f->policies[i].id, policy, 32) == 0)
-			return f->policies[i].head.limits.memory;
+	for (unsigned i = 0; i < f->core->n_policies && i < RESOLVE_CACHE; i++)
+		if (memcmp(f->core->policies[i].id, policy, 32) == 0)
+			return f->core->policies[i].head.limits.memory;
 	return 0;
 }
 
@@ -227,7 +227,7 @@ void warm_background(struct front *f, const struct task *t)
 
 void warm_done(struct front *f, const struct mon_warmed *m)
 {
-	struct warm **p = &f->warms, *w;
+	struct warm **p = &f->run->warms, *w;
 
 	while (*p && ((*p)->tag != m->tag || !(*p)->sent))
 		p = &(*p)->next;
@@ -242,10 +242,10 @@ void warm_done(struct front *f, const struct mon_warmed *m)
 
 void warm_clear(struct front *f)
 {
-	while (f->warms) {
-		struct warm *w = f->warms;
+	while (f->run->warms) {
+		struct warm *w = f->run->warms;
 
-		f->warms = w->next;
+		f->run->warms = w->next;
 		free(w);
 	}
 }

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "supervisor/front/front.h"
 #include "supervisor/front/http_internal.h"
 #include "tests/unit/http_dial.h"
 
@@ -184,7 +185,7 @@ static const struct http_route routes[] = {
 static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd)
 {
 	static const struct http_route *const tables[] = {routes};
-	struct front *f = calloc(1, sizeof(*f));
+	struct front *f = front_new();
 	struct err e = {0};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -192,8 +193,8 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 		_exit(1);
 	f->cfg.http_fd = listen_fd;
 	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;
-	f->logger = (struct link){.sock = logger};
-	f->logger.tail = &f->logger.head;
+	f->run->logger = (struct link){.sock = logger};
+	f->run->logger.tail = &f->run->logger.head;
 	if (http_init(f, tables, 1, &e) < 0)
 		_exit(2);
 	(void)sd_event_add_signal(f->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);

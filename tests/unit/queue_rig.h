@@ -4,9 +4,10 @@
 #define TESTS_UNIT_QUEUE_RIG_H
 
 #include "supervisor/front/api_stats.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
 #include "supervisor/front/log_keep.h"
 #include "supervisor/front/schedule.h"
+#include "supervisor/front/serve.h"
 #include "tests/unit/front_rig.h"
 
 struct fixture {
@@ -23,7 +24,7 @@ struct fixture {
 /* What front_init makes, but for the control socket and the filter. */
 static void begin(struct fixture *x)
 {
-	struct front *f = calloc(1, sizeof(*f));
+	struct front *f = front_new();
 	int monitor[2];
 	struct err e = {0};
 
@@ -65,7 +66,7 @@ static void end(struct fixture *x)
 	struct front *f = x->f;
 
 	/* A child that prunes packages looks at this test's folders. */
-	while (f->code_known || f->pruner)
+	while (f->core->code_known || f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	package_prune_clear(f);
 	turn_clear(f);
@@ -74,10 +75,10 @@ static void end(struct fixture *x)
 	registry_each(f, drop_task, NULL);
 	project_clear(f);
 	schedule_clear(f);
-	link_clear(&f->monitor);
-	link_clear(&f->logger);
+	link_clear(&f->run->monitor);
+	link_clear(&f->run->logger);
 	(void)close(f->cfg.monitor_sock);
-	(void)sd_event_source_disable_unref(f->committer);
+	(void)sd_event_source_disable_unref(f->run->committer);
 	(void)sd_event_unref(f->event);
 	store_free(f->store);
 	free(f);

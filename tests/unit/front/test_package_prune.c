@@ -14,8 +14,9 @@
 #include <sys/stat.h>
 
 #include "supervisor/front/code.h"
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
 #include "supervisor/front/package.h"
+#include "supervisor/front/serve.h"
 
 static int make_dir(const char *path)
 {
@@ -27,7 +28,7 @@ static char top[32];
 
 static int setup(void **state)
 {
-	struct front *f = calloc(1, sizeof(*f));
+	struct front *f = front_new();
 	struct err e = {0};
 	sigset_t set;
 	char path[64];
@@ -61,7 +62,7 @@ static int teardown(void **state)
 	turn_clear(f);
 	queue_clear(f);
 	project_clear(f);
-	(void)sd_event_source_disable_unref(f->committer);
+	(void)sd_event_source_disable_unref(f->run->committer);
 	(void)sd_event_unref(f->event);
 	store_free(f->store);
 	(void)close(f->cfg.front_dirfd);
@@ -115,10 +116,10 @@ static bool is_there(struct front *f, const char *name)
 static void prune(struct front *f)
 {
 	package_prune(f);
-	while (f->code_known)
+	while (f->core->code_known)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
-	assert_non_null(f->pruner);
-	while (f->pruner)
+	assert_non_null(f->core->pruner);
+	while (f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 }
 
@@ -170,7 +171,7 @@ static void test_codes(void **state)
 	other = put(f, "other", 'a', 'b');
 	assert_ptr_equal(put(f, "other", 'a', 'b'), other);
 	assert_int_equal(code_remove(f, c, on_removed, &removed, &e), 0);
-	while (!removed || f->code_known || f->pruner)
+	while (!removed || f->core->code_known || f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_true(is_there(f, name_of('a', "")));
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
@@ -191,11 +192,11 @@ static void test_codes(void **state)
 	prune(f);
 	assert_true(is_there(f, name_of('c', "")));
 	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
-	f->left_pruned_ns = 0;
+	f->core->left_pruned_ns = 0;
 	other = code_by_name(project_by_id(f, PROJECT_DEFAULT_ID), "other");
 	removed = false;
 	assert_int_equal(code_remove(f, other, on_removed, &removed, &e), 0);
-	while (!removed || f->code_known || f->pruner)
+	while (!removed || f->core->code_known || f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_false(is_there(f, name_of('a', "")));
 	assert_false(is_there(f, name_of('b', PACKAGE_ZIP)));
@@ -239,12 +240,12 @@ static void test_others(void **state)
 	assert_int_equal(mkdirat(packages, ".tmp-new", 0700), 0);
 	assert_int_equal(mkdirat(packages, "other", 0700), 0);
 	age(f, "other", 10000);
-	f->n_unpacking = 1;
+	f->core->n_unpacking = 1;
 	prune(f);
 	assert_true(is_there(f, name_of('a', "")));
 	assert_false(is_there(f, name_of('a', PACKAGE_ZIP)));
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
-	f->n_unpacking = 0;
+	f->core->n_unpacking = 0;
 	prune(f);
 	assert_false(is_there(f, name_of('b', PACKAGE_ZIP)));
 	assert_true(is_there(f, name_of('b', "")));
@@ -326,9 +327,9 @@ static void test_left(void **state)
 	p->quota.package_bytes = 150;
 	p->quota.package_files = 1000;
 	package_left(f, p, &size);
-	while (f->code_known)
+	while (f->core->code_known)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
-	assert_non_null(f->pruner);
+	assert_non_null(f->core->pruner);
 	code_room(p, &room);
 	assert_int_equal(room.bytes, 150);
 	assert_int_equal(room.files, 1000);
@@ -343,14 +344,14 @@ static void test_left(void **state)
 	assert_int_equal(room.bytes, 0);
 	p->package_bytes = 140;
 	/* The first pruner began too early for it. */
-	while (f->pruner)
+	while (f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_int_equal(p->left_bytes, 200);
 	while (p->left_ns)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_int_equal(p->left_bytes, 0);
 	assert_int_equal(p->left_files, 0);
-	assert_null(f->prune_timer);
+	assert_null(f->core->prune_timer);
 	code_room(p, &room);
 	assert_int_equal(room.bytes, 10);
 }

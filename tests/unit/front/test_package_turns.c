@@ -6,7 +6,8 @@
 
 #include <sys/mman.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
+#include "supervisor/front/serve.h"
 
 #define BIG (1u << 20)
 #define SMALL (64u << 10)
@@ -26,7 +27,7 @@ static int begin(void **state)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	t->f = calloc(1, sizeof(*t->f));
+	t->f = front_new();
 	t->f->cfg.packages_dirfd = make_dir(t->dir);
 	t->f->cfg.package_bytes_max = 16 << 20;
 	assert_int_equal(sd_event_new(&t->f->event), 0);
@@ -36,7 +37,7 @@ static int begin(void **state)
 	}
 	/* One chain, whatever an id's hash is. */
 	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
-		t->f->project_buckets[i] = &t->p[ARRAY_SIZE(t->p) - 1];
+		t->f->core->project_buckets[i] = &t->p[ARRAY_SIZE(t->p) - 1];
 	*state = t;
 	return 0;
 }
@@ -45,8 +46,8 @@ static int end(void **state)
 {
 	struct turns *t = *state;
 
-	assert_null(t->f->unpacks);
-	assert_int_equal(t->f->n_unpacking, 0);
+	assert_null(t->f->core->unpacks);
+	assert_int_equal(t->f->core->n_unpacking, 0);
 	(void)sd_event_unref(t->f->event);
 	(void)close(t->f->cfg.packages_dirfd);
 	package_remove(AT_FDCWD, t->dir);
@@ -113,15 +114,15 @@ static void test_one_project(void **state)
 
 	for (int i = 0; i < 9; i++)
 		zip(t, 0, BIG + 1);
-	assert_int_equal(t->f->n_unpacking, 1);
+	assert_int_equal(t->f->core->n_unpacking, 1);
 	assert_int_equal(t->n_refused, 0);
 	zip(t, 0, BIG + 1);
 	zip(t, 0, SMALL);
 	assert_int_equal(t->n_refused, 2);
 	zip(t, 1, BIG + 1);
-	assert_int_equal(t->f->n_unpacking, 2);
+	assert_int_equal(t->f->core->n_unpacking, 2);
 	zip(t, 1, SMALL);
-	assert_int_equal(t->f->n_unpacking, 2);
+	assert_int_equal(t->f->core->n_unpacking, 2);
 	assert_int_equal(t->n_refused, 2);
 	run_until_done(t, 13);
 }
@@ -133,12 +134,12 @@ static void test_many_projects(void **state)
 
 	for (unsigned i = 0; i < 8; i++)
 		zip(t, i, BIG + 1);
-	assert_int_equal(t->f->n_unpacking, 8);
+	assert_int_equal(t->f->core->n_unpacking, 8);
 	zip(t, 8, BIG + 1);
-	assert_int_equal(t->f->n_unpacking, 8);
+	assert_int_equal(t->f->core->n_unpacking, 8);
 	for (unsigned i = 9; i < 16; i++)
 		zip(t, i, SMALL);
-	assert_int_equal(t->f->n_unpacking, 15);
+	assert_int_equal(t->f->core->n_unpacking, 15);
 	assert_int_equal(t->n_refused, 0);
 	run_until_done(t, 16);
 }
@@ -150,10 +151,10 @@ static void test_folders(void **state)
 
 	for (int i = 0; i < 12; i++)
 		tar(t, 0, BIG + 1 + i);
-	assert_int_equal(t->f->n_unpacking, 4);
+	assert_int_equal(t->f->core->n_unpacking, 4);
 	tar(t, 1, BIG + 1);
 	zip(t, 2, BIG + 1);
-	assert_int_equal(t->f->n_unpacking, 6);
+	assert_int_equal(t->f->core->n_unpacking, 6);
 	tar(t, 0, (off_t)SMALL * 3);
 	assert_int_equal(t->n_refused, 1);
 	run_until_done(t, 15);
@@ -165,7 +166,7 @@ static void test_turns(void **state)
 	struct turns *t = *state;
 
 	t->p[9].unpacked_at = 100;
-	t->f->unpack_turn = 100;
+	t->f->core->unpack_turn = 100;
 	for (unsigned i = 0; i < 8; i++)
 		zip(t, i, BIG + 1);
 	zip(t, 9, BIG + 1);

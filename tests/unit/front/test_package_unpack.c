@@ -5,7 +5,8 @@
 #include <openssl/evp.h>
 #include <sys/mman.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
+#include "supervisor/front/serve.h"
 
 struct answer {
 	sd_event *event;
@@ -44,7 +45,7 @@ static struct answer unpack(struct front *f, int fd)
 	package_unpack_zip(f, &project, fd, answered, &a);
 	assert_int_equal(sd_event_loop(f->event), 0);
 	f->event = sd_event_unref(f->event);
-	assert_int_equal(f->n_unpacking, 0);
+	assert_int_equal(f->core->n_unpacking, 0);
 	return a;
 }
 
@@ -127,14 +128,14 @@ static void assert_refused(struct front *f, struct made *z)
 static void test_unpack(void **state)
 {
 	struct made *z = *state;
-	struct front *f = calloc(1, sizeof(*f));
+	struct front *f = front_new();
 	struct answer a, b;
 	char dir[32];
 
 	f->cfg.packages_dirfd = make_dir(dir);
 	f->cfg.package_bytes_max = 1 << 20;
 	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
-		f->project_buckets[i] = &project;
+		f->core->project_buckets[i] = &project;
 	make_zip(z, good, ARRAY_SIZE(good));
 	a = unpack(f, zip_file(z));
 	assert_kept(f, z, &a);

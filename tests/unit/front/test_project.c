@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
 #include "supervisor/front/project_internal.h"
+#include "supervisor/front/serve.h"
 
 static void quota_is(const char *text, const struct quota *want)
 {
@@ -92,7 +93,6 @@ static void names_are(const char *text, const char *policies, const char *images
 {
 	struct quota q = {.policies = "default,strict", .images = "iron"};
 	json_auto_t *doc = json_loads(text, 0, NULL), *shown = NULL;
-	struct project p = {0};
 	struct err e = {0};
 
 	if (quota_from_json("quota", doc, &q, &e) < 0)
@@ -100,12 +100,10 @@ static void names_are(const char *text, const char *policies, const char *images
 	assert_string_equal(q.policies, policies);
 	assert_string_equal(q.images, images);
 	/* What is shown is what may be given. */
-	p.quota = q;
-	shown = project_json(&p);
-	assert_int_equal(quota_from_json("quota", json_object_get(shown, "quota"), &p.quota, &e),
-			 0);
-	assert_string_equal(p.quota.policies, policies);
-	assert_string_equal(p.quota.images, images);
+	shown = quota_json(&q);
+	assert_int_equal(quota_from_json("quota", shown, &q, &e), 0);
+	assert_string_equal(q.policies, policies);
+	assert_string_equal(q.images, images);
 }
 
 static void test_names(void **state)
@@ -220,7 +218,7 @@ static void load(struct fixture *x)
 {
 	struct err e = {0};
 
-	x->f = calloc(1, sizeof(*x->f));
+	x->f = front_new();
 	x->f->parts = front_parts;
 	x->f->cfg.packages_dirfd = -1;
 	assert_true(sd_event_new(&x->f->event) >= 0);
@@ -235,7 +233,7 @@ static void unload(struct fixture *x)
 	turn_clear(x->f);
 	project_clear(x->f);
 	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
-		assert_null(x->f->token_buckets[i]);
+		assert_null(x->f->core->token_buckets[i]);
 	store_free(x->f->store);
 	(void)sd_event_unref(x->f->event);
 	free(x->f);
@@ -379,7 +377,7 @@ static void test_slots(void **state)
 	unload(x);
 	load(x);
 	assert_int_equal(make(x, "d", token)->slot, 4);
-	x->f->slot_last = PROJECTS_MAX - 2;
+	x->f->core->slot_last = PROJECTS_MAX - 2;
 	assert_int_equal(make(x, "e", token)->slot, PROJECTS_MAX - 1);
 	/* 0 is the default project's, 1 is free again. */
 	assert_int_equal(make(x, "f", token)->slot, 1);
@@ -412,8 +410,8 @@ static void test_projects(void **state)
 	assert_int_equal(project_set_quota(x->f, project_find(x->f, "p007"), &quota, &e), 0);
 	unload(x);
 	load(x);
-	assert_int_equal(x->f->n_projects, 301);
-	for (p = x->f->projects; p->next; p = p->next)
+	assert_int_equal(x->f->core->n_projects, 301);
+	for (p = x->f->core->projects; p->next; p = p->next)
 		assert_true(strcmp(p->name, p->next->name) < 0);
 	p = project_find(x->f, "p007");
 	assert_int_equal(p->slot, 294);

@@ -2,7 +2,8 @@
 /* The queue with a real store: whose turn it is, what waits, and how much may. */
 #include "tests/unit/queue_rig.h"
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
+#include "supervisor/front/serve.h"
 
 static void test_life(void **state)
 {
@@ -29,7 +30,7 @@ static void test_life(void **state)
 	assert_int_equal(record(x, id).state, TASK_COMPLETE);
 	assert_int_equal(x->a->n_running, 0);
 	assert_int_equal(x->a->running_memory, 0);
-	assert_int_equal(x->f->n_tasks, 0);
+	assert_int_equal(x->f->run->n_tasks, 0);
 }
 
 static void test_turns(void **state)
@@ -45,7 +46,7 @@ static void test_turns(void **state)
 	assert_string_equal(started(x), second);
 	assert_string_equal(started(x), "");
 	/* What waits is not in memory, but for its place. */
-	assert_int_equal(x->f->n_tasks, 2);
+	assert_int_equal(x->f->run->n_tasks, 2);
 	assert_int_equal(queue_length(x->f), 20);
 	/* Another project's does not wait for those: the next slot is its own. */
 	theirs = submit(x, d, plain);
@@ -121,7 +122,7 @@ static void test_delay(void **state)
 	/* Also after a restart. */
 	restart(x);
 	assert_string_equal(started(x), "");
-	while (x->f->n_running == 0)
+	while (x->f->run->n_running == 0)
 		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
 	assert_string_equal(started(x), soon);
 	assert_string_equal(started(x), "");

@@ -2,7 +2,8 @@
 /* The ends of what was queued: done, cancelled, tried again, lost; each is written once. */
 #include "tests/unit/queue_rig.h"
 
-#include "supervisor/front/internal.h"
+#include "supervisor/front/front.h"
+#include "supervisor/front/serve.h"
 #include "supervisor/front/store_internal.h"
 #include "supervisor/front/store_query.h"
 
@@ -32,7 +33,7 @@ static void test_retries(void **state)
 	assert_int_equal(record(x, second).dead_letter, 1);
 	assert_string_equal(record(x, second).retry, "");
 	assert_string_equal(started(x), "");
-	assert_int_equal(x->f->n_tasks, 0);
+	assert_int_equal(x->f->run->n_tasks, 0);
 }
 
 /* The task's own success, or its owner's wish, is followed by nothing. */
@@ -222,7 +223,7 @@ static void test_dispatch_not_written(void **state)
 	assert_int_equal(record(x, ids[0]).state, TASK_COMPLETE);
 	assert_int_equal(x->a->n_running, 0);
 	assert_int_equal(x->a->running_memory, 0);
-	assert_int_equal(x->f->n_tasks, 0);
+	assert_int_equal(x->f->run->n_tasks, 0);
 }
 
 static void test_cancel(void **state)
@@ -268,7 +269,7 @@ static void test_cancel_restart(void **state)
 	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
 	id = submit(x, c, plain);
 	settle(x);
-	x->f->ready = false;
+	x->f->run->ready = false;
 	assert_int_equal(queue_cancel(x->f, x->a, id, &changed, &e), 0);
 	settle(x);
 	assert_int_equal(record(x, id).state, TASK_QUEUED);
@@ -348,7 +349,7 @@ static void test_cancel_all_once(void **state)
 				 0);
 		assert_int_equal(times, 1);
 	}
-	assert_int_equal(x->f->n_tasks, 0);
+	assert_int_equal(x->f->run->n_tasks, 0);
 }
 
 int main(void)

@@ -71,7 +71,7 @@ static void wait_held(struct rest *r, int fd, unsigned holder)
 
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&mine, &len), 0);
 	for (;;) {
-		const struct http_conn *c = r->x->f->http->conns;
+		const struct http_conn *c = r->x->f->serve->http->conns;
 
 		len = sizeof(peer);
 		if (c && c->holder == holder &&
@@ -110,7 +110,7 @@ static void send_body(struct rest *r, int fd, const char *text, const char *stat
 static void test_connections(void **state)
 {
 	struct rest *r = *state;
-	struct http *h = r->x->f->http;
+	struct http *h = r->x->f->serve->http;
 	const unsigned a = r->x->a->slot;
 	int theirs, fds[80], fresh[10];
 	char byte;
@@ -141,7 +141,7 @@ static void test_connections(void **state)
 static void test_share(void **state)
 {
 	struct rest *r = *state;
-	struct http *h = r->x->f->http;
+	struct http *h = r->x->f->serve->http;
 	int fds[28];
 
 	h->conns_max = 64;
@@ -202,7 +202,7 @@ static void test_logs(void **state)
 	other = follow(r, r->b, r->x->b, theirs);
 	/* One that leaves makes room for another. */
 	(void)close(fds[0]);
-	while (r->x->f->http->n_streams > ARRAY_SIZE(fds))
+	while (r->x->f->serve->http->n_streams > ARRAY_SIZE(fds))
 		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
 	fds[0] = follow(r, r->a, r->x->a, id);
 	/* Who reads by a token that is good no more is shown out, and nobody else. */
@@ -211,7 +211,7 @@ static void test_logs(void **state)
 		rest_hear(r, fds[i], NULL);
 		(void)close(fds[i]);
 	}
-	while (r->x->f->http->n_streams > 1)
+	while (r->x->f->serve->http->n_streams > 1)
 		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
 	assert_int_equal(recv(other, path, 1, MSG_DONTWAIT), -1);
 	(void)close(other);

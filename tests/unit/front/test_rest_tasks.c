@@ -240,7 +240,7 @@ static void test_sync(void **state)
 		json_object_get(json_array_get(json_object_get(r->body, "tasks"), 0), "id"));
 	assert_int_equal(stored(r, id).attempt, 1);
 	assert_int_equal(stored(r, stored(r, id).retry).state, TASK_COMPLETE);
-	assert_null(r->x->f->sync_waits);
+	assert_null(r->x->f->api->sync_waits);
 }
 
 static void no_answer(void *arg)
@@ -262,7 +262,7 @@ static void test_sync_shares(void **state)
 	assert_int_equal(n, 32);
 	assert_int_equal(iron_sync(f, r->x->b->id, ids, 1, &asker, no_answer, &done, NULL), 0);
 	asker.r = NULL;
-	while (f->sync_waits)
+	while (f->api->sync_waits)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_int_equal(done, 33);
 }

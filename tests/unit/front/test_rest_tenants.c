@@ -77,7 +77,7 @@ static void check_things(struct rest *r, const struct things *things)
 	assert_int_equal(record(r->x, things->task).percent, 0);
 	assert_int_equal(queue_length(r->x->f), 1);
 	assert_non_null(project_find(r->x->f, "b"));
-	assert_int_equal(r->x->f->n_projects, 3);
+	assert_int_equal(r->x->f->core->n_projects, 3);
 }
 
 static void refused(struct rest *r, const struct http_route *row, const char *token,
@@ -90,7 +90,7 @@ static void refused(struct rest *r, const struct http_route *row, const char *to
 	unsigned was;
 
 	/* What bounds the rate of wrong tokens is tested elsewhere. */
-	r->x->f->http->failed_next_ns = 0;
+	r->x->f->serve->http->failed_next_ns = 0;
 	was = rest(r, token, row->method, path_of(row, project, things), body);
 
 	if (was != status)

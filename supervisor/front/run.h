@@ -1,46 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the front share: its one struct, tasks in memory, and who does what. */
-#ifndef SUPERVISOR_FRONT_INTERNAL_H
-#define SUPERVISOR_FRONT_INTERNAL_H
+/* What happens: tasks, their queue, their logs, warm-ups, and what the other roles are asked. */
+#ifndef SUPERVISOR_FRONT_RUN_H
+#define SUPERVISOR_FRONT_RUN_H
 
 #include <jansson.h>
-#include <systemd/sd-event.h>
 
-#include "lib/image.h"
-#include "lib/policy.h"
 #include "spec/task_spec.h"
-#include "supervisor/front/control.h"
-#include "supervisor/front/events.h"
-#include "supervisor/front/front.h"
+#include "supervisor/front/core.h"
 #include "supervisor/front/link.h"
 #include "supervisor/front/metrics.h"
-#include "supervisor/front/package.h"
-#include "supervisor/front/part.h"
-#include "supervisor/front/project.h"
 #include "supervisor/front/queue.h"
-#include "supervisor/front/store.h"
 #include "supervisor/front/task.h"
-#include "supervisor/front/turn.h"
-
-#define MSEC 1000000ULL /* in ns */
-#define SEC 1000000000ULL
 
 #define CANCEL_GRACE_NS (10 * SEC) /* from SIGTERM to SIGKILL */
 #define TASK_BUCKETS 4096u
-#define RESOLVE_CACHE 16
-#define PROJECT_BUCKETS 1024u
 
-/*
- * A connection that waits for something. It is in two lists: of what it waits for
- * (a task or a warm-up) and of its connection; it goes with whichever goes first.
- */
-struct waiter {
-	struct waiter *next, **pprev;
-	struct waiter *conn_next, **conn_pprev;
-	struct conn *conn;
-	json_t *tag;			  /* owned; NULL when the request had none */
-	bool accepted, started, finished; /* answers that are still due */
-};
+struct waiter;
 
 /* A line of history that is not in the store yet. */
 struct task_note {
@@ -94,18 +69,10 @@ struct warm {
 	char imports[IMAGE_WARM_MAX];
 };
 
-struct front {
-	struct front_config cfg;
-	const struct listener *const *listeners; /* ends with NULL; NULL: nobody listens */
-	const struct part *const *parts;	 /* the same */
-	sd_event *event;
-	sd_event_source *listen, *committer;
-	struct turn *turn; /* turn.c: works, and the tick */
-	struct store *store;
+struct run {
+	sd_event_source *committer;
 	struct link monitor, logger;
-	bool ready;	     /* the monitor has said all that it knows (MON_READY) */
-	uint64_t started_ns; /* CLOCK_REALTIME */
-
+	bool ready; /* the monitor has said all that it knows (MON_READY) */
 	struct task *buckets[TASK_BUCKETS];
 	struct queue *queue;
 	sd_event_source *clock;			  /* schedule_run.c: the wall clock is set */
@@ -114,48 +81,15 @@ struct front {
 	unsigned n_fresh;			  /* new ones of all */
 	unsigned n_put_off; /* turns since there is something to write, for more to come */
 	unsigned n_tasks, n_running, n_finished;
-	bool prunes;	   /* finished tasks beyond the bound are being removed */
-	uint64_t retry_ns; /* when a failed write is tried again */
-
-	uint64_t prune_at_ns;	      /* CLOCK_MONOTONIC: packages, not before that */
-	struct known *code_known;     /* code_packages.c: being read */
-	uint8_t (*code_packages)[32]; /* NULL: not known */
-	size_t n_code_packages;
-
-	control_fn on_request;
-	struct conn *conns;
-	unsigned n_conns;
-	size_t input_bytes; /* of all half-read frames */
-
+	bool prunes;	      /* finished tasks beyond the bound are being removed */
+	uint64_t retry_ns;    /* when a failed write is tried again */
+	uint64_t prune_at_ns; /* CLOCK_MONOTONIC: packages, not before that */
 	struct warm *warms;
 	uint32_t warm_tag;
 	struct template_ask *template_asks;
 	uint32_t template_tag;
-	unsigned n_unpacking;	/* of unpacks, those that a child is at */
-	struct unpack *unpacks; /* package.c */
-	uint64_t unpack_turn;
-	sd_event_source *pruner;      /* NULL when none runs */
-	sd_event_source *prune_timer; /* for what was left a moment before one ran */
-	uint64_t left_pruned_ns;      /* CLOCK_MONOTONIC: when one began for what was left */
-	uint64_t pruning_ns;	      /* CLOCK_REALTIME: what was left before that goes with it */
-	struct sync_wait *sync_waits; /* iron_sync.c */
-	sd_event_source *sync_timer;
 	struct api_stats *stats; /* api_stats.c; NULL: nothing has happened */
-
-	struct http *http; /* NULL: none */
 	struct metrics metrics;
-
-	struct {
-		uint8_t id[32];
-		struct policy_head head;
-	} policies[RESOLVE_CACHE];
-	unsigned n_policies;
-
-	struct project *projects; /* project.c, by name; the default one is there */
-	struct project *project_buckets[PROJECT_BUCKETS];
-	struct token *token_buckets[PROJECT_BUCKETS];
-	unsigned n_projects;
-	uint32_t slot_last; /* of the project that was made last */
 };
 
 /* registry.c: tasks in memory, by id. */
@@ -283,40 +217,5 @@ json_t *template_imports_json(const char *warm); /* of '\n'-separated text */
 void template_row(struct front *f, const struct mon_template *m);
 /* Tells those who wait that there will be no answer. */
 void template_clear(struct front *f);
-
-/* resolve.c: names to what they stand for now. */
-int resolve_image(struct front *f, const char *name, uint8_t digest[32], struct image_head *ret,
-		  struct err *e);
-int resolve_policy(struct front *f, const char *name, uint8_t id[32], struct policy_head *ret,
-		   struct err *e);
-
-/*
- * package.c: unpacks the tar in archive_fd (taken) for a task of this project. done is called once, possibly before
- * the call returns: with the package's digest and an O_PATH fd of its folder, which
- * becomes the callee's; or with error (then digest is NULL and dirfd -1).
- */
-typedef void (*package_fn)(struct front *f, void *arg, const uint8_t digest[32], int dirfd,
-			   const struct err *error);
-void package_unpack(struct front *f, const struct project *p, int archive_fd, package_fn done,
-		    void *arg);
-int package_open(struct front *f, const uint8_t digest[32]); /* O_PATH or -errno */
-void package_sync(struct front *f);
-/* package_prune.c: in a child, what no code or task has: zips and their folders, and of the folders
- * that came with `run` what is beyond cfg.packages_keep bytes. */
-void package_prune(struct front *f);
-/* A package of this project has been on the disk and is no code's any more, or never was one's. It
- * is pruned now, and counts until it has gone. */
-void package_left(struct front *f, struct project *p, const struct package_size *size);
-void package_prune_clear(struct front *f);
-void package_clean(struct front *f); /* what a former front left half done */
-
-/* task_json.c: new references. p: its project, or NULL where that is no more. */
-json_t *task_json(const struct task_record *rec, const struct project *p);
-json_t *task_json_history(struct front *f, const char *id);
-json_t *task_json_time(uint64_t realtime_ns); /* null for 0 */
-
-/* front.c: the lists of them all, for tests that begin a front by themselves. */
-extern const struct listener *const front_listeners[];
-extern const struct part *const front_parts[];
 
 #endif
