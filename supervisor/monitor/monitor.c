@@ -15,69 +15,7 @@
 #include "wire/warm_load.h"
 
 /* Of the table: a power of two, about as many as run on a full node. */
-#define TASKS_SIZE 1024
-
-struct mtask *monitor_find(struct monitor *m, const char *id)
-{
-	return ID_OWNER(idtable_find(&m->tasks, id), struct mtask, node);
-}
-
-struct mtask *monitor_next(const struct monitor *m, const struct mtask *t)
-{
-	return ID_OWNER(idtable_next(&m->tasks, t ? &t->node : NULL), struct mtask, node);
-}
-
-struct mtask *mtask_new(struct monitor *m, const char *id)
-{
-	struct mtask *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return NULL;
-	t->m = m;
-	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	t->pidfd = t->record_fd = t->report_r = t->started_r = t->out_r = t->err_r = t->ctl =
-		t->warm_package = t->payload_fd = -1;
-	t->cgroup = (struct cgroup){.host = &m->cgroups, .unified = -1, .dirs = {-1, -1, -1, -1}};
-	idtable_add(&m->tasks, &t->node, t->id);
-	return t;
-}
-
-void mtask_rename(struct mtask *t, const char *id)
-{
-	idtable_remove(&t->m->tasks, &t->node);
-	(void)snprintf(t->id, sizeof(t->id), "%s", id);
-	idtable_add(&t->m->tasks, &t->node, t->id);
-}
-
-void mtask_free(struct mtask *t)
-{
-	idtable_remove(&t->m->tasks, &t->node);
-	sd_event_source_disable_unref(t->exit_src);
-	sd_event_source_disable_unref(t->report_src);
-	sd_event_source_disable_unref(t->started_src);
-	sd_event_source_disable_unref(t->deadline_src);
-	sd_event_source_disable_unref(t->remove_src);
-	sd_event_source_disable_unref(t->output_src);
-	sd_event_source_disable_unref(t->held_src[0]);
-	sd_event_source_disable_unref(t->held_src[1]);
-	sd_event_source_disable_unref(t->held_timer);
-	sd_event_source_disable_unref(t->begin_src);
-	sd_event_source_disable_unref(t->payload_src);
-	util_close_fd(&t->pidfd);
-	util_close_fd(&t->payload_fd);
-	util_close_fd(&t->record_fd);
-	util_close_fd(&t->report_r);
-	util_close_fd(&t->started_r);
-	util_close_fd(&t->out_r);
-	util_close_fd(&t->err_r);
-	util_close_fd(&t->ctl);
-	util_close_fd(&t->warm_package);
-	free(t->warm_req);
-	free(t->recipe);
-	if (t->cgroup.host)
-		cgroup_close(&t->cgroup);
-	free(t);
-}
+#define BOXES_SIZE 1024
 
 void monitor_to_front(struct monitor *m, const union proto_msg *msg)
 {
@@ -206,7 +144,7 @@ static int prepare(struct monitor *m, struct err *e)
 	if (r < 0)
 		return r;
 	m->net_used = calloc(NET_INDEX_MAX + 1, 1);
-	if (!m->net_used || idtable_init(&m->tasks, TASKS_SIZE) < 0)
+	if (!m->net_used || idtable_init(&m->boxes, BOXES_SIZE) < 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "monitor");
 	return 0;
 }

@@ -45,7 +45,7 @@ struct role {
 #define WARM_OUTPUT_MAX 400
 #define CHECKPOINTS_MAX 64
 
-struct mtask {
+struct box {
 	struct idnode node;
 	struct monitor *m;
 	char id[TASK_ID_LEN + 1];
@@ -66,15 +66,15 @@ struct mtask {
 	struct recipe *recipe; /* of that checkpoint; owned, without a package_fd; may be NULL */
 	/* a clone, or the keeper of them */
 	struct template *template;
-	struct mtask *clone_next; /* of those that are being made or wait */
-	uint32_t clone_tag;	  /* until the keeper has answered; then 0 */
-	int ctl;		  /* where it waits for its task; -1 */
-	uint8_t package[32];	  /* zero: none */
-	struct limits limits;	  /* that it was made with; a warm-up too */
-	struct pending *pending;  /* its task, until that has begun; owned */
-	bool ahead;	/* a clone that was made before its task: with the limits of one */
-	bool prepared;	/* it has said so */
-	int payload_fd; /* its pidfd, by which its end is seen; -1 */
+	struct box *clone_next;	 /* of those that are being made or wait */
+	uint32_t clone_tag;	 /* until the keeper has answered; then 0 */
+	int ctl;		 /* where it waits for its task; -1 */
+	uint8_t package[32];	 /* zero: none */
+	struct limits limits;	 /* that it was made with; a warm-up too */
+	struct pending *pending; /* its task, until that has begun; owned */
+	bool ahead;		 /* a clone that was made before its task: with the limits of one */
+	bool prepared;		 /* it has said so */
+	int payload_fd;		 /* its pidfd, by which its end is seen; -1 */
 	sd_event_source *payload_src;
 	sd_event_source *held_src[2]; /* its output, which nobody reads before */
 	sd_event_source *held_timer;
@@ -88,9 +88,9 @@ struct mtask {
 	sd_event_source *output_src;
 };
 
-static inline bool mtask_is_warm(const struct mtask *t)
+static inline bool box_is_warm(const struct box *b)
 {
-	return t->run.kind == RUN_WARM;
+	return b->run.kind == RUN_WARM;
 }
 
 /* What a checkpoint, and then a template, is of. */
@@ -126,7 +126,7 @@ struct monitor {
 	char root_dir[256], dev_dir[256];
 	struct cgroup_host cgroups;
 	struct role roles[R_N];
-	struct idtable tasks;
+	struct idtable boxes;
 	struct policy_entry *policies;
 	struct stamp_entry_cached *stamps;
 	struct template *templates;
@@ -157,17 +157,17 @@ struct monitor {
 int monitor_main(const struct config *cfg, int listen_fd, int http_fd);
 void monitor_to_front(struct monitor *m, const union proto_msg *msg);
 void monitor_to_logger(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n);
-struct mtask *monitor_find(struct monitor *m, const char *id);
-struct mtask *monitor_next(const struct monitor *m, const struct mtask *t); /* as idtable_next */
-/* t, which is declared here, may be freed by what is done with it. */
-/* NOLINTBEGIN(bugprone-macro-parentheses): t is the name of a variable */
-#define monitor_each(m, t)                                                                         \
-	for (struct mtask *t = monitor_next(m, NULL), *next_##t;                                   \
-	     t && (next_##t = monitor_next(m, t), true); t = next_##t)
+struct box *box_find(struct monitor *m, const char *id);
+struct box *box_next(const struct monitor *m, const struct box *b); /* as idtable_next */
+/* b, which is declared here, may be freed by what is done with it. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): b is the name of a variable */
+#define box_each(m, b)                                                                             \
+	for (struct box *b = box_next(m, NULL), *next_##b; b && (next_##b = box_next(m, b), true); \
+	     b = next_##b)
 /* NOLINTEND(bugprone-macro-parentheses) */
-struct mtask *mtask_new(struct monitor *m, const char *id);
-void mtask_free(struct mtask *t); /* also from the table */
-void mtask_rename(struct mtask *t, const char *id);
+struct box *box_new(struct monitor *m, const char *id);
+void box_free(struct box *b); /* also from the table */
+void box_rename(struct box *b, const char *id);
 
 /* listen.c */
 /* "127.0.0.1:8080", "[::1]:0": 0 or -EINVAL. */
@@ -189,8 +189,8 @@ int start_task(struct monitor *m, const struct mon_start *req, int job_fd, int p
 /* The same without a clone: when there was to be one and it failed, with why. */
 void start_without_fork(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd,
 			const char *why);
-/* A template's sandbox, from the checkpoint; t is ended by template_ended. */
-int start_template(struct monitor *m, struct mtask *t, const struct recipe *of, int keeper_sock,
+/* A template's sandbox, from the checkpoint; b is ended by template_ended. */
+int start_template(struct monitor *m, struct box *b, const struct recipe *of, int keeper_sock,
 		   struct err *e);
 /* package_fd: of the request, or -1; borrowed by the recipe. */
 void recipe_of_start(const struct mon_start *req, int package_fd, struct recipe *ret);
@@ -217,7 +217,7 @@ void net_leave(struct monitor *m);
 /* fork/template.c: which there are, and for how long */
 /* One would have helped: makes it, unless there is one or it has failed lately. */
 void template_want(struct monitor *m, const struct recipe *of);
-void template_ended(struct mtask *keeper);
+void template_ended(struct box *keeper);
 void template_list(struct monitor *m, const struct mon_templates *req);
 void template_stop_all(struct monitor *m);
 int template_start(struct monitor *m, struct err *e);
@@ -225,42 +225,42 @@ int template_start(struct monitor *m, struct err *e);
 /* fork/clone.c: clones, from the request to the task */
 /* Starts the task in a clone, now or when it is made. False: there is no template. */
 bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int package_fd);
-void clone_ended(struct mtask *t); /* one that never had a task */
-void clone_left(struct mtask *t);  /* a task has ended: its template has one less */
-void clone_ready(struct mtask *t); /* it says that it waits, and may be gone after this */
+void clone_ended(struct box *b); /* one that never had a task */
+void clone_left(struct box *b);	 /* a task has ended: its template has one less */
+void clone_ready(struct box *b); /* it says that it waits, and may be gone after this */
 
 /* fork/keeper.c: a keeper that hangs does not keep its tasks from their ends */
-int keeper_watch(struct mtask *t);	    /* by its payload_fd */
-void keeper_watch_adopted(struct mtask *t); /* by its record */
+int keeper_watch(struct box *b);	  /* by its payload_fd */
+void keeper_watch_adopted(struct box *b); /* by its record */
 
 /* fork/clone_begin.c */
 /* Its task is not to be started in another way any more: for any task, at any time. */
-void clone_begun(struct mtask *t);
-void clone_leave_output(struct mtask *t); /* before its pipes are closed */
+void clone_begun(struct box *b);
+void clone_leave_output(struct box *b); /* before its pipes are closed */
 /* A task's sandbox has ended. True: it was a clone that had not begun, the task is started
- * in another way, and t is not to be used. */
-bool clone_again(struct mtask *t);
+ * in another way, and b is not to be used. */
+bool clone_again(struct box *b);
 
 /* box/task.c: what happens to one that runs */
-int task_watch(struct mtask *t, struct err *e);
-int task_watch_deadline(struct mtask *t, struct err *e);
-void task_set_deadline(struct mtask *t, uint32_t timeout_s); /* in its record; from now */
-void task_signal(const struct mtask *t, int sig);	     /* to its init, where that is known */
-void task_kill(struct mtask *t, enum verdict why);
-void task_term(struct mtask *t);
+int box_watch(struct box *b, struct err *e);
+int box_watch_deadline(struct box *b, struct err *e);
+void box_set_deadline(struct box *b, uint32_t timeout_s); /* in its record; from now */
+void box_signal(const struct box *b, int sig);		  /* to its init, where that is known */
+void box_kill(struct box *b, enum verdict why);
+void box_term(struct box *b);
 /* Its first bytecode runs: since text's stamp, or, where that is none, since now. */
-void task_started(struct mtask *t, const char *text);
-void task_send_running(struct mtask *t);
-void task_send_pipes(struct mtask *t);
-void task_forget(struct mtask *t);
+void box_started(struct box *b, const char *text);
+void box_send_running(struct box *b);
+void box_send_pipes(struct box *b);
+void box_forget(struct box *b);
 /* The end of one that never was. */
-void task_fail_new(struct monitor *m, const char *id, enum verdict why);
-int task_save_record(struct mtask *t);
+void box_fail_new(struct monitor *m, const char *id, enum verdict why);
+int box_save_record(struct box *b);
 
 /* box/exit.c */
-void task_ended(struct mtask *t);
-void task_reap(struct mtask *t);	  /* its process, and all that was open for it */
-void task_remove_cgroup(struct mtask *t); /* when it is empty; frees t then if it is forgotten */
+void box_ended(struct box *b);
+void box_reap(struct box *b);	       /* its process, and all that was open for it */
+void box_remove_cgroup(struct box *b); /* when it is empty; frees b then if it is forgotten */
 
 /* box/adopt.c */
 int adopt_all(struct monitor *m, struct err *e);
@@ -270,20 +270,20 @@ int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd);
 /* A new checkpoint in the place of an old one; nobody waits for it. limits: of a task that
  * used it, or zero. */
 void start_warm_again(struct monitor *m, const struct recipe *of, const struct limits *limits);
-void start_warmed(struct mtask *t);
+void start_warmed(struct box *b);
 void recipe_of_warm(const struct mon_warm *req, int package_fd, struct recipe *ret);
 
 /* warm/warm.c */
 int warm_job(const char *warm, struct err *e); /* a memfd or -errno */
-int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e);
-void warm_ended(struct mtask *t, bool ok);
+int warm_make_dir(struct box *b, int *ret_dir, int *ret_heap, struct err *e);
+void warm_ended(struct box *b, bool ok);
 /* What the cgroup knows about the end of one that has made no checkpoint; before it goes. */
-void warm_note_limit(struct mtask *t);
+void warm_note_limit(struct box *b);
 void warm_stop_all(struct monitor *m);
 /* A MON_TEMPLATE for each that runs. */
 void warm_list(struct monitor *m, uint32_t tag);
 void warm_remove_dir(struct monitor *m, const char *name);
-void warm_remove_bad(struct mtask *t, const char *why);
+void warm_remove_bad(struct box *b, const char *why);
 /* A checkpoint is of use: not the next one to go. */
 void warm_used(struct monitor *m, const uint8_t key[32]);
 

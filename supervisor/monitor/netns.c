@@ -157,13 +157,13 @@ static void sweep_soon(struct monitor *m)
 		msg_err("the connections of ended sandboxes are not forgotten: no event source");
 }
 
-void net_put_index(struct mtask *t)
+void net_put_index(struct box *b)
 {
-	if (t->run.net_index) {
-		t->m->net_used[t->run.net_index] = NET_LEFT;
-		sweep_soon(t->m);
+	if (b->run.net_index) {
+		b->m->net_used[b->run.net_index] = NET_LEFT;
+		sweep_soon(b->m);
 	}
-	t->run.net_index = 0;
+	b->run.net_index = 0;
 }
 
 /* Routes change, and so does what else wants of the host that it forwards. */

@@ -29,17 +29,17 @@ static int list_templates(struct monitor *m, const union proto_msg *msg, const i
 /* Only a task's sandbox: the others are nobody's to end. */
 static int kill_task(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n_fds)
 {
-	struct mtask *t = monitor_find(m, msg->kill.id);
+	struct box *b = box_find(m, msg->kill.id);
 
 	(void)fds;
 	(void)n_fds;
 	/* Pending: of a task whose clone is being made; it is told of then. */
-	if (!t || t->exited || (t->run.kind != RUN_TASK && !t->pending))
+	if (!b || b->exited || (b->run.kind != RUN_TASK && !b->pending))
 		return 0;
 	if (msg->kill.reason == KILL_CANCEL_TERM)
-		task_term(t);
+		box_term(b);
 	else
-		task_kill(t, VERDICT_CANCELLED);
+		box_kill(b, VERDICT_CANCELLED);
 	return 0;
 }
 
@@ -47,12 +47,12 @@ static int kill_task(struct monitor *m, const union proto_msg *msg, const int *f
 static int forget_task(struct monitor *m, const union proto_msg *msg, const int *fds,
 		       unsigned n_fds)
 {
-	struct mtask *t = monitor_find(m, msg->forget.id);
+	struct box *b = box_find(m, msg->forget.id);
 
 	(void)fds;
 	(void)n_fds;
-	if (t && t->exited && t->run.kind == RUN_TASK)
-		task_forget(t);
+	if (b && b->exited && b->run.kind == RUN_TASK)
+		box_forget(b);
 	return 0;
 }
 

@@ -71,16 +71,16 @@ static void announce(struct monitor *m, enum role_id id)
 {
 	union proto_msg msg = {0};
 
-	monitor_each(m, t)
+	box_each(m, b)
 	{
-		if (t->run.kind != RUN_TASK)
+		if (b->run.kind != RUN_TASK)
 			continue;
 		if (id == R_LOGGER)
-			task_send_pipes(t);
-		else if (t->exited)
-			monitor_to_front(m, &t->exit_msg);
+			box_send_pipes(b);
+		else if (b->exited)
+			monitor_to_front(m, &b->exit_msg);
 		else
-			task_send_running(t);
+			box_send_running(b);
 	}
 	if (id == R_FRONT) {
 		proto_init(&msg, MON_READY);

@@ -28,7 +28,7 @@ static int monitor_setup(void **state)
 	strcpy(rig->dir, "/tmp/monitor.XXXXXX");
 	assert_non_null(mkdtemp(rig->dir));
 	rig->m = m;
-	assert_int_equal(idtable_init(&m->tasks, 64), 0);
+	assert_int_equal(idtable_init(&m->boxes, 64), 0);
 	m->tasks_fd = open(rig->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(m->tasks_fd >= 0);
 	assert_true(sd_event_new(&m->event) >= 0);
@@ -51,8 +51,8 @@ static int monitor_teardown(void **state)
 	struct monitor *m = rig->m;
 	char command[64];
 
-	monitor_each(m, t) mtask_free(t);
-	idtable_clear(&m->tasks);
+	box_each(m, b) box_free(b);
+	idtable_clear(&m->boxes);
 	(void)sd_event_unref(m->event);
 	(void)close(m->tasks_fd);
 	free(m->net_used);

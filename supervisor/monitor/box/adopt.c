@@ -37,88 +37,88 @@ static int take_fd(int pidfd, enum init_fd which, uint64_t ino)
 	return -1;
 }
 
-static void take_pipes(struct mtask *t)
+static void take_pipes(struct box *b)
 {
-	struct pollfd ended = {.fd = t->pidfd, .events = POLLIN};
+	struct pollfd ended = {.fd = b->pidfd, .events = POLLIN};
 	struct timespec nap = {0, 2000000};
 
 	for (int i = 0; i < FDS_TRIES; i++) {
-		t->out_r = take_fd(t->pidfd, INIT_FD_OUT, t->run.out_ino);
-		t->err_r = take_fd(t->pidfd, INIT_FD_ERR, t->run.err_ino);
-		if (t->out_r >= 0 && t->err_r >= 0)
+		b->out_r = take_fd(b->pidfd, INIT_FD_OUT, b->run.out_ino);
+		b->err_r = take_fd(b->pidfd, INIT_FD_ERR, b->run.err_ino);
+		if (b->out_r >= 0 && b->err_r >= 0)
 			break;
-		util_close_fd(&t->out_r);
-		util_close_fd(&t->err_r);
+		util_close_fd(&b->out_r);
+		util_close_fd(&b->err_r);
 		/* Readable: it has ended (pidfd_open(2)), and its record tells the rest. */
 		if (poll(&ended, 1, 0) != 0)
 			return;
 		(void)nanosleep(&nap, NULL);
 	}
 	/* Without its pipes nobody would ever read its output, nor would its init end. */
-	if (t->out_r < 0)
-		task_kill(t, VERDICT_LOST);
-	if (!t->run.started) {
-		t->started_r = take_fd(t->pidfd, INIT_FD_STARTED, t->run.started_ino);
-		if (t->started_r >= 0)
-			(void)fcntl(t->started_r, F_SETFL, O_NONBLOCK);
+	if (b->out_r < 0)
+		box_kill(b, VERDICT_LOST);
+	if (!b->run.started) {
+		b->started_r = take_fd(b->pidfd, INIT_FD_STARTED, b->run.started_ino);
+		if (b->started_r >= 0)
+			(void)fcntl(b->started_r, F_SETFL, O_NONBLOCK);
 	}
 }
 
 /* pid and start time name one process for good; a pidfd taken in between holds it. */
-static int take_process(struct mtask *t)
+static int take_process(struct box *b)
 {
 	uint64_t start;
 
-	if (strcmp(t->run.boot_id, t->m->boot_id) != 0)
+	if (strcmp(b->run.boot_id, b->m->boot_id) != 0)
 		return -ESRCH;
-	t->pidfd = (int)syscall(SYS_pidfd_open, t->run.init_pid, 0);
-	if (t->pidfd < 0)
+	b->pidfd = (int)syscall(SYS_pidfd_open, b->run.init_pid, 0);
+	if (b->pidfd < 0)
 		return -ESRCH;
-	if (util_proc_start_time(t->run.init_pid, &start) < 0 || start != t->run.init_start) {
-		util_close_fd(&t->pidfd);
+	if (util_proc_start_time(b->run.init_pid, &start) < 0 || start != b->run.init_start) {
+		util_close_fd(&b->pidfd);
 		return -ESRCH;
 	}
-	t->pid = t->run.init_pid;
+	b->pid = b->run.init_pid;
 	return 0;
 }
 
 static int adopt_one(struct monitor *m, const char *id)
 {
-	struct mtask *t = mtask_new(m, id);
+	struct box *b = box_new(m, id);
 	struct err e = {0};
 	int r;
 
-	if (!t)
+	if (!b)
 		return -ENOMEM;
-	t->record_fd = openat(m->tasks_fd, id, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (t->record_fd < 0 ||
-	    pread(t->record_fd, &t->run, sizeof(t->run), 0) != (ssize_t)sizeof(t->run) ||
-	    t->run.magic != RUN_RECORD_MAGIC || strcmp(t->run.id, id) != 0 ||
-	    !memchr(t->run.cgroup, '\0', sizeof(t->run.cgroup))) {
+	b->record_fd = openat(m->tasks_fd, id, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (b->record_fd < 0 ||
+	    pread(b->record_fd, &b->run, sizeof(b->run), 0) != (ssize_t)sizeof(b->run) ||
+	    b->run.magic != RUN_RECORD_MAGIC || strcmp(b->run.id, id) != 0 ||
+	    !memchr(b->run.cgroup, '\0', sizeof(b->run.cgroup))) {
 		/* Nothing ran yet, or it will be found by its cgroup: the front asks again. */
-		task_forget(t);
+		box_forget(b);
 		return 0;
 	}
-	t->killed_for =
-		t->run.killed_for < VERDICT_MAX ? (enum verdict)t->run.killed_for : VERDICT_NONE;
-	if (t->run.net_index && t->run.net_index <= NET_INDEX_MAX)
-		m->net_used[t->run.net_index] = NET_USED;
-	(void)cgroup_open(&m->cgroups, t->run.cgroup, &t->cgroup, NULL);
-	r = take_process(t);
-	if (mtask_is_warm(t)) {
+	b->killed_for =
+		b->run.killed_for < VERDICT_MAX ? (enum verdict)b->run.killed_for : VERDICT_NONE;
+	if (b->run.net_index && b->run.net_index <= NET_INDEX_MAX)
+		m->net_used[b->run.net_index] = NET_USED;
+	(void)cgroup_open(&m->cgroups, b->run.cgroup, &b->cgroup, NULL);
+	r = take_process(b);
+	if (box_is_warm(b)) {
 		/* Whoever asked is gone, and it is quickly made again. */
 		if (r == 0)
-			task_signal(t, SIGKILL);
-		task_forget(t);
+			box_signal(b, SIGKILL);
+		box_forget(b);
 		return 0;
 	}
 	if (r < 0) {
-		task_ended(t);
+		box_ended(b);
 		return 0;
 	}
-	take_pipes(t);
-	keeper_watch_adopted(t);
-	r = task_watch(t, &e);
+	take_pipes(b);
+	keeper_watch_adopted(b);
+	r = box_watch(b, &e);
 	if (r < 0)
 		msg_err("task %s: %s", id, e.msg);
 	else
@@ -129,7 +129,7 @@ static int adopt_one(struct monitor *m, const char *id)
 /* A clone's group may have another name than its task. */
 static bool find_group(struct monitor *m, const char *name)
 {
-	monitor_each(m, t) if (strcmp(t->cgroup.name, name) == 0) return true;
+	box_each(m, b) if (strcmp(b->cgroup.name, name) == 0) return true;
 	return false;
 }
 
@@ -137,7 +137,7 @@ static void kill_stray(const char *name, void *arg)
 {
 	struct monitor *m = arg;
 	struct cgroup cg;
-	struct mtask *t;
+	struct box *b;
 
 	/* A keeper ends by itself, with its last task; it is that task's parent. Its group is
 	 * removed then (fork/template.c). */
@@ -148,14 +148,14 @@ static void kill_stray(const char *name, void *arg)
 	if (!clone_is_name(name))
 		msg_warn("sandbox %s has no record: ended", name);
 	(void)cgroup_kill(&cg);
-	t = mtask_new(m, "");
-	if (!t) {
+	b = box_new(m, "");
+	if (!b) {
 		cgroup_close(&cg);
 		return;
 	}
-	t->cgroup = cg;
-	t->forgotten = true;
-	task_remove_cgroup(t);
+	b->cgroup = cg;
+	b->forgotten = true;
+	box_remove_cgroup(b);
 }
 
 static void each_name(int dir, void (*fn)(struct monitor *m, const char *name), struct monitor *m)

@@ -25,13 +25,13 @@ static bool read_at(int fd, off_t off, void *buf, size_t len)
  * of the whole group and its whole life. Of an exit status they can be the reason only where it
  * says so little that nothing contradicts it.
  */
-static enum verdict of_status(const struct mtask *t, const struct exit_record *x,
+static enum verdict of_status(const struct box *b, const struct exit_record *x,
 			      const struct cgroup_usage *u)
 {
 	int status = x->wait_status;
 
-	if (t->killed_for != VERDICT_NONE)
-		return t->killed_for;
+	if (b->killed_for != VERDICT_NONE)
+		return b->killed_for;
 	if (WIFSIGNALED(status))
 		return WTERMSIG(status) == SIGKILL && u->oom_kills ? VERDICT_OOM : VERDICT_SIGNAL;
 	switch (WEXITSTATUS(status)) {
@@ -60,16 +60,16 @@ static void say_beside(const struct exit_record *x, const struct cgroup_usage *u
 }
 
 /* The init died before it could write: by our own kill, the OOM killer, or worse. */
-static enum verdict without_status(struct mtask *t, const struct cgroup_usage *u)
+static enum verdict without_status(struct box *b, const struct cgroup_usage *u)
 {
-	if (t->failed)
+	if (b->failed)
 		return VERDICT_FAILED;
-	if (t->killed_for != VERDICT_NONE)
-		return t->killed_for;
+	if (b->killed_for != VERDICT_NONE)
+		return b->killed_for;
 	if (u->oom_kills)
 		return VERDICT_OOM;
-	if (!t->error[0])
-		(void)snprintf(t->error, sizeof(t->error),
+	if (!b->error[0])
+		(void)snprintf(b->error, sizeof(b->error),
 			       "the sandbox's init ended without a word: killed from outside, or "
 			       "the machine was restarted");
 	return VERDICT_LOST;
@@ -78,116 +78,116 @@ static enum verdict without_status(struct mtask *t, const struct cgroup_usage *u
 static int on_remove(sd_event_source *s, uint64_t usec, void *arg);
 
 /* A group is busy for a moment after its last process has gone; try until it is not. */
-void task_remove_cgroup(struct mtask *t)
+void box_remove_cgroup(struct box *b)
 {
-	int r = cgroup_remove(&t->cgroup);
+	int r = cgroup_remove(&b->cgroup);
 
 	if (r == 0) {
-		t->remove_src = sd_event_source_disable_unref(t->remove_src);
-		if (t->forgotten)
-			mtask_free(t);
+		b->remove_src = sd_event_source_disable_unref(b->remove_src);
+		if (b->forgotten)
+			box_free(b);
 		return;
 	}
-	if (!t->remove_src)
-		(void)sd_event_add_time_relative(t->m->event, &t->remove_src, CLOCK_MONOTONIC, 5000,
-						 1000, on_remove, t);
-	else if (sd_event_source_set_time_relative(t->remove_src, 20000) >= 0)
-		(void)sd_event_source_set_enabled(t->remove_src, SD_EVENT_ONESHOT);
-	(void)cgroup_kill(&t->cgroup);
+	if (!b->remove_src)
+		(void)sd_event_add_time_relative(b->m->event, &b->remove_src, CLOCK_MONOTONIC, 5000,
+						 1000, on_remove, b);
+	else if (sd_event_source_set_time_relative(b->remove_src, 20000) >= 0)
+		(void)sd_event_source_set_enabled(b->remove_src, SD_EVENT_ONESHOT);
+	(void)cgroup_kill(&b->cgroup);
 }
 
 static int on_remove(sd_event_source *s, uint64_t usec, void *arg)
 {
 	(void)s;
 	(void)usec;
-	task_remove_cgroup(arg);
+	box_remove_cgroup(arg);
 	return 0;
 }
 
-static void judge(struct mtask *t, struct mon_exited *x)
+static void judge(struct box *b, struct mon_exited *x)
 {
 	struct exit_record record = {0};
 	struct cgroup_usage usage = {0};
-	bool known = exit_record_read(t->record_fd, &record);
+	bool known = exit_record_read(b->record_fd, &record);
 
-	if (t->cgroup.unified >= 0 || t->cgroup.dirs[CGROUP_MEMORY] >= 0)
-		(void)cgroup_usage(&t->cgroup, &usage);
-	x->verdict = (uint8_t)(known && record.wait_status != -1 ? of_status(t, &record, &usage)
-								 : without_status(t, &usage));
+	if (b->cgroup.unified >= 0 || b->cgroup.dirs[CGROUP_MEMORY] >= 0)
+		(void)cgroup_usage(&b->cgroup, &usage);
+	x->verdict = (uint8_t)(known && record.wait_status != -1 ? of_status(b, &record, &usage)
+								 : without_status(b, &usage));
 	x->wait_status = known ? record.wait_status : x->verdict == VERDICT_OOM ? SIGKILL : -1;
 	x->finished_ns = known ? record.finished_ns : util_realtime_ns();
 	x->cpu_us = usage.cpu_us;
 	x->memory_peak = usage.memory_peak;
 	say_beside(&record, &usage, (enum verdict)x->verdict, x->warning, sizeof(x->warning));
 	(void)snprintf(x->error, sizeof(x->error), "%s",
-		       x->verdict == VERDICT_FAILED || x->verdict == VERDICT_LOST ? t->error : "");
+		       x->verdict == VERDICT_FAILED || x->verdict == VERDICT_LOST ? b->error : "");
 }
 
-void task_reap(struct mtask *t)
+void box_reap(struct box *b)
 {
-	if (t->child && t->pid > 0)
-		(void)waitpid(t->pid, NULL, 0);
-	t->pid = 0;
-	t->exit_src = sd_event_source_disable_unref(t->exit_src);
-	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
-	t->report_src = sd_event_source_disable_unref(t->report_src);
-	t->started_src = sd_event_source_disable_unref(t->started_src);
-	clone_leave_output(t);
-	t->begin_src = sd_event_source_disable_unref(t->begin_src);
-	t->payload_src = sd_event_source_disable_unref(t->payload_src);
-	util_close_fd(&t->pidfd);
-	util_close_fd(&t->payload_fd);
-	util_close_fd(&t->report_r);
-	util_close_fd(&t->started_r);
-	util_close_fd(&t->out_r);
-	if (!mtask_is_warm(t))
-		util_close_fd(&t->err_r);
-	net_put_index(t);
+	if (b->child && b->pid > 0)
+		(void)waitpid(b->pid, NULL, 0);
+	b->pid = 0;
+	b->exit_src = sd_event_source_disable_unref(b->exit_src);
+	b->deadline_src = sd_event_source_disable_unref(b->deadline_src);
+	b->report_src = sd_event_source_disable_unref(b->report_src);
+	b->started_src = sd_event_source_disable_unref(b->started_src);
+	clone_leave_output(b);
+	b->begin_src = sd_event_source_disable_unref(b->begin_src);
+	b->payload_src = sd_event_source_disable_unref(b->payload_src);
+	util_close_fd(&b->pidfd);
+	util_close_fd(&b->payload_fd);
+	util_close_fd(&b->report_r);
+	util_close_fd(&b->started_r);
+	util_close_fd(&b->out_r);
+	if (!box_is_warm(b))
+		util_close_fd(&b->err_r);
+	net_put_index(b);
 }
 
-void task_fail_new(struct monitor *m, const char *id, enum verdict why)
+void box_fail_new(struct monitor *m, const char *id, enum verdict why)
 {
-	struct mtask *t = mtask_new(m, id);
+	struct box *b = box_new(m, id);
 
-	if (!t)
+	if (!b)
 		return;
-	t->killed_for = why;
-	task_ended(t);
+	b->killed_for = why;
+	box_ended(b);
 }
 
-void task_ended(struct mtask *t)
+void box_ended(struct box *b)
 {
 	struct final_record final = {0};
 
-	task_reap(t);
-	clone_left(t);
-	proto_init(&t->exit_msg, MON_EXITED);
-	memcpy(t->exit_msg.exited.id, t->id, sizeof(t->id));
-	if (read_at(t->record_fd, FINAL_RECORD_OFFSET, &final, sizeof(final)) &&
+	box_reap(b);
+	clone_left(b);
+	proto_init(&b->exit_msg, MON_EXITED);
+	memcpy(b->exit_msg.exited.id, b->id, sizeof(b->id));
+	if (read_at(b->record_fd, FINAL_RECORD_OFFSET, &final, sizeof(final)) &&
 	    final.magic == FINAL_RECORD_MAGIC) {
 		/* An earlier monitor had judged it already, with the group still there. */
-		final.exited.h = t->exit_msg.exited.h;
-		t->exit_msg.exited = final.exited;
+		final.exited.h = b->exit_msg.exited.h;
+		b->exit_msg.exited = final.exited;
 	} else {
-		judge(t, &t->exit_msg.exited);
+		judge(b, &b->exit_msg.exited);
 		final.magic = FINAL_RECORD_MAGIC;
-		final.exited = t->exit_msg.exited;
-		if (t->record_fd >= 0 && pwrite(t->record_fd, &final, sizeof(final),
+		final.exited = b->exit_msg.exited;
+		if (b->record_fd >= 0 && pwrite(b->record_fd, &final, sizeof(final),
 						FINAL_RECORD_OFFSET) != (ssize_t)sizeof(final))
-			msg_warn("task %s: its verdict cannot be kept: %s", t->id, strerror(errno));
+			msg_warn("task %s: its verdict cannot be kept: %s", b->id, strerror(errno));
 	}
-	t->exited = true;
-	if (mtask_is_warm(t)) {
-		bool ok = !t->failed && t->dump_us > 0;
+	b->exited = true;
+	if (box_is_warm(b)) {
+		bool ok = !b->failed && b->dump_us > 0;
 
 		if (!ok)
-			warm_note_limit(t);
+			warm_note_limit(b);
 		/* Its processes are gone with its init; what the next start finds it removes. */
-		(void)cgroup_remove_within(&t->cgroup, 100);
-		warm_ended(t, ok);
+		(void)cgroup_remove_within(&b->cgroup, 100);
+		warm_ended(b, ok);
 		return;
 	}
-	monitor_to_front(t->m, &t->exit_msg);
+	monitor_to_front(b->m, &b->exit_msg);
 	/* After the answer: off the request's path. */
-	task_remove_cgroup(t);
+	box_remove_cgroup(b);
 }

@@ -10,133 +10,133 @@
 #include "lib/msg.h"
 #include "supervisor/monitor/fork/template.h"
 
-int task_save_record(struct mtask *t)
+int box_save_record(struct box *b)
 {
-	ssize_t n = pwrite(t->record_fd, &t->run, sizeof(t->run), 0);
+	ssize_t n = pwrite(b->record_fd, &b->run, sizeof(b->run), 0);
 
-	return n == (ssize_t)sizeof(t->run) ? 0 : n < 0 ? -errno : -EIO;
+	return n == (ssize_t)sizeof(b->run) ? 0 : n < 0 ? -errno : -EIO;
 }
 
-void task_send_pipes(struct mtask *t)
+void box_send_pipes(struct box *b)
 {
 	union proto_msg msg = {0};
-	int fds[2] = {t->out_r, t->err_r};
+	int fds[2] = {b->out_r, b->err_r};
 
 	/* With a task pending it may come to have other ones (fork/clone_begin.c). */
-	if (t->out_r < 0 || t->err_r < 0 || t->pending)
+	if (b->out_r < 0 || b->err_r < 0 || b->pending)
 		return;
 	proto_init(&msg, LOG_OPEN);
-	memcpy(msg.log_open.id, t->id, sizeof(t->id));
-	msg.log_open.cap = t->run.log_cap;
-	monitor_to_logger(t->m, &msg, fds, 2);
+	memcpy(msg.log_open.id, b->id, sizeof(b->id));
+	msg.log_open.cap = b->run.log_cap;
+	monitor_to_logger(b->m, &msg, fds, 2);
 }
 
-void task_set_deadline(struct mtask *t, uint32_t timeout_s)
+void box_set_deadline(struct box *b, uint32_t timeout_s)
 {
 	struct timespec boot;
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &boot);
-	t->run.deadline_ns = (uint64_t)boot.tv_sec * 1000000000ULL + (uint64_t)boot.tv_nsec +
+	b->run.deadline_ns = (uint64_t)boot.tv_sec * 1000000000ULL + (uint64_t)boot.tv_nsec +
 			     (uint64_t)timeout_s * 1000000000ULL;
 }
 
-void task_send_running(struct mtask *t)
+void box_send_running(struct box *b)
 {
 	union proto_msg msg = {0};
 
 	proto_init(&msg, MON_RUNNING);
-	memcpy(msg.running.id, t->id, sizeof(t->id));
-	msg.running.mode = t->run.mode;
-	msg.running.started = t->run.started;
-	msg.running.first_ns = t->run.first_ns;
-	msg.running.started_realtime_ns = t->run.started_realtime_ns;
-	monitor_to_front(t->m, &msg);
+	memcpy(msg.running.id, b->id, sizeof(b->id));
+	msg.running.mode = b->run.mode;
+	msg.running.started = b->run.started;
+	msg.running.first_ns = b->run.first_ns;
+	msg.running.started_realtime_ns = b->run.started_realtime_ns;
+	monitor_to_front(b->m, &msg);
 }
 
-void task_signal(const struct mtask *t, int sig)
+void box_signal(const struct box *b, int sig)
 {
-	if (t->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, t->pidfd, sig, NULL, 0);
+	if (b->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, b->pidfd, sig, NULL, 0);
 }
 
 /* The reason is on disk before the blow: a monitor that dies in between does not
  * leave a death without a reason. */
-static void note_reason(struct mtask *t, enum verdict why)
+static void note_reason(struct box *b, enum verdict why)
 {
 	struct exit_record ended;
 
 	/* What has ended by itself is not killed: its init only waits for its output to be read. */
-	if (t->killed_for != VERDICT_NONE || exit_record_read(t->record_fd, &ended))
+	if (b->killed_for != VERDICT_NONE || exit_record_read(b->record_fd, &ended))
 		return;
-	t->killed_for = why;
-	t->run.killed_for = (uint32_t)why;
-	(void)task_save_record(t);
+	b->killed_for = why;
+	b->run.killed_for = (uint32_t)why;
+	(void)box_save_record(b);
 }
 
 /* The init's death ends its whole pid namespace, whatever is in it. */
-void task_kill(struct mtask *t, enum verdict why)
+void box_kill(struct box *b, enum verdict why)
 {
-	note_reason(t, why);
-	task_signal(t, SIGKILL);
+	note_reason(b, why);
+	box_signal(b, SIGKILL);
 }
 
 /* The init hands TERM on to the payload; before the payload runs nobody could take it. */
-void task_term(struct mtask *t)
+void box_term(struct box *b)
 {
-	note_reason(t, VERDICT_CANCELLED);
-	task_signal(t, t->run.started ? SIGTERM : SIGKILL);
+	note_reason(b, VERDICT_CANCELLED);
+	box_signal(b, b->run.started ? SIGTERM : SIGKILL);
 }
 
-static void take_report(struct mtask *t, const struct report *r)
+static void take_report(struct box *b, const struct report *r)
 {
 	switch ((enum report_type)r->type) {
 	case REPORT_FAILED:
-		t->failed = true;
-		(void)snprintf(t->error, sizeof(t->error), "%.500s", r->text);
+		b->failed = true;
+		(void)snprintf(b->error, sizeof(b->error), "%.500s", r->text);
 		break;
 	case REPORT_FALLBACK:
-		t->run.mode = START_COLD;
-		t->want_warm = t->list;
-		(void)snprintf(t->warning, sizeof(t->warning), "cold start: %.480s", r->text);
+		b->run.mode = START_COLD;
+		b->want_warm = b->list;
+		(void)snprintf(b->warning, sizeof(b->warning), "cold start: %.480s", r->text);
 		break;
 	case REPORT_BAD_CHECKPOINT:
 		/* Of a template: its keeper's failure follows, in the same words. */
-		warm_remove_bad(t, r->text);
-		if (t->run.kind == RUN_TEMPLATE)
+		warm_remove_bad(b, r->text);
+		if (b->run.kind == RUN_TEMPLATE)
 			break;
-		t->run.mode = START_COLD;
+		b->run.mode = START_COLD;
 		/* The next one is a later task's to ask for. */
-		(void)snprintf(t->warning, sizeof(t->warning),
+		(void)snprintf(b->warning, sizeof(b->warning),
 			       "cold start: the checkpoint is not right and was removed: %.420s",
 			       r->text);
 		break;
 	case REPORT_VERIFIED:
-		stamp_remember(t->m, t->key, t->stamp);
-		if (t->recipe)
-			warm_past_good(t->m, t->recipe);
+		stamp_remember(b->m, b->key, b->stamp);
+		if (b->recipe)
+			warm_past_good(b->m, b->recipe);
 		break;
 	case REPORT_DUMPED:
-		t->dump_us = r->value;
+		b->dump_us = r->value;
 		break;
 	}
 }
 
-static void drain_report(struct mtask *t)
+static void drain_report(struct box *b)
 {
 	struct report r;
 
-	while (t->report_r >= 0) {
-		ssize_t n = read(t->report_r, &r, sizeof(r));
+	while (b->report_r >= 0) {
+		ssize_t n = read(b->report_r, &r, sizeof(r));
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n != (ssize_t)sizeof(r)) {
-			t->report_src = sd_event_source_disable_unref(t->report_src);
-			util_close_fd(&t->report_r);
+			b->report_src = sd_event_source_disable_unref(b->report_src);
+			util_close_fd(&b->report_r);
 			return;
 		}
 		r.text[sizeof(r.text) - 1] = '\0';
-		take_report(t, &r);
+		take_report(b, &r);
 	}
 }
 
@@ -164,27 +164,27 @@ static uint64_t read_stamp(const char *text)
 	return strcmp(end, "\n") != 0 || ns > now || now - ns > 60000000000ULL ? now : ns;
 }
 
-void task_started(struct mtask *t, const char *text)
+void box_started(struct box *b, const char *text)
 {
 	union proto_msg msg = {0};
 	uint64_t ns = read_stamp(text);
 
 	/* Reports were written before: what mode it was is known. */
-	drain_report(t);
-	t->begin_src = sd_event_source_disable_unref(t->begin_src);
-	t->run.started = 1;
-	t->run.first_ns = ns;
-	(void)task_save_record(t);
+	drain_report(b);
+	b->begin_src = sd_event_source_disable_unref(b->begin_src);
+	b->run.started = 1;
+	b->run.first_ns = ns;
+	(void)box_save_record(b);
 	proto_init(&msg, MON_STARTED);
-	memcpy(msg.started.id, t->id, sizeof(t->id));
-	msg.started.mode = t->run.mode;
-	msg.started.want_warm = (uint8_t)t->want_warm;
+	memcpy(msg.started.id, b->id, sizeof(b->id));
+	msg.started.mode = b->run.mode;
+	msg.started.want_warm = (uint8_t)b->want_warm;
 	msg.started.first_ns = ns;
-	(void)snprintf(msg.started.warning, sizeof(msg.started.warning), "%s", t->warning);
-	monitor_to_front(t->m, &msg);
-	if (t->warning[0])
-		msg_warn("task %s: %s", t->id, t->warning);
-	clone_begun(t);
+	(void)snprintf(msg.started.warning, sizeof(msg.started.warning), "%s", b->warning);
+	monitor_to_front(b->m, &msg);
+	if (b->warning[0])
+		msg_warn("task %s: %s", b->id, b->warning);
+	clone_begun(b);
 }
 
 /*
@@ -192,43 +192,43 @@ void task_started(struct mtask *t, const char *text)
  * what its template has imported, which runs then: the stamp may never come, and what has
  * run may not run twice. False: it was, and there is no task to tell of it.
  */
-static bool drain_started(struct mtask *t)
+static bool drain_started(struct box *b)
 {
-	const bool clone = t->run.kind == RUN_PARKED || t->run.mode == START_FORK;
+	const bool clone = b->run.kind == RUN_PARKED || b->run.mode == START_FORK;
 	char text[64], *at = text;
 	ssize_t n;
 
-	if (t->started_r < 0)
+	if (b->started_r < 0)
 		return true;
-	n = read(t->started_r, text, sizeof(text) - 1);
+	n = read(b->started_r, text, sizeof(text) - 1);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
 	text[n < 0 ? 0 : n] = '\0';
-	if (n > 0 && clone && !t->prepared && text[0] == 'P') {
-		t->prepared = true;
+	if (n > 0 && clone && !b->prepared && text[0] == 'P') {
+		b->prepared = true;
 		at++;
-		if (n == 1 && t->run.kind == RUN_PARKED)
-			clone_ready(t);
+		if (n == 1 && b->run.kind == RUN_PARKED)
+			clone_ready(b);
 		/* Its task's stamp may be there as well. */
 		if (n == 1)
 			return true;
 	}
-	if (n > 0 && !t->run.started && t->run.kind == RUN_TASK)
-		task_started(t, at);
-	t->started_src = sd_event_source_disable_unref(t->started_src);
-	util_close_fd(&t->started_r);
-	return n <= 0 || t->run.kind != RUN_PARKED;
+	if (n > 0 && !b->run.started && b->run.kind == RUN_TASK)
+		box_started(b, at);
+	b->started_src = sd_event_source_disable_unref(b->started_src);
+	util_close_fd(&b->started_r);
+	return n <= 0 || b->run.kind != RUN_PARKED;
 }
 
 static int on_started(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
-	struct mtask *t = arg;
+	struct box *b = arg;
 
 	(void)s;
 	(void)fd;
 	(void)events;
-	if (!drain_started(t))
-		pool_close(t->template, "a clone says what it was not asked for");
+	if (!drain_started(b))
+		pool_close(b->template, "a clone says what it was not asked for");
 	return 0;
 }
 
@@ -236,27 +236,27 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *arg)
 {
 	(void)s;
 	(void)usec;
-	task_kill(arg, VERDICT_TIMEOUT);
+	box_kill(arg, VERDICT_TIMEOUT);
 	return 0;
 }
 
 static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
-	struct mtask *t = arg;
+	struct box *b = arg;
 
 	(void)s;
 	(void)fd;
 	(void)events;
-	if (t->run.kind == RUN_PARKED) {
-		clone_ended(t);
+	if (b->run.kind == RUN_PARKED) {
+		clone_ended(b);
 		return 0;
 	}
-	drain_report(t);
-	(void)drain_started(t);
-	if (t->run.kind == RUN_TEMPLATE)
-		template_ended(t);
-	else if (!clone_again(t))
-		task_ended(t);
+	drain_report(b);
+	(void)drain_started(b);
+	if (b->run.kind == RUN_TEMPLATE)
+		template_ended(b);
+	else if (!clone_again(b))
+		box_ended(b);
 	return 0;
 }
 
@@ -264,7 +264,7 @@ static int on_exit_event(sd_event_source *s, int fd, uint32_t events, void *arg)
  * characters, for it is shown to people and becomes JSON. */
 static int on_warm_output(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
-	struct mtask *t = arg;
+	struct box *b = arg;
 	char buf[4096];
 	ssize_t n = read(fd, buf, sizeof(buf));
 	size_t have, keep;
@@ -278,48 +278,48 @@ static int on_warm_output(sd_event_source *s, int fd, uint32_t events, void *arg
 		memmove(buf, buf + n - WARM_OUTPUT_MAX, WARM_OUTPUT_MAX);
 		n = WARM_OUTPUT_MAX;
 	}
-	have = strlen(t->warm_output);
+	have = strlen(b->warm_output);
 	keep = have + (size_t)n > WARM_OUTPUT_MAX ? WARM_OUTPUT_MAX - (size_t)n : have;
-	memmove(t->warm_output, t->warm_output + have - keep, keep);
+	memmove(b->warm_output, b->warm_output + have - keep, keep);
 	for (ssize_t i = 0; i < n; i++)
-		t->warm_output[keep + (size_t)i] =
+		b->warm_output[keep + (size_t)i] =
 			(char)(buf[i] == '\n' || (buf[i] >= ' ' && buf[i] <= '~') ? buf[i] : '?');
-	t->warm_output[keep + (size_t)n] = '\0';
+	b->warm_output[keep + (size_t)n] = '\0';
 	return 0;
 }
 
-int task_watch_deadline(struct mtask *t, struct err *e)
+int box_watch_deadline(struct box *b, struct err *e)
 {
-	int r = sd_event_add_time(t->m->event, &t->deadline_src, CLOCK_BOOTTIME,
-				  t->run.deadline_ns / 1000, 1000, on_deadline, t);
+	int r = sd_event_add_time(b->m->event, &b->deadline_src, CLOCK_BOOTTIME,
+				  b->run.deadline_ns / 1000, 1000, on_deadline, b);
 
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the sandbox") : 0;
 }
 
-int task_watch(struct mtask *t, struct err *e)
+int box_watch(struct box *b, struct err *e)
 {
-	sd_event *event = t->m->event;
-	int r = sd_event_add_io(event, &t->exit_src, t->pidfd, EPOLLIN, on_exit_event, t);
+	sd_event *event = b->m->event;
+	int r = sd_event_add_io(event, &b->exit_src, b->pidfd, EPOLLIN, on_exit_event, b);
 
 	/* The end comes last: reports and stamps of the same turn are taken first. */
 	if (r >= 0)
-		r = sd_event_source_set_priority(t->exit_src, SD_EVENT_PRIORITY_IDLE / 2);
-	if (r >= 0 && t->report_r >= 0)
-		r = sd_event_add_io(event, &t->report_src, t->report_r, EPOLLIN, on_report, t);
+		r = sd_event_source_set_priority(b->exit_src, SD_EVENT_PRIORITY_IDLE / 2);
+	if (r >= 0 && b->report_r >= 0)
+		r = sd_event_add_io(event, &b->report_src, b->report_r, EPOLLIN, on_report, b);
 	/* In a warm-up the init itself reads this one: the template's "parked". */
-	if (r >= 0 && t->started_r >= 0 && !t->run.started && !mtask_is_warm(t))
-		r = sd_event_add_io(event, &t->started_src, t->started_r, EPOLLIN, on_started, t);
-	if (r >= 0 && mtask_is_warm(t))
-		r = sd_event_add_io(event, &t->output_src, t->err_r, EPOLLIN, on_warm_output, t);
+	if (r >= 0 && b->started_r >= 0 && !b->run.started && !box_is_warm(b))
+		r = sd_event_add_io(event, &b->started_src, b->started_r, EPOLLIN, on_started, b);
+	if (r >= 0 && box_is_warm(b))
+		r = sd_event_add_io(event, &b->output_src, b->err_r, EPOLLIN, on_warm_output, b);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "watch the sandbox");
-	return t->run.kind == RUN_TASK || mtask_is_warm(t) ? task_watch_deadline(t, e) : 0;
+	return b->run.kind == RUN_TASK || box_is_warm(b) ? box_watch_deadline(b, e) : 0;
 }
 
-void task_forget(struct mtask *t)
+void box_forget(struct box *b)
 {
-	(void)unlinkat(t->m->tasks_fd, t->id, 0);
-	t->forgotten = true;
-	if (!t->remove_src)
-		mtask_free(t);
+	(void)unlinkat(b->m->tasks_fd, b->id, 0);
+	b->forgotten = true;
+	if (!b->remove_src)
+		box_free(b);
 }

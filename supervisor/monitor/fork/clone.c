@@ -45,80 +45,80 @@ static struct pending *pending_new(const struct mon_start *req, int job_fd, int 
 	return p;
 }
 
-void clone_unlink(struct mtask *t)
+void clone_unlink(struct box *b)
 {
-	struct mtask **p = t->template ? &t->template->clones : NULL;
+	struct box **p = b->template ? &b->template->clones : NULL;
 
-	while (p && *p && *p != t)
+	while (p && *p && *p != b)
 		p = &(*p)->clone_next;
 	if (p && *p)
-		*p = t->clone_next;
-	t->clone_next = NULL;
+		*p = b->clone_next;
+	b->clone_next = NULL;
 }
 
 unsigned clone_count(const struct template *tpl)
 {
 	unsigned n = 0;
 
-	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
-		n += !t->pending;
+	for (const struct box *b = tpl->clones; b; b = b->clone_next)
+		n += !b->pending;
 	return n;
 }
 
 /* The end of a clone without a task. Its init may be alive: it ends with the socket. */
-void clone_drop(struct mtask *t)
+void clone_drop(struct box *b)
 {
-	clone_unlink(t);
-	pending_free(TAKE_PTR(t->pending));
-	util_close_fd(&t->ctl);
-	task_signal(t, SIGKILL);
-	task_reap(t);
-	t->template = NULL;
-	t->forgotten = true;
-	task_remove_cgroup(t);
+	clone_unlink(b);
+	pending_free(TAKE_PTR(b->pending));
+	util_close_fd(&b->ctl);
+	box_signal(b, SIGKILL);
+	box_reap(b);
+	b->template = NULL;
+	b->forgotten = true;
+	box_remove_cgroup(b);
 }
 
-void clone_note_end(struct mtask *t)
+void clone_note_end(struct box *b)
 {
-	struct template *tpl = t->template;
+	struct template *tpl = b->template;
 
-	if (tpl && t->ahead && !t->prepared)
+	if (tpl && b->ahead && !b->prepared)
 		pool_close(tpl, "a clone has ended before it was ready");
-	else if (tpl && t->pending && ++tpl->lost == LOST_MAX)
+	else if (tpl && b->pending && ++tpl->lost == LOST_MAX)
 		template_failed(tpl, "its clones end before the first bytecode of their tasks");
 }
 
-void clone_ended(struct mtask *t)
+void clone_ended(struct box *b)
 {
-	clone_unlink(t);
-	clone_note_end(t);
-	clone_drop(t);
+	clone_unlink(b);
+	clone_note_end(b);
+	clone_drop(b);
 }
 
-void clone_left(struct mtask *t)
+void clone_left(struct box *b)
 {
-	if (t->template && t->run.kind == RUN_TASK && t->template->running > 0)
-		t->template->running--;
-	t->template = NULL;
+	if (b->template && b->run.kind == RUN_TASK && b->template->running > 0)
+		b->template->running--;
+	b->template = NULL;
 }
 
-void clone_give_up(struct mtask *t, const char *why)
+void clone_give_up(struct box *b, const char *why)
 {
-	struct pending *p = TAKE_PTR(t->pending);
-	struct monitor *m = t->m;
+	struct pending *p = TAKE_PTR(b->pending);
+	struct monitor *m = b->m;
 	char words[PROTO_TEXT_MAX];
-	bool killed = t->killed_for != VERDICT_NONE;
+	bool killed = b->killed_for != VERDICT_NONE;
 
 	if (!p) {
-		clone_drop(t);
+		clone_drop(b);
 		return;
 	}
 	/* Its name is free for the one that follows. */
-	mtask_rename(t, "");
-	clone_drop(t);
+	box_rename(b, "");
+	clone_drop(b);
 	(void)snprintf(words, sizeof(words), "restored: %.480s", why);
 	if (killed)
-		task_fail_new(m, p->req.id, VERDICT_CANCELLED);
+		box_fail_new(m, p->req.id, VERDICT_CANCELLED);
 	else
 		start_without_fork(m, &p->req, p->job_fd, p->package_fd, words);
 	pending_free(p);
@@ -136,7 +136,7 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 	struct template *tpl;
 	struct pending *pending;
 	struct recipe of;
-	struct mtask *t;
+	struct box *b;
 
 	if (req->has_package)
 		memcpy(kind.package, req->package, 32);
@@ -151,77 +151,77 @@ bool clone_start(struct monitor *m, const struct mon_start *req, int job_fd, int
 	pending = pending_new(req, job_fd, package_fd);
 	if (!pending)
 		return false;
-	t = pool_take(tpl, &kind);
-	if (t) {
-		t->pending = pending;
-		clone_assign(t);
+	b = pool_take(tpl, &kind);
+	if (b) {
+		b->pending = pending;
+		clone_assign(b);
 	} else {
-		t = clone_make(tpl, &kind, pending);
-		if (!t)
+		b = clone_make(tpl, &kind, pending);
+		if (!b)
 			return false;
-		mtask_rename(t, req->id);
+		box_rename(b, req->id);
 	}
 	pool_note(tpl, &kind);
 	(void)pool_refill_soon(tpl);
 	return true;
 }
 
-static struct mtask *find_tag(struct template *tpl, uint32_t tag)
+static struct box *find_tag(struct template *tpl, uint32_t tag)
 {
-	struct mtask *t = tpl->clones;
+	struct box *b = tpl->clones;
 
-	while (t && t->clone_tag != tag)
-		t = t->clone_next;
-	return t;
+	while (b && b->clone_tag != tag)
+		b = b->clone_next;
+	return b;
 }
 
 static int on_not_ready(sd_event_source *s, uint64_t usec, void *arg)
 {
-	struct mtask *t = arg;
+	struct box *b = arg;
 
 	(void)s;
 	(void)usec;
-	pool_close(t->template, "a clone does not get ready");
+	pool_close(b->template, "a clone does not get ready");
 	return 0;
 }
 
-void clone_ready(struct mtask *t)
+void clone_ready(struct box *b)
 {
-	t->deadline_src = sd_event_source_disable_unref(t->deadline_src);
+	b->deadline_src = sd_event_source_disable_unref(b->deadline_src);
 	/* Its init and it. What a module has had run at each fork may be any code. */
-	if (cgroup_pids(&t->cgroup) != 2)
-		pool_close(t->template, "a clone has started other processes or threads");
-	else if (cgroup_set_pids(&t->cgroup, 2) < 0 ||
-		 cgroup_set_cpu(&t->cgroup, WAITING_CPU_MILLI) < 0)
-		pool_close(t->template, "a clone's group cannot be limited");
+	if (cgroup_pids(&b->cgroup) != 2)
+		pool_close(b->template, "a clone has started other processes or threads");
+	else if (cgroup_set_pids(&b->cgroup, 2) < 0 ||
+		 cgroup_set_cpu(&b->cgroup, WAITING_CPU_MILLI) < 0)
+		pool_close(b->template, "a clone's group cannot be limited");
 }
 
 /* The clone is there. */
-static void made(struct mtask *t, int pidfd, int payload_fd)
+static void made(struct box *b, int pidfd, int payload_fd)
 {
 	struct err e = {0};
 	int r;
 
-	t->pidfd = pidfd;
-	t->pid = util_pidfd_pid(pidfd);
-	t->payload_fd = payload_fd;
-	if (t->pending)
-		r = clone_set_limits(t);
+	b->pidfd = pidfd;
+	b->pid = util_pidfd_pid(pidfd);
+	b->payload_fd = payload_fd;
+	if (b->pending)
+		r = clone_set_limits(b);
 	else
-		r = sd_event_add_time_relative(t->m->event, &t->deadline_src, CLOCK_MONOTONIC,
-					       READY_TIMEOUT_US, 0, on_not_ready, t);
+		r = sd_event_add_time_relative(b->m->event, &b->deadline_src, CLOCK_MONOTONIC,
+					       READY_TIMEOUT_US, 0, on_not_ready, b);
 	if (r >= 0)
-		r = t->pid > 1 ? util_proc_start_time(t->pid, &t->run.init_start) : -ESRCH;
+		r = b->pid > 1 ? util_proc_start_time(b->pid, &b->run.init_start) : -ESRCH;
 	if (r == 0)
-		r = task_watch(t, &e);
+		r = box_watch(b, &e);
 	if (r == 0)
-		r = keeper_watch(t);
-	if (r < 0 || t->killed_for != VERDICT_NONE) {
-		clone_give_up(t, e.msg[0] ? e.msg : "the clone is gone");
+		r = keeper_watch(b);
+	if (r < 0 || b->killed_for != VERDICT_NONE) {
+		clone_give_up(b, e.msg[0] ? e.msg : "the clone is gone");
 		return;
 	}
-	if (t->pending)
-		clone_assign(t);
+	if (b->pending)
+		clone_assign(b);
 }
 
 /* Nothing is believed but the form: the keeper is ours, its neighbour is not. */
@@ -231,7 +231,7 @@ void clone_answer(struct template *tpl)
 	int fds[2] = {-1, -1}, n_fds = 2;
 	ssize_t n = fds_receive(tpl->sock, &a, sizeof(a), fds, &n_fds, MSG_DONTWAIT);
 	_cleanup_fd_ int pidfd = fds[0], payload_fd = fds[1];
-	struct mtask *t;
+	struct box *b;
 
 	if (n == -EAGAIN || n == -EINTR)
 		return;
@@ -250,16 +250,16 @@ void clone_answer(struct template *tpl)
 		}
 		return;
 	}
-	t = find_tag(tpl, a.tag);
-	if (!t)
+	b = find_tag(tpl, a.tag);
+	if (!b)
 		return;
-	t->clone_tag = 0;
+	b->clone_tag = 0;
 	(void)clone_answered(tpl);
 	if (a.status == 0 && pidfd >= 0 && payload_fd >= 0) {
-		made(t, TAKE_FD(pidfd), TAKE_FD(payload_fd));
+		made(b, TAKE_FD(pidfd), TAKE_FD(payload_fd));
 		return;
 	}
 	/* One that cannot be cloned once is not asked again. */
-	clone_give_up(t, a.text);
+	clone_give_up(b, a.text);
 	template_failed(tpl, a.text);
 }

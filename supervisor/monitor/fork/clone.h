@@ -14,21 +14,21 @@ struct pending {
 void pending_free(struct pending *p); /* NULL: nothing */
 
 /* The end of a clone without a task. Its init may be alive: it ends with the socket. */
-void clone_drop(struct mtask *t);
+void clone_drop(struct box *b);
 /* The same; a task that it was to have is started in another way, once, with the reason. */
-void clone_give_up(struct mtask *t, const char *why);
+void clone_give_up(struct box *b, const char *why);
 /* It has ended by itself, and is in no list any more: what that says of the others. */
-void clone_note_end(struct mtask *t);
-void clone_unlink(struct mtask *t); /* from its template's list */
+void clone_note_end(struct box *b);
+void clone_unlink(struct box *b); /* from its template's list */
 
 /* The keeper has answered one request, and has the usual time for the next one. */
 int clone_answered(struct template *tpl);
 
 /* Gives it the pending task. */
-void clone_assign(struct mtask *t);
+void clone_assign(struct box *b);
 
 /* Those of its task, and its init besides. 0 or -errno. */
-int clone_set_limits(struct mtask *t);
+int clone_set_limits(struct box *b);
 
 /* What one is called that has no task. */
 void clone_name(char ret[TASK_ID_LEN + 1]);
@@ -36,7 +36,7 @@ bool clone_is_name(const char *name);
 
 /* Asks the keeper for one, whose pending task becomes its own. NULL: it cannot be asked,
  * and nothing is left. */
-struct mtask *clone_make(struct template *tpl, const struct clone_kind *kind,
-			 struct pending *pending);
+struct box *clone_make(struct template *tpl, const struct clone_kind *kind,
+		       struct pending *pending);
 
 #endif

@@ -18,7 +18,7 @@
 
 _Static_assert(PARK_FDS_MAX <= FDS_SEND_MAX, "fds_send");
 
-static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX], int package,
+static int send_park(struct template *tpl, struct box *b, int fds[PARK_FDS_MAX], int package,
 		     struct err *e)
 {
 	static struct template_park park;
@@ -26,11 +26,11 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 	int n = PARK_FD_N, r;
 
 	memset(&park, 0, sizeof(park));
-	park.tag = t->clone_tag;
-	park.net_index = t->run.net_index;
-	park.ahead = t->ahead;
-	park.limits = t->limits;
-	memcpy(park.cgroup, t->cgroup.name, sizeof(park.cgroup));
+	park.tag = b->clone_tag;
+	park.net_index = b->run.net_index;
+	park.ahead = b->ahead;
+	park.limits = b->limits;
+	memcpy(park.cgroup, b->cgroup.name, sizeof(park.cgroup));
 	if (resolv)
 		(void)snprintf(park.resolv_conf, sizeof(park.resolv_conf), "%s", resolv);
 	if (package >= 0) {
@@ -38,78 +38,78 @@ static int send_park(struct template *tpl, struct mtask *t, int fds[PARK_FDS_MAX
 		fds[n++] = package;
 	}
 	for (int i = 0; i < CGROUP_N; i++)
-		if (t->cgroup.dirs[i] >= 0) {
+		if (b->cgroup.dirs[i] >= 0) {
 			park.cgroup_mask |= 1u << i;
-			fds[n++] = t->cgroup.dirs[i];
+			fds[n++] = b->cgroup.dirs[i];
 		}
-	if (t->cgroup.unified >= 0) {
+	if (b->cgroup.unified >= 0) {
 		park.cgroup_mask |= PARK_UNIFIED;
-		fds[n++] = t->cgroup.unified;
+		fds[n++] = b->cgroup.unified;
 	}
 	r = fds_send(tpl->sock, &park, sizeof(park), fds, n, MSG_DONTWAIT);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "its keeper") : 0;
 }
 
-static int make_group(struct mtask *t, struct err *e)
+static int make_group(struct box *b, struct err *e)
 {
-	struct limits limits = t->limits;
+	struct limits limits = b->limits;
 	int r;
 
 	/* The keeper waits for what is done in there: not with a thousandth of a processor. */
-	if (t->ahead || limits.cpu_milli < 1000)
+	if (b->ahead || limits.cpu_milli < 1000)
 		limits.cpu_milli = 1000;
 	/* The init, and for a moment what clones the payload. */
 	limits.pids += 2;
-	r = cgroup_create(&t->m->cgroups, t->id, &limits, &t->cgroup, e);
-	if (r == 0 && t->ahead && limits.memory > WAITING_MEMORY) {
-		r = cgroup_set_memory(&t->cgroup, WAITING_MEMORY);
+	r = cgroup_create(&b->m->cgroups, b->id, &limits, &b->cgroup, e);
+	if (r == 0 && b->ahead && limits.memory > WAITING_MEMORY) {
+		r = cgroup_set_memory(&b->cgroup, WAITING_MEMORY);
 		if (r < 0)
-			return err_set(e, ERR_SYSTEM, -r, "cgroup %s", t->cgroup.name);
+			return err_set(e, ERR_SYSTEM, -r, "cgroup %s", b->cgroup.name);
 	}
 	return r;
 }
 
-int clone_set_limits(struct mtask *t)
+int clone_set_limits(struct box *b)
 {
-	int r = cgroup_set_cpu(&t->cgroup, t->limits.cpu_milli);
+	int r = cgroup_set_cpu(&b->cgroup, b->limits.cpu_milli);
 
 	if (r == 0)
-		r = cgroup_set_pids(&t->cgroup, t->limits.pids + 1);
-	if (r == 0 && t->ahead)
-		r = cgroup_set_memory(&t->cgroup, t->limits.memory);
+		r = cgroup_set_pids(&b->cgroup, b->limits.pids + 1);
+	if (r == 0 && b->ahead)
+		r = cgroup_set_memory(&b->cgroup, b->limits.memory);
 	return r;
 }
 
-static int request(struct template *tpl, struct mtask *t, int package_fd, struct err *e)
+static int request(struct template *tpl, struct box *b, int package_fd, struct err *e)
 {
 	_cleanup_fd_ int out_w = -1, err_w = -1, started_w = -1, report_w = -1, theirs = -1,
 			 package = -1;
 	int fds[PARK_FDS_MAX], sk[2] = {-1, -1}, r;
 
-	r = start_make_pipes(t, &out_w, &err_w, &started_w, &report_w, e);
+	r = start_make_pipes(b, &out_w, &err_w, &started_w, &report_w, e);
 	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sk) < 0)
 		r = err_set(e, ERR_SYSTEM, errno, "socket");
 	if (r < 0)
 		return r;
-	t->ctl = sk[0];
+	b->ctl = sk[0];
 	theirs = sk[1];
 	if (package_fd >= 0)
-		r = start_detach_package(tpl->m, package_fd, t->run.owner, &package, e);
+		r = start_detach_package(tpl->m, package_fd, b->run.owner, &package, e);
 	if (r == 0)
-		r = net_take_index(tpl->m, tpl->rules, &t->run.net_index, e);
+		r = net_take_index(tpl->m, tpl->rules, &b->run.net_index, e);
 	if (r == 0)
-		r = make_group(t, e);
+		r = make_group(b, e);
 	if (r < 0)
 		return r;
-	fds[PARK_FD_OUT_R] = t->out_r;
+	fds[PARK_FD_OUT_R] = b->out_r;
 	fds[PARK_FD_OUT_W] = out_w;
-	fds[PARK_FD_ERR_R] = t->err_r;
+	fds[PARK_FD_ERR_R] = b->err_r;
 	fds[PARK_FD_ERR_W] = err_w;
-	fds[PARK_FD_STARTED_R] = t->started_r;
+	fds[PARK_FD_STARTED_R] = b->started_r;
 	fds[PARK_FD_STARTED_W] = started_w;
 	fds[PARK_FD_REPORT] = report_w;
 	fds[PARK_FD_CTL] = theirs;
-	return send_park(tpl, t, fds, package, e);
+	return send_park(tpl, b, fds, package, e);
 }
 
 static int on_silence(sd_event_source *s, uint64_t usec, void *arg)
@@ -123,8 +123,8 @@ static int on_silence(sd_event_source *s, uint64_t usec, void *arg)
 
 static bool is_asked(const struct template *tpl)
 {
-	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
-		if (t->clone_tag)
+	for (const struct box *b = tpl->clones; b; b = b->clone_next)
+		if (b->clone_tag)
 			return true;
 	return false;
 }
@@ -166,39 +166,38 @@ bool clone_is_name(const char *name)
 	return strncmp(name, PARKED, sizeof(PARKED) - 1) == 0;
 }
 
-struct mtask *clone_make(struct template *tpl, const struct clone_kind *kind,
-			 struct pending *pending)
+struct box *clone_make(struct template *tpl, const struct clone_kind *kind, struct pending *pending)
 {
 	char name[TASK_ID_LEN + 1];
-	struct mtask *t;
+	struct box *b;
 	struct err e = {0};
 	bool asked;
 	int r;
 
 	clone_name(name);
-	t = mtask_new(tpl->m, name);
-	if (!t) {
+	b = box_new(tpl->m, name);
+	if (!b) {
 		pending_free(pending);
 		return NULL;
 	}
-	t->run.kind = RUN_PARKED;
-	t->run.owner = tpl->of.owner;
-	t->template = tpl;
-	t->pending = pending;
-	t->ahead = !pending;
-	t->limits = kind->limits;
-	memcpy(t->package, kind->package, 32);
+	b->run.kind = RUN_PARKED;
+	b->run.owner = tpl->of.owner;
+	b->template = tpl;
+	b->pending = pending;
+	b->ahead = !pending;
+	b->limits = kind->limits;
+	memcpy(b->package, kind->package, 32);
 	asked = is_asked(tpl);
-	t->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
-	t->clone_next = tpl->clones;
-	tpl->clones = t;
-	r = request(tpl, t, kind->package_fd, &e);
+	b->clone_tag = ++tpl->last_tag ? tpl->last_tag : ++tpl->last_tag;
+	b->clone_next = tpl->clones;
+	tpl->clones = b;
+	r = request(tpl, b, kind->package_fd, &e);
 	if (r == 0 && !asked)
 		r = await_answer(tpl);
 	if (r < 0) {
 		msg_warn("template %s: %s", tpl->id, e.msg[0] ? e.msg : strerror(-r));
-		clone_drop(t);
+		clone_drop(b);
 		return NULL;
 	}
-	return t;
+	return b;
 }

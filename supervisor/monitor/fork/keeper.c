@@ -21,57 +21,57 @@
 #define STAT_EXIT_CODE 52
 
 /* The keeper of a payload that is a zombie: its parent; 0: there is none. */
-static pid_t keeper_of_ended(const struct mtask *t)
+static pid_t keeper_of_ended(const struct box *b)
 {
-	struct pollfd ended = {.fd = t->payload_fd, .events = POLLIN};
+	struct pollfd ended = {.fd = b->payload_fd, .events = POLLIN};
 	uint64_t parent = 0;
 	pid_t pid;
 
-	if (t->payload_fd < 0 || poll(&ended, 1, 0) != 1)
+	if (b->payload_fd < 0 || poll(&ended, 1, 0) != 1)
 		return 0;
-	pid = util_pidfd_pid(t->payload_fd);
+	pid = util_pidfd_pid(b->payload_fd);
 	/* Not reaped after that was read: it was of this process. */
 	if (pid <= 0 || util_proc_stat(pid, STAT_PPID, &parent) < 0 ||
-	    util_pidfd_pid(t->payload_fd) != pid)
+	    util_pidfd_pid(b->payload_fd) != pid)
 		return 0;
 	return parent > 1 && (pid_t)parent != getpid() ? (pid_t)parent : 0;
 }
 
 /* In the place of its init, which will not live to write it: how the payload ended. */
-static void record_end(const struct mtask *t)
+static void record_end(const struct box *b)
 {
 	struct exit_record x = {.magic = 0};
 	uint64_t status;
 
-	if (t->record_fd < 0 || exit_record_read(t->record_fd, &x) ||
-	    util_proc_stat(util_pidfd_pid(t->payload_fd), STAT_EXIT_CODE, &status) < 0)
+	if (b->record_fd < 0 || exit_record_read(b->record_fd, &x) ||
+	    util_proc_stat(util_pidfd_pid(b->payload_fd), STAT_EXIT_CODE, &status) < 0)
 		return;
 	x = (struct exit_record){.magic = EXIT_RECORD_MAGIC,
 				 .wait_status = (int32_t)status,
 				 .finished_ns = util_realtime_ns()};
-	if (pwrite(t->record_fd, &x, sizeof(x), EXIT_RECORD_OFFSET) < 0)
-		msg_warn("task %s: its end cannot be kept: %s", t->id, strerror(errno));
+	if (pwrite(b->record_fd, &x, sizeof(x), EXIT_RECORD_OFFSET) < 0)
+		msg_warn("task %s: its end cannot be kept: %s", b->id, strerror(errno));
 }
 
 static int on_unseen(sd_event_source *s, uint64_t usec, void *arg)
 {
-	struct mtask *t = arg;
-	struct monitor *m = t->m;
-	struct template *tpl = t->template;
-	pid_t keeper = keeper_of_ended(t);
+	struct box *b = arg;
+	struct monitor *m = b->m;
+	struct template *tpl = b->template;
+	pid_t keeper = keeper_of_ended(b);
 	_cleanup_fd_ int pidfd = keeper ? (int)syscall(SYS_pidfd_open, keeper, 0) : -1;
 
 	(void)s;
 	(void)usec;
 	/* Still the parent: the pidfd is not of another one that has got its pid. */
-	if (pidfd < 0 || keeper_of_ended(t) != keeper ||
+	if (pidfd < 0 || keeper_of_ended(b) != keeper ||
 	    (tpl && (!tpl->keeper || tpl->keeper->pid != keeper)))
 		return 0;
-	msg_warn("task %s has ended, and its keeper (process %d) does not see it: killed", t->id,
+	msg_warn("task %s has ended, and its keeper (process %d) does not see it: killed", b->id,
 		 (int)keeper);
-	monitor_each(m, other) if (keeper_of_ended(other) == keeper) record_end(other);
+	box_each(m, other) if (keeper_of_ended(other) == keeper) record_end(other);
 	(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-	/* Last: t may be a clone of it that waits for a task, and gone then. */
+	/* Last: b may be a clone of it that waits for a task, and gone then. */
 	if (tpl)
 		template_failed(tpl, "its keeper hangs");
 	return 0;
@@ -79,44 +79,44 @@ static int on_unseen(sd_event_source *s, uint64_t usec, void *arg)
 
 static int on_payload_end(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
-	struct mtask *t = arg;
+	struct box *b = arg;
 	int r;
 
 	(void)s;
 	(void)fd;
 	(void)events;
-	t->payload_src = sd_event_source_disable_unref(t->payload_src);
-	r = sd_event_add_time_relative(t->m->event, &t->payload_src, CLOCK_MONOTONIC, UNSEEN_US, 0,
-				       on_unseen, t);
+	b->payload_src = sd_event_source_disable_unref(b->payload_src);
+	r = sd_event_add_time_relative(b->m->event, &b->payload_src, CLOCK_MONOTONIC, UNSEEN_US, 0,
+				       on_unseen, b);
 	/* After its end of the same turn: this process may have been the one that slept. */
-	return r < 0 ? r : sd_event_source_set_priority(t->payload_src, SD_EVENT_PRIORITY_IDLE);
+	return r < 0 ? r : sd_event_source_set_priority(b->payload_src, SD_EVENT_PRIORITY_IDLE);
 }
 
-int keeper_watch(struct mtask *t)
+int keeper_watch(struct box *b)
 {
-	pid_t pid = util_pidfd_pid(t->payload_fd);
+	pid_t pid = util_pidfd_pid(b->payload_fd);
 	int r;
 
 	/* Without it: it has ended, and the keeper has seen that. */
-	if (pid <= 0 || util_proc_start_time(pid, &t->run.payload_start) < 0)
+	if (pid <= 0 || util_proc_start_time(pid, &b->run.payload_start) < 0)
 		return 0;
-	t->run.payload_pid = pid;
-	r = sd_event_add_io(t->m->event, &t->payload_src, t->payload_fd, EPOLLIN, on_payload_end,
-			    t);
+	b->run.payload_pid = pid;
+	r = sd_event_add_io(b->m->event, &b->payload_src, b->payload_fd, EPOLLIN, on_payload_end,
+			    b);
 	return r < 0 ? r : 0;
 }
 
-void keeper_watch_adopted(struct mtask *t)
+void keeper_watch_adopted(struct box *b)
 {
 	uint64_t start;
 
-	if (t->run.payload_pid <= 1)
+	if (b->run.payload_pid <= 1)
 		return;
-	t->payload_fd = (int)syscall(SYS_pidfd_open, t->run.payload_pid, 0);
+	b->payload_fd = (int)syscall(SYS_pidfd_open, b->run.payload_pid, 0);
 	/* As in take_process(): pid and start time name one process for good. */
-	if (t->payload_fd >= 0 &&
-	    (util_proc_start_time(t->run.payload_pid, &start) < 0 || start != t->run.payload_start))
-		util_close_fd(&t->payload_fd);
-	if (t->payload_fd >= 0 && keeper_watch(t) < 0)
-		msg_warn("task %s: its end cannot be watched", t->id);
+	if (b->payload_fd >= 0 &&
+	    (util_proc_start_time(b->run.payload_pid, &start) < 0 || start != b->run.payload_start))
+		util_close_fd(&b->payload_fd);
+	if (b->payload_fd >= 0 && keeper_watch(b) < 0)
+		msg_warn("task %s: its end cannot be watched", b->id);
 }

@@ -68,31 +68,31 @@ void pool_forget(struct template *tpl)
 
 void pool_close(struct template *tpl, const char *why)
 {
-	struct mtask *next;
+	struct box *next;
 
 	msg_warn("template %s: %s: none of its clones will wait for a task", tpl->id, why);
 	tpl->none_waits = true;
 	pool_forget(tpl);
-	for (struct mtask *t = tpl->clones; t; t = next) {
-		next = t->clone_next;
-		if (!t->pending && !t->clone_tag)
-			clone_drop(t);
+	for (struct box *b = tpl->clones; b; b = next) {
+		next = b->clone_next;
+		if (!b->pending && !b->clone_tag)
+			clone_drop(b);
 	}
 }
 
-struct mtask *pool_take(struct template *tpl, const struct clone_kind *kind)
+struct box *pool_take(struct template *tpl, const struct clone_kind *kind)
 {
-	struct mtask *t, *next;
+	struct box *b, *next;
 
-	for (t = tpl->clones; t; t = next) {
-		next = t->clone_next;
-		if (t->pending || t->clone_tag)
+	for (b = tpl->clones; b; b = next) {
+		next = b->clone_next;
+		if (b->pending || b->clone_tag)
 			continue;
 		/* It is ending, or has used its pipe up: a first bytecode would not be seen. */
-		if (t->started_r < 0)
-			clone_drop(t);
-		else if (is_of(&t->limits, t->package, kind))
-			return t;
+		if (b->started_r < 0)
+			clone_drop(b);
+		else if (is_of(&b->limits, b->package, kind))
+			return b;
 	}
 	return NULL;
 }
@@ -102,8 +102,8 @@ static int surplus(const struct template *tpl, const struct clone_kind *kind)
 {
 	int n = 0;
 
-	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
-		n += !t->pending && is_of(&t->limits, t->package, kind);
+	for (const struct box *b = tpl->clones; b; b = b->clone_next)
+		n += !b->pending && is_of(&b->limits, b->package, kind);
 	for (unsigned i = 0; i < tpl->n_recent; i++)
 		n -= is_of(&tpl->recent[i].limits, tpl->recent[i].package, kind);
 	return n;
@@ -119,15 +119,15 @@ static const struct clone_kind *find_wanted(const struct template *tpl)
 }
 
 /* One that is in the way. */
-static struct mtask *find_surplus(const struct template *tpl)
+static struct box *find_surplus(const struct template *tpl)
 {
 	struct clone_kind kind = {.package_fd = -1};
 
-	for (struct mtask *t = tpl->clones; t; t = t->clone_next) {
-		kind.limits = t->limits;
-		memcpy(kind.package, t->package, 32);
-		if (!t->pending && !t->clone_tag && surplus(tpl, &kind) > 0)
-			return t;
+	for (struct box *b = tpl->clones; b; b = b->clone_next) {
+		kind.limits = b->limits;
+		memcpy(kind.package, b->package, 32);
+		if (!b->pending && !b->clone_tag && surplus(tpl, &kind) > 0)
+			return b;
 	}
 	return NULL;
 }
@@ -137,7 +137,7 @@ static int on_refill(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct template *tpl = arg;
 	const struct clone_kind *wanted = tpl->m->stopping ? NULL : find_wanted(tpl);
-	struct mtask *other;
+	struct box *other;
 
 	(void)usec;
 	if (!wanted)

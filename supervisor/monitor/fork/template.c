@@ -46,7 +46,7 @@ static void forget(struct template *tpl)
 	if (*p)
 		*p = tpl->next;
 	/* Its tasks go on without. */
-	monitor_each(tpl->m, t) if (t->template == tpl) t->template = NULL;
+	box_each(tpl->m, b) if (b->template == tpl) b->template = NULL;
 	util_close_fd(&tpl->of.package_fd);
 	free(tpl);
 }
@@ -159,8 +159,8 @@ static void measure(struct template *tpl)
 	if (!tpl->keeper || cgroup_usage(&tpl->keeper->cgroup, &usage) < 0)
 		return;
 	tpl->memory = usage.memory_now;
-	for (const struct mtask *t = tpl->clones; t; t = t->clone_next)
-		if (!t->pending && cgroup_usage(&t->cgroup, &usage) == 0)
+	for (const struct box *b = tpl->clones; b; b = b->clone_next)
+		if (!b->pending && cgroup_usage(&b->cgroup, &usage) == 0)
 			tpl->memory += usage.memory_now;
 }
 
@@ -186,7 +186,7 @@ static int begin(struct template *tpl, int package_fd, struct err *e)
 			return err_set(e, ERR_SYSTEM, errno, "package");
 	}
 	(void)snprintf(name, sizeof(name), "template-%s", tpl->id);
-	tpl->keeper = mtask_new(m, name);
+	tpl->keeper = box_new(m, name);
 	if (!tpl->keeper)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "template");
 	tpl->keeper->template = tpl;
@@ -199,7 +199,7 @@ static int begin(struct template *tpl, int package_fd, struct err *e)
 			(void)err_set(e, ERR_SYSTEM, -r, "event loop");
 	}
 	if (r < 0 && tpl->keeper->pid <= 0) {
-		mtask_free(tpl->keeper);
+		box_free(tpl->keeper);
 		tpl->keeper = NULL;
 	}
 	return r;
@@ -244,11 +244,11 @@ void template_want(struct monitor *m, const struct recipe *of)
 }
 
 /* The keeper is gone, and with it all that came out of it. */
-void template_ended(struct mtask *keeper)
+void template_ended(struct box *keeper)
 {
 	struct template *tpl = keeper->template;
 
-	task_reap(keeper);
+	box_reap(keeper);
 	if (tpl) {
 		tpl->keeper = NULL;
 		template_failed(tpl, keeper->error[0] ? keeper->error : "its keeper has ended");
@@ -256,7 +256,7 @@ void template_ended(struct mtask *keeper)
 	}
 	keeper->template = NULL;
 	keeper->forgotten = true;
-	task_remove_cgroup(keeper);
+	box_remove_cgroup(keeper);
 }
 
 /* Of a keeper that an earlier monitor started, and that has ended by now. */
@@ -392,14 +392,14 @@ void template_list(struct monitor *m, const struct mon_templates *req)
 void template_stop_all(struct monitor *m)
 {
 	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
-		struct mtask *t = tpl->keeper;
+		struct box *b = tpl->keeper;
 
-		if (t && t->pid > 0 && !tpl->running) {
-			(void)kill(t->pid, SIGKILL);
+		if (b && b->pid > 0 && !tpl->running) {
+			(void)kill(b->pid, SIGKILL);
 			/* Everything in its pid namespace is gone when this returns. */
-			(void)waitpid(t->pid, NULL, 0);
-			t->pid = 0;
-			(void)cgroup_remove_within(&t->cgroup, 100);
+			(void)waitpid(b->pid, NULL, 0);
+			b->pid = 0;
+			(void)cgroup_remove_within(&b->cgroup, 100);
 		}
 		template_retire(tpl);
 	}

@@ -25,11 +25,11 @@ struct template
 	enum template_state state;
 	struct recipe of;	    /* its package_fd is owned */
 	struct policy_entry *rules; /* policies are never given up */
-	struct mtask *keeper;	    /* its sandbox; NULL once that has ended */
+	struct box *keeper;	    /* its sandbox; NULL once that has ended */
 	int sock;		    /* to the keeper; -1 when retired */
 	sd_event_source *io;
 	sd_event_source *silence; /* its keeper is asked for a clone, and does not answer */
-	struct mtask *clones;	  /* being made, or waiting for a task; by clone_next */
+	struct box *clones;	  /* being made, or waiting for a task; by clone_next */
 	sd_event_source *refill;  /* fork/pool.c, as what follows */
 	struct clone_kind recent[POLICY_PARKED_MAX]; /* of the last tasks, the last one last */
 	unsigned n_recent;
@@ -76,6 +76,6 @@ void pool_forget(struct template *tpl);
 void pool_note(struct template *tpl, const struct clone_kind *kind);
 int pool_refill_soon(struct template *tpl);
 /* One that waits for such a task, or NULL. It is in the list still. */
-struct mtask *pool_take(struct template *tpl, const struct clone_kind *kind);
+struct box *pool_take(struct template *tpl, const struct clone_kind *kind);
 
 #endif

@@ -178,7 +178,7 @@ static bool stamp_known(struct monitor *m, const uint8_t key[32], const uint8_t 
 	return false;
 }
 
-int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, struct err *e)
+int start_open_checkpoint(struct monitor *m, struct start *s, struct box *t, struct err *e)
 {
 	static struct checkpoint_manifest manifest;
 	char hex[65];
@@ -213,7 +213,7 @@ int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, s
 }
 
 /* The fastest way that is ready; a faster one that was asked for and is not: a warning. */
-void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum start_mode asked)
+void start_choose_mode(struct monitor *m, struct start *s, struct box *t, enum start_mode asked)
 {
 	struct err e = {0};
 	const char *why;

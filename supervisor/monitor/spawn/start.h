@@ -29,13 +29,13 @@ void start_clear(struct start *s);
 
 /* spawn/start.c */
 /* The sandbox of s->spec, and its record. package_fd: mounted, or -1. */
-int start_spawn(struct monitor *m, struct start *s, struct mtask *t, int package_fd, struct err *e);
+int start_spawn(struct monitor *m, struct start *s, struct box *b, int package_fd, struct err *e);
 /* Whatever had been made is unmade: a refused task leaves nothing. */
-void start_undo(struct mtask *t);
+void start_undo(struct box *b);
 
 /* spawn/surround.c: also of what is cloned */
-/* Pipes, with their read ends in t. Each is closed by its owner. */
-int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
+/* Pipes, with their read ends in b. Each is closed by its owner. */
+int start_make_pipes(struct box *b, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e);
 /* fd, unless it is -1, is a folder that the front owns. */
 int start_check_package(struct monitor *m, int fd, struct err *e);
@@ -46,20 +46,20 @@ bool start_is_job(int fd);
 int start_detach_package(struct monitor *m, int package_fd, uint32_t owner, int *ret,
 			 struct err *e);
 /* RUN/tasks/ID, empty, with its room taken. */
-int start_open_record(struct mtask *t, struct err *e);
+int start_open_record(struct box *b, struct err *e);
 /* The host's, for a policy with dns; NULL for others. The caller frees it. */
 char *start_read_resolv_conf(const struct policy *policy);
 
 /* netns.c */
 /* Of a policy with a network: which address, until net_put_index. 0 for others. */
 int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e);
-void net_put_index(struct mtask *t);
+void net_put_index(struct box *b);
 
 /* spawn/parts.c */
 /* Policy, image, and what a checkpoint of the two is valid for. */
 int start_load_parts(struct monitor *m, struct start *s, const struct recipe *of, struct err *e);
 /* The checkpoint that fits: its fds, and whether its digests are known to be right. */
-int start_open_checkpoint(struct monitor *m, struct start *s, struct mtask *t, struct err *e);
-void start_choose_mode(struct monitor *m, struct start *s, struct mtask *t, enum start_mode asked);
+int start_open_checkpoint(struct monitor *m, struct start *s, struct box *b, struct err *e);
+void start_choose_mode(struct monitor *m, struct start *s, struct box *b, enum start_mode asked);
 
 #endif

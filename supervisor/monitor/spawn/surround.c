@@ -24,44 +24,44 @@ static int make_pipe(int *r, int *w, uint64_t *ino, struct err *e)
 	return 0;
 }
 
-int start_make_pipes(struct mtask *t, int *out_w, int *err_w, int *started_w, int *report_w,
+int start_make_pipes(struct box *b, int *out_w, int *err_w, int *started_w, int *report_w,
 		     struct err *e)
 {
-	const uid_t uid = sandbox_host_id(t->run.owner, SANDBOX_UID);
-	int r = make_pipe(&t->out_r, out_w, &t->run.out_ino, e);
+	const uid_t uid = sandbox_host_id(b->run.owner, SANDBOX_UID);
+	int r = make_pipe(&b->out_r, out_w, &b->run.out_ino, e);
 
 	if (r == 0)
-		r = make_pipe(&t->err_r, err_w, &t->run.err_ino, e);
+		r = make_pipe(&b->err_r, err_w, &b->run.err_ino, e);
 	if (r == 0)
-		r = make_pipe(&t->started_r, started_w, &t->run.started_ino, e);
+		r = make_pipe(&b->started_r, started_w, &b->run.started_ino, e);
 	if (r == 0)
-		r = make_pipe(&t->report_r, report_w, NULL, e);
+		r = make_pipe(&b->report_r, report_w, NULL, e);
 	if (r < 0)
 		return r;
 	/* Who opens /dev/stdout opens the pipe anew, and its mode is for its owner. */
 	if (fchown(*out_w, uid, uid) < 0 || fchown(*err_w, uid, uid) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "pipe");
-	(void)fcntl(t->started_r, F_SETFL, O_NONBLOCK);
-	(void)fcntl(t->report_r, F_SETFL, O_NONBLOCK);
+	(void)fcntl(b->started_r, F_SETFL, O_NONBLOCK);
+	(void)fcntl(b->report_r, F_SETFL, O_NONBLOCK);
 	return 0;
 }
 
-int start_open_record(struct mtask *t, struct err *e)
+int start_open_record(struct box *b, struct err *e)
 {
 	int r;
 
-	if (t->run.kind == RUN_TEMPLATE) {
+	if (b->run.kind == RUN_TEMPLATE) {
 		/* Nobody looks for it later. */
-		t->record_fd = memfd_create("record", MFD_CLOEXEC);
+		b->record_fd = memfd_create("record", MFD_CLOEXEC);
 	} else {
-		(void)unlinkat(t->m->tasks_fd, t->id, 0);
-		t->record_fd = openat(t->m->tasks_fd, t->id,
+		(void)unlinkat(b->m->tasks_fd, b->id, 0);
+		b->record_fd = openat(b->m->tasks_fd, b->id,
 				      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	}
-	if (t->record_fd < 0)
+	if (b->record_fd < 0)
 		return err_set(e, ERR_SYSTEM, errno, "run record");
 	/* Its room is taken now: a full disk must not swallow an exit status later. */
-	r = posix_fallocate(t->record_fd, 0, RUN_RECORD_SIZE);
+	r = posix_fallocate(b->record_fd, 0, RUN_RECORD_SIZE);
 	return r != 0 ? err_set(e, ERR_SYSTEM, r, "run record") : 0;
 }
 

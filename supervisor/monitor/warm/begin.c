@@ -48,21 +48,21 @@ static int limits_of_warm(const struct policy_head *policy, const struct mon_war
 }
 
 /* The front keeps to this; a new front does not know what the former one began. */
-static int check_room(const struct monitor *m, const struct mtask *mine, struct err *e)
+static int check_room(const struct monitor *m, const struct box *mine, struct err *e)
 {
 	const struct mon_warm *req = mine->warm_req;
 	struct warm_load load = {0};
 
-	monitor_each(m, t)
+	box_each(m, b)
 	{
 		/* 0: a renewal, of which there is one for each template. */
-		if (t == mine || !mtask_is_warm(t) || t->warm_req->tag == 0)
+		if (b == mine || !box_is_warm(b) || b->warm_req->tag == 0)
 			continue;
-		warm_load_add(&load, (enum warm_for)t->warm_req->wish, t->warm_req->owner,
-			      t->limits.memory);
-		if (req->has_package && t->warm_req->has_package &&
-		    req->owner == t->warm_req->owner &&
-		    memcmp(t->warm_req->package, req->package, 32) == 0)
+		warm_load_add(&load, (enum warm_for)b->warm_req->wish, b->warm_req->owner,
+			      b->limits.memory);
+		if (req->has_package && b->warm_req->has_package &&
+		    req->owner == b->warm_req->owner &&
+		    memcmp(b->warm_req->package, req->package, 32) == 0)
 			return err_set(e, ERR_LIMIT, 0, "warm: another of this package runs");
 	}
 	if (!warm_load_allows(&load, (enum warm_for)req->wish, req->owner, mine->limits.memory,
@@ -72,16 +72,16 @@ static int check_room(const struct monitor *m, const struct mtask *mine, struct 
 }
 
 /* -EAGAIN: not now. Nothing has failed, and nothing is remembered. */
-static int check_time(struct monitor *m, struct mtask *t, const struct recipe *of, struct err *e)
+static int check_time(struct monitor *m, struct box *b, const struct recipe *of, struct err *e)
 {
 	const uint64_t now = util_monotonic_ns();
 
-	if (t->warm_req->tag == 0)
+	if (b->warm_req->tag == 0)
 		return 0;
-	if (check_room(m, t, e) < 0)
+	if (check_room(m, b, e) < 0)
 		return -EAGAIN;
-	if (t->warm_req->wish != WARM_FOR_OPERATOR &&
-	    !warm_past_allows(m, of, (enum warm_for)t->warm_req->wish, now)) {
+	if (b->warm_req->wish != WARM_FOR_OPERATOR &&
+	    !warm_past_allows(m, of, (enum warm_for)b->warm_req->wish, now)) {
 		(void)err_set(e, ERR_LIMIT, 0, "warm: it has failed lately");
 		return -EAGAIN;
 	}
@@ -89,7 +89,7 @@ static int check_time(struct monitor *m, struct mtask *t, const struct recipe *o
 	return 0;
 }
 
-static void say_begun(const struct start *s, const struct mtask *t)
+static void say_begun(const struct start *s, const struct box *b)
 {
 	static const char *const wishes[WARM_FOR_MAX] = {
 		[WARM_FOR_OPERATOR] = "asked for",
@@ -101,35 +101,35 @@ static void say_begun(const struct start *s, const struct mtask *t)
 	(void)snprintf(list, sizeof(list), "%s", s->inputs.warm);
 	for (char *p = list; *p; p++)
 		*p = (char)(*p == '\n' ? ',' : *p);
-	msg_info("warm-up %s begins: image %s, policy %s, %s: %s; up to %llu MiB, %u s", t->id,
-		 s->image.name, s->policy->policy.head.name, wishes[t->warm_req->wish], list,
-		 (unsigned long long)(t->limits.memory >> 20), t->limits.timeout_s);
+	msg_info("warm-up %s begins: image %s, policy %s, %s: %s; up to %llu MiB, %u s", b->id,
+		 s->image.name, s->policy->policy.head.name, wishes[b->warm_req->wish], list,
+		 (unsigned long long)(b->limits.memory >> 20), b->limits.timeout_s);
 }
 
-static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req,
-		      struct mtask *t, struct err *e)
+static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req, struct box *b,
+		      struct err *e)
 {
 	_cleanup_fd_ int job = -1;
 	struct recipe of;
 	int r;
 
-	recipe_of_warm(req, t->warm_package, &of);
-	if (strstr(req->warm, WARM_MODULE) && t->warm_package < 0)
+	recipe_of_warm(req, b->warm_package, &of);
+	if (strstr(req->warm, WARM_MODULE) && b->warm_package < 0)
 		return err_set(e, ERR_NOT_FOUND, 0, "warm.module: there is no package (any more)");
-	r = start_check_package(m, t->warm_package, e);
+	r = start_check_package(m, b->warm_package, e);
 	if (r == 0)
 		r = start_load_parts(m, s, &of, e);
-	t->run.owner = s->spec.owner = recipe_dumped_by(&of);
+	b->run.owner = s->spec.owner = recipe_dumped_by(&of);
 	if (r == 0)
-		r = limits_of_warm(&s->policy->policy.head, req, &t->limits, e);
+		r = limits_of_warm(&s->policy->policy.head, req, &b->limits, e);
 	if (r < 0)
 		return r;
 	if (!m->criu_works)
 		return err_set(e, ERR_UNAVAILABLE, 0, "%s", m->criu_problem);
-	memcpy(t->key, s->spec.checkpoint_key, 32);
-	if (!req->force && start_open_checkpoint(m, s, t, NULL) == 0)
+	memcpy(b->key, s->spec.checkpoint_key, 32);
+	if (!req->force && start_open_checkpoint(m, s, b, NULL) == 0)
 		return -EEXIST;
-	r = check_time(m, t, &of, e);
+	r = check_time(m, b, &of, e);
 	if (r < 0)
 		return r;
 	job = warm_job(s->inputs.warm, e);
@@ -137,16 +137,16 @@ static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm 
 		return job;
 	util_close_fd(&s->checkpoint);
 	util_close_fd(&s->heap);
-	r = warm_make_dir(t, &s->checkpoint, &s->heap, e);
+	r = warm_make_dir(b, &s->checkpoint, &s->heap, e);
 	if (r < 0)
 		return r;
 	s->spec.action = SANDBOX_DUMP;
-	s->spec.limits = t->limits;
+	s->spec.limits = b->limits;
 	s->spec.job_fd = job;
 	s->spec.checkpoint_fd = s->checkpoint;
-	r = start_spawn(m, s, t, of.package_fd, e);
+	r = start_spawn(m, s, b, of.package_fd, e);
 	if (r == 0)
-		say_begun(s, t);
+		say_begun(s, b);
 	return r;
 }
 
@@ -167,12 +167,12 @@ void start_warm_again(struct monitor *m, const struct recipe *of, const struct l
 }
 
 /* When it is done, a template is made of it. */
-void start_warmed(struct mtask *t)
+void start_warmed(struct box *b)
 {
 	struct recipe of;
 
-	recipe_of_warm(t->warm_req, t->warm_package, &of);
-	template_want(t->m, &of);
+	recipe_of_warm(b->warm_req, b->warm_package, &of);
+	template_want(b->m, &of);
 }
 
 int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
@@ -180,7 +180,7 @@ int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
 	_cleanup_start_ struct start s = START_INIT;
 	char id[TASK_ID_LEN + 1];
 	struct err e = {0};
-	struct mtask *t;
+	struct box *b;
 	int r;
 
 	/* A package's module is nobody's but a task's. */
@@ -188,25 +188,25 @@ int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
 	    req->owner >= SANDBOX_OWNERS_MAX || (package_fd >= 0 && req->wish != WARM_FOR_TASK))
 		return -EPROTO;
 	util_new_id(id);
-	t = mtask_new(m, id);
-	if (!t)
+	b = box_new(m, id);
+	if (!b)
 		return 0;
-	t->run.kind = RUN_WARM;
-	t->warm_req = malloc(sizeof(*req));
-	if (!t->warm_req) {
-		mtask_free(t);
+	b->run.kind = RUN_WARM;
+	b->warm_req = malloc(sizeof(*req));
+	if (!b->warm_req) {
+		box_free(b);
 		return 0;
 	}
-	*t->warm_req = *req;
+	*b->warm_req = *req;
 	if (package_fd >= 0)
-		t->warm_package = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
-	r = begin_warm(m, &s, req, t, &e);
+		b->warm_package = fcntl(package_fd, F_DUPFD_CLOEXEC, 3);
+	r = begin_warm(m, &s, req, b, &e);
 	if (r < 0) {
-		(void)snprintf(t->error, sizeof(t->error), "%s", e.msg);
-		t->failed = r != -EEXIST;
-		t->not_now = r == -EAGAIN;
-		start_undo(t);
-		warm_ended(t, r == -EEXIST);
+		(void)snprintf(b->error, sizeof(b->error), "%s", e.msg);
+		b->failed = r != -EEXIST;
+		b->not_now = r == -EAGAIN;
+		start_undo(b);
+		warm_ended(b, r == -EEXIST);
 	}
 	return 0;
 }

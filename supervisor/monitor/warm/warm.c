@@ -66,15 +66,15 @@ void warm_remove_dir(struct monitor *m, const char *name)
 	(void)unlinkat(m->checkpoints_fd, name, AT_REMOVEDIR);
 }
 
-int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
+int warm_make_dir(struct box *b, int *ret_dir, int *ret_heap, struct err *e)
 {
-	const uid_t uid = sandbox_host_id(t->run.owner, SANDBOX_UID);
-	int parent = t->m->checkpoints_fd;
+	const uid_t uid = sandbox_host_id(b->run.owner, SANDBOX_UID);
+	int parent = b->m->checkpoints_fd;
 
-	(void)snprintf(t->warm_dir, sizeof(t->warm_dir), ".tmp-%s", t->id);
-	if (mkdirat(parent, t->warm_dir, 0700) < 0)
+	(void)snprintf(b->warm_dir, sizeof(b->warm_dir), ".tmp-%s", b->id);
+	if (mkdirat(parent, b->warm_dir, 0700) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
-	*ret_dir = openat(parent, t->warm_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_dir = openat(parent, b->warm_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (*ret_dir < 0)
 		return err_set(e, ERR_SYSTEM, errno, "warm: checkpoint folder");
 	/* Written by the interpreter itself: its own memory. Sealed after its end. */
@@ -91,41 +91,41 @@ int warm_make_dir(struct mtask *t, int *ret_dir, int *ret_heap, struct err *e)
  * What came of it was not what had been dumped. It goes, unless another one has taken its place
  * meanwhile, or it was only that the task's memory did not suffice.
  */
-void warm_remove_bad(struct mtask *t, const char *why)
+void warm_remove_bad(struct box *b, const char *why)
 {
 	struct cgroup_usage usage = {0};
 	_cleanup_fd_ int dir = -1;
 	uint8_t stamp[32];
 	char hex[65];
 
-	(void)cgroup_usage(&t->cgroup, &usage);
-	util_hex(t->key, 32, hex);
-	dir = openat(t->m->checkpoints_fd, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	(void)cgroup_usage(&b->cgroup, &usage);
+	util_hex(b->key, 32, hex);
+	dir = openat(b->m->checkpoints_fd, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (usage.oom_kills || dir < 0 || checkpoint_stamp(dir, stamp, NULL) < 0 ||
-	    memcmp(stamp, t->stamp, sizeof(stamp)) != 0)
+	    memcmp(stamp, b->stamp, sizeof(stamp)) != 0)
 		return;
-	warm_remove_dir(t->m, hex);
-	if (t->recipe)
-		warm_past_bad(t->m, t->recipe, why, util_monotonic_ns());
+	warm_remove_dir(b->m, hex);
+	if (b->recipe)
+		warm_past_bad(b->m, b->recipe, why, util_monotonic_ns());
 	msg_err("checkpoint %.12s is removed: %s", hex, why);
 }
 
 /* The finished folder takes the place of an older one in one step. Its group says whose it is,
  * which is of use to prune alone: the folder is root's and nobody else's to enter. */
-static int publish(struct mtask *t, const char *hex)
+static int publish(struct box *b, const char *hex)
 {
-	const gid_t owner = sandbox_host_id(t->run.owner, 0);
-	int parent = t->m->checkpoints_fd;
+	const gid_t owner = sandbox_host_id(b->run.owner, 0);
+	int parent = b->m->checkpoints_fd;
 
-	if (fchownat(parent, t->warm_dir, 0, owner, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fchownat(parent, b->warm_dir, 0, owner, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (syscall(SYS_renameat2, parent, t->warm_dir, parent, hex, RENAME_EXCHANGE) == 0) {
-		warm_remove_dir(t->m, t->warm_dir);
+	if (syscall(SYS_renameat2, parent, b->warm_dir, parent, hex, RENAME_EXCHANGE) == 0) {
+		warm_remove_dir(b->m, b->warm_dir);
 		return 0;
 	}
 	if (errno != ENOENT)
 		return -errno;
-	return renameat(parent, t->warm_dir, parent, hex) < 0 ? -errno : 0;
+	return renameat(parent, b->warm_dir, parent, hex) < 0 ? -errno : 0;
 }
 
 /* The folder's own mtime, which nothing else is made of: checkpoint_stamp is over its files. */
@@ -219,19 +219,19 @@ static uint64_t folder_bytes(struct monitor *m, const char *hex)
 /* At a stop: whoever asked is gone too, and a warm-up is quickly made again. */
 void warm_stop_all(struct monitor *m)
 {
-	monitor_each(m, t)
+	box_each(m, b)
 	{
-		if (!mtask_is_warm(t) || t->pid <= 0)
+		if (!box_is_warm(b) || b->pid <= 0)
 			continue;
-		(void)kill(t->pid, SIGKILL);
-		(void)waitpid(t->pid, NULL, 0);
-		(void)cgroup_remove_within(&t->cgroup, 100);
-		(void)unlinkat(m->tasks_fd, t->id, 0);
-		warm_remove_dir(m, t->warm_dir);
+		(void)kill(b->pid, SIGKILL);
+		(void)waitpid(b->pid, NULL, 0);
+		(void)cgroup_remove_within(&b->cgroup, 100);
+		(void)unlinkat(m->tasks_fd, b->id, 0);
+		warm_remove_dir(m, b->warm_dir);
 	}
 }
 
-static void send_row(struct mtask *t, uint32_t tag)
+static void send_row(struct box *b, uint32_t tag)
 {
 	union proto_msg msg = {0};
 	struct mon_template *row = &msg.template;
@@ -242,111 +242,111 @@ static void send_row(struct mtask *t, uint32_t tag)
 	row->tag = tag;
 	row->state = TEMPLATE_WARMING;
 	/* The log has the whole of it. */
-	(void)snprintf(row->id, sizeof(row->id), "%.*s", TEMPLATE_ID_LEN, t->id);
-	row->owner = t->run.owner;
-	memcpy(row->image, t->warm_req->image, 32);
-	memcpy(row->policy, t->warm_req->policy, 32);
-	row->created_ns = t->run.started_realtime_ns;
-	(void)cgroup_usage(&t->cgroup, &usage);
+	(void)snprintf(row->id, sizeof(row->id), "%.*s", TEMPLATE_ID_LEN, b->id);
+	row->owner = b->run.owner;
+	memcpy(row->image, b->warm_req->image, 32);
+	memcpy(row->policy, b->warm_req->policy, 32);
+	row->created_ns = b->run.started_realtime_ns;
+	(void)cgroup_usage(&b->cgroup, &usage);
 	row->memory_bytes = usage.memory_now;
-	util_hex(t->key, 32, row->key);
-	if (policy_get(t->m, t->warm_req->policy, &policy, NULL) == 0)
+	util_hex(b->key, 32, row->key);
+	if (policy_get(b->m, b->warm_req->policy, &policy, NULL) == 0)
 		(void)snprintf(row->policy_name, sizeof(row->policy_name), "%s",
 			       policy->policy.head.name);
-	memcpy(row->warm, t->warm_req->warm, sizeof(row->warm));
-	monitor_to_front(t->m, &msg);
+	memcpy(row->warm, b->warm_req->warm, sizeof(row->warm));
+	monitor_to_front(b->m, &msg);
 }
 
 void warm_list(struct monitor *m, uint32_t tag)
 {
-	monitor_each(m, t) if (mtask_is_warm(t)) send_row(t, tag);
+	box_each(m, b) if (box_is_warm(b)) send_row(b, tag);
 }
 
 /* A killed interpreter says nothing itself, nor does its init. */
-void warm_note_limit(struct mtask *t)
+void warm_note_limit(struct box *b)
 {
 	struct cgroup_usage usage = {0};
 
-	(void)cgroup_usage(&t->cgroup, &usage);
-	if (t->killed_for == VERDICT_TIMEOUT)
-		(void)snprintf(t->error, sizeof(t->error), "warm: the imports took more than %u s",
-			       t->limits.timeout_s);
+	(void)cgroup_usage(&b->cgroup, &usage);
+	if (b->killed_for == VERDICT_TIMEOUT)
+		(void)snprintf(b->error, sizeof(b->error), "warm: the imports took more than %u s",
+			       b->limits.timeout_s);
 	else if (usage.oom_kills)
-		(void)snprintf(t->error, sizeof(t->error),
+		(void)snprintf(b->error, sizeof(b->error),
 			       "warm: the imports took more than %llu MiB of memory",
-			       (unsigned long long)(t->limits.memory >> 20));
-	else if (!t->error[0])
-		(void)snprintf(t->error, sizeof(t->error), "warm: %s",
-			       verdict_name(t->exit_msg.exited.verdict));
+			       (unsigned long long)(b->limits.memory >> 20));
+	else if (!b->error[0])
+		(void)snprintf(b->error, sizeof(b->error), "warm: %s",
+			       verdict_name(b->exit_msg.exited.verdict));
 }
 
 /*
  * What a task is told of it, in one line: the last one that was printed, and how
  * the sandbox ended; or what the runtime says, where an import has failed.
  */
-static void remember(struct mtask *t, int status)
+static void remember(struct box *b, int status)
 {
-	const char *line = strrchr(t->warm_output, '\n');
+	const char *line = strrchr(b->warm_output, '\n');
 	char why[PROTO_TEXT_MAX] = "";
 	struct recipe of;
 
-	recipe_of_warm(t->warm_req, t->warm_package, &of);
-	line = line ? line + 1 : t->warm_output;
+	recipe_of_warm(b->warm_req, b->warm_package, &of);
+	line = line ? line + 1 : b->warm_output;
 	if (status < 0 && strncmp(line, SAYS_WHY, strlen(SAYS_WHY)) == 0)
 		(void)snprintf(why, sizeof(why), "%s", line + strlen("sandbox: "));
 	else if (status < 0)
 		(void)snprintf(why, sizeof(why), "%.200s%s%.200s",
-			       t->error[0] ? t->error : "warm: it failed", *line ? ": " : "", line);
-	warm_past_end(t->m, &of, (enum warm_for)t->warm_req->wish, why, util_monotonic_ns());
+			       b->error[0] ? b->error : "warm: it failed", *line ? ": " : "", line);
+	warm_past_end(b->m, &of, (enum warm_for)b->warm_req->wish, why, util_monotonic_ns());
 	if (status < 0)
-		msg_warn("warm-up %s failed: %s", t->id, why);
-	else if (t->warm_dir[0])
-		msg_info("warm-up %s ended: dumped in %llu ms", t->id,
-			 (unsigned long long)(t->dump_us / 1000));
+		msg_warn("warm-up %s failed: %s", b->id, why);
+	else if (b->warm_dir[0])
+		msg_info("warm-up %s ended: dumped in %llu ms", b->id,
+			 (unsigned long long)(b->dump_us / 1000));
 }
 
-/* ok: dumped, or an earlier one is valid. Frees t. */
-void warm_ended(struct mtask *t, bool ok)
+/* ok: dumped, or an earlier one is valid. Frees b. */
+void warm_ended(struct box *b, bool ok)
 {
-	struct monitor *m = t->m;
+	struct monitor *m = b->m;
 	union proto_msg msg = {0};
 	struct mon_warmed *w = &msg.warmed;
 	int r = 0;
 
 	proto_init(&msg, MON_WARMED);
-	w->tag = t->warm_req->tag;
-	w->dump_us = t->dump_us;
-	util_hex(t->key, 32, w->key);
-	w->existed = ok && !t->warm_dir[0];
-	if (ok && t->warm_dir[0])
-		r = publish(t, w->key);
+	w->tag = b->warm_req->tag;
+	w->dump_us = b->dump_us;
+	util_hex(b->key, 32, w->key);
+	w->existed = ok && !b->warm_dir[0];
+	if (ok && b->warm_dir[0])
+		r = publish(b, w->key);
 	if (r < 0)
-		(void)snprintf(t->error, sizeof(t->error), "checkpoint folder: %s", strerror(-r));
-	if (ok && r == 0 && t->warm_dir[0])
+		(void)snprintf(b->error, sizeof(b->error), "checkpoint folder: %s", strerror(-r));
+	if (ok && r == 0 && b->warm_dir[0])
 		prune(m);
 	if (ok && r == 0)
 		w->bytes = folder_bytes(m, w->key);
 	else
 		w->status = -EIO;
-	if (w->status && t->warm_dir[0])
-		warm_remove_dir(m, t->warm_dir);
-	for (size_t n = strlen(t->warm_output); n > 0 && t->warm_output[n - 1] == '\n'; n--)
-		t->warm_output[n - 1] = '\0';
-	if (t->not_now)
+	if (w->status && b->warm_dir[0])
+		warm_remove_dir(m, b->warm_dir);
+	for (size_t n = strlen(b->warm_output); n > 0 && b->warm_output[n - 1] == '\n'; n--)
+		b->warm_output[n - 1] = '\0';
+	if (b->not_now)
 		w->status = -EAGAIN;
 	else
-		remember(t, w->status);
-	if (w->status && t->warm_output[0])
+		remember(b, w->status);
+	if (w->status && b->warm_output[0])
 		(void)snprintf(w->error, sizeof(w->error), "%.100s: %.390s",
-			       t->error[0] ? t->error : "the warm-up failed", t->warm_output);
+			       b->error[0] ? b->error : "the warm-up failed", b->warm_output);
 	else if (w->status)
 		(void)snprintf(w->error, sizeof(w->error), "%s",
-			       t->error[0] ? t->error : "the warm-up failed");
+			       b->error[0] ? b->error : "the warm-up failed");
 	/* 0: nobody of the front's. */
 	if (w->tag)
 		monitor_to_front(m, &msg);
 	if (w->status == 0)
-		start_warmed(t);
-	(void)unlinkat(m->tasks_fd, t->id, 0);
-	mtask_free(t);
+		start_warmed(b);
+	(void)unlinkat(m->tasks_fd, b->id, 0);
+	box_free(b);
 }

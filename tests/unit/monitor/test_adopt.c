@@ -54,12 +54,12 @@ static void adopt(struct monitor_rig *rig)
 
 static const struct mon_exited *told(struct monitor_rig *rig)
 {
-	struct mtask *t = monitor_find(rig->m, RIG_ID);
+	struct box *b = box_find(rig->m, RIG_ID);
 
-	assert_non_null(t);
-	assert_true(t->exited);
-	assert_int_equal(t->exit_msg.h.type, MON_EXITED);
-	return &t->exit_msg.exited;
+	assert_non_null(b);
+	assert_true(b->exited);
+	assert_int_equal(b->exit_msg.h.type, MON_EXITED);
+	return &b->exit_msg.exited;
 }
 
 /* A pid of another boot, or one that another process has got since. */
@@ -79,8 +79,8 @@ static void test_not_its_process(void **state)
 		(void)close(record_new(rig->m, RIG_ID, &run));
 		adopt(rig);
 		assert_int_equal(told(rig)->verdict, VERDICT_LOST);
-		assert_int_equal(monitor_find(rig->m, RIG_ID)->pidfd, -1);
-		mtask_free(monitor_find(rig->m, RIG_ID));
+		assert_int_equal(box_find(rig->m, RIG_ID)->pidfd, -1);
+		box_free(box_find(rig->m, RIG_ID));
 		assert_int_equal(unlinkat(rig->m->tasks_fd, RIG_ID, 0), 0);
 	}
 	assert_true(lives(pid));
@@ -109,7 +109,7 @@ static void test_not_a_record(void **state)
 			assert_int_equal(ftruncate(fd, sizeof(run) - 1), 0);
 		(void)close(fd);
 		adopt(rig);
-		assert_null(monitor_find(rig->m, RIG_ID));
+		assert_null(box_find(rig->m, RIG_ID));
 		assert_false(record_is_there(rig->m, RIG_ID));
 	}
 	/* What has another name than a task's is nobody's. */
@@ -136,7 +136,7 @@ static void test_ended_meanwhile(void **state)
 	assert_int_equal(told(rig)->wait_status, 3 << 8);
 	assert_int_equal(told(rig)->finished_ns, 77);
 	/* The next monitor says the same, though its cgroup would tell nothing any more. */
-	mtask_free(monitor_find(rig->m, RIG_ID));
+	box_free(box_find(rig->m, RIG_ID));
 	adopt(rig);
 	assert_int_equal(told(rig)->verdict, VERDICT_EXIT);
 	assert_int_equal(told(rig)->finished_ns, 77);
@@ -153,7 +153,7 @@ static void test_killed_before(void **state)
 	(void)close(record_new(rig->m, RIG_ID, &run));
 	adopt(rig);
 	assert_int_equal(told(rig)->verdict, VERDICT_TIMEOUT);
-	mtask_free(monitor_find(rig->m, RIG_ID));
+	box_free(box_find(rig->m, RIG_ID));
 	assert_int_equal(unlinkat(rig->m->tasks_fd, RIG_ID, 0), 0);
 	run.killed_for = 1000;
 	(void)close(record_new(rig->m, RIG_ID, &run));
@@ -171,7 +171,7 @@ static void test_warm_up(void **state)
 	run.net_index = 5;
 	(void)close(record_new(rig->m, RIG_ID, &run));
 	adopt(rig);
-	assert_null(monitor_find(rig->m, RIG_ID));
+	assert_null(box_find(rig->m, RIG_ID));
 	assert_false(record_is_there(rig->m, RIG_ID));
 	/* One that no index can have is not looked up. */
 	run.kind = RUN_TASK;

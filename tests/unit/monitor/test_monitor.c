@@ -19,7 +19,7 @@ static struct monitor *new_monitor(void)
 	struct monitor *m = calloc(1, sizeof(*m));
 
 	assert_non_null(m);
-	assert_int_equal(idtable_init(&m->tasks, 64), 0);
+	assert_int_equal(idtable_init(&m->boxes, 64), 0);
 	return m;
 }
 
@@ -54,7 +54,7 @@ static void test_message_kept(void **state)
 	assert_int_equal(role->chan.n_waiting, 0);
 	assert_int_equal(role_send(m, R_LOGGER, &msg, NULL, 0), -ENOTCONN);
 	close(pair[1]);
-	idtable_clear(&m->tasks);
+	idtable_clear(&m->boxes);
 	free(m);
 }
 
@@ -80,7 +80,7 @@ static void test_template_package(void **state)
 	assert_int_equal(m->templates->of.package_fd, -1);
 	assert_null(m->templates->keeper);
 	free(m->templates);
-	idtable_clear(&m->tasks);
+	idtable_clear(&m->boxes);
 	free(m);
 	close(log);
 	close(err);
@@ -111,7 +111,7 @@ static void test_job_fd(void **state)
 {
 	const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	struct monitor *m = new_monitor();
-	struct mtask *t = mtask_new(m, "0123456789abcdef01234567");
+	struct box *b = box_new(m, "0123456789abcdef01234567");
 	int pipes[2];
 
 	(void)state;
@@ -128,8 +128,8 @@ static void test_job_fd(void **state)
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	assert_int_equal(start_with(m, pipes[0]), -EPROTO);
 	close(pipes[1]);
-	mtask_free(t);
-	idtable_clear(&m->tasks);
+	box_free(b);
+	idtable_clear(&m->boxes);
 	free(m);
 }
 
@@ -153,7 +153,7 @@ static void test_stamps(void **state)
 		free(c);
 	}
 	assert_int_equal(n, CHECKPOINTS_MAX);
-	idtable_clear(&m->tasks);
+	idtable_clear(&m->boxes);
 	free(m);
 }
 
@@ -209,7 +209,7 @@ static void test_template_shares(void **state)
 		assert_int_equal(all[i]->state, TEMPLATE_RETIRED);
 		free(all[i]);
 	}
-	idtable_clear(&m->tasks);
+	idtable_clear(&m->boxes);
 	free(m);
 }
 

@@ -4,20 +4,20 @@
 #include "supervisor/monitor/roles.h"
 #include "tests/unit/monitor_rig.h"
 
-static struct mtask *box(struct monitor_rig *rig, enum run_kind kind)
+static struct box *box(struct monitor_rig *rig, enum run_kind kind)
 {
-	struct mtask *t = mtask_new(rig->m, RIG_ID);
+	struct box *b = box_new(rig->m, RIG_ID);
 
-	assert_non_null(t);
-	t->run.magic = RUN_RECORD_MAGIC;
-	t->run.kind = kind;
-	t->record_fd = record_new(rig->m, RIG_ID, &t->run);
-	return t;
+	assert_non_null(b);
+	b->run.magic = RUN_RECORD_MAGIC;
+	b->run.kind = kind;
+	b->record_fd = record_new(rig->m, RIG_ID, &b->run);
+	return b;
 }
 
-static void gone(struct monitor_rig *rig, struct mtask *t)
+static void gone(struct monitor_rig *rig, struct box *b)
 {
-	mtask_free(t);
+	box_free(b);
 	(void)unlinkat(rig->m->tasks_fd, RIG_ID, 0);
 }
 
@@ -48,14 +48,14 @@ static void test_kill(void **state)
 
 	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0); /* nobody of this name */
 	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-		struct mtask *t = box(rig, RUN_TASK);
+		struct box *b = box(rig, RUN_TASK);
 		struct run_record run;
 
 		assert_int_equal(ask_kill(rig, reasons[i]), 0);
-		assert_int_equal(t->killed_for, VERDICT_CANCELLED);
-		assert_int_equal(pread(t->record_fd, &run, sizeof(run), 0), sizeof(run));
+		assert_int_equal(b->killed_for, VERDICT_CANCELLED);
+		assert_int_equal(pread(b->record_fd, &run, sizeof(run), 0), sizeof(run));
 		assert_int_equal(run.killed_for, VERDICT_CANCELLED);
-		gone(rig, t);
+		gone(rig, b);
 	}
 }
 
@@ -65,39 +65,39 @@ static void test_kill_not(void **state)
 	static const enum run_kind others[] = {RUN_WARM, RUN_TEMPLATE, RUN_PARKED};
 	const struct exit_record end = {.magic = EXIT_RECORD_MAGIC};
 	struct monitor_rig *rig = *state;
-	struct mtask *t;
+	struct box *b;
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		t = box(rig, others[i]);
+		b = box(rig, others[i]);
 		assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0);
-		assert_int_equal(t->killed_for, VERDICT_NONE);
-		gone(rig, t);
+		assert_int_equal(b->killed_for, VERDICT_NONE);
+		gone(rig, b);
 	}
-	t = box(rig, RUN_TASK);
-	assert_int_equal(pwrite(t->record_fd, &end, sizeof(end), EXIT_RECORD_OFFSET), sizeof(end));
+	b = box(rig, RUN_TASK);
+	assert_int_equal(pwrite(b->record_fd, &end, sizeof(end), EXIT_RECORD_OFFSET), sizeof(end));
 	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0);
-	assert_int_equal(t->killed_for, VERDICT_NONE);
-	t->exited = true;
+	assert_int_equal(b->killed_for, VERDICT_NONE);
+	b->exited = true;
 	assert_int_equal(ask_kill(rig, KILL_CANCEL_TERM), 0);
-	assert_int_equal(t->killed_for, VERDICT_NONE);
+	assert_int_equal(b->killed_for, VERDICT_NONE);
 }
 
 /* Only what has ended is forgotten, with its record. */
 static void test_forget(void **state)
 {
 	struct monitor_rig *rig = *state;
-	struct mtask *t = box(rig, RUN_TASK);
+	struct box *b = box(rig, RUN_TASK);
 
 	assert_int_equal(ask_forget(rig), 0);
-	assert_ptr_equal(monitor_find(rig->m, RIG_ID), t);
+	assert_ptr_equal(box_find(rig->m, RIG_ID), b);
 	assert_true(record_is_there(rig->m, RIG_ID));
-	t->exited = true;
-	t->run.kind = RUN_WARM;
+	b->exited = true;
+	b->run.kind = RUN_WARM;
 	assert_int_equal(ask_forget(rig), 0);
-	assert_ptr_equal(monitor_find(rig->m, RIG_ID), t);
-	t->run.kind = RUN_TASK;
+	assert_ptr_equal(box_find(rig->m, RIG_ID), b);
+	b->run.kind = RUN_TASK;
 	assert_int_equal(ask_forget(rig), 0);
-	assert_null(monitor_find(rig->m, RIG_ID));
+	assert_null(box_find(rig->m, RIG_ID));
 	assert_false(record_is_there(rig->m, RIG_ID));
 	assert_int_equal(ask_forget(rig), 0); /* once more: it was lost, and is repeated */
 }
