@@ -93,7 +93,9 @@ static int front_init(struct front *f, const struct front_config *cfg, struct er
 	f->cfg = *cfg;
 	f->listeners = front_listeners;
 	f->parts = front_parts;
-	f->run->monitor.sock = f->run->logger.sock = -1; /* nothing to close before link_init */
+	/* Nothing to close before link_init. */
+	chan_init(&f->run->monitor, -1, true);
+	chan_init(&f->run->logger, -1, true);
 	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
 	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;
 	f->cfg.finished_keep = cfg->finished_keep ? cfg->finished_keep : FINISHED_KEEP;
@@ -160,8 +162,8 @@ static void front_free(struct front *f)
 	project_clear(f);
 	schedule_clear(f);
 	warm_clear(f);
-	link_clear(&f->run->monitor);
-	link_clear(&f->run->logger);
+	chan_clear(&f->run->monitor);
+	chan_clear(&f->run->logger);
 	(void)sd_event_source_disable_unref(f->serve->listen);
 	(void)sd_event_source_disable_unref(f->run->committer);
 	package_prune_clear(f);

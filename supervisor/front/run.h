@@ -71,8 +71,8 @@ struct warm {
 
 struct run {
 	sd_event_source *committer;
-	struct link monitor, logger;
-	bool ready; /* the monitor has said all that it knows (MON_READY) */
+	struct chan monitor, logger; /* link.c */
+	bool ready;		     /* the monitor has said all that it knows (MON_READY) */
 	struct task *buckets[TASK_BUCKETS];
 	struct queue *queue;
 	sd_event_source *clock;			  /* schedule_run.c: the wall clock is set */

@@ -193,8 +193,7 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 		_exit(1);
 	f->cfg.http_fd = listen_fd;
 	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;
-	f->run->logger = (struct link){.sock = logger};
-	f->run->logger.tail = &f->run->logger.head;
+	chan_init(&f->run->logger, logger, true);
 	if (http_init(f, tables, 1, &e) < 0)
 		_exit(2);
 	(void)sd_event_add_signal(f->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);

@@ -75,8 +75,8 @@ static void end(struct fixture *x)
 	registry_each(f, drop_task, NULL);
 	project_clear(f);
 	schedule_clear(f);
-	link_clear(&f->run->monitor);
-	link_clear(&f->run->logger);
+	chan_clear(&f->run->monitor);
+	chan_clear(&f->run->logger);
 	(void)close(f->cfg.monitor_sock);
 	(void)sd_event_source_disable_unref(f->run->committer);
 	(void)sd_event_unref(f->event);
