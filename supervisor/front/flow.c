@@ -46,7 +46,7 @@ void flow_kill(struct front *f, const char *id, enum kill_reason reason)
 	proto_init(&m, MON_KILL);
 	memcpy(m.kill.id, id, sizeof(m.kill.id));
 	m.kill.reason = (uint8_t)reason;
-	if (link_send(&f->run->monitor, &m, NULL, 0) < 0)
+	if (chan_send(&f->run->monitor, &m, NULL, 0) < 0)
 		msg_err("task %s: the monitor does not take a request to end it", id);
 }
 
@@ -57,7 +57,7 @@ void flow_forget(struct front *f, const char *id)
 	proto_init(&m, MON_FORGET);
 	memcpy(m.forget.id, id, sizeof(m.forget.id));
 	/* Lost, it is repeated: the monitor tells of this end again after a restart. */
-	(void)link_send(&f->run->monitor, &m, NULL, 0);
+	(void)chan_send(&f->run->monitor, &m, NULL, 0);
 }
 
 /* The slot is taken and the state is PREPARING only when the monitor has the request. */
@@ -88,7 +88,9 @@ static int dispatch(struct front *f, struct task *t, const struct task_spec *spe
 		memcpy(m.start.script, spec->source, strlen(spec->source));
 	if (t->rec.has_package)
 		fds[1] = TAKE_FD(t->package_fd);
-	r = link_send(&f->run->monitor, &m, fds, 1u + m.start.has_package);
+	r = chan_send(&f->run->monitor, &m, fds, 1u + m.start.has_package);
+	util_close_fd(&fds[0]);
+	util_close_fd(&fds[1]);
 	if (r < 0)
 		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not take new tasks");
 	t->known_to_monitor = true;
@@ -225,9 +227,32 @@ void flow_end(struct front *f, struct task *t, enum verdict verdict, const char 
 	turn_tick_at(f, t->exited_at_ns + LOG_ASK_EVERY);
 }
 
+struct task *flow_known(struct front *f, const char *id)
+{
+	_cleanup_task_spec_ struct task_spec spec = {0};
+	struct task *t = queue_wake(f, id);
+	struct err e = {0};
+
+	if (!t)
+		return NULL;
+	t->known_to_monitor = true;
+	if (t->rec.state != TASK_QUEUED || t->exited_at_ns)
+		return t;
+	queue_remove(f, t);
+	/* Of what it was made is not written either: by now that is the same, or nearly. */
+	if (t->code)
+		(void)queue_spec(f, t, &spec, &e);
+	flow_occupy(f, t, true);
+	flow_step(t, TASK_EV_DISPATCH, "");
+	commit_mark(f, t);
+	if (t->rec.cancel_ns)
+		flow_kill(f, id, KILL_CANCEL_KILL);
+	return t;
+}
+
 void flow_exited(struct front *f, const struct mon_exited *m)
 {
-	struct task *t = recover_known(f, m->id);
+	struct task *t = flow_known(f, m->id);
 	struct task_record old = {0};
 	int wait_status = m->wait_status;
 	struct err e = {0};
@@ -318,8 +343,8 @@ bool flow_cancel(struct front *f, struct task *t, bool force)
 		commit_note(t, "cancel", force ? "force" : "");
 	if (t->rec.state == TASK_QUEUED) {
 		queue_remove(f, t);
-		/* Before the monitor has told what it has, this may be among it: see settle and
-		 * recover_known in recover.c. */
+		/* Before the monitor has told what it has, this may be among it: see flow_known, and
+		 * settle in recover.c. */
 		if (f->run->ready)
 			end_unstarted(f, t);
 		return true;

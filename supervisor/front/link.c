@@ -7,15 +7,6 @@
 #include "lib/msg.h"
 #include "supervisor/front/run.h"
 
-int link_send(struct chan *link, const union proto_msg *m, int *fds, unsigned n_fds)
-{
-	int r = chan_send(link, m, fds, n_fds);
-
-	for (unsigned i = 0; i < n_fds; i++)
-		util_close_fd(&fds[i]);
-	return r;
-}
-
 static int take_message(void *arg, const union proto_msg *m, int *fds, unsigned n_fds);
 
 static int logger_ready(sd_event_source *s, int fd, uint32_t events, void *arg)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sockets to the monitor and to the logger (run.h), and who takes what they say. */
+/* The sockets to the monitor and to the logger (struct run): who takes what comes over them. */
 #ifndef SUPERVISOR_FRONT_LINK_H
 #define SUPERVISOR_FRONT_LINK_H
 
@@ -7,9 +7,7 @@
 
 struct front;
 
-/* Both links, from the configuration. 0 or -errno. */
+/* Both, from the configuration. Who sends over them calls chan_send. 0 or -errno. */
 int link_init(struct front *f);
-/* Sends or queues one message as chan_send does, and takes its n fds, whatever happens. */
-int link_send(struct chan *link, const union proto_msg *m, int *fds, unsigned n_fds);
 
 #endif

@@ -10,15 +10,16 @@ bool log_request(struct front *f, const char *id, enum proto_type type)
 
 	proto_init(&m, type);
 	memcpy(m.log_id.id, id, sizeof(m.log_id.id));
-	return link_send(&f->run->logger, &m, NULL, 0) == 0;
+	return chan_send(&f->run->logger, &m, NULL, 0) == 0;
 }
 
 int log_follow(struct front *f, const struct log_follow *what, int fd, struct err *e)
 {
 	union proto_msg m = {.log_follow = *what};
+	_cleanup_fd_ int taken = fd;
 	int r;
 
 	proto_init(&m, LOG_FOLLOW);
-	r = link_send(&f->run->logger, &m, &fd, 1);
+	r = chan_send(&f->run->logger, &m, &taken, 1);
 	return r < 0 ? err_set(e, ERR_UNAVAILABLE, -r, "the logger does not answer") : 0;
 }

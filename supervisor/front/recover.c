@@ -52,32 +52,9 @@ int recover_load(struct front *f, struct err *e)
 	return store_task_load_active(f->store, load, f, e);
 }
 
-struct task *recover_known(struct front *f, const char *id)
-{
-	_cleanup_task_spec_ struct task_spec spec = {0};
-	struct task *t = queue_wake(f, id);
-	struct err e = {0};
-
-	if (!t)
-		return NULL;
-	t->known_to_monitor = true;
-	if (t->rec.state != TASK_QUEUED || t->exited_at_ns)
-		return t;
-	queue_remove(f, t);
-	/* Of what it was made is not written either: by now that is the same, or nearly. */
-	if (t->code)
-		(void)queue_spec(f, t, &spec, &e);
-	flow_occupy(f, t, true);
-	flow_step(t, TASK_EV_DISPATCH, "");
-	commit_mark(f, t);
-	if (t->rec.cancel_ns)
-		flow_kill(f, id, KILL_CANCEL_KILL);
-	return t;
-}
-
 void recover_running(struct front *f, const struct mon_running *m)
 {
-	struct task *t = recover_known(f, m->id);
+	struct task *t = flow_known(f, m->id);
 
 	if (!t) {
 		/* Nobody was told that it exists: it ends, and is forgotten then. */

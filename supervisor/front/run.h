@@ -108,6 +108,9 @@ int flow_accept(struct front *f, struct task *t, const struct task_spec *spec, s
 /* A task whose turn has come, and whose spec is in the record alone. */
 void flow_dispatch(struct front *f, struct task *t);
 void flow_started(struct front *f, const struct mon_started *m);
+/* A task in memory that the monitor knows; NULL: none. One that waits by the store was asked for
+ * by a front that died before it was written: it waits no more, and is not asked for again. */
+struct task *flow_known(struct front *f, const char *id);
 void flow_exited(struct front *f, const struct mon_exited *m);
 void flow_log_end(struct front *f, const struct log_end *m);
 /* Ends a task that has no process: its verdict is ours. */
@@ -195,9 +198,6 @@ int commit_prune(struct front *f, uint64_t keep, commit_pruned_fn done, void *ar
 int recover_load(struct front *f, struct err *e);
 void recover_running(struct front *f, const struct mon_running *m);
 void recover_ready(struct front *f);
-/* A task in memory that the monitor knows; NULL: none. One that waits by the store was asked for
- * by a front that died before it was written: it waits no more, and is not asked for again. */
-struct task *recover_known(struct front *f, const char *id);
 
 /* warm.c */
 /* Like `what`, which is copied; or the one that is to be made anyway. It is there until the event

@@ -177,7 +177,7 @@ int template_ask(struct front *f, enum template_verb verb, const char *id, templ
 	m.templates.all = !id;
 	(void)snprintf(m.templates.id, sizeof(m.templates.id), "%s", id ? id : "");
 	(void)snprintf(ask->id, sizeof(ask->id), "%s", id ? id : "");
-	r = link_send(&f->run->monitor, &m, NULL, 0);
+	r = chan_send(&f->run->monitor, &m, NULL, 0);
 	if (r < 0) {
 		free(ask);
 		return err_set(e, ERR_UNAVAILABLE, -r, "the monitor does not answer");

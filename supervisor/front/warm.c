@@ -45,7 +45,7 @@ static void hand_over(struct front *f, struct warm *w)
 	/* One that is gone: the monitor finds that there is nothing to import from. */
 	if (w->has_package && package < 0)
 		m.warm.has_package = 0;
-	r = link_send(&f->run->monitor, &m, &package, m.warm.has_package);
+	r = chan_send(&f->run->monitor, &m, &package, m.warm.has_package);
 	if (r < 0)
 		msg_err("the monitor does not take a request to warm: %s", strerror(-r));
 }

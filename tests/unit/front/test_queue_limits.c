@@ -310,7 +310,7 @@ static void test_known_not_written(void **state)
 	settle(x);
 	x->unready = true;
 	restart(x);
-	t = recover_known(x->f, id);
+	t = flow_known(x->f, id);
 	assert_non_null(t);
 	recover_ready(x->f);
 	assert_string_equal(started(x), "");
