@@ -22,20 +22,28 @@ LDLIBS := $(shell pkg-config --libs $(PKGS))
 
 # Rooms: a folder is an archive, which calls what is in the rooms that its line names, and nothing
 # else: a call that points another way does not link (`make rooms` tries each by itself).
-ROOMS := lib spec wire sandbox supervisor/monitor supervisor/logger supervisor/front supervisor/ctl
+ROOMS := lib spec wire sandbox supervisor/monitor supervisor/logger \
+	supervisor/front/base supervisor/front/store supervisor/front/core supervisor/front/run supervisor/front/serve \
+	supervisor/front/api supervisor/front supervisor/ctl
 needs/lib :=
 needs/spec := lib
 needs/wire := lib
 needs/sandbox := lib
 needs/supervisor/monitor := sandbox wire lib
 needs/supervisor/logger := wire lib
-needs/supervisor/front := spec wire lib
+needs/supervisor/front/base := lib
+needs/supervisor/front/store := supervisor/front/base wire lib
+needs/supervisor/front/core := supervisor/front/store supervisor/front/base spec wire lib
+needs/supervisor/front/run := supervisor/front/core $(needs/supervisor/front/core)
+needs/supervisor/front/serve := supervisor/front/run $(needs/supervisor/front/run)
+needs/supervisor/front/api := supervisor/front/serve $(needs/supervisor/front/serve)
+needs/supervisor/front := supervisor/front/api $(needs/supervisor/front/api)
 # The sandbox is for `image confine`, in which images are built without a daemon too.
 needs/supervisor/ctl := spec wire sandbox lib
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 # A room's files. What makes a program of it stands beside them.
-src = $(filter-out %/main.c %/exec.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+src = $(filter-out %/main.c %/exec.c $(patsubst %,%/%,$(filter $(1)/%,$(ROOMS))),$(wildcard $(1)/*.c $(1)/*/*.c))
 archives = $(patsubst %,$(BUILD)/%.a,$(1) $(needs/$(1)))
 # The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
 CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c \
@@ -71,7 +79,7 @@ help:
 define room
 $(BUILD)/$(1).a: $(call obj,$(call src,$(1)))
 	rm -f $$@ && $(AR) rc $$@ $$^
-$(BUILD)/rooms/$(1): $(BUILD)/tests/rooms/nothing.o $(call archives,$(1))
+$(BUILD)/rooms/$(subst /,-,$(1)): $(BUILD)/tests/rooms/nothing.o $(call archives,$(1))
 	@mkdir -p $$(@D)
 	$(CC) $(LDFLAGS) -o $$@ $$< -Wl,--whole-archive $(BUILD)/$(1).a -Wl,--no-whole-archive \
 		$(patsubst %,$(BUILD)/%.a,$(needs/$(1))) $(LDLIBS) $$(libs/$(1))
@@ -79,8 +87,8 @@ endef
 libs/supervisor/ctl = $(shell pkg-config --libs libcurl)
 $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
 .PHONY: rooms
-rooms: $(addprefix $(BUILD)/rooms/,$(ROOMS))
-	tests/rooms/run $(BUILD)
+rooms: $(addprefix $(BUILD)/rooms/,$(subst /,-,$(ROOMS)))
+	tests/rooms/run $(BUILD) $(foreach r,$(ROOMS),'$(r) $(needs/$(r))')
 
 program = $(BUILD)/$(1)/main.o $(call archives,$(1))
 $(BUILD)/sandboxd: $(call program,supervisor/monitor)
@@ -100,8 +108,8 @@ $(BUILD)/%.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # What a file holds of another one, by .incbin.
-$(BUILD)/supervisor/front/api_openapi.o: supervisor/front/openapi.json
-$(BUILD)/fuzz/obj/supervisor/front/api_openapi.o: supervisor/front/openapi.json
+$(BUILD)/supervisor/front/api_openapi.o: supervisor/front/api/openapi.json
+$(BUILD)/fuzz/obj/supervisor/front/api_openapi.o: supervisor/front/api/openapi.json
 
 # Freestanding too: it is copied into processes that are not trusted and that nothing of
 # this program is in. No sanitizer, no vector registers (the process's own are in them).

@@ -299,7 +299,7 @@ int proto_socketpair(int fds[2]); /* SEQPACKET, CLOEXEC, NONBLOCK, large buffers
  * little-endian u32 length (at most CONTROL_FRAME_MAX) and a JSON object of that
  * length; fds ride on the first byte of a frame. Requests: {"op": ..., ...}; answers
  * {"ok": true, ...} or {"ok": false, "code": err_code_name, "error": text}.
- * The table of ops is in supervisor/front/control.h.
+ * The table of ops is in supervisor/front/serve/control.h.
  */
 #define CONTROL_FRAME_MAX (8u << 20)
 

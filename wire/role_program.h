@@ -25,9 +25,9 @@ enum front_fd {
 enum logger_fd { LOGGER_FD_MONITOR, LOGGER_FD_LOGS, LOGGER_FD_N };
 
 /*
- * What comes first in a role's main(): its title, the name in its messages, the numbers that are its
- * arguments, and its descriptors, which no program that it executes gets. fds[i]: the number, or -1.
- * Not with these arguments (somebody has called it by hand): says so, and exits with 125.
+ * What comes first in a role's main(): its title, the name in its messages, the numbers that are
+ * its arguments, and its descriptors, which no program that it executes gets. fds[i]: the number,
+ * or -1. Not with these arguments (somebody has called it by hand): says so, and exits with 125.
  */
 void role_begin(const char *name, int argc, char **argv, char **envp, unsigned *numbers,
 		int n_numbers, int *fds, int n);

@@ -6,13 +6,13 @@
 
 #include "lib/msg.h"
 #include "lib/role_filter.h"
-#include "supervisor/front/api_stats.h"
-#include "supervisor/front/http.h"
-#include "supervisor/front/iron.h"
-#include "supervisor/front/log_keep.h"
-#include "supervisor/front/ops.h"
-#include "supervisor/front/schedule.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/api/iron/iron.h"
+#include "supervisor/front/api/ops.h"
+#include "supervisor/front/run/api_stats.h"
+#include "supervisor/front/run/log_keep.h"
+#include "supervisor/front/run/schedule/schedule.h"
+#include "supervisor/front/serve/http/http.h"
+#include "supervisor/front/serve/serve.h"
 #include "wire/warm_load.h"
 
 #define RUNNING_MAX 64

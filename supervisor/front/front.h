@@ -8,7 +8,7 @@
 #ifndef SUPERVISOR_FRONT_H
 #define SUPERVISOR_FRONT_H
 
-#include "supervisor/front/base.h"
+#include "supervisor/front/base/base.h"
 
 /* All of it zeros; NULL: out of memory. free() frees it. */
 struct front *front_new(void);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/front/package.h"
+#include "supervisor/front/core/package/package.h"
 
 struct folder {
 	char parent[24];

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/json_strict.h"
-#include "supervisor/front/control.h"
+#include "supervisor/front/serve/control.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/text.h"
-#include "supervisor/front/http_uri.h"
+#include "supervisor/front/serve/http/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/front/http_log_frame.h"
+#include "supervisor/front/serve/http/log_frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

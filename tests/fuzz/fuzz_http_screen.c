@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/front/http_screen.h"
+#include "supervisor/front/serve/http/screen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

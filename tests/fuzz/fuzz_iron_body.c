@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/iron_body.h"
+#include "supervisor/front/api/iron/body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

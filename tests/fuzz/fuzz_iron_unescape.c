@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/front/iron_unescape.h"
+#include "supervisor/front/core/package/unescape.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "supervisor/front/package_zip_index.h"
+#include "supervisor/front/core/package/zip_index.h"
 #include "tests/fuzz/folder.h"
 
 #define BYTES_MAX (1u << 20)

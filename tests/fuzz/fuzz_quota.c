@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/json_strict.h"
-#include "supervisor/front/project.h"
+#include "supervisor/front/core/project.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 
 #include "supervisor/front/front.h"
-#include "supervisor/front/http_internal.h"
+#include "supervisor/front/serve/http/internal.h"
 #include "tests/unit/http_dial.h"
 
 #define WAIT_MS 15000 /* less than the idle time of a connection */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/front/package.h"
+#include "supervisor/front/core/package/package.h"
 
 /* A fresh folder; its path is left in dir. */
 static inline int make_dir(char dir[32])

@@ -3,11 +3,11 @@
 #ifndef TESTS_UNIT_QUEUE_RIG_H
 #define TESTS_UNIT_QUEUE_RIG_H
 
-#include "supervisor/front/api_stats.h"
 #include "supervisor/front/front.h"
-#include "supervisor/front/log_keep.h"
-#include "supervisor/front/schedule.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/run/api_stats.h"
+#include "supervisor/front/run/log_keep.h"
+#include "supervisor/front/run/schedule/schedule.h"
+#include "supervisor/front/serve/serve.h"
 #include "tests/unit/front_rig.h"
 
 struct fixture {

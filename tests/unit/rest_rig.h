@@ -6,7 +6,7 @@
 
 #include <netinet/in.h>
 
-#include "supervisor/front/http_internal.h"
+#include "supervisor/front/serve/http/internal.h"
 #include "tests/unit/http_dial.h"
 #include "tests/unit/queue_rig.h"
 

@@ -3,8 +3,8 @@
 #ifndef TESTS_UNIT_SCHEDULE_RIG_H
 #define TESTS_UNIT_SCHEDULE_RIG_H
 
-#include "supervisor/front/schedule_internal.h"
-#include "supervisor/front/store_internal.h"
+#include "supervisor/front/run/schedule/internal.h"
+#include "supervisor/front/store/priv.h"
 #include "tests/unit/queue_rig.h"
 
 static struct schedule *make(struct fixture *x, struct schedule_spec spec)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/front/store.h"
+#include "supervisor/front/store/store.h"
 
 struct fixture {
 	char dir[32];

@@ -2,7 +2,7 @@
 /* What a project may have of codes, revisions and waiting tasks, and learn of other projects. */
 #include "tests/unit/queue_rig.h"
 
-#include "supervisor/front/store_internal.h"
+#include "supervisor/front/store/priv.h"
 
 static int put(struct fixture *x, const char *name, const char *config, uint8_t package,
 	       uint64_t bytes, struct err *e)

@@ -2,7 +2,7 @@
 /* The front after kill -9: what was acknowledged is there, and goes on. */
 #include <sqlite3.h>
 
-#include "supervisor/front/task.h"
+#include "supervisor/front/run/task.h"
 #include "tests/unit/front_rig.h"
 
 static void running(struct rig *r, const char *id, bool started)

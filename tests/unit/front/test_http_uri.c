@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "supervisor/front/http_uri.h"
+#include "supervisor/front/serve/http/uri.h"
 
 #define TOKEN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM_-09"
 

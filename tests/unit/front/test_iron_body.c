@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/iron_body.h"
-#include "supervisor/front/iron_unescape.h"
+#include "supervisor/front/api/iron/body.h"
+#include "supervisor/front/core/package/unescape.h"
 
 static int tasks(const char *text, bool strict, struct iron_tasks *ret, struct err *e)
 {

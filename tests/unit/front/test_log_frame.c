@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/front/http_log_frame.h"
+#include "supervisor/front/serve/http/log_frame.h"
 
 struct out {
 	struct http_log_format format;

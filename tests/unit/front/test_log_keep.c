@@ -2,8 +2,8 @@
 /* What a project's logs take together, and which of them go. */
 #include "tests/unit/queue_rig.h"
 
-#include "supervisor/front/store_query.h"
-#include "supervisor/front/turn.h"
+#include "supervisor/front/base/turn.h"
+#include "supervisor/front/store/query.h"
 
 #define LOG 30000ULL
 

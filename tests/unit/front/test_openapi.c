@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/http.h"
+#include "supervisor/front/serve/http/http.h"
 
 static const char *const auth_names[] = {
 	[HTTP_OPEN] = "open",
@@ -48,7 +48,8 @@ static const struct http_route *find(const struct http_route *table, const char 
 static json_t *load(void)
 {
 	json_error_t e;
-	json_t *doc = json_load_file("supervisor/front/openapi.json", JSON_REJECT_DUPLICATES, &e);
+	json_t *doc =
+		json_load_file("supervisor/front/api/openapi.json", JSON_REJECT_DUPLICATES, &e);
 
 	if (!doc)
 		fail_msg("openapi.json: line %d: %s", e.line, e.text);

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/front/code.h"
+#include "supervisor/front/core/code.h"
+#include "supervisor/front/core/package/package.h"
 #include "supervisor/front/front.h"
-#include "supervisor/front/package.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/serve/serve.h"
 
 static int make_dir(const char *path)
 {

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "supervisor/front/front.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/serve/serve.h"
 
 #define BIG (1u << 20)
 #define SMALL (64u << 10)

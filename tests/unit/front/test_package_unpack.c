@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "supervisor/front/front.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/serve/serve.h"
 
 struct answer {
 	sd_event *event;

@@ -2,7 +2,7 @@
 /* What is not of one entry of a zip: its ends, where things are, how many and how large. */
 #include "tests/unit/package_zip_rig.h"
 
-#include "supervisor/front/package_zip_index.h"
+#include "supervisor/front/core/package/zip_index.h"
 
 static const struct member pair[] = {{"x", "12345678"}, {"y", "12345678"}};
 

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisor/front/core/project_internal.h"
 #include "supervisor/front/front.h"
-#include "supervisor/front/project_internal.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/serve/serve.h"
 
 static void quota_is(const char *text, const struct quota *want)
 {

@@ -3,7 +3,7 @@
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/front.h"
-#include "supervisor/front/serve.h"
+#include "supervisor/front/serve/serve.h"
 
 static void test_life(void **state)
 {

@@ -3,9 +3,9 @@
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/front.h"
-#include "supervisor/front/serve.h"
-#include "supervisor/front/store_internal.h"
-#include "supervisor/front/store_query.h"
+#include "supervisor/front/serve/serve.h"
+#include "supervisor/front/store/priv.h"
+#include "supervisor/front/store/query.h"
 
 static void test_retries(void **state)
 {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "supervisor/front/queue_heap.h"
+#include "supervisor/front/run/queue/heap.h"
 
 #define MANY 200u
 

@@ -3,8 +3,8 @@
  * a restart finds. */
 #include "tests/unit/queue_rig.h"
 
-#include "supervisor/front/store_internal.h"
-#include "supervisor/front/store_query.h"
+#include "supervisor/front/store/priv.h"
+#include "supervisor/front/store/query.h"
 
 static int ask(struct fixture *x, struct code *c, struct submit s, struct err *e)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Schedules over HTTP: all of a request's or none, what a change leaves, what a restart keeps. */
-#include "supervisor/front/store_internal.h"
+#include "supervisor/front/store/priv.h"
 #include "tests/unit/rest_rig.h"
 
 #define AT "\"start_at\": \"2099-01-01T00:00:00Z\""

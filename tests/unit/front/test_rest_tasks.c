@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tasks over HTTP: what an answer says is on disk, and a request is done whole or not at all. */
-#include "supervisor/front/iron.h"
+#include "supervisor/front/api/iron/iron.h"
 #include "tests/unit/rest_rig.h"
 
 /* As the next front would find it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Every row of the tables, by who may not: another project's token, none, a tenant's where an
  * operator's is needed, and ids that are another project's. A row that is new is in it too. */
-#include "supervisor/front/store_query.h"
+#include "supervisor/front/store/query.h"
 #include "tests/unit/rest_rig.h"
 
 static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,

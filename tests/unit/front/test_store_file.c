@@ -6,8 +6,8 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#include "supervisor/front/project.h"
-#include "supervisor/front/store_project.h"
+#include "supervisor/front/core/project.h"
+#include "supervisor/front/store/projects.h"
 
 static void test_other_version(void **state)
 {

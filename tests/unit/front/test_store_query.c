@@ -2,9 +2,9 @@
 /* What is asked of many tasks: what it finds, and that it does not look at all of them. */
 #include "tests/unit/queue_rig.h"
 
-#include "supervisor/front/store_internal.h"
-#include "supervisor/front/store_project.h"
-#include "supervisor/front/store_query.h"
+#include "supervisor/front/store/priv.h"
+#include "supervisor/front/store/projects.h"
+#include "supervisor/front/store/query.h"
 
 #define CODE_ID "0123456789abcdef01234567"
 

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "supervisor/front/task.h"
+#include "supervisor/front/run/task.h"
 
 #define NO (-1)
 
 /* Rows: the state before; columns: the event, in the order of enum task_event. */
 static const int matrix[TASK_STATE_MAX][TASK_EVENT_MAX] = {
-	/*                  dispatch        requeue      started       complete       error       cancelled       killed       timeout */
+	/*                  dispatch        requeue      started       complete       error
+	 * cancelled       killed       timeout */
 	[TASK_QUEUED] = {TASK_PREPARING, NO, NO, NO, TASK_ERROR, TASK_CANCELLED, NO, NO},
 	[TASK_PREPARING] = {NO, TASK_QUEUED, TASK_RUNNING, TASK_COMPLETE, TASK_ERROR,
 			    TASK_CANCELLED, TASK_KILLED, TASK_TIMEOUT},

@@ -5,9 +5,9 @@
  */
 #include "tests/unit/rest_rig.h"
 
-#include "supervisor/front/queue_heap.h"
-#include "supervisor/front/store_internal.h"
-#include "supervisor/front/store_query.h"
+#include "supervisor/front/run/queue/heap.h"
+#include "supervisor/front/store/priv.h"
+#include "supervisor/front/store/query.h"
 
 #define MANY 6000u
 /* A step is some 25 ns. */

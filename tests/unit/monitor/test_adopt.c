@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a new monitor makes of the records that it finds: a process is taken for a task's only when it
- * is the one of the record, and what ended is told once, with the first verdict. */
+/* What a new monitor makes of the records that it finds: a process is taken for a task's only when
+ * it is the one of the record, and what ended is told once, with the first verdict. */
 #include <signal.h>
 #include <sys/wait.h>
 

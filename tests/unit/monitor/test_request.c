@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the front may ask root for: each request does what it says to a task's sandbox, and nothing to
- * any other. */
+/* What the front may ask root for: each request does what it says to a task's sandbox, and nothing
+ * to any other. */
 #include "supervisor/monitor/roles.h"
 #include "tests/unit/monitor_rig.h"
 
