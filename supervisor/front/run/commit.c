@@ -2,7 +2,7 @@
 /*
  * Changes to tasks are written in one transaction at the end of a turn of the loop, so
  * that many tasks cost one wait for the disk. What must not be said before a record is
- * durable (accepted, finished) is said here, after it.
+ * durable (accepted, finished) is said by flow_written, after it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -240,7 +240,7 @@ int commit_prune(struct front *f, uint64_t keep, commit_pruned_fn done, void *ar
 	return 0;
 }
 
-static void prune_now_and_then(struct front *f)
+void commit_ended(struct front *f)
 {
 	if (++f->run->n_finished < PRUNE_EVERY)
 		return;
@@ -252,15 +252,6 @@ static void prune_now_and_then(struct front *f)
 		return;
 	f->run->prune_at_ns = util_monotonic_ns() + PRUNE_PACKAGES_EVERY;
 	package_prune(f);
-}
-
-static void tell_submitted(struct task *t, const struct err *error)
-{
-	submit_fn fn = t->submitted;
-
-	t->submitted = NULL;
-	if (fn)
-		fn(t->submitted_arg, t->rec.id, error);
 }
 
 /* What changes from now on is to be written anew. */
@@ -276,44 +267,6 @@ static void mark_clean(struct task *t)
 	t->is_new = t->dirty = false;
 }
 
-static void written(struct front *f, struct task *t)
-{
-	EVENT_TELL(f, written, t);
-	tell_submitted(t, NULL);
-	/* Who was told of this one or of another before it has changed it: it comes here again. */
-	if (t->dirty || queue_settle(f, t))
-		return;
-	if (!task_state_final((enum task_state)t->rec.state))
-		return;
-	if (t->known_to_monitor)
-		flow_forget(f, t->rec.id);
-	EVENT_TELL(f, ended, t);
-	warm_background(f, t);
-	log_keep_ended(f, t);
-	registry_remove(f, t);
-	prune_now_and_then(f);
-}
-
-/* True when the task is to be tried again later. */
-static bool not_written(struct front *f, struct task *t, const struct err *e)
-{
-	if (!t->is_new || t->must_be) {
-		/* The end is known and true, whatever the disk says. */
-		if (task_state_final((enum task_state)t->rec.state))
-			EVENT_TELL(f, ended, t);
-		return true;
-	}
-	/* Nobody was told that it exists: now somebody is told that it does not. */
-	EVENT_TELL(f, dropped, t, e);
-	tell_submitted(t, e);
-	queue_remove(f, t);
-	if (t->known_to_monitor)
-		flow_kill(f, t->rec.id, KILL_CANCEL_KILL); /* forgotten when it has ended */
-	flow_occupy(f, t, false);
-	registry_remove(f, t);
-	return false;
-}
-
 /* False: it is in no list any more, and may be gone. */
 static bool settle(struct front *f, struct task *t, bool known, struct err *e)
 {
@@ -324,11 +277,11 @@ static bool settle(struct front *f, struct task *t, bool known, struct err *e)
 		known = false;
 	}
 	if (known) {
-		written(f, t);
+		flow_written(f, t);
 		return false;
 	}
 	t->dirty = false;
-	return not_written(f, t, e);
+	return flow_not_written(f, t, e);
 }
 
 void commit_now(struct front *f)

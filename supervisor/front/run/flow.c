@@ -6,6 +6,7 @@
 
 #include "lib/msg.h"
 #include "spec/job.h"
+#include "supervisor/front/run/log_keep.h"
 #include "supervisor/front/run/run.h"
 
 /* The end of a log comes from the logger by itself; it is asked for when it does not. */
@@ -314,6 +315,52 @@ void flow_log_end(struct front *f, const struct log_end *m)
 	t->rec.log_dropped = m->dropped;
 	t->rec.log_disk = m->disk;
 	finish_if_over(f, t);
+}
+
+static void tell_submitted(struct task *t, const struct err *error)
+{
+	submit_fn fn = t->submitted;
+
+	t->submitted = NULL;
+	if (fn)
+		fn(t->submitted_arg, t->rec.id, error);
+}
+
+void flow_written(struct front *f, struct task *t)
+{
+	EVENT_TELL(f, written, t);
+	tell_submitted(t, NULL);
+	/* Who was told of this one or of another before it has changed it: it comes here again. */
+	if (t->dirty || queue_settle(f, t))
+		return;
+	if (!task_state_final((enum task_state)t->rec.state))
+		return;
+	if (t->known_to_monitor)
+		flow_forget(f, t->rec.id);
+	EVENT_TELL(f, ended, t);
+	warm_background(f, t);
+	log_keep_ended(f, t);
+	registry_remove(f, t);
+	commit_ended(f);
+}
+
+bool flow_not_written(struct front *f, struct task *t, const struct err *e)
+{
+	if (!t->is_new || t->must_be) {
+		/* The end is known and true, whatever the disk says. */
+		if (task_state_final((enum task_state)t->rec.state))
+			EVENT_TELL(f, ended, t);
+		return true;
+	}
+	/* Nobody was told that it exists: now somebody is told that it does not. */
+	EVENT_TELL(f, dropped, t, e);
+	tell_submitted(t, e);
+	queue_remove(f, t);
+	if (t->known_to_monitor)
+		flow_kill(f, t->rec.id, KILL_CANCEL_KILL); /* forgotten when it has ended */
+	flow_occupy(f, t, false);
+	registry_remove(f, t);
+	return false;
 }
 
 /* It has no log whose end would have to be waited for, and is over when this is written: who is

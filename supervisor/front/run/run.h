@@ -113,6 +113,10 @@ void flow_started(struct front *f, const struct mon_started *m);
 struct task *flow_known(struct front *f, const char *id);
 void flow_exited(struct front *f, const struct mon_exited *m);
 void flow_log_end(struct front *f, const struct log_end *m);
+/* What has happened to it until now is durable; t may be freed. */
+void flow_written(struct front *f, struct task *t);
+/* The disk does not take it. True: it is to be tried again; else t is freed. */
+bool flow_not_written(struct front *f, struct task *t, const struct err *e);
 /* Ends a task that has no process: its verdict is ours. */
 void flow_end(struct front *f, struct task *t, enum verdict verdict, const char *error);
 /* True when that changed anything. */
@@ -184,6 +188,8 @@ void commit_mark(struct front *f, struct task *t);
 void commit_mark_later(struct front *f, struct task *t);
 void commit_note(struct task *t, const char *event, const char *detail);
 void commit_now(struct front *f);
+/* One more task has ended: now and then old ones are removed, and packages that nobody uses. */
+void commit_ended(struct front *f);
 /* More new tasks of it are to be written than should be. */
 bool commit_is_behind(const struct front *f, const struct project *p);
 /* Removes tasks that have ended, at most TURN_WRITE_ROWS, their logs and their histories. slice: as
