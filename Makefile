@@ -129,7 +129,7 @@ $(BUILD)/runtime/%.so: images/runtime/%.c
 define unit
 $(BUILD)/unit/$(notdir $(1))/%: $(BUILD)/tests/unit/$(notdir $(1))/%.o $(call archives,$(1))
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS) -lcmocka
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS) $$(libs/$(1)) -lcmocka
 endef
 $(foreach r,$(ROOMS),$(eval $(call unit,$(r))))
 check: $(UNIT_BIN)
