@@ -215,6 +215,9 @@ int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, j
 	json_t *reply = NULL;
 	int r;
 
+	/* json_pack makes nothing of a word that is no text. */
+	if (!request)
+		return err_set(e, ERR_INPUT, 0, "what is asked for must be UTF-8 text");
 	/*
 	 * A front that is killed comes back within moments, on the same socket. All ops
 	 * that come through here may be asked twice.

@@ -154,6 +154,9 @@ int ctl_open_beneath(int dirfd, const char *path, int flags);
 
 /* A string member of an object; "" when it is not there. */
 const char *ctl_text(const json_t *object, const char *key);
+/* For a verb that takes ids and no option: 0, or the exit status after it was said what is wrong,
+ * before anything is asked. */
+int ctl_ids_only(const char *verb, int argc, char **argv);
 /* What `run` and `wait` exit with for an ended task's object. */
 int ctl_task_exit_status(const json_t *task);
 

@@ -140,16 +140,14 @@ static void print_task(const json_t *task)
 
 int ctl_inspect(struct ctl *ctl, int argc, char **argv)
 {
-	int status = 0;
+	int status = ctl_ids_only("inspect", argc, argv);
 
-	if (argc < 2)
-		return ctl_usage("inspect", "names no task");
+	if (status)
+		return status;
 	for (int i = 1; i < argc; i++) {
 		json_t *reply = NULL, *task;
 		struct err e = {0};
 
-		if (argv[i][0] == '-')
-			return ctl_usage("inspect", "there is no option '%s'", argv[i]);
 		if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "inspect", "id", argv[i]), NULL, 0,
 			     &reply, &e) < 0) {
 			status = ctl_fail(&e);

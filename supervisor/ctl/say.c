@@ -142,11 +142,14 @@ int ctl_bad_option(const char *verb, char **argv)
 
 int ctl_flush(int status)
 {
+	static bool said;
+
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
 	/* `sandboxctl ps | head` is no reason for words, but no success either. */
-	if (errno != EPIPE)
+	if (errno != EPIPE && !said)
 		ctl_say("cannot write to stdout: %s", strerror(errno));
+	said = true;
 	return status ? status : err_exit_status(ERR_SYSTEM);
 }
 

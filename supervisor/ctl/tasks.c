@@ -19,18 +19,26 @@ int ctl_task_exit_status(const json_t *task)
 	return (int)json_integer_value(code) & 0xff;
 }
 
+int ctl_ids_only(const char *verb, int argc, char **argv)
+{
+	if (argc < 2)
+		return ctl_usage(verb, "names no task");
+	for (int i = 1; i < argc; i++)
+		if (argv[i][0] == '-')
+			return ctl_usage(verb, "there is no option '%s'", argv[i]);
+	return 0;
+}
+
 int ctl_wait(struct ctl *ctl, int argc, char **argv)
 {
-	int status = 0;
+	int status = ctl_ids_only("wait", argc, argv);
 
-	if (argc < 2)
-		return ctl_usage("wait", "names no task");
+	if (status)
+		return status;
 	for (int i = 1; i < argc; i++) {
 		json_t *reply = NULL, *task;
 		struct err e = {0};
 
-		if (argv[i][0] == '-')
-			return ctl_usage("wait", "there is no option '%s'", argv[i]);
 		if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "wait", "id", argv[i]), NULL, 0,
 			     &reply, &e) < 0) {
 			status = ctl_fail(&e);
@@ -84,7 +92,7 @@ int ctl_cancel(struct ctl *ctl, int argc, char **argv)
 
 int ctl_rm(struct ctl *ctl, int argc, char **argv)
 {
-	if (argc > 1 && argv[1][0] == '-')
-		return ctl_usage("rm", "there is no option '%s'", argv[1]);
-	return for_each_id(ctl, "rm", argc, argv, 1, NULL);
+	int status = ctl_ids_only("rm", argc, argv);
+
+	return status ? status : for_each_id(ctl, "rm", argc, argv, 1, NULL);
 }

@@ -97,6 +97,12 @@ static void test_words(void **state)
 		{{.verb = ctl_wait,
 		  .words = {"wait"},
 		  .err = "sandboxctl wait: names no task\n" USAGE("wait")}},
+		{{.verb = ctl_wait,
+		  .words = {"wait", "aaaa", "--now"},
+		  .err = "sandboxctl wait: there is no option '--now'\n" USAGE("wait")}},
+		{{.verb = ctl_inspect,
+		  .words = {"inspect", "aaaa", "--now"},
+		  .err = "sandboxctl inspect: there is no option '--now'\n" USAGE("inspect")}},
 		{{.verb = ctl_cancel,
 		  .words = {"cancel", "--force"},
 		  .err = "sandboxctl cancel: names no task\n" USAGE("cancel")}},
@@ -109,6 +115,9 @@ static void test_words(void **state)
 		  .err = "sandboxctl rm: names no task\n" USAGE("rm")}},
 		{{.verb = ctl_rm,
 		  .words = {"rm", "-f", "aaaa"},
+		  .err = "sandboxctl rm: there is no option '-f'\n" USAGE("rm")}},
+		{{.verb = ctl_rm,
+		  .words = {"rm", "aaaa", "-f"},
 		  .err = "sandboxctl rm: there is no option '-f'\n" USAGE("rm")}},
 		{{.verb = ctl_version,
 		  .words = {"version", "x"},
@@ -128,6 +137,28 @@ static void test_words(void **state)
 		c.status = 125;
 		ctl_try(&c);
 	}
+}
+
+/* A word that is no text cannot be asked for, and is told as that. */
+static void test_not_text(void **state)
+{
+	static const struct ctl_case cases[] = {
+		{.verb = ctl_inspect,
+		 .words = {"inspect", "aa\xff"},
+		 .status = 125,
+		 .err = "sandboxctl: what is asked for must be UTF-8 text\n"},
+		{.verb = ctl_rm,
+		 .words = {"rm", "\xff"},
+		 .status = 125,
+		 .err = "sandboxctl: what is asked for must be UTF-8 text\n"},
+		{.verb = ctl_cancel,
+		 .words = {"cancel", "-f", "\xff"},
+		 .status = 125,
+		 .err = "sandboxctl: what is asked for must be UTF-8 text\n"},
+	};
+
+	(void)state;
+	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
 static const char whole_task[] =
@@ -327,6 +358,13 @@ static void test_stdout(void **state)
 		 .turns = {{"{\"op\":\"ps\",\"all\":false}", "{\"ok\":true,\"tasks\":[]}"}},
 		 .status = 125,
 		 .err = "sandboxctl: cannot write to stdout: No space left on device\n"},
+		{.verb = ctl_version,
+		 .words = {"version"},
+		 .json = true,
+		 .out_file = "/dev/full",
+		 .turns = {{"{\"op\":\"version\"}", "{\"ok\":true,\"version\":\"9\"}"}},
+		 .status = 125,
+		 .err = "sandboxctl: cannot write to stdout: No space left on device\n"},
 	};
 
 	(void)state;
@@ -336,9 +374,9 @@ static void test_stdout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CTL_TEST(test_ps),	CTL_TEST(test_ps_pages), CTL_TEST(test_words),
-		CTL_TEST(test_inspect), CTL_TEST(test_wait),	 CTL_TEST(test_cancel_rm),
-		CTL_TEST(test_version), CTL_TEST(test_stdout),
+		CTL_TEST(test_ps),	  CTL_TEST(test_ps_pages), CTL_TEST(test_words),
+		CTL_TEST(test_not_text),  CTL_TEST(test_inspect),  CTL_TEST(test_wait),
+		CTL_TEST(test_cancel_rm), CTL_TEST(test_version),  CTL_TEST(test_stdout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
