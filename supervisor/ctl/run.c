@@ -137,7 +137,6 @@ static int take_reply(struct run *run, const json_t *reply, struct err *e)
 		if (run->cancelled)
 			ask_to_end(run, run->forced);
 	} else if (!strcmp(event, "started")) {
-		warn_once(run, ctl_text(json_object_get(reply, "start"), "warning"));
 		warn_once(run, ctl_text(reply, "warning"));
 	} else if (!strcmp(event, "finished")) {
 		run->task = json_incref(json_object_get(reply, "task"));
