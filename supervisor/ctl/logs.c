@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/timefmt.h"
 #include "supervisor/ctl/follow.h"
 
 const char ctl_logs_help[] =
@@ -42,32 +42,15 @@ static int parse_age(const char *s, uint64_t *ret)
 	return -EINVAL;
 }
 
-/* An age, or an RFC 3339 time. */
+/* An age, or a time that begins with its date: a number alone would be either. */
 static int parse_since(const char *s, uint64_t *ret)
 {
-	uint64_t nanos = 0, scale = 100000000;
-	struct tm tm = {0};
-	const char *p;
-	long offset = 0;
+	struct err ignored;
 
 	if (parse_age(s, ret) == 0)
 		return 0;
-	p = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
-	if (!p)
-		return -EINVAL;
-	if (*p == '.')
-		for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10)
-			nanos += (uint64_t)(*p - '0') * scale;
-	if (strcmp(p, "Z") != 0) {
-		struct tm zone = {0};
-
-		p = strptime(p, "%z", &zone);
-		if (!p || *p)
-			return -EINVAL;
-		offset = zone.tm_gmtoff;
-	}
-	*ret = (uint64_t)(timegm(&tm) - offset) * 1000000000ULL + nanos;
-	return 0;
+	return strspn(s, "0123456789") == 4 && s[4] == '-' ? timefmt_parse("", s, ret, &ignored)
+							   : -EINVAL;
 }
 
 struct logs_options {
