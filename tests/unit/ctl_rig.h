@@ -40,7 +40,8 @@ struct ctl_case {
 	ctl_verb_fn verb;
 	const char *words[16];
 	bool json;
-	bool any_out; /* out is only a part of it */
+	bool one_file; /* stderr goes to where stdout goes */
+	bool any_out;  /* out is only a part of it */
 	int status;
 	const char *in;		  /* stdin; NULL: nothing */
 	const char *out_file;	  /* stdout goes here instead of to `out` */
@@ -176,7 +177,7 @@ static void ctl_start(const struct ctl_case *c, struct ctl_child *ret)
 	ret->pid = fork();
 	assert_true(ret->pid >= 0);
 	if (ret->pid == 0)
-		ctl_rig_be(c, in, to, ret->err);
+		ctl_rig_be(c, in, to, c->one_file ? to : ret->err);
 	ctl_rig.child = ret->pid;
 	ret->pidfd = (int)syscall(SYS_pidfd_open, ret->pid, 0);
 	assert_true(ret->pidfd >= 0);

@@ -138,6 +138,31 @@ static void test_json(void **state)
 	expect_end(&s, 9, "{\n  \"verdict\": \"exit\",\n  \"exit_code\": 9\n}\n", "");
 }
 
+/* Where both streams go to one file, the task's are to be one as well. */
+static void test_together(void **state)
+{
+	static const char *const detach[] = {NULL, "-d"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(detach); i++) {
+		const struct ctl_case c = {.verb = ctl_run,
+					   .words = {"run", "base", "--code", "x", detach[i]},
+					   .one_file = true};
+		struct sent s;
+
+		send_task(&c, &s);
+		assert_non_null(
+			strstr(s.request, i == 0 ? "\"together\":true" : "\"together\":false"));
+		ctl_answer(s.conn, ACCEPTED);
+		if (i == 0) {
+			log_frame(s.fds[0], LOG_FRAME_OUT, "a", 0);
+			ctl_answer(s.conn, FINISHED("{\"exit_code\":0,\"warning\":\"w\"}"));
+			end_log(&s);
+		}
+		expect_end(&s, 0, i == 0 ? "asandboxctl: task " ID ": warning: w\n" : ID "\n", "");
+	}
+}
+
 /* The folder that task.json names is the last fd. */
 static void test_package(void **state)
 {
@@ -470,6 +495,8 @@ static void test_logs_broken(void **state)
 	send_task(&c, &s);
 	ctl_answer(s.conn, "{\"ok\":true}");
 	log_frame(s.fds[0], LOG_FRAME_OUT, "one\n", 0);
+	/* A frame that is cut off is forgotten: it comes anew, whole. */
+	assert_int_equal(util_write_all(s.fds[0], "\4\0\0\0\1\0\0", 7), 0);
 	(void)close(s.fds[0]);
 	(void)close(s.conn);
 	free(s.request);
@@ -488,15 +515,15 @@ static void test_logs_broken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CTL_TEST(test_request),	    CTL_TEST(test_detach),
-		CTL_TEST(test_json),	    CTL_TEST(test_package),
-		CTL_TEST(test_verdicts),    CTL_TEST(test_warnings),
-		CTL_TEST(test_refused),	    CTL_TEST(test_no_task),
-		CTL_TEST(test_lost_before), CTL_TEST(test_lost_after),
-		CTL_TEST(test_signals),	    CTL_TEST(test_third_signal),
-		CTL_TEST(test_full_disk),   CTL_TEST(test_logs),
-		CTL_TEST(test_since),	    CTL_TEST(test_logs_missing),
-		CTL_TEST(test_logs_broken),
+		CTL_TEST(test_request),	     CTL_TEST(test_detach),
+		CTL_TEST(test_json),	     CTL_TEST(test_together),
+		CTL_TEST(test_package),	     CTL_TEST(test_verdicts),
+		CTL_TEST(test_warnings),     CTL_TEST(test_refused),
+		CTL_TEST(test_no_task),	     CTL_TEST(test_lost_before),
+		CTL_TEST(test_lost_after),   CTL_TEST(test_signals),
+		CTL_TEST(test_third_signal), CTL_TEST(test_full_disk),
+		CTL_TEST(test_logs),	     CTL_TEST(test_since),
+		CTL_TEST(test_logs_missing), CTL_TEST(test_logs_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
