@@ -121,6 +121,8 @@ int ctl_print_json(const json_t *value);
 int ctl_print_json_line(const json_t *value);
 /* Prints s with control characters escaped, for a person's terminal. */
 void ctl_print_text(const char *s);
+/* The same, and blanks up to that many columns. */
+void ctl_print_cell(const char *s, int width);
 /* "name         text", or nothing when there is no text. */
 void ctl_print_field(const char *name, const char *text);
 /* "13.5M" */

@@ -11,18 +11,45 @@
  * C0, DEL and, in UTF-8, C1 (U+0080 to U+009F: c2 80 to c2 9f) are what a terminal
  * acts on; text that came from a task or a file is shown with them escaped.
  */
+static bool is_control(const unsigned char *p)
+{
+	return (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) || *p < 0x20 || *p == 0x7f;
+}
+
 static void print_escaped(FILE *to, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
-		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
-
-		if (c1)
-			p++;
-		if (c1 || *p < 0x20 || *p == 0x7f)
-			fprintf(to, "\\x%02x", *p);
-		else
+		if (!is_control(p)) {
 			fputc(*p, to);
+			continue;
+		}
+		p += *p == 0xc2;
+		fprintf(to, "\\x%02x", *p);
 	}
+}
+
+/* How many columns that takes: one for each character, but for the escaped ones. */
+static int width_of(const char *s)
+{
+	int width = 0;
+
+	for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
+		if (is_control(p)) {
+			p += *p == 0xc2;
+			width += 4;
+		} else if ((*p & 0xc0) != 0x80) {
+			width++;
+		}
+	}
+	return width;
+}
+
+void ctl_print_cell(const char *s, int width)
+{
+	int pad = width - width_of(s);
+
+	print_escaped(stdout, s);
+	printf("%*s", pad > 0 ? pad : 0, "");
 }
 
 void ctl_print_text(const char *s)
@@ -66,8 +93,8 @@ void ctl_print_table(const struct ctl_table *table, const json_t *rows)
 	{
 		table->row(row, cell);
 		for (unsigned c = 0; c < table->n; c++)
-			if ((int)strlen(cell[c]) > width[c])
-				width[c] = (int)strlen(cell[c]);
+			if (width_of(cell[c]) > width[c])
+				width[c] = width_of(cell[c]);
 	}
 	for (unsigned c = 0; c + 1 < table->n; c++)
 		printf("%-*s  ", width[c], table->titles[c]);
@@ -78,11 +105,8 @@ void ctl_print_table(const struct ctl_table *table, const json_t *rows)
 		last = table->n - 1;
 		while (last > 0 && !*cell[last])
 			last--; /* no blanks at the end of a line */
-		for (unsigned c = 0; c <= last; c++) {
-			ctl_print_text(cell[c]);
-			if (c < last)
-				printf("%*s", width[c] + 2 - (int)strlen(cell[c]), "");
-		}
+		for (unsigned c = 0; c <= last; c++)
+			ctl_print_cell(cell[c], c < last ? width[c] + 2 : 0);
 		putchar('\n');
 	}
 }

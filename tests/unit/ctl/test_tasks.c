@@ -48,6 +48,22 @@ static void test_ps(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
+/* Columns are counted as a terminal shows them: characters, and what is escaped. */
+static void test_columns(void **state)
+{
+	(void)state;
+	ctl_try(&(struct ctl_case){
+		.verb = ctl_ps,
+		.words = {"ps"},
+		.turns = {{"{\"op\":\"ps\",\"all\":false}",
+			   "{\"ok\":true,\"tasks\":[{\"id\":\"a\",\"image\":\"b\\u00e4\\u0085\","
+			   "\"status\":\"running\"},{\"id\":\"b\",\"image\":\"base\",\"status\":"
+			   "\"running\"}]}"}},
+		.out = "ID  IMAGE   STATUS   START  MS  CREATED  VERDICT  LABEL\n"
+		       "a   b\xc3\xa4\\x85  running\n"
+		       "b   base    running\n"});
+}
+
 /* An answer that is cut short is asked on from its last task; one that brings nothing new ends. */
 static void test_ps_pages(void **state)
 {
@@ -374,9 +390,10 @@ static void test_stdout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CTL_TEST(test_ps),	  CTL_TEST(test_ps_pages), CTL_TEST(test_words),
-		CTL_TEST(test_not_text),  CTL_TEST(test_inspect),  CTL_TEST(test_wait),
-		CTL_TEST(test_cancel_rm), CTL_TEST(test_version),  CTL_TEST(test_stdout),
+		CTL_TEST(test_ps),     CTL_TEST(test_columns),	 CTL_TEST(test_ps_pages),
+		CTL_TEST(test_words),  CTL_TEST(test_not_text),	 CTL_TEST(test_inspect),
+		CTL_TEST(test_wait),   CTL_TEST(test_cancel_rm), CTL_TEST(test_version),
+		CTL_TEST(test_stdout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
