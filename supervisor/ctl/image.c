@@ -63,8 +63,9 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 		if (ctl->json) {
 			json_array_append(list, entry.doc);
 		} else {
-			printf("%-16s %.12s  %-8s %7zu  %5.0f MB  %.19sZ\n", entry.name, entry.hex,
-			       ctl_text(entry.doc, "python"),
+			printf("%-16s %.12s  ", entry.name, entry.hex);
+			ctl_print_cell(ctl_text(entry.doc, "python"), 8);
+			printf(" %7zu  %5.0f MB  %.19sZ\n",
 			       json_array_size(json_object_get(entry.doc, "modules")),
 			       (double)json_integer_value(json_object_get(entry.doc, "size")) / 1e6,
 			       ctl_text(entry.doc, "built_at"));
@@ -96,6 +97,15 @@ static void print_list(const char *name, const json_t *list)
 	putchar('\n');
 }
 
+/* As the module itself says, whoever has made it. */
+static void print_module(const char *name, const char *version)
+{
+	ctl_print_cell(name, 24);
+	putchar(' ');
+	ctl_print_text(version);
+	putchar('\n');
+}
+
 /* The table that says what a task can import without bringing it along. */
 static void print_modules(const json_t *doc)
 {
@@ -103,9 +113,9 @@ static void print_modules(const json_t *doc)
 	json_t *module;
 
 	printf("\n%-24s %s\n", "MODULE", "VERSION");
-	printf("%-24s %s\n", "Python", ctl_text(doc, "python"));
+	print_module("Python", ctl_text(doc, "python"));
 	json_array_foreach(json_object_get(doc, "modules"), i, module)
-		printf("%-24s %s\n", ctl_text(module, "name"), ctl_text(module, "version"));
+		print_module(ctl_text(module, "name"), ctl_text(module, "version"));
 }
 
 static int image_inspect(struct ctl *ctl, int argc, char **argv)
@@ -190,7 +200,7 @@ static int image_rm(struct ctl *ctl, int argc, char **argv)
 	return status;
 }
 
-/* "numpy,scipy.linalg" → ["numpy", "scipy.linalg"]; "" is no import at all. */
+/* "numpy,scipy.linalg" → ["numpy", "scipy.linalg"]; "" is no import at all. NULL: not text. */
 static json_t *split_imports(const char *text)
 {
 	json_t *list = json_array();
@@ -198,7 +208,10 @@ static json_t *split_imports(const char *text)
 	while (*text) {
 		size_t n = strcspn(text, ",");
 
-		json_array_append_new(list, json_stringn(text, n));
+		if (json_array_append_new(list, json_stringn(text, n)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
 		text += n + (text[n] == ',');
 	}
 	return list;
@@ -241,11 +254,12 @@ static int image_warm(struct ctl *ctl, int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return ctl_usage("image", "warm takes one image's name");
-	request = json_pack("{s:s, s:s, s:b}", "op", "warm", "image", argv[optind], "force", force);
-	if (policy)
-		(void)json_object_set_new(request, "policy", json_string(policy));
-	if (imports)
-		(void)json_object_set_new(request, "imports", split_imports(imports));
+	request = json_pack("{s:s, s:s, s:b, s:s*}", "op", "warm", "image", argv[optind], "force",
+			    force, "policy", policy);
+	if (imports && json_object_set_new(request, "imports", split_imports(imports)) < 0) {
+		json_decref(request);
+		request = NULL; /* which ctl_call tells of */
+	}
 	if (ctl_call(ctl, request, NULL, 0, &reply, &e) < 0)
 		return ctl_fail(&e);
 	if (ctl->json)
