@@ -244,7 +244,7 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 		if (r == 0)
 			r = checkpoint_let_go(&run, &e);
 		if (r == 0)
-			r = init_go(&e);
+			r = init_go("sandbox", &e);
 		if (r == 0)
 			init_supervise(payload);
 	}

@@ -46,12 +46,12 @@ int init_drop(uid_t id, struct err *e)
 	return r < 0 ? r : caps_keep_only_kill(e);
 }
 
-int init_go(struct err *e)
+int init_go(const char *what, struct err *e)
 {
 	int r = 0;
 
 	if (util_write_all(INIT_FD_GO, "g", 1) < 0)
-		r = err_set(e, ERR_SYSTEM, EPIPE, "sandbox: the payload is gone");
+		r = err_set(e, ERR_SYSTEM, EPIPE, "%s: the process is gone", what);
 	(void)close(INIT_FD_GO);
 	return r;
 }

@@ -203,8 +203,8 @@ int init_become(uid_t id, struct err *e);
 /* The same, and gives up all but CAP_KILL. fds_move_init comes before it, init_go after it: no
  * payload has ever seen an init with more. */
 int init_drop(uid_t id, struct err *e);
-/* The byte on INIT_FD_GO. */
-int init_go(struct err *e);
+/* The byte on INIT_FD_GO. what: the start that would have been, for an error. */
+int init_go(const char *what, struct err *e);
 
 /* payload.c: start it cold (also to warm it for a dump). Runs in the init. ret_go: it waits, its
  * ids mapped, for a byte on this, the caller's to close; NULL for a dump, where it runs at once. */

@@ -82,7 +82,7 @@ static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struc
 	/* The monitor writes it while we have been busy. */
 	if (r == 0)
 		r = sandbox_wait_recorded(INIT_FD_RECORD, e);
-	return r == 0 ? init_go(e) : r;
+	return r == 0 ? init_go("fork", e) : r;
 }
 
 /*
