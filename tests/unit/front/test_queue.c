@@ -11,6 +11,8 @@ static void test_life(void **state)
 	struct code *c = code(x, x->a, "hello", (struct code_spec){0});
 	struct submit s = {.payload = "{\"n\": 1}", .payload_len = 8, .priority = 2, .label = "l"};
 	const char *id = submit(x, c, s);
+	struct mon_started begins = {.mode = START_COLD};
+	struct queue_counts counts;
 	struct task_record rec;
 
 	assert_int_equal(x->n_done, 0); /* not durable yet */
@@ -26,6 +28,14 @@ static void test_life(void **state)
 	assert_int_equal(rec.attempt, 1);
 	assert_int_equal(rec.revision, 1);
 	assert_int_equal(x->a->n_running, 1);
+	queue_counts(x->f, &counts);
+	assert_int_equal(counts.preparing, 1);
+	assert_int_equal(counts.running, 0);
+	memcpy(begins.id, id, sizeof(begins.id));
+	flow_started(x->f, &begins);
+	queue_counts(x->f, &counts);
+	assert_int_equal(counts.preparing, 0);
+	assert_int_equal(counts.running, 1);
 	finish(x, id, VERDICT_OK);
 	assert_int_equal(record(x, id).state, TASK_COMPLETE);
 	assert_int_equal(x->a->n_running, 0);

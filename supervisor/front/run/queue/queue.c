@@ -418,11 +418,19 @@ unsigned queue_length(const struct front *f)
 	return f->run->queue->n;
 }
 
+static void count_preparing(struct front *f, struct task *t, void *arg)
+{
+	(void)f;
+	*(uint64_t *)arg += t->occupies && t->rec.state == TASK_PREPARING;
+}
+
 void queue_counts(struct front *f, struct queue_counts *ret)
 {
 	*ret = (struct queue_counts){.queued = f->run->queue->n_ready,
-				     .delayed = f->run->queue->delayed.n,
-				     .running = f->run->n_running};
+				     .delayed = f->run->queue->delayed.n};
+	/* Of the few that are in memory: no more than run, and what clients wait for. */
+	registry_each(f, count_preparing, &ret->preparing);
+	ret->running = f->run->n_running - ret->preparing;
 }
 
 int queue_init(struct front *f)
