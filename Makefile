@@ -108,8 +108,8 @@ $(BUILD)/%.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # What a file holds of another one, by .incbin.
-$(BUILD)/supervisor/front/api_openapi.o: supervisor/front/api/openapi.json
-$(BUILD)/fuzz/obj/supervisor/front/api_openapi.o: supervisor/front/api/openapi.json
+$(BUILD)/supervisor/front/api/api_openapi.o: supervisor/front/api/openapi.json
+$(BUILD)/fuzz/obj/supervisor/front/api/api_openapi.o: supervisor/front/api/openapi.json
 
 # Freestanding too: it is copied into processes that are not trusted and that nothing of
 # this program is in. No sanitizer, no vector registers (the process's own are in them).

@@ -12,7 +12,7 @@ api() {
 	path=$(http_path "/api$path")
 	http "$1" "$path" "${@:3}"
 	case $(header Content-Type) in
-	*json*) python3 "$E2E/openapi.py" check "$TOP/supervisor/front/openapi.json" "$1" "$path" "$code" <<<"$body" ;;
+	*json*) python3 "$E2E/openapi.py" check "$TOP/supervisor/front/api/openapi.json" "$1" "$path" "$code" <<<"$body" ;;
 	esac
 }
 
@@ -23,7 +23,7 @@ operator() {
 @test "the description is served as it is, to everybody" {
 	TOKEN='' http GET /api/openapi.json
 	answered 200
-	cmp body "$TOP/supervisor/front/openapi.json"
+	cmp body "$TOP/supervisor/front/api/openapi.json"
 	TOKEN='' api GET /version
 	answered 200
 }

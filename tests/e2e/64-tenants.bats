@@ -19,7 +19,7 @@ load http
 	http GET "schedules/$SCHEDULE"
 	before+=$body
 
-	run python3 "$E2E/openapi.py" tenants "$TOP/supervisor/front/openapi.json" "$(http_url)"
+	run python3 "$E2E/openapi.py" tenants "$TOP/supervisor/front/api/openapi.json" "$(http_url)"
 	echo "$output"
 	[ "$status" = 0 ]
 	[[ $output != *secret* ]]
