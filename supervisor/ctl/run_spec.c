@@ -139,15 +139,16 @@ static int set_env(json_t *task, const char *arg, struct err *e)
 	const char *equals = strchr(arg, '=');
 	_cleanup_free_ char *name = equals ? strndup(arg, (size_t)(equals - arg)) : strdup(arg);
 	const char *value = equals ? equals + 1 : getenv(arg);
-	json_t *text = value ? json_string(value) : NULL;
+	json_t *text = value ? json_string(value) : NULL, *env;
 
 	if (!*arg || equals == arg)
 		return err_set(e, ERR_INPUT, 0, "--env '%s': names no variable", arg);
 	if (!value)
 		return 0; /* as other tools do: a variable that is not set is not passed on */
-	if (!name || !text)
-		return err_set(e, ERR_INPUT, 0, "--env %s: is not UTF-8 text", arg);
-	(void)json_object_set_new(section_of(task, "env"), name, text);
+	/* Where "env" is no object, the task's parser says so. */
+	env = section_of(task, "env");
+	if (!name || !text || (json_object_set_new(env, name, text) < 0 && json_is_object(env)))
+		return err_set(e, ERR_INPUT, 0, "--env %s: is not UTF-8 text", name ? name : "");
 	return 0;
 }
 
