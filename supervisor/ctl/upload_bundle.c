@@ -185,11 +185,22 @@ static int add_link(struct bundle *b, const char *path, const char *dest, struct
 	return bundle_add_bytes(b, dest, S_IFLNK | 0777, target, (size_t)n, e);
 }
 
+/* ", " is between the names. */
+static bool is_named(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = strstr(list, name); p; p = strstr(p + 1, name))
+		if ((p == list || p[-1] == ' ') && (p[len] == '\0' || p[len] == ','))
+			return true;
+	return false;
+}
+
 static void keep_out(struct bundle *b, const char *name)
 {
 	size_t len = strlen(b->left_out);
 
-	if (!strstr(b->left_out, name))
+	if (!is_named(b->left_out, name))
 		(void)snprintf(b->left_out + len, sizeof(b->left_out) - len, "%s%s",
 			       len ? ", " : "", name);
 }
