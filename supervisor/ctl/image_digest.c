@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "lib/sha256.h"
 #include "supervisor/ctl/image.h"
 
 #define IMAGE_DEPTH_MAX 64
@@ -18,7 +18,7 @@
 #define BLOCK (256u << 10)
 
 struct walk {
-	EVP_MD_CTX *md;
+	struct sha256 *sha;
 	const volatile sig_atomic_t *stop;
 	struct image_tree *tree;
 	struct err *e;
@@ -26,33 +26,26 @@ struct walk {
 	char path[PATH_MAX]; /* of the entry at hand, from the tree's top */
 };
 
-static void md_free(EVP_MD_CTX **md)
-{
-	EVP_MD_CTX_free(*md);
-}
-#define _cleanup_md_ __attribute__((cleanup(md_free)))
-
 /* -EFBIG: with it the tree has more than IMAGE_BYTES_MAX. */
 static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 {
-	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_sha256_ struct sha256 sha = {0};
 	ssize_t n;
 
-	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
-		return -ENOMEM;
+	sha256_begin(&sha);
 	while ((n = read(fd, w->block, BLOCK)) != 0) {
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (*w->stop)
 			return -EINTR;
-		if (n > 0 && EVP_DigestUpdate(md, w->block, (size_t)n) != 1)
-			return -EIO;
+		if (n > 0)
+			sha256_add(&sha, w->block, (size_t)n);
 		if (n > 0)
 			w->tree->bytes += (uint64_t)n;
 		if (w->tree->bytes > IMAGE_BYTES_MAX)
 			return -EFBIG;
 	}
-	return EVP_DigestFinal_ex(md, ret, NULL) == 1 ? 0 : -EIO;
+	return sha256_end(&sha, ret);
 }
 
 /* Errno 0: what is wrong with the tree. */
@@ -68,10 +61,9 @@ static int add_record(struct walk *w, char type, mode_t mode, const void *data, 
 	char head[32];
 	int n = snprintf(head, sizeof(head), "%c %04o ", type, (unsigned)(mode & 07777));
 
-	if (EVP_DigestUpdate(w->md, head, (size_t)n) != 1 ||
-	    EVP_DigestUpdate(w->md, w->path, strlen(w->path) + 1) != 1 ||
-	    EVP_DigestUpdate(w->md, data, len) != 1)
-		return fail(w, EIO, "SHA-256");
+	sha256_add(w->sha, head, (size_t)n);
+	sha256_add(w->sha, w->path, strlen(w->path) + 1);
+	sha256_add(w->sha, data, len);
 	w->tree->files++;
 	return 0;
 }
@@ -172,21 +164,22 @@ static int walk_dir(struct walk *w, int dirfd, unsigned depth)
 int image_tree_digest(int dirfd, const volatile sig_atomic_t *stop, struct image_tree *ret,
 		      struct err *e)
 {
-	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_sha256_ struct sha256 sha = {0};
 	_cleanup_free_ uint8_t *block = malloc(BLOCK);
 	_cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
 	int r;
 
-	if (!md || !block || !w || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
+	sha256_begin(&sha);
+	if (!block || !w)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "reading the image");
 	*ret = (struct image_tree){0};
-	w->md = md;
+	w->sha = &sha;
 	w->stop = stop;
 	w->tree = ret;
 	w->e = e;
 	w->block = block;
 	r = walk_dir(w, dirfd, 0);
-	if (r == 0 && EVP_DigestFinal_ex(md, ret->digest, NULL) != 1)
+	if (r == 0 && sha256_end(&sha, ret->digest) < 0)
 		r = err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
 	return r;
 }
@@ -194,12 +187,13 @@ int image_tree_digest(int dirfd, const volatile sig_atomic_t *stop, struct image
 int image_digest_join(const uint8_t tree[32], const struct image_head *head, char *hex,
 		      struct err *e)
 {
-	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_sha256_ struct sha256 sha = {0};
 	uint8_t digest[32];
 
-	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
-	    EVP_DigestUpdate(md, tree, 32) != 1 || EVP_DigestUpdate(md, head, sizeof(*head)) != 1 ||
-	    EVP_DigestFinal_ex(md, digest, NULL) != 1)
+	sha256_begin(&sha);
+	sha256_add(&sha, tree, 32);
+	sha256_add(&sha, head, sizeof(*head));
+	if (sha256_end(&sha, digest) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
 	util_hex(digest, sizeof(digest), hex);
 	return 0;
@@ -238,7 +232,7 @@ int image_tree_check(int rootfs, const char *interpreter, struct err *e)
 	return 0;
 }
 
-static int hash_named_file(EVP_MD_CTX *md, const char *path, bool needed, struct err *e)
+static int hash_named_file(struct sha256 *sha, const char *path, bool needed, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
 	struct err ignored = {0};
@@ -247,15 +241,14 @@ static int hash_named_file(EVP_MD_CTX *md, const char *path, bool needed, struct
 
 	if (r < 0 && needed)
 		return r;
-	if (EVP_DigestUpdate(md, &len, sizeof(len)) != 1 ||
-	    EVP_DigestUpdate(md, text ? text : "", len) != 1)
-		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
+	sha256_add(sha, &len, sizeof(len));
+	sha256_add(sha, text ? text : "", len);
 	return 0;
 }
 
 /* The script that builds an image, and what it uses from beside it: its libraries, and the script
  * that runs pip in the image. */
-static int hash_scripts(EVP_MD_CTX *md, struct err *e)
+static int hash_scripts(struct sha256 *sha, struct err *e)
 {
 	static const char *const names[] = {"image-build", "image-packages-lib.sh",
 					    "image-rootfs-lib.sh", "image-python-lib.sh",
@@ -265,7 +258,7 @@ static int hash_scripts(EVP_MD_CTX *md, struct err *e)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", store_libexec_dir(), names[i]);
-		r = hash_named_file(md, path, i == 0, e);
+		r = hash_named_file(sha, path, i == 0, e);
 	}
 	return r;
 }
@@ -273,19 +266,18 @@ static int hash_scripts(EVP_MD_CTX *md, struct err *e)
 int image_input_digest(const char *text, size_t len, const char *runtime_dir, uint8_t ret[32],
 		       struct err *e)
 {
-	_cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
+	_cleanup_sha256_ struct sha256 sha = {0};
 	static const volatile sig_atomic_t never;
 	_cleanup_fd_ int fd = -1;
 	struct image_tree tree;
 	int r;
 
-	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
-	    EVP_DigestUpdate(md, text, len) != 1)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "SHA-256");
-	r = hash_scripts(md, e);
+	sha256_begin(&sha);
+	sha256_add(&sha, text, len);
+	r = hash_scripts(&sha, e);
 	/* "suite": "host" means another image after an upgrade of the machine. */
 	if (r == 0)
-		r = hash_named_file(md, "/etc/os-release", false, e);
+		r = hash_named_file(&sha, "/etc/os-release", false, e);
 	if (r < 0)
 		return r;
 	fd = open(runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -294,8 +286,8 @@ int image_input_digest(const char *text, size_t len, const char *runtime_dir, ui
 	r = image_tree_digest(fd, &never, &tree, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", runtime_dir);
-	if (EVP_DigestUpdate(md, tree.digest, sizeof(tree.digest)) != 1 ||
-	    EVP_DigestFinal_ex(md, ret, NULL) != 1)
+	sha256_add(&sha, tree.digest, sizeof(tree.digest));
+	if (sha256_end(&sha, ret) < 0)
 		return err_set(e, ERR_SYSTEM, 0, "SHA-256 failed");
 	return 0;
 }
