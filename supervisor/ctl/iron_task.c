@@ -139,14 +139,16 @@ int iron_status(struct iron *iron, int argc, char **argv)
 	return ctl_flush(0);
 }
 
-/* POST /LIST/ID/cancel for each id. */
+/* POST /LIST/ID/cancel for each id; every failure is said. */
 static int cancel_each(struct iron *iron, int argc, char **argv, const char *list, const char *what)
 {
 	int status = iron_plain(iron, argc, argv, 1, argc, what);
 	char of[32];
 
+	if (status)
+		return status;
 	(void)snprintf(of, sizeof(of), "%s's id", what);
-	for (int i = optind; status == 0 && i < argc; i++) {
+	for (int i = optind; i < argc; i++) {
 		struct err e = {0};
 		char path[64];
 		int r = iron_check_id(argv[i], of, &e);
