@@ -206,6 +206,23 @@ int ctl_call_once(struct ctl *ctl, const json_t *request, const int *fds, unsign
 	return r;
 }
 
+int ctl_ask(struct ctl *ctl, json_t *request, const char *key, json_type type, json_t **ret_reply,
+	    json_t **ret, struct err *e)
+{
+	json_t *reply = NULL;
+	int r = ctl_call(ctl, request, NULL, 0, &reply, e);
+
+	if (r < 0)
+		return r;
+	*ret = json_object_get(reply, key);
+	if (!*ret || json_typeof(*ret) != type) {
+		json_decref(reply);
+		return err_set(e, ERR_INTERNAL, 0, "the daemon's answer has no \"%s\"", key);
+	}
+	*ret_reply = reply;
+	return 0;
+}
+
 int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, json_t **ret_reply,
 	     struct err *e)
 {

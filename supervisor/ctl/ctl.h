@@ -83,6 +83,13 @@ int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, j
 	     struct err *e);
 
 /*
+ * The same without fds, for an answer that is about one member: *ret, of that type, borrowed from
+ * *ret_reply. An answer without it is an error.
+ */
+int ctl_ask(struct ctl *ctl, json_t *request, const char *key, json_type type, json_t **ret_reply,
+	    json_t **ret, struct err *e);
+
+/*
  * One try of the same; the reply is not checked for ok, and the request stays the
  * caller's. A connection that broke after it was made is -ECONNRESET.
  */

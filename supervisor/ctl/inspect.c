@@ -148,12 +148,11 @@ int ctl_inspect(struct ctl *ctl, int argc, char **argv)
 		json_t *reply = NULL, *task;
 		struct err e = {0};
 
-		if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "inspect", "id", argv[i]), NULL, 0,
-			     &reply, &e) < 0) {
+		if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "inspect", "id", argv[i]), "task",
+			    JSON_OBJECT, &reply, &task, &e) < 0) {
 			status = ctl_fail(&e);
 			continue;
 		}
-		task = json_object_get(reply, "task");
 		(void)json_object_set(task, "history", json_object_get(reply, "history"));
 		if (!ctl->json && i > 1)
 			putchar('\n');

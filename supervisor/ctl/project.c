@@ -205,13 +205,13 @@ static int project_ls(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *reply = NULL;
 	struct err e = {0};
-	const json_t *list;
+	json_t *list;
 
 	if (argc > 1)
 		return ctl_usage("project", "ls takes no argument: '%s'", argv[1]);
-	if (ctl_call(ctl, json_pack("{s:s}", "op", "projects"), NULL, 0, &reply, &e) < 0)
+	if (ctl_ask(ctl, json_pack("{s:s}", "op", "projects"), "projects", JSON_ARRAY, &reply,
+		    &list, &e) < 0)
 		return ctl_fail(&e);
-	list = json_object_get(reply, "projects");
 	if (ctl->json)
 		return ctl_flush(ctl_print_json(list));
 	ctl_print_table(&table, list);
@@ -294,10 +294,9 @@ static int project_inspect(struct ctl *ctl, int argc, char **argv)
 
 	if (argc != 2)
 		return ctl_usage("project", "inspect takes one name");
-	if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), NULL, 0,
-		     &reply, &e) < 0)
+	if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), "project",
+		    JSON_OBJECT, &reply, &p, &e) < 0)
 		return ctl_fail(&e);
-	p = json_object_get(reply, "project");
 	(void)json_object_set(p, "tokens", json_object_get(reply, "tokens"));
 	return show(ctl, p);
 }
@@ -306,19 +305,20 @@ static int project_quota(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *quota = json_object(), *reply = NULL;
 	struct err e = {0};
+	json_t *p;
 
 	if (argc < 3)
 		return ctl_usage("project", "quota takes a name and KEY=VALUE");
 	for (int i = 2; i < argc; i++)
 		if (add_quota(quota, argv[i], &e) < 0)
 			return ctl_fail(&e);
-	if (ctl_call(ctl,
-		     json_pack("{s:s, s:s, s:O}", "op", "project_quota", "project", argv[1],
-			       "quota", quota),
-		     NULL, 0, &reply, &e) < 0)
+	if (ctl_ask(ctl,
+		    json_pack("{s:s, s:s, s:O}", "op", "project_quota", "project", argv[1], "quota",
+			      quota),
+		    "project", JSON_OBJECT, &reply, &p, &e) < 0)
 		return ctl_fail(&e);
 	say_warnings(reply);
-	return show(ctl, json_object_get(reply, "project"));
+	return show(ctl, p);
 }
 
 /* Asks until it is gone: its tasks end, and are removed, in the background. */

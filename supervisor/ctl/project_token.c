@@ -65,14 +65,13 @@ static int ls(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *reply = NULL;
 	struct err e = {0};
-	const json_t *list;
+	json_t *list;
 
 	if (argc != 2)
 		return ctl_usage("project", "token ls takes one project");
-	if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), NULL, 0,
-		     &reply, &e) < 0)
+	if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), "tokens",
+		    JSON_ARRAY, &reply, &list, &e) < 0)
 		return ctl_fail(&e);
-	list = json_object_get(reply, "tokens");
 	if (ctl->json)
 		return ctl_flush(ctl_print_json(list));
 	ctl_print_table(&table, list);

@@ -34,7 +34,7 @@ static const struct ctl_table table = {
 /* All tasks, asking as often as the daemon cuts its answer short. */
 static int fetch(struct ctl *ctl, bool all, json_t *tasks, struct err *e)
 {
-	json_t *request, *reply = NULL;
+	json_t *request, *reply = NULL, *page;
 	bool more = true;
 	int r;
 
@@ -45,10 +45,10 @@ static int fetch(struct ctl *ctl, bool all, json_t *tasks, struct err *e)
 		if (n > 0)
 			(void)json_object_set(request, "before",
 					      json_object_get(json_array_get(tasks, n - 1), "id"));
-		r = ctl_call(ctl, request, NULL, 0, &reply, e);
+		r = ctl_ask(ctl, request, "tasks", JSON_ARRAY, &reply, &page, e);
 		if (r < 0)
 			return r;
-		(void)json_array_extend(tasks, json_object_get(reply, "tasks"));
+		(void)json_array_extend(tasks, page);
 		more = json_is_true(json_object_get(reply, "truncated")) &&
 		       json_array_size(tasks) > n;
 		json_decref(reply);

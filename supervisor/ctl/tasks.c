@@ -39,12 +39,11 @@ int ctl_wait(struct ctl *ctl, int argc, char **argv)
 		json_t *reply = NULL, *task;
 		struct err e = {0};
 
-		if (ctl_call(ctl, json_pack("{s:s, s:s}", "op", "wait", "id", argv[i]), NULL, 0,
-			     &reply, &e) < 0) {
+		if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "wait", "id", argv[i]), "task",
+			    JSON_OBJECT, &reply, &task, &e) < 0) {
 			status = ctl_fail(&e);
 			continue;
 		}
-		task = json_object_get(reply, "task");
 		status = ctl_task_exit_status(task);
 		if (ctl->json)
 			(void)ctl_print_json_line(task);

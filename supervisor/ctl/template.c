@@ -72,16 +72,12 @@ static const struct ctl_table table = {
 /* All of them, in *ret_reply's "templates", which is returned. */
 static json_t *fetch(struct ctl *ctl, json_t **ret_reply, struct err *e)
 {
-	json_t *list;
+	json_t *list = NULL;
 
-	if (ctl_call(ctl, json_pack("{s:s}", "op", "templates"), NULL, 0, ret_reply, e) < 0)
-		return NULL;
-	list = json_object_get(*ret_reply, "templates");
-	if (!json_is_array(list)) {
-		(void)err_set(e, ERR_INTERNAL, 0, "the daemon's answer has no \"templates\"");
-		return NULL;
-	}
-	return list;
+	return ctl_ask(ctl, json_pack("{s:s}", "op", "templates"), "templates", JSON_ARRAY,
+		       ret_reply, &list, e) < 0
+		       ? NULL
+		       : list;
 }
 
 static json_t *find(const json_t *list, const char *prefix, struct err *e)

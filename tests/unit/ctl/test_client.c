@@ -112,6 +112,69 @@ static void test_poor_errors(void **state)
 					   .err = rows[i].err});
 }
 
+/* A success without what was asked for, or with another thing in its place, is none. */
+static void test_no_member(void **state)
+{
+	static const struct {
+		ctl_verb_fn verb;
+		const char *words[4], *request, *answer, *key;
+	} rows[] = {
+		{ctl_ps, {"ps"}, ASKED, "{\"ok\":true}", "tasks"},
+		{ctl_ps, {"ps"}, ASKED, "{\"ok\":true,\"tasks\":{}}", "tasks"},
+		{ctl_inspect,
+		 {"inspect", "aaaa"},
+		 "{\"op\":\"inspect\",\"id\":\"aaaa\"}",
+		 "{\"ok\":true,\"task\":[]}",
+		 "task"},
+		{ctl_wait,
+		 {"wait", "aaaa"},
+		 "{\"op\":\"wait\",\"id\":\"aaaa\"}",
+		 "{\"ok\":true}",
+		 "task"},
+		{ctl_template,
+		 {"template", "ls"},
+		 "{\"op\":\"templates\"}",
+		 "{\"ok\":true,\"templates\":null}",
+		 "templates"},
+		{ctl_project,
+		 {"project", "ls"},
+		 "{\"op\":\"projects\"}",
+		 "{\"ok\":true,\"projects\":7}",
+		 "projects"},
+		{ctl_project,
+		 {"project", "inspect", "p"},
+		 "{\"op\":\"tokens\",\"project\":\"p\"}",
+		 "{\"ok\":true,\"tokens\":[]}",
+		 "project"},
+		{ctl_project,
+		 {"project", "quota", "p", "running=1"},
+		 "{\"op\":\"project_quota\",\"project\":\"p\",\"quota\":{\"running\":1}}",
+		 "{\"ok\":true}",
+		 "project"},
+		{ctl_project,
+		 {"project", "token", "ls", "p"},
+		 "{\"op\":\"tokens\",\"project\":\"p\"}",
+		 "{\"ok\":true,\"tokens\":{}}",
+		 "tokens"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct ctl_case c = {.verb = rows[i].verb,
+				     .turns = {{rows[i].request, rows[i].answer}},
+				     .status = 125};
+		char err[128];
+
+		memcpy(c.words, rows[i].words, sizeof(rows[i].words));
+		(void)snprintf(err, sizeof(err), "sandboxctl: the daemon's answer has no \"%s\"\n",
+			       rows[i].key);
+		c.err = err;
+		ctl_try(&c);
+		c.json = true;
+		ctl_try(&c);
+	}
+}
+
 /* A daemon that hangs up before or within its answer is asked again, as often as it takes. */
 static void test_hang_up(void **state)
 {
@@ -251,10 +314,10 @@ static void test_frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CTL_TEST(test_not_json),     CTL_TEST(test_lengths),	 CTL_TEST(test_codes),
-		CTL_TEST(test_check),	     CTL_TEST(test_poor_errors), CTL_TEST(test_hang_up),
-		CTL_TEST(test_hang_up_once), CTL_TEST(test_no_daemon),	 CTL_TEST(test_long_path),
-		CTL_TEST(test_long_request), CTL_TEST(test_frames),
+		CTL_TEST(test_not_json),  CTL_TEST(test_lengths),      CTL_TEST(test_codes),
+		CTL_TEST(test_check),	  CTL_TEST(test_poor_errors),  CTL_TEST(test_no_member),
+		CTL_TEST(test_hang_up),	  CTL_TEST(test_hang_up_once), CTL_TEST(test_no_daemon),
+		CTL_TEST(test_long_path), CTL_TEST(test_long_request), CTL_TEST(test_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
