@@ -26,6 +26,11 @@ int idtable_init(struct idtable *t, uint32_t size)
 	return t->buckets ? 0 : -ENOMEM;
 }
 
+void idtable_use(struct idtable *t, struct idnode **buckets, uint32_t size)
+{
+	*t = (struct idtable){.buckets = buckets, .size = size};
+}
+
 void idtable_clear(struct idtable *t)
 {
 	free(t->buckets);

@@ -21,6 +21,8 @@ struct idtable {
 
 /* size: a power of two. 0 or -ENOMEM. */
 int idtable_init(struct idtable *t, uint32_t size);
+/* The same with an array of the caller's, all zeros, which idtable_clear must not be called with. */
+void idtable_use(struct idtable *t, struct idnode **buckets, uint32_t size);
 /* The nodes are the caller's. */
 void idtable_clear(struct idtable *t);
 

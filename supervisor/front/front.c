@@ -83,6 +83,8 @@ struct front *front_new(void)
 	all->f.run = &all->run;
 	all->f.serve = &all->serve;
 	all->f.api = &all->api;
+	idtable_use(&all->core.projects_by_id, all->core.project_buckets, PROJECT_BUCKETS);
+	idtable_use(&all->run.tasks, all->run.task_buckets, TASK_BUCKETS);
 	return &all->f;
 }
 

@@ -80,7 +80,7 @@ static int newer_first(const void *a, const void *b)
 
 static int list_active(struct listing *l, struct err *e)
 {
-	struct active_list a = {.list = calloc(l->f->run->n_tasks + 1, sizeof(struct active))};
+	struct active_list a = {.list = calloc(l->f->run->tasks.n + 1, sizeof(struct active))};
 	int r = 0;
 
 	if (!a.list)

@@ -3,6 +3,7 @@
 #ifndef SUPERVISOR_FRONT_CORE_CORE_H
 #define SUPERVISOR_FRONT_CORE_CORE_H
 
+#include "lib/idtable.h"
 #include "lib/image.h"
 #include "lib/policy.h"
 #include "supervisor/front/base/base.h"
@@ -15,7 +16,7 @@
 #include "supervisor/front/store/store.h"
 
 #define RESOLVE_CACHE 16
-#define PROJECT_BUCKETS 1024u
+#define PROJECT_BUCKETS 1024u /* a power of two */
 
 struct core {
 	struct known *code_known;     /* code_packages.c: being read */
@@ -30,7 +31,8 @@ struct core {
 	uint64_t pruning_ns;	      /* CLOCK_REALTIME: what was left before that goes with it */
 	unsigned n_policies;
 	struct project *projects; /* project.c, by name; the default one is there */
-	struct project *project_buckets[PROJECT_BUCKETS];
+	struct idtable projects_by_id;
+	struct idnode *project_buckets[PROJECT_BUCKETS];
 	struct token *token_buckets[PROJECT_BUCKETS];
 	unsigned n_projects;
 	uint32_t slot_last; /* of the project that was made last */

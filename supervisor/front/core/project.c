@@ -19,22 +19,9 @@
 
 _Static_assert(PROJECTS_MAX <= OWNERS_MAX, "each slot has an id range");
 
-static struct project **bucket(struct front *f, const char *id)
-{
-	uint32_t hash = 2166136261u; /* FNV-1a */
-
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char)*id) * 16777619u;
-	return &f->core->project_buckets[hash % PROJECT_BUCKETS];
-}
-
 struct project *project_by_id(struct front *f, const char *id)
 {
-	struct project *p = *bucket(f, id);
-
-	while (p && strcmp(p->id, id) != 0)
-		p = p->hash_next;
-	return p;
+	return ID_OWNER(idtable_find(&f->core->projects_by_id, id), struct project, node);
 }
 
 struct project *project_find(struct front *f, const char *id_or_name)
@@ -64,8 +51,7 @@ static struct project *add(struct front *f, const struct project_row *row)
 		at = &(*at)->next;
 	p->next = *at;
 	*at = p;
-	p->hash_next = *bucket(f, p->id);
-	*bucket(f, p->id) = p;
+	idtable_add(&f->core->projects_by_id, &p->node, p->id);
 	f->core->n_projects++;
 	return p;
 }
@@ -73,14 +59,12 @@ static struct project *add(struct front *f, const struct project_row *row)
 /* Out of memory; the store is the caller's. */
 static void drop(struct front *f, struct project *p)
 {
-	struct project **at = &f->core->projects, **in = bucket(f, p->id);
+	struct project **at = &f->core->projects;
 
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
-	while (*in != p)
-		in = &(*in)->hash_next;
-	*in = p->hash_next;
+	idtable_remove(&f->core->projects_by_id, &p->node);
 	f->core->n_projects--;
 	PART_WALK(f, part)
 		if ((*part)->free)

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "lib/idtable.h"
 #include "lib/limits.h"
 #include "lib/util.h"
 #include "supervisor/front/base/turn.h"
@@ -52,7 +53,8 @@ struct token {
 };
 
 struct project {
-	struct project *next, *hash_next; /* by name; by id */
+	struct project *next; /* by name */
+	struct idnode node;   /* by id */
 	char id[PROJECT_ID_LEN + 1], name[PROJECT_NAME_MAX + 1];
 	uint32_t slot; /* its place among the uid ranges, for life: 0 is the default project's */
 	struct quota quota;

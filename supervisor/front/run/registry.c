@@ -7,15 +7,6 @@
 
 #define PREFIX_MIN 4
 
-static struct task **bucket(struct front *f, const char *id)
-{
-	uint32_t hash = 2166136261u; /* FNV-1a */
-
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char)*id) * 16777619u;
-	return &f->run->buckets[hash % TASK_BUCKETS];
-}
-
 struct task *registry_new(const char *id)
 {
 	struct task *t = calloc(1, sizeof(*t));
@@ -31,11 +22,7 @@ struct task *registry_new(const char *id)
 
 void registry_add(struct front *f, struct task *t)
 {
-	struct task **b = bucket(f, t->rec.id);
-
-	t->hash_next = *b;
-	*b = t;
-	f->run->n_tasks++;
+	idtable_add(&f->run->tasks, &t->node, t->rec.id);
 }
 
 void registry_free_task(struct front *f, struct task *t)
@@ -59,37 +46,25 @@ void registry_free_task(struct front *f, struct task *t)
 
 void registry_remove(struct front *f, struct task *t)
 {
-	struct task **b = bucket(f, t->rec.id);
-
-	for (; *b && *b != t; b = &(*b)->hash_next)
-		;
-	if (*b) {
-		*b = t->hash_next;
-		f->run->n_tasks--;
-	}
+	idtable_remove(&f->run->tasks, &t->node);
 	registry_free_task(f, t);
 }
 
 struct task *registry_find(struct front *f, const char *id)
 {
-	struct task *t = *bucket(f, id);
-
-	while (t && strcmp(t->rec.id, id) != 0)
-		t = t->hash_next;
-	return t;
+	return ID_OWNER(idtable_find(&f->run->tasks, id), struct task, node);
 }
 
 void registry_each(struct front *f, void (*fn)(struct front *f, struct task *t, void *arg),
 		   void *arg)
 {
-	for (unsigned i = 0; i < TASK_BUCKETS; i++) {
-		struct task *next;
+	const struct idtable *tasks = &f->run->tasks;
+	struct idnode *next;
 
-		/* fn may remove the task that it is given. */
-		for (struct task *t = f->run->buckets[i]; t; t = next) {
-			next = t->hash_next;
-			fn(f, t, arg);
-		}
+	/* fn may remove the task that it is given. */
+	for (struct idnode *node = idtable_next(tasks, NULL); node; node = next) {
+		next = idtable_next(tasks, node);
+		fn(f, ID_OWNER(node, struct task, node), arg);
 	}
 }
 

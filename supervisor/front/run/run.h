@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "lib/idtable.h"
 #include "spec/task_spec.h"
 #include "supervisor/front/core/core.h"
 #include "supervisor/front/run/link.h"
@@ -13,7 +14,7 @@
 #include "supervisor/front/run/task.h"
 
 #define CANCEL_GRACE_NS (10 * SEC) /* from SIGTERM to SIGKILL */
-#define TASK_BUCKETS 4096u
+#define TASK_BUCKETS 4096u	   /* a power of two */
 
 struct waiter;
 
@@ -28,7 +29,8 @@ struct task_note {
 /* A task that has not ended, or whose end is not in the store yet. */
 struct task {
 	struct task_record rec;
-	struct task *hash_next, *dirty_next, *written_next;
+	struct idnode node; /* of run.tasks */
+	struct task *dirty_next, *written_next;
 	struct project *project; /* NULL: it is no more */
 	struct code *code;	 /* NULL: it has none, or that is no more */
 	struct queued *queued;	 /* while it waits for its turn */
@@ -73,14 +75,15 @@ struct run {
 	sd_event_source *committer;
 	struct chan monitor, logger; /* link.c */
 	bool ready;		     /* the monitor has said all that it knows (MON_READY) */
-	struct task *buckets[TASK_BUCKETS];
+	struct idtable tasks;	     /* registry.c */
+	struct idnode *task_buckets[TASK_BUCKETS];
 	struct queue *queue;
 	sd_event_source *clock;			  /* schedule_run.c: the wall clock is set */
 	struct task_list dirty;			  /* changes to write of tasks that are known */
 	struct project *fresh_first, *fresh_last; /* those that have new ones, in turns */
 	unsigned n_fresh;			  /* new ones of all */
 	unsigned n_put_off; /* turns since there is something to write, for more to come */
-	unsigned n_tasks, n_running, n_finished;
+	unsigned n_running, n_finished;
 	bool prunes;	      /* finished tasks beyond the bound are being removed */
 	uint64_t retry_ns;    /* when a failed write is tried again */
 	uint64_t prune_at_ns; /* CLOCK_MONOTONIC: packages, not before that */

@@ -33,11 +33,8 @@ static int begin(void **state)
 	assert_int_equal(sd_event_new(&t->f->event), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(t->p); i++) {
 		(void)snprintf(t->p[i].id, sizeof(t->p[i].id), "%024x", i);
-		t->p[i].hash_next = i ? &t->p[i - 1] : NULL;
+		idtable_add(&t->f->core->projects_by_id, &t->p[i].node, t->p[i].id);
 	}
-	/* One chain, whatever an id's hash is. */
-	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
-		t->f->core->project_buckets[i] = &t->p[ARRAY_SIZE(t->p) - 1];
 	*state = t;
 	return 0;
 }

@@ -134,8 +134,7 @@ static void test_unpack(void **state)
 
 	f->cfg.packages_dirfd = make_dir(dir);
 	f->cfg.package_bytes_max = 1 << 20;
-	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
-		f->core->project_buckets[i] = &project;
+	idtable_add(&f->core->projects_by_id, &project.node, project.id);
 	make_zip(z, good, ARRAY_SIZE(good));
 	a = unpack(f, zip_file(z));
 	assert_kept(f, z, &a);

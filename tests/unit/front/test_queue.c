@@ -40,7 +40,7 @@ static void test_life(void **state)
 	assert_int_equal(record(x, id).state, TASK_COMPLETE);
 	assert_int_equal(x->a->n_running, 0);
 	assert_int_equal(x->a->running_memory, 0);
-	assert_int_equal(x->f->run->n_tasks, 0);
+	assert_int_equal(x->f->run->tasks.n, 0);
 }
 
 static void test_turns(void **state)
@@ -56,7 +56,7 @@ static void test_turns(void **state)
 	assert_string_equal(started(x), second);
 	assert_string_equal(started(x), "");
 	/* What waits is not in memory, but for its place. */
-	assert_int_equal(x->f->run->n_tasks, 2);
+	assert_int_equal(x->f->run->tasks.n, 2);
 	assert_int_equal(queue_length(x->f), 20);
 	/* Another project's does not wait for those: the next slot is its own. */
 	theirs = submit(x, d, plain);

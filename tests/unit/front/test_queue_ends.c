@@ -33,7 +33,7 @@ static void test_retries(void **state)
 	assert_int_equal(record(x, second).dead_letter, 1);
 	assert_string_equal(record(x, second).retry, "");
 	assert_string_equal(started(x), "");
-	assert_int_equal(x->f->run->n_tasks, 0);
+	assert_int_equal(x->f->run->tasks.n, 0);
 }
 
 /* The task's own success, or its owner's wish, is followed by nothing. */
@@ -223,7 +223,7 @@ static void test_dispatch_not_written(void **state)
 	assert_int_equal(record(x, ids[0]).state, TASK_COMPLETE);
 	assert_int_equal(x->a->n_running, 0);
 	assert_int_equal(x->a->running_memory, 0);
-	assert_int_equal(x->f->run->n_tasks, 0);
+	assert_int_equal(x->f->run->tasks.n, 0);
 }
 
 static void test_cancel(void **state)
@@ -349,7 +349,7 @@ static void test_cancel_all_once(void **state)
 				 0);
 		assert_int_equal(times, 1);
 	}
-	assert_int_equal(x->f->run->n_tasks, 0);
+	assert_int_equal(x->f->run->tasks.n, 0);
 }
 
 int main(void)

@@ -49,7 +49,7 @@ static void test_submit(void **state)
 		(void)text_of(64 + i);
 		assert_int_equal(ask(x, c, s[5], &e) == 0, i == 0);
 	}
-	assert_int_equal(x->f->run->n_tasks, 6);
+	assert_int_equal(x->f->run->tasks.n, 6);
 }
 
 static void test_queued_bytes(void **state)

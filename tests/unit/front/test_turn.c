@@ -370,7 +370,7 @@ static void test_many_of_one_request(void **state)
 	assert_turns_short();
 	assert_int_equal(json_array_size(json_object_get(r->body, "tasks")), 1000);
 	assert_int_equal(c->lane.n_queued, 1000);
-	assert_int_equal(r->x->f->run->n_tasks, 0);
+	assert_int_equal(r->x->f->run->tasks.n, 0);
 	free(text);
 	/* What goes in the middle of it takes all of the request along. */
 	(void)json_array_append_new(list, json_pack("{s:s}", "code_name", "o"));

@@ -3,13 +3,14 @@
 #ifndef SUPERVISOR_FRONT_RUN_QUEUE_HEAP_H
 #define SUPERVISOR_FRONT_RUN_QUEUE_HEAP_H
 
+#include "lib/idtable.h"
 #include "supervisor/front/run/queue/queue.h"
 
 /* A task that waits. 150 bytes, so that hundreds of thousands may. */
 struct queued {
 	struct queued *next, *prev;	      /* in its lane, by priority and age */
 	struct queued *lane_next, *lane_prev; /* in its lane, as it came */
-	struct queued *hash_next;
+	struct idnode node;		      /* of all that wait, by id */
 	struct lane *lane;
 	struct project *project;
 	struct code *code; /* NULL: sandboxctl run */

@@ -7,7 +7,7 @@
 #include "supervisor/front/run/run.h"
 #include "supervisor/front/store/query.h"
 
-#define BUCKETS (1u << 18)
+#define BUCKETS (1u << 18) /* of what waits, by id */
 /* Of one turn: what starts; what is delayed no more. */
 #define STARTS_MAX 16u
 #define DUE_MAX 256u
@@ -17,7 +17,7 @@
 #define LOOK_NS (60 * SEC)
 
 struct queue {
-	struct queued *buckets[BUCKETS];
+	struct idtable by_id;
 	struct queue_heap delayed;
 	uint32_t n, n_ready;
 	uint64_t turn, number;
@@ -26,22 +26,9 @@ struct queue {
 	bool waits;	  /* the work does */
 };
 
-static struct queued **bucket(struct queue *q, const char *id)
-{
-	uint32_t hash = 2166136261u; /* FNV-1a */
-
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char)*id) * 16777619u;
-	return &q->buckets[hash % BUCKETS];
-}
-
 static struct queued *find(struct queue *q, const char *id)
 {
-	struct queued *w = *bucket(q, id);
-
-	while (w && strcmp(w->id, id) != 0)
-		w = w->hash_next;
-	return w;
+	return ID_OWNER(idtable_find(&q->by_id, id), struct queued, node);
 }
 
 /* Lanes */
@@ -105,7 +92,7 @@ static void tick_for_heap(struct front *f)
 static int add(struct front *f, struct project *p, struct code *c, const struct task_record *rec,
 	       struct queued **ret)
 {
-	struct queued *w = calloc(1, sizeof(*w)), **b;
+	struct queued *w = calloc(1, sizeof(*w));
 	struct queue *q = f->run->queue;
 
 	if (!w)
@@ -127,9 +114,7 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 	} else {
 		lane_add(q, w);
 	}
-	b = bucket(q, w->id);
-	w->hash_next = *b;
-	*b = w;
+	idtable_add(&q->by_id, &w->node, w->id);
 	w->number = ++q->number;
 	w->lane_prev = w->lane->last;
 	*(w->lane->last ? &w->lane->last->lane_next : &w->lane->first) = w;
@@ -142,15 +127,12 @@ static int add(struct front *f, struct project *p, struct code *c, const struct 
 static void drop(struct front *f, struct queued *w)
 {
 	struct queue *q = f->run->queue;
-	struct queued **b = bucket(q, w->id);
 
 	if (w->heap_at)
 		queue_heap_take(&q->delayed, w);
 	else
 		lane_take(q, w);
-	while (*b != w)
-		b = &(*b)->hash_next;
-	*b = w->hash_next;
+	idtable_remove(&q->by_id, &w->node);
 	*(w->lane_prev ? &w->lane_prev->lane_next : &w->lane->first) = w->lane_next;
 	*(w->lane_next ? &w->lane_next->lane_prev : &w->lane->last) = w->lane_prev;
 	count(q, w, -1u);
@@ -436,7 +418,7 @@ void queue_counts(struct front *f, struct queue_counts *ret)
 int queue_init(struct front *f)
 {
 	f->run->queue = calloc(1, sizeof(*f->run->queue));
-	if (!f->run->queue)
+	if (!f->run->queue || idtable_init(&f->run->queue->by_id, BUCKETS) < 0)
 		return -ENOMEM;
 	f->run->queue->work = (struct work){.slice = dispatch_again, .drop = work_drop};
 	return 0;
@@ -444,12 +426,17 @@ int queue_init(struct front *f)
 
 void queue_clear(struct front *f)
 {
-	if (!f->run->queue)
+	struct queue *q = f->run->queue;
+	struct idnode *next;
+
+	if (!q)
 		return;
-	for (unsigned i = 0; i < BUCKETS; i++)
-		while (f->run->queue->buckets[i])
-			drop(f, f->run->queue->buckets[i]);
-	free(f->run->queue->delayed.at);
-	free(f->run->queue);
+	for (struct idnode *node = idtable_next(&q->by_id, NULL); node; node = next) {
+		next = idtable_next(&q->by_id, node);
+		drop(f, ID_OWNER(node, struct queued, node));
+	}
+	idtable_clear(&q->by_id);
+	free(q->delayed.at);
+	free(q);
 	f->run->queue = NULL;
 }
