@@ -27,10 +27,13 @@ static void speak_utf8(void)
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
+/* Of two of one name the same one is first, whatever qsort(3) does with what is equal. */
 static int by_dest(const void *a, const void *b)
 {
-	return strcmp(((const struct bundle_entry *)a)->dest,
-		      ((const struct bundle_entry *)b)->dest);
+	const struct bundle_entry *x = a, *y = b;
+	int r = strcmp(x->dest, y->dest);
+
+	return r ? r : strcmp(x->source ? x->source : "", y->source ? y->source : "");
 }
 
 static bool same(const struct bundle_entry *a, const struct bundle_entry *b)

@@ -245,6 +245,59 @@ static void test_elsewhere(void **state)
 					  "its own in the package\n"});
 }
 
+static void tar_of(const char *file, const char *name, const char *link)
+{
+	struct archive *a = archive_write_new();
+	struct archive_entry *entry = archive_entry_new();
+
+	assert_int_equal(archive_write_set_format_gnutar(a), ARCHIVE_OK);
+	assert_int_equal(archive_write_open_filename(a, file), ARCHIVE_OK);
+	archive_entry_set_pathname(entry, name);
+	archive_entry_set_mode(entry, (link ? S_IFLNK : S_IFREG) | 0750);
+	archive_entry_set_size(entry, link ? 0 : 4);
+	if (link)
+		archive_entry_set_symlink(entry, link);
+	assert_int_equal(archive_write_header(a, entry), ARCHIVE_OK);
+	if (!link)
+		assert_int_equal(archive_write_data(a, "text", 4), 4);
+	archive_entry_free(entry);
+	assert_int_equal(archive_write_free(a), ARCHIVE_OK);
+}
+
+/* What is in an archive goes where it is told to, and no name in it leads elsewhere. */
+static void test_archives(void **state)
+{
+	static const char worker[] = "exec \"hello.py\"\nzip \"a.tar\", \"to\"\n";
+
+	(void)state;
+	make_files();
+	tar_of("a.tar", "./in/it", NULL);
+	worker_is(worker, DATA(HELLO) "100755 hello.py = h\n100755 to/in/it = text\n", NULL);
+	tar_of("a.tar", "l", "it");
+	worker_is(worker, DATA(HELLO) "100755 hello.py = h\n120777 to/l -> it\n", NULL);
+	tar_of("a.tar", "in/../../it", NULL);
+	worker_fails(worker, "sandboxctl: w.worker:2:5: zip: a.tar: in/../../it: is not a path "
+			     "inside the package\n");
+	tar_of("a.tar", "/etc/it", NULL);
+	worker_fails(worker, "sandboxctl: w.worker:2:5: zip: a.tar: /etc/it: is not a path inside "
+			     "the package\n");
+	ctl_rig_file("a.tar", "no archive at all, whatever it is called");
+	worker_fails(worker, "sandboxctl: w.worker:2:5: zip: a.tar: Unrecognized archive format\n");
+}
+
+/* Two files of one name are a mistake; one file that is named twice is in it once. */
+static void test_twice(void **state)
+{
+	(void)state;
+	make_files();
+	worker_is("exec \"hello.py\"\nfile \"hello.py\"\nfile \"./hello.py\"\n",
+		  DATA(HELLO) "100755 hello.py = h\n", NULL);
+	ctl_rig_file("sub/hello.py", "other");
+	worker_fails("exec \"hello.py\"\nfile \"sub/hello.py\"\n",
+		     "sandboxctl: hello.py is twice in the package: hello.py, sub/hello.py: rename "
+		     "one of them\n");
+}
+
 /* What cannot be gathered is told with its line and column. */
 static void test_wrong(void **state)
 {
@@ -279,7 +332,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CTL_TEST(test_places),	  CTL_TEST(test_names),		 CTL_TEST(test_same_bytes),
 		CTL_TEST(test_left_out),  CTL_TEST(test_left_out_names), CTL_TEST(test_links),
-		CTL_TEST(test_elsewhere), CTL_TEST(test_wrong),
+		CTL_TEST(test_elsewhere), CTL_TEST(test_wrong),		 CTL_TEST(test_archives),
+		CTL_TEST(test_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
