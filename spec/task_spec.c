@@ -36,7 +36,6 @@ void task_spec_clear(struct task_spec *spec)
 {
 	free(spec->source);
 	free(spec->dir);
-	free(spec->package);
 	free(spec->payload);
 	free(spec->config);
 	strings_free(spec->args, spec->n_args);
@@ -290,11 +289,6 @@ static void read_rest(struct json_strict *s, struct task_spec *spec)
 	int mode;
 
 	take_string(s, "dir", 4096, &spec->dir);
-	take_string(s, "package", 63, &spec->package);
-	if (spec->package && !util_is_name(spec->package))
-		(void)json_strict_fail(s, "package", "must be a package's name");
-	if (spec->package && spec->dir)
-		(void)json_strict_fail(s, "package", "only one of dir and package may be given");
 	take_string(s, "policy", 63, &spec->policy);
 	if (spec->policy && !util_is_name(spec->policy))
 		(void)json_strict_fail(s, "policy", "must be a policy's name such as \"default\"");

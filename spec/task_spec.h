@@ -32,7 +32,6 @@ struct task_spec {
 	enum task_kind kind;
 	char *source;  /* script path, code or module:function, by kind */
 	char *dir;     /* folder that is sent along; the client's matter */
-	char *package; /* name of a package */
 	char *payload; /* JSON text as it came; of a code's task any text */
 	char *config;  /* a code's; no key of task.json */
 	char **args;   /* n_args strings */

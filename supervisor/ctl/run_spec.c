@@ -311,7 +311,7 @@ static int pack_task(struct run_spec *spec, const struct words *w, struct err *e
 	/* The daemon judges for itself; this is to say what is wrong before files are read. */
 	if (r < 0)
 		return r;
-	if (parsed.package || (!parsed.dir && parsed.kind != TASK_EXEC))
+	if (!parsed.dir && parsed.kind != TASK_EXEC)
 		return 0;
 	if (parsed.dir && parsed.dir[0] == '/')
 		return err_set(e, ERR_INPUT, 0,

@@ -177,11 +177,6 @@ static int read_keys(struct op *op, struct run_keys *k)
 
 static int check_package(const struct task_spec *spec, bool package, struct err *e)
 {
-	if (spec->package)
-		return err_set(e, ERR_NOT_FOUND, 0,
-			       "task.json: package: there is no package \"%s\": use dir, which "
-			       "sends a folder along",
-			       spec->package);
 	if (spec->kind == TASK_EXEC && !package)
 		return err_set(e, ERR_INPUT, 0,
 			       "task.json: exec: the folder with the script was not sent along");

@@ -207,7 +207,6 @@ static void test_types(void **state)
 		{"warm", T_OBJECT},
 		{"priority", T_INT},
 		{"label", T_STRING},
-		{"package", T_STRING},
 		{"exec", T_STRING},
 		{"entry", T_STRING},
 		{"limits\":{\"memory", T_INT | T_STRING},
