@@ -200,16 +200,17 @@ static int make_folders(const struct config *cfg, struct err *e)
 }
 
 /*
- * One daemon a run folder. A POSIX lock, not flock: it belongs to this process and is
- * gone with it, whatever a sandbox's init that was just cloned still has open.
+ * One daemon a folder: the front of a second one with the same state never gets the store, and
+ * whoever asks it waits for ever. A POSIX lock, not flock: it belongs to this process and is gone
+ * with it, whatever a sandbox's init that was just cloned still has open.
  */
-static int lock_run(const struct config *cfg, struct err *e)
+static int lock_folder(const char *option, const char *folder, struct err *e)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char path[512];
 	int low, fd;
 
-	(void)snprintf(path, sizeof(path), "%s/lock", cfg->run);
+	(void)snprintf(path, sizeof(path), "%s/lock", folder);
 	low = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	/* Such a lock is lost with the close of any fd of its file. An adopting monitor takes
 	 * fds of low numbers out of a sandbox's init, and closes what is not a pipe. */
@@ -218,7 +219,8 @@ static int lock_run(const struct config *cfg, struct err *e)
 		return err_set(e, ERR_SYSTEM, errno, "%s", path);
 	(void)close(low);
 	if (fcntl(fd, F_SETLK, &lock) < 0)
-		return err_set(e, ERR_CONFLICT, 0, "another sandboxd runs with --run %s", cfg->run);
+		return err_set(e, ERR_CONFLICT, 0, "another sandboxd runs with %s %s", option,
+			       folder);
 	return 0; /* kept open until the process ends */
 }
 
@@ -305,7 +307,9 @@ static int serve(struct config *cfg)
 	if (r == 0 && cfg->programs[0] < 0)
 		r = roles_open(cfg, &e);
 	if (r == 0)
-		r = lock_run(cfg, &e);
+		r = lock_folder("--run", cfg->run, &e);
+	if (r == 0)
+		r = lock_folder("--state", cfg->state, &e);
 	if (r == 0)
 		r = http_listen(cfg, &http_fd, &e);
 	if (r == 0)
@@ -405,6 +409,17 @@ static const char *default_criu(void)
 	return access(own_build, X_OK) == 0 ? own_build : "/usr/sbin/criu";
 }
 
+/* In memory of its own, and from the root on: the daemon that is detached works there. */
+static const char *absolute(const char *path)
+{
+	_cleanup_free_ char *here = *path != '/' ? getcwd(NULL, 0) : NULL;
+	char *whole = NULL;
+
+	if (*path == '/')
+		return strdup(path);
+	return here && asprintf(&whole, "%s/%s", here, path) >= 0 ? whole : NULL;
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	struct config cfg = {.state = "/var/lib/sandboxd",
@@ -415,7 +430,8 @@ int main(int argc, char **argv, char **envp)
 			     .ready_fd = -1,
 			     .programs = {-1, -1}};
 
-	const char **texts[] = {&cfg.state, &cfg.run, &cfg.cgroup, &cfg.criu, &cfg.http};
+	const char **paths[] = {&cfg.state, &cfg.run, &cfg.criu};
+	const char **texts[] = {&cfg.cgroup, &cfg.http};
 
 	if (parse_options(argc, argv, &cfg) < 0)
 		return 125;
@@ -430,6 +446,15 @@ int main(int argc, char **argv, char **envp)
 		*texts[i] = strdup(*texts[i] ? *texts[i] : "");
 		if (!*texts[i])
 			return 125;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		*paths[i] = absolute(*paths[i]);
+		if (!*paths[i]) {
+			(void)fputs(
+				"sandboxd: the current folder has no path: name absolute ones\n",
+				stderr);
+			return 125;
+		}
 	}
 	title_init(argc, argv, envp);
 	return cfg.detach ? detach(&cfg) : serve(&cfg);

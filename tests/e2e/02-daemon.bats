@@ -174,6 +174,14 @@ libraries() {
 	sandboxctl version
 }
 
+@test "a second daemon with the same state folder is refused, and the first one lives" {
+	run timeout "$PATIENCE" "$DAEMON" --state "$STATE" --run "$BATS_TEST_TMPDIR/run" \
+		--cgroup "${GROUP}2" --http none
+	[ "$status" = 125 ]
+	[[ $output == *"another sandboxd runs with --state $STATE"* ]]
+	sandboxctl version
+}
+
 @test "a wrong option is said, and nothing is started" {
 	run timeout "$PATIENCE" "$DAEMON" --frobnicate
 	[ "$status" -ne 0 ]
@@ -233,6 +241,21 @@ libraries() {
 	[ "$(ps -o comm= -p "$(cat "$WORK/pid")")" = sandboxd ]
 	daemon_stop
 	daemon_start
+}
+
+@test "--detach: folders are taken from where it is started" {
+	local pid
+
+	cd "$BATS_TEST_TMPDIR"
+	timeout "$PATIENCE" "$DAEMON" --state s --run r --cgroup "${GROUP}2" --http none --detach \
+		</dev/null >>"$WORK/log" 2>&1 3>&- 4>&-
+	read -r pid <r/sandboxd.pid
+	run "$CTL" --socket "$PWD/r/control.sock" version
+	kill "$pid"
+	[ "$status" = 0 ]
+	wait_until "$PATIENCE" gone "$pid"
+	[ -d s/front ]
+	[ ! -e /s ] && [ ! -e /r ]
 }
 
 @test "it tells systemd when it is ready" {
