@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#define LOCK_FD_MIN 64
+
 void util_close_fd(int *fd)
 {
 	int saved = errno;
@@ -201,6 +203,29 @@ int util_write_file_at(int dirfd, const char *name, mode_t mode, const void *buf
 	if (r < 0)
 		(void)unlinkat(dirfd, tmp, 0);
 	return r;
+}
+
+int util_lock_at(int dirfd, const char *name)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_fd_ int fd = -1;
+	int low = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (low < 0)
+		return -errno;
+	/* An adopting monitor takes fds of low numbers out of a sandbox's init, and closes what is
+	 * not a pipe: this file must not be among them. */
+	fd = fcntl(low, F_DUPFD_CLOEXEC, LOCK_FD_MIN);
+	if (fd < 0) {
+		int r = -errno;
+
+		(void)close(low);
+		return r;
+	}
+	(void)close(low);
+	if (fcntl(fd, F_SETLK, &lock) < 0)
+		return errno == EACCES ? -EAGAIN : -errno;
+	return TAKE_FD(fd);
 }
 
 static uint64_t clock_ns(clockid_t id)

@@ -97,6 +97,12 @@ int util_open_file_at(int dirfd, const char *name, int flags, struct stat *ret);
 int util_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len);
 /* Writes name beneath dirfd atomically and durably (temporary file, fsync, rename). */
 int util_write_file_at(int dirfd, const char *name, mode_t mode, const void *buf, size_t len);
+/*
+ * A file, made where there is none, is this process's until it closes it or ends. Returns the fd or
+ * -errno, -EAGAIN while another process has it. A POSIX lock, not flock: it is gone with its
+ * process, whatever a child that was just cloned still has open; but any close of the file ends it.
+ */
+int util_lock_at(int dirfd, const char *name);
 
 uint64_t util_monotonic_ns(void);
 uint64_t util_realtime_ns(void);

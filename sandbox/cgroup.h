@@ -36,6 +36,8 @@ struct cgroup_usage {
 /* Finds the hierarchies, makes root_name in them, enables the controllers below it.
  * A missing memory, cpu or pids controller is an error that names it. */
 int cgroup_host_open(const char *root_name, struct cgroup_host *ret, struct err *e);
+/* The root folder is this process's until it ends, or an error says that it is another one's. */
+int cgroup_host_claim(const struct cgroup_host *host, const char *root_name, struct err *e);
 void cgroup_host_close(struct cgroup_host *host);
 
 int cgroup_create(const struct cgroup_host *host, const char *name, const struct limits *limits,

@@ -157,6 +157,18 @@ int cgroup_host_open(const char *root_name, struct cgroup_host *ret, struct err 
 	return r;
 }
 
+/* A file that every group of the version has, and that nobody here opens otherwise. */
+int cgroup_host_claim(const struct cgroup_host *host, const char *root_name, struct err *e)
+{
+	int fd = host->v2 ? util_lock_at(host->unified, "cgroup.max.depth")
+			  : util_lock_at(host->dirs[CGROUP_MEMORY], "notify_on_release");
+
+	if (fd == -EAGAIN)
+		return err_set(e, ERR_CONFLICT, 0, "another sandboxd runs with --cgroup %s",
+			       root_name);
+	return fd < 0 ? err_set(e, ERR_SYSTEM, -fd, "cgroup: lock %s", root_name) : 0;
+}
+
 void cgroup_host_close(struct cgroup_host *host)
 {
 	util_close_fd(&host->unified);

@@ -23,7 +23,6 @@
 #define MAX_RUNNING_MAX 10000
 #define HTTP_RATE_MAX 1000000
 #define NOFILE_MIN 128
-#define LOCK_FD_MIN 64
 
 static void usage(FILE *f)
 {
@@ -201,26 +200,20 @@ static int make_folders(const struct config *cfg, struct err *e)
 
 /*
  * One daemon a folder: the front of a second one with the same state never gets the store, and
- * whoever asks it waits for ever. A POSIX lock, not flock: it belongs to this process and is gone
- * with it, whatever a sandbox's init that was just cloned still has open.
+ * whoever asks it waits for ever.
  */
 static int lock_folder(const char *option, const char *folder, struct err *e)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char path[512];
-	int low, fd;
+	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/lock", folder);
-	low = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	/* Such a lock is lost with the close of any fd of its file. An adopting monitor takes
-	 * fds of low numbers out of a sandbox's init, and closes what is not a pipe. */
-	fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, LOCK_FD_MIN);
-	if (fd < 0)
-		return err_set(e, ERR_SYSTEM, errno, "%s", path);
-	(void)close(low);
-	if (fcntl(fd, F_SETLK, &lock) < 0)
+	fd = util_lock_at(AT_FDCWD, path);
+	if (fd == -EAGAIN)
 		return err_set(e, ERR_CONFLICT, 0, "another sandboxd runs with %s %s", option,
 			       folder);
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, -fd, "%s", path);
 	return 0; /* kept open until the process ends */
 }
 

@@ -137,6 +137,9 @@ static int prepare(struct monitor *m, struct err *e)
 		r = open_folders(m, e);
 	if (r == 0)
 		r = cgroup_host_open(m->cfg->cgroup, &m->cgroups, e);
+	/* Before anything is done about the sandboxes in there that are not in our records. */
+	if (r == 0)
+		r = cgroup_host_claim(&m->cgroups, m->cfg->cgroup, e);
 	if (r == 0)
 		r = probe_host(m, e);
 	if (r == 0)
@@ -176,7 +179,7 @@ int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 		r = roles_start(m, &e);
 	if (r < 0) {
 		msg_err("%s", e.msg);
-		return 1;
+		return err_exit_status(e.code);
 	}
 	msg_info("ready: cgroup %s; %s", m->cgroups.text,
 		 m->criu_works ? m->criu_version : m->criu_problem);

@@ -182,6 +182,20 @@ libraries() {
 	sandboxctl version
 }
 
+@test "a second daemon with the same cgroup is refused, and a task of the first one goes on" {
+	local id
+
+	id=$(detached python 'import time; time.sleep(600)')
+	wait_until "$PATIENCE" status_is "$id" running
+	run timeout "$PATIENCE" "$DAEMON" --state "$BATS_TEST_TMPDIR/state" \
+		--run "$BATS_TEST_TMPDIR/run" --cgroup "$GROUP" --http none
+	[ "$status" = 125 ]
+	[[ $output == *"another sandboxd runs with --cgroup $GROUP"* ]]
+	status_is "$id" running
+	sandboxctl cancel --force "$id"
+	[ "$(sandboxctl wait "$id" || true)" = 137 ]
+}
+
 @test "a wrong option is said, and nothing is started" {
 	run timeout "$PATIENCE" "$DAEMON" --frobnicate
 	[ "$status" -ne 0 ]
