@@ -333,6 +333,12 @@ class Run(object):
         """
         shown = sys.excepthook
         own = sys._getframe().f_code.co_filename
+        if self.source is not None and sys.exc_info()[0] is KeyboardInterrupt:
+            # On its way out the interpreter notes that it has to end by SIGINT. Up to 3.13 any eval()
+            # after that takes the note away, and modules that print a traceback do one when they are
+            # imported: so they are imported now.
+            import traceback
+            traceback.format_exc()
 
         def excepthook(kind, value, trace):
             trace = trace and trace.tb_next     # the first is boot.py's

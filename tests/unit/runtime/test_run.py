@@ -76,6 +76,14 @@ class LikeBare(unittest.TestCase):
                     self.assertEqual(bare, got[:3])
                     self.assertRegex(got[3], r"\AS \d+\n\Z")
 
+    @unittest.skipIf(VERSION[0] == 2, "Python 2 exits with 1")
+    def test_an_interrupt_of_code_ends_it_by_the_signal(self):
+        for mode in ("run", "park", "prepare"):
+            with self.subTest(mode):
+                got = run([("id", "t"), ("kind", "code"), ("code", LIKE_BARE["interrupt"])], {}, mode)
+                self.assertEqual(got[0], run_bare(LIKE_BARE["interrupt"])[0])
+                self.assertTrue(got[2].endswith("KeyboardInterrupt\n"))
+
 
 class Surroundings(unittest.TestCase):
     def probe(self, records, files=(), mode="run"):
