@@ -102,8 +102,9 @@ static void say_begun(const struct start *s, const struct box *b)
 	for (char *p = list; *p; p++)
 		*p = (char)(*p == '\n' ? ',' : *p);
 	msg_info("warm-up %s begins: image %s, policy %s, %s: %s; up to %llu MiB, %u s", b->id,
-		 s->image.name, s->policy->policy.head.name, wishes[b->warm_req->wish], list,
-		 (unsigned long long)(b->limits.memory >> 20), b->limits.timeout_s);
+		 s->image.name, s->policy->policy.head.name, wishes[b->warm_req->wish],
+		 *list ? list : "no modules", (unsigned long long)(b->limits.memory >> 20),
+		 b->limits.timeout_s);
 }
 
 static int begin_warm(struct monitor *m, struct start *s, const struct mon_warm *req, struct box *b,
