@@ -198,18 +198,12 @@ static void test_types(void **state)
 		const char *key;
 		int right; /* the types that may be right */
 	} fields[] = {
-		{"dir", T_STRING},
-		{"args", T_ARRAY},
-		{"env", T_OBJECT},
-		{"policy", T_STRING},
-		{"limits", T_OBJECT},
-		{"start", T_STRING},
-		{"warm", T_OBJECT},
-		{"priority", T_INT},
-		{"label", T_STRING},
-		{"exec", T_STRING},
-		{"entry", T_STRING},
-		{"limits\":{\"memory", T_INT | T_STRING},
+		{"dir", T_STRING},    {"args", T_ARRAY},
+		{"env", T_OBJECT},    {"policy", T_STRING},
+		{"limits", T_OBJECT}, {"start", T_STRING},
+		{"warm", T_OBJECT},   {"priority", T_INT},
+		{"label", T_STRING},  {"exec", T_STRING},
+		{"entry", T_STRING},  {"limits\":{\"memory", T_INT | T_STRING},
 	};
 
 	(void)state;
