@@ -56,7 +56,7 @@ right() {
 	local mode n
 
 	for n in 1 2 3 4 5 6; do
-		run_evil 'print(6 * 7)'
+		run_evil 'print(6 * 7)' "${@:2}"
 		[ "$status $output" = "0 42" ] || fail "task $n: status $status, $output, $stderr, $(new_log)"
 	done
 	mode=$(field "$MODULE" .start.mode)
@@ -99,12 +99,12 @@ holds() {
 	unharmed
 }
 
-# never_warm SOURCE REASON: no checkpoint is made of it; its tasks start cold.
+# never_warm SOURCE REASON [OPTION...]: no checkpoint is made of it; its tasks start cold.
 never_warm() {
 	LOGGED=$(($(wc -l <"$WORK/log") + 1))
-	refute evil "$1"
+	refute evil "$1" "${@:3}"
 	grep -q "$2" "$WORK/out/warm" || fail "$(cat "$WORK/out/warm")"
-	right cold
+	right cold "${@:3}"
 	unharmed
 }
 

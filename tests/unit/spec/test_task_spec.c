@@ -28,7 +28,6 @@ static void test_whole(void **state)
 	assert_int_equal(s.kind, TASK_EXEC);
 	assert_string_equal(s.source, "a/hello.py");
 	assert_string_equal(s.dir, ".");
-	assert_null(s.package);
 	assert_string_equal(s.payload, "{\"n\": 1, \"s\": \"x y\"}");
 	assert_int_equal(s.n_args, 2);
 	assert_string_equal(s.args[0], "-v");
@@ -154,10 +153,6 @@ static const struct {
 	{"{\"code\":\"x\",\"priority\":3}", "priority: must be from 0 to 2"},
 	{"{\"code\":\"x\",\"priority\":-1}", "priority"},
 	{"{\"code\":\"x\",\"label\":\"a\\u001bb\"}", "label: must not contain control"},
-	{"{\"code\":\"x\",\"package\":\"A b\"}", "package: must be a package's name"},
-	{"{\"code\":\"x\",\"package\":\"a\",\"dir\":\".\"}",
-	 "package: only one of dir and package"},
-	{"{\"code\":\"x\"} 1", "task.json: line 1"},
 	{"{\"code\":\"\xff\"}", "task.json: line 1"},
 	{"{\"code\":\"x\",\"payload\":99999999999999999999x}", "task.json: line 1"},
 	{"{\"code\":\"x\",\"priority\":99999999999999999999}", "task.json: line 1"},
