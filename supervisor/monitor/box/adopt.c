@@ -101,7 +101,11 @@ static int adopt_one(struct monitor *m, const char *id)
 	}
 	b->killed_for =
 		b->run.killed_for < VERDICT_MAX ? (enum verdict)b->run.killed_for : VERDICT_NONE;
-	if (b->run.net_index && b->run.net_index <= NET_INDEX_MAX)
+	/* A sandbox's init has a descriptor of its record: an index that none has is given up here, not
+	 * written by when the address is. */
+	if (b->run.net_index > NET_INDEX_MAX)
+		b->run.net_index = 0;
+	if (b->run.net_index)
 		m->net_used[b->run.net_index] = NET_USED;
 	(void)cgroup_open(&m->cgroups, b->run.cgroup, &b->cgroup, NULL);
 	r = take_process(b);

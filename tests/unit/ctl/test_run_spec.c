@@ -218,8 +218,6 @@ static void test_package(void **state)
 		 "base {\"exec\":\"main.py\",\"dir\":\"job\"}\nand a package\n", NULL, 0},
 		{"{\"entry\":\"a:b\",\"dir\":\"in\"}",
 		 "base {\"entry\":\"a:b\",\"dir\":\"in\"}\nand a package\n", NULL, 0},
-		{"{\"exec\":\"main.py\",\"package\":\"kept\"}",
-		 "base {\"exec\":\"main.py\",\"package\":\"kept\"}\n", NULL, 0},
 		/* As a shell exits when a script is not there. */
 		{"{\"exec\":\"none.py\"}", NULL,
 		 "sandboxctl: task.json: exec: ./none.py: No such file or directory\n", 127},

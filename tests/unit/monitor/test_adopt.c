@@ -173,7 +173,7 @@ static void test_warm_up(void **state)
 	adopt(rig);
 	assert_null(box_find(rig->m, RIG_ID));
 	assert_false(record_is_there(rig->m, RIG_ID));
-	/* One that no index can have is not looked up. */
+	/* One that no sandbox can have is neither looked up nor given back. */
 	run.kind = RUN_TASK;
 	run.net_index = NET_INDEX_MAX + 1;
 	(void)close(record_new(rig->m, RIG_ID, &run));
