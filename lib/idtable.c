@@ -5,19 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a (draft-eastlake-fnv). */
-static uint32_t hash(const char *id)
+uint32_t id_hash(const char *text)
 {
 	uint32_t h = 2166136261u;
 
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * 16777619u;
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 16777619u;
 	return h;
 }
 
 static struct idnode **bucket(const struct idtable *t, const char *id)
 {
-	return &t->buckets[hash(id) & (t->size - 1)];
+	return &t->buckets[id_hash(id) & (t->size - 1)];
 }
 
 int idtable_init(struct idtable *t, uint32_t size)

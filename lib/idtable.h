@@ -9,6 +9,9 @@
 
 #include <stdint.h>
 
+/* FNV-1a (draft-eastlake-fnv), of names and ids. */
+uint32_t id_hash(const char *text);
+
 struct idnode {
 	struct idnode *next;
 	const char *id; /* the thing's own; it may not change as long as this is in a table */

@@ -19,19 +19,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/idtable.h"
+
 #define VETH_TRIES 100 /* 2 s */
 
 struct net_instance net_instance;
 
 void net_configure(const char *name)
 {
-	uint32_t octet = 213, h = 2166136261u; /* FNV-1a */
+	uint32_t octet = 213;
 
-	for (const char *p = name; *p; p++)
-		h = (h ^ (uint8_t)*p) * 16777619u;
 	/* 10.128 to 10.207 for all but the default, which has 10.213. */
 	if (strcmp(name, "sandboxd") != 0)
-		octet = 128 + h % 80;
+		octet = 128 + id_hash(name) % 80;
 	net_instance.subnet = 10u << 24 | octet << 16;
 	(void)snprintf(net_instance.prefix, sizeof(net_instance.prefix), "sb%02x-", octet);
 	(void)snprintf(net_instance.table, sizeof(net_instance.table), "%.64s", name);

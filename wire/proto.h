@@ -2,7 +2,7 @@
 /*
  * The words between the three roles. Each pair of roles shares one
  * SOCK_SEQPACKET socket: a message is one struct of fixed size, with its fds as
- * one SCM_RIGHTS. All integers are native (both ends are this binary; version is
+ * one SCM_RIGHTS. All integers are native (both ends are of one build; version is
  * checked so that a stale role after an upgrade is refused). A message whose
  * type, size, version or number of fds is not in proto_table for that pair of
  * roles is fatal to the role that sent it (the receiver drops the connection).

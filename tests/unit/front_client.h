@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/fdpass.h"
 #include "supervisor/front/front.h"
 
 static void RIG_UNUSED rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
@@ -18,24 +19,8 @@ static void RIG_UNUSED rig_request_fds(int conn, const char *text, const int *fd
 	uint32_t len = htole32((uint32_t)strlen(text));
 	char *body = strdup(text);
 	struct iovec iov[2] = {{&len, sizeof(len)}, {body, strlen(text)}};
-	union {
-		char buf[CMSG_SPACE(sizeof(int) * 16)];
-		struct cmsghdr align;
-	} control = {0};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
-	if (n) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
-	}
-	assert_int_equal(sendmsg(conn, &msg, MSG_NOSIGNAL), 4 + strlen(text));
+	assert_int_equal(fds_sendv(conn, iov, 2, fds, n, 0), 4 + strlen(text));
 	free(body);
 }
 

@@ -28,11 +28,7 @@ static void code_free(struct code *c)
 /* One request may name a thousand codes, of a thousand that there are. */
 static unsigned bucket(const char *text)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 16777619u;
-	return hash % CODE_BUCKETS;
+	return id_hash(text) % CODE_BUCKETS;
 }
 
 static void attach(struct project *p, struct code *c)

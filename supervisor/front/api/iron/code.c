@@ -22,22 +22,7 @@ static int some_codes(struct iron_list *l, struct project *p, struct err *e)
 
 int iron_codes(struct http_request *r, struct err *e)
 {
-	struct project *p = NULL;
-	struct iron_page page = {0};
-	struct iron_list *l;
-	int res;
-
-	res = iron_project(r, &p, e);
-	if (res == 0)
-		res = iron_page(r, &page, e);
-	if (res < 0)
-		return res;
-	l = iron_list_new(r, "codes", p, some_codes, e);
-	if (!l)
-		return -ENOMEM;
-	l->page = page;
-	l->at = page.skip;
-	return iron_list_answer(r, l, e);
+	return iron_list_page(r, "codes", some_codes, e);
 }
 
 int iron_code_get(struct http_request *r, struct err *e)

@@ -171,3 +171,22 @@ int iron_list_tasks(struct iron_list *l, store_task_fn add, struct err *e)
 
 	return r < 0 ? r : !l->walk.ended;
 }
+
+int iron_list_page(struct http_request *r, const char *name, iron_list_fn some, struct err *e)
+{
+	struct project *p = NULL;
+	struct iron_page page = {0};
+	struct iron_list *l;
+	int res = iron_project(r, &p, e);
+
+	if (res == 0)
+		res = iron_page(r, &page, e);
+	if (res < 0)
+		return res;
+	l = iron_list_new(r, name, p, some, e);
+	if (!l)
+		return -ENOMEM;
+	l->page = page;
+	l->at = page.skip;
+	return iron_list_answer(r, l, e);
+}

@@ -45,6 +45,9 @@ size_t iron_list_bytes(struct iron_list *l);
 int iron_list_fail(struct iron_list *l); /* what went wrong is in *e: -ENOMEM */
 int iron_list_answer(struct http_request *r, struct iron_list *l, struct err *e);
 
+/* A handler as a whole: the page, which the query names, of a list of the project's. */
+int iron_list_page(struct http_request *r, const char *name, iron_list_fn some, struct err *e);
+
 /* The tasks of l->query. The callback adds one; 1: that is enough. */
 int iron_list_tasks(struct iron_list *l, store_task_fn add, struct err *e);
 /* Keeps copies of the query's texts. */

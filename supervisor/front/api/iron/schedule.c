@@ -23,22 +23,7 @@ static int some_schedules(struct iron_list *l, struct project *p, struct err *e)
 
 int iron_schedules(struct http_request *r, struct err *e)
 {
-	struct project *p = NULL;
-	struct iron_page page = {0};
-	struct iron_list *l;
-	int res;
-
-	res = iron_project(r, &p, e);
-	if (res == 0)
-		res = iron_page(r, &page, e);
-	if (res < 0)
-		return res;
-	l = iron_list_new(r, "schedules", p, some_schedules, e);
-	if (!l)
-		return -ENOMEM;
-	l->page = page;
-	l->at = page.skip;
-	return iron_list_answer(r, l, e);
+	return iron_list_page(r, "schedules", some_schedules, e);
 }
 
 static int check_codes(struct project *p, const struct iron_schedules *what, struct err *e)
