@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The HTTP server's address as text: the monitor writes it to a file, the front tells it. */
+/* The HTTP server's address as text; the monitor writes it to a file, and the front tells it to
+ * clients. */
 #include "lib/address.h"
 
 #include <arpa/inet.h>

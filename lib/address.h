@@ -7,7 +7,7 @@
 
 #define HTTP_ADDRESS_MAX (INET6_ADDRSTRLEN + 16)
 
-/* Where a socket listens: "127.0.0.1:8080", "[::1]:8080". 0 or -errno. */
+/* Writes the address on which a socket listens: "127.0.0.1:8080", "[::1]:8080". 0 or -errno. */
 int http_address_of(int fd, char text[HTTP_ADDRESS_MAX]);
 
 #endif

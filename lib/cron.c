@@ -7,8 +7,6 @@
 
 #include "lib/timefmt.h"
 
-#define SEC 1000000000ULL
-#define DAY 86400
 #define HOURS_ALL 0xffffffU
 #define SUNDAY_TOO 7
 
@@ -21,7 +19,7 @@ static const char *const weekdays[] = {"sun", "mon", "tue", "wed", "thu", "fri",
 static const struct field {
 	const char *name;
 	unsigned min, max;
-	const char *const *names; /* of min and what follows */
+	const char *const *names; /* names of the values from min on */
 	unsigned n_names;
 } fields[FIELDS] = {
 	[SECOND] = {"second", 0, 59, NULL, 0},
@@ -51,7 +49,7 @@ static bool at_end(const struct reader *r)
 	return *r->p == '\0' || *r->p == ' ' || *r->p == '\t';
 }
 
-/* "cron: hour: character 3: what" */
+/* Makes an error "cron: hour: character 3: what". */
 static int fail(const struct reader *r, const char *at, const char *what)
 {
 	return err_set(r->e, ERR_INPUT, 0, "cron: %s: character %zu: %s", r->field->name,
@@ -90,7 +88,7 @@ static int read_number(struct reader *r, unsigned max, unsigned *ret)
 	return 0;
 }
 
-/* A number of the field, or a name that stands for one. */
+/* Reads a number of the field, or a name that stands for one. */
 static int read_value(struct reader *r, unsigned *ret)
 {
 	const struct field *f = r->field;
@@ -113,7 +111,7 @@ static int read_value(struct reader *r, unsigned *ret)
 	return n;
 }
 
-/* *, a, a-b, with /n after the first and the last */
+/* Reads *, a, or a-b, with /n behind the first and the last of these. */
 static int read_item(struct reader *r, uint64_t *bits)
 {
 	const struct field *f = r->field;
@@ -145,7 +143,7 @@ static int read_item(struct reader *r, uint64_t *bits)
 		from = ++r->p;
 		n = read_number(r, f->max + 1, &step);
 		if (n == 0 && step == 0)
-			n = fail(r, from, "a step of 0 leads nowhere");
+			n = fail(r, from, "a step must be at least 1");
 	}
 	for (unsigned v = low; n == 0 && v <= high; v += step)
 		*bits |= 1ULL << v;
@@ -199,9 +197,9 @@ static int read_line(const char *text, struct cron *ret, struct err *e)
 	if (n != 5 && n != 6)
 		return err_set(
 			e, ERR_INPUT, 0,
-			"cron: %u fields, where 5 are needed (minute, hour, day of the month, "
+			"cron: %u field%s, where 5 are needed (minute, hour, day of the month, "
 			"month, day of the week), or 6 with the second first",
-			n);
+			n, n == 1 ? "" : "s");
 	for (unsigned i = n == 6 ? SECOND : MINUTE; k == 0 && i < FIELDS; i++) {
 		skip_space(&r);
 		k = read_field(&r, i, &bits[i], &any[i]);
@@ -235,10 +233,10 @@ int cron_parse(const char *text, struct cron *ret, struct err *e)
 		if (strlen(shorts[i].name) == len && strncasecmp(text, shorts[i].name, len) == 0 &&
 		    !text[len + strspn(text + len, " \t")])
 			return read_line(shorts[i].line, ret, e);
-	return err_set(
-		e, ERR_INPUT, 0,
-		"cron: character 1: after @ one of hourly, daily, midnight, weekly, monthly, "
-		"yearly and annually is possible, alone");
+	return err_set(e, ERR_INPUT, 0,
+		       "cron: character 1: after @ there must be one of hourly, daily, midnight, "
+		       "weekly, monthly, "
+		       "yearly and annually, and nothing else");
 }
 
 static bool is_day(const struct cron *c, int64_t days)
@@ -257,14 +255,14 @@ static bool is_day(const struct cron *c, int64_t days)
 	return by_month || by_week;
 }
 
-/* The first value at or after from; -1: none. */
+/* The first value that is from or more; -1: there is none. */
 static int next_bit(uint64_t bits, unsigned from)
 {
 	bits = from < 64 ? bits >> from << from : 0;
 	return bits ? __builtin_ctzll(bits) : -1;
 }
 
-/* The first time of a day at or after s into it; -1: none. */
+/* The first time of the day that is s seconds into it or later; -1: there is none. */
 static int64_t next_in_day(const struct cron *c, unsigned s)
 {
 	int h = next_bit(c->hour, s / 3600), m, sec;
@@ -289,29 +287,32 @@ static int64_t next_in_day(const struct cron *c, unsigned s)
 	return (int64_t)h * 3600 + (int64_t)m * 60 + sec;
 }
 
-/* The first time of the clock from local on, before end; both are s; end: none. */
+/* The first time from local on that the clock shows, in s; end: there is none before end. */
 static int64_t next_local(const struct cron *c, int64_t local, int64_t end)
 {
-	int64_t days = local >= 0 ? local / DAY : -((DAY - 1 - local) / DAY);
-	unsigned s = (unsigned)(local - days * DAY);
+	int64_t days =
+		local >= 0 ? local / TIMEFMT_DAY : -((TIMEFMT_DAY - 1 - local) / TIMEFMT_DAY);
+	unsigned s = (unsigned)(local - days * TIMEFMT_DAY);
 
-	for (; days * DAY < end; days++, s = 0) {
+	for (; days * TIMEFMT_DAY < end; days++, s = 0) {
 		int64_t in_day = is_day(c, days) ? next_in_day(c, s) : -1;
 
 		if (in_day >= 0)
-			return days * DAY + in_day < end ? days * DAY + in_day : end;
+			return days * TIMEFMT_DAY + in_day < end ? days * TIMEFMT_DAY + in_day
+								 : end;
 	}
 	return end;
 }
 
 uint64_t cron_next(const struct cron *c, const struct zone *z, uint64_t after_ns)
 {
-	const int64_t limit = (int64_t)(after_ns / SEC) + (CRON_YEARS_MAX * 366LL + 1) * DAY;
+	const int64_t limit =
+		(int64_t)(after_ns / SEC) + (CRON_YEARS_MAX * 366LL + 1) * TIMEFMT_DAY;
 	const bool hourly = c->hour == HOURS_ALL;
 	int64_t t = (int64_t)(after_ns / SEC) + 1;
 	struct zone_span span;
 
-	if (after_ns / SEC > (uint64_t)timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * DAY)
+	if (after_ns / SEC > (uint64_t)timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * TIMEFMT_DAY)
 		return 0;
 	while (t < limit) {
 		int64_t from, end, local;
@@ -321,9 +322,11 @@ uint64_t cron_next(const struct cron *c, const struct zone *z, uint64_t after_ns
 		end = (span.until < limit ? span.until : limit) + span.offset;
 		if (!hourly && t == span.from && span.before < span.offset &&
 		    next_local(c, t + span.before, from) < from)
-			return (uint64_t)t * SEC; /* what the change skipped */
+			/* a time that the change of the clock has skipped */
+			return (uint64_t)t * SEC;
 		if (!hourly && span.before > span.offset && from < span.from + span.before)
-			from = span.from + span.before; /* what comes again */
+			/* behind the times that the clock shows a second time */
+			from = span.from + span.before;
 		local = from < end ? next_local(c, from, end) : end;
 		if (local < end)
 			return (uint64_t)(local - span.offset) * SEC;

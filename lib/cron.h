@@ -15,19 +15,20 @@
 
 #include "lib/zone.h"
 
-#define CRON_YEARS_MAX 8 /* from one 29 February to the next may be as long */
+#define CRON_YEARS_MAX 8 /* two 29 February can be so far apart */
 
 struct cron {
-	uint64_t second, minute; /* bit n: n is meant */
+	uint64_t second, minute; /* bit n: the value n is meant */
 	uint32_t hour, day;
 	uint16_t month; /* bits 1 to 12 */
 	uint8_t weekday;
-	bool any_day, any_weekday; /* the field starts with * */
+	bool any_day, any_weekday; /* the field begins with * */
 };
 
-/* ERR_INPUT names the field, the character, and what is possible there. */
+/* Reads a line. ERR_INPUT names the field, the character, and what may be there. */
 int cron_parse(const char *text, struct cron *ret, struct err *e);
-/* The first time (ns since 1970) that is later than after_ns; 0: none in CRON_YEARS_MAX. */
+/* The first time, in ns since 1970, that is later than after_ns; 0: there is none within
+ * CRON_YEARS_MAX years. */
 uint64_t cron_next(const struct cron *c, const struct zone *z, uint64_t after_ns);
 
 #endif

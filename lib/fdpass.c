@@ -66,7 +66,7 @@ ssize_t fds_recvv(int sock, void *buf, size_t len, int *fds, unsigned *n, int fl
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		/* The kernel has cut it to the room that there is for it, and set MSG_CTRUNC. */
+		/* The kernel has cut the list to the room that there is, and has set MSG_CTRUNC. */
 		if (count > room - *n)
 			count = room - *n;
 		memcpy(fds + *n, CMSG_DATA(c), sizeof(int) * count);

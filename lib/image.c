@@ -19,13 +19,15 @@ static int check_head(const struct image_head *h, struct err *e)
 	    !terminated(h->interpreter, sizeof(h->interpreter)) ||
 	    !terminated(h->policy, sizeof(h->policy)) || !terminated(h->warm, sizeof(h->warm)) ||
 	    !terminated(h->python_version, sizeof(h->python_version)))
-		return err_set(e, ERR_INPUT, 0, "image.bin has a text without an end");
+		return err_set(e, ERR_INPUT, 0,
+			       "image.bin has a text that does not end; build it again");
 	if (!util_is_name(h->name) || !util_is_name(h->policy) || h->interpreter[0] != '/')
-		return err_set(e, ERR_INPUT, 0, "image.bin has a wrong name in it");
+		return err_set(e, ERR_INPUT, 0, "image.bin has a wrong name in it; build it again");
 	return 0;
 }
 
-/* Root's, and nobody else may write it: what is in it runs in everybody's sandbox. */
+/* The file must be root's and nobody else may write it, because what is in it runs in everybody's
+ * sandbox. */
 static int check_owner(int fd, mode_t type, const char *name, struct err *e)
 {
 	struct stat st;

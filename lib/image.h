@@ -25,14 +25,15 @@ struct image_head {
 	uint32_t magic, version;
 	char name[64];
 	char interpreter[128];	    /* absolute path in the image, "/usr/bin/python3" */
-	char policy[64];	    /* default policy's name */
+	char policy[64];	    /* the default policy's name */
 	uint8_t runtime_digest[32]; /* SHA-256 over /usr/lib/sandbox-runtime */
-	char warm[IMAGE_WARM_MAX];  /* default warm imports, '\n'-separated, NUL-terminated */
+	/* modules that are warmed by default, separated by '\n', with a NUL at the end */
+	char warm[IMAGE_WARM_MAX];
 	char python_version[32];
 };
 
-/* Checks owner, mode, size, magic, and that every string is terminated. Returns an
- * O_PATH fd of rootfs in *ret_rootfs (caller closes). */
+/* Loads an image after checking owner, mode, size and magic, and that every text ends within its
+ * field. *ret_rootfs: an O_PATH descriptor of rootfs, which the caller closes. */
 int image_load(int images_dirfd, const uint8_t digest[32], struct image_head *ret, int *ret_rootfs,
 	       struct err *e);
 

@@ -122,7 +122,7 @@ static int scan_key(struct scan *s)
 	return take(s, ':') ? 0 : -EINVAL;
 }
 
-/* Without recursion: which levels are objects is kept in bits. */
+/* Without recursion: bits tell which of the levels are objects. */
 static int scan_value(struct scan *s)
 {
 	uint8_t objects[JSON_RAW_DEPTH_MAX / 8 + 1] = {0};
@@ -131,7 +131,7 @@ static int scan_value(struct scan *s)
 	do {
 		bool opened;
 
-		/* A value, or the beginning of one. */
+		/* Here comes a value, or the beginning of one. */
 		skip_space(s);
 		opened = peek(s, '{') || peek(s, '[');
 		if (opened) {
@@ -151,7 +151,7 @@ static int scan_value(struct scan *s)
 		} else if (scan_scalar(s) < 0) {
 			return -EINVAL;
 		}
-		/* What is behind it: ends of what it is in, up to a comma. */
+		/* Behind a value come the ends of what it is in, up to a comma. */
 		while (depth > 0) {
 			bool object = objects[(depth - 1) / 8] >> (depth - 1) % 8 & 1;
 
@@ -177,11 +177,11 @@ int json_raw_value(const char *text, size_t len, size_t *at)
 	return r;
 }
 
-/* The values that are passed on, in the order of the text. */
+/* The values that are passed on as they are, in the order of the text. */
 struct found {
 	struct {
 		size_t from, to;
-	} * list; /* owned */
+	} * list; /* ours */
 	size_t n, allocated, next;
 	bool texts;
 };
@@ -202,7 +202,7 @@ static int found_add(struct found *f, size_t from, size_t to)
 	return 0;
 }
 
-/* Its escapes are seen through, as whoever reads the document does. */
+/* Escapes in the key are resolved, as a reader of the document does. */
 static bool is_key(const char *text, size_t len, const char *key, size_t key_len)
 {
 	json_auto_t *decoded = NULL;
@@ -242,7 +242,7 @@ static int find_in_object(struct scan *s, const char *path, struct found *f)
 	return take(s, '}') ? 0 : -EINVAL;
 }
 
-/* The value that begins here, by what is left of the path. */
+/* Follows what is left of the path in the value that begins here. */
 static int find(struct scan *s, const char *path, struct found *f)
 {
 	const bool item = path[0] == '[';
@@ -273,7 +273,7 @@ static int find(struct scan *s, const char *path, struct found *f)
 	return take(s, ']') ? 0 : -EINVAL;
 }
 
-/* Gives the document its values back, in the same order. */
+/* Puts the values into the document, in the same order. */
 static int put(json_t *value, const char *path, const char *text, struct found *f)
 {
 	const size_t key_len = strcspn(path, ".[");
@@ -302,7 +302,7 @@ static int put(json_t *value, const char *path, const char *text, struct found *
 		       : 0;
 }
 
-/* A 0 stands for each, with blanks and line ends in the place of the rest: what is wrong with the
+/* Replaces each value by a 0, and the rest of it by blanks and line ends, so that an error in the
  * document keeps its line and column. */
 static void blank(char *text, const struct found *f)
 {
@@ -321,7 +321,7 @@ int json_raw_load(const char *what, const char *text, size_t len, size_t max,
 	json_t *doc = NULL;
 	int r = 0;
 
-	/* What is not JSON is said by those who read the whole. */
+	/* Errors in the JSON are left to the function that reads the whole document. */
 	if (len > max || !(copy = malloc(len + 1)))
 		return len > max ? json_strict_load(what, text, len, max, ret, e)
 				 : err_set(e, ERR_SYSTEM, ENOMEM, "%s", what);

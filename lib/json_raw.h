@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON values that are passed on as they stand: a payload's numbers may have more digits than any
- * type here, its keys an order and its texts escapes that mean something to whom it is for. They
- * are checked for being JSON (RFC 8259), and never parsed and written anew.
+ * JSON values that are passed on byte for byte. A payload's numbers may have more digits than any
+ * type here, and the order of its keys and the escapes in its texts may mean something to whoever
+ * reads it. So such values are checked for being JSON (RFC 8259), but never parsed and written
+ * again.
  */
 #ifndef LIB_JSON_RAW_H
 #define LIB_JSON_RAW_H
@@ -14,25 +15,27 @@
 #define JSON_RAW_DEPTH_MAX 1000 /* levels of arrays and objects */
 
 /*
- * The value at text[*at], after white space, which *at is behind then. -EINVAL: there is none;
- * *at is where it is wrong.
+ * Finds the end of the value at text[*at], after white space; *at is then behind it. -EINVAL: this
+ * is not JSON, and *at is where it is wrong.
  */
 int json_raw_value(const char *text, size_t len, size_t *at);
 
 /*
- * As json_strict_load; but the value of each path, such as "payload" or "tasks[].payload", is a
- * text in *ret that holds the value as it stands. paths ends with NULL. texts: also a value that is
- * a text, with its quotes, and null; else these two are what they are in any document.
+ * As json_strict_load, but the value at each path, such as "payload" or "tasks[].payload", is a
+ * string in *ret that has the value's text as it is. paths ends with NULL. texts: also a value that
+ * is a string, with its quotes, and null; without texts, these two are what they are in any
+ * document.
  */
 int json_raw_load(const char *what, const char *text, size_t len, size_t max,
 		  const char *const *paths, bool texts, json_t **ret, struct err *e);
 
 /*
- * The other way round: the object as text, with the value of key as it stands. Owned by the
- * caller; NULL: out of memory.
+ * The reverse: the object as text, with the value at key, a string, written as it is. The caller
+ * frees it; NULL: out of memory.
  */
 char *json_raw_dump(const json_t *object, const char *key);
-/* {"key": text, ...the members of object}; text is JSON. The same. */
+/* Makes {"key": text, ...the members of object}; text is JSON. The caller frees it; NULL: out of
+ * memory. */
 char *json_raw_join(const char *key, const char *text, const json_t *object);
 
 #endif

@@ -7,6 +7,97 @@
 
 #define KEY_SHOWN_MAX 80
 
+/* From bytes to a document, with what is refused before any field is read. */
+
+/* The line and column, both from 1, of the byte at offset. */
+static void text_position(const char *text, size_t offset, size_t *ret_line, size_t *ret_column)
+{
+	size_t line = 1, start = 0;
+
+	for (size_t i = 0; i < offset; i++) {
+		if (text[i] != '\n')
+			continue;
+		line++;
+		start = i + 1;
+	}
+	*ret_line = line;
+	*ret_column = offset - start + 1;
+}
+
+/*
+ * Refuses what jansson refuses too late or not at all: it recurses 2048 levels deep before it
+ * refuses nesting, and takes a NUL for the end of the text.
+ */
+static int text_scan(const char *what, const char *text, size_t len, struct err *e)
+{
+	bool in_string = false;
+	unsigned depth = 0;
+	size_t values = 0, line, column;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (c == '\0') {
+			text_position(text, i, &line, &column);
+			return err_set(e, ERR_INPUT, 0,
+				       "%s: line %zu, column %zu: a NUL byte is not allowed", what,
+				       line, column);
+		}
+		if (in_string) {
+			/* The byte after a backslash cannot end the string; a NUL is found
+			 * above. */
+			if (c == '\\' && i + 1 < len && text[i + 1] != '\0')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{' || c == '[') {
+			if (++depth > JSON_STRICT_DEPTH_MAX) {
+				text_position(text, i, &line, &column);
+				return err_set(e, ERR_INPUT, 0,
+					       "%s: line %zu, column %zu: nested deeper than %d "
+					       "levels",
+					       what, line, column, JSON_STRICT_DEPTH_MAX);
+			}
+		} else if ((c == '}' || c == ']') && depth > 0) {
+			depth--;
+		}
+		/* Each value but the first of an object or array comes behind a comma. */
+		values += !in_string && (c == ',' || c == '{' || c == '[');
+	}
+	if (values > JSON_STRICT_VALUES_MAX)
+		return err_set(e, ERR_LIMIT, 0, "%s: more than %d values", what,
+			       JSON_STRICT_VALUES_MAX);
+	return 0;
+}
+
+int json_strict_load(const char *what, const char *text, size_t len, size_t max, json_t **ret,
+		     struct err *e)
+{
+	char shown[sizeof(((json_error_t *)NULL)->text) * 2];
+	json_error_t je;
+	json_t *doc;
+	int r;
+
+	if (len > max)
+		return err_set(e, ERR_LIMIT, 0, "%s: %zu bytes, and at most %zu are allowed", what,
+			       len, max);
+	if (len == 0)
+		return err_set(e, ERR_INPUT, 0, "%s: the document is empty", what);
+	r = text_scan(what, text, len, e);
+	if (r < 0)
+		return r;
+	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	if (!doc)
+		return err_set(e, ERR_INPUT, 0, "%s: line %d, column %d: %s", what, je.line,
+			       je.column, util_escape(je.text, shown, sizeof(shown)));
+	*ret = doc;
+	return 0;
+}
+
+/* From a document to its fields */
+
 static const char *type_name(const json_t *value)
 {
 	switch (json_typeof(value)) {
@@ -27,14 +118,14 @@ static const char *type_name(const json_t *value)
 	}
 }
 
-/* "a.b" + "c" → "a.b.c"; index >= 0 → "a.b.c[index]". */
+/* Joins "a.b" and "c" to "a.b.c", and with index >= 0 to "a.b.c[index]". */
 static void path_join(const struct json_strict *s, const char *key, ssize_t index, char *buf,
 		      size_t size)
 {
 	char shown[KEY_SHOWN_MAX] = "", at[32] = "";
 
 	if (key)
-		(void)json_strict_escape(key, shown, sizeof(shown));
+		(void)util_escape(key, shown, sizeof(shown));
 	if (index >= 0)
 		(void)snprintf(at, sizeof(at), "[%zd]", index);
 	(void)snprintf(buf, size, "%s%s%s%s", s->path, *s->path && key ? "." : "", shown, at);

@@ -33,14 +33,14 @@
 #include "lib/util.h"
 
 #define JSON_STRICT_DEPTH_MAX 64
-#define JSON_STRICT_VALUES_MAX 100000 /* of one document: some tenths of a second */
+#define JSON_STRICT_VALUES_MAX 100000 /* of one document, which takes some tenths of a second */
 #define JSON_STRICT_KEYS_MAX 48
 #define JSON_STRICT_PATH_MAX 192
 
 struct json_strict {
-	const char *what;	    /* the document's name; borrowed */
-	struct json_strict *parent; /* NULL at the top; must outlive this reader */
-	json_t *obj;		    /* borrowed; NULL when there is nothing to read */
+	const char *what;	    /* the document's name; the caller's */
+	struct json_strict *parent; /* NULL at the top; it must live longer than this reader */
+	json_t *obj;		    /* the document's; NULL: there is nothing to read */
 	struct err *e;
 	int status; /* 0, or the first error */
 	unsigned n_known;
@@ -49,34 +49,34 @@ struct json_strict {
 };
 
 /*
- * Parses len bytes of text that must be one JSON value and nothing else. Refused, with
- * line and column: more than max bytes or JSON_STRICT_VALUES_MAX values, nesting deeper than
- * JSON_STRICT_DEPTH_MAX, a
- * duplicate key, NUL, bad UTF-8, trailing bytes, a number out of range. The caller
- * owns *ret (json_auto_t).
+ * Parses len bytes, which must be one JSON value and nothing else. Refused, with line and column,
+ * are: more than max bytes or JSON_STRICT_VALUES_MAX values, nesting deeper than
+ * JSON_STRICT_DEPTH_MAX, a duplicate key, NUL, bad UTF-8, bytes behind the value, and numbers out
+ * of range. The caller owns *ret (json_auto_t).
  */
 int json_strict_load(const char *what, const char *text, size_t len, size_t max, json_t **ret,
 		     struct err *e);
 
-/* Starts at the top of a document, which must be an object. */
+/* Begins at the top of a document, which must be an object. */
 int json_strict_begin(struct json_strict *s, const char *what, json_t *doc, struct err *e);
 /*
- * Ends this reader: the first key that nobody asked for is an error. Returns the
- * first error of this reader and its children, or 0.
+ * Ends this reader: a key that nobody has asked for is an error. Returns the first error of this
+ * reader and of those below it, or 0.
  */
 int json_strict_end(struct json_strict *s);
 
 /*
- * Records an error at s's path, or at key beneath it when key is not NULL. Keeps an
- * earlier error. Returns the negative errno.
+ * Records an error at s's path, or at key below it if key is not NULL; an earlier error stays.
+ * Returns -errno.
  */
 int json_strict_fail(struct json_strict *s, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The raw value of a key, of any type; NULL when absent. Marks the key as known. */
+/* The value of a key, of any type; NULL when it is missing. Marks the key as known. */
 json_t *json_strict_get(struct json_strict *s, const char *key);
 
-/* Each of these: true when the key is there and right. *ret is untouched otherwise. */
+/* Each of these returns true when the key exists and its value is right; otherwise *ret is left
+ * alone. */
 bool json_strict_object(struct json_strict *s, const char *key, struct json_strict *ret);
 bool json_strict_bool(struct json_strict *s, const char *key, bool *ret);
 bool json_strict_int(struct json_strict *s, const char *key, int64_t min, int64_t max,
@@ -87,26 +87,20 @@ bool json_strict_number(struct json_strict *s, const char *key, double min, doub
 bool json_strict_size(struct json_strict *s, const char *key, uint64_t min, uint64_t max,
 		      uint64_t *ret);
 
-/* NULL when absent (or wrong: also where it is empty, which is no way of not giving it). max_len is
- * in bytes, without the NUL. */
+/* NULL when the string is missing or wrong. An empty string is wrong, because it is not a way of
+ * giving nothing. max_len is in bytes, without the NUL. */
 const char *json_strict_string(struct json_strict *s, const char *key, size_t max_len);
-/* The same of a text that may be empty, such as a remark. */
+/* The same for a string that may be empty, such as a remark. */
 const char *json_strict_note(struct json_strict *s, const char *key, size_t max_len);
-/* NULL when absent; at most max_items items. Loop with json_array_size. */
+/* NULL when the array is missing; it has at most max_items items. Loop with json_array_size. */
 json_t *json_strict_array(struct json_strict *s, const char *key, size_t max_items);
 
-/* Items of the array at key, i counting from 0; errors are named key[i]. */
+/* The items of the array at key, i from 0; errors name key[i]. */
 const char *json_strict_item_string(struct json_strict *s, const char *key, size_t i,
 				    size_t max_len);
 bool json_strict_item_object(struct json_strict *s, const char *key, size_t i,
 			     struct json_strict *ret);
 int json_strict_item_fail(struct json_strict *s, const char *key, size_t i, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-
-/*
- * Copies s to buf with everything but printable ASCII as \xNN, cut to fit: for
- * showing untrusted text inside an error message. Returns buf.
- */
-char *json_strict_escape(const char *s, char *buf, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a task may use, and how it ended. Plain data; crosses the role boundary. */
+/* What a task may use, and how it has ended. Plain data, which the roles send to one another. */
 #ifndef LIB_LIMITS_H
 #define LIB_LIMITS_H
 
@@ -8,12 +8,13 @@
 #include <stdint.h>
 
 struct limits {
-	uint64_t memory;    /* bytes, memory cgroup; >= LIMIT_MEMORY_MIN */
-	uint64_t disk;	    /* bytes, size of each of the /tmp and /work tmpfs */
-	uint64_t log_bytes; /* stdout + stderr bytes kept; more is counted and dropped */
+	uint64_t memory; /* bytes, of the memory cgroup; at least LIMIT_MEMORY_MIN */
+	uint64_t disk;	 /* bytes, the size of each tmpfs of the sandbox, as /tmp and /work */
+	/* bytes of stdout and stderr together that are kept; more is counted and dropped */
+	uint64_t log_bytes;
 	uint32_t cpu_milli; /* 1000 is one CPU */
-	uint32_t pids;	    /* processes and threads of the task itself */
-	uint32_t timeout_s; /* wall clock seconds from start to SIGKILL */
+	uint32_t pids;	    /* processes and threads of the task, without the sandbox's init */
+	uint32_t timeout_s; /* seconds by the wall clock, from the start to SIGKILL */
 	uint32_t nofile;    /* RLIMIT_NOFILE */
 };
 
@@ -32,8 +33,8 @@ struct limits {
 #define LIMIT_NOFILE_MIN 16
 #define LIMIT_NOFILE_MAX 1048576
 
-/* One row a limit, in limits.c; a further one is a member above and a row there, and the members
- * that carry it: wire/proto.h has struct limits whole, the store a column (front/store_row.c). */
+/* Each limit is a row in limits.c. A new one needs a member above, a row there, and the places that
+ * carry it: wire/proto.h has all of struct limits, the store a column (front/store/row.c). */
 enum limit_id {
 	LIMIT_MEMORY,
 	LIMIT_CPUS,
@@ -44,34 +45,35 @@ enum limit_id {
 	LIMIT_LOG,
 	LIMIT_N
 };
-#define LIMIT_BIT(id) (1u << (id)) /* in a set of limits */
+#define LIMIT_BIT(id) (1u << (id)) /* of a limit in a set of limits */
 
 enum limit_type { LIMIT_TYPE_SIZE, LIMIT_TYPE_COUNT, LIMIT_TYPE_CPUS };
 
 struct limit_row {
-	const char *key; /* in JSON, in options and for people */
+	const char *key; /* its name in JSON, in options and for people */
 	enum limit_type type;
-	bool of_sandbox;   /* what a sandbox is made with; the others are its run's alone */
-	size_t offset;	   /* in struct limits: a uint64_t for a size, else a uint32_t */
-	uint64_t min, max; /* on any machine, in the member's unit */
+	bool of_sandbox; /* the sandbox is made with it; other limits belong to one run */
+	/* of the member in struct limits, a uint64_t for a size, else a uint32_t */
+	size_t offset;
+	uint64_t min, max; /* bounds on any machine, in the member's unit */
 };
 extern const struct limit_row limit_table[LIMIT_N];
 
 uint64_t limit_get(const struct limits *l, enum limit_id id);
 void limit_set(struct limits *l, enum limit_id id, uint64_t value);
-/* "320M", "0.5", "64" */
+/* Writes a value as "320M", "0.5" or "64". */
 void limit_format(enum limit_id id, uint64_t value, char *buf, size_t size);
-/* The first that is outside of its bounds, which are those of any machine, or max's; LIMIT_N:
- * none. */
+/* The first limit that is outside of its bounds, those of any machine or, with max not NULL, above
+ * max's; LIMIT_N: there is none. */
 enum limit_id limits_beyond(const struct limits *l, const struct limits *max);
-/* The same sandbox can be had for both. */
+/* Whether one sandbox serves for both. */
 bool limits_same_sandbox(const struct limits *a, const struct limits *b);
 
-/* Projects, each of which has ids of its own on the host, by its slot (sandbox/sandbox.h). */
+/* The most projects; each has ids of its own on the host, by its slot (sandbox/sandbox.h). */
 #define OWNERS_MAX 4096u
 
-/* Of each task, whatever its policy: RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK (rlimit.c),
- * and of inotify (userns.c). The kernel counts these by user. */
+/* Bounds of each task, whatever its policy says: RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK
+ * (sandbox/rlimit.c), and inotify's (sandbox/userns.c). The kernel counts these by user. */
 #define TASK_SIGPENDING 1024u
 #define TASK_MSGQUEUE 819200u
 #define TASK_MEMLOCK (64u << 10)
@@ -80,19 +82,20 @@ bool limits_same_sandbox(const struct limits *a, const struct limits *b);
 
 enum start_mode { START_AUTO = 0, START_COLD, START_RESTORE, START_FORK, START_MODE_MAX };
 
-/* Why a task ended; names in limits.c, used in JSON and by people. */
+/* Why a task has ended. The names are in limits.c; JSON and people see them. */
 enum verdict {
-	VERDICT_NONE = 0,  /* "" : not ended */
+	VERDICT_NONE = 0,  /* "": it has not ended */
 	VERDICT_OK,	   /* "ok": exit status 0 */
 	VERDICT_EXIT,	   /* "exit": any other exit status of its own */
-	VERDICT_SIGNAL,	   /* "signal": died of a signal that we did not send */
+	VERDICT_SIGNAL,	   /* "signal": died of a signal that the daemon has not sent */
 	VERDICT_TIMEOUT,   /* "timeout": 124 */
 	VERDICT_OOM,	   /* "oom": 137, the memory limit */
 	VERDICT_PIDS,	   /* "pids": failed after meeting the pids limit */
 	VERDICT_DISK,	   /* "disk": failed with its disk full */
 	VERDICT_CANCELLED, /* "cancelled": by its owner */
 	VERDICT_FAILED,	   /* "failed": the sandbox could not be made; 125 */
-	VERDICT_LOST,	   /* "lost": the machine or the sandbox's init died under it */
+	/* "lost": the machine or the sandbox's init died before the task ended */
+	VERDICT_LOST,
 	VERDICT_MAX
 };
 

@@ -8,7 +8,8 @@
 static const char *msg_role = "sandboxd";
 static bool msg_journal;
 
-/* True when stderr is the stream that systemd made for us (sd-daemon(3), JOURNAL_STREAM). */
+/* Whether stderr is the stream that systemd has made for this process (sd-daemon(3),
+ * JOURNAL_STREAM). */
 static bool stderr_is_journal(void)
 {
 	const char *s = getenv("JOURNAL_STREAM");
@@ -31,30 +32,6 @@ void msg_init(const char *role)
 	msg_journal = stderr_is_journal();
 }
 
-void msg_escape(const char *in, char *out, size_t size)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t n = 0;
-
-	for (; *in; in++) {
-		unsigned char c = (unsigned char)*in;
-
-		if (c >= 0x20 && c < 0x7f) {
-			if (n + 1 >= size)
-				break;
-			out[n++] = (char)c;
-			continue;
-		}
-		if (n + 4 >= size)
-			break;
-		out[n++] = '\\';
-		out[n++] = 'x';
-		out[n++] = digits[c >> 4];
-		out[n++] = digits[c & 15];
-	}
-	out[n] = '\0';
-}
-
 void msg_log(enum msg_level level, const char *fmt, ...)
 {
 	char text[1024], safe[2048], line[2200], now[40];
@@ -64,19 +41,19 @@ void msg_log(enum msg_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	msg_escape(text, safe, sizeof(safe));
+	util_escape(text, safe, sizeof(safe));
 	if (msg_journal) {
 		n = snprintf(line, sizeof(line), "<%d>%s: %s\n", (int)level, msg_role, safe);
 	} else {
 		util_format_time(util_realtime_ns(), now, sizeof(now));
-		/* Milliseconds are enough for people. */
+		/* People need no more than milliseconds. */
 		n = snprintf(line, sizeof(line), "%.23sZ sandboxd %s: %s%s\n", now, msg_role,
 			     level == MSG_ERR	 ? "error: "
 			     : level == MSG_WARN ? "warning: "
 						 : "",
 			     safe);
 	}
-	/* One write: lines of several roles on one stderr do not mix. */
+	/* One write, so that lines of several roles on one stderr do not mix. */
 	if (n > 0)
 		(void)util_write_all(STDERR_FILENO, line, (size_t)n);
 	errno = saved;

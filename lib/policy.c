@@ -20,10 +20,11 @@
 #define EQUAL(k, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (yes), (no))
 
 /*
- * What goes before the filter of every policy, whatever it says. A clone makes no namespaces; the
- * flags of clone3 are in memory, where a filter cannot see them, and libc goes on with clone. The
- * limit of core dumps stays at 1, for which the kernel starts no handler of the host's; for 0 it
- * does (rlimit.c). Numbers of another architecture are the policy's to refuse.
+ * The beginning of every policy's filter, whatever the policy says. A clone cannot make namespaces.
+ * clone3 returns ENOSYS, after which libc uses clone: its flags are in memory, where a filter
+ * cannot see them. The limit of core dumps stays at 1: with 1 the kernel starts no core handler of
+ * the host's, with 0 it would (sandbox/rlimit.c). Numbers of another architecture are left to the
+ * policy's own filter.
  */
 static const struct sock_filter guard[] = {
 	LOAD(arch),
@@ -39,7 +40,7 @@ static const struct sock_filter guard[] = {
 	EQUAL(SYS_prlimit64, 0, 8),
 	LOAD(args[1]),
 	EQUAL(RLIMIT_CORE, 0, 6),
-	LOAD(args[2]), /* the new limit; none: it is only asked for */
+	LOAD(args[2]), /* the new limit; NULL: the call only reads the limit */
 	EQUAL(0, 0, 2),
 	LOAD_HIGH(args[2]),
 	EQUAL(0, 2, 0),
@@ -123,13 +124,16 @@ static int check_head(const struct policy_head *head, size_t len, struct err *e)
 	if (head->n_bpf == 0 || head->n_bpf > POLICY_BPF_MAX - ARRAY_SIZE(guard))
 		return err_set(e, ERR_INPUT, 0, "a seccomp filter of %u instructions", head->n_bpf);
 	if (head->size != len || len != sizeof(*head) + head->n_bpf * sizeof(struct sock_filter))
-		return err_set(e, ERR_INPUT, 0, "%zu bytes, and its head says otherwise", len);
+		return err_set(e, ERR_INPUT, 0, "has %zu bytes, and its header says otherwise",
+			       len);
 	if (strnlen(head->name, sizeof(head->name)) == sizeof(head->name) ||
 	    !util_is_name(head->name))
-		return err_set(e, ERR_INPUT, 0, "not a name in its head");
+		return err_set(e, ERR_INPUT, 0, "has no name in its header");
 	if (head->parked > POLICY_PARKED_MAX)
 		return err_set(e, ERR_INPUT, 0, "fork.parked is %u, more than %u", head->parked,
 			       POLICY_PARKED_MAX);
+	if (head->lasting > 1)
+		return err_set(e, ERR_INPUT, 0, "lasting is %u, not 0 or 1", head->lasting);
 	if (!all_zero(head->reserved, sizeof(head->reserved)))
 		return err_set(e, ERR_INPUT, 0, "reserved bytes are set");
 	r = check_limits(&head->limits, "limits", e);
@@ -184,7 +188,7 @@ int policy_load(int dirfd, const uint8_t id[32], struct policy *ret, struct err 
 			       hex);
 	if (fstat(fd, &st) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "policy %s", hex);
-	/* Whoever can write the file can take the filter off every task. */
+	/* A user who can write the file can take the filter off every task. */
 	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022))
 		return err_set(e, ERR_DENIED, 0,
 			       "policy %s: not a regular file that only root can write", hex);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the kernel says of a process, and of all of them. */
+/* What the kernel tells of a process, and of all processes. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,8 +21,8 @@ int util_proc_stat(pid_t pid, int field, uint64_t *ret)
 	if (n <= 0)
 		return -ESRCH;
 	buf[n] = '\0';
-	/* The command's name may hold spaces and ')': count fields from the last ')',
-	 * behind which stands field 3. */
+	/* The command's name may have spaces and ')' in it, so fields are counted from the last
+	 * ')', behind which comes field 3. */
 	p = strrchr(buf, ')');
 	for (int at = 2; p && at < field; at++)
 		p = strchr(p + 1, ' ');
@@ -68,7 +69,7 @@ uint64_t util_pids_for_tasks(void)
 {
 	static const char *const paths[] = {"/proc/sys/kernel/pid_max",
 					    "/proc/sys/kernel/threads-max"};
-	uint64_t least = 32768; /* pid_max of a small machine */
+	uint64_t least = 32768; /* pid_max on a small machine */
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		uint64_t n = read_number(paths[i]);
@@ -77,4 +78,21 @@ uint64_t util_pids_for_tasks(void)
 			least = n;
 	}
 	return least / 4 * 3;
+}
+
+const char *util_installed(const char *below, char *buf, size_t size)
+{
+	char self[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n < 0 ? 0 : n] = '\0';
+	/* The program is in PREFIX/bin, PREFIX/sbin or PREFIX/libexec/sandboxd. */
+	for (int up = 0; up < 3 && (slash = strrchr(self, '/')); up++) {
+		*slash = '\0';
+		if (up > 0 && snprintf(buf, size, "%s/%s", self, below) < (int)size &&
+		    access(buf, F_OK) == 0)
+			return buf;
+	}
+	(void)snprintf(buf, size, SANDBOXD_PREFIX "/%s", below);
+	return buf;
 }

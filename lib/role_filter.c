@@ -2,7 +2,9 @@
 #include "lib/role_filter.h"
 
 #include <seccomp.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 
 #include "lib/policy.h"
 
@@ -32,12 +34,20 @@ int role_filter_load(const char *const *names, size_t n_names, struct err *e)
 		return err_set(e, ERR_INTERNAL, 0, "role's seccomp filter: %zu syscalls", n_names);
 	for (size_t i = 0; i < n_names; i++) {
 		rules[i].action = SCMP_ACT_ALLOW;
+		if (strcmp(names[i], "socket:unix") == 0) {
+			rules[i].nr = seccomp_number("socket");
+			rules[i].n_args = 1;
+			rules[i].args[0].op = SCMP_CMP_EQ;
+			rules[i].args[0].value = AF_UNIX;
+			continue;
+		}
 		rules[i].nr = seccomp_number(names[i]);
 		if (rules[i].nr < 0)
 			return err_set(e, ERR_INTERNAL, 0, "role's seccomp filter: no syscall %s",
 				       names[i]);
 	}
-	/* Its flags are where no filter can look: the C library then makes its threads by clone. */
+	/* clone3's flags are in memory, where no filter can look. After ENOSYS the C library makes
+	 * threads by clone. */
 	rules[n_names].action = SCMP_ACT_ERRNO(ENOSYS);
 	rules[n_names].nr = seccomp_number("clone3");
 	if (rules[n_names].nr < 0)
@@ -46,7 +56,7 @@ int role_filter_load(const char *const *names, size_t n_names, struct err *e)
 	if (r < 0)
 		return r;
 #ifdef SANITIZED
-	/* The sanitizer's own runtime calls what it likes, its leak checker clones. */
+	/* A sanitizer's runtime makes calls of its own, and its leak checker clones. */
 	return 0;
 #endif
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -30,7 +30,7 @@ struct program {
 	size_t n;
 };
 
-/* x86-64's numbers that libseccomp 2.5 does not know yet. */
+/* Numbers of x86-64 that libseccomp 2.5 does not know. */
 static const struct {
 	const char *name;
 	int nr;
@@ -89,7 +89,7 @@ static bool same_args(const struct seccomp_rule *a, const struct seccomp_rule *b
 	return true;
 }
 
-/* Of two actions for one condition the stricter holds, by the kernel's own order. */
+/* The order of actions: of two for one condition the stricter one counts, as in the kernel. */
 static unsigned strictness(uint32_t action)
 {
 	static const uint32_t order[] = {
@@ -104,9 +104,9 @@ static unsigned strictness(uint32_t action)
 }
 
 /*
- * Profiles in use do list a syscall twice. A rule is void when another for the same
- * condition is stricter, or as strict and earlier. A rule whose action is the default
- * says nothing, as container engines have it, so it makes no other one void either.
+ * Profiles do list a call more than once. A rule is void when another one for the same condition is
+ * stricter, or is as strict and comes earlier. A rule whose action is the default has no effect, as
+ * in container engines, and so makes no other rule void either.
  */
 static bool rule_void(const struct seccomp_profile *profile, size_t i, uint32_t default_action)
 {
@@ -149,7 +149,7 @@ static int rule_add(scmp_filter_ctx ctx, const struct seccomp_rule *rule, struct
 	return 0;
 }
 
-/* seccomp_export_bpf_mem is newer than Debian 12's library: through a memfd. */
+/* Exported through a memfd, because Debian 12's library does not have seccomp_export_bpf_mem. */
 static int export_program(scmp_filter_ctx ctx, struct program *ret, struct err *e)
 {
 	_cleanup_free_ struct sock_filter *bpf = NULL;
@@ -202,7 +202,7 @@ static int ctx_new(uint32_t default_action, scmp_filter_ctx *ret, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "setting up libseccomp") : 0;
 }
 
-/* The rule without args of a syscall that has rules with args too, else NULL. */
+/* The rule without args of a call that also has rules with args; else NULL. */
 static const struct seccomp_rule *otherwise(const struct seccomp_profile *profile, int nr)
 {
 	const struct seccomp_rule *found = NULL;
@@ -221,8 +221,7 @@ static const struct seccomp_rule *otherwise(const struct seccomp_profile *profil
 	return with_args ? found : NULL;
 }
 
-/* The index of otherwise() for each rule, or -1; found once for each syscall. The caller
- * frees it. */
+/* The index of otherwise() for each rule, or -1, found once for each call. The caller frees it. */
 static ssize_t *plan_new(const struct seccomp_profile *profile)
 {
 	ssize_t *plan = reallocarray(NULL, profile->n_rules + 1, sizeof(*plan));
@@ -244,8 +243,9 @@ static ssize_t *plan_new(const struct seccomp_profile *profile)
 }
 
 /*
- * The program for every syscall but those with one of their own (nr -1), or for one of
- * those: then only its rules with args, as the one without is the default.
+ * Compiles the program for all calls that have no program of their own (nr -1), or the program of
+ * one call. The latter has only the call's rules with args, because the rule without args is its
+ * default.
  */
 static int compile_program(const struct seccomp_profile *profile, const ssize_t *plan, int nr,
 			   uint32_t default_action, struct program *ret, struct err *e)
@@ -293,7 +293,7 @@ static int join_programs(const struct program *programs, size_t n, struct sock_f
 	at = head;
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0) {
-			size_t j = 2 * i; /* the jump; the test is before it */
+			size_t j = 2 * i; /* the jump, which comes behind its test */
 
 			bpf[j - 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 								  (uint32_t)programs[i].nr, 0, 1);

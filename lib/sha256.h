@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 (FIPS 180-4), by libcrypto, whose only failure is to be out of memory. */
+/* SHA-256 (FIPS 180-4), by libcrypto, which fails only when memory is out. */
 #ifndef LIB_SHA256_H
 #define LIB_SHA256_H
 
@@ -10,15 +10,15 @@
 
 /* 0 or -ENOMEM. */
 int sha256(const void *data, size_t len, uint8_t ret[SHA256_LEN]);
-/* Of a file from its begin on, whatever its offset. 0 or -errno. */
+/* The digest of a whole file, whatever the descriptor's offset. 0 or -errno. */
 int sha256_file(int fd, uint8_t ret[SHA256_LEN]);
 
 /*
- * Piece by piece. A failure of begin or add is told by end, so that nobody has to look before it.
- * What was begun is freed by end, or by the cleanup where it is not reached.
+ * In pieces. sha256_end tells of a failure of begin or add, so that nobody has to look earlier. It
+ * also frees what was begun; where it is not reached, the cleanup attribute does.
  */
 struct sha256 {
-	void *md; /* EVP_MD_CTX; NULL: failed, or ended */
+	void *md; /* an EVP_MD_CTX; NULL: it has failed or was ended */
 };
 void sha256_begin(struct sha256 *s);
 void sha256_add(struct sha256 *s, const void *data, size_t len);

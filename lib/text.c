@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Unlike a plain write it waits where stdout is a pipe in non-blocking mode. */
+/* Unlike a plain write, this waits when stdout is a pipe in non-blocking mode. */
 int log_text_write(int fd, const void *bytes, size_t len)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
@@ -24,7 +24,7 @@ void log_text_flush(struct log_text_out *o)
 	o->len = 0;
 }
 
-void log_text_add(struct log_text_out *o, const void *bytes, size_t len)
+static void log_text_add(struct log_text_out *o, const void *bytes, size_t len)
 {
 	const char *p = bytes;
 
@@ -75,28 +75,61 @@ int log_text_utf8(const uint8_t *p, size_t n, uint32_t *ret)
 	return len;
 }
 
-/* Controls, and what reorders the characters on a terminal: all below U+10000. */
+bool log_text_is_utf8(const void *text, size_t len)
+{
+	const uint8_t *p = text, *end = p + len;
+	uint32_t c;
+
+	while (p < end) {
+		int n = log_text_utf8(p, (size_t)(end - p), &c);
+
+		if (n <= 0)
+			return false;
+		p += n;
+	}
+	return true;
+}
+
+/* Control characters, and those that reorder text on a terminal; all of them are below U+10000. */
 static bool is_hostile(uint32_t c)
 {
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
 	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
+static void show_character(uint32_t c, const uint8_t *bytes, size_t len, char shown[LOG_TEXT_SHOWN])
+{
+	if (!is_hostile(c))
+		(void)snprintf(shown, LOG_TEXT_SHOWN, "%.*s", (int)len, (const char *)bytes);
+	else
+		(void)snprintf(shown, LOG_TEXT_SHOWN, c < 0x80 ? "\\x%02x" : "\\u%04x", c & 0xffff);
+}
+
+size_t log_text_show(const uint8_t *p, size_t n, char shown[LOG_TEXT_SHOWN])
+{
+	uint32_t c;
+	int len = log_text_utf8(p, n, &c);
+
+	if (len > 0)
+		show_character(c, p, (size_t)len, shown);
+	else
+		(void)snprintf(shown, LOG_TEXT_SHOWN, "\\x%02x", *p);
+	return len > 0 ? (size_t)len : 1;
+}
+
 static void out_character(struct log_text_out *o, uint32_t c, const uint8_t *bytes, size_t len)
 {
-	char text[16];
+	char shown[LOG_TEXT_SHOWN];
 
 	if (c == '\t' || !is_hostile(c)) {
 		log_text_add(o, bytes, len);
-	} else if (c < 0x80) {
-		out_escape_byte(o, (uint8_t)c);
-	} else {
-		(void)snprintf(text, sizeof(text), "\\u%04x", c);
-		log_text_add(o, text, 6);
+		return;
 	}
+	show_character(c, bytes, len, shown);
+	log_text_add(o, shown, strlen(shown));
 }
 
-/* A CR is part of a line's end or else made visible. */
+/* A CR is either part of a line's end or made visible. */
 static void settle_cr(struct log_text_out *o, struct log_text *t, uint8_t next)
 {
 	if (!t->cr)
@@ -108,7 +141,7 @@ static void settle_cr(struct log_text_out *o, struct log_text *t, uint8_t next)
 		out_escape_byte(o, '\r');
 }
 
-/* Bytes that wait for the rest of their character will not get it. */
+/* Writes bytes whose character will not be completed. */
 static void settle_utf8(struct log_text_out *o, struct log_text *t)
 {
 	for (unsigned i = 0; i < t->n_utf8; i++)
@@ -116,7 +149,9 @@ static void settle_utf8(struct log_text_out *o, struct log_text *t)
 	t->n_utf8 = 0;
 }
 
-void log_text_escape(struct log_text_out *o, struct log_text *t, const uint8_t *p, size_t len)
+/* Adds a piece without a newline. */
+static void log_text_escape(struct log_text_out *o, struct log_text *t, const uint8_t *p,
+			    size_t len)
 {
 	uint32_t c;
 	int n;
@@ -150,14 +185,14 @@ void log_text_escape(struct log_text_out *o, struct log_text *t, const uint8_t *
 			p++;
 			len--;
 		} else {
-			/* This byte does not go on with them; it may begin another. */
+			/* This byte does not continue the character, but may begin another. */
 			t->n_utf8--;
 			settle_utf8(o, t);
 		}
 	}
 }
 
-void log_text_newline(struct log_text_out *o, struct log_text *t)
+static void log_text_newline(struct log_text_out *o, struct log_text *t)
 {
 	settle_utf8(o, t);
 	settle_cr(o, t, '\n');
@@ -168,4 +203,34 @@ void log_text_settle(struct log_text_out *o, struct log_text *t)
 {
 	settle_utf8(o, t);
 	settle_cr(o, t, 0);
+}
+
+int log_text_print(int fd, struct log_text *t, const void *bytes, size_t len, bool escape,
+		   const char *stamp)
+{
+	const uint8_t *p = bytes, *const end = p + len;
+	struct log_text_out o = {.fd = fd};
+
+	if (len == 0)
+		return 0;
+	if (!escape && !stamp) {
+		t->mid_line = end[-1] != '\n';
+		return log_text_write(fd, bytes, len);
+	}
+	while (p < end) {
+		const uint8_t *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
+
+		if (stamp && !t->mid_line)
+			log_text_add(&o, stamp, strlen(stamp));
+		if (escape)
+			log_text_escape(&o, t, p, (size_t)(stop - p));
+		else
+			log_text_add(&o, p, (size_t)(stop - p));
+		t->mid_line = !nl;
+		if (nl)
+			log_text_newline(&o, t);
+		p = nl ? nl + 1 : end;
+	}
+	log_text_flush(&o);
+	return o.error;
 }

@@ -7,10 +7,9 @@
 
 #include "lib/json_strict.h"
 
-#define SEC 1000000000ULL
 #define EPOCH_DIGITS_MAX 10
 
-/* What has been read of a time, and where in the text that was. */
+/* A time that is being read, and where in the text its parts are. */
 struct reading {
 	const char *p;
 	int64_t year;
@@ -35,7 +34,8 @@ unsigned timefmt_month_days(int64_t year, unsigned month)
 	return days[month - 1] + (unsigned)(month == 2 && leap(year));
 }
 
-/* Of a year's first of March there are 365.2425 days a year before it: leap days come last. */
+/* Days are counted from the first of March, so that leap days come last in a year: there are
+ * 365.2425 days in a year on average. */
 int64_t timefmt_days(int64_t year, unsigned month, unsigned day)
 {
 	int64_t y = month <= 2 ? year - 1 : year;
@@ -63,7 +63,7 @@ unsigned timefmt_weekday(int64_t days)
 	return (unsigned)(((days + 4) % 7 + 7) % 7);
 }
 
-/* min to max digits. */
+/* Reads a number of min to max digits. */
 static bool number(struct reading *r, unsigned min, unsigned max, unsigned *ret)
 {
 	unsigned n = 0;
@@ -91,7 +91,7 @@ static bool skip_spaces(struct reading *r)
 	return r->p > from;
 }
 
-/* Digits beyond the ninth say less than a nanosecond. */
+/* Digits behind the ninth are less than a nanosecond and are skipped. */
 static bool fraction(struct reading *r)
 {
 	uint64_t unit = SEC;
@@ -107,7 +107,7 @@ static bool fraction(struct reading *r)
 	return true;
 }
 
-/* hh:mm[:ss[.fraction]] */
+/* Reads hh:mm[:ss[.fraction]]. */
 static bool clock_time(struct reading *r)
 {
 	if (!number(r, 2, 2, &r->hour) || !skip(r, ':') || !number(r, 2, 2, &r->minute))
@@ -117,7 +117,7 @@ static bool clock_time(struct reading *r)
 	return r->hour <= 23 && r->minute <= 59 && r->second <= 60;
 }
 
-/* Z, UTC, GMT, +hh:mm, +hhmm, +hh, or nothing, which is UTC. */
+/* Reads Z, UTC, GMT, +hh:mm, +hhmm, +hh, or nothing, which means UTC. */
 static bool offset(struct reading *r)
 {
 	unsigned hours, minutes = 0;
@@ -144,7 +144,7 @@ static bool offset(struct reading *r)
 	return hours <= 23 && minutes <= 59;
 }
 
-/* yyyy-mm-dd[(T| )clock[offset]] */
+/* Reads yyyy-mm-dd[(T| )clock[offset]]. */
 static bool read_iso(struct reading *r)
 {
 	unsigned year;
@@ -171,7 +171,8 @@ static bool name(struct reading *r, const char *const names[], unsigned n, unsig
 	return false;
 }
 
-/* [Sat, ]2 Nov 2013 clock offset; which day of the week it is says the date. */
+/* Reads [Sat, ]2 Nov 2013 clock offset; the day of the week is skipped, because the date tells
+ * it. */
 static bool read_mail(struct reading *r)
 {
 	unsigned year, weekday;
@@ -207,7 +208,7 @@ static int fail(const char *field, const char *text, const char *what, struct er
 {
 	char shown[80];
 
-	(void)json_strict_escape(text, shown, sizeof(shown));
+	(void)util_escape(text, shown, sizeof(shown));
 	return err_set(e, ERR_INPUT, 0, "%s: \"%s\" %s", field, shown, what);
 }
 
@@ -226,22 +227,23 @@ int timefmt_parse(const char *field, const char *text, uint64_t *ret_ns, struct 
 	if (strcmp(text, TIMEFMT_ZERO) == 0)
 		return 0;
 	if (read_epoch(&r, ret_ns))
-		return *ret_ns / SEC < (uint64_t)timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * 86400
+		return *ret_ns / SEC < (uint64_t)timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) *
+					       TIMEFMT_DAY
 			       ? 0
 			       : fail_late(field, text, e);
 	r = (struct reading){.p = text};
 	if (!read_iso(&r) || *r.p) {
 		r = (struct reading){.p = text};
 		if (!read_mail(&r) || *r.p)
-			return fail(field, text, "is no time: write it as in 2013-11-02T21:22:34Z",
-				    e);
+			return fail(field, text,
+				    "is not a time: write it as in 2013-11-02T21:22:34Z", e);
 	}
 	if (r.month < 1 || r.month > 12 || r.year < 1 || r.day < 1 ||
 	    r.day > timefmt_month_days(r.year, r.month))
-		return fail(field, text, "is no day of the calendar", e);
+		return fail(field, text, "is not a day of the calendar", e);
 	in_day = r.hour * 3600 + r.minute * 60 + r.second;
-	s = timefmt_days(r.year, r.month, r.day) * 86400 + in_day - r.offset_s;
-	if (s >= timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * 86400)
+	s = timefmt_days(r.year, r.month, r.day) * TIMEFMT_DAY + in_day - r.offset_s;
+	if (s >= timefmt_days(TIMEFMT_YEAR_MAX + 1, 1, 1) * TIMEFMT_DAY)
 		return fail_late(field, text, e);
 	if (s < 0)
 		return fail(field, text, "is before the year 1970", e);
@@ -251,8 +253,8 @@ int timefmt_parse(const char *field, const char *text, uint64_t *ret_ns, struct 
 
 const char *timefmt_print(uint64_t ns, char buf[TIMEFMT_MAX])
 {
-	uint64_t s = ns / SEC, ms = ns % SEC / 1000000;
-	unsigned month, day, in_day = (unsigned)(s % 86400);
+	uint64_t s = ns / SEC, ms = ns % SEC / MSEC;
+	unsigned month, day, in_day = (unsigned)(s % TIMEFMT_DAY);
 	char part[8] = "";
 	int64_t year;
 
@@ -260,7 +262,7 @@ const char *timefmt_print(uint64_t ns, char buf[TIMEFMT_MAX])
 		(void)snprintf(buf, TIMEFMT_MAX, "%s", TIMEFMT_ZERO);
 		return buf;
 	}
-	timefmt_date((int64_t)(s / 86400), &year, &month, &day);
+	timefmt_date((int64_t)(s / TIMEFMT_DAY), &year, &month, &day);
 	if (ms)
 		(void)snprintf(part, sizeof(part), ".%03u", (unsigned)ms);
 	(void)snprintf(buf, TIMEFMT_MAX, "%04lld-%02u-%02uT%02u:%02u:%02u%sZ", (long long)year,

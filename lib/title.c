@@ -7,14 +7,16 @@
 static char *title_start;
 static size_t title_size;
 
-/* The kernel shows the argv area as it is: write over it (and the environment behind). */
+/* The kernel shows the memory of argv, so the title is written over it and over the environment
+ * behind it. */
 void title_init(int argc, char **argv, char **envp)
 {
 	char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
 
 	for (char **e = envp; *e && *e == end; e++)
 		end += strlen(*e) + 1;
-	/* getenv (sd_notify's NOTIFY_SOCKET) must find its texts elsewhere from now on. */
+	/* getenv (for instance sd_notify, of NOTIFY_SOCKET) has to find its texts elsewhere from
+	 * now on. */
 	for (char **e = envp; *e; e++) {
 		char *copy = strdup(*e);
 
@@ -27,7 +29,7 @@ void title_init(int argc, char **argv, char **envp)
 
 void title_set(const char *name)
 {
-	/* Unit tests run roles without a main() of ours. */
+	/* Unit tests run roles without our main(). */
 	if (!title_size)
 		return;
 	memset(title_start, 0, title_size);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ps shows of a role: "sandboxd: NAME". The command's name stays sandboxd. */
+/* What ps(1) shows of a role: "sandboxd: NAME". The name of the command stays sandboxd. */
 #ifndef LIB_TITLE_H
 #define LIB_TITLE_H
 
-/* First thing in main(); argv's and envp's texts are lost with the first title_set(). */
+/* The first call in main(). The texts of argv and envp are overwritten by the first title_set(). */
 void title_init(int argc, char **argv, char **envp);
 void title_set(const char *name);
 

@@ -29,7 +29,7 @@ void util_free_ptr(void *p)
 	*pp = NULL;
 }
 
-/* One table: what an error means to a shell and to an HTTP client. */
+/* The one table of what an error means to a shell and to an HTTP client. */
 static const struct {
 	const char *name;
 	int exit_status, http_status, errnum;
@@ -118,7 +118,7 @@ int util_write_all(int fd, const void *buf, size_t len)
 	return util_write_on(fd, &p, &len);
 }
 
-/* offset -1: from where the file stands. */
+/* offset -1: from the descriptor's offset on. */
 static int read_from(int fd, char *buf, size_t len, off_t offset)
 {
 	size_t got = 0;
@@ -150,7 +150,8 @@ int util_pread_all(int fd, void *buf, size_t len, uint64_t offset)
 
 int util_open_file_at(int dirfd, const char *name, int flags, struct stat *ret)
 {
-	/* O_NONBLOCK: opening a FIFO that somebody planted must not wait for a writer. */
+	/* O_NONBLOCK, because opening a FIFO that somebody has planted must not wait for a
+	 * writer. */
 	_cleanup_fd_ int fd =
 		openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
 
@@ -213,8 +214,8 @@ int util_lock_at(int dirfd, const char *name)
 
 	if (low < 0)
 		return -errno;
-	/* An adopting monitor takes fds of low numbers out of a sandbox's init, and closes what is
-	 * not a pipe: this file must not be among them. */
+	/* A monitor that adopts takes descriptors of low numbers from a sandbox's init, and closes
+	 * those that are not pipes; this file must not be among them. */
 	fd = fcntl(low, F_DUPFD_CLOEXEC, LOCK_FD_MIN);
 	if (fd < 0) {
 		int r = -errno;
@@ -233,7 +234,7 @@ static uint64_t clock_ns(clockid_t id)
 	struct timespec ts;
 
 	(void)clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
 }
 
 uint64_t util_monotonic_ns(void)
@@ -248,14 +249,13 @@ uint64_t util_realtime_ns(void)
 
 void util_format_time(uint64_t realtime_ns, char *buf, size_t size)
 {
-	time_t sec = (time_t)(realtime_ns / 1000000000ULL);
+	time_t sec = (time_t)(realtime_ns / SEC);
 	char date[32];
 	struct tm tm;
 
 	(void)gmtime_r(&sec, &tm);
 	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(buf, size, "%s.%09lluZ", date,
-		       (unsigned long long)(realtime_ns % 1000000000ULL));
+	(void)snprintf(buf, size, "%s.%09lluZ", date, (unsigned long long)(realtime_ns % SEC));
 }
 
 int util_exec(const char *path, const char *const argv[], const char *const envp[])
@@ -276,7 +276,7 @@ void util_hex(const void *bytes, size_t len, char *hex)
 	hex[2 * len] = '\0';
 }
 
-static int hex_digit(char c)
+int util_hex_digit(int c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -292,7 +292,7 @@ int util_unhex(const char *hex, size_t len, void *bytes)
 	if (strlen(hex) != 2 * len)
 		return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
-		int hi = hex_digit(hex[2 * i]), lo = hex_digit(hex[2 * i + 1]);
+		int hi = util_hex_digit(hex[2 * i]), lo = util_hex_digit(hex[2 * i + 1]);
 
 		if (hi < 0 || lo < 0)
 			return -EINVAL;
@@ -301,14 +301,36 @@ int util_unhex(const char *hex, size_t len, void *bytes)
 	return 0;
 }
 
+char *util_escape(const char *s, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	for (; *s && n + 1 < size; s++) {
+		const unsigned char c = (unsigned char)*s;
+
+		if (c >= 0x20 && c < 0x7f) {
+			buf[n++] = (char)c;
+			continue;
+		}
+		if (n + 4 >= size)
+			break;
+		buf[n++] = '\\';
+		buf[n++] = 'x';
+		util_hex(&c, 1, buf + n);
+		n += 2;
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
 void util_new_id(char buf[TASK_ID_LEN + 1])
 {
 	uint8_t b[TASK_ID_LEN / 2];
-	uint32_t sec = (uint32_t)(util_realtime_ns() / 1000000000ULL);
+	uint32_t sec = (uint32_t)(util_realtime_ns() / SEC);
 
 	for (int i = 0; i < 4; i++)
 		b[i] = (uint8_t)(sec >> (24 - 8 * i));
-	/* Never fails for 256 bytes or less once the pool is ready: getrandom(2). */
+	/* getrandom(2) never fails for 256 bytes or fewer once its pool is ready. */
 	while (getrandom(b + 4, sizeof(b) - 4, 0) != (ssize_t)sizeof(b) - 4)
 		;
 	util_hex(b, sizeof(b), buf);

@@ -13,26 +13,29 @@
 #define HEAD_LEN 44
 #define TIMES_MAX 4096u
 #define TYPES_MAX 256u
-#define TIME_MAX (1LL << 59) /* the big bang, in some files */
+#define TIME_MAX (1LL << 59) /* some files begin with the big bang */
 #define OFFSET_MIN (-89999)  /* RFC 8536: from -24:59:59 */
 #define OFFSET_MAX 93599     /* to 25:59:59 */
-#define AROUND 2	     /* years before and after that the rule's changes are looked at */
+/* how many years before and after are searched for changes by the rule */
+#define RULE_HOURS_MAX 167 /* as RFC 8536 says for version 3 */
+#define OFFSET_HOURS_MAX 24
+#define AROUND 2
 
 struct zone {
-	unsigned n;	 /* changes of the table */
-	int64_t *times;	 /* when, ascending */
-	int32_t *offset; /* since then */
+	unsigned n;	 /* how many changes the table has */
+	int64_t *times;	 /* when they are, ascending */
+	int32_t *offset; /* the offset from each of them on */
 	int32_t first;	 /* the offset before all of them */
 	bool has_rule;
 	struct zone_rule rule;
 };
 
-/* The counts of a header, in the order of the file. */
+/* The counts in a header, in the file's order. */
 struct head {
 	uint32_t utc, std, leap, times, types, chars;
 };
 
-/* What of the file is left. */
+/* What is left of the file. */
 struct input {
 	const uint8_t *p;
 	size_t left;
@@ -72,14 +75,14 @@ static const char *read_head(struct input *in, struct head *ret, uint8_t *ret_ve
 	const uint8_t *p = take(in, HEAD_LEN);
 
 	if (!p || memcmp(p, "TZif", 4) != 0)
-		return "is no time zone's";
+		return "is not a time zone's";
 	*ret_version = p[4];
 	*ret = (struct head){be32(p + 20), be32(p + 24), be32(p + 28),
 			     be32(p + 32), be32(p + 36), be32(p + 40)};
 	if (ret->times > TIMES_MAX || ret->types < 1 || ret->types > TYPES_MAX ||
 	    ret->chars > ZONE_FILE_MAX || ret->leap > TIMES_MAX || ret->utc > TYPES_MAX ||
 	    ret->std > TYPES_MAX)
-		return "has counts that no time zone has";
+		return "has counts that a time zone cannot have";
 	return NULL;
 }
 
@@ -89,7 +92,7 @@ static size_t body_len(const struct head *h, size_t size)
 	       (size_t)h->leap * (size + 4) + h->std + h->utc;
 }
 
-/* size: of a time, 4 in the first version and 8 since. */
+/* size: the bytes of a time, 4 in version 1 of the format, else 8. */
 static const char *read_body(struct zone *z, struct input *in, const struct head *h, size_t size)
 {
 	const uint8_t *times, *index, *types;
@@ -123,7 +126,136 @@ static const char *read_body(struct zone *z, struct input *in, const struct head
 	return NULL;
 }
 
-/* "\nRULE\n"; an empty one says nothing. */
+struct rule_text {
+	const char *p, *end;
+};
+
+static char rule_peek(const struct rule_text *t)
+{
+	return t->p < t->end ? *t->p : '\0';
+}
+
+static bool rule_skip(struct rule_text *t, char c)
+{
+	if (rule_peek(t) != c)
+		return false;
+	t->p++;
+	return true;
+}
+
+static bool rule_number(struct rule_text *t, unsigned min, unsigned max, unsigned *ret)
+{
+	unsigned v = 0, n = 0;
+
+	for (; n < 3 && rule_peek(t) >= '0' && rule_peek(t) <= '9'; n++)
+		v = v * 10 + (unsigned)(*t->p++ - '0');
+	*ret = v;
+	return n > 0 && v >= min && v <= max;
+}
+
+/* Reads "CET" or "<+0530>". */
+static bool rule_abbreviation(struct rule_text *t)
+{
+	const char *from = t->p;
+
+	if (rule_skip(t, '<')) {
+		while (rule_peek(t) && rule_peek(t) != '>')
+			t->p++;
+		return rule_skip(t, '>');
+	}
+	while ((rule_peek(t) >= 'a' && rule_peek(t) <= 'z') ||
+	       (rule_peek(t) >= 'A' && rule_peek(t) <= 'Z'))
+		t->p++;
+	return t->p - from >= 3;
+}
+
+/* Reads [+-]h[:m[:s]]. */
+static bool rule_seconds(struct rule_text *t, unsigned hours_max, int32_t *ret)
+{
+	unsigned h, m = 0, s = 0;
+	int sign = 1;
+
+	if (rule_skip(t, '-'))
+		sign = -1;
+	else
+		(void)rule_skip(t, '+');
+	if (!rule_number(t, 0, hours_max, &h))
+		return false;
+	if (rule_skip(t, ':') &&
+	    (!rule_number(t, 0, 59, &m) || (rule_skip(t, ':') && !rule_number(t, 0, 59, &s))))
+		return false;
+	*ret = sign * (int32_t)(h * 3600 + m * 60 + s);
+	return true;
+}
+
+/* Reads Mm.w.d, Jn or n, and then [/time]. */
+static bool rule_day(struct rule_text *t, struct zone_day *ret)
+{
+	*ret = (struct zone_day){.kind = '0', .time_s = 2 * 3600};
+	if (rule_skip(t, 'M')) {
+		ret->kind = 'M';
+		if (!rule_number(t, 1, 12, &ret->month) || !rule_skip(t, '.') ||
+		    !rule_number(t, 1, 5, &ret->week) || !rule_skip(t, '.') ||
+		    !rule_number(t, 0, 6, &ret->day))
+			return false;
+	} else if (rule_skip(t, 'J')) {
+		ret->kind = 'J';
+		if (!rule_number(t, 1, 365, &ret->day))
+			return false;
+	} else if (!rule_number(t, 0, 365, &ret->day)) {
+		return false;
+	}
+	return !rule_skip(t, '/') || rule_seconds(t, RULE_HOURS_MAX, &ret->time_s);
+}
+
+bool zone_rule_parse(const char *text, size_t len, struct zone_rule *ret)
+{
+	struct rule_text t = {text, text + len};
+
+	*ret = (struct zone_rule){0};
+	if (!rule_abbreviation(&t) || !rule_seconds(&t, OFFSET_HOURS_MAX, &ret->offset))
+		return false;
+	ret->offset = -ret->offset; /* POSIX counts offsets to the west */
+	if (t.p == t.end)
+		return true;
+	ret->has_dst = true;
+	ret->dst_offset = ret->offset + 3600;
+	if (!rule_abbreviation(&t))
+		return false;
+	if (rule_peek(&t) != ',') {
+		if (!rule_seconds(&t, OFFSET_HOURS_MAX, &ret->dst_offset))
+			return false;
+		ret->dst_offset = -ret->dst_offset;
+	}
+	/* POSIX leaves a rule without days to the system; tzdata's files always have them. */
+	return rule_skip(&t, ',') && rule_day(&t, &ret->start) && rule_skip(&t, ',') &&
+	       rule_day(&t, &ret->end) && t.p == t.end;
+}
+
+static int64_t day_of(const struct zone_day *d, int64_t year)
+{
+	int64_t first = timefmt_days(year, 1, 1);
+	unsigned n;
+
+	if (d->kind == '0')
+		return first + d->day;
+	if (d->kind == 'J') /* day 60 is the first of March in every year */
+		return first + d->day - 1 +
+		       (d->day >= 60 && timefmt_month_days(year, 2) == 29 ? 1 : 0);
+	first = timefmt_days(year, d->month, 1);
+	n = (d->day + 7 - timefmt_weekday(first)) % 7 + (d->week - 1) * 7;
+	/* Week 5 is the last week, which may be the fourth. */
+	return first + n - (n >= timefmt_month_days(year, d->month) ? 7 : 0);
+}
+
+void zone_rule_year(const struct zone_rule *rule, int64_t year, int64_t *ret_start,
+		    int64_t *ret_end)
+{
+	*ret_start = day_of(&rule->start, year) * TIMEFMT_DAY + rule->start.time_s - rule->offset;
+	*ret_end = day_of(&rule->end, year) * TIMEFMT_DAY + rule->end.time_s - rule->dst_offset;
+}
+
+/* Reads "\nRULE\n"; the rule may be empty. */
 static const char *read_rule(struct zone *z, struct input *in)
 {
 	const uint8_t *end;
@@ -137,7 +269,7 @@ static const char *read_rule(struct zone *z, struct input *in)
 	if (end == in->p)
 		return NULL;
 	z->has_rule = zone_rule_parse((const char *)in->p, (size_t)(end - in->p), &z->rule);
-	return z->has_rule ? NULL : "ends with a rule that is none";
+	return z->has_rule ? NULL : "ends with a rule that cannot be read";
 }
 
 static const char *read_file(struct zone *z, struct input *in)
@@ -149,7 +281,7 @@ static const char *read_file(struct zone *z, struct input *in)
 	wrong = read_head(in, &h, &version);
 	if (wrong || version == 0)
 		return wrong ? wrong : read_body(z, in, &h, 4);
-	/* All of it comes again with times of 64 bits. */
+	/* The same comes again with times of 64 bits. */
 	if (!take(in, body_len(&h, 4)))
 		return "is cut off";
 	wrong = read_head(in, &h, &version);
@@ -185,7 +317,8 @@ void zone_free(struct zone *z)
 	free(z);
 }
 
-/* No '.', so no way up; no empty part, so no absolute path. */
+/* Without '.', so that the name leads nowhere up; without an empty part, so that it is not an
+ * absolute path. */
 static bool is_zone_name(const char *name)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -196,7 +329,8 @@ static bool is_zone_name(const char *name)
 	       name[len - 1] != '/' && !strstr(name, "//");
 }
 
-/* A file of the system's; tzdata has links in it. The name has been checked. */
+/* Reads a file of the system's; tzdata has links in it, and they are followed. The name has been
+ * checked. */
 static int read_zone_file(const char *name, char *buf, size_t size, size_t *ret_len)
 {
 	char path[sizeof(ZONE_FOLDER) + ZONE_NAME_MAX + 2];
@@ -209,7 +343,7 @@ static int read_zone_file(const char *name, char *buf, size_t size, size_t *ret_
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
-		return -ENOENT; /* "Europe" */
+		return -ENOENT; /* "Europe" is a folder */
 	if (st.st_size < 0 || (uint64_t)st.st_size > size)
 		return -EFBIG;
 	r = util_read_all(fd, buf, (size_t)st.st_size);
@@ -227,19 +361,20 @@ int zone_load(const char *name, struct zone **ret, struct err *e)
 	*ret = NULL;
 	if (!*name || strcmp(name, "UTC") == 0)
 		return 0;
-	(void)json_strict_escape(name, shown, sizeof(shown));
+	(void)util_escape(name, shown, sizeof(shown));
 	if (!is_zone_name(name))
-		return err_set(e, ERR_INPUT, 0,
-			       "timezone: \"%s\" is no name of one: they are as Europe/Berlin",
-			       shown);
+		return err_set(
+			e, ERR_INPUT, 0,
+			"timezone: \"%s\" is not the name of a time zone, such as Europe/Berlin",
+			shown);
 	buf = malloc(ZONE_FILE_MAX);
 	if (!buf)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "timezone");
 	r = read_zone_file(name, buf, ZONE_FILE_MAX, &len);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return err_set(e, ERR_INPUT, 0,
-			       "timezone: there is no \"%s\" in " ZONE_FOLDER
-			       ": names are as Europe/Berlin%s",
+			       "timezone: there is no zone \"%s\" in " ZONE_FOLDER
+			       "; names are like Europe/Berlin%s",
 			       shown,
 			       access(ZONE_FOLDER, F_OK) < 0 ? "; install tzdata on the node" : "");
 	if (r < 0)
@@ -247,7 +382,7 @@ int zone_load(const char *name, struct zone **ret, struct err *e)
 	return zone_parse(name, buf, len, ret, e);
 }
 
-/* The last change of a sorted list that is at or before t; -1: none. */
+/* The last change of a sorted list that is not later than t; -1: there is none. */
 static int last_before(const int64_t *times, unsigned n, int64_t t)
 {
 	unsigned low = 0, high = n;
@@ -263,14 +398,14 @@ static int last_before(const int64_t *times, unsigned n, int64_t t)
 	return (int)low - 1;
 }
 
-/* Changes of the rule after the table's last one, in the years around t. */
+/* The changes by the rule in the years around t, behind the table's last one. */
 static unsigned rule_changes(const struct zone *z, int64_t t, int64_t *times, int32_t *offsets)
 {
 	const struct zone_rule *rule = &z->rule;
 	int64_t table_end = z->n ? z->times[z->n - 1] : INT64_MIN, year;
 	unsigned month, day, n = 0;
 
-	timefmt_date(t / 86400, &year, &month, &day);
+	timefmt_date(t / TIMEFMT_DAY, &year, &month, &day);
 	for (int64_t y = year - AROUND; y <= year + AROUND; y++) {
 		int64_t at[2];
 		unsigned first;
@@ -278,7 +413,7 @@ static unsigned rule_changes(const struct zone *z, int64_t t, int64_t *times, in
 		zone_rule_year(rule, y, &at[0], &at[1]);
 		first = at[0] > at[1];
 		for (unsigned i = 0; i < 2; i++) {
-			unsigned which = first ^ i; /* 0: DST starts */
+			unsigned which = first ^ i; /* 0: daylight saving time starts */
 
 			if (at[which] <= table_end || (n > 0 && at[which] < times[n - 1]))
 				continue;
@@ -296,7 +431,7 @@ static void rule_span(const struct zone *z, int64_t t, struct zone_span *ret)
 	unsigned n = rule_changes(z, t, times, offsets);
 	int i = last_before(times, n, t);
 
-	/* ret is the table's last span. */
+	/* *ret is the last span of the table. */
 	if (i >= 0) {
 		ret->before = i > 0 ? offsets[i - 1] : ret->offset;
 		ret->from = times[i];

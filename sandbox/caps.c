@@ -6,7 +6,8 @@
 
 int caps_drop_bounding(struct err *e)
 {
-	/* cap_get_bound is -1 beyond the last capability that this kernel knows. */
+	/* cap_get_bound returns -1 for a number beyond the last capability that this kernel
+	 * knows. */
 	for (cap_value_t c = 0; cap_get_bound(c) >= 0; c++)
 		if (cap_drop_bound(c) < 0)
 			return err_set(e, ERR_SYSTEM, errno, "sandbox: bounding set, capability %d",
@@ -29,7 +30,7 @@ static int set_caps(const cap_value_t *keep, int n, struct err *e)
 	return r;
 }
 
-/* All five sets empty: the bounding set needs CAP_SETPCAP, so it goes first. */
+/* Empties all five sets. The bounding set goes first, because that needs CAP_SETPCAP. */
 int caps_drop_all(struct err *e)
 {
 	int r = caps_drop_bounding(e);
@@ -41,7 +42,8 @@ int caps_drop_all(struct err *e)
 	return set_caps(NULL, 0, e);
 }
 
-/* Of its own user namespace: a clone's init gives its sandbox a name, its task a file. */
+/* For a clone's init. These capabilities are over its own user namespace: CAP_SYS_ADMIN to set
+ * the sandbox's host name, CAP_CHOWN to give the job's file to the payload. */
 int caps_keep_for_task(struct err *e)
 {
 	static const cap_value_t keep[] = {CAP_KILL, CAP_CHOWN, CAP_SYS_ADMIN};
@@ -50,13 +52,13 @@ int caps_keep_for_task(struct err *e)
 }
 
 /*
- * The init must end what its payload left behind, whatever uid that has. Its kill
- * reaches its own pid namespace only, pid_namespaces(7).
+ * The init must end what its payload left behind, whatever uid that has. CAP_KILL reaches only
+ * the processes of its own pid namespace (pid_namespaces(7)).
  */
 int caps_keep_only_kill(struct err *e)
 {
 	static const cap_value_t keep[] = {CAP_KILL};
 
-	/* The bounding set counts at an exec only, and no_new_privs rules there. */
+	/* The bounding set only matters at an exec, and no_new_privs takes its place there. */
 	return set_caps(keep, 1, e);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sandbox/cgroup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,9 +8,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "lib/dir.h"
 #include "sandbox/cgroup_internal.h"
 
-/* Reads or writes one small control file beneath a group's folder. */
+/* Writes one small control file in a group's folder. */
 int cgroup_write(int dir, const char *file, const char *value)
 {
 	_cleanup_fd_ int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
@@ -43,8 +43,8 @@ static ssize_t cgroup_read(int dir, const char *file, char *buf, size_t size)
 	return n;
 }
 
-/* The value of a file, or of the line "key value" in it. 0 when not there. */
-uint64_t cgroup_read_u64(int dir, const char *file, const char *key)
+/* The value of a file, or of its line "key value". 0 when the file or the line is missing. */
+static uint64_t cgroup_read_u64(int dir, const char *file, const char *key)
 {
 	char buf[4096] = "", *p = buf;
 	size_t n = key ? strlen(key) : 0;
@@ -84,7 +84,7 @@ int cgroup_open(const struct cgroup_host *host, const char *name, struct cgroup 
 				openat(host->dirs[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if ((host->v2 ? ret->unified : ret->dirs[CGROUP_MEMORY]) < 0) {
 		cgroup_close(ret);
-		return err_set(e, ERR_NOT_FOUND, 0, "cgroup %s is gone", name);
+		return err_set(e, ERR_NOT_FOUND, 0, "cgroup %s has been removed", name);
 	}
 	return 0;
 }
@@ -98,7 +98,7 @@ int cgroup_enter(const struct cgroup *cg, struct err *e)
 {
 	int r = 0;
 
-	/* v2: born inside. */
+	/* On v2 the process was born inside. */
 	if (cg->host->v2)
 		return 0;
 	for (int i = 0; i < CGROUP_N && r == 0; i++)
@@ -126,7 +126,8 @@ int cgroup_open_join(const struct cgroup *cg, int *fds, int *n, struct err *e)
 	return 0;
 }
 
-/* cpu and cpuacct may be one hierarchy, as systemd has it: done by the first is done. */
+/* cpu and cpuacct may be one hierarchy, as systemd mounts them: then the first call has renamed the
+ * folder, and the second finds it under the new name. */
 static int rename_one(int parent, const char *from, const char *to)
 {
 	if (renameat(parent, from, parent, to) == 0 ||
@@ -214,7 +215,8 @@ uint64_t cgroup_pids(const struct cgroup *cg)
 			       NULL);
 }
 
-/* Without cgroup.kill: signal what is listed, until nothing is, a bounded number of times. */
+/* For kernels without cgroup.kill: signals the processes that are listed until none is, at most 100
+ * times. */
 static int kill_listed(int dir)
 {
 	char buf[4096] = "", *p, *end;
@@ -227,7 +229,8 @@ static int kill_listed(int dir)
 		for (p = buf; *p; p = *end ? end + 1 : end) {
 			long pid = strtol(p, &end, 10);
 
-			/* 0: a process of a pid namespace that is not ours to see. */
+			/* The kernel lists 0 for a process of a pid namespace that this process
+			 * cannot see into. */
 			if (pid > 1 && kill((pid_t)pid, SIGKILL) == 0)
 				any = true;
 			if (end == p)
@@ -281,29 +284,30 @@ void cgroup_close(struct cgroup *cg)
 		util_close_fd(&cg->dirs[i]);
 }
 
-/* What has no task of its own (any more, or yet). */
+/* The name of a group that never had a task of its own, or has none yet. */
 static bool is_ours(const char *name)
 {
 	return strncmp(name, "template-", 9) == 0 || strncmp(name, "parked-", 7) == 0;
 }
 
+struct each {
+	void (*fn)(const char *name, void *arg);
+	void *arg;
+};
+
+static int each_name(int dir, const char *name, void *arg, struct err *e)
+{
+	const struct each *each = arg;
+
+	(void)dir;
+	(void)e;
+	if (util_is_id(name) || is_ours(name))
+		each->fn(name, each->arg);
+	return 0;
+}
+
 int cgroup_each(const struct cgroup_host *host, void (*fn)(const char *name, void *arg), void *arg)
 {
-	int dir = host->v2 ? host->unified : host->dirs[CGROUP_MEMORY];
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent *d;
-	DIR *stream;
-
-	if (copy < 0)
-		return -errno;
-	stream = fdopendir(copy);
-	if (!stream) {
-		util_close_fd(&copy);
-		return -ENOMEM;
-	}
-	while ((d = readdir(stream)))
-		if (d->d_type == DT_DIR && (util_is_id(d->d_name) || is_ours(d->d_name)))
-			fn(d->d_name, arg);
-	(void)closedir(stream);
-	return 0;
+	return dir_each(host->v2 ? host->unified : host->dirs[CGROUP_MEMORY], each_name,
+			&(struct each){fn, arg}, NULL);
 }

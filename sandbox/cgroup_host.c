@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the host has mounted, read once from /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+/* Which cgroup hierarchies the host has mounted, read once from /proc/self/mountinfo
+ * (proc_pid_mountinfo(5)). */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -94,7 +95,7 @@ static int open_v1(const struct found *f, const char *root_name, struct cgroup_h
 	return 0;
 }
 
-/* v2's available controllers at the top. */
+/* Whether the controllers that are needed are available at the top of v2. */
 static bool v2_usable(const struct found *f)
 {
 	_cleanup_fd_ int dir = -1;
@@ -106,7 +107,7 @@ static bool v2_usable(const struct found *f)
 	dir = open(f->v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return false;
-	/* sysfs-like files report size 0 or 4096: read by hand. */
+	/* Files of such file systems report a size of 0 or 4096, so the file is read by hand. */
 	text = calloc(1, 4096);
 	len = 0;
 	if (text) {
@@ -119,8 +120,8 @@ static bool v2_usable(const struct found *f)
 	       has_word(text, "pids", ' ');
 }
 
-/* One task's own limit is no bound of what all have: the machine's last pid is as good as its
- * memory to whoever wants to bring it down. */
+/* A limit on all sandboxes together. Each task's own limit does not keep all of them from taking
+ * the machine's last pid, which brings the machine down as well as taking its last memory does. */
 static int limit_pids(const struct cgroup_host *host, struct err *e)
 {
 	int r = cgroup_write_u64(host->v2 ? host->unified : host->dirs[CGROUP_PIDS], "pids.max",
@@ -157,7 +158,7 @@ int cgroup_host_open(const char *root_name, struct cgroup_host *ret, struct err 
 	return r;
 }
 
-/* A file that every group of the version has, and that nobody here opens otherwise. */
+/* The file that is locked: every group of that version has it, and nothing else here opens it. */
 int cgroup_host_claim(const struct cgroup_host *host, const char *root_name, struct err *e)
 {
 	int fd = host->v2 ? util_lock_at(host->unified, "cgroup.max.depth")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between cgroup.c and its two backends. */
+/* What cgroup.c shares with its two backends, cgroup_v1.c and cgroup_v2.c. */
 #ifndef SANDBOX_CGROUP_INTERNAL_H
 #define SANDBOX_CGROUP_INTERNAL_H
 
@@ -9,13 +9,13 @@
 
 int cgroup_write(int dir, const char *file, const char *value);
 int cgroup_write_u64(int dir, const char *file, uint64_t value);
-uint64_t cgroup_read_u64(int dir, const char *file, const char *key);
 
 int cgroup_v1_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
 		     struct cgroup *ret, struct err *e);
 int cgroup_v2_create(const struct cgroup_host *host, const char *name, const struct limits *limits,
 		     struct cgroup *ret, struct err *e);
-/* The v2 host's root group, with controllers enabled above and below it. */
+/* Makes the root group on a v2 host, with controllers enabled above and below it. The caller closes
+ * *ret_root. */
 int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e);
 
 int cgroup_v1_set_cpu(const struct cgroup *cg, uint32_t cpu_milli);

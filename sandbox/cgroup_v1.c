@@ -5,7 +5,7 @@
 
 #include "sandbox/cgroup_internal.h"
 
-/* Of the memory limit, on top of it. */
+/* A limit for sockets, beside the memory limit: one part in so many of it. */
 #define SOCKETS_PART 4
 
 static int make_dir(int parent, const char *name, int *ret)
@@ -29,14 +29,15 @@ static int set_limits(const struct cgroup *cg, const struct limits *l)
 	r = cgroup_write_u64(memory, "memory.limit_in_bytes", l->memory);
 	if (r < 0)
 		return r;
-	/* Only where swap accounting is on; without swap the file is missing. */
+	/* The file is missing where swap is not accounted for, which is right where there is no
+	 * swap. */
 	r = cgroup_write_u64(memory, "memory.memsw.limit_in_bytes", l->memory);
 	if (r < 0 && r != -ENOENT && r != -EOPNOTSUPP)
 		return r;
 	/*
-	 * What waits in TCP's and UDP's sockets is counted apart, and only where there is a limit:
-	 * without one it is nobody's, up to what all of the machine's sockets may have together
-	 * (net.ipv4.tcp_mem).
+	 * On v1 the data that waits in TCP and UDP sockets is counted apart from memory, and only
+	 * where it has a limit. Without one it is charged to nobody, up to what all sockets of the
+	 * machine may have together (net.ipv4.tcp_mem).
 	 */
 	r = cgroup_write_u64(memory, "memory.kmem.tcp.limit_in_bytes", l->memory / SOCKETS_PART);
 	if (r < 0 && r != -ENOENT)

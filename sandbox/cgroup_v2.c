@@ -22,7 +22,7 @@ static int set_limits(const struct cgroup *cg, const struct limits *l)
 	r = cgroup_write_u64(dir, "memory.max", l->memory);
 	if (r < 0)
 		return r;
-	/* Only where the kernel has swap accounting. */
+	/* The file is missing where the kernel does not account for swap. */
 	r = cgroup_write(dir, "memory.swap.max", "0");
 	if (r < 0 && r != -ENOENT)
 		return r;
@@ -54,9 +54,9 @@ static int enable_controllers(int dir)
 }
 
 /*
- * Where the top that we see is a container's own, we may be in it ourselves, and a
- * group with controllers below it may hold no process (cgroups(7), "no internal
- * processes" rule; only the real top is exempt): then the daemon moves to a leaf.
+ * In a container the group that we see as the top is the container's own, and this process may be
+ * in it. A group with controllers enabled below it may hold no process (the "no internal processes"
+ * rule of cgroups(7); only the real top is exempt). So the daemon moves to a leaf.
  */
 static int move_aside(int mount_dir, const char *root_name, struct err *e)
 {
@@ -74,9 +74,8 @@ static int move_aside(int mount_dir, const char *root_name, struct err *e)
 }
 
 /*
- * The tasks' groups are not below the daemon's own one (systemd's for the unit): they
- * outlive it, and systemd 252 cannot start a unit again whose group has groups with
- * processes below it.
+ * The tasks' groups are not below the group that systemd gives the daemon's unit. They outlive the
+ * daemon, and systemd 252 cannot start a unit again whose group has groups with processes below it.
  */
 int cgroup_v2_prepare(int mount_dir, const char *root_name, int *ret_root, struct err *e)
 {

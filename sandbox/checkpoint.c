@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/dir.h"
 #include "sandbox/checkpoint_internal.h"
 #include "sandbox/criu.h"
 #include "sandbox/fork/inject.h"
@@ -18,8 +18,8 @@
 #define WARM_TIMEOUT_MS 120000
 #define HEAP_CHECK_MS 100
 
-/* The first error that criu has told, but for those that it always tells. It is shown to people,
- * and may be made of what a checkpoint says. */
+/* Finds the first error in criu's log, except those that it always writes. The text is shown to
+ * people, and may be made of what a checkpoint holds, so it is made printable. */
 static void criu_words(const struct checkpoint_run *run, char *buf, size_t size)
 {
 	static const char *const usual[] = {"RLIMIT_NOFILE", "plugin", "oom_score_adj", "stats"};
@@ -43,7 +43,7 @@ static void criu_words(const struct checkpoint_run *run, char *buf, size_t size)
 	}
 }
 
-/* r: what criu_ask has failed with. */
+/* r: the error with which criu_ask failed. */
 static int criu_failed(const struct checkpoint_run *run, const char *what, int r,
 		       const struct err *why, struct err *e)
 {
@@ -54,12 +54,12 @@ static int criu_failed(const struct checkpoint_run *run, const char *what, int r
 	return r;
 }
 
-/* It is of no use any more; whatever it is about to do must be over before what it has left
- * behind is looked at. */
+/* criu is not needed any longer. Whatever it is about to do has to be over before what it has done
+ * is examined. */
 static void end_criu(struct checkpoint_run *run)
 {
 	if (run->criu > 0) {
-		(void)kill(run->criu, SIGKILL); /* our own child, not reaped: the pid is right */
+		(void)kill(run->criu, SIGKILL); /* our child, not reaped yet: the pid is right */
 		while (waitpid(run->criu, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -67,13 +67,15 @@ static void end_criu(struct checkpoint_run *run)
 	util_close_fd(&run->sock);
 }
 
-/* What criu needed in /run is nobody else's business. Failing leaves root's own files. */
+/* Removes what criu needed in /run, for the payload has no business with it. When that fails, only
+ * files that are root's stay. */
 static void tidy_run(void)
 {
 	static const char *const files[] = {"/run/criu/criu.kdat", "/run/heap"};
 
-	/* The mappings stay; a restored task's mounts are then those of a cold one. Called a
-	 * second time, after a failure, there may be something of the task's by this name. */
+	/* The process's mappings of the heap stay; its mounts are now those of a task that was
+	 * started cold. When this is called a second time, after a failure, a file of the task's
+	 * may have this name. */
 	(void)umount2("/run/heap", MNT_DETACH | UMOUNT_NOFOLLOW);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		(void)unlink(files[i]);
@@ -89,7 +91,8 @@ int checkpoint_give_pipes(const struct sandbox_spec *spec, uid_t output, uid_t o
 	return 0;
 }
 
-/* As after a cold start: its output is the task's to open once more, and no other pipe. */
+/* Gives the pipes the owners that they have after a cold start: the payload may open its output
+ * once more, and no other pipe. */
 static int take_back_pipes(const struct sandbox_spec *spec, const struct checkpoint_run *run,
 			   struct err *e)
 {
@@ -98,7 +101,7 @@ static int take_back_pipes(const struct sandbox_spec *spec, const struct checkpo
 	return checkpoint_give_pipes(spec, sandbox_host_id(spec->owner, SANDBOX_UID), 0, e);
 }
 
-/* The inode numbers of the pipes that the payload must have, by its own numbers 1 to 4. */
+/* The inode numbers of the pipes that the payload must have as its descriptors 1 to 4. */
 static int pipe_inodes(const struct sandbox_spec *spec, const struct checkpoint_run *run,
 		       struct inject_pipes *ret, struct err *e)
 {
@@ -153,32 +156,34 @@ int checkpoint_restore(const struct sandbox_spec *spec, struct checkpoint_run *r
 	r = restore_process(spec, run, ret, e);
 	if (r < 0)
 		return r;
-	/* Stopped by us before criu, which has stopped it, is gone. */
+	/* Seized before criu, which holds the process stopped, has ended. */
 	r = inject_seize(&t, *ret, keep != NULL, e);
 	end_criu(run);
-	/* It stops in another way than one that was dumped in its read, which nothing here brings
-	 * about: that it is slow, or has died, may have other reasons. */
-	if (r == -EPROTO)
-		r = -EBADMSG;
-	if (r == 0)
-		r = take_back_pipes(spec, run, e);
-	if (r == 0)
-		r = pipe_inodes(spec, run, &pipes, e);
+	/* -EPROTO: the process stopped in another way than one that was dumped in its read. Nothing
+	 * here brings that about, so the checkpoint is wrong. That the process is slow, or has
+	 * died, can have other reasons. */
+	if (r < 0)
+		return r == -EPROTO ? -EBADMSG : r;
+	r = take_back_pipes(spec, run, e);
 	if (r < 0)
 		return r;
-	/* From here on, what is wrong is wrong with the checkpoint. */
+	r = pipe_inodes(spec, run, &pipes, e);
+	if (r < 0)
+		return r;
+	/* From here on, what is wrong is the checkpoint's fault. */
 	r = inject_look(&t, spec, &pipes, e);
 	if (r == 0 && !keep)
 		r = inject_confine(&t, spec, run->userns, e);
 	if (r < 0)
 		return r == -ENOMEM || r == -ESRCH ? r : -EBADMSG;
-	/* What cannot be a template may be restored all the same. */
+	/* A process that cannot be a template may be restored all the same, so this is not
+	 * -EBADMSG. */
 	if (keep)
 		r = inject_hold(keep, &t, &pipes, spec, e);
 	if (r < 0)
 		return r;
 	tidy_run();
-	/* Until now there was room for these processes and no other. */
+	/* Until now the group had room for these processes and no other. */
 	r = cgroup_write_pids(run->pids_max, spec->limits.pids + (keep ? 2 : 1));
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "restore: limit of processes");
@@ -195,8 +200,9 @@ int checkpoint_let_go(const struct checkpoint_run *run, struct err *e)
 
 void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *run)
 {
-	/* From PID 1: everything in this pid namespace but ourselves. Before the pipe's end
-	 * is seen by a process that is not confined. */
+	/* This process is PID 1: kill(-1) reaches every other process of its pid namespace. It
+	 * comes before the pipes are closed, because a process that is not confined must not see an
+	 * end of file there and go on. */
 	if (getpid() == 1)
 		(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
@@ -210,8 +216,8 @@ void checkpoint_abort(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	(void)cgroup_write_pids(run->pids_max, spec->limits.pids + 1);
 }
 
-/* The heap is a file of the host's disk, which no cgroup counts. It holds memory, so that
- * more than the memory limit is no heap. */
+/* The heap is a file on the host's disk, which no cgroup counts. It holds memory, so it may not
+ * become larger than the memory limit. */
 static int check_heap(const struct sandbox_spec *spec, struct err *e)
 {
 	uint64_t max = spec->limits.memory < CHECKPOINT_FILE_BYTES_MAX ? spec->limits.memory
@@ -225,7 +231,8 @@ static int check_heap(const struct sandbox_spec *spec, struct err *e)
 	return 0;
 }
 
-/* Its death is watched beside the pipe, which criu and we keep open as well. */
+/* Waits for the byte on the started pipe and for the payload's death: the pipe alone would not tell
+ * of a death, because criu and the init have it open as well. */
 static int wait_parked(const struct sandbox_spec *spec, pid_t payload, struct err *e)
 {
 	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, payload, 0);
@@ -249,40 +256,49 @@ static int wait_parked(const struct sandbox_spec *spec, pid_t payload, struct er
 	return 0;
 }
 
-/* In words, what there is beside the one process with one thread that a checkpoint is. */
+static int count_number(int dir, const char *name, void *n, struct err *e)
+{
+	(void)dir;
+	(void)e;
+	*(int *)n += name[0] >= '1' && name[0] <= '9';
+	return 0;
+}
+
+/* The processes or threads that the folder of a procfs names. */
+static int count_numbers(const char *path)
+{
+	_cleanup_fd_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int n = 0;
+
+	(void)dir_each(dir, count_number, &n, NULL);
+	return n;
+}
+
+/* Finds words for what there is beside one process with one thread. */
 static int say_beside(pid_t payload, struct err *e)
 {
 	char path[64];
-	struct dirent *d;
-	int n = 0;
-	DIR *dir;
+	int n;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)payload);
-	dir = opendir(path);
-	while (dir && (d = readdir(dir)))
-		n += d->d_name[0] != '.';
-	if (dir)
-		(void)closedir(dir);
+	n = count_numbers(path);
 	if (n != 1)
 		return err_set(e, ERR_INPUT, 0, "warm: the imports left %d threads; want one", n);
-	n = 0;
-	dir = opendir("/proc");
-	while (dir && (d = readdir(dir)))
-		n += d->d_name[0] >= '1' && d->d_name[0] <= '9';
-	if (dir)
-		(void)closedir(dir);
+	n = count_numbers("/proc");
 	if (n != CHECKPOINT_PIDS)
-		return err_set(e, ERR_INPUT, 0, "warm: the imports left %d processes",
+		return err_set(e, ERR_INPUT, 0, "warm: the imports left processes (%d)",
 			       n - CHECKPOINT_PIDS);
 	return 0;
 }
 
 /*
- * Nothing may run beside a dump: it could write what it likes to the memory that criu reads, and
- * would be restored unlike it was. It is stopped, and stays so; there is no room for another; and
- * they are counted: the init, the payload and criu cannot be fewer as long as the init has not
- * reaped them. The group's count has threads, and what has left the payload's tree, and whatever
- * else /proc could hide. criu itself makes a child for a moment, once it holds the payload.
+ * Nothing may run beside a dump: another process could write what it likes to the memory that criu
+ * reads, and the process would be restored as something that it never was. The payload is stopped
+ * and stays so. The limit leaves no room for another process. And the processes are counted: there
+ * cannot be fewer than the init, the payload and criu, because the init has not reaped any of them.
+ * The cgroup's count includes threads, processes that have left the payload's tree, and anything
+ * that /proc could hide. Afterwards there is room for one more, because criu itself makes a child
+ * for a moment once it holds the payload.
  */
 static int close_room(const struct sandbox_spec *spec, const struct checkpoint_run *run,
 		      pid_t payload, struct err *e)
@@ -293,7 +309,7 @@ static int close_room(const struct sandbox_spec *spec, const struct checkpoint_r
 		return err_set(e, ERR_SYSTEM, -r, "warm: limit of processes");
 	r = say_beside(payload, e);
 	if (r == 0 && cgroup_pids(spec->cgroup) != CHECKPOINT_PIDS)
-		r = err_set(e, ERR_INPUT, 0, "warm: the imports left %llu processes or threads",
+		r = err_set(e, ERR_INPUT, 0, "warm: the imports left processes or threads (%llu)",
 			    (unsigned long long)cgroup_pids(spec->cgroup) - CHECKPOINT_PIDS);
 	if (r == 0 && cgroup_write_pids(run->pids_max, CHECKPOINT_PIDS + 1) < 0)
 		r = err_set(e, ERR_SYSTEM, errno, "warm: limit of processes");
@@ -337,7 +353,8 @@ static void describe(const struct sandbox_spec *spec, struct checkpoint_manifest
 	m->created_ns = util_realtime_ns();
 }
 
-/* Whoever could still write to the folder is gone: it becomes root's, and what it should be. */
+/* No process can write to the folder any more: it becomes root's, and gets the content that it
+ * should have. */
 static int finish(const struct sandbox_spec *spec, struct checkpoint_run *run, pid_t payload,
 		  struct checkpoint_manifest *m, struct err *e)
 {
@@ -345,14 +362,14 @@ static int finish(const struct sandbox_spec *spec, struct checkpoint_run *run, p
 	int status, r;
 
 	end_criu(run);
-	/* criu has ended it. */
+	/* criu has killed the payload. */
 	while (waitpid(payload, &status, __WALL) == payload && WIFSTOPPED(status))
 		;
 	if (cgroup_pids(spec->cgroup) != 1)
 		return err_set(e, ERR_INPUT, 0, "warm: something else ran beside the dump");
 	if (fchown(dir, 0, 0) < 0 || fchmod(dir, 0755) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: folder");
-	/* With it criu would put the restored process's clocks back to the dump's, in a time
+	/* With this file criu would set the restored process's clocks to the dump's time, in a time
 	 * namespace (criu/timens.c). */
 	if (unlinkat(dir, "timens-0.img", 0) < 0 && errno != ENOENT)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: timens-0.img");
@@ -382,18 +399,23 @@ int checkpoint_dump(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	pid_t none;
 	int r = wait_parked(spec, payload, e);
 
-	if (r == 0)
-		r = inject_attach_parked(&t, payload, e);
+	if (r < 0)
+		return r;
+	r = inject_attach_parked(&t, payload, e);
 	if (r == -ESRCH)
-		r = err_set(e, ERR_INPUT, 0, "warm: the interpreter ended; see its output");
-	if (r == 0)
-		r = close_room(spec, run, payload, e);
-	if (r == 0)
-		r = note_pipes(spec, payload, &m, &pipes, e);
-	if (r == 0)
-		r = inject_look_parked(&t, spec->owner, &pipes, e);
-	if (r == 0)
-		r = inject_leave_stopped(&t, run->criu, e);
+		return err_set(e, ERR_INPUT, 0, "warm: the interpreter ended; see its output");
+	if (r < 0)
+		return r;
+	r = close_room(spec, run, payload, e);
+	if (r < 0)
+		return r;
+	r = note_pipes(spec, payload, &m, &pipes, e);
+	if (r < 0)
+		return r;
+	r = inject_look_parked(&t, spec->owner, &pipes, e);
+	if (r < 0)
+		return r;
+	r = inject_leave_stopped(&t, run->criu, e);
 	if (r < 0)
 		return r;
 	t0 = util_monotonic_ns();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "lib/dir.h"
 #include "lib/sha256.h"
 #include "sandbox/checkpoint.h"
 
-/* The checkpoint itself is wrong, and will be: -EBADMSG. */
+/* The checkpoint itself is wrong and will stay so: -EBADMSG. */
 static int bad(struct err *e, const char *name, const char *what)
 {
 	(void)err_set(e, ERR_INPUT, 0, "checkpoint: %s: %s", name, what);
@@ -18,7 +18,7 @@ static int bad(struct err *e, const char *name, const char *what)
 
 int checkpoint_key(const struct checkpoint_inputs *in, uint8_t ret[32], struct err *e)
 {
-	/* The struct is without padding, and zeroed by its owner. */
+	/* The struct has no padding, and the caller has zeroed it. */
 	_Static_assert(sizeof(*in) == 4 * 32 + IMAGE_WARM_MAX + 256 + 64 + 64 + 4, "no padding");
 	if (sha256(in, sizeof(*in), ret) < 0)
 		return err_set(e, ERR_SYSTEM, EIO, "checkpoint: key");
@@ -61,7 +61,8 @@ int checkpoint_read(int dir, const uint8_t key[32], struct checkpoint_manifest *
 	return 0;
 }
 
-/* fd of a regular file that root owns, and its size. */
+/* Opens a regular file that root owns and only root can write. Returns a descriptor, or -errno;
+ * *ret_size: the file's size. */
 static int open_file(int dir, const char *name, uint64_t *ret_size, struct err *e)
 {
 	struct stat st;
@@ -104,28 +105,6 @@ static bool is_manifest(const char *name)
 	return strcmp(name, "manifest") == 0;
 }
 
-/* Calls fn for each entry but "." and "..", in readdir's order. */
-static int each_entry(int dir, int (*fn)(int dir, const char *name, void *arg, struct err *e),
-		      void *arg, struct err *e)
-{
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	struct dirent *d;
-	DIR *stream;
-
-	if (copy < 0)
-		return err_set(e, ERR_SYSTEM, errno, "checkpoint: folder");
-	stream = fdopendir(copy);
-	if (!stream) {
-		util_close_fd(&copy);
-		return err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: folder");
-	}
-	while (r == 0 && (d = readdir(stream)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			r = fn(dir, d->d_name, arg, e);
-	(void)closedir(stream);
-	return r;
-}
-
 struct verify {
 	const struct checkpoint_manifest *m;
 	uint32_t seen;
@@ -158,7 +137,7 @@ static int verify_entry(int dir, const char *name, void *arg, struct err *e)
 int checkpoint_verify(int dir, const struct checkpoint_manifest *m, struct err *e)
 {
 	struct verify v = {.m = m};
-	int r = each_entry(dir, verify_entry, &v, e);
+	int r = dir_each(dir, verify_entry, &v, e);
 
 	if (r == 0 && v.seen != m->n_files)
 		r = bad(e, "folder", "a file is missing");
@@ -198,7 +177,7 @@ static int stamp_entry(int dir, const char *name, void *arg, struct err *e)
 int checkpoint_stamp(int dir, uint8_t ret[32], struct err *e)
 {
 	struct stamp s = {0};
-	int r = each_entry(dir, stamp_entry, &s, e);
+	int r = dir_each(dir, stamp_entry, &s, e);
 
 	if (r == 0 && sha256(&s, sizeof(s), ret) < 0)
 		r = err_set(e, ERR_SYSTEM, ENOMEM, "checkpoint: SHA-256");
@@ -216,13 +195,13 @@ static int seal_entry(int dir, const char *name, void *arg, struct err *e)
 	fd = util_open_file_at(dir, name, O_RDONLY, &st);
 	if (fd < 0 || st.st_nlink != 1)
 		return bad(e, name, "not a plain file");
-	/* Made by criu or the process itself, which had the same user. */
+	/* criu or the dumped process, which had the same user, made the file. */
 	if (fchown(fd, 0, 0) < 0 || fchmod(fd, strcmp(name, "heap") == 0 ? HEAP_MODE : 0444) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: %s", name);
 	return hash_file(dir, name, &m->files[m->n_files++], e);
 }
 
-/* Text that people may read; nothing reads it back. Names here hold no quotes. */
+/* Text for people; no program reads it. The names in it hold no quotes. */
 static int write_json(int dir, const struct checkpoint_manifest *m)
 {
 	_cleanup_free_ char *text = NULL;
@@ -267,7 +246,7 @@ int checkpoint_seal(int dir, struct checkpoint_manifest *m, struct err *e)
 	m->magic = CHECKPOINT_MAGIC;
 	m->version = CHECKPOINT_VERSION;
 	m->n_files = 0;
-	r = each_entry(dir, seal_entry, m, e);
+	r = dir_each(dir, seal_entry, m, e);
 	if (r < 0)
 		return r;
 	r = write_json(dir, m);

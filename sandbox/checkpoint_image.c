@@ -2,15 +2,16 @@
 /*
  * One change to what criu has dumped, and what must be known of it before criu restores it.
  *
- * The change: criu may not read the process's seccomp filter, and so
- * writes "under a filter" and no filter, which it refuses to restore. The mode of the only
- * thread becomes "none": what is restored is under criu's own filter from its birth, and gets
- * the policy's before its first instruction (inject_confine.c).
+ * The change: criu may not read the process's seccomp filter, and so writes an image that says
+ * "under a filter" without one, and refuses to restore that. The mode of the only thread becomes
+ * "none". The restored process is under criu's own filter from its birth, and gets the policy's
+ * before its first instruction (fork/inject_confine.c).
  *
- * What must be known: it is one process, and nothing sends it a signal by itself. criu leaves it
- * stopped, and a SIGCONT before it is held and confined would let it run. The images are looked at
- * as they are restored, not as they were dumped. (Files that send a signal of their own choice,
- * F_SETSIG, are refused by criu's filter, which the process has as well.)
+ * What must be known: the image is of one process, and nothing will send it a signal by itself.
+ * criu leaves it stopped, and a SIGCONT before it is held and confined would let it run. The images
+ * are examined as they are restored, not as they were dumped. (A file can be made to send a signal
+ * of the process's choice with F_SETSIG; criu's filter, which the process has as well, refuses
+ * that.)
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +21,8 @@
 #include "sandbox/checkpoint_internal.h"
 #include "sandbox/protobuf.h"
 
-/* criu/include/magic.h; a file is two of these, then length and message, once. */
+/* criu/include/magic.h. A file has the two magic numbers of its kind, then one length and one
+ * message. */
 #define IMG_COMMON_MAGIC 0x54564319u
 #define CORE_MAGIC 0x55053847u
 #define PSTREE_MAGIC 0x50273030u
@@ -33,7 +35,7 @@ enum { TC_SIGNALS = 10, THREAD_PDEATH_SIGNAL = 8, THREAD_SIGNALS = 9 };
 enum { PSTREE_PID = 1, PSTREE_THREADS = 5 };
 #define IMAGE_MAX (1 << 20)
 
-/* The only message of an image of this magic. */
+/* Finds the only message of an image that has this magic number. */
 static int image_message(const void *image, size_t n, uint32_t magic, const char *what,
 			 struct pb_in *ret, struct err *e)
 {
@@ -48,7 +50,7 @@ static int image_message(const void *image, size_t n, uint32_t magic, const char
 	return 0;
 }
 
-/* An interval timer that is not set has four zeros. */
+/* All fields of an interval timer that is not set are zero. */
 static bool is_unset(struct pb_in timer)
 {
 	struct pb_field f;
@@ -72,7 +74,7 @@ static int no_timers(struct pb_in core, struct err *e)
 		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: its timers");
 	if (r == 0)
 		return 0;
-	/* Three interval timers; a POSIX timer, whatever it is set to, is one too many. */
+	/* There are three interval timers. A POSIX timer is refused whatever it is set to. */
 	for (in = timers.bytes; (r = pb_next(&in, &f)) > 0;)
 		if (f.number < TIMERS_REAL || f.number > TIMERS_PROF || f.type != PB_BYTES ||
 		    !is_unset(f.bytes))
@@ -82,7 +84,8 @@ static int no_timers(struct pb_in core, struct err *e)
 	return r < 0 ? err_set(e, ERR_INPUT, 0, "checkpoint: core image: its timers") : 0;
 }
 
-/* None waits to be delivered: it would also be on the bill of all who share the checkpoint. */
+/* Refuses a process with a signal that waits to be delivered. Besides, the kernel would charge such
+ * signals to the user that all copies of the checkpoint share. */
 static int no_signals(struct pb_in core, uint32_t message, uint32_t number, struct err *e)
 {
 	struct pb_field part = {0}, queue = {0};
@@ -99,7 +102,7 @@ static int no_signals(struct pb_in core, uint32_t message, uint32_t number, stru
 				 "is warmed must leave none");
 }
 
-/* criu is its parent, and ends. */
+/* criu is the restored process's parent, and ends: that must not send it a signal. */
 static int no_parents_signal(struct pb_in core, struct err *e)
 {
 	struct pb_field thread = {0}, sig = {0};
@@ -143,12 +146,14 @@ int checkpoint_tree_is_one(const void *image, size_t n, struct err *e)
 		if (f.number != PSTREE_PID && f.number != PSTREE_THREADS)
 			continue;
 		if (f.type != PB_VARINT || f.value != PAYLOAD_PID)
-			return err_set(e, ERR_INPUT, 0, "checkpoint: it is of another process");
+			return err_set(
+				e, ERR_INPUT, 0,
+				"checkpoint: its process does not have the pid of a payload");
 		pids += f.number == PSTREE_PID;
 		threads += f.number == PSTREE_THREADS;
 	}
 	if (r < 0 || pids != 1 || threads != 1)
-		return err_set(e, ERR_INPUT, 0, "checkpoint: it is not of one thread");
+		return err_set(e, ERR_INPUT, 0, "checkpoint: its process does not have one thread");
 	return 0;
 }
 
@@ -186,7 +191,8 @@ static int clear_mode(struct pb_in core, uint32_t message, uint32_t number, bool
 		r = pb_find(part.bytes, number, PB_VARINT, &mode);
 	if (r < 0 || (r == 0 && must) || (r == 1 && *mode.start > 2))
 		return err_set(e, ERR_INPUT, 0, "checkpoint: core image: its seccomp mode");
-	/* Of one byte, as all numbers below 128; "none" is one too. The file is ours to change. */
+	/* The mode is one byte long, as all numbers below 128 are, and so is "none". The image is
+	 * in memory of ours. */
 	if (r == 1)
 		*(uint8_t *)(uintptr_t)mode.start = 0;
 	return 0;

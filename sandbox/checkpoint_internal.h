@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between checkpoint_launch.c (a criu that waits) and checkpoint.c (what it is asked). */
+/* What checkpoint_launch.c, which starts a criu that waits, and checkpoint.c, which asks it,
+ * share. */
 #ifndef SANDBOX_CHECKPOINT_INTERNAL_H
 #define SANDBOX_CHECKPOINT_INTERNAL_H
 
@@ -7,8 +8,8 @@
 
 #define DUMP_TIMEOUT_S 30
 
-/* Where criu has its end of the socket, the payload's pipes by enum checkpoint_pipe, and the
- * checkpoint's folder. */
+/* The numbers of criu's descriptors: its end of the socket, the payload's pipes in the order of
+ * enum checkpoint_pipe, and the checkpoint's folder. */
 enum criu_fd {
 	CRIU_FD_SOCK = 3,
 	CRIU_FD_PIPES = 4,
@@ -16,17 +17,17 @@ enum criu_fd {
 	CRIU_FD_N
 };
 
-/* checkpoint_launch.c: the user of the host that the dumped process is, and criu. */
-uid_t checkpoint_user(const struct sandbox_spec *spec);
-
-/* checkpoint.c: whose the payload's pipes are. */
+/* checkpoint.c: gives the payload's output pipes to the user output, and its other pipes to the
+ * user others. */
 int checkpoint_give_pipes(const struct sandbox_spec *spec, uid_t output, uid_t others,
 			  struct err *e);
 
-/* checkpoint_image.c: of a process under a filter, so that criu restores it without. */
+/* checkpoint_image.c. Changes the dump of a process that has a seccomp filter, so that criu
+ * restores it without one. */
 int checkpoint_image_unfiltered(void *image, size_t n, struct err *e);
 int checkpoint_clear_filter(int dir, struct err *e);
-/* Of one process with one thread, which nothing that it asked for wakes: -EINVAL when it is not. */
+/* Whether the images are of one process with one thread, which no signal will come to by itself: no
+ * timer is set, no signal waits. -EINVAL: they are not. */
 int checkpoint_check_images(int dir, struct err *e);
 int checkpoint_core_is_still(const void *image, size_t n, struct err *e);
 int checkpoint_tree_is_one(const void *image, size_t n, struct err *e);

@@ -9,13 +9,13 @@
 #include "sandbox/checkpoint_internal.h"
 #include "sandbox/criu.h"
 
-/* Above any pid of a payload; criu's helpers follow it. */
+/* Higher than any pid that a payload has; criu's helpers get the pids after it. */
 #define CRIU_PID 1000
-/* A restore takes milliseconds; what takes seconds is a criu that hangs. */
+/* A restore takes milliseconds; one that takes seconds has a criu that hangs. */
 #define RESTORE_TIMEOUT_S 5
 
-/* Whose process the checkpoint is of, and so who criu is. */
-uid_t checkpoint_user(const struct sandbox_spec *spec)
+/* The host's user id of the process that is dumped or restored; criu runs as the same user. */
+static uid_t checkpoint_user(const struct sandbox_spec *spec)
 {
 	return sandbox_host_id(spec->action == SANDBOX_DUMP ? spec->owner : spec->checkpoint_owner,
 			       SANDBOX_UID);
@@ -25,12 +25,15 @@ static void __attribute__((noreturn))
 criu_child(const struct sandbox_spec *spec, int sock, int log, int go_r)
 {
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-					   /* Root's, without libraries, and not the image's
-					    * /usr/lib/criu. */
+					   /* Criu looks for its plugins in this folder, which is
+					    * root's and has none; otherwise it would look in the
+					    * image's /usr/lib/criu. */
 					   "CRIU_LIBS_DIR=/run/criu",
-					   /* Where it looks for criu.kdat (mounts.c). */
+					   /* criu looks here for its cache, criu.kdat
+					    * (mounts.c). */
 					   "XDG_RUNTIME_DIR=/run/criu", NULL};
-	/* Sizes are enough: the image is read-only and named by its digest. */
+	/* Comparing the sizes of mapped files is enough: the image is read-only and named by its
+	 * digest. */
 	const char *const argv[] = {"criu",
 				    "--no-default-config",
 				    "--unprivileged",
@@ -67,7 +70,8 @@ criu_child(const struct sandbox_spec *spec, int sock, int log, int go_r)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	/* As it was when the checkpoint was made; the task's own comes with its confinement. */
+	/* The limit under which the checkpoint was made; the task's own limit comes when it is
+	 * confined. */
 	limits.nofile = spec->policy->head.limits_max.nofile;
 	if (criu_become(checkpoint_user(spec), &limits, NULL) < 0)
 		_exit(126);
@@ -76,9 +80,9 @@ criu_child(const struct sandbox_spec *spec, int sock, int log, int go_r)
 }
 
 /*
- * A version request with keep_open, sent at once and answered when criu reads its
- * socket, which is after all loading. As in rpc.proto: field 1 type = VERSION (10), field 4
- * keep_open.
+ * Asks for criu's version, with keep_open. The request is sent at once, and criu answers it when it
+ * reads its socket, which it does after all loading. The bytes, as in rpc.proto: field 1, type =
+ * VERSION (10); field 4, keep_open.
  */
 static int send_ping(struct checkpoint_run *run, struct err *e)
 {
@@ -106,7 +110,8 @@ int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *ru
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipe");
 	go_r = go[0];
 	run->go_w = go[1];
-	/* criu opens them once more, by the numbers that it has them by. */
+	/* criu opens the pipes a second time, by its own descriptors' numbers, so they must be its
+	 * user's. */
 	if (fchown(go_r, id, id) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: pipes");
 	r = checkpoint_give_pipes(spec, id, id, e);
@@ -115,7 +120,7 @@ int checkpoint_launch(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	run->log = memfd_create("criu", MFD_CLOEXEC);
 	if (run->log < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: log");
-	/* A criu that hangs must not hang the task. */
+	/* A criu that hangs must not make the task hang. */
 	if (setsockopt(run->sock, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "checkpoint: socket");
 	pid = ns_clone_pid(CRIU_PID);

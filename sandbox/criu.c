@@ -9,12 +9,14 @@
 
 #include "sandbox/sandbox.h"
 
-/* criu puts its own fds below the soft limit: a high one costs it a large table. */
+/* criu keeps its own descriptors right below the soft limit, and a high limit costs it a large
+ * table. */
 #define CRIU_NOFILE 1024
 
 static const cap_value_t only = CAP_CHECKPOINT_RESTORE;
 
-/* Before the bounding set is emptied: what is not in there cannot be made inheritable. */
+/* Called before the bounding set is emptied: a capability that is not in the set cannot be made
+ * inheritable. */
 static int make_inheritable(struct err *e)
 {
 	cap_t caps = cap_get_proc();
@@ -27,7 +29,7 @@ static int make_inheritable(struct err *e)
 	return r;
 }
 
-/* Ambient: it is there after the exec of a file without any. */
+/* An ambient capability stays when a file without capabilities is executed. */
 static int keep_only(struct err *e)
 {
 	cap_t caps = cap_init();
@@ -47,12 +49,15 @@ int criu_become(uid_t id, const struct limits *limits, struct err *e)
 	struct rlimit nofile;
 	int r = oom_expose(e);
 
-	if (r == 0)
-		r = rlimit_apply(limits, e);
-	if (r == 0)
-		r = make_inheritable(e);
-	if (r == 0)
-		r = caps_drop_bounding(e);
+	if (r < 0)
+		return r;
+	r = rlimit_apply(limits, e);
+	if (r < 0)
+		return r;
+	r = make_inheritable(e);
+	if (r < 0)
+		return r;
+	r = caps_drop_bounding(e);
 	if (r < 0)
 		return r;
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur > CRIU_NOFILE) {

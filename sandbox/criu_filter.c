@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Two BPF programs that a policy's filter cannot be: what criu itself is under, and what lets
- * criu's parasite work in a process under a policy. Both are plain lists of numbers, which the
- * kernel tries once for each number and remembers (seccomp_cache_prepare()).
+ * Two BPF programs that a policy's filter cannot be: the filter that criu itself is under, and the
+ * one that lets criu's parasite work in a process with a policy. Both are plain lists of numbers:
+ * the kernel tries those once for each number and remembers the result (seccomp_cache_prepare()).
  */
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -29,18 +29,18 @@
 #define DENIED(e) (SECCOMP_RET_ERRNO | (e))
 #define X32_BIT 0x40000000u
 
-/* Numbers that the headers of Debian 12 do not have yet. */
+/* Numbers that the headers of Debian 12 do not define. */
 #define NR_LISTMOUNT 458
 #define NR_LSM_SET_SELF_ATTR 460
 #define NR_OPEN_TREE_ATTR 467
 
 /*
- * What neither a dump nor a restore does. The kernel refuses most of it to a process without
- * capabilities; this is for the next fault in one of these. A task is under this filter as well
- * as under its policy's, which refuses more.
+ * Calls that neither a dump nor a restore makes. The kernel refuses most of them to a process
+ * without capabilities anyway; the list is for the next fault in one of them. A task is under this
+ * filter and its policy's, which refuses more.
  */
 static const uint16_t never[] = {
-	/* mounts, roots, namespaces */
+	/* of mounts, roots and namespaces */
 	SYS_mount,
 	SYS_umount2,
 	SYS_pivot_root,
@@ -57,7 +57,7 @@ static const uint16_t never[] = {
 	SYS_setns,
 	SYS_open_by_handle_at,
 	SYS_name_to_handle_at,
-	/* large parts of the kernel that a program can talk to */
+	/* of large parts of the kernel that a program can talk to */
 	SYS_bpf,
 	SYS_perf_event_open,
 	SYS_userfaultfd,
@@ -71,7 +71,7 @@ static const uint16_t never[] = {
 	SYS_fanotify_mark,
 	SYS_lookup_dcookie,
 	NR_LSM_SET_SELF_ATTR,
-	/* the machine's own state */
+	/* of the machine's own state */
 	SYS_kexec_load,
 	SYS_kexec_file_load,
 	SYS_init_module,
@@ -101,15 +101,15 @@ static const uint16_t never[] = {
 	SYS_ustat,
 	SYS_sysfs,
 	SYS__sysctl,
-	/* other processes */
+	/* of other processes */
 	SYS_process_vm_writev,
 	SYS_process_madvise,
 	SYS_move_pages,
 	SYS_migrate_pages,
 };
 
-/* The families that criu asks about when it looks at a process's sockets, or has its parasite
- * speak through. */
+/* The socket families that criu asks about when it examines a process's sockets, or that its
+ * parasite talks through. */
 static const uint8_t families[] = {AF_UNIX, AF_NETLINK, AF_INET, AF_INET6};
 
 struct program {
@@ -143,24 +143,26 @@ void criu_filter(struct sock_filter bpf[CRIU_FILTER_MAX], size_t *ret_n)
 		add(&p, JUMP(BPF_JEQ, families[i], (uint8_t)(ARRAY_SIZE(families) - i), 0));
 	add(&p, RETURN(DENIED(EPERM)));
 	add(&p, RETURN(SECCOMP_RET_ALLOW));
-	/* Of a file that is to send a signal, by default SIGIO: no other one, which could be the
-	 * SIGCONT that wakes what criu has left stopped (checkpoint_image.c). */
+	/* F_SETSIG makes a file send another signal than SIGIO. It is refused, for that could be
+	 * the SIGCONT that wakes what criu has left stopped (checkpoint_image.c). */
 	add(&p, JUMP(BPF_JEQ, SYS_fcntl, 0, 4));
 	add(&p, LOAD(ARG(1)));
 	add(&p, JUMP(BPF_JEQ, F_SETSIG, 0, 1));
 	add(&p, RETURN(DENIED(EPERM)));
 	add(&p, RETURN(SECCOMP_RET_ALLOW));
-	/* Nor namespaces by a clone, as by unshare. clone3, by which criu chooses a pid, has its
-	 * flags in memory; every policy refuses that (policy.c). */
+	/* No new namespaces by clone either. clone3, by which criu chooses a pid, has its flags in
+	 * memory, where no filter can read them; every policy refuses clone3
+	 * (lib/policy.c). */
 	add(&p, JUMP(BPF_JEQ, SYS_clone, 0, 4));
 	add(&p, LOAD(ARG(0)));
 	add(&p, JUMP(BPF_JSET, POLICY_CLONE_NAMESPACES, 0, 1));
 	add(&p, RETURN(DENIED(EPERM)));
 	add(&p, RETURN(SECCOMP_RET_ALLOW));
 	/*
-	 * Two requests of criu's need the host's root and must not stop it. To suspend a
-	 * process's filter: it is told that this was done, and works under the filter (see
-	 * criu_warm_filter). To read it: it is told that there is none, and leaves it out.
+	 * Two ptrace requests of criu's need the host's root, and their failure must not stop it.
+	 * When criu asks to suspend a process's filter, it is told that this was done, and works
+	 * under the filter (see criu_warm_filter). When it asks to read the filter, it is told that
+	 * there is none, and leaves it out of the image.
 	 */
 	add(&p, JUMP(BPF_JEQ, SYS_ptrace, 1, 0));
 	add(&p, RETURN(SECCOMP_RET_ALLOW));
@@ -184,8 +186,8 @@ int criu_attach_filter(struct err *e)
 	return seccomp_attach(bpf, n, e);
 }
 
-/* Of criu's parasite (criu/pie/parasite.c, compel/plugins/std): itself, its socket, and what it
- * asks of the process. */
+/* The calls of criu's parasite (criu/pie/parasite.c, compel/plugins/std): for itself, for its
+ * socket, and what it asks the kernel about the process. */
 static const uint16_t parasite[] = {
 	SYS_mmap,
 	SYS_munmap,
@@ -224,14 +226,14 @@ static const uint16_t parasite[] = {
 	SYS_exit,
 };
 
-/* And with one value of one argument. */
+/* Its calls that are allowed with one value of one argument. */
 static const struct {
 	uint16_t nr;
 	uint8_t arg;
 	uint32_t value;
 } parasite_args[] = {
 	{SYS_socket, 0, AF_UNIX},
-	{SYS_setfsuid, 0, ~0U}, /* which only tells */
+	{SYS_setfsuid, 0, ~0U}, /* which changes nothing and returns the value */
 	{SYS_setfsgid, 0, ~0U},
 	{SYS_membarrier, 0, 1 << 9}, /* MEMBARRIER_CMD_GET_REGISTRATIONS */
 	{SYS_prctl, 0, PR_GET_TID_ADDRESS},
@@ -255,7 +257,8 @@ int criu_warm_filter(const struct sock_filter *policy, size_t n, struct sock_fil
 
 	if (!p.bpf)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "warm: filter");
-	/* Of another architecture, or of x32, the policy says what becomes. */
+	/* A call of another architecture, or of x32, is left to the policy's filter behind this
+	 * one. */
 	add(&p, LOAD(DATA(arch)));
 	add(&p, JUMP(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0));
 	skip = p.n;

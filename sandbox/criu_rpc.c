@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Requests and answers of criu's images/rpc.proto, one message of a socket each. The answer is
- * believed no more than criu is.
+ * Requests to criu and its answers, in the format of criu's images/rpc.proto, each of them one
+ * message of a socket. An answer is trusted as little as criu is.
  */
 #include <stdio.h>
 #include <string.h>
@@ -59,7 +59,8 @@ static int send_request(int sock, const struct criu_request *req, struct err *e)
 	char images[32];
 
 	/*
-	 * By its own number: an images_dir_fd would be looked up among the caller's, which are
+	 * criu opens the folder by its own descriptor's number. The field images_dir_fd cannot be
+	 * used: criu would look that number up among the caller's descriptors in /proc, which are
 	 * root's and closed to it.
 	 */
 	(void)snprintf(images, sizeof(images), "/proc/self/fd/%d", req->images_fd);
@@ -85,7 +86,7 @@ static int send_request(int sock, const struct criu_request *req, struct err *e)
 		return err_set(e, ERR_INTERNAL, 0, "criu: a request of more than %zu bytes",
 			       sizeof(buf));
 	if (send(sock, buf, out.n, MSG_NOSIGNAL) != (ssize_t)out.n)
-		return err_set(e, ERR_SYSTEM, errno, "criu: it has ended");
+		return err_set(e, ERR_SYSTEM, errno, "criu has ended");
 	return 0;
 }
 
@@ -98,9 +99,11 @@ int criu_read_answer(const void *buf, size_t n, bool dump, pid_t *ret, struct er
 	    type.value != (dump ? TYPE_DUMP : TYPE_RESTORE) ||
 	    pb_find(in, RESP_SUCCESS, PB_VARINT, &success) != 1 ||
 	    pb_find(in, RESP_ERRNO, PB_VARINT, &number) < 0)
-		return err_set(e, ERR_SYSTEM, EPROTO, "criu: an answer that is none");
+		return err_set(e, ERR_SYSTEM, EPROTO,
+			       "criu: its answer does not have the format of rpc.proto");
 	if (!success.value) {
-		(void)err_set(e, ERR_SYSTEM, (int)(number.value & 0xfff), "criu: it refuses");
+		(void)err_set(e, ERR_SYSTEM, (int)(number.value & 0xfff),
+			      "criu: it says that it has failed");
 		return -EBADMSG;
 	}
 	*ret = 0;
@@ -108,7 +111,8 @@ int criu_read_answer(const void *buf, size_t n, bool dump, pid_t *ret, struct er
 		return 0;
 	if (pb_find(in, RESP_RESTORE, PB_BYTES, &restore) != 1 ||
 	    pb_find(restore.bytes, RESTORE_PID, PB_VARINT, &pid) != 1 || pid.value > INT32_MAX)
-		return err_set(e, ERR_SYSTEM, EPROTO, "criu: an answer that is none");
+		return err_set(e, ERR_SYSTEM, EPROTO,
+			       "criu: its answer does not have the format of rpc.proto");
 	*ret = (pid_t)pid.value;
 	return 0;
 }
@@ -126,6 +130,6 @@ int criu_ask(int sock, const struct criu_request *req, pid_t *ret, struct err *e
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return err_set(e, ERR_SYSTEM, n < 0 ? errno : 0, "criu: %s",
-			       n < 0 ? "it does not answer" : "it has ended without an answer");
+			       n < 0 ? "it does not answer" : "it has ended without answering");
 	return criu_read_answer(buf, (size_t)n, req->dump, ret, e);
 }

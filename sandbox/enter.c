@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ordered list: what happens between the clone of a sandbox's init and the
- * first instruction of its payload. Privilege held: root of the host, all along,
- * until init_drop(). Nothing of the image or of the user runs before that, but in
- * sandboxes that make a checkpoint; and nothing is read from the image's files.
+ * The ordered list: what happens between the clone of a sandbox's init and the first instruction
+ * of its payload. The init is root of the host all along, until init_drop(). Until then no code
+ * of the image or of the user runs, except in sandboxes that make a checkpoint, and no file of
+ * the image is read.
  */
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 #include "lib/title.h"
 #include "sandbox/checkpoint.h"
@@ -20,9 +18,6 @@
 #include "sandbox/fork/keeper.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
-
-#define RECORD_TRIES 20000 /* about 3 s */
-#define RECORD_YIELDS 100
 
 static void report(int fd, enum report_type type, uint64_t value, const char *text)
 {
@@ -32,7 +27,8 @@ static void report(int fd, enum report_type type, uint64_t value, const char *te
 	(void)util_write_all(fd, &r, sizeof(r));
 }
 
-/* A restore that cannot even begin is no reason to fail: a cold start follows. */
+/* Takes the result r of a step that only a restore needs. A restore that cannot even begin does
+ * not fail the task: the error is kept in run->broken, and a cold start follows. */
 static int or_without(const struct sandbox_spec *spec, struct checkpoint_run *run, int r,
 		      struct err *e)
 {
@@ -44,7 +40,7 @@ static int or_without(const struct sandbox_spec *spec, struct checkpoint_run *ru
 	return r;
 }
 
-/* The surroundings, in an order that the comments explain. */
+/* Makes the sandbox's surroundings. The order matters, and the comments say why. */
 static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
 		 struct template_host *keep, struct err *e)
 {
@@ -53,57 +49,85 @@ static int build(const struct sandbox_spec *spec, struct checkpoint_run *run,
 	int r, root = -1;
 
 	r = fds_keep_spec(spec, e);
-	/* Early: everything below is on the task's bill. */
-	if (r == 0)
-		r = cgroup_enter(spec->cgroup, e);
-	/* While still in the host's namespaces. */
-	if (r == 0 && spec->action == SANDBOX_TEMPLATE)
+	if (r < 0)
+		goto out;
+	/* Early, so that everything below is charged to the task. */
+	r = cgroup_enter(spec->cgroup, e);
+	if (r < 0)
+		goto out;
+	/* While this process is still in the host's namespaces. */
+	if (spec->action == SANDBOX_TEMPLATE) {
 		r = template_open_host(spec, keep, e);
-	if (r == 0)
-		r = net_open_host(spec->net_index, &net, e);
-	/* Its group is about to be a namespace's root, and closed to it. */
-	if (r == 0 && criu) {
-		run->pids_max = cgroup_open_pids(spec->cgroup);
-		if (run->pids_max < 0)
-			r = err_set(e, ERR_SYSTEM, -run->pids_max, "sandbox: limit of processes");
+		if (r < 0)
+			goto out;
 	}
-	/* After cgroup_enter: its group is the namespace's root. */
-	if (r == 0)
-		r = ns_unshare_cgroup(e);
-	if (r == 0)
-		r = net_enter_ns(spec->netns_fd, e);
-	/* While the host's files are there to exec. */
-	if (r == 0 && criu)
+	r = net_open_host(spec->net_index, &net, e);
+	if (r < 0)
+		goto out;
+	/* A descriptor for the limit of processes, taken now: once its cgroup is the root of a
+	 * cgroup namespace, the file can no longer be opened from within (cgroup.h). */
+	if (criu) {
+		run->pids_max = cgroup_open_pids(spec->cgroup);
+		if (run->pids_max < 0) {
+			r = err_set(e, ERR_SYSTEM, -run->pids_max, "sandbox: limit of processes");
+			goto out;
+		}
+	}
+	/* After cgroup_enter: the cgroup that the process is in becomes the namespace's root. */
+	r = ns_unshare_cgroup(e);
+	if (r < 0)
+		goto out;
+	r = net_enter_ns(spec->netns_fd, e);
+	if (r < 0)
+		goto out;
+	/* While criu and its libraries can still be found among the host's files. */
+	if (criu) {
 		r = or_without(spec, run, checkpoint_launch(spec, run, e), e);
-	if (r == 0)
-		r = net_setup(spec->net_index, &net, e);
-	if (r == 0)
-		r = ns_set_hostname(spec->id, e);
-	if (r == 0)
-		r = rootfs_mount(spec, &root, e);
+		if (r < 0)
+			goto out;
+	}
+	r = net_setup(spec->net_index, &net, e);
+	if (r < 0)
+		goto out;
+	r = ns_set_hostname(spec->id, e);
+	if (r < 0)
+		goto out;
+	r = rootfs_mount(spec, &root, e);
+	if (r < 0)
+		goto out;
 	/* On the new root, before it is "/". */
-	if (r == 0)
-		r = mounts_make(spec, root, e);
-	/* Somebody else may have found the checkpoint to be wrong just now, and removed it. */
-	if (r == 0 && criu)
+	r = mounts_make(spec, root, e);
+	if (r < 0)
+		goto out;
+	if (criu) {
+		/* Another process may have found the checkpoint to be wrong just now, and removed it. */
 		r = or_without(spec, run, mounts_heap(spec, root, e), e);
-	/* It is still loading the host's libraries. */
-	if (r == 0 && spec->action == SANDBOX_RESTORE && !run->broken.code)
+		if (r < 0)
+			goto out;
+	}
+	/* criu is still loading the host's libraries meanwhile. */
+	if (spec->action == SANDBOX_RESTORE && !run->broken.code) {
 		r = or_without(spec, run,
 			       userns_make(spec->checkpoint_owner, spec->owner, &run->userns, e),
 			       e);
-	if (r == 0 && criu)
+		if (r < 0)
+			goto out;
+	}
+	if (criu) {
 		r = or_without(spec, run, checkpoint_wait_loaded(run, e), e);
+		if (r < 0)
+			goto out;
+	}
 	/* From here on no file of the host has a name. */
-	if (r == 0)
-		r = rootfs_pivot(root, e);
+	r = rootfs_pivot(root, e);
+out:
 	net_close_host(&net);
 	util_close_fd(&root);
 	return r;
 }
 
-/* Restore, and when that does not work start cold in the same, still clean sandbox. In both ways
- * the payload is there, and nothing that the user wrote has run. */
+/* Restores, and when that fails starts cold in the same sandbox, which is still clean. Either way
+ * the payload exists, and nothing that the user wrote has run. */
 static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run *run,
 			 pid_t *payload, int *go, struct err *e)
 {
@@ -125,7 +149,7 @@ static int start_payload(const struct sandbox_spec *spec, struct checkpoint_run 
 	return payload_start(spec, payload, go, e);
 }
 
-/* Does not return but by a failure. */
+/* Returns only when it fails. */
 static int keep_template(const struct sandbox_spec *spec, struct checkpoint_run *run,
 			 struct template_host *host, struct err *e)
 {
@@ -157,31 +181,10 @@ static int warm_and_dump(const struct sandbox_spec *spec, struct checkpoint_run 
 }
 
 /*
- * Nothing of the user's runs in a sandbox that no monitor could find again. The record
- * is written a moment after the clone; when it does not come, the monitor died in
- * between, and the task is started anew by the next one.
- */
-int sandbox_wait_recorded(int record_fd, struct err *e)
-{
-	struct timespec nap = {0, 100000};
-	uint32_t magic = 0;
-
-	for (int i = 0; i < RECORD_TRIES; i++) {
-		if (pread(record_fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
-		    magic == RUN_RECORD_MAGIC)
-			return 0;
-		/* A nap is longer than most waits for it. */
-		if (i < RECORD_YIELDS)
-			(void)sched_yield();
-		else
-			(void)nanosleep(&nap, NULL);
-	}
-	return err_set(e, ERR_INTERNAL, 0, "sandbox: no monitor has recorded it");
-}
-
-/*
- * The kernel kills this process when its maker dies, until it becomes another user: then this has
- * to be asked for again. A maker that has died before is no reader of the report any more.
+ * When spec->with_maker says so, has the kernel kill this process when the process that made it
+ * dies. The kernel forgets that request when the process becomes another user, so this is called
+ * once more after init_drop(). If the maker died before the call, nobody reads the report pipe
+ * any longer, and that is an error here.
  */
 static int follow_maker(const struct sandbox_spec *spec, int report_fd, struct err *e)
 {
@@ -190,9 +193,11 @@ static int follow_maker(const struct sandbox_spec *spec, int report_fd, struct e
 	if (!spec->with_maker)
 		return 0;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "sandbox: an end with its maker");
+		return err_set(
+			e, ERR_SYSTEM, errno,
+			"sandbox: cannot ask to be killed when the process that made it dies");
 	if (poll(&maker, 1, 0) < 0 || maker.revents & POLLERR)
-		return err_set(e, ERR_SYSTEM, 0, "sandbox: its maker has died");
+		return err_set(e, ERR_SYSTEM, 0, "sandbox: the process that made it has died");
 	return 0;
 }
 
@@ -201,12 +206,12 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	struct checkpoint_run run = CHECKPOINT_RUN_INIT;
 	struct template_host host = TEMPLATE_HOST_INIT;
 	struct err e = {0};
-	int report_fd = spec->report_w, go = -1, r = 0;
+	int report_fd = spec->report_w, go = -1;
 	char title[TASK_ID_LEN + 16];
 	pid_t payload = -1;
 	sigset_t none;
 
-	/* The monitor blocks what its event loop reads. */
+	/* The monitor blocks the signals that its event loop reads from a signalfd. */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -214,41 +219,35 @@ static void __attribute__((noreturn)) init_main(const struct sandbox_spec *spec)
 	(void)snprintf(title, sizeof(title), "init of %s", spec->id);
 	title_set(title);
 	(void)prctl(PR_SET_NAME, "sandbox-init");
-	/* Not the daemon's session or its terminal: kill(0) knows no pid namespace, and a forged
-	 * checkpoint may say that its process is in this one's. */
-	if (setsid() < 0)
-		r = err_set(&e, ERR_SYSTEM, errno, "sandbox: init's session");
-	/* The monitor's death must not end tasks: only a build's sandbox ends with its maker. */
-	if (r == 0)
-		r = follow_maker(spec, report_fd, &e);
-	if (r == 0)
-		r = build(spec, &run, &host, &e);
-	if (r == 0)
-		r = sandbox_wait_recorded(spec->record_fd, &e);
-	if (r == 0 && spec->action == SANDBOX_DUMP) {
-		r = warm_and_dump(spec, &run, &e);
-		if (r == 0)
-			_exit(0);
-	} else if (r == 0 && spec->action == SANDBOX_TEMPLATE) {
-		r = keep_template(spec, &run, &host, &e);
-	} else if (r == 0) {
-		r = start_payload(spec, &run, &payload, &go, &e);
-		if (r == 0)
-			r = fds_move_init(spec, go, &e);
-		if (r == 0) {
-			report_fd = INIT_FD_REPORT;
-			r = init_drop(sandbox_host_id(spec->owner, SANDBOX_INIT_UID), &e);
-		}
-		if (r == 0)
-			r = follow_maker(spec, report_fd, &e);
-		if (r == 0)
-			r = checkpoint_let_go(&run, &e);
-		if (r == 0)
-			r = init_go("sandbox", &e);
-		if (r == 0)
-			init_supervise(payload);
+	/* Leaves the daemon's session and its terminal. kill(0) knows no pid namespace, and a
+	 * forged checkpoint may say that its process belongs to this process's group. */
+	if (setsid() < 0) {
+		(void)err_set(&e, ERR_SYSTEM, errno, "sandbox: init's session");
+		goto fail;
 	}
-	/* PID 1's exit ends whatever had been started. */
+	/* The monitor's death must not end tasks; only the sandbox of a build ends with its maker. */
+	if (follow_maker(spec, report_fd, &e) < 0 || build(spec, &run, &host, &e) < 0 ||
+	    init_wait_recorded(spec->record_fd, &e) < 0)
+		goto fail;
+	if (spec->action == SANDBOX_DUMP) {
+		if (warm_and_dump(spec, &run, &e) < 0)
+			goto fail;
+		_exit(0);
+	}
+	if (spec->action == SANDBOX_TEMPLATE) {
+		(void)keep_template(spec, &run, &host, &e);
+		goto fail;
+	}
+	if (start_payload(spec, &run, &payload, &go, &e) < 0 || fds_move_init(spec, go, &e) < 0)
+		goto fail;
+	report_fd = INIT_FD_REPORT;
+	if (init_drop(sandbox_host_id(spec->owner, SANDBOX_INIT_UID), &e) < 0 ||
+	    follow_maker(spec, report_fd, &e) < 0 || checkpoint_let_go(&run, &e) < 0 ||
+	    init_go("sandbox", &e) < 0)
+		goto fail;
+	init_supervise(payload);
+fail:
+	/* The kernel ends whatever had been started when PID 1 exits. */
 	report(report_fd, REPORT_FAILED, 0, e.msg);
 	_exit(1);
 }

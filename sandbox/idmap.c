@@ -40,9 +40,9 @@ int idmap_write(int proc, pid_t pid, uint32_t owner, struct err *e)
 }
 
 /*
- * A user namespace that nobody lives in: it is only the table by which a mount shows the
- * files of st's owner as those of another. A namespace is made with a process in it, which
- * ends as soon as the table is written and the namespace is held by a descriptor.
+ * Makes a user namespace that serves only as a table: a mount with it shows the files of st's
+ * owner as files of the user shown. The kernel makes a namespace only together with a process in
+ * it; that process ends as soon as the map is written and the namespace is held by a descriptor.
  */
 static int make_table(const struct stat *st, uid_t shown, struct err *e)
 {
@@ -73,22 +73,24 @@ static int make_table(const struct stat *st, uid_t shown, struct err *e)
 			r = err_set(e, ERR_SYSTEM, errno, "package: user namespace");
 	}
 	(void)close(p[1]); /* the process reads the end of the pipe, and ends */
-	/* It was made without an exit signal: __WALL. */
+	/* The process was made without an exit signal, so waiting for it takes __WALL
+	 * (wait(2)). */
 	while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
 	return r < 0 ? r : fd;
 }
 
-int idmap_mount(int mount, uint32_t owner, int *table, struct err *e)
+static int show_as(int mount, uid_t shown, uint64_t more_attrs, int *table, const char *what,
+		   const char *folder, struct err *e)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | more_attrs};
 	struct stat st;
 	int fd;
 
 	if (fstat(mount, &st) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "package");
+		return err_set(e, ERR_SYSTEM, errno, "%s", what);
 	if (*table < 0) {
-		fd = make_table(&st, sandbox_host_id(owner, SANDBOX_UID), e);
+		fd = make_table(&st, shown, e);
 		if (fd < 0)
 			return fd;
 		*table = fd;
@@ -96,8 +98,23 @@ int idmap_mount(int mount, uint32_t owner, int *table, struct err *e)
 	attr.userns_fd = (uint64_t)*table;
 	if (mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return err_set(e, ERR_SYSTEM, errno,
-			       "package: the file system of the state folder cannot show files as "
-			       "another user's (idmapped mounts): have the state folder on ext4, "
-			       "xfs or btrfs");
+			       "%s: the file system of %s cannot show files as another user's "
+			       "(idmapped mounts): have it on ext4, xfs or btrfs",
+			       what, folder);
 	return 0;
+}
+
+int idmap_mount(int mount, uint32_t owner, int *table, struct err *e)
+{
+	return show_as(mount, sandbox_host_id(owner, SANDBOX_UID), 0, table, "package",
+		       "the state folder", e);
+}
+
+int idmap_mount_read_only(int mount, uid_t shown, const char *folder, struct err *e)
+{
+	_cleanup_fd_ int table = -1;
+
+	return show_as(mount, shown,
+		       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+		       &table, "mount", folder, e);
 }

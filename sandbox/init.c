@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * PID 1 of a sandbox after its payload runs: no uid of anybody, CAP_KILL over its
- * own pid namespace, the fds of enum init_fd and no other. It reaps, tells how the
- * payload ended, and keeps the pipes alive until everything in them has been read.
+ * PID 1 of a sandbox once its payload runs. Its uid is no other process's; it has CAP_KILL over
+ * its own pid namespace, and the descriptors of enum init_fd. It reaps, tells how the payload
+ * ended, and keeps the pipes alive until everything in them has been read.
  */
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,9 +18,12 @@
 
 #include "sandbox/sandbox.h"
 
+#define RECORD_TRIES 20000 /* about 3 s */
+#define RECORD_YIELDS 100
+
 static volatile sig_atomic_t payload_pid;
 
-/* The monitor asks for a polite end by TERM to the init. */
+/* The monitor asks the payload to end by sending TERM to the init, which passes it on. */
 static void forward_term(int sig)
 {
 	if (payload_pid > 0)
@@ -33,7 +37,8 @@ int init_become(uid_t id, struct err *e)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's user");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's no_new_privs");
-	/* After a change of uid: not readable through /proc/1 by the payload. */
+	/* A change of uid resets this flag, so it is set afterwards: the payload must not read
+	 * the init's memory through /proc/1. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: init's dumpable");
 	return 0;
@@ -44,6 +49,29 @@ int init_drop(uid_t id, struct err *e)
 	int r = init_become(id, e);
 
 	return r < 0 ? r : caps_keep_only_kill(e);
+}
+
+/*
+ * No code of the user's may run in a sandbox that no monitor could find again. The monitor writes
+ * the record a moment after the clone. When it does not come, the monitor died in between, and
+ * the next one starts the task anew.
+ */
+int init_wait_recorded(int record_fd, struct err *e)
+{
+	struct timespec nap = {0, 100000};
+	uint32_t magic = 0;
+
+	for (int i = 0; i < RECORD_TRIES; i++) {
+		if (pread(record_fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+		    magic == RUN_RECORD_MAGIC)
+			return 0;
+		/* Most waits for the record are shorter than a nap. */
+		if (i < RECORD_YIELDS)
+			(void)sched_yield();
+		else
+			(void)nanosleep(&nap, NULL);
+	}
+	return err_set(e, ERR_INTERNAL, 0, "sandbox: no monitor has recorded it");
 }
 
 int init_go(const char *what, struct err *e)
@@ -66,9 +94,9 @@ static bool disk_full(int fd)
 }
 
 /*
- * The logger reads the pipes; no reader means that it is being replaced, and what
- * is in them would be lost with the last read end, which is ours. Nothing can wake
- * us when a pipe becomes empty, so: soon at first, then seldom.
+ * The logger reads the pipes. When a pipe has no other reader, the logger is being replaced, and
+ * what is in the pipe would be lost with the last read end, which is the init's. No event says
+ * that a pipe has become empty, so the init looks: often at first, then seldom.
  */
 static void wait_until_drained(void)
 {
@@ -87,8 +115,9 @@ static void wait_until_drained(void)
 	}
 }
 
-/* A clone's parent is its template's keeper, whom the kernel tells. Orphans become ours,
- * and go by themselves. */
+/* A clone's parent is its template's keeper, and the kernel tells the keeper how it ended.
+ * Orphans of the clone become children of this init; SIGCHLD is ignored, so that they need not be
+ * reaped. */
 static bool wait_clone(int *status)
 {
 	(void)signal(SIGCHLD, SIG_IGN);
@@ -127,16 +156,18 @@ void init_supervise(pid_t payload)
 	record.wait_status = known ? status : -1;
 	record.finished_ns = util_realtime_ns();
 	record.disk_full = disk_full(INIT_FD_WORK) || disk_full(INIT_FD_TMP);
-	/* Everything that is left in this pid namespace, then its zombies. Anywhere else
-	 * than as PID 1 of a sandbox this would be everything on the machine. */
+	/* Kill everything that is left in this pid namespace, then reap it. If this process were
+	 * not the PID 1 of a sandbox, kill(-1) would reach everything on the machine. */
 	if (getpid() == 1)
 		(void)kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
-	/* A keeper that hung was killed: the monitor has seen the end that it did not. */
+	/* A keeper that hung was killed, and then the status never comes: the monitor itself has
+	 * written the exit record, which must not be overwritten. */
 	if ((known || !exit_record_read(INIT_FD_RECORD, &there)) &&
 	    pwrite(INIT_FD_RECORD, &record, sizeof(record), EXIT_RECORD_OFFSET) < 0)
-		record.wait_status = -1; /* disk full: the exit status below still tells */
+		/* the disk is full: the exit status below still tells the monitor */
+		record.wait_status = -1;
 	wait_until_drained();
 	_exit(record.wait_status < 0);
 }

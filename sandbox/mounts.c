@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What is mounted over the image. Targets are opened without following any
- * symbolic link (an image is not trusted: its /proc may be a link to anywhere),
- * and mounts are put on those fds, not on paths.
+ * What is mounted over the image. Mount points are opened without following any symbolic link, and
+ * a mount is put on such a descriptor, never on a path: an image is not trusted, and its /proc may
+ * be a link to anywhere.
  */
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -16,7 +16,7 @@
 #include "sandbox/sandbox.h"
 
 #define DEVPTS_PTYS_MAX "64"
-#define HOSTS_FILE "hosts" /* in /run; /etc/hosts is this file, read-only */
+#define HOSTS_FILE "hosts" /* below /run; /etc/hosts is this file, mounted read-only */
 
 static int open_beneath(int root, const char *path, uint64_t flags)
 {
@@ -28,8 +28,8 @@ static int open_beneath(int root, const char *path, uint64_t flags)
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-/* A new file system of a type, with "key", "value" pairs up to NULL. An fd of the
- * detached mount, or -errno. */
+/* Makes a file system of this type with options in pairs, "key", "value", up to NULL. Returns a
+ * descriptor of the detached mount, or -errno. */
 static int new_fs(const char *type, const char *const *opts, unsigned attrs)
 {
 	_cleanup_fd_ int fs = fsopen(type, FSOPEN_CLOEXEC);
@@ -46,7 +46,7 @@ static int new_fs(const char *type, const char *const *opts, unsigned attrs)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Puts a detached mount on root/path and closes it. */
+/* Attaches a detached mount at root/path and closes mount_fd. dir: the mount point is a folder. */
 static int attach(int mount_fd, int root, const char *path, bool dir, struct err *e)
 {
 	_cleanup_fd_ int fd = mount_fd;
@@ -64,7 +64,8 @@ static int attach(int mount_fd, int root, const char *path, bool dir, struct err
 	return 0;
 }
 
-/* The same for a detached copy of something, with its flags set first. */
+/* Sets the flags of a detached copy, and attaches it as attach() does. The descriptor stays the
+ * caller's. */
 static int attach_copy(int copy, int root, const char *path, bool dir, unsigned attrs,
 		       struct err *e)
 {
@@ -75,7 +76,7 @@ static int attach_copy(int copy, int root, const char *path, bool dir, unsigned 
 	return attach(fcntl(copy, F_DUPFD_CLOEXEC, 0), root, path, dir, e);
 }
 
-/* from is in this mount namespace. */
+/* from is a mount of this mount namespace. */
 static int bind(int from, int root, const char *path, bool dir, unsigned attrs, struct err *e)
 {
 	_cleanup_fd_ int copy =
@@ -84,7 +85,7 @@ static int bind(int from, int root, const char *path, bool dir, unsigned attrs, 
 	return attach_copy(copy, root, path, dir, attrs, e);
 }
 
-/* A tmpfs that belongs to the payload, of the task's disk limit. */
+/* Makes a tmpfs that belongs to the payload, as large as the task's disk limit. */
 static int task_tmpfs(uint64_t size, const char *mode, unsigned uid, int *ret)
 {
 	char size_s[32], inodes_s[32], uid_s[16];
@@ -100,18 +101,18 @@ static int task_tmpfs(uint64_t size, const char *mode, unsigned uid, int *ret)
 }
 
 /*
- * /work with a package: its files below, a tmpfs above. Directories are named by
- * /proc/self/fd (the host's /proc is still there), so no path is ever composed.
+ * /work with a package: the package's files below, a tmpfs above. overlayfs is told its layers as
+ * paths of /proc/self/fd, where the host's /proc still is, so that no path is ever composed.
  */
 static int work_overlay(int tmpfs, uid_t uid, int *ret)
 {
 	_cleanup_fd_ int lower = -1, upper = -1, work = -1;
 	char lower_s[40], upper_s[40], work_s[40];
 	/*
-	 * redirect_dir: a folder of the package can be renamed; else that fails with EXDEV.
-	 * xino: one device number for all of it, whichever layer a file lies in, and a file keeps
-	 * its inode number when it is written to. Both rely on "trusted" attributes of the tmpfs,
-	 * which a mount of the host's root may use and no payload may.
+	 * redirect_dir: a folder of the package can be renamed, which otherwise fails with EXDEV.
+	 * xino: all of /work has one device number, whichever layer a file lies in, and a file
+	 * keeps its inode number when it is written to. Both rely on "trusted" attributes in the
+	 * tmpfs, which only a mount that the host's root made may use; the payload cannot set them.
 	 */
 	const char *const opts[] = {"lowerdir", lower_s,	"upperdir", upper_s,	"workdir",
 				    work_s,	"redirect_dir", "on",	    "metacopy", "off",
@@ -122,7 +123,7 @@ static int work_overlay(int tmpfs, uid_t uid, int *ret)
 	lower = openat(tmpfs, "l", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	upper = openat(tmpfs, "u", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	work = openat(tmpfs, "w", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	/* The merged folder has the upper one's owner. */
+	/* overlayfs gives the merged folder the owner that its upper layer has. */
 	if (lower < 0 || upper < 0 || work < 0 || fchown(upper, uid, uid) < 0)
 		return -errno;
 	(void)snprintf(lower_s, sizeof(lower_s), "/proc/self/fd/%d", lower);
@@ -138,8 +139,9 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	int overlay = -1, r;
 	char lower[40];
 
-	/* Nobody's while a checkpoint is made: criu opens a checkpoint's files as root and by
-	 * name, and a task's package must not put a link in the place of one. */
+	/* While a checkpoint is made, /work is root's and read-only: criu opens the dumped
+	 * process's files as root and by name, and code of the package must not put a link in the
+	 * place of one. */
 	if (spec->action == SANDBOX_DUMP)
 		r = task_tmpfs(spec->limits.disk, "0555", 0, &tmpfs);
 	else
@@ -149,7 +151,7 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /work");
 	if (spec->package_mount < 0)
 		return attach(TAKE_FD(tmpfs), root, "work", true, e);
-	/* overlayfs wants its layers reachable in this mount namespace. */
+	/* overlayfs wants its layers to be mounted in this mount namespace. */
 	r = attach(fcntl(tmpfs, F_DUPFD_CLOEXEC, 0), root, "work", true, e);
 	if (r == 0 && mkdirat(tmpfs, "l", 0700) < 0)
 		r = err_set(e, ERR_SYSTEM, errno, "sandbox: /work");
@@ -158,20 +160,21 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 				MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
 	if (r < 0)
 		return r;
-	/* Nobody's while a checkpoint is made, as above. */
+	/* Root's while a checkpoint is made, as above. */
 	r = work_overlay(
 		tmpfs, spec->action == SANDBOX_DUMP ? 0 : sandbox_host_id(spec->owner, SANDBOX_UID),
 		&overlay);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: package over /work (overlayfs)");
-	/* overlayfs has a copy of its own; this one would show in mountinfo where it is from. */
+	/* overlayfs holds a mount of the package of its own. This one is taken away, because
+	 * /proc/self/mountinfo would show the payload where on the host the package lies. */
 	(void)snprintf(lower, sizeof(lower), "/proc/self/fd/%d", spec->package_mount);
 	if (umount2(lower, MNT_DETACH) < 0) {
 		r = err_set(e, ERR_SYSTEM, errno, "sandbox: package");
 		util_close_fd(&overlay);
 		return r;
 	}
-	/* Onto the tmpfs' own root, which hides it. */
+	/* Attached to the tmpfs' own root, which it hides. */
 	return attach(overlay, tmpfs, ".", true, e);
 }
 
@@ -190,7 +193,7 @@ static int write_file(int dir, const char *name, mode_t mode, uid_t owner, const
 	return r;
 }
 
-/* The job, copied from the front's memfd: its size was bounded when it was sealed. */
+/* Copies the job from the front's memfd, whose size was bounded when it was sealed. */
 static int copy_job(int run, int job_fd, uid_t owner)
 {
 	_cleanup_fd_ int fd = -1;
@@ -225,9 +228,9 @@ int mounts_put_job(const char *run, int job_fd, uid_t owner, struct err *e)
 }
 
 /*
- * /run holds what the supervisor tells the runtime. It is sticky and root's: the
- * payload may add files and remove its own (the job), and can touch nothing that
- * criu reads here: its kernel feature cache and its work folder.
+ * /run holds what the supervisor tells the runtime. The folder is sticky and root's: the payload
+ * may add files there and remove its own (the job), but cannot touch what criu reads there, its
+ * cache of kernel features and its work folder.
  */
 static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 {
@@ -244,7 +247,8 @@ static int mount_run(const struct sandbox_spec *spec, int root, struct err *e)
 	if (spec->action != SANDBOX_COLD) {
 		if (mkdirat(run, "criu", 0755) < 0)
 			return err_set(e, ERR_SYSTEM, errno, "sandbox: /run/criu");
-		/* criu has no privilege: it reads its cache, and no payload can write to it. */
+		/* criu has no privilege and must be able to read its cache, which no payload may
+		 * write to. */
 		if (spec->kdat_len)
 			r = write_file(run, "criu/criu.kdat", 0444, 0, spec->kdat, spec->kdat_len);
 		if (r == 0)
@@ -263,7 +267,8 @@ int mounts_heap(const struct sandbox_spec *spec, int root, struct err *e)
 			   e);
 }
 
-/* Readable by everybody, and about the host or about other people's keys. */
+/* Hides files of /proc that everybody may read and that tell of the host or of other users'
+ * keys. */
 static int mask_proc(int root, struct err *e)
 {
 	static const char *const masked[] = {"proc/keys", "proc/key-users", "proc/kcore",
@@ -286,9 +291,9 @@ static int mask_proc(int root, struct err *e)
 }
 
 /*
- * Terminals of the sandbox's own: each mount of devpts is another instance, and a terminal
- * belongs to who opened it. Without a bound a sandbox could take all that sysctl
- * kernel.pty.max leaves to those that are not the host's own.
+ * Terminals of the sandbox's own: each mount of devpts is an instance of its own, and a terminal
+ * belongs to the user who opened it. Without a bound one sandbox could take all terminals that
+ * sysctl kernel.pty.max leaves for such instances.
  */
 static int mount_terminals(int root, struct err *e)
 {
@@ -334,7 +339,7 @@ static int mount_resolv_conf(const struct sandbox_spec *spec, int root, struct e
 	return bind(file, root, "etc/resolv.conf", false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, e);
 }
 
-/* hostname is a task's id, which is short. */
+/* hostname: a task's id, so it is short. */
 static int fill_hosts(int fd, const char *hostname)
 {
 	char text[256];
@@ -347,8 +352,8 @@ static int fill_hosts(int fd, const char *hostname)
 	return util_write_all(fd, text, (size_t)n);
 }
 
-/* Every program may ask for the address of its own host name, and many do: as in Debian, it is
- * one of lo's. */
+/* Many programs ask for the address of their own host name. As in Debian, it is a loopback
+ * address. */
 static int mount_hosts(const struct sandbox_spec *spec, int root, struct err *e)
 {
 	const uid_t init = sandbox_host_id(spec->owner, SANDBOX_INIT_UID);
@@ -383,8 +388,8 @@ int mounts_new_proc(void)
 	return new_fs("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
-/* A /proc of this pid namespace that is writable and mounted nowhere. It is never closed before
- * the payload runs: the last close of such a mount takes up to milliseconds. */
+/* A writable /proc of this pid namespace that is mounted nowhere. It is not closed before the
+ * payload runs, because the last close of such a mount can take milliseconds. */
 static int own_proc = -1;
 
 int mounts_own_proc(void)
@@ -393,8 +398,8 @@ int mounts_own_proc(void)
 }
 
 /*
- * Read-only before anything is asked of criu or of a payload: nothing below /proc opens for
- * writing, for whoever is in this sandbox. The init writes id maps, and has a copy for that.
+ * Makes /proc read-only before criu or a payload runs: nothing below it opens for writing, for any
+ * process of this sandbox. The init writes id maps, and keeps a writable copy for that.
  */
 static int mount_proc(const struct sandbox_spec *spec, int root, struct err *e)
 {
@@ -405,7 +410,7 @@ static int mount_proc(const struct sandbox_spec *spec, int root, struct err *e)
 
 	if (r < 0)
 		return r;
-	/* Only what is mounted can be copied (before Linux 6.15). */
+	/* Before Linux 6.15 only a mount that is attached can be copied. */
 	at = open_beneath(root, "proc", O_DIRECTORY);
 	if (at >= 0 && !made_for_us)
 		own_proc = open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
@@ -420,33 +425,39 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 	int tmp, r;
 
 	r = mount_proc(spec, root, e);
-	if (r == 0)
-		r = mount_dev(spec, root, e);
-	if (r == 0)
-		r = mask_proc(root, e); /* with the new /dev's null */
+	if (r < 0)
+		return r;
+	r = mount_dev(spec, root, e);
+	if (r < 0)
+		return r;
+	r = mask_proc(root, e); /* with null of the new /dev */
 	if (r < 0)
 		return r;
 	r = task_tmpfs(spec->limits.disk, "1777", sandbox_host_id(spec->owner, SANDBOX_UID), &tmp);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "sandbox: tmpfs for /tmp");
 	r = attach(tmp, root, "tmp", true, e);
-	for (size_t i = 0; i < spec->n_writable && r == 0; i++)
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < spec->n_writable; i++) {
 		r = attach_copy(spec->writable[i].mount, root, spec->writable[i].path, true,
 				MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
-	if (r == 0)
-		r = mount_work(spec, root, e);
-	if (r == 0)
-		r = mount_run(spec, root, e);
-	if (r == 0)
-		r = mount_resolv_conf(spec, root, e);
-	if (r == 0)
-		r = mount_hosts(spec, root, e);
-	return r;
+		if (r < 0)
+			return r;
+	}
+	r = mount_work(spec, root, e);
+	if (r < 0)
+		return r;
+	r = mount_run(spec, root, e);
+	if (r < 0)
+		return r;
+	r = mount_resolv_conf(spec, root, e);
+	return r < 0 ? r : mount_hosts(spec, root, e);
 }
 
 /*
- * The exact list of devices, made once by the monitor on a tmpfs of its own, and
- * bound read-only into every sandbox.
+ * The monitor makes the devices once, on a tmpfs of its own, and every sandbox has that mounted
+ * read-only. There are no others.
  */
 int mounts_make_dev(const char *dir, struct err *e)
 {

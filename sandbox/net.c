@@ -29,7 +29,7 @@ void net_configure(const char *name)
 {
 	uint32_t octet = 213;
 
-	/* 10.128 to 10.207 for all but the default, which has 10.213. */
+	/* The default name has 10.213.0.0/16; all others share 10.128 to 10.207. */
 	if (strcmp(name, "sandboxd") != 0)
 		octet = 128 + id_hash(name) % 80;
 	net_instance.subnet = 10u << 24 | octet << 16;
@@ -78,7 +78,7 @@ void net_close_host(struct net_host *host)
 		util_close_fd(&host->netns);
 }
 
-/* forward: what comes in by it may go out by another one. */
+/* forward: packets that come in by the interface may leave by another one. */
 static int link_up(struct nl_sock *sock, int ifindex, bool forward, struct err *e)
 {
 	struct rtnl_link *change = rtnl_link_alloc();
@@ -97,9 +97,9 @@ static int link_up(struct nl_sock *sock, int ifindex, bool forward, struct err *
 }
 
 /*
- * Before it is up: no link-local address of IPv6, and no route to all the others, each of which
- * that is written to has an entry in a table that is bounded for the whole machine
- * (net.ipv6.neigh.default.gc_thresh3).
+ * Called before the interface is up. It keeps IPv6 from making a link-local address and a route to
+ * all others: each address that is written to would take an entry of a table that the whole machine
+ * shares (net.ipv6.neigh.default.gc_thresh3).
  */
 static int no_ipv6(struct nl_sock *sock, int ifindex, struct err *e)
 {
@@ -113,7 +113,7 @@ static int no_ipv6(struct nl_sock *sock, int ifindex, struct err *e)
 	if (r == 0)
 		r = rtnl_link_change(sock, change, change, 0);
 	rtnl_link_put(change);
-	/* A machine without IPv6. */
+	/* A machine without IPv6 needs none of this. */
 	return r < 0 && r != -NLE_AF_NOSUPPORT ? nl_fail(e, r, "interface without IPv6") : 0;
 }
 
@@ -146,7 +146,8 @@ static int add_address(struct nl_sock *sock, int ifindex, uint32_t address, stru
 	return r < 0 ? nl_fail(e, r, "address") : 0;
 }
 
-/* dst via gateway (0: direct) on the interface; the gateway is on-link by decree. */
+/* Adds a route to dst by the gateway, or a direct one when gateway is 0. RTNH_F_ONLINK: the kernel
+ * need not know a route to the gateway. */
 static int add_route(struct nl_sock *sock, int ifindex, uint32_t dst, int prefix, uint32_t gateway,
 		     struct err *e)
 {
@@ -164,7 +165,7 @@ static int add_route(struct nl_sock *sock, int ifindex, uint32_t dst, int prefix
 			rtnl_route_set_scope(route, RT_SCOPE_LINK);
 		}
 		rtnl_route_add_nexthop(route, hop);
-		hop = NULL; /* owned by the route now */
+		hop = NULL; /* the route owns it now */
 		r = rtnl_route_set_dst(route, d);
 		if (r == 0)
 			r = rtnl_route_add(sock, route, 0);
@@ -192,7 +193,7 @@ static int ifindex_of(struct nl_sock *sock, const char *name, struct err *e)
 	return r;
 }
 
-/* eth0 here, its other end on the host, in one request. */
+/* Makes the pair in one request: eth0 in this namespace, the other end on the host. */
 static int add_veth(struct nl_sock *sock, const char *host_name, int host_netns, struct err *e)
 {
 	struct rtnl_link *link = rtnl_link_veth_alloc(), *peer;
@@ -219,7 +220,8 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	char name[sizeof(net_instance.prefix) + 10]; /* within IFNAMSIZ for any index */
 
 	(void)snprintf(name, sizeof(name), "%s%u", net_instance.prefix, index);
-	/* The one that had this name before may not quite be gone: its namespace ends late. */
+	/* A former interface of this name may still be there: a namespace ends some time after its
+	 * last process. */
 	for (int i = 0; i < VETH_TRIES; i++) {
 		struct timespec nap = {0, 20000000};
 
@@ -236,23 +238,30 @@ static int setup_egress(struct nl_sock *sock, uint32_t index, struct net_host *h
 	outside = ifindex_of(host->sock, name, e);
 	if (outside < 0)
 		return outside;
-	/* The host's end has the gateway's address on every pair: routed, not bridged. */
+	/* The host's end of every pair has the gateway's address: packets are routed, not
+	 * bridged. */
 	r = add_address(host->sock, outside, net_instance.subnet + 1, e);
-	if (r == 0)
-		r = no_ipv6(host->sock, outside, e);
-	if (r == 0)
-		r = link_up(host->sock, outside, true, e);
-	if (r == 0)
-		r = add_route(host->sock, outside, address, 32, 0, e);
-	if (r == 0)
-		r = add_address(sock, inside, address, e);
-	if (r == 0)
-		r = no_ipv6(sock, inside, e);
-	if (r == 0)
-		r = link_up(sock, inside, false, e);
-	if (r == 0)
-		r = add_route(sock, inside, 0, 0, net_instance.subnet + 1, e);
-	return r;
+	if (r < 0)
+		return r;
+	r = no_ipv6(host->sock, outside, e);
+	if (r < 0)
+		return r;
+	r = link_up(host->sock, outside, true, e);
+	if (r < 0)
+		return r;
+	r = add_route(host->sock, outside, address, 32, 0, e);
+	if (r < 0)
+		return r;
+	r = add_address(sock, inside, address, e);
+	if (r < 0)
+		return r;
+	r = no_ipv6(sock, inside, e);
+	if (r < 0)
+		return r;
+	r = link_up(sock, inside, false, e);
+	if (r < 0)
+		return r;
+	return add_route(sock, inside, 0, 0, net_instance.subnet + 1, e);
 }
 
 int net_up(struct err *e)
@@ -262,15 +271,15 @@ int net_up(struct err *e)
 
 	if (r < 0)
 		return r;
-	/* lo is interface 1 of every new namespace. */
+	/* lo is interface 1 in every new namespace. */
 	r = link_up(sock, 1, false, e);
 	nl_socket_free(sock);
 	return r;
 }
 
 /*
- * Connections that are over are kept for a minute, in a table of the whole machine and in memory
- * that is on nobody's bill: by default 131,072 of them in each namespace.
+ * A TCP connection that is over is kept for a minute, in a table of the whole machine and in memory
+ * that no cgroup is charged for: by default up to 131,072 of them for each namespace.
  */
 int net_limit(int proc, struct err *e)
 {
@@ -283,7 +292,7 @@ int net_limit(int proc, struct err *e)
 		       : 0;
 }
 
-/* Here: the calling process is in the new namespace. */
+/* Makes the new namespace, and leaves the calling process in it. */
 static int new_ns(struct err *e)
 {
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -306,7 +315,7 @@ int net_make_ns(int *ret_fd, struct err *e)
 	*ret_fd = r == 0 ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) : -1;
 	if (r == 0 && *ret_fd < 0)
 		r = err_set(e, ERR_SYSTEM, errno, "sandbox: network namespace");
-	/* A monitor that is lost in a sandbox's network must not go on. */
+	/* A monitor that cannot leave a sandbox's network must not go on. */
 	if (setns(home, CLONE_NEWNET) < 0)
 		abort();
 	return r;

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A network for one sandbox without a daemon. Several may be claimed at a time, and daemons run
- * beside them: the numbers, and with them the addresses (10.212.0.0/16 is no daemon's), are
- * given out by the kernel; the host's interfaces that forward for all of them stop with the last.
+ * beside them. The kernel gives out the numbers, and with them the addresses, which are of
+ * 10.212.0.0/16, a subnet that no daemon has.
  */
-#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "sandbox/net.h"
@@ -18,9 +15,13 @@
 #define CLAIMS_MAX (NET_INDEX_MAX / NET_BLOCK)
 #define TABLE_PREFIX "sandboxd-claim-"
 #define TABLE TABLE_PREFIX "%u"
+#define PREFIX "sbx%u-"
+/* Held while numbers are given out, and while the tables of free ones are removed. */
+#define LOCK "claims"
 
-/* A socket's abstract name belongs to one network namespace, as interfaces and tables do, and goes
- * with the process that has it. -errno. */
+/* Takes a number by binding a socket to an abstract name: like interfaces and nftables tables, the
+ * name belongs to one network namespace, and it is given back when the process ends. Returns the
+ * socket or -errno. */
 static int bind_number(uint32_t number)
 {
 	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -36,53 +37,39 @@ static int bind_number(uint32_t number)
 	return ret;
 }
 
-/* The interface of a sandbox whose maker was killed is there until the kernel has ended both. */
+/* When the process that claimed a number was killed, its sandbox's interface stays until the kernel
+ * has ended both; until then the number is not free. */
 static bool has_interface(uint32_t number)
 {
 	char name[IF_NAMESIZE];
 
-	(void)snprintf(name, sizeof(name), "%s%u", net_instance.prefix, number * NET_BLOCK);
+	(void)snprintf(name, sizeof(name), PREFIX "%u", number, number * NET_BLOCK);
 	return if_nametoindex(name) > 0;
 }
 
 static int take_number(struct net_claim *c, struct err *e)
 {
+	_cleanup_fd_ int lock = net_lock(LOCK, NULL, e);
+
+	if (lock < 0)
+		return lock;
 	net_instance.subnet = 10u << 24 | 212u << 16;
 	for (uint32_t i = 1; i <= CLAIMS_MAX; i++) {
 		c->number = bind_number(i);
 		if (c->number < 0 && c->number != -EADDRINUSE)
 			return err_set(e, ERR_SYSTEM, -c->number, "network: socket");
-		(void)snprintf(net_instance.prefix, sizeof(net_instance.prefix), "sbx%u-", i);
 		if (c->number >= 0 && !has_interface(i)) {
+			(void)snprintf(net_instance.prefix, sizeof(net_instance.prefix), PREFIX, i);
 			(void)snprintf(net_instance.table, sizeof(net_instance.table), TABLE, i);
 			c->index = i * NET_BLOCK;
 			return 0;
 		}
 		util_close_fd(&c->number);
 	}
-	return err_set(e, ERR_LIMIT, 0, "network: %u builds have one at this time; try again later",
+	return err_set(e, ERR_LIMIT, 0,
+		       "network: %u builds have a network at this time; try again when one of them "
+		       "has ended",
 		       CLAIMS_MAX);
-}
-
-/* What they all know of forwarding, of this network namespace; shared until the last one leaves. */
-static int open_folder(struct net_claim *c, struct err *e)
-{
-	char path[64];
-	struct stat st;
-
-	if (stat("/proc/self/ns/net", &st) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "/proc/self/ns/net");
-	(void)snprintf(path, sizeof(path), "/run/sandboxd-claims-%llu",
-		       (unsigned long long)st.st_ino);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set(e, ERR_SYSTEM, errno, "%s", path);
-	c->folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (c->folder < 0)
-		return err_set(e, ERR_SYSTEM, errno, "%s", path);
-	c->lock = openat(c->folder, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (c->lock < 0 || flock(c->lock, LOCK_SH) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "%s/lock", path);
-	return 0;
 }
 
 int net_claim(const struct policy *policy, struct net_claim *c, struct err *e)
@@ -90,17 +77,17 @@ int net_claim(const struct policy *policy, struct net_claim *c, struct err *e)
 	int r = take_number(c, e);
 
 	if (r == 0)
-		r = open_folder(c, e);
-	if (r == 0)
 		r = net_install_policy(policy, c->index, e);
-	if (r < 0)
-		return r;
-	net_forward_load(c->folder, &c->forward);
-	r = net_set_uplinks(&c->forward, e);
-	return r < 0 ? r : net_forward_for(policy, c->folder, &c->forward, e);
+	/* A claim of the same number whose process was killed. */
+	if (r == 0)
+		r = net_forward_load(&c->forward, e);
+	if (r == 0)
+		r = net_set_uplinks(&c->forward, e);
+	return r < 0 ? r : net_forward_for(policy, &c->forward, e);
 }
 
-/* Connections that were begun from this address are not the next one's. */
+/* Takes the address's connections out of the host's table, so that its next owner does not inherit
+ * them. */
 static void forget_flows(const struct net_claim *c)
 {
 	_cleanup_free_ uint8_t *used = malloc(NET_INDEX_MAX + 1);
@@ -113,21 +100,31 @@ static void forget_flows(const struct net_claim *c)
 	(void)net_forget_flows(used, &ignored);
 }
 
+/* Gives the number back, and removes the tables of this claim and of those whose processes were
+ * killed and whose sandboxes have ended. Nobody takes one of these numbers meanwhile. */
+static void give_number(struct net_claim *c)
+{
+	struct err ignored = {0};
+	_cleanup_fd_ int lock = net_lock(LOCK, NULL, &ignored);
+	uint64_t numbers = 1ull << c->index / NET_BLOCK;
+
+	_Static_assert(CLAIMS_MAX < 64, "numbers has a bit for each claim");
+	for (uint32_t i = 1; lock >= 0 && i <= CLAIMS_MAX; i++) {
+		_cleanup_fd_ int fd = bind_number(i);
+
+		if (fd >= 0 && !has_interface(i))
+			numbers |= 1ull << i;
+	}
+	net_remove_tables(TABLE_PREFIX, numbers);
+	util_close_fd(&c->number);
+	c->index = 0;
+}
+
 void net_claim_undo(struct net_claim *c)
 {
-	if (c->index)
-		forget_flows(c);
-	if (c->lock >= 0 && flock(c->lock, LOCK_EX | LOCK_NB) == 0) {
-		/* Another one may have switched it on, and left before. */
-		net_forward_load(c->folder, &c->forward);
-		net_forward_undo(c->folder, &c->forward);
-		/* And one that was killed has left its table. */
-		net_remove_tables(TABLE_PREFIX, CLAIMS_MAX);
-	} else if (c->index) {
-		net_remove_table();
-	}
-	c->index = 0;
-	util_close_fd(&c->lock);
-	util_close_fd(&c->folder);
-	util_close_fd(&c->number);
+	if (!c->index)
+		return;
+	forget_flows(c);
+	net_forward_undo(&c->forward);
+	give_number(c);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The connections that a sandbox leaves behind in the host's connection table, where they would
- * stay for minutes, those that never said goodbye for days: each sandbox within its bounds, many
- * one after the other would fill it all the same. And the next one with the same address would
- * be taken for having them.
+ * Removes the connections that sandboxes leave behind in the host's connection table. They would
+ * stay there for minutes, and those that were never closed for days: although each sandbox keeps
+ * within its bounds, many of them one after the other would fill the table. And the next sandbox
+ * with the same address would be taken for the owner of its predecessor's connections.
  */
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -35,7 +35,7 @@ static struct nl_msg *new_message(int type, int flags)
 	return NULL;
 }
 
-/* Address index of who began the connection; 0: not a sandbox of ours. */
+/* The index of the address that began the connection; 0 when it is not one of our sandboxes'. */
 static uint32_t index_of(struct nlattr *tuple_attr)
 {
 	struct nlattr *tuple[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];
@@ -63,7 +63,7 @@ static int on_flow(struct nl_msg *in, void *arg)
 	if (!index || sweep->used[index])
 		return NL_OK;
 	out = new_message(CT_DELETE, 0);
-	/* The id: this connection, and not another one that has come into its place. */
+	/* The id names this connection, and not another one that has taken its place. */
 	if (out &&
 	    nla_put(out, CTA_TUPLE_ORIG | NLA_F_NESTED, nla_len(a[CTA_TUPLE_ORIG]),
 		    nla_data(a[CTA_TUPLE_ORIG])) == 0 &&
@@ -86,7 +86,8 @@ static int sweep_flows(struct nl_sock *dump, struct sweep *sweep)
 		r = nl_connect(sweep->deletes, NETLINK_NETFILTER);
 	if (r < 0)
 		return r;
-	/* The kernel is done with a deletion when it is sent. One that is gone is no error. */
+	/* The kernel has done a deletion when sending it returns, so no answer is awaited. A
+	 * connection that has ended meanwhile is no error. */
 	nl_socket_disable_auto_ack(sweep->deletes);
 	r = nl_socket_modify_cb(dump, NL_CB_VALID, NL_CB_CUSTOM, on_flow, sweep);
 	msg = r == 0 ? new_message(CT_GET, NLM_F_DUMP) : NULL;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The host's side of egress, as one nftables table of our own. Written once a
- * policy by nft(8) itself (libnftables would be the same text through a library);
- * a start only takes an address of its policy's block.
+ * The host's side of egress, in one nftables table of our own. nft(8) itself writes it, once for
+ * each policy (libnftables would take the same text). A start only takes an address of its policy's
+ * block.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -57,7 +57,7 @@ struct dns_rules {
 	const char *chain;
 };
 
-/* The host's own name servers: a sandbox with dns may ask these, and no others. */
+/* The host's own name servers: a sandbox whose policy has "dns" may ask these and no others. */
 static void write_name_server(uint32_t address, void *arg)
 {
 	const struct dns_rules *d = arg;
@@ -86,8 +86,8 @@ static void write_rule(FILE *f, const char *chain, const struct policy_net_rule 
 }
 
 /*
- * The base is written anew with "add", which keeps what is there; chains are flushed
- * first, so that the same call twice leaves the same rules.
+ * Written with "add", which leaves alone what exists already; the chains are flushed first, so that
+ * a second call leaves the same rules as the first.
  */
 static void write_base(FILE *f, const char *t, const char *subnet)
 {
@@ -110,11 +110,11 @@ static void write_base(FILE *f, const char *t, const char *subnet)
 		"add rule inet %s forward iifname \"%s*\" jump egress\n"
 		"add rule inet %s forward oifname \"%s*\" ct state established,related accept\n"
 		"add rule inet %s forward oifname \"%s*\" drop\n"
-		/* What they let in is for sandboxes alone, of any daemon on this host; and the
-		 * answers to what somebody else on this host lets out. */
+		/* What these interfaces let in is for sandboxes alone, of any daemon on this host,
+		 * and for answers to connections that somebody else on this host has begun. */
 		"add rule inet %s forward iifname @uplinks oifname != \"sb*\" "
 		"ct state new,invalid,untracked drop\n"
-		/* The host's own services are not for sandboxes. */
+		/* Sandboxes may not reach the host's own services. */
 		"add rule inet %s input iifname \"%s*\" drop\n"
 		"add rule inet %s egress ct state established,related accept\n"
 		"add rule inet %s egress ip saddr vmap @policies\n"
@@ -124,9 +124,9 @@ static void write_base(FILE *f, const char *t, const char *subnet)
 }
 
 /*
- * What one sandbox may take of the connection table, which is the whole host's: connections at a
- * time, which the kernel counts for each address, and new ones a second, because a connection
- * that is over is not counted but stays in the table a while. That while is made short.
+ * What one sandbox may take of the connection table, which the whole host shares. Connections at a
+ * time are counted by the kernel for each address. New ones a second are bounded as well, because a
+ * connection that is over is not counted but stays in the table a while; that while is made short.
  */
 static void write_bounds(FILE *f, const char *t, uint32_t block, const struct policy_head *head)
 {
@@ -184,7 +184,8 @@ int net_install_policy(const struct policy *policy, uint32_t block, struct err *
 	r = run_nft(text, e);
 	if (r < 0)
 		return r;
-	/* Its own transaction: in one, nft 1.0.6 asks for the chain before it is there. */
+	/* A transaction of its own: in one with the chain, nft 1.0.6 looks for the chain before it
+	 * has made it. */
 	(void)snprintf(element, sizeof(element),
 		       "add element inet %s policies { %s-%s : jump block%u }\n", t, first, last,
 		       block);
@@ -200,7 +201,7 @@ int net_set_uplinks(const struct net_forward *f, struct err *e)
 	for (unsigned i = 0; i < f->n && n < sizeof(text); i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n,
 				      "add element inet %s uplinks { \"%s\" }\n",
-				      net_instance.table, f->names[i]);
+				      net_instance.table, f->uplinks[i].name);
 	return run_nft(text, e);
 }
 
@@ -213,7 +214,7 @@ void net_remove_table(void)
 	(void)run_nft(text, NULL);
 }
 
-void net_remove_tables(const char *prefix, unsigned n)
+void net_remove_tables(const char *prefix, uint64_t numbers)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
@@ -221,9 +222,10 @@ void net_remove_tables(const char *prefix, unsigned n)
 
 	if (!f)
 		return;
-	for (unsigned i = 1; i <= n; i++)
-		(void)fprintf(f, "add table inet %s%u\ndelete table inet %s%u\n", prefix, i, prefix,
-			      i);
+	for (unsigned i = 0; i < 64; i++)
+		if (numbers & 1ull << i)
+			(void)fprintf(f, "add table inet %s%u\ndelete table inet %s%u\n", prefix, i,
+				      prefix, i);
 	if (fclose(f) == 0)
 		(void)run_nft(text, NULL);
 }

@@ -5,9 +5,16 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "sandbox/ns.h"
 #include "sandbox/sandbox.h"
 
-/* glibc 2.36 has no clone3 wrapper; a plain fork-like use needs no stack juggling. */
+const char *const ns_names[CLONE_NS_N] = {
+	[CLONE_NS_USER] = "user", [CLONE_NS_MNT] = "mnt", [CLONE_NS_IPC] = "ipc",
+	[CLONE_NS_UTS] = "uts",	  [CLONE_NS_NET] = "net", [CLONE_NS_CGROUP] = "cgroup",
+	[CLONE_NS_PID] = "pid",
+};
+
+/* glibc 2.36 has no wrapper for clone3; used as fork is, it needs no stack of its own. */
 static pid_t clone3_fork(struct clone_args *args)
 {
 	return (pid_t)syscall(SYS_clone3, args, sizeof(*args));
@@ -60,7 +67,7 @@ pid_t ns_clone_pid(pid_t want)
 	return pid < 0 ? -errno : pid;
 }
 
-/* After the process is in its cgroup: that one becomes the namespace's root. */
+/* To be called when the process is in its cgroup: that cgroup becomes the namespace's root. */
 int ns_unshare_cgroup(struct err *e)
 {
 	if (unshare(CLONE_NEWCGROUP) < 0)

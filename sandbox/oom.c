@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Whom the kernel's OOM killer takes first (proc(5), oom_score_adj). */
+/* Which processes the kernel's OOM killer takes first (oom_score_adj, proc(5)). */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,13 +8,14 @@
 
 #define PATH "/proc/self/oom_score_adj"
 
-/* Last of all, and not never: a group in which nobody may be killed would wait for ever. */
+/* Taken last of all, but not exempt (-1000): a cgroup in which no process may be killed would
+ * hang. */
 #define LAST "-999"
 
-/* What this process, or the one that it was forked from, had before oom_protect(). */
+/* The score that this process, or the one that it was forked from, had before oom_protect(). */
 static char before[16];
 
-/* Within a sandbox /proc is read-only, and the init has another one. */
+/* Within a sandbox /proc is read-only, so the init writes through its own one. */
 static int set(const char *score)
 {
 	const int proc = mounts_own_proc();
@@ -41,7 +42,8 @@ void oom_protect(void)
 
 	before[n < 0 ? 0 : n] = '\0';
 	before[strcspn(before, "\n")] = '\0';
-	/* Below zero wants CAP_SYS_RESOURCE, here or where the daemon was started. */
+	/* A score below zero wants CAP_SYS_RESOURCE, in this process or where the daemon was
+	 * started. */
 	if (n > 0 && set(LAST) < 0 && before[0] != '-')
 		(void)set("0");
 }

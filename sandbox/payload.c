@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The payload: pid 2, the image's Python. This is the code between the clone and
- * its exec; it runs as root for the first lines only, and the order matters.
+ * The payload: pid 2, the image's Python. This is the code between its clone and its exec. Only
+ * the first lines run as root, and the order matters.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -20,8 +20,8 @@
 #define RUNTIME "/usr/lib/sandbox-runtime"
 
 struct handshake {
-	int ready[2]; /* payload -> init: I am in my user namespace */
-	int go[2];    /* init -> payload: your ids are mapped, and I am nobody any more */
+	int ready[2]; /* payload to init: I am in my user namespace */
+	int go[2];    /* init to payload: your ids are mapped, and I have given up my privilege */
 };
 
 static int become_user(uint32_t owner, struct err *e)
@@ -36,8 +36,9 @@ static int become_user(uint32_t owner, struct err *e)
 }
 
 /*
- * Already without root: the new namespace gives every capability over itself, and
- * nothing else belongs to it. The init, whose privileges are outside, maps the ids.
+ * Runs without root already. The new user namespace gives the process every capability over that
+ * namespace, and nothing else belongs to it. The init, whose privileges are outside of it, maps
+ * the ids.
  */
 static int enter_userns(const struct handshake *h, struct err *e)
 {
@@ -49,7 +50,7 @@ static int enter_userns(const struct handshake *h, struct err *e)
 			       "sandbox: user namespace (sysctl user.max_user_namespaces?)");
 	if (util_write_all(h->ready[1], &c, 1) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: id map");
-	/* While the init maps the ids. */
+	/* The init maps the ids meanwhile. */
 	r = userns_bound(mounts_own_proc(), e);
 	if (r < 0)
 		return r;
@@ -79,7 +80,8 @@ static int exec_interpreter(const struct sandbox_spec *spec, bool park, struct e
 	int r;
 
 	if (spec->argv) {
-		/* These are for the runtime. */
+		/* Only the runtime uses these two descriptors; a build's command has no
+		 * runtime. */
 		(void)close(PAYLOAD_FD_GO);
 		(void)close(PAYLOAD_FD_STARTED);
 		r = util_exec(spec->argv[0], spec->argv, spec->envp);
@@ -91,7 +93,8 @@ static int exec_interpreter(const struct sandbox_spec *spec, bool park, struct e
 	return err_set(e, ERR_SYSTEM, -r, "image: interpreter %s", interpreter);
 }
 
-/* What is restored of it gets the policy's own filter instead (inject_confine.c). */
+/* A process that is to be dumped has this filter; each restored copy gets the policy's own filter
+ * in its place (fork/inject_confine.c). */
 static int attach_warm(const struct policy *policy, struct err *e)
 {
 	struct sock_filter *bpf;
@@ -110,44 +113,57 @@ static int payload_main(const struct sandbox_spec *spec, bool park, const struct
 
 	if (null < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: /dev/null");
-	/* A session of its own: no terminal, and criu wants the tree's root to lead one. */
+	/* A session of its own: the payload has no terminal, and criu wants the dumped process to
+	 * lead a session. */
 	if (setsid() < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: session");
-	/* The init ignores SIGPIPE, and whatever the daemon was started with: a shell that puts it
-	 * in the background, or nohup(1), has more ignored. None is blocked. */
+	/* The init ignores SIGPIPE, and inherited the signals that the daemon was started with as
+	 * ignored: a shell's "&" and nohup(1) ignore some. No signal is blocked. */
 	for (int number = 1; number < NSIG; number++)
 		(void)signal(number, SIG_DFL);
 	(void)umask(022);
-	/* What will be a checkpoint stays in the initial user namespace, as an
-	 * unprivileged user; inject.c moves each restored copy into its own. */
+	/* A process that is to be dumped stays in the initial user namespace, as an unprivileged
+	 * user; the restore moves each copy into a user namespace of its own
+	 * (fork/inject_confine.c). */
 	r = park ? caps_drop_bounding(e) : 0;
-	if (r == 0)
-		r = oom_expose(e);
-	if (r == 0)
-		r = become_user(spec->owner, e); /* clears the other sets: no uid is 0 any more */
-	if (r == 0 && !park)
-		r = enter_userns(h, e);
-	if (r == 0)
-		r = fds_move_payload((const int[]){null, spec->out_w, spec->err_w, go_r,
-						   spec->started_w, *report_w},
-				     e);
 	if (r < 0)
 		return r;
-	null = -1; /* closed by number just now */
+	r = oom_expose(e);
+	if (r < 0)
+		return r;
+	/* No uid is 0 after this, which clears the capability sets but the bounding one. */
+	r = become_user(spec->owner, e);
+	if (r < 0)
+		return r;
+	if (!park) {
+		r = enter_userns(h, e);
+		if (r < 0)
+			return r;
+	}
+	r = fds_move_payload((const int[]){spec->input_fd >= 0 ? spec->input_fd : null, spec->out_w,
+					   spec->err_w, go_r, spec->started_w, spec->serve_fd,
+					   *report_w},
+			     e);
+	if (r < 0)
+		return r;
+	null = -1; /* fds_move_payload has closed it by its number */
 	*report_w = PAYLOAD_FD_REPORT;
 	r = rlimit_apply(&spec->limits, e);
-	/* What is restored has this one by its birth: all tasks are behind the same walls. */
-	if (r == 0)
-		r = criu_attach_filter(e);
-	if (r == 0)
-		r = park ? attach_warm(spec->policy, e)
-			 : seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
+	if (r < 0)
+		return r;
+	/* criu's own filter. A restored process inherits it from criu, so a task that was started
+	 * cold gets it too: it is confined in the same way in all start modes. */
+	r = criu_attach_filter(e);
+	if (r < 0)
+		return r;
+	r = park ? attach_warm(spec->policy, e)
+		 : seccomp_attach(spec->policy->bpf, spec->policy->head.n_bpf, e);
 	if (r < 0)
 		return r;
 	return exec_interpreter(spec, park, e);
 }
 
-/* The clone's side: never returns. A failure is told by the report pipe. */
+/* The clone's side. It never returns; a failure is told by the report pipe. */
 static void __attribute__((noreturn))
 payload_child(const struct sandbox_spec *spec, bool park, const struct handshake *h, int go_r)
 {
@@ -193,7 +209,8 @@ int payload_start(const struct sandbox_spec *spec, pid_t *ret, int *ret_go, stru
 		r = map_ids(pid, spec->owner, &h, e);
 	if (r == 0 && ret_go)
 		*ret_go = TAKE_FD(h.go[1]);
-	/* A parked template must never see EOF on its go pipe: the init keeps the end. */
+	/* A parked interpreter must never read an end of file from its go pipe: the init never
+	 * closes the write end. */
 	if (park)
 		go_w = -1;
 	for (int i = 0; i < 2; i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire format of protocol buffers, as far as CRIU speaks it: its requests, its answers and
- * its image files are made of it. Reading is over somebody else's bytes, and every length is
- * checked; writing is into room that the caller has.
+ * The wire format of protocol buffers, as far as CRIU uses it: CRIU's requests, answers and image
+ * files are made of it. Reading works on bytes that are not trusted, so every length is checked;
+ * what is read points into the caller's bytes. Writing is into the caller's buffer. Nothing is
+ * allocated.
  */
 #ifndef SANDBOX_PROTOBUF_H
 #define SANDBOX_PROTOBUF_H
@@ -13,7 +14,7 @@
 
 enum pb_type { PB_VARINT = 0, PB_FIXED64 = 1, PB_BYTES = 2, PB_FIXED32 = 5 };
 
-/* A message that is read: what is left of it. */
+/* A message that is read: the bytes of it that are left. */
 struct pb_in {
 	const uint8_t *at, *end;
 };
@@ -21,18 +22,19 @@ struct pb_in {
 struct pb_field {
 	uint32_t number;
 	enum pb_type type;
-	const uint8_t *start; /* of the value: of a varint its first byte */
+	const uint8_t *start; /* of the value; for a varint, its first byte */
 	uint64_t value;	      /* of PB_VARINT */
 	struct pb_in bytes;   /* of PB_BYTES */
 };
 
-/* The next field: 1; 0 at the message's end; -EBADMSG when it is none. */
+/* Reads the next field. 1: there is one; 0: the message has ended; -EBADMSG: these bytes are not a
+ * field. */
 int pb_next(struct pb_in *in, struct pb_field *ret);
-/* The only field of this number, which must be of this type: 1; 0 when there is none; -EBADMSG
- * when it is there twice, of another type, or when the message is none. */
+/* Finds the only field of this number. 1: found; 0: there is none; -EBADMSG: it is there twice or
+ * has another type, or the bytes are not a message. */
 int pb_find(struct pb_in in, uint32_t number, enum pb_type type, struct pb_field *ret);
 
-/* A message that is written. full: there was no room, and what is there is of no use. */
+/* A message that is written. full: the buffer was too small, and its content is of no use. */
 struct pb_out {
 	uint8_t *buf;
 	size_t size, n;

@@ -5,17 +5,39 @@
 
 #include "sandbox/sandbox.h"
 
-static int set_limit(int which, rlim_t value, const char *name, struct err *e)
+/* As far as this process may: without CAP_SYS_RESOURCE a hard limit can only go down. */
+static int limit_within(int which, rlim_t value, const char *name, struct rlimit *ret,
+			struct err *e)
 {
-	struct rlimit have, want;
+	struct rlimit have;
 
 	if (getrlimit(which, &have) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: %s", name);
-	/* Without CAP_SYS_RESOURCE a hard limit can only go down. */
-	want.rlim_max = value < have.rlim_max ? value : have.rlim_max;
-	want.rlim_cur = want.rlim_max;
+	ret->rlim_cur = ret->rlim_max = value < have.rlim_max ? value : have.rlim_max;
+	return 0;
+}
+
+static int set_limit(int which, rlim_t value, const char *name, struct err *e)
+{
+	struct rlimit want = {0};
+	int r = limit_within(which, value, name, &want, e);
+
+	if (r < 0)
+		return r;
 	if (setrlimit(which, &want) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "sandbox: %s", name);
+	return 0;
+}
+
+int rlimit_nofile(const struct limits *limits, uint64_t ret[2], struct err *e)
+{
+	struct rlimit want = {0};
+	int r = limit_within(RLIMIT_NOFILE, limits->nofile, "RLIMIT_NOFILE", &want, e);
+
+	if (r < 0)
+		return r;
+	ret[0] = want.rlim_cur;
+	ret[1] = want.rlim_max;
 	return 0;
 }
 
@@ -30,8 +52,8 @@ static void fill(const struct limits *limits, struct entry table[ENTRIES])
 {
 	const struct entry of[ENTRIES] = {
 		/*
-		 * Not 0: a core_pattern that starts with '|' is run for a limit of 0,
-		 * and refused for the special value 1 (core(5), do_coredump()).
+		 * Not 0: the kernel runs a core_pattern that starts with '|' in spite of a limit
+		 * of 0, but not for the special value 1 (core(5), do_coredump()).
 		 */
 		{RLIMIT_CORE, 1, "RLIMIT_CORE", "Max core file size"},
 		{RLIMIT_NOFILE, limits->nofile, "RLIMIT_NOFILE", "Max open files"},
@@ -57,7 +79,7 @@ int rlimit_apply(const struct limits *limits, struct err *e)
 	return r;
 }
 
-/* "1024   4096   files": a number; "unlimited" is none. */
+/* Reads the next number of a line like "1024   4096   files". "unlimited" is not a number. */
 static bool read_number(const char **at, uint64_t *ret)
 {
 	char *end;

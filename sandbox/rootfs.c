@@ -6,9 +6,9 @@
 #include "sandbox/sandbox.h"
 
 /*
- * Only a mount of one's own mount namespace can be copied (check_mnt() in
- * fs/namespace.c), so the monitor does this in its own; the detached copy may be put
- * into any. It carries none of the host's other mounts.
+ * The kernel copies only mounts of the caller's own mount namespace (check_mnt() in
+ * fs/namespace.c), so the monitor calls this in its own. The detached copy may be attached in any
+ * namespace, and brings none of the host's other mounts along.
  */
 int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e)
 {
@@ -16,7 +16,8 @@ int rootfs_detach(int dir_fd, const char *what, int *ret, struct err *e)
 	return *ret < 0 ? err_set(e, ERR_SYSTEM, errno, "sandbox: %s (open_tree)", what) : 0;
 }
 
-/* The image, read-only before anybody can reach it, on an empty directory. */
+/* Mounts the image on an empty directory; it is made read-only before any process can reach
+ * it. */
 int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e)
 {
 	struct mount_attr attr = {
@@ -34,9 +35,9 @@ int rootfs_mount(const struct sandbox_spec *spec, int *ret_root, struct err *e)
 }
 
 /*
- * pivot_root(".", ".") stacks the old root over the new one at "/", and detaching
- * it leaves no remnant in mountinfo: pivot_root(2), NOTES. Every process of this
- * mount namespace that had the old root gets the new one, criu among them.
+ * pivot_root(".", ".") stacks the old root over the new one at "/", and detaching it leaves no
+ * remnant in mountinfo (pivot_root(2), NOTES). Every process of this mount namespace whose root
+ * was the old one gets the new one, criu among them.
  */
 int rootfs_pivot(int root, struct err *e)
 {

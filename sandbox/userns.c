@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the kernel counts by user it counts in the user namespace of who does it, and up from
- * there: in its parent for the user who made it, who may have made those of other tasks as well
- * (kernel/ucount.c). Two kinds of bounds keep these apart. Pending signals, message queues and
- * locked memory are bounded on the way up by the resource limits that a namespace's maker had
- * when it made it: these are the daemon's, and never a payload's. Of inotify there are as many as
- * each namespace says by itself, and then as many as the host lets one user have.
+ * The kernel counts some resources by user. It counts each use in the user namespace of the
+ * process, and again in every namespace above, there for the user who made the namespace below;
+ * that user may have made the namespaces of other tasks as well (kernel/ucount.c). Two kinds of
+ * bounds keep tasks apart all the same. Pending signals, message queues and locked memory are
+ * bounded on the way up by the rlimits that the maker had when it made the namespace: the
+ * daemon's limits, never a payload's. Inotify instances and watches are bounded by a number of
+ * each namespace, and above that by what the host lets one user have.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -18,7 +19,8 @@
 
 #define MAKER_STACK 65536
 
-/* The names are those of the namespace that the caller is in, whoever's /proc it is. */
+/* The kernel keeps these values for the user namespace of the caller, whichever /proc it opens
+ * the files of. */
 static int write_bound(int proc, const char *name, unsigned value, struct err *e)
 {
 	char path[64], text[16];
@@ -41,13 +43,15 @@ int userns_bound(int proc, struct err *e)
 	return r < 0 ? r : write_bound(proc, "max_inotify_watches", TASK_INOTIFY_WATCHES, e);
 }
 
-/* In the new namespace, with the maker's memory: it waits for our end. */
+/* Runs in the new namespace with the memory of the process that cloned it, which waits until this
+ * function has ended (CLONE_VFORK). */
 static int inside(void *arg)
 {
 	return userns_bound(mounts_own_proc(), arg) < 0;
 }
 
-/* Its maker is who calls this, by the effective ids; it ends at once, and is not reaped. */
+/* The effective user of the caller becomes the namespace's owner. The process in the namespace
+ * has ended when this returns, but is not reaped. */
 static pid_t clone_inside(uid_t id, struct err *e)
 {
 	static char stack[MAKER_STACK] __attribute__((aligned(16)));
@@ -59,7 +63,8 @@ static pid_t clone_inside(uid_t id, struct err *e)
 	if (pid < 0)
 		(void)err_set(e, ERR_SYSTEM, errno,
 			      "sandbox: user namespace (sysctl user.max_user_namespaces?)");
-	/* Its saved ids are still root's. */
+	/* Root again: only the effective ids were changed, and the saved ones are still
+	 * root's. */
 	if (seteuid(0) < 0 || setegid(0) < 0)
 		abort();
 	return pid;

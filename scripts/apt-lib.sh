@@ -29,8 +29,8 @@ apt_signed_by() {
 	esac
 }
 
-# apt_mirror URI: the URI itself, or the first in the list of mirrors that it names (Debian's
-# cloud images do so); whoever fetches single files cannot use a list.
+# apt_mirror URI: the URI itself, or the first mirror of the list that it names (as Debian's cloud
+# images have it), for a caller that fetches single files and cannot use a list.
 apt_mirror() {
 	case $1 in
 	mirror+file:*) sed -n '/^http/ { s/[[:space:]].*//; s,/$,,; p; q }' "${1#mirror+file:}" ;;
@@ -38,8 +38,8 @@ apt_mirror() {
 	esac
 }
 
-# apt_archives: one line per Debian archive in this machine's sources, "KIND URI KEYRING", where
-# KIND is base, updates or security. The suite is left out: the caller puts in the one it wants.
+# apt_archives: one line for each Debian archive in this machine's sources, "KIND URI KEYRING"; KIND
+# is base, updates or security. The caller adds the suite that it wants.
 apt_archives() {
 	local codename format rows uri release component origin entry kind keyring
 
@@ -47,14 +47,15 @@ apt_archives() {
 	# shellcheck disable=SC2016 # apt fills these in
 	format='$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN) $(SOURCESENTRY)'
 	rows=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Target-Of: deb')
-	# Before the first `apt-get update` there are no lists, and only this form answers.
+	# Before the first `apt-get update` there are no package lists, and apt answers only with
+	# this option.
 	[ -n "$rows" ] || rows=$(apt-get indextargets --no-release-info --format "$format" \
 		'Created-By: Packages' 'Target-Of: deb')
 
 	while read -r uri release component origin entry; do
 		[ "$component" = main ] || continue
-		# Another vendor may use Debian's suite names; without lists apt leaves the
-		# name of the field standing.
+		# Another vendor may use Debian's suite names. Without package lists apt leaves the
+		# field's name in the text, and the vendor is not known.
 		case $origin in Debian | *ORIGIN*) ;; *) continue ;; esac
 		case $release in
 		"$codename" | stable | oldstable | testing | unstable) kind=base ;;

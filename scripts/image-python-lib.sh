@@ -131,52 +131,40 @@ printable() {
 	LC_ALL=C cut -b -4096 | LC_ALL=C sed 's/\xc2[\x80-\x9f]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g'
 }
 
-# pip_files DIR: what pip-build is given, in DIR: this machine's configuration of pip, its folders of
-# wheels and its certificates, so that an index is found as by pip itself.
+# pip_files DIR: what pip-build is given, in DIR: what it may know of this machine's configuration of
+# pip (pip-index keeps the rest), its folders of wheels, and its certificates.
 pip_files() {
-	local file folder ca=/etc/ssl/certs/ca-certificates.crt
+	local file folder told ca=/etc/ssl/certs/ca-certificates.crt
 
+	told=$("$here/pip-index" settings) || die "$name: requirements: this machine's configuration of pip cannot be used"
 	mkdir -m 755 "$1"
 	install -m 644 "$here/pip-build" "$1/pip-build"
 	[ ! -f "$ca" ] || install -m 644 "$ca" "$1/ca.crt"
 	# For an image that has none of its own.
 	file=$(compgen -G '/usr/share/python-wheels/pip-*.whl' | sort -V | tail -n 1) || true
 	[ -z "$file" ] || install -m 644 "$file" "$1/pip.whl"
-	[ ! -f /etc/pip.conf ] || install -m 644 /etc/pip.conf "$1/pip-global.conf"
-	for file in "${PIP_CONFIG_FILE:-}" "${XDG_CONFIG_HOME:-${HOME:-/root}/.config}/pip/pip.conf" \
-		"${HOME:-/root}/.pip/pip.conf"; do
-		if [ -n "$file" ] && [ -f "$file" ]; then
-			install -m 644 "$file" "$1/pip-user.conf"
-			break
-		fi
-	done
-	for folder in ${PIP_FIND_LINKS:-}; do
-		if [ -d "$folder" ]; then
-			mkdir -p "$1/wheels"
-			find "$folder" -maxdepth 1 -type f \( -name '*.whl' -o -name '*.tar.gz' -o -name '*.zip' \) \
-				-exec install -m 644 -t "$1/wheels" {} +
-		fi
-	done
+	while IFS= read -r folder; do
+		mkdir -p "$1/wheels"
+		find "$folder" -maxdepth 1 -type f \( -name '*.whl' -o -name '*.tar.gz' -o -name '*.zip' \) \
+			-exec install -m 644 -t "$1/wheels" {} +
+	done < <(jq -r '.find_links[]' <<<"$told")
 	# shellcheck disable=SC2016 # $ belongs to jq
-	jq -n '{mode: "image", requirements: $ARGS.positional, files: [], no_index: false,
-		environment: ($ENV | with_entries(select(.value != "" and (.key | IN("PIP_INDEX_URL",
-			"PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_NO_INDEX",
-			"PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_PRE", "PIP_ONLY_BINARY", "PIP_NO_BINARY",
-			"PIP_PREFER_BINARY", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY",
-			"HTTPS_PROXY", "NO_PROXY")))))}' --args "${requirements[@]}" >"$1/settings.json"
+	jq '{mode: "image", requirements: $ARGS.positional, files: []} + del(.find_links)' \
+		--args "${requirements[@]}" <<<"$told" >"$1/settings.json"
 }
 
 # install_requirements: Python packages that Debian does not have, by pip with this machine's
 # configuration and index. Whatever they run can write below /usr/local alone.
 install_requirements() {
-	local status=0 network=(--network)
+	local status=0 network=(--network --index)
 
 	[ ${#requirements[@]} -gt 0 ] || return 0
 	phase "requirements"
 	phase_detail "${#requirements[@]} by pip"
+	# The index is asked outside of the sandbox, and the policy decides about every other way out.
 	pip_files "$work/pip"
 	# With everything in folders, no way out is needed, and none is made.
-	[ -z "${PIP_NO_INDEX:-}" ] || network=()
+	! jq -e '.no_index and .pages == 0' "$work/pip/settings.json" >/dev/null || network=()
 	open_local
 	in_image "${network[@]}" --writable usr/local --files "$work/pip" -- \
 		"$interpreter" /work/pip-build >"$work/pip-said" 2>&1 || status=$?

@@ -186,6 +186,9 @@ make_folders() {
 	chmod 1777 "$rootfs/var/tmp"
 	rm -rf "$rootfs/var/run"
 	ln -s ../run "$rootfs/var/run"
+	# Where an HTTP worker's code expects its own files to be.
+	mkdir -p "$rootfs/session"
+	ln -sfn /work "$rootfs/session/metadata"
 }
 
 copy_runtime() {

@@ -29,7 +29,7 @@ progress_line() {
 		$((now / 10)) $((now % 10)) "${detail:+  $detail}"
 }
 
-# Ends with the script, however that ends.
+# Redraws the line until the script ends, in whatever way it ends.
 progress_tick() {
 	while sleep 0.25 && kill -0 $$ 2>/dev/null; do
 		printf '\r\033[K%s' "$(progress_line)" >&2
@@ -49,7 +49,7 @@ phase() {
 	fi
 }
 
-# phase_detail TEXT: what stands behind the elapsed time.
+# phase_detail TEXT: shown behind the elapsed time.
 phase_detail() {
 	printf '%s\n' "$*" >"$progress_dir/detail"
 }
@@ -66,14 +66,14 @@ phase_end() {
 	progress_phase=
 }
 
-# quietly WHAT COMMAND...: a phase whose output matters only when it fails, and then the script
-# does. It has a folder $work and a function die.
+# quietly WHAT COMMAND...: a phase whose output is shown only when it fails, which ends the script.
+# The script has a folder $work and a function die.
 quietly() {
 	local what=$1
 
 	shift
 	phase "$what"
-	# shellcheck disable=SC2154 # the script's
+	# shellcheck disable=SC2154 # the script sets it
 	"$@" </dev/null >"$work/log" 2>&1 || {
 		phase_end
 		tail -n 40 "$work/log" >&2

@@ -10,15 +10,15 @@
 
 static const char *const keys[] = {"project_id", "token", "host", "port", "protocol", "scheme"};
 
-/* Copies a value of these characters only. It is not shown where it is wrong: it may be a
- * token that stands in the wrong place. */
+/* Copies a value that may have only the characters allowed. An error does not show the value,
+ * because it may be a token that was written into the wrong place. */
 static int copy(char *to, size_t size, const char *value, const char *allowed, const char *what,
 		const char *key, struct err *e)
 {
 	if (!*value || strspn(value, allowed) != strlen(value))
 		return err_set(e, ERR_INPUT, 0,
-			       "%s: %s: is empty, or has a character that has no "
-			       "place in it",
+			       "%s: %s: is empty, or has a character that is not "
+			       "allowed there",
 			       what, key);
 	if (strlen(value) >= size)
 		return err_set(e, ERR_INPUT, 0, "%s: %s: is longer than %zu characters", what, key,
@@ -27,7 +27,7 @@ static int copy(char *to, size_t size, const char *value, const char *allowed, c
 	return 0;
 }
 
-static int set_port(struct iron_config *c, const char *what, const char *value, struct err *e)
+static int set_port(struct client_config *c, const char *what, const char *value, struct err *e)
 {
 	unsigned long port = 0;
 
@@ -39,8 +39,8 @@ static int set_port(struct iron_config *c, const char *what, const char *value, 
 	return 0;
 }
 
-int iron_config_set(struct iron_config *c, const char *what, const char *key, const char *value,
-		    struct err *e)
+int client_config_set(struct client_config *c, const char *what, const char *key, const char *value,
+		      struct err *e)
 {
 	if (strcmp(key, "project_id") == 0)
 		return copy(c->project_id, sizeof(c->project_id), value, ALNUM, what, key, e);
@@ -58,9 +58,9 @@ int iron_config_set(struct iron_config *c, const char *what, const char *key, co
 	return 0;
 }
 
-/* The keys of one object; at: "" or the section's path, for errors. */
+/* Reads the keys of one object. at: the section's path for errors, or "". */
 static int read_object(const char *what, const char *at, const json_t *object,
-		       struct iron_config *c, struct err *e)
+		       struct client_config *c, struct err *e)
 {
 	char name[512], number[32];
 	int r = 0;
@@ -77,15 +77,15 @@ static int read_object(const char *what, const char *at, const json_t *object,
 				       (long long)json_integer_value(value));
 			text = number;
 		}
-		r = text ? iron_config_set(c, name, keys[i], text, e)
+		r = text ? client_config_set(c, name, keys[i], text, e)
 			 : err_set(e, ERR_INPUT, 0, "%s: %s: must be a string", name, keys[i]);
 	}
 	return r;
 }
 
-/* The object named key, if there is one. */
+/* Finds the object called key. *ret: NULL when there is none. */
 static int read_section(const char *what, const char *at, const json_t *object, const char *key,
-			struct iron_config *c, const json_t **ret, struct err *e)
+			struct client_config *c, const json_t **ret, struct err *e)
 {
 	const json_t *section = json_object_get(object, key);
 	char path[160], shown[64];
@@ -93,7 +93,7 @@ static int read_section(const char *what, const char *at, const json_t *object, 
 	*ret = section;
 	if (!section)
 		return 0;
-	(void)json_strict_escape(key, shown, sizeof(shown));
+	(void)util_escape(key, shown, sizeof(shown));
 	if (!json_is_object(section))
 		return err_set(e, ERR_INPUT, 0, "%s: %s%s%s: must be an object", what, at,
 			       *at ? "." : "", shown);
@@ -101,13 +101,13 @@ static int read_section(const char *what, const char *at, const json_t *object, 
 	return read_object(what, path, section, c, e);
 }
 
-int iron_json_read(const char *what, const char *text, size_t len, const char *env,
-		   struct iron_config *c, bool *ret_env, struct err *e)
+int client_config_read(const char *what, const char *text, size_t len, const char *env,
+		       struct client_config *c, bool *ret_env, struct err *e)
 {
 	json_auto_t *doc = NULL;
 	const json_t *section = NULL, *inner;
 	char shown[64];
-	int r = json_strict_load(what, text, len, IRON_JSON_MAX, &doc, e);
+	int r = json_strict_load(what, text, len, CLIENT_CONFIG_MAX, &doc, e);
 
 	if (r == 0 && !json_is_object(doc))
 		r = err_set(e, ERR_INPUT, 0, "%s: must be an object", what);
@@ -121,11 +121,11 @@ int iron_json_read(const char *what, const char *text, size_t len, const char *e
 	if (r < 0 || !section)
 		return r;
 	*ret_env = true;
-	return read_section(what, json_strict_escape(env, shown, sizeof(shown)), section,
-			    "iron_worker", c, &inner, e);
+	return read_section(what, util_escape(env, shown, sizeof(shown)), section, "iron_worker", c,
+			    &inner, e);
 }
 
-int iron_config_end(struct iron_config *c, struct err *e)
+int client_config_end(struct client_config *c, struct err *e)
 {
 	bool https = strcmp(c->scheme, "https") == 0;
 
@@ -134,7 +134,7 @@ int iron_config_end(struct iron_config *c, struct err *e)
 	if (!*c->scheme)
 		strcpy(c->scheme, "http");
 	if (!c->port)
-		c->port = https ? 443 : IRON_PORT_DEFAULT;
+		c->port = https ? 443 : CLIENT_PORT_DEFAULT;
 	if (!*c->project_id)
 		return err_set(e, ERR_INPUT, 0,
 			       "no project is named: put \"project_id\" into iron.json, set "

@@ -13,8 +13,8 @@
 
 static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
 
-/* Names become folder names and words on the command lines of apt and pip: each is
- * checked by what it may be made of, and none may look like an option. */
+/* Names become folder names and words on the command lines of apt and pip. Each name is checked by
+ * the characters that it may have, and none may look like an option. */
 static bool made_of(const char *s, const char *first, const char *more, size_t min, size_t max)
 {
 	size_t n = strlen(s);
@@ -33,7 +33,8 @@ static bool is_package(const char *s)
 		       "abcdefghijklmnopqrstuvwxyz0123456789+.-", 2, 128);
 }
 
-/* What pip takes, but no option, path or URL: "name", "name==1.2", "name[extra]>=3". */
+/* Something that pip can install by name, as "name", "name==1.2" or "name[extra]>=3"; never an
+ * option, a path or a URL. */
 static bool is_requirement(const char *s)
 {
 	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -64,8 +65,8 @@ static void read_list(struct json_strict *s, const char *key, bool (*ok)(const c
 	}
 }
 
-/* Ends a reader and says which of the needed keys are missing: after the unknown ones, as
- * a key that is spelled wrong is both. */
+/* Ends a reader, then names the keys that are needed and missing. An unknown key is reported first,
+ * because a key that is spelled wrong is unknown and missing. */
 static int end_with(struct json_strict *s, const char *const *needed, size_t n)
 {
 	(void)json_strict_end(s);

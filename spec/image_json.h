@@ -21,15 +21,15 @@
 #define IMAGE_MODULES_MAX (4u << 20)
 
 /*
- * Checks len bytes of an image.json and fills name, interpreter, policy and warm of
- * *ret; the rest of it is zero. what names the document in errors. The document, whole
- * and checked, is the caller's in *ret_doc.
+ * Checks len bytes of an image.json and fills in name, interpreter, policy and warm of *ret; the
+ * rest of *ret is zero. what: the document's name, for errors. *ret_doc: the whole document,
+ * checked; the caller frees it.
  */
 int image_json_read(const char *what, const char *text, size_t len, struct image_head *ret,
 		    json_t **ret_doc, struct err *e);
 
-/* The same for modules.json: {"python", "interpreter", "modules": [{"name", "version"}]};
- * fills python_version. */
+/* The same for modules.json, {"python", "interpreter", "modules": [{"name", "version"}]}; it fills
+ * in python_version. */
 int image_modules_read(const char *what, const char *text, size_t len, struct image_head *ret,
 		       json_t **ret_doc, struct err *e);
 

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "spec/task_limits.h"
+#include "spec/task_spec.h"
 
 #define DESCRIPTION_MAX 1024
 #define PARKED_DEFAULT 4
 
-/* What a task gets where the policy does not say. */
+/* What a task gets where its policy does not say. */
 static const struct limits limits_default = {
 	.memory = 320ULL << 20,
 	.disk = 64ULL << 20,
@@ -20,7 +20,7 @@ static const struct limits limits_default = {
 	.nofile = 1024,
 };
 
-/* A maximum that is not given is the limit itself: a task may then only tighten it. */
+/* A maximum that is not given is the limit itself: then a task may only lower it. */
 static int read_limits(struct json_strict *top, struct policy_head *head)
 {
 	struct json_strict limits, max;
@@ -30,7 +30,8 @@ static int read_limits(struct json_strict *top, struct policy_head *head)
 	head->limits_max = limits_default;
 	if (!json_strict_object(top, "limits", &limits))
 		return top->status;
-	(void)json_strict_get(&limits, "max"); /* known to the reader that ends next */
+	/* read below; asked for here so that the end of this reader knows the key */
+	(void)json_strict_get(&limits, "max");
 	(void)task_limits_read(&limits, &head->limits);
 	head->limits_max = head->limits;
 	if (json_strict_object(&limits, "max", &max))
@@ -72,7 +73,7 @@ static int read_name(struct json_strict *top, const char *name, const char *fall
 	if (top->status == 0 && !util_is_name(name))
 		return json_strict_fail(top, NULL,
 					"needs a \"name\" of lower-case letters, digits, '.', '_' "
-					"and '-', as its file's name is none");
+					"and '-', because its file is not called by such a name");
 	(void)snprintf(head->name, sizeof(head->name), "%s", name);
 	return top->status;
 }
@@ -80,7 +81,7 @@ static int read_name(struct json_strict *top, const char *name, const char *fall
 static int read_document(json_t *doc, const char *what, const char *name, const char *fallback,
 			 struct policy_head *head, struct seccomp_profile *profile, struct err *e)
 {
-	bool bare = json_object_get(doc, "defaultAction") != NULL;
+	bool bare = json_object_get(doc, "defaultAction") != NULL, lasting = false;
 	struct json_strict top, part;
 
 	if (json_strict_begin(&top, what, doc, e) < 0)
@@ -96,6 +97,8 @@ static int read_document(json_t *doc, const char *what, const char *name, const 
 	(void)read_name(&top, name, fallback, head);
 	(void)json_strict_note(&top, "description", DESCRIPTION_MAX);
 	(void)read_limits(&top, head);
+	(void)json_strict_bool(&top, "lasting", &lasting);
+	head->lasting = lasting;
 	read_fork(&top, head);
 	if (json_strict_object(&top, "network", &part))
 		(void)policy_network_read(&part, head);
@@ -119,7 +122,8 @@ int policy_json_build(const char *what, const char *text, size_t len, const char
 	size_t n_bpf = 0;
 	int r;
 
-	memset(&head, 0, sizeof(head)); /* padding too: the file's digest is the policy's id */
+	/* also the padding: the policy's id is the digest of the file */
+	memset(&head, 0, sizeof(head));
 	r = json_strict_load(what, text, len, POLICY_JSON_MAX, &doc, e);
 	if (r == 0)
 		r = read_document(doc, what, name, fallback, &head, &profile, e);
@@ -140,7 +144,8 @@ int policy_json_build(const char *what, const char *text, size_t len, const char
 		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", what);
 	memcpy(file, &head, sizeof(head));
 	memcpy(file + sizeof(head), bpf, n_bpf * sizeof(*bpf));
-	/* The monitor's own checks: what it would refuse is not installed. */
+	/* The same checks as the monitor's, so that a policy which it would refuse is never
+	 * installed. */
 	r = policy_parse(file, head.size, ret, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", what);

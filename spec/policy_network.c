@@ -8,7 +8,7 @@
 static const char cidr_help[] = "must be an address or network such as \"192.0.2.0/24\", "
 				"\"2001:db8::/32\" or \"any\"";
 
-/* Are all bits after the prefix zero? */
+/* Whether all bits after the prefix are zero. */
 static bool host_bits_zero(const uint8_t *addr, unsigned prefix, unsigned bits)
 {
 	for (unsigned i = prefix; i < bits; i++)
@@ -72,7 +72,7 @@ static bool parse_port(const char *s, size_t n, uint16_t *ret)
 	return v >= 1 && v <= 65535;
 }
 
-/* One of: 443, "443", "80-90". */
+/* Reads 443, "443" or "80-90". */
 static bool parse_ports(const json_t *value, uint16_t *ret_min, uint16_t *ret_max)
 {
 	json_int_t v = json_integer_value(value);
@@ -107,7 +107,7 @@ static void add_rule(struct json_strict *s, struct policy_head *head,
 	head->net_rules[head->n_net_rules++] = *rule;
 }
 
-/* A port without a protocol is that port of both protocols that have ports. */
+/* A port without a protocol is that port of TCP and of UDP. */
 static void add_for_protocol(struct json_strict *s, struct policy_head *head,
 			     struct policy_net_rule rule, bool ports)
 {
@@ -206,7 +206,7 @@ int policy_network_read(struct json_strict *s, struct policy_head *head)
 		return json_strict_fail(s, "mode", "is missing: \"none\" or \"egress\"");
 	if (strcmp(mode, "none") == 0) {
 		head->net_mode = POLICY_NET_NONE;
-		/* A rule here would look as if it did something. */
+		/* Any other key is refused: a rule would look as if it had an effect. */
 		return json_strict_end(s);
 	}
 	if (strcmp(mode, "egress") != 0)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * linux.seccomp as the OCI runtime specification has it, with what container engines
- * add to it in the profiles that they ship: archMap, includes, excludes, comment, and
- * error numbers by name beside the number. A task has no capabilities, so rules that
- * ask for one do not apply.
+ * Reads linux.seccomp of the OCI runtime specification, with what container engines add to it in
+ * the profiles that they ship: archMap, includes, excludes, comment, and error numbers by name
+ * beside the number. A task has no capabilities, so rules that ask for one do not apply.
  */
 #include <ctype.h>
 #include <seccomp.h>
@@ -48,7 +47,7 @@ static const struct {
 	{"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
 };
 
-/* The array at key, for which profiles write null where they mean none. */
+/* The array at key. Profiles write null where they mean that there is none. */
 static json_t *optional_array(struct json_strict *s, const char *key, size_t max)
 {
 	json_t *value = json_strict_get(s, key);
@@ -70,7 +69,7 @@ static uint32_t read_action(struct json_strict *s, const char *key, const char *
 		(void)json_strict_fail(s, key, "is missing");
 		return SCMP_ACT_KILL_PROCESS;
 	}
-	/* The name alone would need a table of all error numbers; engines write both. */
+	/* An error's name alone would take a table of all error numbers; engines write both. */
 	if (has_name && !has_errno)
 		(void)json_strict_fail(s, errno_name_key, "needs the number too, as %s", errno_key);
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
@@ -86,7 +85,7 @@ static uint32_t read_action(struct json_strict *s, const char *key, const char *
 		return SCMP_ACT_ERRNO((uint32_t)number);
 	}
 	(void)json_strict_fail(s, key, "unknown action \"%s\"",
-			       json_strict_escape(name, shown, sizeof(shown)));
+			       util_escape(name, shown, sizeof(shown)));
 	return SCMP_ACT_KILL_PROCESS;
 }
 
@@ -116,10 +115,11 @@ static void read_arg(struct json_strict *s, struct seccomp_arg *ret)
 	}
 	if (op)
 		(void)json_strict_fail(s, "op", "unknown comparison \"%s\"",
-				       json_strict_escape(op, shown, sizeof(shown)));
+				       util_escape(op, shown, sizeof(shown)));
 }
 
-/* All comparisons must hold; at most 6, as there are 6 arguments, unless one repeats. */
+/* Reads a rule's comparisons, which must all hold. A system call has 6 arguments, so there are at
+ * most 6, unless one argument is named more than once. */
 static unsigned read_args(struct json_strict *s, struct seccomp_arg ret[16], bool *ret_any)
 {
 	json_t *args = optional_array(s, "args", 16);
@@ -135,8 +135,8 @@ static unsigned read_args(struct json_strict *s, struct seccomp_arg ret[16], boo
 		read_arg(&item, &ret[n]);
 		if (s->status < 0)
 			return 0;
-		/* runc's reading, on which profiles rely: libseccomp compares an argument
-		 * only once in a rule, so if one is named twice any match is enough. */
+		/* runc reads it like this, and profiles rely on it: libseccomp compares an argument
+		 * only once in a rule, so when an argument is named twice, one match is enough. */
 		if (seen & 1u << ret[n].index)
 			*ret_any = true;
 		seen |= 1u << ret[n].index;
@@ -159,7 +159,7 @@ static bool array_has(struct json_strict *s, const char *key, const char *wanted
 	return has;
 }
 
-/* "MAJOR.MINOR", with more after it when rest is true, as one number that compares. */
+/* Reads "MAJOR.MINOR" as one number that can be compared. rest: more may follow. */
 static bool parse_version(const char *s, bool rest, unsigned long *ret)
 {
 	unsigned long major, minor;
@@ -175,7 +175,7 @@ static bool parse_version(const char *s, bool rest, unsigned long *ret)
 	return major < 32768 && minor < 65536 && (rest || *end == '\0');
 }
 
-/* Is this machine's kernel at least the wanted one? */
+/* Whether this machine's kernel is at least the wanted version. */
 static bool kernel_at_least(struct json_strict *s, const char *key, const char *wanted)
 {
 	unsigned long want, have = 0;
@@ -188,7 +188,7 @@ static bool kernel_at_least(struct json_strict *s, const char *key, const char *
 	return uname(&name) == 0 && parse_version(name.release, true, &have) && have >= want;
 }
 
-/* "includes" or "excludes": does the rule apply on this machine, to a task? */
+/* Reads "includes" or "excludes": whether the rule applies to a task on this machine. */
 static bool read_condition(struct json_strict *s, const char *key, bool include)
 {
 	struct json_strict cond;
@@ -214,7 +214,8 @@ static bool read_condition(struct json_strict *s, const char *key, bool include)
 static int add_rule(struct json_strict *s, struct seccomp_profile *profile,
 		    const struct seccomp_rule *rule)
 {
-	/* Doubles when n_rules is a power of two; one allocation of all would be 1 MB. */
+	/* The array doubles when n_rules is a power of two; making room for all rules at once would
+	 * take 1 MB. */
 	if ((profile->n_rules & (profile->n_rules - 1)) == 0) {
 		size_t n = profile->n_rules ? 2 * profile->n_rules : 1;
 		struct seccomp_rule *rules = reallocarray(profile->rules, n, sizeof(*rules));
@@ -249,7 +250,8 @@ static int add_rules(struct json_strict *s, struct seccomp_profile *profile, int
 	return r;
 }
 
-/* The number of a name; -1 when it is another architecture's, or when it is an error. */
+/* The number of a system call's name; -1 when only another architecture has the call, or after an
+ * error. */
 static int read_number(struct json_strict *s, const char *key, ssize_t i, const char *name)
 {
 	int nr = name ? seccomp_number(name) : -ENOENT;
@@ -257,7 +259,7 @@ static int read_number(struct json_strict *s, const char *key, ssize_t i, const 
 
 	if (nr >= 0 || nr == -ENOTSUP || !name)
 		return nr >= 0 ? nr : -1;
-	(void)json_strict_escape(name, shown, sizeof(shown));
+	(void)util_escape(name, shown, sizeof(shown));
 	if (i >= 0)
 		(void)json_strict_item_fail(s, key, (size_t)i, "unknown syscall \"%s\"", shown);
 	else
@@ -265,7 +267,7 @@ static int read_number(struct json_strict *s, const char *key, ssize_t i, const 
 	return -1;
 }
 
-/* One member of "syscalls": several names, one action, one set of comparisons. */
+/* Reads one member of "syscalls": several names with one action and one set of comparisons. */
 static int read_syscalls(struct json_strict *s, struct seccomp_profile *profile)
 {
 	struct seccomp_arg args[16];
@@ -289,7 +291,7 @@ static int read_syscalls(struct json_strict *s, struct seccomp_profile *profile)
 		return json_strict_fail(s, "name", "cannot be given together with names");
 	if (!single && json_array_size(names) == 0)
 		return json_strict_fail(s, "names", names ? "is empty" : "is missing");
-	/* A rule for other machines may name what libseccomp does not know here. */
+	/* A rule for other machines may name calls that libseccomp does not know on this one. */
 	if (!applies)
 		return json_strict_end(s);
 	if (single) {
@@ -307,7 +309,8 @@ static int read_syscalls(struct json_strict *s, struct seccomp_profile *profile)
 	return json_strict_end(s);
 }
 
-/* Only x86-64 runs, whatever else a profile lists: all other calls kill. */
+/* Only x86-64 code runs, whatever other architectures a profile lists: calls of any other kill the
+ * task. */
 static void read_architectures(struct json_strict *s)
 {
 	json_t *list = optional_array(s, "architectures", 64);
@@ -336,7 +339,8 @@ static void read_architectures(struct json_strict *s)
 	}
 }
 
-/* Flags of the loading, not of the rules; the sandbox has one thread when it loads. */
+/* The flags are about loading the filter, not about its rules. They have no effect here, because
+ * the sandbox has one thread when it loads the filter. */
 static void read_flags(struct json_strict *s)
 {
 	static const char *const known[] = {
@@ -373,7 +377,7 @@ int policy_seccomp_read(struct json_strict *s, struct seccomp_profile *ret)
 		if (s->status < 0)
 			return s->status;
 	}
-	/* With nothing listed a filter refuses everything, or nothing at all. */
+	/* A filter without a rule would refuse everything, or nothing. */
 	if (s->status == 0 && ret->n_rules == 0)
 		return json_strict_fail(s, "syscalls", "lists no syscall that applies here");
 	return json_strict_end(s);

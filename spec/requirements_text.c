@@ -9,7 +9,7 @@
 
 struct parser {
 	const char *text, *end;
-	unsigned line;	/* of text */
+	unsigned line;	/* the line of text */
 	unsigned first; /* where the logical line begins */
 	char *buf;	/* the logical line */
 	requirements_fn fn;
@@ -21,8 +21,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
 }
 
-/* One line as pip joins them: a backslash at the end goes on, but a line that is all comment ends
- * what went before. False at the end of the text. */
+/* Reads one logical line, joined as pip does it: a backslash at the end goes on in the next line,
+ * but a line that is only a comment ends what came before. False at the end of the text. */
 static bool next_line(struct parser *p)
 {
 	char *to = p->buf;
@@ -50,7 +50,7 @@ static bool next_line(struct parser *p)
 	return true;
 }
 
-/* A comment begins the line, or stands behind a blank. */
+/* A comment begins at the start of the line or after a blank. */
 static void cut_comment(char *line)
 {
 	for (char *c = line; *c; c++)
@@ -60,7 +60,7 @@ static void cut_comment(char *line)
 		}
 }
 
-/* As a shell takes it apart, in place. */
+/* Splits a line into words as a shell does, in place. */
 static size_t split(char *line, char **words)
 {
 	char *from = line, *to = line;
@@ -91,7 +91,8 @@ static size_t split(char *line, char **words)
 	return n;
 }
 
-/* The value of an option in words[*i]: "-rX", "-r X", "--long=X", "--long X"; else NULL. */
+/* The value of an option in words[*i], written "-rX", "-r X", "--long=X" or "--long X"; NULL when
+ * the word is not that option. *i moves on to the value's word. */
 static char *value_of(char **words, size_t n, size_t *i, const char *brief, const char *name)
 {
 	char *word = words[*i];
@@ -111,7 +112,7 @@ static bool is_url(const char *word)
 	return strstr(word, "://") != NULL || strncmp(word, "git+", 4) == 0;
 }
 
-/* "./project[extra]" names ./project. */
+/* Cuts "./project[extra]" to the path "./project". */
 static void cut_extras(char *path)
 {
 	char *bracket = strrchr(path, '[');
@@ -136,7 +137,8 @@ static int name(const struct parser *p, enum requirements_kind kind, char *path)
 {
 	if (kind == REQUIREMENTS_PATH)
 		cut_extras(path);
-	/* file: is a URL of this machine; who asks for the file says what is wrong with it. */
+	/* A URL with file: names something on this machine. The function that looks for the file
+	 * says what is wrong with it. */
 	if (!*path || (is_url(path) && strncmp(path, "file:", 5) != 0))
 		return 0;
 	return p->fn(p->arg, kind, path, p->first);
@@ -167,7 +169,7 @@ static int parse_options(struct parser *p, char **words, size_t n)
 	return r;
 }
 
-/* A requirement: what pip takes for a path, or "name @ file:..." */
+/* Reads a requirement: a word that pip takes for a path, or "name @ file:...". */
 static int parse_requirement(struct parser *p, char **words, size_t n)
 {
 	char *word = words[0], *end;

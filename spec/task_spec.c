@@ -5,8 +5,80 @@
 #include <string.h>
 
 #include "lib/json_raw.h"
-#include "lib/json_strict.h"
-#include "spec/task_limits.h"
+
+json_t *task_limits_json(const struct limits *limits)
+{
+	json_t *o = json_object();
+
+	for (enum limit_id i = 0; i < LIMIT_N; i++) {
+		const struct limit_row *row = &limit_table[i];
+		uint64_t v = limit_get(limits, i);
+
+		json_object_set_new(o, row->key,
+				    row->type == LIMIT_TYPE_CPUS ? json_real((double)v / 1000)
+								 : json_integer((json_int_t)v));
+	}
+	return o;
+}
+
+unsigned task_limits_read(struct json_strict *in, struct limits *limits)
+{
+	unsigned set = 0;
+
+	for (enum limit_id i = 0; i < LIMIT_N; i++) {
+		const struct limit_row *row = &limit_table[i];
+		uint64_t size;
+		int64_t count;
+		double cpus;
+		bool there;
+
+		if (row->type == LIMIT_TYPE_SIZE) {
+			there = json_strict_size(in, row->key, row->min, row->max, &size);
+		} else if (row->type == LIMIT_TYPE_COUNT) {
+			there = json_strict_int(in, row->key, (int64_t)row->min, (int64_t)row->max,
+						&count);
+			size = there ? (uint64_t)count : 0;
+		} else {
+			there = json_strict_number(in, row->key, (double)row->min / 1000,
+						   (double)row->max / 1000, &cpus);
+			size = there ? (uint64_t)(cpus * 1000 + 0.5) : 0;
+		}
+		if (!there)
+			continue;
+		limit_set(limits, i, size);
+		set |= LIMIT_BIT(i);
+	}
+	(void)json_strict_end(in);
+	return set;
+}
+
+int task_spec_limits(const struct task_spec *spec, const struct policy_head *policy,
+		     struct limits *ret, struct err *e)
+{
+	*ret = policy->limits;
+	for (enum limit_id i = 0; i < LIMIT_N; i++) {
+		const struct limit_row *row = &limit_table[i];
+		uint64_t value = limit_get(&spec->limits, i);
+		uint64_t max = limit_get(&policy->limits_max, i);
+		char asked[32], allowed[32];
+
+		if (!(spec->limits_set & LIMIT_BIT(i)))
+			continue;
+		if (value > max && spec->limits_lowered & LIMIT_BIT(i))
+			value = max;
+		if (value > max) {
+			limit_format(i, value, asked, sizeof(asked));
+			limit_format(i, max, allowed, sizeof(allowed));
+			return err_set(e, ERR_INPUT, 0,
+				       "task.json: limits.%s: %s is more than the policy \"%.*s\" "
+				       "allows (%s)",
+				       row->key, asked, (int)sizeof(policy->name), policy->name,
+				       allowed);
+		}
+		limit_set(ret, i, value);
+	}
+	return 0;
+}
 
 #define DOC "task.json"
 #define NAME_FIRST "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
@@ -17,7 +89,7 @@ static const char *const kind_names[] = {
 	[TASK_SHELL] = "shell", [TASK_COMMAND] = "command",
 };
 
-/* The runtime sets these itself: a task's own value would be silently lost. */
+/* The runtime sets these variables itself, so a task's own value would silently be lost. */
 static const char *const reserved_env[] = {"TASK_ID", "TASK_DIR", "PAYLOAD_FILE", "CONFIG_FILE"};
 
 const char *task_kind_name(enum task_kind kind)
@@ -45,7 +117,7 @@ void task_spec_clear(struct task_spec *spec)
 	*spec = (struct task_spec){0};
 }
 
-/* Copies an optional string; out of memory is an error of the reader. */
+/* Copies a string that need not be given. When memory is out, the reader has an error. */
 static void take_string(struct json_strict *s, const char *key, size_t max, char **ret)
 {
 	const char *text = json_strict_string(s, key, max);
@@ -65,7 +137,7 @@ static bool has_control(const char *s)
 	return false;
 }
 
-/* A path below the work folder, whatever the work folder holds. */
+/* What is wrong with a path, which must lead below the work folder; NULL: nothing. */
 static const char *path_problem(const char *path)
 {
 	if (*path == '/')
@@ -80,7 +152,7 @@ static const char *path_problem(const char *path)
 	return NULL;
 }
 
-/* Dotted identifiers: [A-Za-z_][A-Za-z0-9_]* joined by dots. */
+/* Whether s is identifiers, [A-Za-z_][A-Za-z0-9_]*, joined by dots. */
 static bool is_dotted(const char *s, size_t len)
 {
 	size_t n;
@@ -264,7 +336,8 @@ static void read_warm(struct json_strict *s, struct task_spec *spec)
 	imports = json_strict_array(&warm, "imports", IMAGE_WARM_MAX / 2);
 	if (imports) {
 		spec->has_warm = true;
-		/* It fills the caller's error itself: the status alone has to be kept. */
+		/* task_spec_imports fills in the caller's error itself; only the readers' status is
+		 * left to set. */
 		if (task_spec_imports(s->what, "warm.imports", imports, spec->warm, s->e) < 0)
 			s->status = warm.status = -EINVAL;
 	}

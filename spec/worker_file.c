@@ -10,16 +10,20 @@ struct parser {
 	struct worker_lex lex;
 	struct worker_file *w;
 	struct worker_line line;
-	unsigned seen[8]; /* the line of the first one, of words that may come once */
+	/* For what may be given only once: the line on which it came, and by which word. */
+	struct {
+		unsigned line;
+		const char *word;
+	} seen[8];
 };
 
 struct word {
 	const char *name;
-	unsigned min, max; /* arguments */
+	unsigned min, max; /* how many arguments the word takes */
 	int (*take)(struct parser *p, const struct word *word);
 	enum worker_kind kind;
-	unsigned once;	     /* index in parser.seen; 0: may be repeated */
-	const char *instead; /* of one that is refused */
+	unsigned once;	     /* the word's index in parser.seen; 0: it may come again */
+	const char *instead; /* for a word that is refused: what to do in its place */
 };
 
 void worker_file_clear(struct worker_file *w)
@@ -68,7 +72,7 @@ static int fail_arg(struct parser *p, size_t i, const char *text)
 	return worker_file_fail(p->w, a->line, a->column, p->lex.e, "%s: %s", p->line.word, text);
 }
 
-/* The i-th argument, which must be a string that is not empty. */
+/* The i-th argument has to be a string that is not empty. */
 static int need_text(struct parser *p, size_t i)
 {
 	const char *text = p->line.args[i].text;
@@ -95,13 +99,14 @@ static int take_text(struct parser *p, const struct word *word)
 		p->w->build_line = a->line;
 		p->w->build_column = a->column;
 	}
-	/* The name may be there already, as exec's second word. */
+	/* exec's second argument may have set the name already. */
 	free(*to[word->once]);
 	*to[word->once] = TAKE_PTR(a->text);
 	return 0;
 }
 
-/* exec "hello.py", "Hello": the second one is a name, which a line of its own goes before. */
+/* exec "hello.py", "Hello": the second argument is the worker's name. A line "name" takes
+ * precedence. */
 static int take_exec(struct parser *p, const struct word *word)
 {
 	int r = p->line.n > 1 ? need_text(p, 1) : 0;
@@ -113,11 +118,12 @@ static int take_exec(struct parser *p, const struct word *word)
 	return r;
 }
 
+#define NO_TRUTH "must be true or false, without quotes, or be left out"
 static int take_remote(struct parser *p, const struct word *word)
 {
 	(void)word;
 	if (p->line.n > 0 && p->line.args[0].text)
-		return fail_arg(p, 0, "must be true or false");
+		return fail_arg(p, 0, NO_TRUTH);
 	p->w->remote = p->line.n == 0 || p->line.args[0].truth;
 	return 0;
 }
@@ -127,7 +133,7 @@ static int refuse(struct parser *p, const struct word *word)
 	return fail_word(p, "%s: %s", word->name, word->instead);
 }
 
-/* A new item out of the line's first argument. */
+/* Makes an item of the line's first argument. */
 static struct worker_item *add_item(struct parser *p, enum worker_kind kind)
 {
 	struct worker_file *w = p->w;
@@ -151,7 +157,7 @@ static struct worker_item *add_item(struct parser *p, enum worker_kind kind)
 	return item;
 }
 
-/* The second argument, or "". */
+/* Takes the second argument as the item's dest, or "". */
 static int take_second(struct parser *p, struct worker_item *item)
 {
 	if (p->line.n > 1)
@@ -161,7 +167,7 @@ static int take_second(struct parser *p, struct worker_item *item)
 	return item->dest ? 0 : err_set(p->lex.e, ERR_SYSTEM, ENOMEM, "%s", p->w->what);
 }
 
-/* A path inside the package: relative, and without "..". */
+/* Whether a path stays inside the package: it is relative, and has no "..". */
 static bool inside(const char *path)
 {
 	while (*path) {
@@ -216,7 +222,7 @@ static int take_env(struct parser *p, const struct word *word)
 	return item ? take_second(p, item) : -EINVAL;
 }
 
-/* pip "name", pip "name==1.2", pip "name", "1.2", pip "name", ">=1.2": one text. */
+/* pip "name", pip "name==1.2", pip "name", "1.2" and pip "name", ">=1.2" each become one text. */
 static int take_pip(struct parser *p, const struct word *word)
 {
 	struct worker_item *item;
@@ -231,7 +237,9 @@ static int take_pip(struct parser *p, const struct word *word)
 	if (p->line.n > 1)
 		version = p->line.args[1].text;
 	if (p->line.args[0].text[0] == '-')
-		return fail_arg(p, 0, "must be what is to be installed; options are upload's");
+		return fail_arg(
+			p, 0,
+			"must name what to install; options of pip belong to 'sandboxctl upload'");
 	if (strpbrk(p->line.args[0].text, "\r\n") || strpbrk(version, "\r\n"))
 		return fail_arg(p, 0, "must be one line");
 	if (asprintf(&whole, "%s%s%s", p->line.args[0].text,
@@ -280,27 +288,52 @@ static const char *arity(const struct word *word)
 	return word->min == 1 ? "1 argument" : "at most 1 argument";
 }
 
+/* No word takes an argument that is neither in quotes nor true or false. */
+static int refuse_bare(struct parser *p, const struct word *word)
+{
+	for (size_t i = 0; i < p->line.n; i++) {
+		const struct worker_arg *a = &p->line.args[i];
+
+		if (a->bare && word->take == take_remote)
+			return fail_arg(p, i, NO_TRUTH);
+		if (a->bare)
+			return worker_file_fail(p->w, a->line, a->column, p->lex.e,
+						"%s: '%s' is not a string: write it in quotes",
+						word->name, a->text);
+	}
+	return 0;
+}
+
 static int take_line(struct parser *p)
 {
 	const struct word *word = NULL;
 	size_t n = p->line.n;
+	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (strcmp(words[i].name, p->line.word) == 0)
 			word = &words[i];
 	if (!word)
 		return fail_word(p,
-				 "there is no '%s' here: known are runtime, stack, name, exec, "
+				 "there is no word '%s'; the words are runtime, stack, name, exec, "
 				 "file, dir, zip, pip, requirements, set_env, remote and "
 				 "remote_build_command",
 				 p->line.word);
+	r = word->take == refuse ? 0 : refuse_bare(p, word);
+	if (r < 0)
+		return r;
 	if (n < word->min || n > word->max)
 		return fail_word(p, "%s: takes %s, not %zu", word->name, arity(word), n);
 	if (word->once) {
-		if (p->seen[word->once])
-			return fail_word(p, "%s: stands on line %u already", word->name,
-					 p->seen[word->once]);
-		p->seen[word->once] = p->line.line;
+		if (p->seen[word->once].line && strcmp(p->seen[word->once].word, word->name) != 0)
+			return fail_word(
+				p, "%s: means the same as %s on line %u, and may be given once",
+				word->name, p->seen[word->once].word, p->seen[word->once].line);
+		if (p->seen[word->once].line)
+			return fail_word(p, "%s: is on line %u already, and may be given once",
+					 word->name, p->seen[word->once].line);
+		p->seen[word->once].line = p->line.line;
+		p->seen[word->once].word = word->name;
 	}
 	return word->take(p, word);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spec/worker_lex.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ void worker_lex_init(struct worker_lex *l, const char *what, const char *text, s
 {
 	*l = (struct worker_lex){
 		.what = what, .p = text, .end = text + len, .line = 1, .column = 1, .e = e};
-	/* A byte order mark, as Windows' editors leave it. */
+	/* Editors on Windows begin a file with a byte order mark. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		l->p += 3;
 }
@@ -27,7 +28,10 @@ static int fail_at(struct worker_lex *l, unsigned line, unsigned column, const c
 	return err_set(l->e, ERR_INPUT, 0, "%s:%u:%u: %s", l->what, line, column, text);
 }
 
-int worker_lex_fail(struct worker_lex *l, const char *fmt, ...)
+/* Makes an error about the token that was read last. */
+static int lex_fail(struct worker_lex *l, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+static int lex_fail(struct worker_lex *l, const char *fmt, ...)
 {
 	char text[ERR_MSG_MAX];
 	va_list ap;
@@ -38,7 +42,7 @@ int worker_lex_fail(struct worker_lex *l, const char *fmt, ...)
 	return fail_at(l, l->at_line, l->at_column, text);
 }
 
-/* The next byte, or -1 at the end. */
+/* The byte that is ahead bytes further, or -1 behind the end. */
 static int peek(const struct worker_lex *l, size_t ahead)
 {
 	return (size_t)(l->end - l->p) > ahead ? (unsigned char)l->p[ahead] : -1;
@@ -51,7 +55,7 @@ static void step(struct worker_lex *l)
 	if (c == '\n') {
 		l->line++;
 		l->column = 1;
-	} else if ((c & 0xc0) != 0x80) { /* not the rest of a UTF-8 character */
+	} else if ((c & 0xc0) != 0x80) { /* a byte that does not continue a UTF-8 character */
 		l->column++;
 	}
 }
@@ -62,7 +66,7 @@ static bool is_word(int c, bool first)
 	       (!first && c >= '0' && c <= '9');
 }
 
-/* The length of a backslash and the newline after it, by which a line goes on; else 0. */
+/* The length of a backslash and the newline after it, with which a line goes on; else 0. */
 static unsigned continuation(const struct worker_lex *l)
 {
 	if (peek(l, 0) != '\\')
@@ -91,7 +95,7 @@ static void skip_blanks(struct worker_lex *l)
 	}
 }
 
-/* Where a string is being put together. */
+/* A string that is being put together; bytes is its owner's to free. */
 struct text {
 	char *bytes;
 	size_t len, room;
@@ -100,7 +104,7 @@ struct text {
 static int put(struct worker_lex *l, struct text *t, const char *bytes, size_t n)
 {
 	if (t->len + n > STRING_MAX)
-		return worker_lex_fail(l, "a string has more than %u bytes", STRING_MAX);
+		return lex_fail(l, "a string has more than %u bytes", STRING_MAX);
 	if (t->len + n + 1 > t->room) {
 		size_t room = 2 * (t->len + n) + 32;
 		char *more = realloc(t->bytes, room);
@@ -138,23 +142,14 @@ static int put_char(struct worker_lex *l, struct text *t, unsigned c)
 	return put(l, t, utf8, n);
 }
 
-static int hex_value(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* \xNN (a character below 0x80) and \uNNNN; the x or u is the next byte. */
+/* Reads \xNN (a character below 0x80) or \uNNNN. The next byte is the x or the u. */
 static int lex_code(struct worker_lex *l, struct text *t)
 {
 	unsigned line = l->line, column = l->column - 1, value = 0, n = 0;
 	unsigned want = peek(l, 0) == 'x' ? 2 : 4;
 
-	for (step(l); n < want && hex_value(peek(l, 0)) >= 0; n++) {
-		value = 16 * value + (unsigned)hex_value(peek(l, 0));
+	for (step(l); n < want && util_hex_digit(tolower(peek(l, 0))) >= 0; n++) {
+		value = 16 * value + (unsigned)util_hex_digit(tolower(peek(l, 0)));
 		step(l);
 	}
 	if (n < want || value == 0 || (want == 2 && value > 0x7f) ||
@@ -164,7 +159,7 @@ static int lex_code(struct worker_lex *l, struct text *t)
 	return put_char(l, t, value);
 }
 
-/* What follows a backslash in "...": the backslash is behind us. */
+/* Reads the rest of an escape in "...". The backslash has been read already. */
 static int lex_escape(struct worker_lex *l, struct text *t)
 {
 	static const char from[] = "nrtesabfv0", to[] = "\n\r\t\x1b \a\b\f\v";
@@ -188,7 +183,7 @@ static int lex_escape(struct worker_lex *l, struct text *t)
 	return c < 0 ? 0 : put_char(l, t, at ? (unsigned char)to[at - from] : (unsigned)c);
 }
 
-/* One character, or one escape, of a string. */
+/* Reads one character or one escape of a string. */
 static int lex_string_part(struct worker_lex *l, char quote, struct text *t)
 {
 	const char *from = l->p;
@@ -221,7 +216,7 @@ static int lex_string(struct worker_lex *l)
 	while (r == 0 && peek(l, 0) >= 0 && peek(l, 0) != quote)
 		r = lex_string_part(l, quote, &t);
 	if (r == 0 && peek(l, 0) < 0)
-		r = worker_lex_fail(l, "a string begins here that does not end");
+		r = lex_fail(l, "a string begins here that does not end");
 	if (r < 0) {
 		free(t.bytes);
 		return r;
@@ -275,12 +270,12 @@ int worker_lex_next(struct worker_lex *l)
 		break;
 	default:
 		if (c > 0x20 && c < 0x7f)
-			return worker_lex_fail(
+			return lex_fail(
 				l,
 				"'%c' has no meaning here: a .worker file is read as a list of "
 				"words with strings, it is not run as Ruby",
 				c);
-		return worker_lex_fail(l, "a byte 0x%02x has no place here", c);
+		return lex_fail(l, "the byte 0x%02x cannot be part of a .worker file", c);
 	}
 	step(l);
 	return 0;
@@ -297,27 +292,25 @@ void worker_line_clear(struct worker_line *line)
 static int add_arg(struct worker_lex *l, struct worker_line *line)
 {
 	struct worker_arg *a = &line->args[line->n];
-	bool is_true;
 
 	if (line->n >= WORKER_ARGS_MAX)
-		return worker_lex_fail(l, "%s: takes no more arguments", line->word);
+		return lex_fail(l, "%s: takes no more arguments", line->word);
 	*a = (struct worker_arg){.line = l->at_line, .column = l->at_column};
 	if (l->token == TOKEN_WORD) {
-		is_true = strcmp(l->text, "true") == 0;
-		if (!is_true && strcmp(l->text, "false") != 0 && strcmp(l->text, "nil") != 0)
-			return worker_lex_fail(l, "%s: '%s' is no string: write it in quotes",
-					       line->word, l->text);
-		a->truth = is_true;
+		a->truth = strcmp(l->text, "true") == 0;
+		a->bare = !a->truth && strcmp(l->text, "false") != 0 && strcmp(l->text, "nil") != 0;
+		if (a->bare)
+			a->text = TAKE_PTR(l->text);
 	} else if (l->token == TOKEN_STRING) {
 		a->text = TAKE_PTR(l->text);
 	} else {
-		return worker_lex_fail(l, "%s: a string in quotes is missing here", line->word);
+		return lex_fail(l, "%s: a string in quotes is missing here", line->word);
 	}
 	line->n++;
 	return 0;
 }
 
-/* Newlines mean nothing inside parentheses and after a comma. */
+/* Inside parentheses and after a comma newlines have no meaning. */
 static int next_past_lines(struct worker_lex *l)
 {
 	int r;
@@ -349,7 +342,7 @@ int worker_line_read(struct worker_lex *l, struct worker_line *line)
 	int r;
 
 	if (l->token != TOKEN_WORD)
-		return worker_lex_fail(l, "a line begins with a word such as exec or file");
+		return lex_fail(l, "a line begins with a word such as exec or file");
 	line->word = TAKE_PTR(l->text);
 	line->line = l->at_line;
 	line->column = l->at_column;
@@ -359,16 +352,16 @@ int worker_line_read(struct worker_lex *l, struct worker_line *line)
 		if (r == 0 && l->token != TOKEN_CLOSE)
 			r = read_args(l, line, true);
 		if (r == 0 && l->token != TOKEN_CLOSE)
-			r = worker_lex_fail(l, "%s: a ) is missing here", line->word);
+			r = lex_fail(l, "%s: a ) is missing here", line->word);
 		if (r == 0)
 			r = worker_lex_next(l);
 	} else if (r == 0 && l->token != TOKEN_EOL && l->token != TOKEN_END) {
 		r = read_args(l, line, false);
 	}
 	if (r == 0 && l->token != TOKEN_EOL && l->token != TOKEN_END)
-		r = worker_lex_fail(l,
-				    "%s: the line must end here (arguments are literal strings "
-				    "with commas between)",
-				    line->word);
+		r = lex_fail(l,
+			     "%s: the line must end here (arguments are literal strings "
+			     "with commas between)",
+			     line->word);
 	return r;
 }

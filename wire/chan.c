@@ -4,11 +4,71 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "lib/fdpass.h"
 
 #define TURN_MAX 64
+/* For thousands of messages: the kernel counts its own bookkeeping for each message too. */
+#define PROTO_SOCKET_BUFFER (1 << 20)
+
+int proto_send(int sock, const union proto_msg *m, const int *fds, unsigned n_fds)
+{
+	const struct iovec iov = {.iov_base = (void *)m, .iov_len = m->h.size};
+	ssize_t n;
+
+	if (n_fds > PROTO_FDS_MAX || m->h.size < sizeof(m->h) || m->h.size > sizeof(*m))
+		return -EINVAL;
+	n = fds_sendv(sock, &iov, 1, fds, n_fds, 0);
+	return n < 0 ? (int)n : 0;
+}
+
+int proto_recv(int sock, enum proto_role from, enum proto_role to, union proto_msg *m,
+	       int fds[PROTO_FDS_MAX], unsigned *ret_n_fds)
+{
+	unsigned n_fds = PROTO_FDS_MAX;
+	int flags, r;
+	ssize_t n;
+
+	for (int i = 0; i < PROTO_FDS_MAX; i++)
+		fds[i] = -1;
+	*ret_n_fds = 0;
+	n = fds_recvv(sock, m, sizeof(*m), fds, &n_fds, 0, &flags);
+	if (n < 0)
+		return (int)n;
+	if (flags & MSG_TRUNC)
+		r = -EPROTO;
+	else if (flags & MSG_CTRUNC)
+		/* Too many descriptors were sent, or this process has no room for one more. */
+		r = n_fds == PROTO_FDS_MAX ? -EPROTO : -EMFILE;
+	else if (n == 0)
+		r = -ECONNRESET;
+	else
+		r = proto_check(m, (size_t)n, from, to, n_fds);
+	if (r < 0) {
+		for (int i = 0; i < PROTO_FDS_MAX; i++)
+			util_close_fd(&fds[i]);
+		return r;
+	}
+	*ret_n_fds = n_fds;
+	return 0;
+}
+
+int proto_socketpair(int fds[2])
+{
+	int size = PROTO_SOCKET_BUFFER;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++)
+		/* SO_SNDBUFFORCE goes beyond wmem_max, but needs CAP_NET_ADMIN. */
+		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+			(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
 
 struct chan_message {
-	struct chan_message *next;
+	STAILQ_ENTRY(chan_message) next;
 	unsigned n_fds;
 	int fds[PROTO_FDS_MAX];
 	union proto_msg m;
@@ -21,7 +81,7 @@ static void message_free(struct chan_message *msg)
 	free(msg);
 }
 
-/* With descriptors of its own. */
+/* Copies a message, and its descriptors. */
 static int message_new(const union proto_msg *m, const int *fds, unsigned n_fds,
 		       struct chan_message **ret)
 {
@@ -45,11 +105,9 @@ static int message_new(const union proto_msg *m, const int *fds, unsigned n_fds,
 
 static void pop(struct chan *c)
 {
-	struct chan_message *msg = c->head;
+	struct chan_message *msg = STAILQ_FIRST(&c->waiting);
 
-	c->head = msg->next;
-	if (!c->head)
-		c->tail = &c->head;
+	STAILQ_REMOVE_HEAD(&c->waiting, next);
 	c->n_waiting--;
 	message_free(msg);
 }
@@ -63,21 +121,21 @@ static void want_output(struct chan *c, bool want)
 void chan_init(struct chan *c, int sock, bool keeps)
 {
 	*c = (struct chan){.sock = sock, .keeps = keeps};
-	c->tail = &c->head;
+	STAILQ_INIT(&c->waiting);
 }
 
 void chan_close(struct chan *c)
 {
 	c->io = sd_event_source_disable_unref(c->io);
 	util_close_fd(&c->sock);
-	while (!c->keeps && c->head)
+	while (!c->keeps && !STAILQ_EMPTY(&c->waiting))
 		pop(c);
 }
 
 void chan_clear(struct chan *c)
 {
 	chan_close(c);
-	while (c->head)
+	while (!STAILQ_EMPTY(&c->waiting))
 		pop(c);
 }
 
@@ -88,12 +146,12 @@ int chan_send(struct chan *c, const union proto_msg *m, const int *fds, unsigned
 
 	if (c->sock < 0 && !c->keeps)
 		return -ENOTCONN;
-	if (c->sock >= 0 && !c->head)
+	if (c->sock >= 0 && STAILQ_EMPTY(&c->waiting))
 		r = proto_send(c->sock, m, fds, n_fds);
 	if (r == 0)
 		return 0;
-	/* -EAGAIN: there is no room. Anything else: the role has died, and the loop is about to
-	 * hear of it. */
+	/* -EAGAIN: there is no room. Any other error: the role has died, which the loop is about to
+	 * notice. */
 	if (r != -EAGAIN && !c->keeps)
 		return r;
 	if (c->n_waiting == CHAN_WAITING_MAX)
@@ -101,8 +159,7 @@ int chan_send(struct chan *c, const union proto_msg *m, const int *fds, unsigned
 	r = message_new(m, fds, n_fds, &msg);
 	if (r < 0)
 		return r;
-	*c->tail = msg;
-	c->tail = &msg->next;
+	STAILQ_INSERT_TAIL(&c->waiting, msg, next);
 	c->n_waiting++;
 	want_output(c, true);
 	return 0;
@@ -110,8 +167,10 @@ int chan_send(struct chan *c, const union proto_msg *m, const int *fds, unsigned
 
 static int flush(struct chan *c)
 {
-	while (c->head) {
-		int r = proto_send(c->sock, &c->head->m, c->head->fds, c->head->n_fds);
+	struct chan_message *msg;
+
+	while ((msg = STAILQ_FIRST(&c->waiting))) {
+		int r = proto_send(c->sock, &msg->m, msg->fds, msg->n_fds);
 
 		if (r < 0)
 			return r == -EAGAIN ? 0 : r;
@@ -128,7 +187,8 @@ int chan_turn(struct chan *c, enum proto_role from, enum proto_role to, uint32_t
 	union proto_msg m;
 	int r = 0;
 
-	/* What cannot be sent is no reason to leave what has come: the end is seen behind it. */
+	/* A failure to send does not keep us from reading what the role has sent before it
+	 * ended. */
 	if (events & EPOLLOUT)
 		(void)flush(c);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))

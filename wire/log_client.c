@@ -5,52 +5,48 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define LASTED_NS (1 * SEC)
 #define BUF_SIZE (sizeof(struct log_frame) + LOG_FRAME_DATA_MAX)
 
-static void out_line_start(struct log_text_out *o, const struct log_client *c, uint64_t time_ns)
+void log_retry_attached(struct log_retry *r)
 {
-	char text[40];
+	r->attached_ns = util_monotonic_ns();
+}
 
-	if (!c->opts.timestamps)
-		return;
-	util_format_time(time_ns, text, sizeof(text));
-	log_text_add(o, text, strlen(text));
-	log_text_add(o, " ", 1);
+void log_retry_went_well(struct log_retry *r)
+{
+	r->broke_ns = 0;
+}
+
+void log_retry_broke(struct log_retry *r)
+{
+	const uint64_t now = util_monotonic_ns();
+
+	if (!r->broke_ns || (r->attached_ns && now - r->attached_ns > LASTED_NS))
+		r->broke_ns = now;
+	r->attached_ns = 0;
+}
+
+bool log_retry_is_over(const struct log_retry *r, uint64_t patience_ns)
+{
+	return r->broke_ns && util_monotonic_ns() - r->broke_ns > patience_ns;
 }
 
 static int write_text(struct log_client *c, int stream, const struct log_frame *head,
 		      const uint8_t *data)
 {
-	struct log_text *t = &c->text[stream];
-	bool escape = stream == 0 ? c->opts.escape_out : c->opts.escape_err;
-	struct log_text_out o = {.fd = stream == 0 ? c->opts.out_fd : c->opts.err_fd};
-	const uint8_t *end = data + head->len;
+	const bool escape = stream == 0 ? c->opts.escape_out : c->opts.escape_err;
+	const int fd = stream == 0 ? c->opts.out_fd : c->opts.err_fd;
+	char stamp[40] = "";
 
-	if (o.fd < 0 || head->len == 0)
+	if (fd < 0)
 		return 0;
-	if (!escape && !c->opts.timestamps) {
-		t->mid_line = end[-1] != '\n';
-		return log_text_write(o.fd, data, head->len);
+	if (c->opts.timestamps) {
+		util_format_time(head->time_ns, stamp, sizeof(stamp) - 1);
+		strcat(stamp, " ");
 	}
-	while (data < end) {
-		const uint8_t *nl = memchr(data, '\n', (size_t)(end - data));
-		const uint8_t *stop = nl ? nl : end;
-
-		if (!t->mid_line)
-			out_line_start(&o, c, head->time_ns);
-		if (escape)
-			log_text_escape(&o, t, data, (size_t)(stop - data));
-		else
-			log_text_add(&o, data, (size_t)(stop - data));
-		t->mid_line = !nl;
-		if (nl) {
-			log_text_newline(&o, t);
-			stop++;
-		}
-		data = stop;
-	}
-	log_text_flush(&o);
-	return o.error;
+	return log_text_print(fd, &c->text[stream], data, head->len, escape,
+			      c->opts.timestamps ? stamp : NULL);
 }
 
 int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final, char *buf,
@@ -58,6 +54,10 @@ int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final,
 {
 	char bound[32];
 
+	if (reason == LOG_DROP_RING)
+		return snprintf(
+			buf, size, "[the log keeps its last %s: %llu bytes before them are gone]\n",
+			util_format_size(kept, bound, sizeof(bound)), (unsigned long long)dropped);
 	if (reason == LOG_DROP_DISK)
 		return snprintf(buf, size, "[no room for the log: %llu bytes dropped%s]\n",
 				(unsigned long long)dropped, final ? "" : " so far");
@@ -66,7 +66,7 @@ int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final,
 			final ? "" : " so far");
 }
 
-/* On stderr, on a line of its own: how much is missing here. */
+/* Writes a line to stderr that says how much is missing here. */
 static int write_marker(struct log_client *c, bool final)
 {
 	char text[160] = "\n";
@@ -85,7 +85,7 @@ static int write_marker(struct log_client *c, bool final)
 	return r;
 }
 
-/* What waited for a character's rest at the very end. */
+/* Writes what still waits for the rest of a character when the log ends. */
 static int settle_streams(struct log_client *c)
 {
 	int r = 0;
@@ -152,7 +152,7 @@ static int frame_write(struct log_client *c, const struct log_frame *h, const ui
 	}
 }
 
-/* Handles every whole frame of the buffer. */
+/* Handles all whole frames in the buffer. */
 static int frames_take(struct log_client *c, struct err *e)
 {
 	size_t pos = 0;
@@ -179,25 +179,6 @@ static int frames_take(struct log_client *c, struct err *e)
 	return c->ended ? LOG_CLIENT_END : 0;
 }
 
-int log_client_feed(struct log_client *c, const void *bytes, size_t len, struct err *e)
-{
-	const uint8_t *p = bytes;
-	int r = c->ended ? LOG_CLIENT_END : 0;
-
-	while (len > 0 && r == 0) {
-		size_t n = BUF_SIZE - c->n_buf; /* never 0: a whole frame fits */
-
-		if (n > len)
-			n = len;
-		memcpy(c->buf + c->n_buf, p, n);
-		c->n_buf += n;
-		p += n;
-		len -= n;
-		r = frames_take(c, e);
-	}
-	return r;
-}
-
 int log_client_read(struct log_client *c, int sock, struct err *e)
 {
 	int r = c->ended ? LOG_CLIENT_END : 0;
@@ -208,7 +189,7 @@ int log_client_read(struct log_client *c, int sock, struct err *e)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
-			/* Nothing follows for now: a marker must not wait for it. */
+			/* No frame follows for now, and a marker must not wait for one. */
 			r = write_marker(c, false);
 			return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot write the log") : -EAGAIN;
 		}

@@ -29,30 +29,54 @@
 #define LOG_CLIENT_END 1
 
 struct log_client_options {
-	int out_fd, err_fd;	     /* where stdout and stderr frames go; -1: nowhere */
-	bool timestamps;	     /* each line begins with the time of its arrival */
-	bool escape_out, escape_err; /* control characters made visible: for terminals */
-	bool quiet;		     /* no markers for dropped bytes */
+	/* where the data of stdout and stderr is written; -1: nowhere */
+	int out_fd, err_fd;
+	bool timestamps;	     /* each line begins with the time when it came */
+	bool escape_out, escape_err; /* make control characters visible, for terminals */
+	bool quiet;		     /* no markers about dropped bytes */
 };
 
 struct log_client {
 	struct log_client_options opts;
 	struct log_text text[2]; /* stdout, stderr */
 	uint64_t next_cursor;
-	uint64_t dropped, dropped_told, kept; /* bytes; what the last marker said */
+	uint64_t dropped, dropped_told, kept; /* bytes; dropped_told: what the last marker said */
 	uint8_t drop_reason;
-	bool ended, complete; /* END was seen; it was the log's real end */
-	size_t n_buf;	      /* bytes of an incomplete frame in buf */
-	uint8_t *buf;	      /* owned */
+	/* ended: the END frame has come; complete: it was the end of the whole log */
+	bool ended, complete;
+	size_t n_buf; /* how many bytes of an incomplete frame are in buf */
+	uint8_t *buf; /* ours */
 };
 
-/* 0, or -EPROTO: such a frame is never sent. */
+/*
+ * For how long a follower of a log asks for it again after breaks: as long as its patience lasts
+ * after each of them, if something has come since the last one. All zeros: no connection has broken
+ * yet.
+ */
+struct log_retry {
+	uint64_t attached_ns; /* CLOCK_MONOTONIC; 0: not attached */
+	/* the time of the first break since the connection was good; 0: none */
+	uint64_t broke_ns;
+};
+/* Call this when a connection has been made. One that lasts a second was not just accepted and
+ * closed, and counts as good, because a task may print nothing for hours, in which the daemon's
+ * roles are restarted now and then. */
+void log_retry_attached(struct log_retry *r);
+/* Call this when something has come. */
+void log_retry_went_well(struct log_retry *r);
+/* Call this when the connection broke, or could not be made. */
+void log_retry_broke(struct log_retry *r);
+/* Whether no connection was good for so long. */
+bool log_retry_is_over(const struct log_retry *r, uint64_t patience_ns);
+
+/* 0; -EPROTO: no logger sends such a frame. */
 int log_frame_check(const struct log_frame *h, struct err *e);
-/* The line that tells of dropped bytes; final: there will be no more. Its length. buf >= 120. */
+/* Makes the line that tells of dropped bytes; final: no more are dropped. Returns its length. buf
+ * has 120 bytes at least. */
 int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final, char *buf,
 		    size_t size);
 
-/* Fills in the fds 1 and 2, and escaping for those that are terminals. */
+/* Fills in descriptors 1 and 2, and escaping for those of them that are terminals. */
 void log_client_defaults(struct log_client_options *ret);
 int log_client_init(struct log_client *c, const struct log_client_options *opts);
 void log_client_clear(struct log_client *c);
@@ -60,9 +84,7 @@ void log_client_clear(struct log_client *c);
 uint64_t log_client_cursor(const struct log_client *c);
 /* Forgets the incomplete frame of a connection that broke. */
 void log_client_reconnect(struct log_client *c);
-/* Reads and writes what there is, without waiting on sock. See above. */
+/* Reads what has come and writes it, without waiting on sock. See above for what it returns. */
 int log_client_read(struct log_client *c, int sock, struct err *e);
-/* The same for bytes that are here already: 0, LOG_CLIENT_END or -errno. */
-int log_client_feed(struct log_client *c, const void *bytes, size_t len, struct err *e);
 
 #endif

@@ -3,14 +3,8 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "lib/fdpass.h"
-
-/* Thousands of messages: each counts with the kernel's own bookkeeping beside it. */
-#define PROTO_SOCKET_BUFFER (1 << 20)
-
-/* What a text field must be. */
+/* What a text field has to be. */
 enum field_kind { FIELD_NONE = 0, FIELD_ID, FIELD_TEXT };
 
 struct field {
@@ -41,7 +35,7 @@ struct proto_row {
 
 /* clang-format off */
 static const struct proto_row proto_table[] = {
-	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 2, {ID(mon_start), TEXT(mon_start, warm), TEXT(mon_start, script)}},
+	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 4, {ID(mon_start), TEXT(mon_start, warm), TEXT(mon_start, script)}},
 	{MON_WARM,    F_TO_M, sizeof(struct mon_warm),    0, 1, {TEXT(mon_warm, warm)}},
 	{MON_KILL,    F_TO_M, sizeof(struct mon_kill),    0, 0, {ID(mon_kill)}},
 	{MON_FORGET,  F_TO_M, sizeof(struct mon_forget),  0, 0, {ID(mon_forget)}},
@@ -61,6 +55,21 @@ static const struct proto_row proto_table[] = {
 	{LOG_END,     L_TO_F, sizeof(struct log_end),     0, 0, {ID(log_end)}},
 };
 /* clang-format on */
+
+/* How many descriptors a message has because of flags in it; -1: a flag is neither 0 nor 1. */
+static int fds_by_flags(enum proto_type type, const uint8_t *msg)
+{
+	uint8_t package, input = 0, serve = 0;
+
+	if (type == MON_START) {
+		package = msg[offsetof(struct mon_start, has_package)];
+		input = msg[offsetof(struct mon_start, has_input)];
+		serve = msg[offsetof(struct mon_start, has_serve)];
+	} else {
+		package = msg[offsetof(struct mon_warm, has_package)];
+	}
+	return package > 1 || input > 1 || serve > 1 ? -1 : package + input + serve;
+}
 
 static const struct proto_row *row_find(uint16_t type, enum proto_role from, enum proto_role to)
 {
@@ -106,14 +115,10 @@ int proto_check(const void *buf, size_t len, enum proto_role from, enum proto_ro
 	if (!row || h.version != PROTO_VERSION || h.size != len || row->size != len)
 		return -EPROTO;
 	fds_max = row->fds_max;
-	/* The messages whose number of fds depends on what they say. */
 	if (row->type == MON_START || row->type == MON_WARM) {
-		uint8_t has_package =
-			((const uint8_t *)buf)[row->type == MON_START
-						       ? offsetof(struct mon_start, has_package)
-						       : offsetof(struct mon_warm, has_package)];
+		int more = fds_by_flags(row->type, buf);
 
-		if (has_package > 1 || n_fds != row->fds_min + has_package)
+		if (more < 0 || n_fds != row->fds_min + (unsigned)more)
 			return -EPROTO;
 	}
 	if (n_fds < row->fds_min || n_fds > fds_max)
@@ -121,60 +126,5 @@ int proto_check(const void *buf, size_t len, enum proto_role from, enum proto_ro
 	for (size_t i = 0; i < FIELDS_MAX; i++)
 		if (!field_valid(buf, &row->fields[i]))
 			return -EPROTO;
-	return 0;
-}
-
-int proto_send(int sock, const union proto_msg *m, const int *fds, unsigned n_fds)
-{
-	const struct iovec iov = {.iov_base = (void *)m, .iov_len = m->h.size};
-	ssize_t n;
-
-	if (n_fds > PROTO_FDS_MAX || m->h.size < sizeof(m->h) || m->h.size > sizeof(*m))
-		return -EINVAL;
-	n = fds_sendv(sock, &iov, 1, fds, n_fds, 0);
-	return n < 0 ? (int)n : 0;
-}
-
-int proto_recv(int sock, enum proto_role from, enum proto_role to, union proto_msg *m,
-	       int fds[PROTO_FDS_MAX], unsigned *ret_n_fds)
-{
-	unsigned n_fds = PROTO_FDS_MAX;
-	int flags, r;
-	ssize_t n;
-
-	for (int i = 0; i < PROTO_FDS_MAX; i++)
-		fds[i] = -1;
-	*ret_n_fds = 0;
-	n = fds_recvv(sock, m, sizeof(*m), fds, &n_fds, 0, &flags);
-	if (n < 0)
-		return (int)n;
-	if (flags & MSG_TRUNC)
-		r = -EPROTO;
-	else if (flags & MSG_CTRUNC)
-		/* Too many fds sent, or this process has no room for one more. */
-		r = n_fds == PROTO_FDS_MAX ? -EPROTO : -EMFILE;
-	else if (n == 0)
-		r = -ECONNRESET;
-	else
-		r = proto_check(m, (size_t)n, from, to, n_fds);
-	if (r < 0) {
-		for (int i = 0; i < PROTO_FDS_MAX; i++)
-			util_close_fd(&fds[i]);
-		return r;
-	}
-	*ret_n_fds = n_fds;
-	return 0;
-}
-
-int proto_socketpair(int fds[2])
-{
-	int size = PROTO_SOCKET_BUFFER;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-		return -errno;
-	for (int i = 0; i < 2; i++)
-		/* The forced form goes beyond wmem_max but needs CAP_NET_ADMIN. */
-		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-			(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return 0;
 }

@@ -22,7 +22,7 @@ static bool is_monitors_socket(int fd)
 void role_begin(const char *name, int argc, char **argv, char **envp, unsigned *numbers,
 		int n_numbers, int *fds, int n)
 {
-	/* Both ends of the socket's protocol are of one version. */
+	/* Both ends of the protocol must be of one version. */
 	if (argc != 2 + n_numbers || strcmp(argv[1], SANDBOXD_VERSION) != 0 ||
 	    !is_monitors_socket(ROLE_FD_FIRST)) {
 		(void)fprintf(stderr,
@@ -36,10 +36,12 @@ void role_begin(const char *name, int argc, char **argv, char **envp, unsigned *
 		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
 			fds[i] = -1;
 	}
-	/* The monitor's own, which has checked its options. Now: the title is written over them. */
+	/* The numbers are the monitor's and have been checked by it. They are read now, because the
+	 * title is written over them. */
 	for (int i = 0; i < n_numbers; i++)
 		numbers[i] = (unsigned)strtoul(argv[2 + i], NULL, 10);
-	/* As a change of user leaves it: no other process of this user may look into it. */
+	/* As it is after a change of user: no other process of this user may read this one's
+	 * memory. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	title_init(argc, argv, envp);
 	title_set(name);

@@ -18,7 +18,7 @@ void sse_clear(struct sse *s)
 	*s = (struct sse){0};
 }
 
-/* Adds bytes, and a NUL that is not counted. */
+/* Adds bytes, and a NUL that len does not count. */
 static int put(char **buf, size_t *len, size_t *room, const char *bytes, size_t n)
 {
 	if (*len + n > SSE_LINE_MAX)

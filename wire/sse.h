@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Server-sent events (WHATWG HTML, "Server-sent events") as they come, in pieces of any size. */
+/* Reads server-sent events (WHATWG HTML, "Server-sent events") that come in pieces of any size.
+ * sse_clear() frees what a struct sse owns. */
 #ifndef WIRE_SSE_H
 #define WIRE_SSE_H
 
@@ -11,14 +12,15 @@ struct sse {
 	char *line, *data; /* owned */
 	size_t line_len, line_room, data_len, data_room;
 	bool cr, has_data;
-	char event[32], id[64]; /* id stays from event to event, as the standard has it */
+	char event[32], id[64]; /* id stays until an event has another one, as the standard says */
 };
 
-/* data ends with a NUL. What it returns other than 0 ends sse_feed. */
+/* Called for each event; data ends with a NUL. When it returns anything but 0, sse_feed ends and
+ * returns that. */
 typedef int (*sse_fn)(void *arg, const char *event, const char *id, const char *data, size_t len);
-/* 0, what fn has returned, -EMSGSIZE or -ENOMEM. */
+/* 0, the value with which fn ended it, -EMSGSIZE or -ENOMEM. */
 int sse_feed(struct sse *s, const char *bytes, size_t len, sse_fn fn, void *arg);
-/* A new connection: half an event is forgotten, the id is not. */
+/* For a new connection: half an event is dropped, the id is kept. */
 void sse_reconnect(struct sse *s);
 void sse_clear(struct sse *s);
 

@@ -35,8 +35,8 @@ void warm_load_add(struct warm_load *load, enum warm_for wish, uint32_t owner, u
 bool warm_load_allows(const struct warm_load *load, enum warm_for wish, uint32_t owner,
 		      uint64_t memory, uint64_t node_memory)
 {
-	/* Half of the machine is for tasks. One that alone wants more than the other half may
-	 * run all the same: alone. */
+	/* Half of the machine's memory is for tasks. A warm-up that wants more than the other half
+	 * may run when no other does. */
 	const uint64_t ours = node_memory / 2;
 	const bool place = load->others + load->further < WARM_PLACES;
 	const unsigned n = count_of(load, owner);
@@ -46,7 +46,8 @@ bool warm_load_allows(const struct warm_load *load, enum warm_for wish, uint32_t
 	if (n == 0)
 		return load->n_projects < WARM_PROJECTS_MAX &&
 		       (load->memory == 0 || load->memory + memory <= ours);
-	/* Further ones leave half of that to the first ones of other projects. */
+	/* Projects' further warm-ups leave half of the warm-ups' memory to the first ones of other
+	 * projects. */
 	return n < WARM_OF_PROJECT_MAX && place && load->further < WARM_PLACES_OF_PROJECTS &&
 	       load->memory + memory <= ours / 2;
 }

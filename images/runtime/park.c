@@ -1,17 +1,16 @@
 /*
- * The parking helper: moves the writable memory of the process that it is
- * loaded into to a file, and waits there to be dumped.
+ * The parking helper. It is loaded into a process, moves the process's writable memory to a file,
+ * and waits there to be dumped.
  *
- * CRIU writes private anonymous pages to its dump and copies each of them back
- * at every restore.  Pages of a private file mapping that were not written to
- * it leaves to the file.  So the memory that the warm interpreter has written to
- * is written to a file and then mapped from there, privately, at the same address;
- * sandbox_park.py says what of it may be.
+ * CRIU writes private anonymous pages into its dump and copies each of them back at every restore.
+ * Pages of a private file mapping that were not written to stay in the file. So the memory that the
+ * warm interpreter has written to is written to a file and then mapped from there, privately, at
+ * the same address; sandbox_park.py decides which memory that may be done to.
  *
- * Between the copy and the mapping of a range nothing may write to it.  This is
- * why the helper is freestanding: it runs between two raw system calls on
- * nothing but registers and the stack, which is never moved; it has no data, no
- * relocations and calls nobody.  The process must have one thread.
+ * Between the copy and the mapping of a range nothing may write to it. This is why the helper is
+ * freestanding: between two raw system calls it runs on registers and the stack alone, and the
+ * stack is never moved; it has no data, no relocations, and calls nothing outside. The process must
+ * have one thread.
  */
 
 #define _GNU_SOURCE /* dl_phdr_info */
@@ -19,6 +18,7 @@
 #include <link.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
+#include <sys/socket.h>
 
 #ifndef __x86_64__
 #error "only x86-64 has its system call instruction here"
@@ -31,9 +31,10 @@
 #define MAP_FIXED 0x10
 #define SIG_SETMASK 2
 #define CLOCK_MONOTONIC 1
+#define SERVE_FD 5 /* as in sandbox_job.py */
 #define MADV_RANDOM 1
 
-/* As sandbox_park.py fills it in, in order of address, page aligned. */
+/* A range as sandbox_park.py fills it in; ranges are page aligned, in order of their addresses. */
 struct park_range {
 	unsigned long start;
 	unsigned long length;
@@ -109,7 +110,7 @@ static long write_pages(long fd, unsigned long from, unsigned long length, unsig
 	return 0;
 }
 
-/* Whether every page is mapped still: the list is a little older than this call. */
+/* Whether every page is still mapped: the list is a little older than this call. */
 static long range_check(const struct park_range *range)
 {
 	unsigned char resident[CHECK_PAGES];
@@ -149,10 +150,10 @@ static long range_move(long write_fd, long map_fd, const struct park_range *rang
 }
 
 /*
- * Moves n ranges to the file from offset on.  map_fd is open for reading only,
- * so that the mappings can be made again from a file that is not writable.
+ * Moves n ranges to the file, from offset on. map_fd is open for reading only, so that the mappings
+ * can be made again from a file that is not writable.
  *
- * Returns 0, or -errno when the ranges cannot be moved: some may have been, but
+ * Returns 0, or -errno when the ranges cannot be moved. Some may have been moved by then, but
  * memory reads as before and the process works.
  */
 park_export long park_move(long write_fd, long map_fd, const struct park_range *ranges, long n,
@@ -168,7 +169,7 @@ park_export long park_move(long write_fd, long map_fd, const struct park_range *
 	r = call4(__NR_ftruncate, write_fd, (long)end, 0, 0);
 	if (r < 0)
 		return r;
-	/* A handler could write to a range in between. */
+	/* A signal handler could write to a range between its copy and its mapping. */
 	r = call4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&blocked, (long)&before, sizeof(blocked));
 	if (r < 0)
 		return r;
@@ -182,7 +183,7 @@ park_export long park_move(long write_fd, long map_fd, const struct park_range *
 	return r;
 }
 
-/* Python's arenas of objects: its own structure, of PyObject_GetArenaAllocator(). */
+/* What allocates Python's arenas: the structure that PyObject_GetArenaAllocator() fills in. */
 struct arena_allocator {
 	void *context;
 	void *(*make)(void *context, size_t size);
@@ -190,9 +191,9 @@ struct arena_allocator {
 };
 
 /*
- * As Python's own makes an arena, but it carries the mark by which sandbox_park.py
- * knows it: advice that means nothing for this memory, keeps it apart from what
- * others map beside it, and goes with it when it is unmapped.
+ * Makes an arena by Python's own function, and marks it for sandbox_park.py. The mark is advice
+ * that has no effect on this memory. It keeps the arena apart from what others map beside it, and
+ * ends when the arena is unmapped.
  */
 park_export void *park_arena_make(const struct arena_allocator *python, size_t size)
 {
@@ -208,9 +209,44 @@ park_export void park_arena_free(const struct arena_allocator *python, void *are
 	python->free(python->context, arena, size);
 }
 
-/* Says `P` on ready_fd and waits on go_fd; returns the byte that ends the wait, or 0 without one.
+/*
+ * Takes the descriptor that comes by the next message of this socket, and gives it the number `to`,
+ * which is free. False: none came.
  */
-park_export long park_wait(long ready_fd, long go_fd)
+static int take_descriptor(long sock, long to)
+{
+	unsigned char byte;
+	struct iovec iov = {&byte, 1};
+	union {
+		struct cmsghdr head;
+		unsigned long room[3]; /* CMSG_SPACE of one int */
+	} control = {.room = {0}};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	long fd, r;
+
+	do {
+		r = call4(__NR_recvmsg, sock, (long)&msg, MSG_CMSG_CLOEXEC, 0);
+	} while (r == -EINTR);
+	if (r != 1 || control.head.cmsg_len != CMSG_LEN(sizeof(int)) ||
+	    control.head.cmsg_type != SCM_RIGHTS)
+		return 0;
+	fd = *(const int *)(const void *)CMSG_DATA(&control.head);
+	if (fd == to)
+		return call4(__NR_fcntl, fd, F_SETFD, 0, 0) == 0;
+	r = call4(__NR_dup3, fd, to, 0, 0);
+	call4(__NR_close, fd, 0, 0, 0);
+	return r == to;
+}
+
+/*
+ * Writes `P` to ready_fd and waits on go_fd; returns the byte that comes, or 0 when none does. `s` is
+ * none of those: a message with the socket of a run that serves follows it, which is taken, and the
+ * wait goes on.
+ */
+static inline __attribute__((always_inline)) long wait_order(long ready_fd, long go_fd)
 {
 	unsigned char byte = 'P';
 	long r;
@@ -222,22 +258,27 @@ park_export long park_wait(long ready_fd, long go_fd)
 		return 0;
 	do {
 		r = call4(__NR_read, go_fd, (long)&byte, 1, 0);
-	} while (r == -EINTR);
+	} while (r == -EINTR || (r == 1 && byte == 's' && take_descriptor(go_fd, SERVE_FD)));
 	return r > 0 ? byte : 0;
 }
 
+park_export long park_wait(long ready_fd, long go_fd)
+{
+	return wait_order(ready_fd, go_fd);
+}
+
 /*
- * Waits as park_wait() does, for `g`, and takes the job from its file: this is
- * sooner done here than by the interpreter, which has been idle for long.
+ * Waits as park_wait() does, for `g`, and reads the job from its file: here this is done sooner
+ * than by the interpreter, which has not run for long.
  *
- * Returns the job's length; 0 when the job is still in its file, because it does
- * not fit or something is wrong with it; -1 when it was not `g` that came.
+ * Returns the job's length; 0 when the job is still in its file, because it is too long or
+ * something is wrong with it; -1 when another byte than `g` came.
  */
 park_export long park_job(long ready_fd, long go_fd, const char *path, void *room, long size)
 {
 	long fd, n;
 
-	if (park_wait(ready_fd, go_fd) != 'g')
+	if (wait_order(ready_fd, go_fd) != 'g')
 		return -1;
 	fd = call4(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
@@ -249,7 +290,7 @@ park_export long park_job(long ready_fd, long go_fd, const char *path, void *roo
 	return call4(__NR_unlink, (long)path, 0, 0, 0) < 0 ? 0 : n;
 }
 
-/* Nanoseconds of the clock that Python 2 has no name for. */
+/* CLOCK_MONOTONIC in nanoseconds, for which Python 2 has no function. */
 park_export long park_clock(void)
 {
 	struct {

@@ -1,18 +1,18 @@
-"""Finds out where a module of the task's own reads, while it is imported, what a task has otherwise.
+"""Finds out whether a module of the task's own, while it is imported, reads what is another for each sandbox.
 
-The process that is warmed is not in the task's sandbox yet: its host name, its user, its limits and its
-/run are others.  A module that keeps one of them would give a task a wrong one, silently.
+The process that is warmed is not in the task's sandbox yet: its host name, its user, its limits and its /run
+are different.  A module that keeps one of them would silently give a task a wrong value.
 
-Watched is what Python code reads by the functions below, which others stand in for until the modules
-are there.  What C code reads by itself is not seen, and neither is a file's owner.  Modules of the image
-may read what they like.
+Watched is what Python code reads by the functions below, which are replaced by stand-ins until the modules
+are imported.  What C code reads by itself is not seen, nor is the owner of a file.  Modules of the image may
+read anything.
 """
 
 import os
 import sys
 
 NAMES = ("getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid", "getresgid", "uname")
-# What takes a path, first.
+# Functions whose first argument is a path.
 READERS = ("open", "listdir", "scandir", "readlink")
 FOLDERS = ("/run", "/proc/self", "/proc/thread-self", "/proc/net", "/proc/sys/net", "/proc/sys/kernel/random",
            "/sys/fs/cgroup")
@@ -20,20 +20,20 @@ FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/proc/sys/kernel/ho
 
 
 def is_of_a_sandbox(path):
-    """Whether what is there is another in each sandbox."""
+    """Whether this path has something else in each sandbox."""
     if isinstance(path, bytes) and not isinstance(path, str):
         path = os.fsdecode(path)
     elif hasattr(path, "__fspath__"):
         path = path.__fspath__()
     if not isinstance(path, str):
-        return False    # a file descriptor; or an error, as the real one says
+        return False    # a file descriptor, or something that the real function will refuse
     path = os.path.abspath(path)
     return (path in FILES or path[len("/proc/"):].split("/")[0].isdigit() and path.startswith("/proc/")
             or any(path == folder or path.startswith(folder + "/") for folder in FOLDERS))
 
 
 class StandIn(object):
-    """No function: it would become a method where a class has it."""
+    """An object and not a function, which would become a method where a class has it as a member."""
 
     def __init__(self, real, told):
         self.real = real
@@ -48,7 +48,7 @@ class StandIn(object):
 
 
 class Around(object):
-    """Calls `reads` with the name of what is read, between begin() and end()."""
+    """Calls `reads` with a name for what is read, between begin() and end()."""
 
     def __init__(self, reads):
         self.reads = reads
@@ -72,10 +72,10 @@ class Around(object):
 
     def end(self):
         self.on = False
-        self.forget_uname()     # what a module of the image has asked for, too
+        self.forget_uname()     # also the answer to a module of the image
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-        # A module may have any of them by a name of its own.
+        # A module may have imported any of them by name.
         for module in list(sys.modules.values()):
             names = getattr(module, "__dict__", None)
             if isinstance(names, dict):
@@ -104,7 +104,7 @@ class Around(object):
             self.tell("os.sysconf('SC_OPEN_MAX')")
 
     def uname(self):
-        """platform asks for all of it whatever it is asked for; only some of that is the host's name."""
+        """platform calls uname() whichever part of it is asked for; only some parts are the host's name."""
         frame = sys._getframe(2)
         asked = "uname"
         while frame is not None and frame.f_globals.get("__name__") in ("platform", __name__):
@@ -114,7 +114,7 @@ class Around(object):
         if asked in ("uname", "node"):
             self.tell("the host's name")
         platform = sys.modules.get("platform")
-        # It keeps the answer, and would not ask a second time.
+        # platform keeps the answer and would not call uname() again, so its cache is emptied each time.
         if asked != "uname" and type(platform.uname) is not StandIn:
             self.stand_in(platform, "uname", lambda *args: self.forget_uname())
 
@@ -128,7 +128,7 @@ class Around(object):
         for name in "getrlimit", "prlimit":
             self.stand_in(resource, name, self.always("resource.%s()" % name))
 
-    # A finder, to be told when resource comes
+    # Being a finder in sys.meta_path, it is told when `resource` is imported
 
     def find_spec(self, name, path=None, target=None):
         if name != "resource":

@@ -1,13 +1,15 @@
-"""C functions by the part of ctypes that is written in C; the rest is slow to import.
+"""Calls C functions by the part of ctypes that is written in C; importing the rest takes long.
 
-A libffi of 3.5 opens its own file, for reading, when it is loaded, and needs it for as long as it
-lives.  So a task in a restored process has this file descriptor, as it has after `import ctypes`.
+libffi 3.5 opens its own file for reading when it is loaded, and needs the descriptor as long as it is loaded.
+So a task in a restored process has this descriptor open, as it would have after `import ctypes`.
 """
 
 import _ctypes
 
 RTLD_NOW = 2
-KEEP_GIL = 1 | 4    # cdecl, Python API: nothing else runs, the interpreter's own functions can be called
+# the flags for cdecl and for Python's API: the lock is held, so nothing else runs, and functions of the
+# interpreter can be called
+KEEP_GIL = 1 | 4
 
 
 class Long(_ctypes._SimpleCData):
@@ -54,12 +56,12 @@ class Maker(_ctypes.CFuncPtr):
 
 
 def load(path):
-    """A library's handle; of the process itself for None."""
+    """The handle of a library, or of the process itself when path is None."""
     return _ctypes.dlopen(path, RTLD_NOW)
 
 
 def address(handle, name):
-    """Where a function is that is not called from here."""
+    """The address of a function that is only handed on."""
     return _ctypes.dlsym(handle, name)
 
 
@@ -68,7 +70,7 @@ def address_of(thing):
 
 
 def find(handle, name, kind=Function):
-    """A function, or None.  What it is called with is bytes, Long, Double or Object."""
+    """The function of this name, or None. Its arguments must be bytes, Long, Double or Object."""
     try:
         return kind(_ctypes.dlsym(handle, name))
     except OSError:

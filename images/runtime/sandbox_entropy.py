@@ -1,25 +1,33 @@
-"""Refuses entropy to a package's own modules while they are imported.
+"""Refuses random numbers to a package's own modules while they are imported.
 
-What a module draws then, every task that comes out of the parked process has in common.  This is for
-mistakes, not against intent: a module can read /dev/urandom.
+A number that a module draws then would be the same in every task that comes out of the parked process.  This
+protects from mistakes, not from intent: a module can read /dev/urandom.
 
-Modules of the image may draw, as they may when they are warmed: what they make of it is repaired.
+Modules of the image may draw, as they may when they are warmed: what they keep of it is repaired.
 """
 
 import functools
 import random
 import sys
 
+from sandbox_job import names_of
 from sandbox_repair import TABLE
 
 ADVICE = "%s() draws what all tasks would share: draw it when the task runs"
-# These draw nothing; that the state is another one afterwards is found out.
+# These draw nothing.  A state that they have changed is noticed after the import.
 STATE = ("seed", "getstate", "setstate", "get_state", "set_state", "get_bit_generator", "set_bit_generator")
 NAMES = {
     "os": ("urandom", "getrandom"),
     "secrets": ("choice", "randbelow", "randbits", "token_bytes", "token_hex", "token_urlsafe"),
     "uuid": ("uuid1", "uuid4", "uuid6", "uuid7"),
 }
+# What the code of an HTTP worker is told instead, in the words of the platform that it is written for.
+WORKER_ADVICE = "Cannot use %s() outside of request context"
+WORKER_ENTROPY = 29, "Cannot get entropy outside of request context"
+# Modules that a worker may bring along and that draw when they are imported: names for what is theirs alone, which
+# may be the same in all instances.
+KNOWN = ("aiohttp", "botocore", "cryptography", "fastapi", "jiter", "langchain_openai", "langsmith", "litestar",
+         "opentelemetry", "pydantic_core", "requests", "rpds", "tiktoken", "urllib3", "uuid_utils")
 REPAIRED = tuple(name for name, _ in TABLE) + ("multiprocessing",)
 
 
@@ -29,13 +37,15 @@ def numpy_state(module):
 
 
 class Refusal(object):
-    """In force between `with` and its end."""
+    """In force for the body of a `with`."""
 
-    def __init__(self, work_dir):
-        self.folder = work_dir + "/"
-        self.real = {}      # by id of what stands in its place, both of them
+    def __init__(self, work_dir, worker=False):
+        self.folders = names_of(work_dir)
+        self.real = {}      # by id of the stand-in: the stand-in and the real function
         self.on = False
         self.states = {}
+        self.worker = worker    # whether the modules are an HTTP worker's
+        self.draw_freely = REPAIRED + (KNOWN if worker else ())
 
     def __enter__(self):
         self.on = True
@@ -48,7 +58,7 @@ class Refusal(object):
     def __exit__(self, *_):
         self.on = False
         sys.meta_path.remove(self)
-        # A module may have any of them by a name of its own.
+        # A module may have imported any of them by name.
         for module in list(sys.modules.values()):
             names = getattr(module, "__dict__", None)
             if not isinstance(names, dict):
@@ -58,7 +68,7 @@ class Refusal(object):
                     names[name] = self.real[id(value)][1]
 
     def loaded(self, module):
-        """Put those that refuse in the place of a module's functions."""
+        """Replace a module's functions by stand-ins that refuse."""
         name = module.__name__
         names = NAMES.get(name, ())
         if name == "random":
@@ -87,7 +97,7 @@ class Refusal(object):
     def stand_in(self, name, real, draws=lambda *args, **named: True):
         def function(*args, **named):
             if not self.on:
-                return real(*args, **named)     # kept where __exit__ does not look
+                return real(*args, **named)     # called by a reference that __exit__ did not find
             if draws(*args, **named):
                 self.refuse(name)
             before = self.changed()
@@ -102,26 +112,36 @@ class Refusal(object):
         return function
 
     def refuse(self, name):
-        """Unless it is a module of the image that is being imported."""
+        """Raise the error, unless a module of the image is being imported."""
         if not self.on:
             return
         frame = sys._getframe(1)
         while frame is not None:
             code = frame.f_code
             if code.co_name == "<module>" and not code.co_filename.startswith("<"):
-                if not code.co_filename.startswith(self.folder):
+                if not code.co_filename.startswith(self.folders):
                     return
-                if (frame.f_globals.get("__name__", "") + ".").startswith(tuple(each + "." for each in REPAIRED)):
+                if (frame.f_globals.get("__name__", "") + ".").startswith(
+                        tuple(each + "." for each in self.draw_freely)):
                     return
                 break
             frame = frame.f_back
-        raise RuntimeError(ADVICE % name)
+        if not self.worker:
+            raise RuntimeError(ADVICE % name)
+        if name.startswith(("random.", "numpy.random.")) and name != "numpy.random.default_rng":
+            raise RuntimeError(WORKER_ADVICE % name)
+        raise OSError(*WORKER_ENTROPY)
+
+    def unseeded_generator(self, name):
+        """A random.Random() is made without a seed; a worker may, for it is seeded again in each instance."""
+        if not self.worker:
+            self.refuse(name)
 
     def changed(self):
-        """The modules whose global generator has another state than it had."""
+        """The names of the modules whose global generator has changed its state."""
         return [name for name, (state, before) in self.states.items() if state() != before]
 
-    # A finder, to be told of the modules that are not there yet
+    # Being a finder in sys.meta_path, it is told of modules that are imported later
 
     def find_spec(self, name, path=None, target=None):
         if name not in NAMES and name != "numpy.random":
@@ -142,7 +162,7 @@ class Refusal(object):
         return spec
 
     def find_module(self, name, path=None):
-        """As Python 2 asks."""
+        """The finder's method that Python 2 calls."""
         return self if name in NAMES or name == "numpy.random" else None
 
     def load_module(self, name):

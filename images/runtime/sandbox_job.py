@@ -1,6 +1,6 @@
-"""A task's job, and the surroundings that it asks for; the contract is in sandbox_runtime.
+"""A task's job, and the surroundings that it asks for; sandbox_runtime has the contract.
 
-This module is what every cold start loads, so it holds no more than they need.
+Every cold start loads this module, so it holds only what all of them need.
 """
 
 import atexit
@@ -8,13 +8,14 @@ import fcntl
 import io
 import os
 import sys
-from time import sleep      # tasks may put their own in its place
+from time import sleep      # taken now: a task may replace time.sleep
 
 GO_FD = 3
 STARTED_FD = 4
-NO_TASK = 4     # how a process ends that has not come to have one; fork/clone_begin.c knows it
+SERVE_FD = 5    # of a run that serves: its socket
+NO_TASK = 4     # exit status of a process that never had a task; the monitor knows it (fork/clone.c)
 REPEATED = frozenset(("arg", "env", "warm", "module"))
-# What most jobs hold: a look-up is less than to decode it.
+# The keys of most jobs: a look-up is faster than decoding.
 KEYS = dict((name.encode(), name) for name in (
     "id", "kind", "exec", "code", "entry", "payload", "config", "seed", "hostname", "label", "streams", "arg", "env",
     "policy"))
@@ -35,7 +36,7 @@ no_task_yet = False
 
 
 def without_task(is_so):
-    """What fails from now on fails, or does not, before there is a task whose end it could be."""
+    """Say whether what fails from now on fails before there is a task whose end it could be."""
     global no_task_yet
     no_task_yet = is_so
 
@@ -92,7 +93,7 @@ def parse_job(data):
 
 
 def take_job(path):
-    """The text of a job, of a file that goes."""
+    """Read the job's file and remove it; returns its text."""
     try:
         data = read_file(path)
         os.unlink(path)
@@ -102,7 +103,7 @@ def take_job(path):
 
 
 def read_job(data):
-    """The job that a text holds."""
+    """Parse a job's text."""
     try:
         return parse_job(data)
     except ValueError as error:
@@ -115,7 +116,7 @@ def folders():
 
 
 def surround_ahead(run_dir, work_dir):
-    """Make what no job decides of a task's surroundings; returns what surround() goes on with."""
+    """Make those of a task's surroundings that no job decides; returns what surround() goes on with."""
     payload_file = run_dir + "/payload"
     config_file = run_dir + "/config"
     try:
@@ -129,21 +130,30 @@ def surround_ahead(run_dir, work_dir):
 
 
 def heed(env):
-    """Do what the C library and the interpreter do of a variable that they find when they start."""
+    """Do what the C library and the interpreter do at their start about variables of the environment."""
     if "TZ" in env:
         import time
         time.tzset()
     if env.get("PYTHONPATH"):
-        # Of the interpreter's own this is the one that can still be honoured.
+        # Of the interpreter's own variables, this one can still be given its effect.
         sys.path[1:1] = [os.path.abspath(folder) for folder in env["PYTHONPATH"].split(":")]
 
 
+# The link in every image by which HTTP workers know the work folder.
+PACKAGE_LINK = "/session/metadata"
+
+
+def names_of(work_dir):
+    """The beginnings of the paths of the work folder's files."""
+    return work_dir + "/", PACKAGE_LINK + "/"
+
+
 policy = None
-INTERPRETER_PATH = list(sys.path)   # with this module's folder, and without any of the task's
+INTERPRETER_PATH = list(sys.path)   # this module's folder is in it, and no folder of the task's
 
 
 def tell_of_refusal():
-    """At the end of a task: where an error ended it, and its policy was the reason, say so."""
+    """At the end of a task: if an error ended it, and the task's policy was the reason, say so."""
     error = getattr(sys, "last_value", None)
     if policy and error is not None:
         path = sys.path
@@ -152,14 +162,14 @@ def tell_of_refusal():
             import sandbox_refused
             sandbox_refused.tell(error, sys.last_traceback, policy)
         except Exception:
-            pass    # the error itself has been told
+            pass    # the traceback of the error itself has been printed already
         sys.path = path
 
 
 class Stderr(io.FileIO):
-    """Standard error, which is written to when all is read that was written to standard output.
+    """Standard error; it is written to only when everything in standard output's pipe has been read.
 
-    The two are two pipes, and nothing else tells the logger what came first.
+    The two are two pipes, and nothing else tells the logger which text was written first.
     """
 
     FIONREAD = 0x541b
@@ -174,11 +184,11 @@ class Stderr(io.FileIO):
         self.patience = True
 
     def begin(self):
-        """With the pipes of a task."""
+        """Note the task's pipe; called when descriptors 1 and 2 are the task's."""
         self.stdout = os.fstat(1).st_ino
 
     def unread(self):
-        """Of standard output, where that is still what it was."""
+        """Whether standard output, if it is still the same pipe, has text that the logger has not read."""
         try:
             if self.stdout is None or os.fstat(1).st_ino != self.stdout:
                 return False
@@ -202,7 +212,7 @@ class Stderr(io.FileIO):
             nap = min(2 * nap, self.NAP_MAX)
             if not self.unread():
                 return
-        self.patience = False   # the logger is away: nobody is to wait for it with each line
+        self.patience = False   # the logger is being replaced: do not wait for it again with every line
 
     def write(self, data):
         self.settle()
@@ -213,10 +223,10 @@ ordered = None
 
 
 def keep_order():
-    """From now on, Python's stdout and stderr are logged in the order in which they are written."""
+    """Have Python's stdout and stderr logged in the order in which they are written."""
     global ordered
     if sys.version_info[0] == 2:
-        return      # its files are the C library's
+        return      # its file objects write through the C library
     old = sys.stderr
     ordered = Stderr()
     new = io.TextIOWrapper(ordered, old.encoding, old.errors, "\n", old.line_buffering, True)
@@ -225,13 +235,13 @@ def keep_order():
 
 
 def surround(job, work_dir, ahead):
-    """Make the rest; returns the task's arguments."""
+    """Make the rest of the task's surroundings; returns its arguments."""
     global policy
     if policy is None:
         atexit.register(tell_of_refusal)
     policy = text(job.get("policy", b""))
     if job.get("streams") == b"together":
-        os.dup2(1, 2)   # the client's are one, too
+        os.dup2(1, 2)   # the client's stdout and stderr are one, too
     elif ordered is not None:
         ordered.begin()
     (payload_fd, config_fd), own = ahead
@@ -257,7 +267,7 @@ def surround(job, work_dir, ahead):
 
 
 def has_main(path):
-    """Whether it is a folder that can be run."""
+    """Whether the path is a folder with a __main__."""
     return os.path.isdir(path) and any(os.path.isfile(path + "/__main__" + suffix) for suffix in (".py", ".pyc"))
 
 
@@ -269,7 +279,7 @@ def cannot_open(path, error):
 
 
 def started(clock=None, fds=(GO_FD, STARTED_FD)):
-    """Tell the supervisor that user code comes next.  Nobody listening is no reason to stop."""
+    """Tell the supervisor that user code comes next. It is no error when nobody listens."""
     if clock is None:
         import time
         clock = getattr(time, "monotonic_ns", int)
@@ -285,14 +295,15 @@ def started(clock=None, fds=(GO_FD, STARTED_FD)):
 
 
 def prepare_script():
-    """Prepare this interpreter, which is about to run a script, to run it as a task."""
+    """Prepare this interpreter, which is about to run a script, so that it runs it as a task."""
     keep_order()
     run_dir, work_dir = folders()
     job = read_job(take_job(run_dir + "/job"))
     script = os.path.join(work_dir, text(job.get("exec", b"")))
     if job.get("kind") != b"exec" or script != sys.argv[0]:
         fail(125, "the job is not to run '%s'" % sys.argv[0])
-    # The folder of this module, from PYTHONPATH; the script's own comes in its place later.
+    # sys.path begins with this module's folder, from PYTHONPATH; later the interpreter puts the script's
+    # folder there.
     here = sys.path[0]
     args = surround(job, work_dir, surround_ahead(run_dir, work_dir))
     del sys.path[0]

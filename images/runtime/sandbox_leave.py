@@ -1,13 +1,14 @@
 """The end of a task in a process that was parked.
 
-An interpreter frees at its end all that it has.  Of a process that was parked nearly all of that is
-memory that it has in common with others: it would be copied, page by page, only to be thrown away.
-So when the interpreter has done with threads, exit functions and sys.meta_path, and is about to take
-its modules apart, those of the task are taken apart here, as it would do it, and the process is over.
+At its end an interpreter frees all that it has.  In a process that was parked, nearly all of that is memory
+shared with other processes: it would be copied page by page, only to be thrown away.  So when the interpreter
+is done with threads, exit functions and sys.meta_path, and is about to take its modules apart, this module
+takes only the task's modules apart, in the interpreter's way, and ends the process.
 
-Only where a task cannot tell: it has returned or called sys.exit() with a number, none of its
-threads is left, and no library was loaded since the process was parked, which may have a destructor
-of its own.  All else ends as it always does, and so does Python 2, which has another order.
+It does so only where a task cannot tell the difference: the task has returned or called sys.exit() with a
+number, none of its threads is left, and no library, which may have a destructor, was loaded since the process
+was parked.  Every other end is the interpreter's own, and so is every end in Python 2, which has another
+order.
 """
 
 import _thread
@@ -24,7 +25,7 @@ Module = type(sys)
 
 
 class Finders(list):
-    """In place of sys.meta_path, which the interpreter gives up just before the modules."""
+    """Stands in for sys.meta_path, which the interpreter frees just before the modules."""
 
     def __init__(self, finders, leave):
         list.__init__(self, finders)
@@ -37,7 +38,9 @@ class Finders(list):
 class Leave(object):
 
     def __init__(self, library):
-        """Before any module of the image is imported: exit functions are called last in, first out."""
+        """To be made before any module of the image is imported, because the last exit function registered is
+        called first.
+        """
         process = sandbox_c.load(None)
         self.status = None
         self.flush_files = sandbox_c.find(process, "fflush")
@@ -48,7 +51,7 @@ class Leave(object):
         atexit.register(self.at_exit)
 
     def settle(self):
-        """After all imports: what comes after this module in sys.modules will be the task's."""
+        """To be called after all imports: what comes after this module in sys.modules will be the task's."""
         sys.modules[__name__] = sys.modules.pop(__name__)
         self.loaded = self.loads(self.iterate)
         self.n_builtins = len(builtins.__dict__)
@@ -69,8 +72,9 @@ class Leave(object):
         for name in "stdin", "stdout", "stderr":
             setattr(sys, name, getattr(sys, "__%s__" % name, None))
         modules = self.take_modules()
-        sys.modules["io"] = None    # a traceback shows no source any more
-        # Most go now, by themselves: what they hold still sees all of them.
+        # this has tracebacks show no source lines, as at that time in the interpreter's own end
+        sys.modules["io"] = None
+        # Most modules are freed now; what they hold can still see all others.
         gc.collect()
         for module in modules:
             if module() is not None:
@@ -83,10 +87,10 @@ class Leave(object):
             self.exit(self.status)
 
     def take_modules(self):
-        """Takes the task's own out of sys.modules, the last one first; weak references to them."""
+        """Take the task's own modules out of sys.modules, the last one first; returns weak references to them."""
         found = [sys.modules.pop("__main__", None)]
         while sys.modules:
-            name, module = sys.modules.popitem()    # none but these are touched
+            name, module = sys.modules.popitem()    # the process's older modules are not touched
             if name == __name__:
                 break
             found.append(module)
@@ -94,7 +98,7 @@ class Leave(object):
 
 
 def flush():
-    """Whether it works.  Else the interpreter meets it too, and says so."""
+    """Flush stdout and stderr; False when that fails, which the interpreter's own end will then meet and report."""
     try:
         for stream in sys.stdout, sys.stderr:
             if stream is not None and not stream.closed:
@@ -105,7 +109,7 @@ def flush():
 
 
 def empty(names):
-    """A module's dictionary, in the interpreter's order."""
+    """Clear a module's dictionary in the interpreter's order."""
     for name in list(names):
         if name[:1] == "_" and name[1:2] != "_":
             names[name] = None

@@ -1,20 +1,20 @@
-"""What modules read of a task's surroundings while they are imported to warm a process.
+"""Records what modules read of a task's surroundings while they are imported to warm a process.
 
-A module keeps what it has read: a setting that it took from the environment, an argument.  Warmed, it
-has what was there before the task came, and the task would see that, where its own import would have
-found its own.  So what is read is written down here:
+A module keeps what it has read, such as a setting from the environment or an argument.  A warmed module has
+what was there before the task came, and the task would see that, where its own import would have found the
+task's value.  So what is read is recorded here:
 
-- A variable of the environment.  A task that sets it to something else gets a new interpreter
-  (sandbox_cold).  So does one that sets any variable, where a module has read all of them, or has run
-  another program, which can have.
-- What differs in every task: its id, host name, payload and arguments.  A module that reads them when
-  it is imported cannot be warmed; nor can one of the task's own that reads what is the sandbox's
+- A variable of the environment.  A task that sets it to another value gets a new interpreter (sandbox_cold).
+  So does a task that sets any variable, if a module has read all of them or has run another program, which can
+  have read any.
+- What differs in every task: its id, host name, payload and arguments.  A module that reads them when it is
+  imported cannot be warmed; nor can a module of the task's own that reads what is the sandbox's
   (sandbox_around).
 
-The clock is not among them: logging alone reads it.  A warmed module's time of import is the
-checkpoint's.
+The clock is not watched: logging alone reads it.  For a warmed module, the time of its import is that of the
+checkpoint.
 
-What a module of the task's own changes of the environment, it changes for its tasks too.
+What a module of the task's own changes in the environment, it changes for its tasks too.
 """
 
 import os
@@ -24,6 +24,7 @@ import sys
 import sandbox_c
 from sandbox_around import Around
 from sandbox_c import Long, Room
+from sandbox_job import names_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WATCH = os.path.join(HERE, "watch.so")
@@ -37,7 +38,9 @@ ENVIRON_DATA = "data" if sys.version_info[0] == 2 else "_data"
 
 
 def preload():
-    """Begin anew with watch.so, which has to be there before any library that asks for a variable."""
+    """Execute the interpreter again with watch.so, which has to be loaded before any library that asks for a
+    variable.
+    """
     if os.environ.pop("LD_PRELOAD", None) == WATCH:
         wipe_from_start(b"LD_PRELOAD=")
         return
@@ -49,10 +52,12 @@ def preload():
 
 
 def wipe_from_start(name):
-    """Of the environment that the process was started with, which /proc shows, take what begins so."""
+    """Wipe the string that begins with `name` out of the environment that the process was started with, which
+    /proc shows.
+    """
     with open("/proc/self/environ", "rb") as environ, open("/proc/self/stat") as stat:
         text = environ.read()
-        # env_start, the fiftieth field; the second one ends with the line's last bracket.
+        # env_start is the fiftieth field; the second field ends with the last bracket of the line.
         start = int(stat.read().rpartition(")")[2].split()[47])
     at = (b"\0" + text).index(b"\0" + name)
     length = text.index(b"\0", at) - at
@@ -61,18 +66,18 @@ def wipe_from_start(name):
 
 
 def importing(work_dir):
-    """Whether what is being imported now is a module of this folder, not one of the image."""
+    """Whether the module that is being imported is of this folder, and not of the image."""
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_name == "<module>" and not code.co_filename.startswith("<"):
-            return code.co_filename.startswith(work_dir + "/")
+            return code.co_filename.startswith(names_of(work_dir))
         frame = frame.f_back
     return False
 
 
 def forwarding(base, told, names):
-    """Methods of `base` that tell, before they do what they always do."""
+    """Methods of `base` that call `told` before they do what they do in `base`."""
     def method(name):
         real = getattr(base, name)
 
@@ -86,7 +91,7 @@ def forwarding(base, told, names):
 
 
 def watched(base, reads, whole, one=()):
-    """A subclass that tells `reads` which of its members is read, or that all of it is."""
+    """A subclass of `base` that calls `reads` with the member that is read, or with None when all are."""
     told = forwarding(base, lambda self, *args: reads(None), whole)
     told.update(forwarding(base, lambda self, key, *args: reads(key), one))
     return type("watched", (base,), told)
@@ -99,13 +104,13 @@ WHOLE_LIST = WHOLE + ("__getitem__", "__getslice__", "__contains__", "index", "c
 
 
 class Reads(object):
-    """Watches between `with` and its end; then it knows."""
+    """Watches during the body of a `with`; afterwards it knows."""
 
     def __init__(self, work_dir):
         self.work_dir = work_dir
         self.names = set()
         self.all = False
-        self.of_each_task = None    # what a module has read that differs in every task
+        self.of_each_task = None    # a name for what a module has read that differs in every task
         self.around = Around(self.surroundings)
         process = sandbox_c.load(None)
         self.switch = sandbox_c.find(process, "watch_switch", sandbox_c.Procedure)
@@ -134,7 +139,7 @@ class Reads(object):
         return self
 
     def environment(self):
-        """As it is, and nobody is told that it was read."""
+        """The environment, read without recording that."""
         self.on = False
         data = getattr(os.environ, ENVIRON_DATA)
         found = dict((self.text(name), self.text(value)) for name, value in data.items())
@@ -142,7 +147,7 @@ class Reads(object):
         return found
 
     def own_come(self):
-        """The modules from now on are the task's own, whose tasks import them too."""
+        """Call this when the next modules are the task's own, which its tasks import as well."""
         self.own_since = self.environment()
         self.around.begin()
 
@@ -188,7 +193,7 @@ class Reads(object):
         return _locale.setlocale(LC_ALL, None)
 
     def usage_of_children(self):
-        """Nothing, as long as no child has been waited for."""
+        """Whether the process has waited for a child."""
         usage = struct.pack("%dq" % RUSAGE_WORDS, *[0] * RUSAGE_WORDS)
         self.getrusage(Long(RUSAGE_CHILDREN), usage)
         return any(struct.unpack("%dq" % RUSAGE_WORDS, usage))
@@ -198,7 +203,8 @@ class Reads(object):
             return
         if name is None:
             self.all = True
-            # What a library does with all of them has nothing to do with the task's id.
+            # Only a module of the task's: when a library goes through the whole environment, that is not
+            # about the task's id.
             if importing(self.work_dir):
                 self.of_each_task = "the whole environment"
             return
@@ -218,8 +224,9 @@ class Reads(object):
             self.of_each_task = what
 
     def check(self, module):
-        """After this module's import; a message where it cannot be warmed."""
-        # In sys, here and in the call: whoever else has it can read it later.
+        """To be called after a module's import; returns a message when the module cannot be warmed."""
+        # The references of sys, of this object and of the call; whoever has another one can read the list
+        # later.
         if sys.getrefcount(self.arguments) > 3:
             self.argument(None)
         if self.host_name is not None and self.host_name():
@@ -230,7 +237,7 @@ class Reads(object):
                 "task runs" % (module, self.of_each_task))
 
     def differ(self, job):
-        """Whether the modules would have read something else if this task had imported them."""
+        """Whether the modules would have read something else if they had been imported in this task."""
         for item in job["env"]:
             name, _, value = item.partition("=")
             if (self.all or name in self.names) and self.before.get(name) != value:
@@ -238,7 +245,7 @@ class Reads(object):
         return False
 
     def change(self):
-        """Do to the task's environment what the modules have done to theirs."""
+        """Make the changes to the task's environment that the modules have made to theirs."""
         for name, value in self.changed.items():
             if value is not None:
                 os.environ[name] = value

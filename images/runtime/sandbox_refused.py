@@ -1,20 +1,20 @@
-"""Tells of a task that ended by an error whether it was its policy that refused a system call.
+"""Says, when a task ended by an error, whether the task's policy refused a system call.
 
-A filter's EPERM looks like any other.  Imported when a task has ended by one, nowhere else.
+A filter's EPERM looks like any other EPERM.  This module is imported only when a task has ended by one.
 """
 
 import sys
 
 EPERM = 1
-# Python's functions, by the system call that each makes.  With -1 for all of its arguments the kernel
-# finds fault with one of them, by another error than EPERM, and nothing is done.
+# Python's functions and the system call that each makes.  When all arguments of such a call are -1, the
+# kernel refuses one of them with another error than EPERM and does nothing, so an EPERM is the filter's.
 CALLS = {
     "accept": 288, "_accept": 288, "bind": 49, "chroot": 161, "clock_settime": 227, "connect": 42, "listen": 50,
     "memfd_create": 319, "pidfd_open": 434, "prlimit": 302, "sched_setaffinity": 203, "sched_setparam": 142,
     "sched_setscheduler": 144, "setgid": 106, "setns": 308, "setpriority": 141, "setresgid": 119, "setresuid": 117,
     "setrlimit": 302, "setuid": 105, "unshare": 272,
 }
-# These have no EPERM of their own but for what no task has a capability for.
+# The kernel gives EPERM for these only when a capability is missing that no task has.
 ALWAYS = {"socket": "socket", "_realsocket": "socket", "socketpair": "socketpair"}
 
 
@@ -27,7 +27,7 @@ def refused_by_itself(number):
 
 
 def names_on_line(code, line):
-    """What is named on a line of a function, the last one first."""
+    """The names on a line of a function, the last one first."""
     import dis
     if not hasattr(dis, "get_instructions"):
         return code.co_names
@@ -42,7 +42,7 @@ def names_on_line(code, line):
 
 
 def call_of(trace):
-    """The refused call that an exception with this traceback comes from, or None."""
+    """The refused call in which an exception with this traceback was raised, or None."""
     while trace.tb_next is not None:
         trace = trace.tb_next
     frame = trace.tb_frame
@@ -58,7 +58,7 @@ def call_of(trace):
 
 
 def all_of(error):
-    """An exception with those that it was made of."""
+    """An exception and those that it was made of."""
     found = []
     todo = [error]
     while todo and len(found) < 100:

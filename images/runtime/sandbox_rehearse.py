@@ -1,7 +1,7 @@
-"""What every task does, done once for nothing, so that what it makes and caches is there already.
+"""Does what every task does, without a task, so that what this creates and caches is there already.
 
-In the process that is parked this makes types, caches and specialized code.  In a clone of it, it
-also makes the pages that a start writes to the clone's own, and has the others in its page table.
+In the process that is parked, it creates types, caches and specialized code.  In a clone, it also makes the
+clone's own copies of the pages that a start writes to, and fills the clone's page table with the others.
 """
 
 import json     # noqa: F401, before the folder is searched in which a task may have one of its own
@@ -35,7 +35,7 @@ ENV = "API_KEY", "DEBUG", "HTTP_PROXY", "KEY", "MODE", "NAME", "PORT", "REGION",
 
 
 def entry(payload):
-    """What a job's entry can name."""
+    """A function for a job's entry to name."""
     assert payload["a"][1] == 2.5
 
 
@@ -45,7 +45,7 @@ def job_text(*records):
 
 def jobs(run_dir, value, kinds):
     common = [("id", b"1"), ("arg", b"-a"), ("seed", b"\0" * 32), ("hostname", b"h")]
-    # A script's file that is there in every sandbox is the payload, written a moment before.
+    # A file for the script that exists in every sandbox: the payload, written a moment before.
     script = os.path.join(run_dir, "payload").encode()
     for number, records in enumerate((
             [("kind", b"exec"), ("exec", script), ("payload", SOURCE)],
@@ -53,13 +53,13 @@ def jobs(run_dir, value, kinds):
             [("kind", b"code"), ("code", SOURCE), ("config", b"c")])):
         if number >= kinds:
             break
-        # The C library keeps all that was ever in the environment: these are not there yet.
+        # The C library keeps every string that ever was in the environment: these are new ones.
         records += [("env", ("%s=%d" % (name, number)).encode() + value) for name in ENV]
         yield job_text(*(records + common))
 
 
 def keep():
-    """What a task changes in its process for its own sake: to be put back."""
+    """Copies of what a task changes in its process, to be put back."""
     return (list(sys.path), list(sys.argv), list(getattr(sys, "orig_argv", ())), sys.modules["__main__"],
             list(sys.meta_path), dict(sys.path_importer_cache))
 
@@ -78,10 +78,10 @@ def put_back(kept):
 
 
 def rehearse(parked, times, value, kinds=3):
-    """All from the go byte on that is the same in every task.
+    """Do everything after the go byte that is the same in every task.
 
-    The environment has values that end with `value`.  The first of the kinds of jobs touches nearly
-    all that the others do.
+    The values in the environment end with `value`.  The first of the kinds of jobs touches nearly everything
+    that the others do.
     """
     name = (parked.run_dir + "/rehearsal").encode()
     kept = keep()

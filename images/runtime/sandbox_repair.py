@@ -1,29 +1,29 @@
-"""What every process out of one checkpoint has in common, and what must be its own.
+"""Repairs what every process out of one checkpoint has in common and must have for itself.
 
-The interpreter's own hooks for the child of a fork have run.  They do not do for a restored process
-what its pid decides, because every one has the pid of the one that was dumped, and not what modules
-keep for the life of a process.  TABLE has a line for each module that does.
+The hooks that the interpreter has for the child of a fork have run before.  They do nothing about what
+depends on the pid, because every restored process has the pid of the dumped one, and nothing about what
+modules keep for the life of a process.  TABLE has a line for each module that does so.
 """
 
 import gc
 import os
-import random   # here: by the time of its use a package's folder comes first on sys.path
+import random   # imported here: later, a package's folder comes first on sys.path
 import struct
 import sys
 import weakref
 
 import sandbox_c
 
-# More entropy than anybody writes down as a seed: numpy has drawn it.
+# Nobody writes down a seed as large as this one: numpy has drawn it.
 DRAWN_SEED = 1 << 64
-# Of a node's 48 bits, the one that no network card's address has.
+# The bit of a 48-bit node id that no address of a network card has.
 MULTICAST = 1 << 40
 
 
 def fresh(size):
     if sys.version_info[0] > 2:
         return os.urandom(size)
-    # Python 2's own keeps its file descriptor open.
+    # os.urandom of Python 2 keeps its file descriptor open.
     with open("/dev/urandom", "rb", 0) as source:
         return source.read(size)
 
@@ -33,14 +33,14 @@ def fresh_int(size):
 
 
 class watch_seeding(object):
-    """While modules are imported: which generators are made without a seed.
+    """Records, while modules are imported, which generators are made without a seed.
 
-    Those are to differ from task to task.  One with a seed of its own is to give the same numbers
-    in every task, as it would after a cold start.
+    Those must differ from task to task.  A generator that was given a seed must give the same numbers in
+    every task, as it would after a cold start.
     """
 
     def __init__(self, refuse=lambda name: None):
-        self.refuse = refuse    # may raise, as long as it is a mistake to make one
+        self.refuse = refuse    # called for each; may raise, where making one is a mistake
 
     def __enter__(self):
         self.seed = seed = random.Random.__dict__["seed"]
@@ -63,11 +63,12 @@ class watch_seeding(object):
 
 
 class NumpyGenerators(object):
-    """numpy's global generator, and those that modules have made without a seed.
+    """Repairs numpy's global generator, and the generators that modules have made without a seed.
 
-    To seed one takes numpy two milliseconds the first time, for all that it touches.  What the global
-    one has is a Mersenne twister, 624 words of state and a position, so random words do as well.  The
-    others can spawn generators, out of their seeds: these are drawn anew, and they are made of them.
+    Seeding a generator through numpy takes two milliseconds the first time, because of all the memory that it
+    touches. The state of the global one is a Mersenne twister's, 624 words and a position, so random words
+    serve as well.  The others can spawn generators out of their seed sequences: a new sequence is drawn for
+    each, and the generator is made of it again.
     """
 
     WORDS = 624
@@ -77,9 +78,9 @@ class NumpyGenerators(object):
         self.address = None
         self.sequences = []
         self.others = []
-        module.seed()   # the global one: it has no sequence of seeds from here on
+        module.seed()   # seeds the global generator, which has no sequence of seeds from here on
         kind = getattr(module, "BitGenerator", None)
-        if kind is None:    # a numpy for Python 2 has but the one that is global
+        if kind is None:    # numpy for Python 2 has only the global generator
             self.seed = module.seed
             return
         self.seed = None
@@ -104,7 +105,9 @@ class NumpyGenerators(object):
         return isinstance(entropy, int) and entropy >= DRAWN_SEED
 
     def state_address(self, bits):
-        """Where the state lies, if it is a Mersenne twister's and this numpy has it as all do."""
+        """The address of the state, if it is a Mersenne twister's and this numpy lays it out as all known
+        ones do; else None.
+        """
         if type(bits).__name__ != "MT19937":
             return None
         python = sandbox_c.load(None)
@@ -142,8 +145,8 @@ def libraries(areas, *names):
 def openssl_add_functions(areas):
     """RAND_add of every libcrypto in this process.
 
-    It has the generators of all threads begin anew.  That they exist by now saves a restored
-    process a millisecond of making them.
+    A call of it has the generators of all threads seeded anew.  The generators are made here, because making
+    them takes a millisecond, which a restored process saves.
     """
     found = []
     for library in libraries(areas, "libcrypto"):
@@ -166,14 +169,14 @@ def sqlite_randomness_functions(areas):
 
 
 def forget(mapping, folders):
-    """Drop what a cache of paths has of folders that are different in every task."""
+    """Drop the entries of a cache of paths that are about folders which differ in every task."""
     for path in list(mapping):
         if not path or path[0] != "/" or any((path + "/").startswith(folder + "/") for folder in folders):
             del mapping[path]
 
 
 class Repairs(object):
-    """Everything that can be found out before the process is dumped is found out then."""
+    """Repairs a restored process. Whatever can be found out before the process is dumped is found out then."""
 
     def __init__(self, seeded, areas, folders):
         self.folders = folders
@@ -184,7 +187,7 @@ class Repairs(object):
         process = sandbox_c.load(None)
         self.memset = sandbox_c.find(process, "memset")
         self.memcpy = sandbox_c.find(process, "memcpy")
-        # Memory that a fork would have wiped, because what is in it must not be in two processes.
+        # Memory that a fork would have wiped, because two processes must not have the same content of it.
         self.wiped = [(area.start, area.end - area.start) for area in areas
                       if "wf" in area.flags and "w" in area.access]
         hub = self.gevent_hub()
@@ -205,14 +208,14 @@ class Repairs(object):
             entropy = fresh(32) + seed
             add(entropy, sandbox_c.Long(len(entropy)), sandbox_c.Double(32.0))
         for randomness in self.sqlite_randomness:
-            randomness(sandbox_c.Long(0), sandbox_c.Long(0))    # the next draw seeds it
+            randomness(sandbox_c.Long(0), sandbox_c.Long(0))    # resets it, and the next draw seeds it
         forget(sys.path_importer_cache, self.folders)
         for module, repair in self.todo:
             repair(self, module)
         self.refresh()
 
     def refresh(self):
-        """What the time decides, which goes on after the rest is repaired."""
+        """Repair what depends on the time, which goes on after the rest was repaired."""
         if "logging" in sys.modules:
             self.logging(sys.modules["logging"])
 
@@ -228,7 +231,8 @@ class Repairs(object):
         self.numpy.repair(self.memcpy)
 
     def uuid(self, module):
-        # libuuid has drawn a node and a clock sequence for good.  Python's own draws the latter each time.
+        # libuuid has drawn a node and a clock sequence for the life of the process.  Python's own uuid1 draws
+        # the clock sequence each time.
         for name in ("_generate_time_safe", "_uuid_generate_time"):
             if hasattr(module, name):
                 setattr(module, name, None)
@@ -267,7 +271,7 @@ class Repairs(object):
         module._platform_cache.clear()
 
     def logging(self, module):
-        # The unit of this has changed from version to version: the clock that set it sets it again.
+        # The unit of _startTime differs between versions, so the clock that has set it sets it again.
         clock = module.time.time if isinstance(module._startTime, float) else module.time.time_ns
         module._startTime = clock()
 

@@ -19,7 +19,10 @@ uses the standard library only.
 
 File descriptors: 0 /dev/null, 1 and 2 the task's output, 3 the go pipe (read
 end), 4 the started pipe (write end).  3 and 4 are closed before user code, which
-finds 0, 1 and 2 (and, restored, what sandbox_c says of libffi).
+finds 0, 1 and 2 (and, restored, what sandbox_c says of libffi).  A run that serves
+has one more, 5: a Unix socket that listens, or one end of a pair.  It is inherited
+by what the task executes unless the task's code changes that.  In no other run is
+there anything at 5 that was not opened by its own code.
 
 The job is RUN/job, removed once it is read: records of `KEY LENGTH\\n`, LENGTH
 bytes, `\\n`.  KEY is one of
@@ -37,6 +40,11 @@ bytes, `\\n`.  KEY is one of
     entropy                                   for `park`: refuse
 A key that is absent is unset.
 
+An `entry`, `warm` or `module` whose name begins with `_sandboxd_` is the runtime's own:
+its folder `http`, which is in no other task's sys.path, comes before WORK then.  In
+a process that is parked it is taken out again after the imports, if it is the first
+one still.
+
 run:  reads the job, makes the task's surroundings and runs it.
 park: reads a job that holds only `warm`, `module` and `entropy` records, imports
       the modules, moves its heap into the file RUN/heap, writes `P` to fd 4 and
@@ -51,6 +59,8 @@ park: reads a job that holds only `warm`, `module` and `entropy` records, import
            RUN/config exist from here on), writes `P` to fd 4 again and blocks
            reading fd 3 again.  Now only `g` is known.  The job's seed is not
            used.  WORK may still be filled before the `g`.
+      `s`: of a clone alone, whose go pipe is a socket: the socket of a run that
+           serves comes with the next message.  It is taken, and the wait goes on.
 
 After the last `g`, the process becomes a cold start where only this gives the task
 what it would get without a parked process: it puts RUN/job back, removes RUN/payload
@@ -100,8 +110,8 @@ function.
 import os
 import sys
 
-from sandbox_job import (GO_FD, STARTED_FD, cannot_open, fail, folders, has_main, keep_order, read_file, read_job,
-                         started, surround, surround_ahead, take_job, text)
+from sandbox_job import (GO_FD, SERVE_FD, STARTED_FD, cannot_open, fail, folders, has_main, keep_order, read_file,
+                         read_job, started, surround, surround_ahead, take_job, text)
 
 try:
     import builtins
@@ -110,15 +120,18 @@ except ImportError:
 
 CODE_NAME = "<code>"
 PYTHON_3 = sys.version_info[0] == 3
-# Where the interpreter itself gives every module annotations.
+# Up to 3.13 the interpreter gives every module __annotations__.
 ANNOTATED = PYTHON_3 and sys.version_info < (3, 14)
 CO_VARARGS = 0x04
 CODE_TYPE = type((lambda: None).__code__)
-# What a script can be.
+# The forms that a script can have.
 SOURCE, FOLDER, ARCHIVE, BYTECODE = range(4)
 ARCHIVE_MARK = b"PK\5\6"
-ARCHIVE_TAIL = 22 + 0xffff    # the end of its directory, with the longest comment
+ARCHIVE_TAIL = 22 + 0xffff    # the end of an archive's directory, with the longest comment
 BYTECODE_HEAD = 16 if PYTHON_3 else 8
+# How the names of the runtime's own modules begin that a job may name, and their folder.
+OWN = "_sandboxd_"
+OWN_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "http")
 
 
 class Run(object):
@@ -173,12 +186,12 @@ class Run(object):
         if ANNOTATED:
             names["__annotations__"] = {}
         main.__dict__.update(names)
-        # Python 2 empties the dictionary of a module that goes away, and boot.py still runs in it.
+        # Python 2 empties a module's dictionary when the module is freed, and boot.py still runs in it.
         self.boot_main = sys.modules["__main__"]
         sys.modules["__main__"] = main
         return main.__dict__
 
-    # The three kinds
+    # The kinds of jobs
 
     def start_exec(self, script):
         path = os.path.join(self.work_dir, text(script))
@@ -205,7 +218,7 @@ class Run(object):
         self.run_source(source, path, self.new_main(**names))
 
     def start_main_of(self, path):
-        """The __main__ of a folder or archive, as the interpreter itself does it."""
+        """Run the __main__ of a folder or an archive as the interpreter itself does."""
         import runpy
         self.set_program(path, path)
         self.new_main()
@@ -236,14 +249,15 @@ class Run(object):
         self.become("sh", [path])
 
     def start_command(self, line):
-        # As of `sh -c`: the words that every worker gets are "$@".
+        # As with `sh -c`: the words that every worker gets are "$@".
         self.become("sh", ["-c", text(line) + ' "$@"', "sh"])
 
     def become(self, program, words):
-        """Another program in this process's place."""
+        """Execute another program in place of this process."""
         args = [program] + words + self.args
         import signal
-        for name in ("SIGPIPE", "SIGXFSZ"):     # what the interpreter ignores, and others would inherit
+        # the interpreter ignores these signals, and the program would inherit that
+        for name in ("SIGPIPE", "SIGXFSZ"):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         self.started()
         try:
@@ -256,7 +270,7 @@ class Run(object):
             try:
                 code = source if isinstance(source, CODE_TYPE) else compile(source, name, "exec", 0, True)
             finally:
-                # The clock stops before a syntax error too: it is the user's code that is wrong.
+                # A syntax error is the user's, so user code counts as started before it is raised.
                 del source
                 self.started()
             exec(code, scope)
@@ -267,7 +281,8 @@ class Run(object):
     def start_entry(self, entry):
         entry = text(entry)
         module_name, _, path = entry.partition(":")
-        self.set_program(entry, self.work_dir)
+        # The runtime's own entries put the work folder into the path themselves, behind the standard library.
+        self.set_program(entry, OWN_FOLDER if entry.startswith(OWN) else self.work_dir)
         self.new_main()
         payload = None
         if self.job.get("payload"):
@@ -276,7 +291,7 @@ class Run(object):
             try:
                 payload = json.loads(payload)
             except ValueError:
-                pass    # a payload is text first; a client may send some that is not JSON
+                pass    # a payload is text; a client may send one that is not JSON
         self.started()
         try:
             target = self.find_entry(entry, module_name, path)
@@ -294,7 +309,7 @@ class Run(object):
         try:
             __import__(module_name)
         except ImportError as error:
-            # Only if it is this module that is missing, not one that it imports.
+            # Only when this module is missing, not a module that it imports.
             if not PYTHON_3:
                 missing = sys.exc_info()[2].tb_next is None
             else:
@@ -323,25 +338,24 @@ class Run(object):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    # What is printed of an exception
+    # How an exception is shown
 
     def hook(self):
-        """Let the interpreter handle the exception on its way out, but hide these frames from it.
+        """Have the interpreter handle the exception on its way out, without these frames in its traceback.
 
-        So SystemExit, KeyboardInterrupt and a hook of the task's own work as they do without the
-        runtime.
+        So SystemExit, KeyboardInterrupt and a hook of the task's own work as they do without the runtime.
         """
         shown = sys.excepthook
         own = sys._getframe().f_code.co_filename
         if self.source is not None and sys.exc_info()[0] is KeyboardInterrupt:
-            # On its way out the interpreter notes that it has to end by SIGINT. Up to 3.13 any eval()
-            # after that takes the note away, and modules that print a traceback do one when they are
-            # imported: so they are imported now.
+            # After a KeyboardInterrupt the interpreter notes that it has to end by SIGINT.  Up to 3.13 any
+            # eval() after that clears the note, and modules that are needed to print a traceback call eval()
+            # when they are imported: so they are imported now.
             import traceback
             traceback.format_exc()
 
         def excepthook(kind, value, trace):
-            trace = trace and trace.tb_next     # the first is boot.py's
+            trace = trace and trace.tb_next     # the first frame is boot.py's
             while trace is not None and trace.tb_frame.f_code.co_filename == own:
                 trace = trace.tb_next
             sys.excepthook = shown
@@ -349,17 +363,18 @@ class Run(object):
             if hasattr(value, "__traceback__"):
                 value.__traceback__ = trace
             if self.source is not None and shown is sys.__excepthook__:
-                # The interpreter's own printer looks for lines in files only.
+                # The interpreter's own printer looks for source lines only in files.
                 import traceback
                 traceback.print_exception(kind, value, trace)
             else:
                 shown(kind, value, trace)
 
-        # Pythons up to 3.11 call the hook by a borrowed reference, and it takes itself off.
+        # Pythons up to 3.11 borrow their reference to the hook, and the hook removes itself: this one keeps
+        # it alive.
         Run.last_hook = sys.excepthook = excepthook
 
     def seed_linecache(self):
-        """Show tracebacks the lines of source text, without paying for linecache now."""
+        """Give linecache the source text, for tracebacks; without importing linecache, which takes time."""
         if "linecache" in sys.modules or not PYTHON_3:
             import linecache
             self.add_lines(linecache)
@@ -372,13 +387,13 @@ class Run(object):
 
 
 def script_form(path):
-    """What a file is that the interpreter is given to run, by the interpreter's own rules."""
+    """The form of a script, by the interpreter's own rules."""
     if has_main(path):
         return FOLDER
     fd = os.open(path, os.O_RDONLY)
     try:
         head = os.read(fd, 2)
-        # An archive has its directory at its end, and whatever one likes at its beginning.
+        # An archive's directory is at its end, and its beginning may be anything.
         os.lseek(fd, max(0, os.fstat(fd).st_size - ARCHIVE_TAIL), os.SEEK_SET)
         archive = ARCHIVE_MARK in os.read(fd, ARCHIVE_TAIL)
     finally:
@@ -402,7 +417,7 @@ def magic():
 
 
 class LinecacheFinder(object):
-    """Finds linecache once, as the next finder does, and hands it to `loaded` when it is there."""
+    """Finds linecache once, as the next finder would, and calls `loaded` with the module."""
 
     def __init__(self, loaded):
         self.loaded = loaded
@@ -435,7 +450,7 @@ def takes_argument(target):
         inspect.signature(target).bind(None)
     except TypeError:
         return False
-    except (AttributeError, ValueError):    # no signature at all: Python 2, or made in C
+    except (AttributeError, ValueError):    # no signature to be had: Python 2, or a callable written in C
         return True
     return True
 
@@ -444,6 +459,8 @@ def main(argv):
     keep_order()
     run_dir, work_dir = folders()
     if argv[1] == "park":
+        # A library may keep a file open, and not where the socket of a run that serves will be.
+        os.dup2(GO_FD, SERVE_FD)
         bare = frozenset(name for name in sys.modules if not name.startswith("sandbox_"))
         import sandbox_reads
         sandbox_reads.preload()

@@ -1,12 +1,11 @@
 /*
- * Preloaded into an interpreter that is to be warmed: it stands in place of the C
- * library's getenv(3) and gethostname(2), and keeps what they are asked for while
- * modules are imported.  A task that sets one of those variables would have been served
- * otherwise by its own import, and each task has another host name; sandbox_reads.py
- * says what follows from that.
+ * Preloaded into an interpreter that is to be warmed. It replaces the C library's getenv(3) and
+ * gethostname(2), and records what they are asked for while modules are imported. A task that sets
+ * one of those variables would have got another answer by its own import, and each task has another
+ * host name; sandbox_reads.py says what follows from that.
  *
- * Freestanding, as park.c is: the interpreter and the C library are whatever an image
- * has.  The list is read when the modules are imported, and not added to after that.
+ * Freestanding, as park.c is: the interpreter and the C library may be of any version that an image
+ * has. The list is read when the modules have been imported; nothing is added after that.
  */
 
 #include <asm/unistd.h>
@@ -20,10 +19,10 @@
 extern char **environ;
 extern int *__errno_location(void); /* the C library's */
 
-static char names[ROOM]; /* each with its end */
+static char names[ROOM]; /* each name with its NUL */
 static size_t used;
 static int watching;
-static int lost; /* more names than there is room for */
+static int lost; /* there was no room for a name */
 static int host_name_read;
 
 static size_t length(const char *text)
@@ -71,7 +70,7 @@ watch_export char *getenv(const char *name)
 	return NULL;
 }
 
-/* The interpreter runs with no more privilege than who started it. */
+/* The same as getenv: the interpreter has no more privilege than the process that started it. */
 watch_export char *secure_getenv(const char *name)
 {
 	return getenv(name);
@@ -108,13 +107,13 @@ watch_export long watch_host_name(void)
 	return host_name_read;
 }
 
-/* From now on, or no longer. */
+/* Switches recording on or off. */
 watch_export void watch_switch(long on)
 {
 	watching = on != 0;
 }
 
-/* Copies the names; returns how many bytes they take, or -1 when some are missing. */
+/* Copies the names to room; returns their length in bytes, or -1 when names are missing. */
 watch_export long watch_names(char *room, size_t size)
 {
 	if (lost || used > size)

@@ -21,7 +21,7 @@
 #error "inject.c knows x86-64 only"
 #endif
 
-#define STOP_TIMEOUT_NS 2000000000ULL
+#define STOP_TIMEOUT_NS (2 * SEC)
 #define WAIT_YIELDS 1000
 /* A SIGSTOP, the group's stop by it, our own, and that it may go on. */
 #define STOPS_MAX 8
@@ -183,7 +183,8 @@ int inject_leave_stopped(struct tracee *t, pid_t tracer, struct err *e)
 	return r;
 }
 
-int inject_block_signals(const struct tracee *t, pid_t pid, struct err *e)
+/* All signals but the one that ends injected code: no handler of its own may run in it. */
+static int inject_block_signals(const struct tracee *t, pid_t pid, struct err *e)
 {
 	uint64_t all = ~(1ULL << (SIGTRAP - 1));
 

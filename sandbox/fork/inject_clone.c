@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -257,16 +256,14 @@ static void end_process(pid_t *pid)
 /* It is in these seven namespaces and no other. */
 static int check_namespaces(pid_t task, const struct tracee *t, const int *fds, struct err *e)
 {
-	static const char *const names[CLONE_NS_N] = {"user", "mnt",	"ipc", "uts",
-						      "net",  "cgroup", "pid"};
 	struct stat want, have;
 	char path[40];
 
 	for (int i = 0; i < CLONE_NS_N; i++) {
-		(void)snprintf(path, sizeof(path), "%d/ns/%s", (int)task, names[i]);
+		(void)snprintf(path, sizeof(path), "%d/ns/%s", (int)task, ns_names[i]);
 		if (fstat(fds[i], &want) < 0 || fstatat(mounts_own_proc(), path, &have, 0) < 0 ||
 		    want.st_ino != have.st_ino || want.st_dev != have.st_dev)
-			return inject_fail(t, e, EPROTO, names[i]);
+			return inject_fail(t, e, EPROTO, ns_names[i]);
 	}
 	return 0;
 }
@@ -320,14 +317,10 @@ int inject_clone(struct inject_template *it, const struct sandbox_spec *spec, co
 {
 	int all[CLONE_FDS_MAX], *files = all + n_fds, r;
 	struct cloning c = {.it = it};
-	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return inject_fail(&it->t, e, errno, "getrlimit");
-	/* As for a cold start (rlimit.c): no more than this process may have. */
-	if (spec->limits.nofile < limit.rlim_max)
-		limit.rlim_max = spec->limits.nofile;
-	it->page.nofile[0] = it->page.nofile[1] = limit.rlim_max;
+	r = rlimit_nofile(&spec->limits, it->page.nofile, e);
+	if (r < 0)
+		return r;
 	it->page.n_fds = n_fds + it->files.n;
 	memcpy(all, fds, (size_t)n_fds * sizeof(*fds));
 	r = inject_open_files(it, files, e);

@@ -247,20 +247,26 @@ in_page int confine_failed(struct inject_confine_page *p, enum confine_step step
 in_page int join_userns(struct inject_confine_page *p)
 {
 	long r = call5(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, (long)p->sock, 0);
+	const int *fds = (const int *)(p->cmsg + 2);
 
 	if (confine_failed(p, CONFINE_STEP_SOCKET, r))
 		return 1;
 	__asm__ volatile("int3" ::: "memory"); /* the init sends it meanwhile */
 	r = call3(__NR_recvmsg, p->sock[0], (long)p->msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (r >= 0 && p->cmsg[0] != 2 * sizeof(uint64_t) + sizeof(int))
+	if (r >= 0 && p->cmsg[0] != 2 * sizeof(uint64_t) + sizeof(int) * (p->serve ? 2 : 1))
 		r = -EMFILE;
 	if (confine_failed(p, CONFINE_STEP_USERNS, r))
 		return 1;
-	r = call3(__NR_setns, *(const int *)(p->cmsg + 2), CLONE_NEWUSER_FLAG, 0);
-	(void)call3(__NR_close, *(const int *)(p->cmsg + 2), 0, 0);
+	r = call3(__NR_setns, fds[0], CLONE_NEWUSER_FLAG, 0);
+	(void)call3(__NR_close, fds[0], 0, 0);
 	(void)call3(__NR_close, p->sock[0], 0, 0);
 	(void)call3(__NR_close, p->sock[1], 0, 0);
-	return confine_failed(p, CONFINE_STEP_USERNS, r);
+	if (confine_failed(p, CONFINE_STEP_USERNS, r) || !p->serve)
+		return r < 0;
+	/* The socketpair took the lowest free numbers, so this one is not at its place yet. */
+	r = call3(__NR_dup3, fds[1], p->serve, 0);
+	(void)call3(__NR_close, fds[1], 0, 0);
+	return confine_failed(p, CONFINE_STEP_SERVE, r);
 }
 
 in_page int confine_self(struct inject_confine_page *p)

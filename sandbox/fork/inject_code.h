@@ -10,18 +10,8 @@
 #include <stdint.h>
 
 #include "sandbox/cgroup.h"
+#include "sandbox/ns.h"
 
-/* In the order of the message. The user namespace first: it gives the power for the rest. */
-enum clone_ns {
-	CLONE_NS_USER,
-	CLONE_NS_MNT,
-	CLONE_NS_IPC,
-	CLONE_NS_UTS,
-	CLONE_NS_NET,
-	CLONE_NS_CGROUP,
-	CLONE_NS_PID,
-	CLONE_NS_N
-};
 enum clone_fd { CLONE_FD_GO, CLONE_FD_OUT, CLONE_FD_ERR, CLONE_FD_STARTED, CLONE_FD_N };
 /* Files of the image that a template may have open. */
 #define CLONE_FILES_MAX 16
@@ -72,6 +62,7 @@ struct inject_page {
 enum confine_step {
 	CONFINE_STEP_SOCKET = 1, /* it waits for the namespace */
 	CONFINE_STEP_USERNS,
+	CONFINE_STEP_SERVE,
 	CONFINE_STEP_USER,
 	CONFINE_STEP_LIMIT,
 	CONFINE_STEP_CAPS,
@@ -82,9 +73,10 @@ enum confine_step {
 struct inject_confine_page {
 	uint64_t nofile[2]; /* struct rlimit */
 	uint64_t filter[2]; /* struct sock_fprog: how many, where */
-	/* msghdr, iovec and room for one fd, as the kernel lays them out */
+	/* msghdr, iovec and room for two fds, as the kernel lays them out */
 	uint64_t msg[7], iov[2], cmsg[3], byte;
 	int32_t sock[2];
+	int32_t serve; /* where the socket of a run that serves goes; 0: it does not serve */
 	uint32_t cap_head[2], cap_data[6];
 	/* The answer. */
 	int32_t step, error;

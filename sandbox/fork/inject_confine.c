@@ -2,7 +2,6 @@
 /* A restored process is confined as one that was started cold is by itself (payload.c). */
 #include <linux/seccomp.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -24,21 +23,14 @@ static size_t size_of(const struct policy *policy)
 static int fill_page(const struct tracee *t, const struct sandbox_spec *spec,
 		     struct inject_confine_page *p, struct err *e)
 {
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return inject_fail(t, e, errno, "getrlimit");
-	/* As for a cold start (rlimit.c): no more than this process may have. */
-	if (spec->limits.nofile < limit.rlim_max)
-		limit.rlim_max = spec->limits.nofile;
 	*p = (struct inject_confine_page){
-		.nofile = {limit.rlim_max, limit.rlim_max},
 		.cap_head = {0x20080522, 0}, /* _LINUX_CAPABILITY_VERSION_3, itself */
 		.filter = {spec->policy->head.n_bpf, t->page + INJECT_SIZE},
+		.serve = spec->serve_fd >= 0 ? PAYLOAD_FD_SERVE : 0,
 		.iov = {DATA(t, byte), 1},
 		.msg = {[2] = DATA(t, iov), 1, DATA(t, cmsg), sizeof(p->cmsg)},
 	};
-	return 0;
+	return rlimit_nofile(&spec->limits, p->nofile, e);
 }
 
 static int write_at(const struct tracee *t, unsigned long offset, const void *data, size_t n,
@@ -56,10 +48,10 @@ static int run_to(const struct tracee *t, enum confine_step want, struct inject_
 		  struct err *e)
 {
 	static const char *const steps[] = {
-		[CONFINE_STEP_SOCKET] = "socketpair", [CONFINE_STEP_USERNS] = "user namespace",
-		[CONFINE_STEP_USER] = "its user",     [CONFINE_STEP_LIMIT] = "setrlimit",
-		[CONFINE_STEP_CAPS] = "capabilities", [CONFINE_STEP_FILTER] = "seccomp filter",
-		[CONFINE_STEP_DONE] = "its end"};
+		[CONFINE_STEP_SOCKET] = "socketpair",	  [CONFINE_STEP_USERNS] = "user namespace",
+		[CONFINE_STEP_SERVE] = "its socket",	  [CONFINE_STEP_USER] = "its user",
+		[CONFINE_STEP_LIMIT] = "setrlimit",	  [CONFINE_STEP_CAPS] = "capabilities",
+		[CONFINE_STEP_FILTER] = "seccomp filter", [CONFINE_STEP_DONE] = "its end"};
 	struct iovec local = {p, sizeof(*p)},
 		     remote = {(void *)(t->page + INJECT_DATA), sizeof(*p)};
 	struct user_regs_struct regs = {0};
@@ -82,19 +74,21 @@ static int run_to(const struct tracee *t, enum confine_step want, struct inject_
 	return inject_fail(t, e, -p->error, steps[p->step]);
 }
 
-static int send_userns(const struct tracee *t, int theirs, int userns, struct err *e)
+/* The user namespace, and the socket of a run that serves. */
+static int send_fds(const struct tracee *t, int theirs, int userns, int serve, struct err *e)
 {
+	const int fds[] = {userns, serve};
 	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
 	_cleanup_fd_ int sock = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, theirs, 0);
 	int r;
 
 	if (sock < 0)
 		return inject_fail(t, e, errno, "socket");
-	r = fds_send(sock, "u", 1, &userns, 1, MSG_DONTWAIT);
+	r = fds_send(sock, "u", 1, fds, serve >= 0 ? 2 : 1, MSG_DONTWAIT);
 	return r < 0 ? inject_fail(t, e, -r, "send the user namespace") : 0;
 }
 
-static int run_code(const struct tracee *t, int userns, struct err *e)
+static int run_code(const struct tracee *t, int userns, int serve, struct err *e)
 {
 	const size_t entry =
 		(size_t)((const char *)(uintptr_t)inject_confine_run - __start_inject_text);
@@ -112,7 +106,7 @@ static int run_code(const struct tracee *t, int userns, struct err *e)
 	if (r == 0)
 		r = run_to(t, CONFINE_STEP_SOCKET, &p, e);
 	if (r == 0)
-		r = send_userns(t, p.sock[1], userns, e);
+		r = send_fds(t, p.sock[1], userns, serve, e);
 	return r == 0 ? run_to(t, CONFINE_STEP_DONE, &p, e) : r;
 }
 
@@ -136,7 +130,7 @@ int inject_confine(struct tracee *t, const struct sandbox_spec *spec, int userns
 		r = write_at(t, INJECT_SIZE, spec->policy->bpf,
 			     spec->policy->head.n_bpf * sizeof(struct sock_filter), e);
 	if (r == 0)
-		r = run_code(t, userns, e);
+		r = run_code(t, userns, spec->serve_fd, e);
 	if (r == 0)
 		r = inject_unmap(t, size, e);
 	if (r == 0)

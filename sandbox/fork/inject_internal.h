@@ -20,8 +20,6 @@ int inject_wait(const struct tracee *t, pid_t pid, enum inject_stop want, struct
 int inject_get_regs(const struct tracee *t, struct user_regs_struct *regs, struct err *e);
 int inject_set_regs(const struct tracee *t, const struct user_regs_struct *regs, struct err *e);
 int inject_cont(const struct tracee *t, struct err *e);
-/* All signals but the one that ends injected code: no handler of its own may run in it. */
-int inject_block_signals(const struct tracee *t, pid_t pid, struct err *e);
 /* No critical section of rseq(2) is in force, which could send injected code elsewhere, and its
  * area is not in t->page, for the kernel writes to it. *ret: what it has registered, or zeros. */
 struct __ptrace_rseq_configuration;

@@ -2,7 +2,7 @@
 /*
  * The files that are mapped into a stopped process. criu opens them by the names that a checkpoint
  * says, with rights and files of its own; so each must be one that a task has anyway: of the image,
- * the heap's, or memory that was made by the user that the process is.
+ * of its package, the heap's, or memory that was made by the user that the process is.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct mapping {
 
 /* Where a mapped file may be. memory: the kernel's own mount of memory that has no name. */
 struct places {
-	uint64_t image, heap, memory;
+	uint64_t image, heap, work, memory;
 	uid_t user;
 	int links; /* the folder /proc/PID/map_files */
 	const char *what;
@@ -44,6 +44,10 @@ static int check_mapping(const struct places *p, const struct mapping *m, struct
 		return 0;
 	if (st.stx_mnt_id == p->heap && !m->shared)
 		return 0;
+	/* A library of the package. Where a checkpoint is made, /work is read-only; where one is
+	 * restored, nothing has been written there before it. */
+	if (st.stx_mnt_id == p->work && S_ISREG(st.stx_mode) && !m->shared)
+		return 0;
 	/* The init has some that is root's, its log of criu for one. */
 	if (st.stx_mnt_id == p->memory && st.stx_uid == p->user)
 		return 0;
@@ -60,8 +64,9 @@ static int find_places(struct places *p, struct err *e)
 
 	p->image = inject_mount_of(AT_FDCWD, "/");
 	p->heap = inject_mount_of(AT_FDCWD, "/run/heap");
+	p->work = inject_mount_of(AT_FDCWD, "/work");
 	/* The number of one of the kernel's first mounts: it may be 0. */
-	if (!p->image || !p->heap || memory < 0 ||
+	if (!p->image || !p->heap || !p->work || memory < 0 ||
 	    statx(memory, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0 ||
 	    !(st.stx_mask & STATX_MNT_ID))
 		return err_set(e, ERR_SYSTEM, errno, "%s: the mounts of mapped files", p->what);

@@ -6,7 +6,6 @@
  * counts. One open file is enough to reach into the others: /proc/self/mem is an mm's,
  * whoever has it open. Those of the image alone may stay: each clone gets them anew.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "lib/dir.h"
 #include "sandbox/fork/inject_internal.h"
 #include "sandbox/sandbox.h"
 
@@ -49,20 +49,21 @@ static void read_fdinfo(int dir, const char *name, char *buf, size_t size)
 /* What is asked of each. */
 struct check {
 	pid_t pid;
-	int fds, fdinfo; /* the folders of these names */
+	int fdinfo; /* the folder of this name */
 	uint64_t mount;
 	const char *what;
 	const struct inject_pipes *pipes;
 	struct inject_files *files;
 };
 
-static int check_fd(const struct check *c, const char *name, struct err *e)
+static int check_fd(int fds, const char *name, void *arg, struct err *e)
 {
+	const struct check *c = arg;
 	const int fd = (int)strtol(name, NULL, 10);
 	char fdinfo[512];
 	struct stat st;
 
-	if (fstatat(c->fds, name, &st, 0) < 0)
+	if (fstatat(fds, name, &st, 0) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "%s: file descriptor %d", c->what, fd);
 	/* Each clone gets its own in their places, and its own stdin. */
 	if (fd > STDIN_FILENO && fd <= INJECT_PIPES_N)
@@ -83,24 +84,13 @@ static int check_fd(const struct check *c, const char *name, struct err *e)
 static int check_fds(struct check *c, int dir, struct err *e)
 {
 	_cleanup_fd_ int fdinfo = openat(dir, "fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fds = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *stream = fds < 0 ? NULL : fdopendir(fds);
-	struct dirent *d;
+	_cleanup_fd_ int fds = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (!stream) {
-		util_close_fd(&fds);
-		return err_set(e, ERR_SYSTEM, errno, "%s: its files", c->what);
-	}
-	c->fds = fds;
 	c->fdinfo = fdinfo;
 	c->mount = inject_mount_of(AT_FDCWD, "/");
-	if (fdinfo < 0 || !c->mount)
-		r = err_set(e, ERR_SYSTEM, errno, "%s: its files", c->what);
-	while (r == 0 && (d = readdir(stream)))
-		if (d->d_name[0] != '.')
-			r = check_fd(c, d->d_name, e);
-	(void)closedir(stream);
-	return r;
+	if (fds < 0 || fdinfo < 0 || !c->mount)
+		return err_set(e, ERR_SYSTEM, errno, "%s: its files", c->what);
+	return dir_each(fds, check_fd, c, e);
 }
 
 /* Shared, and written to or able to be: the C library maps files of the image shared too. */

@@ -60,12 +60,19 @@ struct template_answer {
 	char text[ERR_MSG_MAX];
 };
 
-/* monitor -> init of a parked clone: its task. fds: the job, the run record. */
+/* monitor -> init of a parked clone: its task. */
 #define SHELL_TASK_MAGIC 0x314b5453u /* "STK1" */
+enum shell_fd {
+	SHELL_FD_JOB,
+	SHELL_FD_RECORD,
+	SHELL_FD_SERVE, /* with `serves`: the socket of a run that serves */
+	SHELL_FD_N
+};
 struct shell_task {
 	uint32_t magic;
 	char id[TASK_ID_LEN + 1];
-	uint8_t pad[3];
+	uint8_t serves; /* 0, 1 */
+	uint8_t pad[2];
 };
 
 /*
@@ -100,8 +107,8 @@ struct shell {
 	{                                                                                          \
 		.ns = {-1, -1, -1, -1, -1, -1, -1}, .go_w = -1, .status = -1                       \
 	}
-/* spec: of the clone. go_r: what its payload will wait on. On failure as after
- * shell_kill(). */
+/* spec: of the clone. go_r: what its payload will wait on; a socket, by which the payload can be
+ * sent a descriptor, and cannot send any. On failure as after shell_kill(). */
 int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, struct shell *ret,
 	       int *ret_go_r, struct err *e);
 /* Without its processes, which live on. */

@@ -50,39 +50,35 @@ static void wait_for_task(int ctl, int status)
 }
 
 /* False when there will be none. */
-static bool receive_task(int ctl, struct shell_task *task, int fds[2])
+static bool receive_task(int ctl, struct shell_task *task, int fds[SHELL_FD_N])
 {
 	ssize_t n;
 	int n_fds;
 
 	do {
-		n_fds = 2;
+		n_fds = SHELL_FD_N;
 		n = fds_receive(ctl, task, sizeof(*task), fds, &n_fds, 0);
 	} while (n == -EINTR);
-	if (n != (ssize_t)sizeof(*task) || task->magic != SHELL_TASK_MAGIC || n_fds != 2)
+	if (n != (ssize_t)sizeof(*task) || task->magic != SHELL_TASK_MAGIC ||
+	    n_fds != SHELL_FD_SERVE + (task->serves != 0))
 		return false;
 	task->id[TASK_ID_LEN] = '\0';
 	return true;
 }
 
-static int begin_task(struct sandbox_spec *spec, int go_w, int *report_fd, struct err *e)
+/*
+ * The byte `s`, and then a message with the socket, which the payload takes before it waits on for
+ * its go (images/runtime/park.c): a read that is under way could not take a descriptor. The payload
+ * alone has the socket then.
+ */
+static int hand_socket(int go_w, int *serve_fd, struct err *e)
 {
-	int r = ns_set_hostname(spec->id, e);
+	int r = util_write_all(go_w, "s", 1);
 
 	if (r == 0)
-		r = mounts_put_hostname(spec->id, e);
-	if (r == 0)
-		r = mounts_put_job("/run", spec->job_fd, SANDBOX_UID, e);
-	if (r == 0)
-		r = fds_move_init(spec, go_w, e);
-	if (r < 0)
-		return r;
-	*report_fd = INIT_FD_REPORT;
-	r = caps_keep_only_kill(e);
-	/* The monitor writes it while we have been busy. */
-	if (r == 0)
-		r = sandbox_wait_recorded(INIT_FD_RECORD, e);
-	return r == 0 ? init_go("fork", e) : r;
+		r = fds_send(go_w, "s", 1, serve_fd, 1, 0);
+	util_close_fd(serve_fd);
+	return r < 0 ? err_set(e, ERR_SYSTEM, EPIPE, "fork: the process is gone") : 0;
 }
 
 /*
@@ -112,7 +108,7 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status)
 	const int keep[] = {STDERR_FILENO,  spec->out_r, spec->err_r, spec->started_r,
 			    spec->report_w, ctl,	 go_w,	      status};
 	struct shell_task task;
-	int fds[2] = {-1, -1}, report_fd = spec->report_w, r;
+	int fds[SHELL_FD_N] = {-1, -1, -1}, report_fd = spec->report_w, r;
 	char title[TASK_ID_LEN + 16];
 	struct err e = {0};
 
@@ -136,11 +132,30 @@ shell_main(struct sandbox_spec *spec, int ctl, int go_w, int status)
 		memcpy(spec->id, task.id, sizeof(spec->id));
 		(void)snprintf(title, sizeof(title), "init of %s", spec->id);
 		title_set(title);
-		spec->job_fd = fds[0];
-		spec->record_fd = fds[1];
+		spec->job_fd = fds[SHELL_FD_JOB];
+		spec->record_fd = fds[SHELL_FD_RECORD];
 		spec->status_r = status;
-		r = begin_task(spec, go_w, &report_fd, &e);
+
+		/* What the new sandbox has of its task: names, the job's file, its descriptors. */
+		r = task.serves ? hand_socket(go_w, &fds[SHELL_FD_SERVE], &e) : 0;
+		if (r == 0)
+			r = ns_set_hostname(spec->id, &e);
+		if (r == 0)
+			r = mounts_put_hostname(spec->id, &e);
+		if (r == 0)
+			r = mounts_put_job("/run", spec->job_fd, SANDBOX_UID, &e);
+		if (r == 0)
+			r = fds_move_init(spec, go_w, &e);
 	}
+	if (r == 0) {
+		report_fd = INIT_FD_REPORT;
+		r = caps_keep_only_kill(&e);
+	}
+	/* The monitor writes it while we have been busy. */
+	if (r == 0)
+		r = init_wait_recorded(INIT_FD_RECORD, &e);
+	if (r == 0)
+		r = init_go("fork", &e);
 	if (r == 0)
 		init_supervise(-1);
 	report_failed(report_fd, &e);
@@ -207,15 +222,13 @@ static int make_init(struct sandbox_spec *spec, int ctl, int go_w, int theirs, s
 
 static int open_namespaces(struct shell *s, int proc, struct err *e)
 {
-	static const char *const names[CLONE_NS_N] = {"user", "mnt",	"ipc", "uts",
-						      "net",  "cgroup", "pid"};
 	char path[40];
 
 	for (int i = 0; i < CLONE_NS_N; i++) {
-		(void)snprintf(path, sizeof(path), "%d/ns/%s", (int)s->init, names[i]);
+		(void)snprintf(path, sizeof(path), "%d/ns/%s", (int)s->init, ns_names[i]);
 		s->ns[i] = openat(proc, path, O_RDONLY | O_CLOEXEC);
 		if (s->ns[i] < 0)
-			return err_set(e, ERR_SYSTEM, errno, "fork: namespace %s", names[i]);
+			return err_set(e, ERR_SYSTEM, errno, "fork: namespace %s", ns_names[i]);
 	}
 	return 0;
 }
@@ -313,10 +326,12 @@ int shell_make(const struct sandbox_spec *spec, struct net_host *host, int ctl, 
 	int go[2], sk[2], r;
 
 	copy.root_dir = SHELL_ROOT;
-	if (proc < 0 || pipe2(go, O_CLOEXEC) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "fork: pipe");
+	if (proc < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, go) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "fork: socket");
 	go_r = go[0];
 	ret->go_w = go[1];
+	/* The payload says nothing here, and sends no descriptors. */
+	(void)shutdown(ret->go_w, SHUT_RD);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sk) < 0) {
 		r = err_set(e, ERR_SYSTEM, errno, "fork: socket");
 		shell_kill(ret);

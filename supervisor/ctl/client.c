@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Talking to the daemon: frames of JSON over the control socket (wire/proto.h). */
-#include <endian.h>
+/* Talks to the daemon: frames of JSON over the control socket (wire/proto.h). */
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "lib/fdpass.h"
 #include "supervisor/ctl/ctl.h"
-#include "wire/proto.h"
 
 #define CALL_TIMEOUT_MS 30000
 
@@ -38,38 +35,14 @@ int ctl_connect(struct ctl *ctl, struct ctl_conn *conn, struct err *e)
 			       "--detach)",
 			       ctl->socket_path);
 	}
-	*conn = (struct ctl_conn){.fd = TAKE_FD(fd)};
+	*conn = (struct ctl_conn){.fd = TAKE_FD(fd), .stop_fd = conn->stop_fd};
 	return 0;
 }
 
 void ctl_close(struct ctl_conn *conn)
 {
 	util_close_fd(&conn->fd);
-	free(conn->body);
-	*conn = (struct ctl_conn)CTL_CONN_INIT;
-}
-
-/* The fds ride on the frame's first bytes, so they go with the first sendmsg. */
-static int send_frame(int sock, const char *text, size_t len, const int *fds, unsigned n_fds)
-{
-	uint32_t head = htole32((uint32_t)len);
-	struct iovec iov[2] = {{&head, sizeof(head)}, {(void *)text, len}};
-	ssize_t n;
-
-	while (iov[0].iov_len + iov[1].iov_len > 0) {
-		n = fds_sendv(sock, iov, 2, fds, n_fds, 0);
-		if (n < 0)
-			return (int)n;
-		n_fds = 0;
-		for (int i = 0; i < 2; i++) {
-			size_t part = (size_t)n < iov[i].iov_len ? (size_t)n : iov[i].iov_len;
-
-			iov[i].iov_base = (char *)iov[i].iov_base + part;
-			iov[i].iov_len -= part;
-			n -= (ssize_t)part;
-		}
-	}
-	return 0;
+	frame_clear(&conn->in);
 }
 
 int ctl_send(struct ctl_conn *conn, const json_t *request, const int *fds, unsigned n_fds,
@@ -93,7 +66,7 @@ int ctl_send_text(struct ctl_conn *conn, const char *text, const int *fds, unsig
 		return err_set(e, ERR_LIMIT, 0,
 			       "the request has %zu bytes; the daemon takes at most %u", len,
 			       CONTROL_FRAME_MAX);
-	r = send_frame(conn->fd, text, len, fds, n_fds);
+	r = frame_send(conn->fd, text, len, fds, n_fds, conn->stop_fd);
 	if (r < 0)
 		return err_set(e, ERR_UNAVAILABLE, -r, "the daemon did not take the request");
 	return 0;
@@ -102,12 +75,9 @@ int ctl_send_text(struct ctl_conn *conn, const char *text, const int *fds, unsig
 static int take_reply(struct ctl_conn *conn, json_t **ret_reply, struct err *e)
 {
 	json_error_t error;
-	json_t *reply = json_loadb(conn->body, conn->size - sizeof(conn->head),
-				   JSON_REJECT_DUPLICATES, &error);
+	json_t *reply = json_loadb(conn->in.body, conn->in.len, JSON_REJECT_DUPLICATES, &error);
 
-	free(conn->body);
-	conn->body = NULL;
-	conn->got = conn->size = 0;
+	frame_clear(&conn->in);
 	if (!json_is_object(reply)) {
 		json_decref(reply);
 		return err_set(e, ERR_INTERNAL, 0, "the daemon's answer is not a JSON object");
@@ -118,44 +88,27 @@ static int take_reply(struct ctl_conn *conn, json_t **ret_reply, struct err *e)
 
 int ctl_read(struct ctl_conn *conn, json_t **ret_reply, struct err *e)
 {
-	for (;;) {
-		bool in_head = conn->got < sizeof(conn->head);
-		void *to = in_head ? (void *)(conn->head + conn->got)
-				   : (void *)(conn->body + conn->got - sizeof(conn->head));
-		size_t want = (in_head ? sizeof(conn->head) : conn->size) - conn->got;
-		ssize_t n = recv(conn->fd, to, want, MSG_DONTWAIT);
-		uint32_t len;
+	int r;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return 0;
-		if (n <= 0) {
-			(void)err_set(e, ERR_UNAVAILABLE, 0,
-				      "the daemon closed the connection before it answered");
-			return -ECONNRESET;
-		}
-		conn->got += (size_t)n;
-		if (in_head && conn->got == sizeof(conn->head)) {
-			memcpy(&len, conn->head, sizeof(len));
-			len = le32toh(len);
-			if (len < 2 || len > CONTROL_FRAME_MAX)
-				return err_set(e, ERR_INTERNAL, 0,
-					       "the daemon's answer is out of bounds (%u bytes)",
-					       len);
-			conn->size = sizeof(conn->head) + len;
-			conn->body = malloc(len);
-			if (!conn->body)
-				return err_set(e, ERR_SYSTEM, ENOMEM, "the daemon's answer");
-		}
-		if (conn->size && conn->got == conn->size)
-			return take_reply(conn, ret_reply, e);
-	}
+	while ((r = frame_recv(&conn->in, conn->fd)) == 0)
+		;
+	if (r == 1)
+		return take_reply(conn, ret_reply, e);
+	if (r == -EAGAIN)
+		return 0;
+	if (r == -EPROTO)
+		return err_set(e, ERR_INTERNAL, 0,
+			       "the daemon's answer is out of bounds (%zu bytes)", conn->in.len);
+	if (r == -ENOMEM)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the daemon's answer");
+	(void)err_set(e, ERR_UNAVAILABLE, 0, "the daemon closed the connection before it answered");
+	return -ECONNRESET;
 }
 
-int ctl_recv(struct ctl_conn *conn, int timeout_ms, json_t **ret_reply, struct err *e)
+/* Waits for the next whole answer; timeout_ms -1: without a limit. */
+static int ctl_recv(struct ctl_conn *conn, int timeout_ms, json_t **ret_reply, struct err *e)
 {
-	uint64_t end = util_monotonic_ns() + (uint64_t)timeout_ms * 1000000ULL;
+	uint64_t end = util_monotonic_ns() + (uint64_t)timeout_ms * MSEC;
 	struct pollfd pfd = {.fd = conn->fd, .events = POLLIN};
 	int r, left = timeout_ms;
 
@@ -163,7 +116,7 @@ int ctl_recv(struct ctl_conn *conn, int timeout_ms, json_t **ret_reply, struct e
 		if (timeout_ms >= 0) {
 			uint64_t now = util_monotonic_ns();
 
-			left = now < end ? (int)((end - now) / 1000000) + 1 : 0;
+			left = now < end ? (int)((end - now) / MSEC) + 1 : 0;
 		}
 		r = poll(&pfd, 1, left);
 		if (r < 0 && errno != EINTR)
@@ -232,12 +185,12 @@ int ctl_call(struct ctl *ctl, json_t *request, const int *fds, unsigned n_fds, j
 	json_t *reply = NULL;
 	int r;
 
-	/* json_pack makes nothing of a word that is no text. */
+	/* json_pack returns NULL for a word that is not UTF-8 text. */
 	if (!request)
 		return err_set(e, ERR_INPUT, 0, "what is asked for must be UTF-8 text");
 	/*
-	 * A front that is killed comes back within moments, on the same socket. All ops
-	 * that come through here may be asked twice.
+	 * A front that was killed comes back within moments, on the same socket. Every op that
+	 * comes through here may be asked twice.
 	 */
 	for (;;) {
 		r = ctl_call_once(ctl, request, fds, n_fds, patient ? -1 : CALL_TIMEOUT_MS, &reply,

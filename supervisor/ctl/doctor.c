@@ -13,6 +13,7 @@ const char ctl_doctor_help[] =
 	"less well or not for everybody) or FAIL, and what to do about it. Root sees more.\n"
 	"Exit status: 0 when nothing failed, else 1.\n";
 
+/* clang-format off */
 static const struct {
 	const char *name;
 	void (*check)(struct doctor *d);
@@ -28,6 +29,7 @@ static const struct {
 	{"inotify", doctor_inotify},
 	{"criu", doctor_criu},
 	{"users", doctor_users},
+	{"edge", doctor_edge},
 	{"state folder", doctor_state},
 	{"images", doctor_images},
 	{"policies", doctor_policies},
@@ -36,6 +38,7 @@ static const struct {
 	{"limits", doctor_limits},
 	{"templates", doctor_templates},
 };
+/* clang-format on */
 
 static const char *const level_names[] = {
 	[DOCTOR_OK] = "OK", [DOCTOR_WARN] = "WARN", [DOCTOR_FAIL] = "FAIL"};

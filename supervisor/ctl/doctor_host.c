@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the kernel offers. Each check asks the kernel itself, not its version, where it can. */
+/* What the kernel offers. Where it can, a check asks the kernel to do something, and not for its
+ * version. */
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
@@ -12,6 +13,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "sandbox/ns.h"
 #include "supervisor/ctl/doctor.h"
 
 void doctor_kernel(struct doctor *d)
@@ -32,7 +34,7 @@ void doctor_kernel(struct doctor *d)
 			      "%s is older than what it is tested with", u.release);
 }
 
-/* ENOSYS is the only answer that says "not there": the arguments are bad on purpose. */
+/* Only ENOSYS means that a call does not exist: the arguments are wrong on purpose. */
 void doctor_calls(struct doctor *d)
 {
 	static const struct {
@@ -62,7 +64,7 @@ void doctor_calls(struct doctor *d)
 		doctor_report(d, DOCTOR_OK, NULL, "all that are needed");
 }
 
-/* Makes all seven in a child, as a task's start does. */
+/* Makes all seven namespaces in a child, as the start of a task does. */
 static int try_namespaces(void)
 {
 	int status = 0;
@@ -80,15 +82,14 @@ static int try_namespaces(void)
 
 void doctor_namespaces(struct doctor *d)
 {
-	static const char *const names[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
 	char missing[128] = "", path[64];
 	int r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		(void)snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(ns_names); i++) {
+		(void)snprintf(path, sizeof(path), "/proc/self/ns/%s", ns_names[i]);
 		if (access(path, F_OK) < 0)
 			(void)snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing),
-				       " %s", names[i]);
+				       " %s", ns_names[i]);
 	}
 	if (*missing) {
 		doctor_report(d, DOCTOR_FAIL, "use a kernel with all namespaces", "missing:%s",
@@ -109,7 +110,8 @@ void doctor_namespaces(struct doctor *d)
 		doctor_report(d, DOCTOR_OK, NULL, "all seven can be made");
 }
 
-/* Where a v1 hierarchy with this controller is mounted: mountinfo's options hold its name. */
+/* Whether a v1 hierarchy with this controller is mounted: the mount's options in mountinfo name
+ * it. */
 static bool has_v1(const char *controller)
 {
 	char line[4096], type[64], source[256], options[1024], *tail, *o;
@@ -200,7 +202,8 @@ static bool in_filesystems(const char *name)
 
 void doctor_overlay(struct doctor *d)
 {
-	/* fsopen loads the module where there is one, so it is asked first. */
+	/* fsopen loads the module if there is one, so it is tried before /proc/filesystems is
+	 * read. */
 	int fd = d->root ? (int)syscall(SYS_fsopen, "overlay", 1) : -1;
 
 	if (fd >= 0 || in_filesystems("overlay"))
@@ -213,7 +216,7 @@ void doctor_overlay(struct doctor *d)
 	util_close_fd(&fd);
 }
 
-/* To open it loads the module where there is one. */
+/* Opening the device loads the module if there is one. */
 void doctor_loop(struct doctor *d)
 {
 	_cleanup_fd_ int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the kernel counts by user of the host, who many tasks are: all of a project that start cold,
- * and all that are restored or forked from one checkpoint. A task has bounds of its own; where
- * those of the user are not far above them, one task's use leaves less for the others.
+ * Resources that the kernel counts by user of the host. Many tasks are one such user: all of a
+ * project that are started cold, and all that are restored or forked from one checkpoint. A task
+ * has bounds of its own. When the user's bounds are not far above those, what one task uses leaves
+ * less for the others.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +13,7 @@
 #include "lib/limits.h"
 #include "supervisor/ctl/doctor.h"
 
-/* As many as run at a time by default: sandboxd's --max-running. */
+/* How many tasks run at a time by default: sandboxd's --max-running. */
 #define TASKS_ENOUGH 64
 
 static bool read_text(const char *path, char *ret, size_t size)
@@ -24,7 +25,7 @@ static bool read_text(const char *path, char *ret, size_t size)
 	return n > 0;
 }
 
-/* One limit of a process's, by the text of its file in /proc/PID/limits; false: there is none. */
+/* Reads one limit out of the text of /proc/PID/limits. False: there is no such limit. */
 static bool read_limit(const char *text, const char *name, uint64_t *ret)
 {
 	const char *at = strstr(text, name);
@@ -35,10 +36,11 @@ static bool read_limit(const char *text, const char *name, uint64_t *ret)
 	at += strlen(name);
 	errno = 0;
 	*ret = strtoull(at, &end, 10);
-	return end != at && !errno; /* "unlimited" is no number */
+	return end != at && !errno; /* "unlimited" is not a number */
 }
 
-/* The monitor's, whose pid is beside the socket: by these the tasks' user namespaces are made. */
+/* Reads the limits of the monitor, whose pid is in a file beside the socket. Its limits bound the
+ * user namespaces that it makes for tasks. */
 static bool daemon_limits(const struct doctor *d, char *ret, size_t size)
 {
 	const char *socket = d->ctl->socket_path, *slash = strrchr(socket, '/');

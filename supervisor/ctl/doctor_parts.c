@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is installed and running. */
-#include <dirent.h>
+/* What is installed, and what runs. */
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/dir.h"
 #include "lib/policy.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/ctl/doctor.h"
@@ -20,12 +21,12 @@
 #define CRIU_TIMEOUT_MS 20000
 
 /*
- * Runs a program and keeps the first line or so of what it says. Its exit status, or
- * -errno; -ETIMEDOUT when it does not end (it is killed).
+ * Runs a program and keeps about the first line of its output. Returns its exit status, or -errno;
+ * -ETIMEDOUT: the program did not end, and was killed.
  */
 static int run_program(char *const argv[], char *out, size_t size)
 {
-	uint64_t end = util_monotonic_ns() + CRIU_TIMEOUT_MS * 1000000ULL;
+	uint64_t end = util_monotonic_ns() + CRIU_TIMEOUT_MS * MSEC;
 	posix_spawn_file_actions_t actions;
 	int pipe_fds[2], status, r;
 	struct pollfd pfd;
@@ -47,7 +48,7 @@ static int run_program(char *const argv[], char *out, size_t size)
 		char more[512];
 		ssize_t got;
 
-		if (now >= end || poll(&pfd, 1, (int)((end - now) / 1000000) + 1) == 0) {
+		if (now >= end || poll(&pfd, 1, (int)((end - now) / MSEC) + 1) == 0) {
 			(void)kill(pid, SIGKILL);
 			r = -ETIMEDOUT;
 			break;
@@ -71,8 +72,8 @@ static int run_program(char *const argv[], char *out, size_t size)
 }
 
 /*
- * Which one the daemon at this socket was started with: its monitor says so, in a file beside
- * the socket. Root runs it, so that it is to be root's own word.
+ * Reads which criu the daemon at this socket was started with; the monitor writes it to a file
+ * beside the socket. The program is executed as root, so the file has to be root's.
  */
 static bool read_criu(struct doctor *d, char *ret, size_t size)
 {
@@ -95,8 +96,10 @@ static bool read_criu(struct doctor *d, char *ret, size_t size)
 
 void doctor_criu(struct doctor *d)
 {
-	static const char *const places[] = {SANDBOXD_PREFIX "/lib/sandboxd/criu/sbin/criu",
-					     "/usr/sbin/criu", "/usr/bin/criu"};
+	char own_build[PATH_MAX];
+	const char *const places[] = {
+		util_installed("lib/sandboxd/criu/sbin/criu", own_build, sizeof(own_build)),
+		"/usr/sbin/criu", "/usr/bin/criu"};
 	const char *todo = "run scripts/quickstart, or scripts/criu-build";
 	char out[512], version[32] = "?", daemons[PATH_MAX], *path = NULL;
 	const char *at;
@@ -152,7 +155,26 @@ void doctor_users(struct doctor *d)
 		doctor_report(d, DOCTOR_OK, NULL, "_sandboxd, _sandboxd-log, group sandboxd");
 }
 
-/* As a package is shown to its task: as that one's own user's. Only root can. */
+/* What nginx as the edge is made of: supervisor/monitor/edge.c looks for the same. */
+void doctor_edge(struct doctor *d)
+{
+	static const char *const parts[] = {
+		"/usr/sbin/nginx", "/usr/lib/nginx/modules/ngx_http_lua_module.so",
+		"/usr/lib/nginx/modules/ndk_http_module.so", "/usr/share/lua/5.1/resty/core.lua"};
+	const char *missing = getpwnam("_sandboxd-edge") ? NULL : "the user _sandboxd-edge";
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && !missing; i++)
+		if (access(parts[i], R_OK) < 0)
+			missing = parts[i];
+	if (missing)
+		doctor_report(d, DOCTOR_WARN, "run scripts/setup",
+			      "there is no %s: HTTP workers are not served", missing);
+	else
+		doctor_report(d, DOCTOR_OK, NULL, "nginx with Lua, for HTTP workers");
+}
+
+/* Tries to mount a folder as a task's package is mounted, with another user as its owner. Only root
+ * can. */
 static int try_idmap(const char *dir, struct err *e)
 {
 	_cleanup_fd_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -185,33 +207,47 @@ void doctor_state(struct doctor *d)
 		doctor_report(d, DOCTOR_OK, NULL, "%s", dir);
 }
 
-/* Counts the names (or only the symlinks) in a folder below the state folder; -1 when it
- * cannot be read. */
-static int count_names(struct doctor *d, const char *below, bool links, char *list, size_t size)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	int n = 0;
-	DIR *dir;
+struct counted {
+	bool links;
+	int n;
+	char *list;
+	size_t size;
+};
 
-	(void)snprintf(path, sizeof(path), "%s/%s", d->ctl->state_dir, below);
-	dir = opendir(path);
-	if (!dir)
-		return -1;
-	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' || (links && entry->d_type != DT_LNK))
-			continue;
-		n++;
-		if (list && strlen(list) + strlen(entry->d_name) + 2 < size) {
-			strcat(list, " ");
-			strcat(list, entry->d_name);
-		}
+static void count_name(int dir, const char *name, struct counted *c)
+{
+	struct stat st;
+
+	if (name[0] == '.' || (c->links && (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+					    !S_ISLNK(st.st_mode))))
+		return;
+	c->n++;
+	if (c->list && strlen(c->list) + strlen(name) + 2 < c->size) {
+		strcat(c->list, " ");
+		strcat(c->list, name);
 	}
-	(void)closedir(dir);
-	return n;
 }
 
-/* Which of these images have the runtime of another version of sandboxd. */
+/* Counts the names, or only the symlinks, in a folder below the state folder, and lists them by
+ * the alphabet; -errno when the folder cannot be read. */
+static int count_names(struct doctor *d, const char *below, struct counted *c)
+{
+	_cleanup_dir_names_ struct dir_names names = {0};
+	_cleanup_fd_ int dir = -1;
+	char path[PATH_MAX];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", d->ctl->state_dir, below);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	r = dir_names_read(dir, SIZE_MAX, &names);
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		count_name(dir, names.names[i], c);
+	return r < 0 ? r : c->n;
+}
+
+/* Finds the images of the list that have the runtime of another version of sandboxd. */
 static void find_old_images(struct doctor *d, const char *list, char *old, size_t size)
 {
 	_cleanup_fd_ int images = -1;
@@ -225,10 +261,23 @@ static void find_old_images(struct doctor *d, const char *list, char *old, size_
 			(void)snprintf(old + strlen(old), size - strlen(old), " %s", w);
 }
 
+/* n: what count_names has returned of images or policies, of which every task needs one. */
+static void report_none(struct doctor *d, int n, const char *todo)
+{
+	if (n == -EACCES && !d->root)
+		doctor_report(d, DOCTOR_OK, NULL, "only root can see them");
+	else if (n < 0 && n != -ENOENT)
+		doctor_report(d, DOCTOR_FAIL, "sandboxd and root must be able to read this folder",
+			      "they cannot be read: %s", strerror(-n));
+	else
+		doctor_report(d, DOCTOR_FAIL, todo, "none: no task can run");
+}
+
 void doctor_images(struct doctor *d)
 {
 	char list[512] = "", old[512] = "";
-	int n = count_names(d, "images/by-name", false, list, sizeof(list));
+	int n = count_names(d, "images/by-name",
+			    &(struct counted){.list = list, .size = sizeof(list)});
 
 	if (n > 0)
 		find_old_images(d, list, old, sizeof(old));
@@ -238,13 +287,13 @@ void doctor_images(struct doctor *d)
 	else if (n > 0)
 		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
 	else
-		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl image build python", "none");
+		report_none(d, n, "as root: sandboxctl image build python");
 }
 
-/* Is the file that this name leads to of another version of sandboxd? */
+/* Whether the file that this name leads to was compiled by another version of sandboxd. */
 static bool other_version(struct doctor *d, const char *name)
 {
-	uint32_t head[2] = {0}; /* as struct policy_head begins */
+	uint32_t head[2] = {0}; /* the beginning of struct policy_head */
 	char path[PATH_MAX];
 	int fd;
 
@@ -259,7 +308,8 @@ static bool other_version(struct doctor *d, const char *name)
 void doctor_policies(struct doctor *d)
 {
 	char list[512] = "", words[512], old[512] = "", *save;
-	int n = count_names(d, "policies", true, list, sizeof(list));
+	int n = count_names(d, "policies",
+			    &(struct counted){.links = true, .list = list, .size = sizeof(list)});
 
 	strcpy(words, list);
 	for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
@@ -272,13 +322,12 @@ void doctor_policies(struct doctor *d)
 	else if (n > 0)
 		doctor_report(d, DOCTOR_OK, NULL, "%d:%s", n, list);
 	else
-		doctor_report(d, DOCTOR_WARN, "as root: sandboxctl policy install --defaults",
-			      "none: no task can run");
+		report_none(d, n, "as root: sandboxctl policy install --defaults");
 }
 
 void doctor_checkpoints(struct doctor *d)
 {
-	int n = count_names(d, "checkpoints", false, NULL, 0);
+	int n = count_names(d, "checkpoints", &(struct counted){0});
 
 	if (n < 0 && !d->root)
 		doctor_report(d, DOCTOR_OK, NULL, "only root can see them");

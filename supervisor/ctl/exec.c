@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The verbs image and policy hash and compile, and the tenant's speak HTTP: they need
- * libcrypto, libseccomp and libcurl, which would double the time that every `sandboxctl
- * run` takes to start. So the same sources are linked twice: sandboxctl without these
- * verbs, and sandboxctl-full with them, which this file turns itself into.
+ * The verbs image and policy compute digests and compile filters, the tenant's verbs speak HTTP, deploy
+ * starts a package index as upload does, and serve and dev ask other servers. They need libcrypto, libseccomp and libcurl, with which every `sandboxctl run` would take
+ * twice as long to start. So the same sources are linked twice: sandboxctl without these verbs, and
+ * sandboxctl-full with them. This file executes sandboxctl-full in place of sandboxctl.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #define FULL "sandboxctl-full"
 
-/* Tries dir/sandboxctl-full; returns only when it is not there. */
+/* Executes dir/sandboxctl-full; returns only when that fails. */
 static void try_exec(const char *dir, const char *below, char **argv)
 {
 	char path[PATH_MAX];
@@ -41,7 +41,8 @@ static int exec_full(struct ctl *ctl, int argc, char **argv)
 		words[n++] = (char *)"--json";
 	for (int i = 0; i < argc; i++)
 		words[n++] = argv[i];
-	/* Beside this program in a build folder, in libexec where it is installed. */
+	/* sandboxctl-full is beside this program in a build folder, and in libexec when it is
+	 * installed. */
 	if (len > 0) {
 		self[len] = '\0';
 		*strrchr(self, '/') = '\0';
@@ -65,7 +66,22 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv)
 	return exec_full(ctl, argc, argv);
 }
 
-int ctl_iron(struct ctl *ctl, int argc, char **argv)
+int ctl_tenant(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
+
+int ctl_deploy(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
+
+int ctl_dev(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
+
+int ctl_serve(struct ctl *ctl, int argc, char **argv)
 {
 	return exec_full(ctl, argc, argv);
 }

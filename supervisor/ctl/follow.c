@@ -7,8 +7,6 @@
 #include <sys/socket.h>
 
 #define ATTACH_TIMEOUT_MS 5000
-/* A connection that was not just taken and closed. */
-#define LASTED_NS 250000000ULL
 
 int follow_init(struct follow *f, struct ctl *ctl, const char *id,
 		const struct log_client_options *opts)
@@ -33,12 +31,12 @@ int follow_socket(struct follow *f, int *ret_theirs, struct err *e)
 		return err_set(e, ERR_SYSTEM, errno, "socketpair");
 	util_close_fd(&f->sock);
 	f->sock = pair[0];
-	f->attached_at = util_monotonic_ns();
+	log_retry_attached(&f->retry);
 	*ret_theirs = pair[1];
 	return 0;
 }
 
-/* Asks for the rest of the log, from the first record that was not written. */
+/* Asks for the rest of the log, from the first record that has not been written out. */
 static int attach(struct follow *f, struct err *e)
 {
 	_cleanup_fd_ int theirs = -1;
@@ -60,69 +58,68 @@ static int attach(struct follow *f, struct err *e)
 	return r;
 }
 
-/* The daemon, or a role of it, is away and may come back. */
-static bool may_come_back(int r)
+/* Whether the error means that the daemon, or a role of it, is away and may come back. One that never
+ * answered, or that does not know the task, is not. */
+static bool is_away(const void *arg, int r, const struct err *e)
 {
-	return r == -ECONNRESET || r == -ECONNREFUSED || r == -ENOENT || r == -ETIMEDOUT;
+	const struct follow *f = arg;
+
+	if (f->broke)
+		return true;
+	return f->retry.broke_ns && e->code != ERR_NOT_FOUND &&
+	       (r == -ECONNRESET || r == -ECONNREFUSED || r == -ENOENT || r == -ETIMEDOUT);
 }
 
-/*
- * Attaches, waiting for a daemon that went away under us. A daemon that was not there to
- * begin with, or does not know the task, is said at once.
- */
-static int attach_again(struct follow *f, struct err *e)
+/* The connection is of no use: it broke, or it ended before the log did. */
+static int give_up(struct follow *f, struct err *e)
 {
-	int r;
-
-	while ((r = attach(f, e)) < 0) {
-		if (!f->give_up || !may_come_back(r) || e->code == ERR_NOT_FOUND ||
-		    util_monotonic_ns() > f->give_up)
-			return r;
-		(void)poll(NULL, 0, CTL_RETRY_MS);
-	}
-	return 0;
-}
-
-/* The connection broke, or ended before the log did. */
-static int detach(struct follow *f, struct err *e)
-{
-	uint64_t now = util_monotonic_ns(), cursor = log_client_cursor(&f->log);
-
-	/* A logger that takes the socket and closes it each time is as good as none: only
-	 * frames that arrive put the end off, and a connection that lasted. A task may say
-	 * nothing for hours, in which the daemon is restarted now and then. */
-	const bool alive = cursor != f->broke_at || now - f->attached_at > LASTED_NS;
-
-	if (f->give_up && !alive && now > f->give_up)
-		return err_set(e, ERR_UNAVAILABLE, 0, "the daemon does not give the log of task %s",
-			       f->id);
-	if (!f->give_up || alive)
-		f->give_up = now + CTL_RETRY_FOR_NS;
-	f->broke_at = cursor;
+	f->broke = true;
 	log_client_reconnect(&f->log);
 	util_close_fd(&f->sock);
-	(void)poll(NULL, 0, CTL_RETRY_MS);
-	return 0;
+	return err_set(e, ERR_UNAVAILABLE, 0, "the daemon does not give the log of task %s", f->id);
+}
+
+static int copy_once(void *arg, bool *ret_news, struct err *e)
+{
+	struct follow *f = arg;
+	const uint64_t cursor = log_client_cursor(&f->log);
+	struct pollfd pfd = {.events = POLLIN};
+	int r;
+
+	f->broke = false;
+	r = f->sock < 0 ? attach(f, e) : 0;
+	if (r < 0)
+		return r;
+	pfd.fd = f->sock;
+	while ((r = log_client_read(&f->log, f->sock, e)) == -EAGAIN)
+		(void)poll(&pfd, 1, -1);
+	/* A logger that accepts the socket and closes it each time is as good as none. */
+	*ret_news = cursor != log_client_cursor(&f->log);
+	if (r == LOG_CLIENT_END && (f->log.complete || !f->live))
+		return FOLLOW_ENDED;
+	return r == LOG_CLIENT_END || r == -ECONNRESET ? give_up(f, e) : r;
 }
 
 int follow_copy(struct follow *f, struct err *e)
 {
-	struct pollfd pfd = {.events = POLLIN};
-	int r;
+	return follow_through(&(struct follow_way){copy_once, is_away}, f, &f->retry, e);
+}
 
+int follow_through(const struct follow_way *way, void *arg, struct log_retry *retry, struct err *e)
+{
 	for (;;) {
-		r = f->sock < 0 ? attach_again(f, e) : 0;
-		if (r < 0)
-			return r;
-		r = log_client_read(&f->log, f->sock, e);
-		if (r == LOG_CLIENT_END && (f->log.complete || !f->live))
+		bool news = false;
+		int r = way->once(arg, &news, e);
+
+		if (r == FOLLOW_ENDED)
 			return 0;
-		if (r == LOG_CLIENT_END || r == -ECONNRESET)
-			r = detach(f, e);
-		if (r < 0 && r != -EAGAIN)
+		if (r < 0 && !way->is_away(arg, r, e))
 			return r;
-		pfd.fd = f->sock;
-		if (r == -EAGAIN)
-			(void)poll(&pfd, 1, -1);
+		if (news)
+			log_retry_went_well(retry);
+		log_retry_broke(retry);
+		if (r < 0 && log_retry_is_over(retry, CTL_RETRY_FOR_NS))
+			return r;
+		(void)poll(NULL, 0, CTL_RETRY_MS);
 	}
 }

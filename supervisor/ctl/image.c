@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/dir.h"
 #include "supervisor/ctl/image.h"
 
 static const char image_help[] =
@@ -20,7 +21,7 @@ static const char image_help[] =
 	"warm     make the checkpoint that tasks of the image start from: with the policy and\n"
 	"         the imports that the image names, or others\n";
 
-/* What image.json says, and whether the image's runtime is the one that is installed now. */
+/* Adds whether the image's runtime is the installed one to what image.json says. */
 static void add_runtime(int images, struct image_entry *entry, char *others, size_t size)
 {
 	enum runtime runtime = runtime_of_image(images, entry->name);
@@ -38,7 +39,7 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *list = json_array();
 	_cleanup_fd_ int images = -1, by_name = -1;
-	struct store_names names = {0};
+	_cleanup_dir_names_ struct dir_names names = {0};
 	char others[512] = "";
 	struct err e = {0};
 	int status = 0;
@@ -71,7 +72,6 @@ static int image_ls(struct ctl *ctl, int argc, char **argv)
 			       ctl_text(entry.doc, "built_at"));
 		}
 	}
-	store_names_clear(&names);
 	if (ctl->json)
 		(void)ctl_print_json(list);
 	else if (*others)
@@ -97,7 +97,8 @@ static void print_list(const char *name, const json_t *list)
 	putchar('\n');
 }
 
-/* As the module itself says, whoever has made it. */
+/* A module's name and version are text of whoever has made the module, so they are printed
+ * escaped. */
 static void print_module(const char *name, const char *version)
 {
 	ctl_print_cell(name, 24);
@@ -106,7 +107,7 @@ static void print_module(const char *name, const char *version)
 	putchar('\n');
 }
 
-/* The table that says what a task can import without bringing it along. */
+/* Prints the table of what a task can import without bringing it along. */
 static void print_modules(const json_t *doc)
 {
 	size_t i;
@@ -167,7 +168,8 @@ static int remove_one(struct ctl *ctl, int images, const char *name, struct err 
 		r = image_entry_find(images, name, &entry, e);
 	if (r < 0)
 		return r;
-	/* Without a daemon nothing new starts; what runs keeps the files that it has open. */
+	/* Without a daemon no task starts, and tasks that run keep the files open that they
+	 * have. */
 	r = image_tasks(ctl, entry.hex, &tasks, e);
 	if (r < 0 && e->code != ERR_UNAVAILABLE)
 		return r;
@@ -200,7 +202,8 @@ static int image_rm(struct ctl *ctl, int argc, char **argv)
 	return status;
 }
 
-/* "numpy,scipy.linalg" → ["numpy", "scipy.linalg"]; "" is no import at all. NULL: not text. */
+/* Turns "numpy,scipy.linalg" into ["numpy", "scipy.linalg"], and "" into an empty list. NULL: not
+ * UTF-8 text. */
 static json_t *split_imports(const char *text)
 {
 	json_t *list = json_array();
@@ -258,7 +261,7 @@ static int image_warm(struct ctl *ctl, int argc, char **argv)
 			    force, "policy", policy);
 	if (imports && json_object_set_new(request, "imports", split_imports(imports)) < 0) {
 		json_decref(request);
-		request = NULL; /* which ctl_call tells of */
+		request = NULL; /* ctl_call makes an error of it */
 	}
 	if (ctl_call(ctl, request, NULL, 0, &reply, &e) < 0)
 		return ctl_fail(&e);
@@ -276,8 +279,7 @@ int ctl_image(struct ctl *ctl, int argc, char **argv)
 		{"inspect", image_inspect},
 		{"rm", image_rm},
 		{"warm", image_warm},
-		/* Not in the help: it is for image-build. */
-		{"confine", image_confine},
+		{"confine", image_confine, true}, /* only image-build uses it */
 		{0},
 	};
 

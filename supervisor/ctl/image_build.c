@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sandboxctl image build: from image.json to STATE/images/DIGEST, all or nothing. The
- * tree grows in STATE/images/.build-XXXXXX, is checked and digested there, and becomes
- * the image by two renames.
+ * sandboxctl image build: from image.json to STATE/images/DIGEST, all or nothing. The tree grows in
+ * STATE/images/.build-XXXXXX, is checked there and gets its digest, and becomes the image by two
+ * renames.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "lib/dir.h"
 #include "spec/image_json.h"
 #include "supervisor/ctl/image.h"
 
@@ -48,7 +49,7 @@ static bool is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* DIR as it is; NAME in what is installed with sandboxd. */
+/* The source is the folder DIR itself, or the folder NAME among what is installed with sandboxd. */
 static int find_source(struct build *b, const char *arg, struct err *e)
 {
 	_cleanup_free_ char *real = NULL;
@@ -83,7 +84,7 @@ static int read_source(struct build *b, struct err *e)
 	return r;
 }
 
-/* Is what is installed under this name made from the same, and whole? */
+/* Whether the image that is installed under this name was made from the same input and is whole. */
 static bool up_to_date(struct build *b)
 {
 	_cleanup_image_entry_ struct image_entry entry = {0};
@@ -104,7 +105,7 @@ static bool up_to_date(struct build *b)
 	return true;
 }
 
-/* The folder is ours before anybody can take it for a dead builder's. */
+/* The folder is locked before another command could take it for that of a dead build. */
 static int make_tmp(struct build *b, struct err *e)
 {
 	_cleanup_fd_ int lock = -1;
@@ -132,7 +133,7 @@ static int run_build(struct build *b, struct err *e)
 	char out[64 + PATH_MAX];
 
 	(void)snprintf(out, sizeof(out), "%s/images/%s", b->ctl->state_dir, b->tmp);
-	/* Its policies are this state folder's. */
+	/* The build's commands run under the policies of this state folder. */
 	if (setenv("SANDBOXD_STATE", b->ctl->state_dir, 1) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "the environment");
 	return image_run_script(b->src, out, b->runtime_dir, b->tmp_fd, e);
@@ -196,8 +197,8 @@ static int write_description(const struct build *b, int dirfd)
 	return text ? util_write_file_at(dirfd, "image.json", 0644, text, strlen(text)) : -ENOMEM;
 }
 
-/* An image of this digest is there already: by another name, or by --force. Its content
- * is the same, so only what is said of it is new. */
+/* There is an image of this digest already, by another name or because of --force. Its content is
+ * the same, so only its description is replaced. */
 static int refresh(const struct build *b)
 {
 	_cleanup_fd_ int fd = -1;
@@ -215,7 +216,8 @@ static int install(struct build *b, struct err *e)
 	r = util_write_file_at(b->tmp_fd, "image.bin", 0644, &b->head, sizeof(b->head));
 	if (r == 0)
 		r = write_description(b, b->tmp_fd);
-	/* On disk before it is an image: a crash leaves the old one or the new one. */
+	/* Synced to the disk before it becomes the image: after a crash there is the old image or
+	 * the new one. */
 	if (r == 0 && (unlinkat(b->tmp_fd, "modules.json", 0) < 0 || fchmod(b->tmp_fd, 0755) < 0 ||
 		       syncfs(b->tmp_fd) < 0))
 		r = -errno;
@@ -254,7 +256,7 @@ static int build_locked(struct build *b, struct err *e)
 	if (r == 0)
 		r = install(b, e);
 	if (b->tmp[0]) {
-		int left = store_remove_tree(b->images, b->tmp);
+		int left = dir_remove_tree(b->images, b->tmp);
 
 		if (left < 0)
 			ctl_say("%s/images/%s cannot be removed: %s", b->ctl->state_dir, b->tmp,
@@ -288,18 +290,22 @@ static int build_one(struct build *b, const char *arg, bool force)
 	int r;
 
 	r = store_need_root("image build", &e);
-	if (r == 0)
-		r = find_source(b, arg, &e);
-	if (r == 0)
-		r = read_source(b, &e);
-	if (r == 0)
-		r = store_open(b->ctl, "images", true, &b->images, &e);
-	if (r == 0 && !force && up_to_date(b))
+	if (r < 0)
+		return ctl_fail(&e);
+	r = find_source(b, arg, &e);
+	if (r < 0)
+		return ctl_fail(&e);
+	r = read_source(b, &e);
+	if (r < 0)
+		return ctl_fail(&e);
+	r = store_open(b->ctl, "images", true, &b->images, &e);
+	if (r < 0)
+		return ctl_fail(&e);
+	if (!force && up_to_date(b))
 		return report(b, false);
 	image_catch_signals();
-	if (r == 0)
-		r = image_lock(b->images, b->head.name, &b->name_lock, &e);
-	/* Somebody else may have built it while this one waited. */
+	r = image_lock(b->images, b->head.name, &b->name_lock, &e);
+	/* Another command may have built it while this one waited for the lock. */
 	if (r == 0 && (force || !up_to_date(b))) {
 		built = true;
 		r = build_locked(b, &e);

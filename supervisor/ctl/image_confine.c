@@ -9,7 +9,8 @@
  *			build's user; all else of the image is read-only. How much it may
  *			write is up to the file system that is mounted there: one of --disk
  *			bytes, wherever anything writes that came from outside
- *	--network	with the policy's way out; without it there is lo alone
+ *	--network	with the policy's way out, if it has one; without it there is lo alone
+ *	--index		its stdin is a socket to this machine's package index (pip-index)
  *	--files DIR	what is in DIR is in the command's /work, too
  *	--env NAME=TEXT	one more variable
  *	--owner		no command: prints the build's user on the host, and ends
@@ -44,12 +45,13 @@
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/ctl/image.h"
+#include "supervisor/ctl/pip_index.h"
 #include "supervisor/ctl/policy.h"
 
 #define POLICY "build"
 #define CGROUP "sandboxd-build"
-/* Empty folders to mount on, each time in a mount namespace that nobody else sees: the same for
- * all, and nothing to remove. */
+/* Folders to mount on. They are empty, and each build mounts in a mount namespace of its own, so
+ * all builds use the same folders and nothing has to be removed. */
 #define FOLDER "/run/sandboxd-build"
 #define ROOT_FOLDER FOLDER "/root"
 #define DEV_FOLDER FOLDER "/dev"
@@ -59,23 +61,24 @@
 #define FULL_BLOCKS 4
 
 struct confine {
-	/* What was asked for. */
-	bool network;
+	/* From the command line. */
+	bool network, index;
 	const char *rootfs, *files;
 	const char *env[ENV_MAX + 1];
 	size_t n_env;
-	/* What it takes. */
+	/* What the sandbox is made of. */
 	struct policy policy;
-	struct image_head image; /* empty: the command is argv */
+	struct image_head image; /* empty, because the command is executed and not an interpreter */
 	struct cgroup_host host;
 	struct cgroup cgroup;
 	struct net_claim net;
+	struct pip_index pip_index;
 	char *resolv_conf;
 	struct sandbox_spec spec;
 	int report_r;
 	int signals;
-	int signal;	/* that has ended it; 0: none */
-	uint64_t bytes; /* that the command has said */
+	int signal;	/* the signal that has ended this program; 0: none */
+	uint64_t bytes; /* how many bytes the command has printed */
 };
 
 static void close_parts(struct sandbox_spec *s)
@@ -101,6 +104,7 @@ static void confine_clear(struct confine *c)
 		(void)cgroup_remove_within(&c->cgroup, CGROUP_GONE_MS);
 	cgroup_host_close(&c->host);
 	net_claim_undo(&c->net);
+	pip_index_stop(&c->pip_index);
 	policy_clear(&c->policy);
 	free(c->resolv_conf);
 }
@@ -124,7 +128,7 @@ static int detach(const char *path, int *ret, struct err *e)
 	return fd < 0 ? err_set(e, ERR_SYSTEM, errno, "%s", path) : rootfs_detach(fd, path, ret, e);
 }
 
-/* A folder of the image, that no link leads to. */
+/* Opens a folder of the image, to which no link leads. */
 static int open_folder(const struct confine *c, const char *path, int *ret, struct err *e)
 {
 	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
@@ -139,33 +143,36 @@ static int open_folder(const struct confine *c, const char *path, int *ret, stru
 
 static int detach_writable(struct confine *c, struct err *e)
 {
-	int r = 0;
-
-	for (size_t i = 0; i < c->spec.n_writable && r == 0; i++) {
+	for (size_t i = 0; i < c->spec.n_writable; i++) {
 		_cleanup_fd_ int fd = -1;
+		int r = open_folder(c, c->spec.writable[i].path, &fd, e);
 
-		r = open_folder(c, c->spec.writable[i].path, &fd, e);
-		if (r == 0)
-			r = rootfs_detach(fd, c->spec.writable[i].path, &c->spec.writable[i].mount,
-					  e);
+		if (r < 0)
+			return r;
+		r = rootfs_detach(fd, c->spec.writable[i].path, &c->spec.writable[i].mount, e);
+		if (r < 0)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
 static int make_mounts(struct confine *c, struct err *e)
 {
 	int r = make_folders(e);
 
-	if (r == 0)
-		r = detach(c->rootfs, &c->spec.rootfs_mount, e);
-	if (r == 0)
-		r = detach_writable(c, e);
-	if (r == 0)
-		r = detach(DEV_FOLDER, &c->spec.dev_mount, e);
-	if (r == 0 && c->files)
-		r = detach(c->files, &c->spec.package_mount, e);
+	if (r < 0)
+		return r;
+	r = detach(c->rootfs, &c->spec.rootfs_mount, e);
+	if (r < 0)
+		return r;
+	r = detach_writable(c, e);
+	if (r < 0)
+		return r;
+	r = detach(DEV_FOLDER, &c->spec.dev_mount, e);
+	if (r < 0)
+		return r;
 	c->spec.root_dir = ROOT_FOLDER;
-	return r;
+	return c->files ? detach(c->files, &c->spec.package_mount, e) : 0;
 }
 
 static int make_network(struct confine *c, struct err *e)
@@ -173,13 +180,8 @@ static int make_network(struct confine *c, struct err *e)
 	size_t len;
 	int r;
 
-	if (!c->network)
+	if (!c->network || c->policy.head.net_mode != POLICY_NET_EGRESS)
 		return 0;
-	if (c->policy.head.net_mode != POLICY_NET_EGRESS)
-		return err_set(e, ERR_INPUT, 0,
-			       "policy " POLICY
-			       " has no network, and the image has requirements: give "
-			       "it \"network\": {\"mode\": \"egress\"} and install it again");
 	r = net_claim(&c->policy, &c->net, e);
 	c->spec.net_index = c->net.index;
 	if (r == 0 && c->policy.head.dns) {
@@ -189,7 +191,7 @@ static int make_network(struct confine *c, struct err *e)
 	return r;
 }
 
-/* One pipe; its ends are kept as a task's are. */
+/* Makes a pipe; its ends are kept in the spec, as those of a task's pipes are. */
 static int make_pipe(int *r, int *w, struct err *e)
 {
 	int fds[2];
@@ -201,7 +203,8 @@ static int make_pipe(int *r, int *w, struct err *e)
 	return 0;
 }
 
-/* The sandbox's init asks for its record before anything runs, and leaves the end in it. */
+/* Makes a run record: the sandbox's init waits for it before anything runs, and writes the end into
+ * it. */
 static int make_record(struct confine *c, struct err *e)
 {
 	const uint32_t magic = RUN_RECORD_MAGIC;
@@ -213,7 +216,7 @@ static int make_record(struct confine *c, struct err *e)
 	return 0;
 }
 
-/* Whoever made a cgroup has a lock on it for as long as he lives. */
+/* A build holds a lock on its cgroup as long as it lives. */
 static int lock_cgroup(const struct cgroup *cgroup)
 {
 	return flock(cgroup->host->v2 ? cgroup->unified : cgroup->dirs[CGROUP_MEMORY],
@@ -228,7 +231,8 @@ static void remove_left(const char *name, void *arg)
 
 	if (cgroup_open(host, name, &cgroup, &ignored) < 0)
 		return;
-	/* Where something is about to end, it cannot be removed yet: a later build does it. */
+	/* A group in which a process is still ending cannot be removed; a later build removes
+	 * it. */
 	if (lock_cgroup(&cgroup) < 0 || cgroup_remove(&cgroup) < 0)
 		cgroup_close(&cgroup);
 }
@@ -240,7 +244,7 @@ static int make_cgroup(struct confine *c, struct err *e)
 
 	if (r < 0)
 		return r;
-	/* So that no other build comes between a new cgroup and the lock on it. */
+	/* Locked so that no other build removes the new cgroup before it is locked itself. */
 	folder = c->host.v2 ? c->host.unified : c->host.dirs[CGROUP_MEMORY];
 	if (flock(folder, LOCK_EX) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "cgroup: lock %s", CGROUP);
@@ -267,29 +271,38 @@ static int start(struct confine *c, pid_t *ret_pid, int *ret_pidfd, struct err *
 	s->limits = c->policy.head.limits;
 	s->envp = c->env;
 	r = make_mounts(c, e);
-	if (r == 0)
-		r = make_cgroup(c, e);
-	if (r == 0)
-		r = make_network(c, e);
-	if (r == 0)
-		r = make_record(c, e);
-	if (r == 0)
-		r = make_pipe(&s->out_r, &s->out_w, e);
-	if (r == 0)
-		r = make_pipe(&s->err_r, &s->err_w, e);
-	if (r == 0)
-		r = make_pipe(&s->started_r, &s->started_w, e);
-	if (r == 0)
-		r = make_pipe(&c->report_r, &s->report_w, e);
-	if (r == 0)
-		r = sandbox_spawn(s, ret_pid, ret_pidfd, e);
-	/* The ends that the sandbox writes to are its own: their end is its end. */
-	if (r == 0)
-		close_parts(s);
-	return r;
+	if (r < 0)
+		return r;
+	r = make_cgroup(c, e);
+	if (r < 0)
+		return r;
+	r = make_network(c, e);
+	if (r < 0)
+		return r;
+	r = make_record(c, e);
+	if (r < 0)
+		return r;
+	r = make_pipe(&s->out_r, &s->out_w, e);
+	if (r < 0)
+		return r;
+	r = make_pipe(&s->err_r, &s->err_w, e);
+	if (r < 0)
+		return r;
+	r = make_pipe(&s->started_r, &s->started_w, e);
+	if (r < 0)
+		return r;
+	r = make_pipe(&c->report_r, &s->report_w, e);
+	if (r < 0)
+		return r;
+	r = sandbox_spawn(s, ret_pid, ret_pidfd, e);
+	if (r < 0)
+		return r;
+	/* Only the sandbox keeps the ends that it writes to, so that they close when it ends. */
+	close_parts(s);
+	return 0;
 }
 
-/* What is there on a pipe, to our own stdout or stderr. Closes it at its end. */
+/* Copies what is in a pipe to our own stdout or stderr; closes the pipe at its end. */
 static int pass_on(struct confine *c, int *from, int to, struct err *e)
 {
 	char buf[16384];
@@ -310,8 +323,8 @@ static int pass_on(struct confine *c, int *from, int to, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "what the command says") : 0;
 }
 
-/* Signals that end a program wait until the sandbox is there to be ended by pass_output(); those
- * that our caller ignores stay ignored. */
+/* Blocks the signals that would end this program, until there is a sandbox that pass_output() can
+ * end. Signals that our caller ignores stay ignored. */
 static int hold_signals(struct confine *c, struct err *e)
 {
 	static const int ends[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
@@ -339,7 +352,8 @@ static int take_signal(struct confine *c, struct err *e)
 		       strsignal(c->signal));
 }
 
-/* Whoever waits for us sees the signal that has ended us. As PID 1 there is none: the status. */
+/* Ends by the signal that has ended the build, so that our parent sees it. PID 1 cannot be ended by
+ * a signal and returns a status. */
 static int end_by_signal(int sig)
 {
 	sigset_t one;
@@ -352,11 +366,11 @@ static int end_by_signal(int sig)
 	return 128 + sig;
 }
 
-/* Until the sandbox has ended and all is read that was said in it, or until the command's time is
- * up. A command may close its stdout and stderr, and go on. */
+/* Copies output until the sandbox has ended and everything is read, or until the command's time is
+ * up. A command may close its stdout and stderr and go on. */
 static int pass_output(struct confine *c, int init, struct err *e)
 {
-	const uint64_t end = util_monotonic_ns() + c->policy.head.limits.timeout_s * 1000000000ULL;
+	const uint64_t end = util_monotonic_ns() + c->policy.head.limits.timeout_s * SEC;
 	int *const from[] = {&c->spec.out_r, &c->spec.err_r};
 	int r = 0;
 
@@ -372,9 +386,9 @@ static int pass_output(struct confine *c, int init, struct err *e)
 				       "the command takes longer than policy " POLICY
 				       " lets it (limits.timeout: %u s)",
 				       c->policy.head.limits.timeout_s);
-		/* A minute at most: the whole time need not fit into an int. */
+		/* At most a minute at a time, because the whole time need not fit into an int. */
 		(void)poll(fds, ARRAY_SIZE(fds),
-			   end - now > 60000000000ULL ? 60000 : (int)((end - now) / 1000000) + 1);
+			   end - now > 60 * SEC ? 60000 : (int)((end - now) / MSEC) + 1);
 		if (fds[3].revents)
 			return take_signal(c, e);
 		if (fds[2].revents)
@@ -386,7 +400,7 @@ static int pass_output(struct confine *c, int init, struct err *e)
 	return r;
 }
 
-/* Why there was no command: what the sandbox's init reports. */
+/* Reads the report of the sandbox's init, which says why the command was not executed. */
 static int check_report(struct confine *c, struct err *e)
 {
 	struct report report;
@@ -399,15 +413,16 @@ static int check_report(struct confine *c, struct err *e)
 	return 0;
 }
 
-/* A file system is full for one that fails some blocks before the last: those for its own lists are
- * put aside while it is written. */
+/* For a command that has failed, a file system counts as full some blocks before the last one,
+ * because the file system sets blocks aside for its own lists while it is written to. */
 static bool is_full(const struct statvfs *st, bool failed)
 {
 	return (st->f_files && !st->f_favail) || st->f_bavail < FULL_BLOCKS ||
 	       (failed && st->f_bavail < st->f_blocks / 64);
 }
 
-/* What has filled a folder that it may write in has not all been written, whatever it says. */
+/* When a folder in which the command may write is full, not everything was written, whatever the
+ * command's status is. */
 static int check_room(const struct confine *c, bool failed, struct err *e)
 {
 	for (size_t i = 0; i < c->spec.n_writable; i++) {
@@ -433,7 +448,7 @@ static int check_room(const struct confine *c, bool failed, struct err *e)
 	return 0;
 }
 
-/* The command's exit status, as a shell has it. */
+/* The command's exit status, as a shell returns it. */
 static int take_status(struct confine *c, int *ret, struct err *e)
 {
 	struct cgroup_usage usage;
@@ -455,15 +470,25 @@ static int run(struct confine *c, int *ret_status, struct err *e)
 {
 	_cleanup_fd_ int pidfd = -1;
 	pid_t pid = -1;
-	int r = hold_signals(c, e);
+	int r;
 
-	if (r == 0)
-		r = start(c, &pid, &pidfd, e);
+	if (c->index) {
+		r = pip_index_start(&c->pip_index, e);
+		if (r < 0)
+			return r;
+		c->spec.input_fd = c->pip_index.sock;
+	}
+	r = hold_signals(c, e);
 	if (r < 0)
 		return r;
+	r = start(c, &pid, &pidfd, e);
+	if (r < 0)
+		return r;
+	/* From now on the sandbox alone has it. */
+	util_close_fd(&c->pip_index.sock);
 	r = pass_output(c, pidfd, e);
 	if (r < 0)
-		(void)kill(pid, SIGKILL); /* our own child, not reaped: the pid is right */
+		(void)kill(pid, SIGKILL); /* our child, not reaped yet: the pid is right */
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	if (r == 0)
@@ -474,12 +499,13 @@ static int run(struct confine *c, int *ret_status, struct err *e)
 }
 
 /*
- * The sandbox's init writes its title over the words that this program was started with, so that
- * its command can read no path of the host there. What is wanted of them is copied before.
+ * The sandbox's init writes its title over this program's arguments, so that the command can read
+ * no path of the host there. So the arguments that are still needed are copied before.
  */
 static int copy_words(struct confine *c, char **words, int n, struct err *e)
 {
-	const char **argv = calloc((size_t)n + 1, sizeof(*argv)); /* lives as long as the program */
+	/* kept as long as the program runs */
+	const char **argv = calloc((size_t)n + 1, sizeof(*argv));
 	char *ends[] = {program_invocation_name, words[n - 1]};
 	bool all = argv != NULL;
 
@@ -498,11 +524,12 @@ static int copy_words(struct confine *c, char **words, int n, struct err *e)
 
 static int bad_usage(void)
 {
-	return ctl_usage("image", "confine [--writable FOLDER]... [--network] [--files DIR] "
-				  "[--env NAME=TEXT]... ROOTFS COMMAND [ARG...]");
+	return ctl_usage("image",
+			 "confine [--writable FOLDER]... [--network] [--index] [--files DIR] "
+			 "[--env NAME=TEXT]... ROOTFS COMMAND [ARG...]");
 }
 
-/* How much a build may write, in bytes. */
+/* Prints how many bytes a build may write. */
 static int print_disk(struct ctl *ctl)
 {
 	struct policy policy = {0};
@@ -526,15 +553,14 @@ static bool add_writable(struct sandbox_spec *s, const char *path)
 
 int image_confine(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = {{"writable", required_argument, NULL, 'w'},
-						{"network", no_argument, NULL, 'n'},
-						{"files", required_argument, NULL, 'f'},
-						{"env", required_argument, NULL, 'e'},
-						{"owner", no_argument, NULL, 'o'},
-						{"disk", no_argument, NULL, 'd'},
-						{0}};
+	static const struct option options[] = {
+		{"writable", required_argument, NULL, 'w'}, {"network", no_argument, NULL, 'n'},
+		{"index", no_argument, NULL, 'i'},	    {"files", required_argument, NULL, 'f'},
+		{"env", required_argument, NULL, 'e'},	    {"owner", no_argument, NULL, 'o'},
+		{"disk", no_argument, NULL, 'd'},	    {0}};
 	struct confine c = {
 		.net = NET_CLAIM_INIT,
+		.pip_index = PIP_INDEX_INIT,
 		.report_r = -1,
 		.signals = -1,
 		.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/work", "LANG=C.UTF-8"},
@@ -547,6 +573,8 @@ int image_confine(struct ctl *ctl, int argc, char **argv)
 			 .proc_mount = -1,
 			 .heap_mount = -1,
 			 .job_fd = -1,
+			 .input_fd = -1,
+			 .serve_fd = -1,
 			 .out_r = -1,
 			 .out_w = -1,
 			 .err_r = -1,
@@ -562,7 +590,7 @@ int image_confine(struct ctl *ctl, int argc, char **argv)
 	struct err e = {0};
 	int option, r, status = 0;
 
-	/* "+": the command's own options are not ours. */
+	/* "+": options behind the first word are the command's. */
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		if (option == 'o') {
 			printf("%u\n", sandbox_host_id(SANDBOX_OWNER_BUILD, SANDBOX_UID));
@@ -574,6 +602,8 @@ int image_confine(struct ctl *ctl, int argc, char **argv)
 			continue;
 		if (option == 'n')
 			c.network = true;
+		else if (option == 'i')
+			c.index = true;
 		else if (option == 'f')
 			c.files = optarg;
 		else if (option == 'e' && c.n_env < ENV_MAX)

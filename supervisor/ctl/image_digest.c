@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What an image is, and what it is made from, as SHA-256. */
+/* Digests: the SHA-256 of an image, and of what it is made from. */
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -8,11 +8,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "lib/dir.h"
 #include "lib/sha256.h"
 #include "supervisor/ctl/image.h"
 
 #define IMAGE_DEPTH_MAX 64
-/* What a build made is nobody's word: holes and hard links let a small disk have more. */
+/* What a build has made is not trusted: with holes and hard links, a small disk can seem to have a
+ * large tree. */
 #define IMAGE_FILES_MAX 2000000u
 #define IMAGE_BYTES_MAX (64ULL << 30)
 #define BLOCK (256u << 10)
@@ -23,10 +25,10 @@ struct walk {
 	struct image_tree *tree;
 	struct err *e;
 	uint8_t *block;	     /* BLOCK bytes */
-	char path[PATH_MAX]; /* of the entry at hand, from the tree's top */
+	char path[PATH_MAX]; /* of the current entry, from the tree's top */
 };
 
-/* -EFBIG: with it the tree has more than IMAGE_BYTES_MAX. */
+/* -EFBIG: with this file the tree has more than IMAGE_BYTES_MAX. */
 static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 {
 	_cleanup_sha256_ struct sha256 sha = {0};
@@ -48,14 +50,15 @@ static int hash_file(struct walk *w, int fd, uint8_t ret[32])
 	return sha256_end(&sha, ret);
 }
 
-/* Errno 0: what is wrong with the tree. */
+/* An error about the current entry. errnum 0: the entry itself is wrong. */
 static int fail(struct walk *w, int errnum, const char *what)
 {
 	return err_set(w->e, errnum ? ERR_SYSTEM : ERR_INPUT, errnum, "rootfs/%s%s%s", w->path,
 		       what ? ": " : "", what ? what : "");
 }
 
-/* One entry's record: "TYPE MODE PATH\0" and the content's digest or the link's target. */
+/* Adds the record of an entry: "TYPE MODE PATH\0", and the content's digest or the link's
+ * target. */
 static int add_record(struct walk *w, char type, mode_t mode, const void *data, size_t len)
 {
 	char head[32];
@@ -141,13 +144,13 @@ static int walk_entry(struct walk *w, int dirfd, const char *name, unsigned dept
 
 static int walk_dir(struct walk *w, int dirfd, unsigned depth)
 {
-	struct store_names all;
+	_cleanup_dir_names_ struct dir_names all = {0};
 	int r;
 
 	if (depth > IMAGE_DEPTH_MAX)
 		return fail(w, 0, "is nested too deep");
-	/* Sorted by bytes: not by what the locale or the file system says. */
-	r = store_names(dirfd, IMAGE_FILES_MAX - (size_t)w->tree->files, &all);
+	/* Sorted by bytes, and not by what the locale or the file system makes of them. */
+	r = dir_names_read(dirfd, IMAGE_FILES_MAX - (size_t)w->tree->files, &all);
 	if (r == -E2BIG)
 		return fail(w, 0,
 			    "with it the image has more than 2,000,000 files; leave some out");
@@ -157,7 +160,6 @@ static int walk_dir(struct walk *w, int dirfd, unsigned depth)
 		r = w->tree->files < IMAGE_FILES_MAX
 			    ? walk_entry(w, dirfd, all.names[i], depth)
 			    : fail(w, 0, "the image has more than 2,000,000 files");
-	store_names_clear(&all);
 	return r;
 }
 
@@ -199,7 +201,7 @@ int image_digest_join(const uint8_t tree[32], const struct image_head *head, cha
 	return 0;
 }
 
-/* As the sandbox will see it: absolute links are the image's own. */
+/* Opens a path as the sandbox will see it: absolute links lead into the image. */
 static int open_in_root(int rootfs, const char *path)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
@@ -246,8 +248,8 @@ static int hash_named_file(struct sha256 *sha, const char *path, bool needed, st
 	return 0;
 }
 
-/* The script that builds an image, and what it uses from beside it: its libraries, and the script
- * that runs pip in the image. */
+/* The script that builds an image, and what it uses beside it: its libraries, and the script that
+ * runs pip. */
 static int hash_scripts(struct sha256 *sha, struct err *e)
 {
 	static const char *const names[] = {"image-build", "image-packages-lib.sh",
@@ -275,7 +277,7 @@ int image_input_digest(const char *text, size_t len, const char *runtime_dir, ui
 	sha256_begin(&sha);
 	sha256_add(&sha, text, len);
 	r = hash_scripts(&sha, e);
-	/* "suite": "host" means another image after an upgrade of the machine. */
+	/* With "suite": "host", an upgrade of the machine makes another image. */
 	if (r == 0)
 		r = hash_named_file(&sha, "/etc/os-release", false, e);
 	if (r < 0)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Runs image-build so that it leaves nothing behind, however either of us ends: in a
- * mount namespace of its own (a mount that it makes goes with it), in a process group
- * of its own (one signal ends all of it), holding the temporary folder's lock (as long
- * as anything of it lives, nobody takes the folder for a dead builder's).
+ * Runs image-build so that nothing of it is left, however it or this program ends. It has a mount
+ * namespace of its own, with which its mounts end; a process group of its own, so that one signal
+ * reaches all of it; and the lock of the temporary folder, so that nobody takes the folder for a
+ * dead build's as long as any process of it lives.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -32,13 +32,13 @@ static void on_signal(int sig)
 
 void image_catch_signals(void)
 {
-	/* No SA_RESTART: a wait for a lock or a child must end. */
+	/* No SA_RESTART, because a signal has to end waiting for a lock or a child. */
 	struct sigaction sa = {.sa_handler = on_signal};
 
 	for (size_t i = 0; i < ARRAY_SIZE(caught); i++) {
 		struct sigaction was;
 
-		/* Under nohup a hang-up stays ignored. */
+		/* Under nohup(1) a hang-up stays ignored. */
 		if (caught[i] != SIGHUP || sigaction(SIGHUP, NULL, &was) < 0 ||
 		    was.sa_handler != SIG_IGN)
 			(void)sigaction(caught[i], &sa, NULL);
@@ -67,12 +67,12 @@ static void run_child(const char *script, const char *src, const char *out, cons
 		fail_child("setpgid");
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		fail_child("a mount namespace");
-	/* What it prints is for people: stdout is for our own result. */
+	/* The script's output is for people; our stdout is for our own result. */
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		fail_child("stdio");
 	if (fcntl(lock_fd, F_SETFD, 0) < 0)
 		fail_child("the folder's lock");
-	/* By this very program it runs what comes out of the image. */
+	/* The script runs what comes out of the image by this program. */
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	self[n > 0 ? n : 0] = '\0';
 	if (n <= 0 || setenv("SANDBOXCTL_FULL", self, 1) < 0 ||
@@ -82,7 +82,7 @@ static void run_child(const char *script, const char *src, const char *out, cons
 	fail_child(script);
 }
 
-/* Waits for the child; a signal that we get ends its group, first gently. */
+/* Waits for the child. A signal to us ends the child's process group, gently at first. */
 static int wait_child(pid_t pid)
 {
 	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -98,12 +98,12 @@ static int wait_child(pid_t pid)
 		if (got < 0 && errno != EINTR)
 			return -errno;
 		if (image_signal && !kill_at) {
-			kill_at = util_monotonic_ns() + KILL_AFTER_S * 1000000000ULL;
+			kill_at = util_monotonic_ns() + KILL_AFTER_S * SEC;
 			(void)kill(-pid, SIGTERM);
 		} else if (image_signal && util_monotonic_ns() > kill_at) {
 			(void)kill(-pid, SIGKILL);
 		}
-		/* The bound is for a signal that comes just before the call. */
+		/* The time is bounded because a signal may come right before the call. */
 		(void)poll(&poll_fd, 1, POLL_MS);
 	}
 }
@@ -118,19 +118,21 @@ int image_run_script(const char *src, const char *out, const char *runtime_dir, 
 
 	(void)snprintf(script, sizeof(script), "%s/image-build", store_libexec_dir());
 	(void)fflush(NULL);
-	/* Blocked over the fork: a signal must reach our handler or the child's default. */
+	/* Blocked during the fork, so that a signal reaches our handler or the child's default
+	 * action. */
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &mask);
 	pid = fork();
 	if (pid == 0)
 		run_child(script, src, out, runtime_dir, lock_fd, &mask);
 	if (pid > 0)
-		(void)setpgid(pid, pid); /* by both, so that it is done whoever runs first */
+		/* by both processes, so that it is done whichever runs first */
+		(void)setpgid(pid, pid);
 	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
 	if (pid < 0)
 		return err_set(e, ERR_SYSTEM, errno, "fork");
 	status = wait_child(pid);
-	/* Whatever it left in the background works on a folder that is about to go. */
+	/* What the script left in the background works on a folder that is about to be removed. */
 	(void)kill(-pid, SIGKILL);
 	if (image_signal)
 		return err_set(e, ERR_SYSTEM, EINTR, "building the image");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* STATE/images as a store: find, lock, and clear away what nobody needs. */
-#include <dirent.h>
+/* STATE/images as a store: finding images, locking, and removing what is not needed. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "lib/dir.h"
 #include "lib/json_strict.h"
 #include "supervisor/ctl/image.h"
 
@@ -34,7 +34,7 @@ int image_by_name(int images, bool create, int *ret, struct err *e)
 	return 0;
 }
 
-/* "../HEX" → HEX; false when the link says anything else. */
+/* Reads the HEX of a link to "../HEX". False: the link is another one. */
 static bool read_link(int by_name, const char *name, char hex[65])
 {
 	char target[80];
@@ -106,7 +106,7 @@ int image_lock(int images, const char *name, int *ret, struct err *e)
 	return 0;
 }
 
-/* {"images": [{name, digest, tasks}]} of the images that tasks use. */
+/* Asks which images tasks use: {"images": [{name, digest, tasks}]}. */
 static int ask_in_use(struct ctl *ctl, json_t **ret, struct err *e)
 {
 	return ctl_call(ctl, json_pack("{s:s}", "op", "image_in_use"), NULL, 0, ret, e);
@@ -137,23 +137,22 @@ int image_tasks(struct ctl *ctl, const char *hex, int64_t *ret, struct err *e)
 static bool has_name(int images, const char *hex)
 {
 	_cleanup_fd_ int by_name = -1;
-	struct store_names names;
+	_cleanup_dir_names_ struct dir_names names = {0};
 	struct err ignored;
 	bool found = false;
 
 	if (image_by_name(images, false, &by_name, &ignored) < 0 ||
 	    store_links(by_name, &names) < 0)
-		return true; /* not to be known: keep it */
+		return true; /* it cannot be known, so the checkpoint stays */
 	for (size_t i = 0; i < names.n && !found; i++) {
 		char other[65];
 
 		found = read_link(by_name, names.names[i], other) && strcmp(other, hex) == 0;
 	}
-	store_names_clear(&names);
 	return found;
 }
 
-/* Does the manifest of this checkpoint name the image? */
+/* Whether the manifest of this checkpoint names the image. */
 static bool made_from(int checkpoints, const char *name, const char *hex)
 {
 	_cleanup_free_ char *text = NULL;
@@ -172,24 +171,18 @@ static bool made_from(int checkpoints, const char *name, const char *hex)
 static void drop_checkpoints(struct ctl *ctl, const char *hex)
 {
 	_cleanup_fd_ int fd = -1;
-	struct dirent **entries = NULL;
+	_cleanup_dir_names_ struct dir_names names = {0};
 	struct err ignored = {0};
-	int n;
 
 	if (store_open(ctl, "checkpoints", false, &fd, &ignored) < 0)
 		return;
-	n = scandirat(fd, ".", &entries, NULL, NULL);
-	for (int i = 0; i < n; i++) {
-		const char *name = entries[i]->d_name;
-
-		if (name[0] != '.' && made_from(fd, name, hex))
-			(void)store_remove_tree(fd, name);
-		free(entries[i]);
-	}
-	free(entries);
+	(void)dir_names_read(fd, SIZE_MAX, &names);
+	for (size_t i = 0; i < names.n; i++)
+		if (names.names[i][0] != '.' && made_from(fd, names.names[i], hex))
+			(void)dir_remove_tree(fd, names.names[i]);
 }
 
-/* No task can ask for them any more, and they would hold memory until they are old. */
+/* No task can use these templates any longer, and they would hold memory until they are old. */
 static void retire_templates(struct ctl *ctl, const char *hex)
 {
 	json_auto_t *reply = NULL;
@@ -216,17 +209,18 @@ int image_drop(struct ctl *ctl, int images, const char *hex, struct err *e)
 	if (has_name(images, hex))
 		return 0;
 	retire_templates(ctl, hex);
-	/* Out of sight first: a crash leaves a dead build's folder, never half an image. */
+	/* Renamed first: after a crash there is a dead build's folder, and never half an image. */
 	(void)snprintf(old, sizeof(old), ".build-old-%.32s", hex);
 	if (renameat(images, hex, images, old) < 0)
 		r = errno == ENOENT ? 0 : -errno;
 	else
-		r = store_remove_tree(images, old);
+		r = dir_remove_tree(images, old);
 	drop_checkpoints(ctl, hex);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "removing image %.12s", hex) : 0;
 }
 
-/* A build's folder whose builder is dead: its lock is free. */
+/* Removes a build's folder if the build is dead, which means that nobody holds the folder's
+ * lock. */
 static void sweep_build(int images, const char *name)
 {
 	_cleanup_fd_ int fd = -1;
@@ -235,7 +229,7 @@ static void sweep_build(int images, const char *name)
 	fd = openat(images, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return;
-	r = store_remove_tree(images, name);
+	r = dir_remove_tree(images, name);
 	if (r < 0)
 		ctl_say("images/%s, left by a build that died, cannot be removed: %s", name,
 			strerror(-r));
@@ -243,16 +237,16 @@ static void sweep_build(int images, const char *name)
 
 void image_collect(struct ctl *ctl, int images)
 {
-	struct dirent **entries = NULL;
+	_cleanup_dir_names_ struct dir_names names = {0};
 	json_auto_t *in_use = NULL;
 	struct err e = {0};
 	bool asked = false;
 	uint8_t digest[32];
-	int n;
 
-	n = scandirat(images, ".", &entries, NULL, NULL);
-	for (int i = 0; i < n; i++) {
-		const char *name = entries[i]->d_name;
+	/* All names before the first is removed: removing makes new ones. */
+	(void)dir_names_read(images, SIZE_MAX, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		const char *name = names.names[i];
 
 		if (strncmp(name, ".build-", 7) == 0) {
 			sweep_build(images, name);
@@ -265,7 +259,5 @@ void image_collect(struct ctl *ctl, int images)
 			    image_drop(ctl, images, name, &e) < 0)
 				ctl_say("%s", e.msg);
 		}
-		free(entries[i]);
 	}
-	free(entries);
 }

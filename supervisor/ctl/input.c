@@ -10,7 +10,7 @@
 
 #include "supervisor/ctl/ctl.h"
 
-/* Where only files will do, an open that would wait for a FIFO's writer must not. */
+/* Where only a regular file will do, opening must not wait for a FIFO's writer. */
 static int open_input(const char *path, bool any, int *ret, struct err *e)
 {
 	_cleanup_fd_ int fd = -1;
@@ -56,12 +56,13 @@ int ctl_read_file(const char *path, size_t max, bool any, char **ret, size_t *re
 	return 0;
 }
 
-/* A folder that is renamed meanwhile makes the kernel unsure of "..": EAGAIN, openat2(2). */
+/* When a folder is renamed meanwhile, the kernel cannot be sure about "..", and returns EAGAIN
+ * (openat2(2)). */
 #define BENEATH_TRIES 10
 
 int ctl_open_beneath(int dirfd, const char *path, int flags)
 {
-	/* With O_PATH, openat2 takes no flag that would have no meaning. */
+	/* With O_PATH, openat2 refuses flags that would have no meaning. */
 	struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC |
 					(flags & O_PATH ? 0 : O_NOCTTY),
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};

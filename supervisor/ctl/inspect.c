@@ -97,18 +97,18 @@ static void print_history(const json_t *history)
 	}
 }
 
-/* Of a code's task: what it is one of. */
+/* For a worker's task: the worker, the attempt and the schedule. */
 static void print_queue(const json_t *queue)
 {
 	char text[300];
 
 	if (!json_is_object(queue))
 		return;
-	(void)snprintf(text, sizeof(text), "%s (%s), attempt %lld, %lld retries left",
+	(void)snprintf(text, sizeof(text), "%s (%s), attempt %lld, retries left %lld",
 		       ctl_text(queue, "code_name"), ctl_text(queue, "code_id"),
 		       (long long)json_integer_value(json_object_get(queue, "attempt")),
 		       (long long)json_integer_value(json_object_get(queue, "retries_left")));
-	ctl_print_field("code", text);
+	ctl_print_field("worker", text);
 	ctl_print_field("first", ctl_text(queue, "original_task_id"));
 	ctl_print_field("retry", ctl_text(queue, "retry_task_id"));
 	ctl_print_field("schedule", ctl_text(queue, "schedule_id"));

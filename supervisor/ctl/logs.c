@@ -19,7 +19,7 @@ const char ctl_logs_help[] =
 	"are not terminals; on a terminal control characters are escaped. Several tasks are\n"
 	"printed one after the other.\n";
 
-/* "90s", "10m", "2h", "1d" before now: 0, or -EINVAL for all else. */
+/* Reads "90s", "10m", "2h" or "1d" as the time so long ago. -EINVAL: it is something else. */
 static int parse_age(const char *s, uint64_t *ret)
 {
 	static const struct {
@@ -34,15 +34,15 @@ static int parse_age(const char *s, uint64_t *ret)
 		return -EINVAL;
 	n = strtoull(s, &end, 10);
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (end[0] == units[i].unit && end[1] == '\0' &&
-		    n < now / 1000000000 / units[i].seconds) {
-			*ret = now - n * units[i].seconds * 1000000000ULL;
+		if (end[0] == units[i].unit && end[1] == '\0' && n < now / SEC / units[i].seconds) {
+			*ret = now - n * units[i].seconds * SEC;
 			return 0;
 		}
 	return -EINVAL;
 }
 
-/* An age, or a time that begins with its date: a number alone would be either. */
+/* Reads an age, or a time that begins with a date; a number alone could be either and is
+ * refused. */
 static int parse_since(const char *s, uint64_t *ret)
 {
 	struct err ignored;
@@ -121,7 +121,7 @@ static int print_log(struct ctl *ctl, const char *id, const struct logs_options 
 		f.streams = o->streams;
 	r = follow_copy(&f, &e);
 	follow_clear(&f);
-	/* Nobody reads any more: like other tools under `| head`. */
+	/* Nobody reads our output any longer: end as other tools do in `... | head`. */
 	if (r == -EPIPE)
 		return 128 + SIGPIPE;
 	return r < 0 ? ctl_fail(&e) : 0;

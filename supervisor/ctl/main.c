@@ -36,27 +36,36 @@ static const struct ctl_verb verbs[] = {
 	{"template", "list, inspect and retire the templates that tasks are forked from",
 	 ctl_template, NULL},
 	{"project", "create, list, bound and remove projects, and their tokens", ctl_project, NULL},
-	{"upload", "upload a worker: NAME.worker and what it names", ctl_iron, NULL},
-	{"install", "make the package that upload would send, and keep it", ctl_iron, NULL},
-	{"queue", "queue a task of a code, durably", ctl_iron, NULL},
-	{"schedule", "queue tasks of a code by the clock", ctl_iron, NULL},
-	{"update", "change a schedule", ctl_iron, NULL},
-	{"retry", "queue a task once more", ctl_iron, NULL},
-	{"log", "print or follow a queued task's output", ctl_iron, NULL},
-	{"status", "how a queued task is", ctl_iron, NULL},
-	{"cancel-task", "cancel a project's tasks by its token", ctl_iron, NULL},
-	{"cancel-schedule", "end schedules", ctl_iron, NULL},
-	{"cancel-all", "cancel the tasks of a code that wait", ctl_iron, NULL},
-	{"info", "what is known of a code", ctl_iron, NULL},
-	{"pause", "keep a code's tasks in its queue", ctl_iron, NULL},
-	{"resume", "start a paused code's tasks again", ctl_iron, NULL},
-	{"webhook", "the URL that queues a task of a code", ctl_iron, NULL},
-	{"stacks", "the images that codes can run on", ctl_iron, NULL},
-	{"rm-code", "remove a code, its revisions and schedules", ctl_iron, NULL},
-	{"codes", "list a project's codes", ctl_iron, NULL},
-	{"tasks", "list a project's tasks", ctl_iron, NULL},
-	{"dead-letters", "list the tasks that have failed for good", ctl_iron, NULL},
-	{"schedules", "list a project's schedules", ctl_iron, NULL},
+	{"deploy", "deploy an HTTP worker, list, roll back and remove them", ctl_deploy, NULL},
+	{"dev", "run an HTTP worker while it is written", ctl_dev, NULL},
+	{"serve", "run HTTP workers in the foreground, by a config.capnp", ctl_serve, NULL},
+	{"tail", "what an HTTP worker does, live", ctl_tail, ctl_tail_help},
+	{"secret", "set, list and remove the secrets of an HTTP worker", ctl_secret, NULL},
+	{"kv", "keys and values of HTTP workers", ctl_kv, NULL},
+	{"upload", "upload a worker: NAME.worker and what it names", ctl_tenant, NULL},
+	{"install", "make the package that upload would send, and keep it", ctl_tenant, NULL},
+	{"queue", "queue a task of a worker, durably", ctl_tenant, NULL},
+	{"schedule", "queue tasks of a worker by the clock", ctl_tenant, NULL},
+	{"update", "change a schedule", ctl_tenant, NULL},
+	{"retry", "queue a task once more", ctl_tenant, NULL},
+	{"log", "print or follow a queued task's output", ctl_tenant, NULL},
+	{"status", "how a queued task is", ctl_tenant, NULL},
+	{"cancel-task", "cancel a project's tasks by its token", ctl_tenant, NULL},
+	{"cancel-schedule", "end schedules", ctl_tenant, NULL},
+	{"cancel-all", "cancel the waiting tasks of a worker", ctl_tenant, NULL},
+	{"info", "what is known of a worker", ctl_tenant, NULL},
+	{"pause", "keep a worker's tasks in its queue", ctl_tenant, NULL},
+	{"resume", "start a paused worker's tasks again", ctl_tenant, NULL},
+	{"webhook", "the URL that queues a task of a worker", ctl_tenant, NULL},
+	{"stacks", "the images that workers can run on", ctl_tenant, NULL},
+	{"rm-worker", "remove a worker, its revisions and schedules", ctl_tenant, NULL},
+	{"workers", "list a project's workers", ctl_tenant, NULL},
+	/* IronWorker's word for a worker; not listed. */
+	{"rm-code", NULL, ctl_tenant, NULL},
+	{"codes", NULL, ctl_tenant, NULL},
+	{"tasks", "list a project's tasks", ctl_tenant, NULL},
+	{"dead-letters", "list the tasks that have failed for good", ctl_tenant, NULL},
+	{"schedules", "list a project's schedules", ctl_tenant, NULL},
 	{"doctor", "what this host offers, what is missing, what to do", ctl_doctor,
 	 ctl_doctor_help},
 	{"version", "this command's and the daemon's version", ctl_version,
@@ -76,7 +85,8 @@ static void print_overview(FILE *to)
 {
 	fputs("usage: sandboxctl [--socket PATH] [--state DIR] [--json] VERB ...\n\n", to);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(to, "  %-15s  %s\n", verbs[i].name, verbs[i].summary);
+		if (verbs[i].summary)
+			fprintf(to, "  %-15s  %s\n", verbs[i].name, verbs[i].summary);
 	fputs("\nGlobal options may stand before or after the verb:\n"
 	      "  --socket PATH  the daemon's control socket (SANDBOXD_SOCKET;\n"
 	      "                 /run/sandboxd/control.sock)\n"
@@ -108,13 +118,16 @@ static int ctl_help(struct ctl *ctl, int argc, char **argv)
 		return ctl_flush(0);
 	}
 	verb = find_verb(argv[1]);
-	if (!verb || argc > 2)
-		return ctl_usage(NULL, "there is no verb '%s'", argv[argc > 2 ? 2 : 1]);
+	if (!verb)
+		return ctl_usage(NULL, "there is no verb '%s'", argv[1]);
+	if (argc > 2)
+		return ctl_usage("help", "does not take '%s': 'sandboxctl help %s' has all of %s",
+				 argv[2], argv[1], argv[1]);
 	return print_verb_help(ctl, verb);
 }
 
-/* "--name VALUE" or "--name=VALUE" at argv[*i]: 1 and *ret, 0 when it is another word,
- * -EINVAL without a value. */
+/* Reads "--name VALUE" or "--name=VALUE" at argv[*i]. 1, with *ret; 0: it is another word; -EINVAL:
+ * the value is missing. */
 static int take_value(const char *name, int argc, char **argv, int *i, const char **ret)
 {
 	size_t n = strlen(name);
@@ -137,7 +150,7 @@ struct globals {
 	bool help, version;
 };
 
-/* Takes the global options out of argv wherever they stand before "--". */
+/* Takes the global options out of argv, wherever they are before "--". */
 static int take_globals(struct ctl *ctl, int *argc, char **argv, struct globals *g)
 {
 	static const char *const names[] = {"--socket", "--state"};
@@ -171,8 +184,8 @@ static int take_globals(struct ctl *ctl, int *argc, char **argv, struct globals 
 }
 
 /*
- * An empty text is no way of not giving something, for any verb: it is what becomes of a variable
- * that a script has not set. Behind "--" the words are the task's.
+ * Refuses an empty word, for every verb: it is what a variable becomes that a script has not set,
+ * and never means "not given". Words behind "--" are the task's.
  */
 static int check_empty(int argc, char **argv)
 {
@@ -207,8 +220,8 @@ int main(int argc, char **argv)
 	struct globals g = {0};
 	int r;
 
-	/* A closed pipe is an error of the write that met it, not a sudden death: `run`
-	 * still has a task to cancel. */
+	/* A closed pipe must be an error of the write that meets it and not end this program,
+	 * because `run` still has a task to cancel. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)setvbuf(stderr, NULL, _IOLBF, 0);
 	opterr = 0;
@@ -227,12 +240,13 @@ int main(int argc, char **argv)
 	}
 	verb = find_verb(argv[1]);
 	if (!verb)
-		return ctl_usage(NULL, "there is no verb '%s'", argv[1]);
+		return ctl_usage(NULL, "there is no %s '%s'", *argv[1] == '-' ? "option" : "verb",
+				 argv[1]);
 	if (g.help) {
 		char *words[] = {argv[1], argc > 2 ? argv[2] : (char *)"--help", (char *)"--help",
 				 NULL};
 
-		/* `image build --help`: the verb with several of its own answers. */
+		/* For `image build --help`: a verb with several help texts answers itself. */
 		return verb->help ? print_verb_help(&ctl, verb)
 				  : verb->run(&ctl, argc > 2 ? 3 : 2, words);
 	}

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The archive is written here and not by libarchive (which unpacks it in the front):
- * libarchive brings XML, ICU and compression libraries along, and linking them at every
- * start would cost sandboxctl more time than all the rest that `run` does.
+ * The archive is written here and not by libarchive, which unpacks it in the front: libarchive
+ * needs XML, ICU and compression libraries, and linking them would take sandboxctl more time at
+ * every start than everything else that `run` does.
  */
 #include "supervisor/ctl/pack.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "lib/dir.h"
 #include "supervisor/ctl/ctl.h"
 
 #define TAR_BLOCK 512
 
-/* A header block of GNU tar (info tar, "Basic Tar Format"): numbers are octal text. */
+/* A header block of GNU tar (info tar, "Basic Tar Format"); numbers are octal text. */
 struct tar_head {
 	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
 	char link[100], magic[8], rest[247];
@@ -32,10 +33,11 @@ struct pack {
 	unsigned entries;
 	uint64_t bytes;
 	struct pack_left_out *left_out;
-	size_t top;	     /* how much of path is the folder that links must not lead out of */
-	char path[PATH_MAX]; /* of what is being added, below the folder */
-	size_t filled;	     /* of out */
-	char out[65536];     /* what is yet to be written; a multiple of TAR_BLOCK */
+	const char *const *without; /* patterns of names that stay here; NULL: none */
+	size_t top;	     /* the length of the part of path out of which no link may lead */
+	char path[PATH_MAX]; /* of the current entry, below the folder */
+	size_t filled;	     /* how many bytes of out are used */
+	char out[65536];     /* to be written; its size is a multiple of TAR_BLOCK */
 };
 
 static int flush(struct pack *p)
@@ -62,7 +64,7 @@ static int put(struct pack *p, const void *data, size_t len)
 		if (p->filled == sizeof(p->out) && flush(p) < 0)
 			return -EIO;
 	}
-	/* What is left of the buffer is whole blocks, so the padding fits. */
+	/* The buffer's free part is whole blocks, so the padding fits. */
 	memset(p->out + p->filled, 0, pad);
 	p->filled += pad;
 	return p->filled == sizeof(p->out) ? flush(p) : 0;
@@ -84,7 +86,8 @@ static int put_head(struct pack *p, char type, const char *name, const char *lin
 	(void)snprintf(h.gid, sizeof(h.gid), "%07o", 0u);
 	(void)snprintf(h.size, sizeof(h.size), "%011llo", (unsigned long long)size);
 	(void)snprintf(h.mtime, sizeof(h.mtime), "%011llo", (unsigned long long)mtime);
-	/* A name that fills its field has no NUL; a longer one stands before the header. */
+	/* A name that fills its field has no NUL. A longer name is in an entry before the
+	 * header. */
 	memcpy(h.name, name, strnlen(name, sizeof(h.name)));
 	memcpy(h.link, link, strnlen(link, sizeof(h.link)));
 	memset(h.checksum, ' ', sizeof(h.checksum));
@@ -94,7 +97,7 @@ static int put_head(struct pack *p, char type, const char *name, const char *lin
 	return put(p, &h, sizeof(h));
 }
 
-/* GNU's way with names of more than 100 bytes: an entry 'L' or 'K' holds it. */
+/* GNU tar's way with a name of more than 100 bytes: an entry of type 'L' or 'K' has it. */
 static int put_long(struct pack *p, char type, const char *text)
 {
 	size_t len = strlen(text);
@@ -106,13 +109,14 @@ static int put_long(struct pack *p, char type, const char *text)
 	return r < 0 ? r : put(p, text, len + 1);
 }
 
-/* The head of one entry. */
+/* Adds the header of one entry. */
 static int add_head(struct pack *p, const struct stat *st, const char *link)
 {
 	bool is_dir = S_ISDIR(st->st_mode), is_file = S_ISREG(st->st_mode);
 	char type = is_dir ? '5' : is_file ? '0' : '2';
 	unsigned mode = is_file || is_dir ? st->st_mode & 0777 : 0777;
-	/* Python's cached bytecode is valid for its source's time: keep it, in seconds. */
+	/* Python's cached bytecode is valid for its source's time in seconds, so the time is
+	 * kept. */
 	uint64_t mtime = st->st_mtime > 0 ? (uint64_t)st->st_mtime & 077777777777ULL : 0;
 	int r;
 
@@ -130,7 +134,7 @@ static int add_head(struct pack *p, const struct stat *st, const char *link)
 
 static int add_content(struct pack *p, int fd, uint64_t size)
 {
-	char buf[32768]; /* a multiple of TAR_BLOCK: only the last part is padded */
+	char buf[32768]; /* a multiple of TAR_BLOCK, so that only the last part is padded */
 	int r = 0;
 
 	while (size > 0 && r == 0) {
@@ -149,7 +153,7 @@ static int add_content(struct pack *p, int fd, uint64_t size)
 	return r;
 }
 
-/* Takes fd. */
+/* Adds a file; closes file_fd. */
 static int add_file(struct pack *p, int file_fd)
 {
 	_cleanup_fd_ int fd = file_fd;
@@ -172,7 +176,7 @@ static int add_file(struct pack *p, int file_fd)
 	return r < 0 ? r : add_content(p, fd, (uint64_t)st.st_size);
 }
 
-/* It was in the folder and is not in the archive: for a word to the user. */
+/* Notes the name of an entry that is left out, and why. */
 static int leave_out(struct pack *p, const char *what)
 {
 	struct pack_left_out *l = p->left_out;
@@ -222,57 +226,6 @@ static int add_link(struct pack *p, int dirfd, const char *name, const struct st
 	return add_head(p, st, target);
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The sorted names in a folder; one block that is the caller's to free. */
-static int read_names(struct pack *p, int dirfd, char ***ret, size_t *ret_n)
-{
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	char **names = NULL;
-	size_t n = 0, room = 0;
-	struct dirent *d;
-	int r = 0;
-
-	if (!dir) {
-		r = fail(p, errno);
-		util_close_fd(&copy);
-		return r;
-	}
-	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL) {
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
-			continue;
-		if (n == room) {
-			char **more;
-
-			room = room ? 2 * room : 32;
-			more = reallocarray(names, room, sizeof(*names));
-			if (!more) {
-				r = fail(p, ENOMEM);
-				break;
-			}
-			names = more;
-		}
-		names[n] = strdup(d->d_name);
-		if (!names[n++])
-			r = fail(p, ENOMEM);
-		else if (p->entries + n > PACK_ENTRIES_MAX)
-			r = err_set(p->e, ERR_LIMIT, 0, "%s has more than %u files", p->what,
-				    PACK_ENTRIES_MAX);
-	}
-	if (r == 0 && errno)
-		r = fail(p, errno);
-	(void)closedir(dir);
-	if (n > 0)
-		qsort(names, n, sizeof(*names), by_name);
-	*ret = names;
-	*ret_n = n;
-	return r;
-}
-
 bool pack_is_virtual_environment(int dirfd)
 {
 	struct stat st;
@@ -311,27 +264,41 @@ static int add_name(struct pack *p, int dirfd, const char *name, unsigned depth)
 	return r < 0 ? r : add_folder(p, child, depth + 1);
 }
 
+static bool stays_here(const struct pack *p, const char *name)
+{
+	for (const char *const *pattern = p->without; pattern && *pattern; pattern++)
+		if (fnmatch(*pattern, name, 0) == 0)
+			return true;
+	return false;
+}
+
 static int add_folder(struct pack *p, int dirfd, unsigned depth)
 {
-	size_t base = strlen(p->path), n = 0;
-	char **names = NULL;
-	int r = read_names(p, dirfd, &names, &n);
+	_cleanup_dir_names_ struct dir_names all = {0};
+	size_t base = strlen(p->path);
+	int r;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(names[i]);
+	r = dir_names_read(dirfd, PACK_ENTRIES_MAX - p->entries, &all);
+	if (r == -E2BIG)
+		return err_set(p->e, ERR_LIMIT, 0, "%s has more than %u files", p->what,
+			       PACK_ENTRIES_MAX);
+	if (r < 0)
+		return fail(p, -r);
+	for (size_t i = 0; r == 0 && i < all.n; i++) {
+		size_t len = strlen(all.names[i]);
 
-		if (r == 0 && base + 1 + len + 1 > sizeof(p->path))
+		if (stays_here(p, all.names[i]))
+			continue;
+		if (base + 1 + len + 1 > sizeof(p->path)) {
 			r = fail(p, ENAMETOOLONG);
-		if (r == 0) {
-			if (base)
-				p->path[base] = '/';
-			memcpy(p->path + base + (base ? 1 : 0), names[i], len + 1);
-			r = add_name(p, dirfd, names[i], depth);
+			break;
 		}
-		free(names[i]);
+		if (base)
+			p->path[base] = '/';
+		memcpy(p->path + base + (base ? 1 : 0), all.names[i], len + 1);
+		r = add_name(p, dirfd, all.names[i], depth);
 	}
 	p->path[base] = '\0';
-	free(names);
 	return r;
 }
 
@@ -372,19 +339,59 @@ static int pack_end(struct pack *p, int r, int *ret_fd)
 	return r;
 }
 
-int pack_folder(int dirfd, const char *what, int *ret_fd, struct pack_left_out *left_out,
-		struct err *e)
+/* The other file of pack_project_and. */
+static int add_other(struct pack *p, int other, const char *name)
+{
+	int fd = fcntl(other, F_DUPFD_CLOEXEC, 0);
+
+	(void)snprintf(p->path, sizeof(p->path), "%s", name);
+	if (fd >= 0 && lseek(fd, 0, SEEK_SET) < 0)
+		util_close_fd(&fd);
+	return add_file(p, fd);
+}
+
+static int pack_without(int dirfd, const char *what, const char *const *without, int other,
+			const char *name, int *ret_fd, struct pack_left_out *left_out,
+			struct err *e)
 {
 	struct pack *p = pack_begin(what, e);
+	int r;
 
 	*left_out = (struct pack_left_out){0};
 	if (!p)
 		return -ENOMEM;
 	p->left_out = left_out;
-	return pack_end(p, add_folder(p, dirfd, 0), ret_fd);
+	p->without = without;
+	r = add_folder(p, dirfd, 0);
+	if (r == 0 && other >= 0)
+		r = add_other(p, other, name);
+	return pack_end(p, r, ret_fd);
 }
 
-/* "./app//src/" as "app/src", and "." as "": what an entry of the archive is called. */
+int pack_folder(int dirfd, const char *what, int *ret_fd, struct pack_left_out *left_out,
+		struct err *e)
+{
+	return pack_without(dirfd, what, NULL, -1, "", ret_fd, left_out, e);
+}
+
+int pack_project_and(int dirfd, const char *what, int file, const char *name, int *ret_fd,
+		     struct pack_left_out *left_out, struct err *e)
+{
+	/* History, what tools keep, and the secrets that are for this machine alone. */
+	static const char *const without[] = {
+		".git",	     ".hg",	    ".svn", "node_modules", ".wrangler", "__pycache__",
+		".dev.vars", ".dev.vars.*", ".env", ".env.*",	    NULL};
+
+	return pack_without(dirfd, what, without, file, name, ret_fd, left_out, e);
+}
+
+int pack_project(int dirfd, const char *what, int *ret_fd, struct pack_left_out *left_out,
+		 struct err *e)
+{
+	return pack_project_and(dirfd, what, -1, "", ret_fd, left_out, e);
+}
+
+/* Turns "./app//src/" into "app/src", and "." into "": the names of the archive's entries. */
 static void plain_path(char *to, const char *path)
 {
 	char *at = to;
@@ -404,7 +411,7 @@ static void plain_path(char *to, const char *path)
 	*at = '\0';
 }
 
-/* Takes fd: what the task's exec leads to. */
+/* Adds what the task's exec leads to; closes exec_fd. */
 static int add_exec(struct pack *p, int exec_fd)
 {
 	_cleanup_fd_ int fd = exec_fd;
@@ -421,7 +428,7 @@ static int add_exec(struct pack *p, int exec_fd)
 	return r < 0 ? r : add_folder(p, fd, 0);
 }
 
-/* The folders on the way need no entries of their own: unpacking makes them. */
+/* The folders above need no entries, because unpacking makes them. */
 int pack_exec(int dirfd, const char *path, int *ret_fd, struct pack_left_out *left_out,
 	      struct err *e)
 {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sandboxctl policy: list, show, check and install policies. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
@@ -8,8 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/dir.h"
 #include "spec/policy_json.h"
-#include "spec/task_limits.h"
+#include "spec/task_spec.h"
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/policy.h"
 #include "supervisor/ctl/state_dir.h"
@@ -27,7 +27,7 @@ static const char policy_help[] =
 	"         replaced for the tasks that start from then on. --defaults installs those\n"
 	"         that come with sandboxd\n";
 
-/* A compiled policy and the text that it came from. */
+/* A compiled policy, and the text that it was compiled from. */
 struct policy_source {
 	struct policy policy;
 	char *text, *file;
@@ -42,7 +42,7 @@ static void source_clear(struct policy_source *s)
 }
 #define _cleanup_source_ __attribute__((cleanup(source_clear)))
 
-/* "dir/web.json" → "web". */
+/* Turns "dir/web.json" into "web". */
 static void name_of_file(const char *path, char *buf, size_t size)
 {
 	const char *base = strrchr(path, '/');
@@ -88,14 +88,14 @@ static json_t *policy_json(const struct policy *p)
 	char hex[65];
 
 	util_hex(p->id, sizeof(p->id), hex);
-	return json_pack("{s:s, s:s, s:o, s:o, s:{s:i}, s:o, s:{s:I}}", "name", p->head.name, "id",
-			 hex, "limits", task_limits_json(&p->head.limits), "limits_max",
-			 task_limits_json(&p->head.limits_max), "fork", "parked", p->head.parked,
-			 "network", network_json(&p->head), "seccomp", "instructions",
-			 (json_int_t)p->head.n_bpf);
+	return json_pack("{s:s, s:s, s:o, s:o, s:b, s:{s:i}, s:o, s:{s:I}}", "name", p->head.name,
+			 "id", hex, "limits", task_limits_json(&p->head.limits), "limits_max",
+			 task_limits_json(&p->head.limits_max), "lasting", p->head.lasting, "fork",
+			 "parked", p->head.parked, "network", network_json(&p->head), "seccomp",
+			 "instructions", (json_int_t)p->head.n_bpf);
 }
 
-/* "320M 1 cpu 64 pids ..." */
+/* Writes limits as "320M 1 cpu 64 pids ...". */
 static void format_limits(const struct limits *l, char *buf, size_t size)
 {
 	(void)snprintf(buf, size, "%lluM memory, %g cpus, %u pids, %lluM disk, %u s",
@@ -113,6 +113,7 @@ static void print_summary(const struct policy *p)
 	printf("  limits   %s\n", limits);
 	format_limits(&p->head.limits_max, limits, sizeof(limits));
 	printf("  at most  %s\n", limits);
+	printf("  lasting  %s\n", p->head.lasting ? "yes" : "no");
 	printf("  fork     %u parked\n", p->head.parked);
 	printf("  seccomp  %u BPF instructions\n", p->head.n_bpf);
 	printf("  network  %s%s\n", p->head.net_mode == POLICY_NET_EGRESS ? "egress" : "none",
@@ -158,8 +159,8 @@ static int policy_check(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(status);
 }
 
-/* ID.bin, then NAME.json, then the symlink NAME: whoever reads meanwhile gets the old
- * policy or the new one, whole. */
+/* Writes ID.bin, then NAME.json, then the symlink NAME: a reader gets the old policy or the new
+ * one, and all of it. */
 static int install_source(int dirfd, const struct policy_source *source, struct err *e)
 {
 	char hex[65], bin[80], json[80];
@@ -193,7 +194,7 @@ static int install_file(struct ctl *ctl, int dirfd, const char *path, const char
 	util_hex(source.policy.id, sizeof(source.policy.id), hex);
 	same = readlinkat(dirfd, source.policy.head.name, old, sizeof(old) - 1) >= 64 &&
 	       strncmp(old, hex, 64) == 0;
-	/* All the same: what was damaged is put right. */
+	/* Installed again although it is the same, because the installed one may be damaged. */
 	if (install_source(dirfd, &source, &e) < 0)
 		return ctl_fail(&e);
 	if (ctl->json)
@@ -207,31 +208,28 @@ static int install_file(struct ctl *ctl, int dirfd, const char *path, const char
 static int install_defaults(struct ctl *ctl, int dirfd, json_t *list)
 {
 	char dir[PATH_MAX], path[PATH_MAX + 256];
-	struct dirent **entries = NULL;
-	int n, status = 0, done = 0;
+	_cleanup_dir_names_ struct dir_names names = {0};
+	_cleanup_fd_ int fd = -1;
+	int r, status = 0, done = 0;
 
 	(void)snprintf(dir, sizeof(dir), "%s/policies", store_share_dir());
-	n = scandir(dir, &entries, NULL, alphasort);
-	if (n < 0) {
-		ctl_say("%s: %s; is sandboxd installed, or SANDBOXD_SHARE set?", dir,
-			strerror(errno));
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -errno : dir_names_read(fd, SIZE_MAX, &names);
+	if (r < 0) {
+		ctl_say("%s: %s; is sandboxd installed, or SANDBOXD_SHARE set?", dir, strerror(-r));
 		return err_exit_status(ERR_NOT_FOUND);
 	}
-	for (int i = 0; i < n; i++) {
-		const char *name = entries[i]->d_name;
+	for (size_t i = 0; i < names.n; i++) {
+		const char *name = names.names[i];
 		size_t len = strlen(name);
 
-		if (len > 5 && name[0] != '.' && strcmp(name + len - 5, ".json") == 0) {
-			int r;
-
-			(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-			r = install_file(ctl, dirfd, path, NULL, list);
-			status = r ? r : status;
-			done++;
-		}
-		free(entries[i]);
+		if (len <= 5 || name[0] == '.' || strcmp(name + len - 5, ".json") != 0)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+		r = install_file(ctl, dirfd, path, NULL, list);
+		status = r ? r : status;
+		done++;
 	}
-	free(entries);
 	if (done > 0)
 		return status;
 	ctl_say("%s: there is no policy in it", dir);
@@ -278,7 +276,7 @@ static int policy_install(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(status);
 }
 
-/* An installed policy by its name, compiled. */
+/* Loads an installed policy by its name. */
 static int load_installed(int dirfd, const char *name, struct policy *ret, struct err *e)
 {
 	char target[128];
@@ -302,7 +300,8 @@ static int load_installed(int dirfd, const char *name, struct policy *ret, struc
 		return err_set(e, ERR_INPUT, 0, "policy %s: its link is broken; install it again",
 			       name);
 	r = policy_load(dirfd, id, ret, e);
-	/* Not what a name that was never installed is: its operator wanted a policy of his own. */
+	/* Not ERR_NOT_FOUND, which a name has that was never installed: this operator has installed
+	 * a policy of this name. */
 	if (r < 0 && e->code == ERR_NOT_FOUND)
 		return err_set(e, ERR_INPUT, 0,
 			       "policy %s: what it was compiled to is gone; install it again",
@@ -349,7 +348,7 @@ static int policy_ls(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *list = json_array();
 	_cleanup_fd_ int dirfd = -1;
-	struct store_names names;
+	_cleanup_dir_names_ struct dir_names names = {0};
 	struct err e = {0};
 	int status = 0, r;
 
@@ -375,7 +374,6 @@ static int policy_ls(struct ctl *ctl, int argc, char **argv)
 			print_row(&p);
 		policy_clear(&p);
 	}
-	store_names_clear(&names);
 	if (ctl->json)
 		(void)ctl_print_json(list);
 	return ctl_flush(status);

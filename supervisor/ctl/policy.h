@@ -6,9 +6,9 @@
 #include "supervisor/ctl/ctl.h"
 
 /*
- * The policy that the operator has installed under a name; where there is none of that name, the
- * one that comes with sandboxd: images are built before any policy is installed. One that is there
- * and broken is an error. The caller owns *ret (policy_clear).
+ * Finds the policy that the operator has installed under this name; if none was, the one that comes
+ * with sandboxd, because images are built before any policy is installed. An installed policy that
+ * is broken is an error. The caller owns *ret (policy_clear).
  */
 int policy_find(struct ctl *ctl, const char *name, struct policy *ret, struct err *e);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* sandboxctl project: tenants, their quotas and (project_token.c) their tokens. */
-#include "supervisor/ctl/project.h"
+/* sandboxctl project: tenants, their quotas and their tokens. */
+#include "supervisor/ctl/ctl.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -8,10 +8,11 @@
 #include <time.h>
 
 #define REPLY_MS 30000
-/* Its tasks have ten seconds from TERM to KILL; more is for their logs and records. */
-#define REMOVE_FOR_NS 120000000000ULL
+/* A removed project's tasks have ten seconds from TERM to KILL; the rest of the time is for their
+ * logs and records. */
+#define REMOVE_FOR_NS (120 * SEC)
 
-const char project_help[] =
+static const char project_help[] =
 	"usage: sandboxctl project create NAME [--quota KEY=VALUE]...\n"
 	"       sandboxctl project ls\n"
 	"       sandboxctl project inspect NAME\n"
@@ -20,7 +21,8 @@ const char project_help[] =
 	"       sandboxctl project token create NAME [--label TEXT] [--operator]\n"
 	"       sandboxctl project token ls NAME\n"
 	"       sandboxctl project token revoke NAME TOKEN_ID\n\n"
-	"A project is a tenant: its codes, tasks and schedules, tokens that open it, quotas, and\n"
+	"A project is a tenant: its workers, tasks and schedules, tokens that open it, quotas, "
+	"and\n"
 	"user ids of its own for its tasks. NAME is its name or its id. What `sandboxctl run`\n"
 	"runs is the project \"default\"'s, which is always there.\n\n"
 	"create   also makes its first token. A token is shown this once: only a hash is kept\n"
@@ -30,19 +32,27 @@ const char project_help[] =
 	"their\n"
 	"         zips on the disk), log_bytes (of one task) and kept_log_bytes (of all its ended\n"
 	"         tasks' logs: the oldest go first). 0 is no bound. policies and images are what\n"
-	"         its workers may name: default,strict, or * for all\n"
-	"rm       with its codes, schedules, ended tasks and their logs. --force: its waiting\n"
+	"         its workers may name: default,strict, or * for all. Of HTTP workers:\n"
+	"         http_workers, http_versions (kept of each), http_instances (at a time),\n"
+	"         http_rate (requests a second), kv_bytes, and hosts: example.com,*.example.org,\n"
+	"         which nobody else has routes of then, or * for what no project is named for\n"
+	"rm       with its workers, schedules, ended tasks and their logs. --force: its waiting\n"
 	"         and running tasks are cancelled first\n"
 	"token    --operator: opens every project and the node; of \"default\" alone. TOKEN_ID is\n"
 	"         as 'token ls' shows it\n";
 
-long long project_number(const json_t *object, const char *key)
+static long long project_number(const json_t *object, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-int project_call_once(struct ctl *ctl, json_t *request, const char *what, json_t **ret_reply,
-		      struct err *e)
+/*
+ * Sends a request only once, because its answer has a secret that is told only once. The reference
+ * to request is taken. what: what may have become of the request, for the case that no answer
+ * comes.
+ */
+static int project_call_once(struct ctl *ctl, json_t *request, const char *what, json_t **ret_reply,
+			     struct err *e)
 {
 	int r;
 
@@ -56,13 +66,13 @@ int project_call_once(struct ctl *ctl, json_t *request, const char *what, json_t
 	return r < 0 ? r : ctl_reply_check(*ret_reply, e);
 }
 
-/* Numbers are numbers, the daemon judges the rest. */
+/* A number is sent as a number, other text as text; the daemon judges whether it is right. */
 static json_t *quota_value(const char *key, const char *value)
 {
 	const char *digits = value + (*value == '-');
 	json_t *list;
 
-	if (strcmp(key, "policies") != 0 && strcmp(key, "images") != 0)
+	if (strcmp(key, "policies") != 0 && strcmp(key, "images") != 0 && strcmp(key, "hosts") != 0)
 		return *digits && strspn(digits, "0123456789") == strlen(digits) &&
 				       strlen(digits) < 19
 			       ? json_integer(strtoll(value, NULL, 10))
@@ -81,7 +91,7 @@ static json_t *quota_value(const char *key, const char *value)
 	}
 }
 
-/* What is odd about what was asked for, and was done. */
+/* Prints warnings about something that was done although it looks wrong. */
 static void say_warnings(const json_t *reply)
 {
 	const json_t *warning;
@@ -93,7 +103,7 @@ static void say_warnings(const json_t *reply)
 	}
 }
 
-/* "KEY=VALUE" as a member. */
+/* Adds "KEY=VALUE" as a member. */
 static int add_quota(json_t *quota, const char *word, struct err *e)
 {
 	const char *value = strchr(word, '=');
@@ -112,7 +122,8 @@ static int add_quota(json_t *quota, const char *word, struct err *e)
 	return 0;
 }
 
-/* Where clients find the daemon, of its "127.0.0.1:8080"; all addresses are also this one. */
+/* Prints where clients find the daemon, from its "127.0.0.1:8080"; a server on all addresses is
+ * also on this one. */
 static void print_address(const char *http)
 {
 	const char *port = strrchr(http, ':');
@@ -128,22 +139,22 @@ static void print_address(const char *http)
 		printf("\"host\": \"%.*s\", \"port\": %s", len, http, port + 1);
 }
 
-static int print_created(struct ctl *ctl, const json_t *p, const char *token)
+static int print_created(struct ctl *ctl, const json_t *p)
 {
 	json_auto_t *version = NULL;
 	struct err e = {0};
-	/* The project is there, and its token is told, even if this is not. */
+	/* The project has been made, and its token is printed, even if this fails. */
 	int r = ctl_call(ctl, json_pack("{s:s}", "op", "version"), NULL, 0, &version, &e);
 
 	printf("project %s is made. Its clients' iron.json (the token is shown this once):\n\n"
 	       "{\"project_id\": \"%s\",\n"
 	       " \"token\": \"%s\",\n"
 	       " ",
-	       ctl_text(p, "name"), ctl_text(p, "id"), token);
+	       ctl_text(p, "name"), ctl_text(p, "id"), ctl_text(p, "token"));
 	print_address(ctl_text(version, "http"));
 	printf(", \"protocol\": \"http\", \"scheme\": \"http\",\n \"api_version\": \"2\"}\n");
 	if (r < 0)
-		ctl_say("the daemon does not tell its port: 8080 is only what it has by default");
+		ctl_say("the daemon does not tell its port: 8080 is only the default");
 	else if (!*ctl_text(version, "http"))
 		ctl_say("the daemon has no HTTP server (--http none): no client can use this yet");
 	return ctl_flush(0);
@@ -153,7 +164,6 @@ static int project_create(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = {{"quota", required_argument, NULL, 'q'}, {0}};
 	json_auto_t *quota = json_object(), *reply = NULL, *out = NULL;
-	const json_t *p;
 	struct err e = {0};
 	int c;
 
@@ -173,11 +183,10 @@ static int project_create(struct ctl *ctl, int argc, char **argv)
 			      &reply, &e) < 0)
 		return ctl_fail(&e);
 	say_warnings(reply);
-	p = json_object_get(reply, "project");
 	if (!ctl->json)
-		return print_created(ctl, p, ctl_text(reply, "token"));
-	out = json_pack("{s:O, s:O, s:O}", "id", json_object_get(p, "id"), "name",
-			json_object_get(p, "name"), "token", json_object_get(reply, "token"));
+		return print_created(ctl, reply);
+	out = json_pack("{s:O, s:O, s:O}", "id", json_object_get(reply, "id"), "name",
+			json_object_get(reply, "name"), "token", json_object_get(reply, "token"));
 	return ctl_flush(ctl_print_json(out));
 }
 
@@ -197,7 +206,7 @@ static void row_of(const json_t *p, char cell[][CTL_CELL])
 
 static const struct ctl_table table = {
 	.n = 8,
-	.titles = {"NAME", "ID", "QUEUED", "RUNNING", "CODES", "SCHEDULES", "TOKENS", "PACKAGES"},
+	.titles = {"NAME", "ID", "QUEUED", "RUNNING", "WORKERS", "SCHEDULES", "TOKENS", "PACKAGES"},
 	.row = row_of,
 };
 
@@ -218,13 +227,15 @@ static int project_ls(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(0);
 }
 
-/* As KEY=VALUE, which `project quota` takes. */
+/* Prints quotas as KEY=VALUE, the form that `project quota` takes. */
 static void print_bounds(const json_t *quota)
 {
 	static const char *const sizes[] = {"memory", "package_bytes", "log_bytes",
-					    "kept_log_bytes"};
-	static const char *const counts[] = {"running", "queued", "schedules", "package_files"};
-	char text[512] = "", size[32];
+					    "kept_log_bytes", "kv_bytes"};
+	static const char *const counts[] = {"running",	       "queued",       "schedules",
+					     "package_files",  "http_workers", "http_versions",
+					     "http_instances", "http_rate"};
+	char text[1024] = "", size[32];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
@@ -267,19 +278,26 @@ static void print_project(const json_t *p)
 	snprintf(text, sizeof(text), "%lld, %lld bytes of packages in %lld files",
 		 project_number(p, "codes"), project_number(p, "package_bytes"),
 		 project_number(p, "package_files"));
-	ctl_print_field("codes", text);
+	ctl_print_field("workers", text);
 	snprintf(text, sizeof(text), "%lld", project_number(p, "schedules"));
 	ctl_print_field("schedules", text);
 	snprintf(text, sizeof(text), "%lld bytes kept", project_number(p, "log_bytes"));
 	ctl_print_field("logs", text);
+	snprintf(text, sizeof(text), "%lld, %lld instances, %lld bytes of KV",
+		 project_number(p, "http_workers"), project_number(p, "http_instances"),
+		 project_number(p, "kv_bytes"));
+	ctl_print_field("http", text);
 	print_bounds(quota);
 	print_names(quota, "policies");
 	print_names(quota, "images");
+	print_names(quota, "hosts");
 }
 
-/* The project of an answer, for a person or as JSON. */
-static int show(const struct ctl *ctl, const json_t *p)
+/* Prints an answer that is a project, for a person or as JSON. */
+static int show(const struct ctl *ctl, json_t *p)
 {
+	(void)json_object_del(p, "ok");
+	(void)json_object_del(p, "warnings");
 	if (ctl->json)
 		return ctl_flush(ctl_print_json(p));
 	print_project(p);
@@ -288,24 +306,26 @@ static int show(const struct ctl *ctl, const json_t *p)
 
 static int project_inspect(struct ctl *ctl, int argc, char **argv)
 {
-	json_auto_t *reply = NULL;
+	json_auto_t *reply = NULL, *tokens = NULL;
 	struct err e = {0};
-	json_t *p;
+	json_t *id, *list;
 
 	if (argc != 2)
 		return ctl_usage("project", "inspect takes one name");
-	if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), "project",
-		    JSON_OBJECT, &reply, &p, &e) < 0)
+	if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "project", "project", argv[1]), "id",
+		    JSON_STRING, &reply, &id, &e) < 0 ||
+	    ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), "tokens",
+		    JSON_ARRAY, &tokens, &list, &e) < 0)
 		return ctl_fail(&e);
-	(void)json_object_set(p, "tokens", json_object_get(reply, "tokens"));
-	return show(ctl, p);
+	(void)json_object_set(reply, "tokens", list);
+	return show(ctl, reply);
 }
 
 static int project_quota(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *quota = json_object(), *reply = NULL;
 	struct err e = {0};
-	json_t *p;
+	json_t *id;
 
 	if (argc < 3)
 		return ctl_usage("project", "quota takes a name and KEY=VALUE");
@@ -315,30 +335,34 @@ static int project_quota(struct ctl *ctl, int argc, char **argv)
 	if (ctl_ask(ctl,
 		    json_pack("{s:s, s:s, s:O}", "op", "project_quota", "project", argv[1], "quota",
 			      quota),
-		    "project", JSON_OBJECT, &reply, &p, &e) < 0)
+		    "id", JSON_STRING, &reply, &id, &e) < 0)
 		return ctl_fail(&e);
 	say_warnings(reply);
-	return show(ctl, p);
+	return show(ctl, reply);
 }
 
-/* Asks until it is gone: its tasks end, and are removed, in the background. */
+/* Asks again until the project has been removed: its tasks end, and are removed, in the
+ * background. */
 static int remove_until(struct ctl *ctl, const char *name, bool force, struct err *e)
 {
 	const uint64_t until = util_monotonic_ns() + REMOVE_FOR_NS;
 	const struct timespec nap = {0, 100000000};
 
 	for (;;) {
-		json_auto_t *reply = NULL;
 		int r = ctl_call(ctl,
 				 json_pack("{s:s, s:s, s:b}", "op", "project_rm", "project", name,
 					   "force", force),
-				 NULL, 0, &reply, e);
+				 NULL, 0, NULL, e);
+		size_t n = strlen(e->msg);
 
-		if (r < 0 || json_is_true(json_object_get(reply, "removed")))
+		/* With an errno, the error is that the daemon cannot be asked. */
+		if (r == 0 || e->code != ERR_UNAVAILABLE || e->errnum)
 			return r;
-		if (util_monotonic_ns() > until)
-			return err_set(e, ERR_UNAVAILABLE, 0, "%s; it takes long: ask again",
-				       ctl_text(reply, "waits_for"));
+		if (util_monotonic_ns() > until) {
+			(void)snprintf(e->msg + n, sizeof(e->msg) - n,
+				       "; it takes long: ask again");
+			return r;
+		}
 		(void)nanosleep(&nap, NULL);
 	}
 }
@@ -368,6 +392,110 @@ static int project_rm(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(ctl_print_json(out));
 }
 
+/* project token: what opens a project over HTTP. */
+
+static int token_create(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"label", required_argument, NULL, 'l'}, {"operator", no_argument, NULL, 'o'}, {0}};
+	json_auto_t *reply = NULL;
+	const char *label = NULL;
+	bool for_all = false;
+	struct err e = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (c == 'l')
+			label = optarg;
+		else if (c == 'o')
+			for_all = true;
+		else
+			return ctl_bad_option("project", argv);
+	}
+	if (argc - optind != 1)
+		return ctl_usage("project", "token create takes one project");
+	if (project_call_once(ctl,
+			      json_pack("{s:s, s:s, s:s*, s:b}", "op", "token_create", "project",
+					argv[optind], "label", label, "operator", for_all),
+			      "see 'sandboxctl project token ls'", &reply, &e) < 0)
+		return ctl_fail(&e);
+	if (ctl->json) {
+		(void)json_object_del(reply, "ok");
+		return ctl_flush(ctl_print_json(reply));
+	}
+	fprintf(stderr, "token %s of the project %s; it is shown this once:\n",
+		ctl_text(reply, "id"), argv[optind]);
+	printf("%s\n", ctl_text(reply, "token"));
+	return ctl_flush(0);
+}
+
+static void token_row_of(const json_t *t, char cell[][CTL_CELL])
+{
+	const char *used = ctl_text(t, "used_at");
+
+	snprintf(cell[0], CTL_CELL, "%s", ctl_text(t, "id"));
+	snprintf(cell[1], CTL_CELL, "%.19sZ", ctl_text(t, "created_at"));
+	snprintf(cell[2], CTL_CELL, "%.19s%s", used, *used ? "Z" : "");
+	snprintf(cell[3], CTL_CELL, "%s",
+		 json_is_true(json_object_get(t, "operator")) ? "operator" : "");
+	snprintf(cell[4], CTL_CELL, "%s", ctl_text(t, "label"));
+}
+
+static const struct ctl_table token_table = {
+	.n = 5,
+	.titles = {"ID", "CREATED", "USED", "KIND", "LABEL"},
+	.row = token_row_of,
+};
+
+static int token_ls(struct ctl *ctl, int argc, char **argv)
+{
+	json_auto_t *reply = NULL;
+	struct err e = {0};
+	json_t *list;
+
+	if (argc != 2)
+		return ctl_usage("project", "token ls takes one project");
+	if (ctl_ask(ctl, json_pack("{s:s, s:s}", "op", "tokens", "project", argv[1]), "tokens",
+		    JSON_ARRAY, &reply, &list, &e) < 0)
+		return ctl_fail(&e);
+	if (ctl->json)
+		return ctl_flush(ctl_print_json(list));
+	ctl_print_table(&token_table, list);
+	return ctl_flush(0);
+}
+
+static int token_revoke(struct ctl *ctl, int argc, char **argv)
+{
+	json_auto_t *reply = NULL, *out = NULL;
+	struct err e = {0};
+
+	if (argc != 3)
+		return ctl_usage("project", "token revoke takes a project and a token's id");
+	if (ctl_call(ctl,
+		     json_pack("{s:s, s:s, s:s}", "op", "token_revoke", "project", argv[1], "id",
+			       argv[2]),
+		     NULL, 0, &reply, &e) < 0)
+		return ctl_fail(&e);
+	if (!ctl->json) {
+		printf("token %s: revoked\n", argv[2]);
+		return ctl_flush(0);
+	}
+	out = json_pack("{s:s, s:b}", "id", argv[2], "revoked", 1);
+	return ctl_flush(ctl_print_json(out));
+}
+
+static int project_token(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct ctl_word words[] = {
+		{"create", token_create},
+		{"ls", token_ls},
+		{"revoke", token_revoke},
+		{0},
+	};
+
+	return ctl_dispatch(ctl, "project", words, project_help, argc, argv);
+}
+
 int ctl_project(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_word words[] = {
@@ -376,7 +504,7 @@ int ctl_project(struct ctl *ctl, int argc, char **argv)
 		{"inspect", project_inspect},
 		{"quota", project_quota},
 		{"rm", project_rm},
-		{"token", ctl_project_token},
+		{"token", project_token},
 		{0},
 	};
 

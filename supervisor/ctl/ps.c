@@ -31,29 +31,27 @@ static const struct ctl_table table = {
 	.row = row_of,
 };
 
-/* All tasks, asking as often as the daemon cuts its answer short. */
+/* All tasks, page by page: each answer says before which one the next page begins. */
 static int fetch(struct ctl *ctl, bool all, json_t *tasks, struct err *e)
 {
-	json_t *request, *reply = NULL, *page;
-	bool more = true;
-	int r;
+	json_auto_t *before = NULL;
 
-	while (more) {
-		size_t n = json_array_size(tasks);
+	for (;;) {
+		json_t *request = json_pack("{s:s, s:b}", "op", "ps", "all", all), *page;
+		json_auto_t *reply = NULL;
+		int r;
 
-		request = json_pack("{s:s, s:b}", "op", "ps", "all", all);
-		if (n > 0)
-			(void)json_object_set(request, "before",
-					      json_object_get(json_array_get(tasks, n - 1), "id"));
+		if (before)
+			(void)json_object_set(request, "before", before);
 		r = ctl_ask(ctl, request, "tasks", JSON_ARRAY, &reply, &page, e);
 		if (r < 0)
 			return r;
 		(void)json_array_extend(tasks, page);
-		more = json_is_true(json_object_get(reply, "truncated")) &&
-		       json_array_size(tasks) > n;
-		json_decref(reply);
+		json_decref(before);
+		before = json_incref(json_object_get(reply, "before"));
+		if (!json_is_string(before) || json_array_size(page) == 0)
+			return 0;
 	}
-	return 0;
 }
 
 int ctl_ps(struct ctl *ctl, int argc, char **argv)

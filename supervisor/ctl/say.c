@@ -1,45 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-/* How sandboxctl speaks to people: errors on stderr, never a raw control character. */
+/* How sandboxctl prints for people: errors on stderr, and never a raw control character. */
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "lib/text.h"
 #include "supervisor/ctl/ctl.h"
 
-/*
- * C0, DEL and, in UTF-8, C1 (U+0080 to U+009F: c2 80 to c2 9f) are what a terminal
- * acts on; text that came from a task or a file is shown with them escaped.
- */
-static bool is_control(const unsigned char *p)
-{
-	return (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) || *p < 0x20 || *p == 0x7f;
-}
-
+/* Text that comes from a task or a file never acts on the terminal. */
 static void print_escaped(FILE *to, const char *s)
 {
-	for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
-		if (!is_control(p)) {
-			fputc(*p, to);
-			continue;
-		}
-		p += *p == 0xc2;
-		fprintf(to, "\\x%02x", *p);
+	const uint8_t *p = (const uint8_t *)s;
+	char shown[LOG_TEXT_SHOWN];
+
+	for (size_t left = strlen(s), n; left > 0; p += n, left -= n) {
+		n = log_text_show(p, left, shown);
+		fputs(shown, to);
 	}
 }
 
-/* How many columns that takes: one for each character, but for the escaped ones. */
+/* How many columns the text takes: one for each character, more for one that is escaped. */
 static int width_of(const char *s)
 {
+	const uint8_t *p = (const uint8_t *)s;
+	char shown[LOG_TEXT_SHOWN];
 	int width = 0;
 
-	for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
-		if (is_control(p)) {
-			p += *p == 0xc2;
-			width += 4;
-		} else if ((*p & 0xc0) != 0x80) {
-			width++;
-		}
+	for (size_t left = strlen(s), n; left > 0; p += n, left -= n) {
+		n = log_text_show(p, left, shown);
+		width += strncmp(shown, (const char *)p, n) == 0 ? 1 : (int)strlen(shown);
 	}
 	return width;
 }
@@ -78,7 +69,16 @@ void ctl_format_size(char *buf, size_t size, double bytes)
 	snprintf(buf, size, u ? "%.1f%c" : "%.0f%c", bytes, units[u]);
 }
 
-/* Columns grow with their content, so each row is made twice. */
+void ctl_time_cell(const json_t *of, const char *key, char cell[CTL_CELL])
+{
+	const time_t at = (time_t)(json_integer_value(json_object_get(of, key)) / SEC);
+	struct tm tm;
+
+	if (!at || !gmtime_r(&at, &tm) || !strftime(cell, CTL_CELL, "%FT%TZ", &tm))
+		cell[0] = '\0';
+}
+
+/* Columns grow with their content, so each row is made twice: to measure it, and to print it. */
 void ctl_print_table(const struct ctl_table *table, const json_t *rows)
 {
 	char cell[CTL_COLUMNS_MAX][CTL_CELL];
@@ -104,7 +104,7 @@ void ctl_print_table(const struct ctl_table *table, const json_t *rows)
 		table->row(row, cell);
 		last = table->n - 1;
 		while (last > 0 && !*cell[last])
-			last--; /* no blanks at the end of a line */
+			last--; /* without blanks at the end of a line */
 		for (unsigned c = 0; c <= last; c++)
 			ctl_print_cell(cell[c], c < last ? width[c] + 2 : 0);
 		putchar('\n');
@@ -154,14 +154,21 @@ int ctl_bad_option(const char *verb, char **argv)
 {
 	const char *word = argv[optind - 1];
 
-	/* A letter among others (-xq) is not a word of its own: optopt has it. */
+	/* A letter among others (-xq) is not a word by itself, but optopt has it. */
 	if (optopt && strncmp(word, "--", 2) != 0)
 		return ctl_usage(verb, "there is no option -%c, or it needs a value", optopt);
-	/* getopt tells the option of a long one too that it knows. */
+	/* For a long option that it knows, getopt sets optopt as well. */
 	if (optopt)
 		return strchr(word, '=') ? ctl_usage(verb, "%s: takes no value", word)
 					 : ctl_usage(verb, "%s needs a value", word);
 	return ctl_usage(verb, "there is no option %s", word);
+}
+
+int ctl_bad_count(const char *verb, const char *word, int min, int max)
+{
+	if (min != max)
+		return ctl_usage(verb, "%s takes %d to %d words", word, min, max);
+	return ctl_usage(verb, "%s takes %d word%s", word, min, min == 1 ? "" : "s");
 }
 
 int ctl_flush(int status)
@@ -170,7 +177,7 @@ int ctl_flush(int status)
 
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	/* `sandboxctl ps | head` is no reason for words, but no success either. */
+	/* In `sandboxctl ps | head` nothing needs to be printed, but it is no success either. */
 	if (errno != EPIPE && !said)
 		ctl_say("cannot write to stdout: %s", strerror(errno));
 	said = true;
@@ -204,8 +211,16 @@ const char *ctl_text(const json_t *object, const char *key)
 int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words, const char *help,
 		 int argc, char **argv)
 {
-	if (argc < 2)
-		return ctl_usage(verb, "needs a word more");
+	if (argc < 2) {
+		char list[200] = "";
+		size_t n = 0;
+
+		for (const struct ctl_word *w = words; w->name; w++)
+			if (!w->internal && n < sizeof(list))
+				n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s",
+						      n ? ", " : "", w->name);
+		return ctl_usage(verb, "what? (%s)", list);
+	}
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0)
 			continue;

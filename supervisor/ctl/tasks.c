@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The verbs that ask the same of each task named: wait, cancel, rm. */
+/* The verbs that ask the daemon the same about each of several tasks: wait, cancel, rm. */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@ int ctl_task_exit_status(const json_t *task)
 
 	if (!json_is_integer(code))
 		return err_exit_status(ERR_INTERNAL);
-	/* Who waits for a result must not take an orderly end on demand for one. */
+	/* A script that waits for a result must not take a task that was cancelled, and ended in
+	 * good order, for a success. */
 	if (json_integer_value(code) == 0 && !strcmp(ctl_text(task, "status"), "cancelled"))
 		return 128 + SIGTERM;
 	return (int)json_integer_value(code) & 0xff;
@@ -55,7 +56,7 @@ int ctl_wait(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(status);
 }
 
-/* Asks {op, id, ...extra} for each of argv[first..]; every failure is said. */
+/* Sends {op, id, ...extra} for each of argv[first..], and prints every failure. */
 static int for_each_id(struct ctl *ctl, const char *op, int argc, char **argv, int first,
 		       json_t *extra)
 {

@@ -49,7 +49,8 @@ static void row_of(const json_t *t, char cell[][CTL_CELL])
 
 	snprintf(cell[0], CTL_CELL, "%s", ctl_text(t, "id"));
 	snprintf(cell[1], CTL_CELL, "%s", ctl_text(t, "project"));
-	/* An image that was built anew has left its name to the new one. */
+	/* When an image was built again, its name belongs to the new one, so an older image is
+	 * shown by its digest. */
 	snprintf(cell[2], CTL_CELL, "%.*s", *image ? 63 : 12,
 		 *image ? image : ctl_text(t, "image_digest"));
 	snprintf(cell[3], CTL_CELL, "%s", ctl_text(t, "policy"));
@@ -69,7 +70,7 @@ static const struct ctl_table table = {
 	.row = row_of,
 };
 
-/* All of them, in *ret_reply's "templates", which is returned. */
+/* Asks for all templates; returns the list, which belongs to *ret_reply. */
 static json_t *fetch(struct ctl *ctl, json_t **ret_reply, struct err *e)
 {
 	json_t *list = NULL;
@@ -186,7 +187,7 @@ static int template_inspect(struct ctl *ctl, int argc, char **argv)
 	return ctl_flush(status);
 }
 
-/* Asks to retire one, or all when id is NULL; what was retired is added to list. */
+/* Retires a template, or all of them when id is NULL; adds what was retired to list. */
 static int retire(struct ctl *ctl, const char *id, json_t *list, struct err *e)
 {
 	json_t *request = json_pack("{s:s}", "op", "template_retire");

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/ctl/iron_verb.h"
+#include "supervisor/ctl/tenant_verb.h"
 
-const char iron_upload_help[] =
+const char tenant_upload_help[] =
 	"usage: sandboxctl upload NAME [OPTION]...\n\n"
 	"Uploads the worker that NAME.worker describes, or NAME.py by itself, as a new revision "
 	"of\n"
-	"the code NAME. Paths in NAME.worker are relative to its own folder:\n\n"
+	"the worker NAME. Paths in NAME.worker are relative to its own folder:\n\n"
 	"  exec \"hello.py\"               what is run\n"
 	"  file \"data.csv\", \"to\"         a file, into the folder to/\n"
 	"  dir \"lib\", \"to\"               a folder. .git, iron.json, .env and the like are left "
@@ -24,7 +24,7 @@ const char iron_upload_help[] =
 	"  set_env \"NAME\", \"VALUE\"\n"
 	"  name, runtime, stack\n\n"
 	"Options hold for this revision: one that is not given has its default again.\n"
-	"  -n, --name NAME         the code's name (default: NAME.worker's)\n"
+	"  -n, --name NAME         the worker's name (default: NAME.worker's)\n"
 	"  -c, --worker-config FILE\n"
 	"                          what the worker finds in CONFIG_FILE. (-c 5 is\n"
 	"                          --max-concurrency 5, as for IronWorker's Ruby command)\n"
@@ -35,10 +35,10 @@ const char iron_upload_help[] =
 	"  --image NAME            what it runs on (default: iron; 'sandboxctl stacks' lists "
 	"them)\n"
 	"  --policy NAME           what confines it (default: the image's)\n"
-	"  --find-links DIR        pip installs from the archives in DIR, without a network\n"
+	"  --find-links DIR        pip installs from the archives in DIR, and asks no index\n"
 	"  --build-policy NAME     what confines pip (default: build, or default with "
-	"--find-links)\n" IRON_HELP;
-const char iron_install_help[] =
+	"--find-links)\n" TENANT_HELP;
+const char tenant_install_help[] =
 	"usage: sandboxctl install NAME [-o FILE.zip] [OPTION]...\n\n"
 	"Makes the package that 'sandboxctl upload NAME' would send, pips and all, and keeps it "
 	"in\n"
@@ -57,14 +57,14 @@ static const struct option options[] = {
 	{"find-links", required_argument, NULL, OPT_LINKS},
 	{"build-policy", required_argument, NULL, OPT_BUILD_POLICY},
 	{"output", required_argument, NULL, 'o'},
-	IRON_OPTIONS,
+	TENANT_OPTIONS,
 	{0}};
 
 static int set_number(struct upload *u, const char *key, const char *what, const char *value,
 		      long long max, struct err *e)
 {
 	long long n;
-	int r = iron_number(what, value, 0, max, &n, e);
+	int r = tenant_number(what, value, 0, max, &n, e);
 
 	if (r == 0)
 		(void)json_object_set_new(u->data, key, json_integer(n));
@@ -129,7 +129,7 @@ static int take_option(struct upload *u, int c, const char *value, struct err *e
 	}
 }
 
-static int read_options(struct iron *iron, struct upload *u, int argc, char **argv)
+static int read_options(struct tenant *tenant, struct upload *u, int argc, char **argv)
 {
 	struct err e = {0};
 	int c, r;
@@ -137,30 +137,30 @@ static int read_options(struct iron *iron, struct upload *u, int argc, char **ar
 	u->data = json_object();
 	while ((c = getopt_long(argc, argv, "n:c:r:p:o:e:", options, NULL)) != -1) {
 		if (c == '?')
-			return ctl_bad_option(iron->verb, argv);
-		if (!iron_option(iron, c, optarg) && take_option(u, c, optarg, &e) < 0)
+			return ctl_bad_option(tenant->verb, argv);
+		if (!tenant_option(tenant, c, optarg) && take_option(u, c, optarg, &e) < 0)
 			return ctl_fail(&e);
 	}
-	if (u->output && strcmp(iron->verb, "install") != 0)
-		return ctl_usage(iron->verb, "there is no option -o here");
-	/* `upload -n NAME` alone, as IronWorker's command takes it. */
+	if (u->output && strcmp(tenant->verb, "install") != 0)
+		return ctl_usage(tenant->verb, "there is no option -o here");
+	/* `upload -n NAME` without a word, as IronWorker's command accepts it. */
 	if (optind >= argc && u->name) {
 		u->word = u->name;
 		return 0;
 	}
-	r = iron_words(iron->verb, argc, argv, 1, 1, "worker");
+	r = tenant_words(tenant->verb, argc, argv, 1, 1, "worker");
 	if (r == 0)
 		u->word = argv[optind];
 	return r;
 }
 
-static int print_uploaded(struct iron *iron, const struct upload *u, const json_t *reply)
+static int print_uploaded(struct tenant *tenant, const struct upload *u, const json_t *reply)
 {
 	const char *name = ctl_text(u->data, "name"), *id = ctl_text(reply, "id");
 	json_int_t rev = json_integer_value(json_object_get(reply, "rev"));
 	json_auto_t *doc = NULL;
 
-	if (iron->ctl->json) {
+	if (tenant->ctl->json) {
 		doc = json_pack("{s:s, s:s, s:I}", "id", id, "name", name, "revision", rev);
 		return ctl_print_json(doc);
 	}
@@ -172,8 +172,8 @@ static int print_uploaded(struct iron *iron, const struct upload *u, const json_
 	return ctl_flush(0);
 }
 
-/* A stack that is no image here is let pass, as old workers name all kinds. */
-static void warn_stack(struct iron *iron, const struct upload *u)
+/* A stack that is not an image here is no error, because old workers name all kinds of stacks. */
+static void warn_stack(struct tenant *tenant, const struct upload *u)
 {
 	const char *stack = ctl_text(u->data, "stack");
 	json_auto_t *stacks = NULL;
@@ -182,42 +182,43 @@ static void warn_stack(struct iron *iron, const struct upload *u)
 	size_t i;
 
 	if (!*stack || u->build.image ||
-	    iron_call(iron, "GET", "//2/stacks", NULL, &stacks, &ignored) < 0)
+	    tenant_call(tenant, "GET", "//2/stacks", NULL, &stacks, &ignored) < 0)
 		return;
 	json_array_foreach(stacks, i, name)
 	{
 		if (json_string_value(name) && strcmp(json_string_value(name), stack) == 0)
 			return;
 	}
-	ctl_say("stack \"%s\" is no image here ('sandboxctl stacks' lists them): it runs on iron",
+	ctl_say("stack \"%s\" is not an image here ('sandboxctl stacks' lists them): it runs on "
+		"iron",
 		stack);
 }
 
-int iron_upload_verb(struct iron *iron, int argc, char **argv)
+int tenant_upload_verb(struct tenant *tenant, int argc, char **argv)
 {
 	_cleanup_upload_ struct upload u = {.base = -1};
 	json_auto_t *reply = NULL;
 	_cleanup_fd_ int zip = -1;
 	struct err e = {0};
 	uint64_t size = 0;
-	int r = read_options(iron, &u, argc, argv);
+	int r = read_options(tenant, &u, argc, argv);
 
 	if (r)
 		return r;
-	/* Before anything is built: where it is to go. */
-	if (iron_begin(iron, &e) < 0)
+	/* Before anything is built, it must be known where it is sent. */
+	if (tenant_begin(tenant, &e) < 0)
 		return ctl_fail(&e);
-	u.build.project = iron->c.project_id;
-	r = upload_prepare(iron, &u, &zip, &size);
+	u.build.project = tenant->c.project_id;
+	r = upload_prepare(tenant, &u, &zip, &size);
 	if (r)
 		return r;
-	warn_stack(iron, &u);
-	if (iron_upload(iron, json_incref(u.data), zip, size, &reply, &e) < 0)
+	warn_stack(tenant, &u);
+	if (tenant_upload(tenant, json_incref(u.data), zip, size, &reply, &e) < 0)
 		return ctl_fail(&e);
-	return print_uploaded(iron, &u, reply);
+	return print_uploaded(tenant, &u, reply);
 }
 
-/* Copies the zip to a file that is new, or replaced as a whole. */
+/* Copies the zip to a file, which is new or replaced as a whole. */
 static int keep_zip(const char *path, int zip, uint64_t size, struct err *e)
 {
 	_cleanup_fd_ int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -235,7 +236,7 @@ static int keep_zip(const char *path, int zip, uint64_t size, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "%s", path) : 0;
 }
 
-int iron_install(struct iron *iron, int argc, char **argv)
+int tenant_install(struct tenant *tenant, int argc, char **argv)
 {
 	_cleanup_upload_ struct upload u = {.base = -1};
 	_cleanup_free_ char *path = NULL;
@@ -243,10 +244,10 @@ int iron_install(struct iron *iron, int argc, char **argv)
 	struct err e = {0};
 	uint64_t size = 0;
 	char text[24];
-	int r = read_options(iron, &u, argc, argv);
+	int r = read_options(tenant, &u, argc, argv);
 
 	if (r == 0)
-		r = upload_prepare(iron, &u, &zip, &size);
+		r = upload_prepare(tenant, &u, &zip, &size);
 	if (r)
 		return r;
 	if (u.output)
@@ -257,7 +258,7 @@ int iron_install(struct iron *iron, int argc, char **argv)
 		return err_exit_status(ERR_SYSTEM);
 	if (keep_zip(path, zip, size, &e) < 0)
 		return ctl_fail(&e);
-	if (iron->ctl->json)
+	if (tenant->ctl->json)
 		return ctl_print_json(u.data);
 	ctl_format_size(text, sizeof(text), (double)size);
 	ctl_print_text(path);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/ctl/upload_bundle.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/dir.h"
 #include "supervisor/ctl/ctl.h"
 #include "supervisor/ctl/pack.h"
 
 /* What a folder often has and no package should: histories, credentials, bytecode of another
- * Python. `file "iron.json"` takes one all the same. Virtual environments, FIFOs, sockets and
- * devices are left out as well. */
+ * Python. A line like `file "iron.json"` adds one all the same. Virtual environments, FIFOs,
+ * sockets and devices are left out too. */
 static const char *const kept_out[] = {".git",	  ".hg",       ".svn",	     ".bzr",
 				       "CVS",	  ".ssh",      ".env",	     ".netrc",
 				       ".pypirc", "iron.json", ".iron.json", "__pycache__"};
@@ -36,7 +36,7 @@ const struct bundle_entry *bundle_find(const struct bundle *b, const char *dest)
 	return NULL;
 }
 
-/* Takes what the entry owns, also when it fails. */
+/* Adds an entry, and takes what it owns, also when this fails. */
 static int add(struct bundle *b, struct bundle_entry *entry, struct err *e)
 {
 	struct bundle_entry *more;
@@ -84,7 +84,8 @@ int bundle_add_bytes(struct bundle *b, const char *dest, mode_t mode, const char
 	return add(b, &entry, e);
 }
 
-/* "a/b", or "b" where a is ""; with what is needless in a ("./", "//") left out. */
+/* Joins "a" and "b" to "a/b", or to "b" when a is ""; needless parts of a ("./", "//") are left
+ * out. */
 static char *join(const char *dir, const char *name)
 {
 	char *path = malloc(strlen(dir) + strlen(name) + 2), *to = path;
@@ -121,8 +122,8 @@ static int add_regular(struct bundle *b, const char *source, const char *dest,
 	return add(b, &entry, e);
 }
 
-/* What the .worker file says in plain words ("../lib", "/usr/share/x") is its author's to say. From
- * there on nothing leads out: a link that somebody has left in the folder is not plain. */
+/* A path that the .worker file says in plain words ("../lib", "/usr/share/x") is the author's to
+ * decide. Nothing else leads out of the folder: a link that somebody has left in there does not. */
 static int open_start(int base, const char *path, const char **ret_rest)
 {
 	const char *rest = path + strspn(path, "/");
@@ -185,7 +186,7 @@ static int add_link(struct bundle *b, const char *path, const char *dest, struct
 	return bundle_add_bytes(b, dest, S_IFLNK | 0777, target, (size_t)n, e);
 }
 
-/* ", " is between the names. */
+/* The names in the list have ", " between them. */
 static bool is_named(const char *list, const char *name)
 {
 	size_t len = strlen(name);
@@ -242,43 +243,45 @@ static int add_name(struct bundle *b, const char *dir, const char *name, const c
 	return add_regular(b, path, dest, &st, e);
 }
 
+struct folder {
+	struct bundle *b;
+	const char *path, *dest;
+	unsigned depth;
+};
+
+static int add_entry(int dir, const char *name, void *arg, struct err *e)
+{
+	const struct folder *in = arg;
+
+	(void)dir;
+	return is_kept_out(in->b, name) ? 0
+					: add_name(in->b, in->path, name, in->dest, in->depth, e);
+}
+
 static int add_folder(struct bundle *b, const char *path, const char *dest, unsigned depth,
 		      struct err *e)
 {
-	int fd = bundle_open(b, path, O_RDONLY | O_DIRECTORY, e);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *d;
+	_cleanup_fd_ int fd = bundle_open(b, path, O_RDONLY | O_DIRECTORY, e);
 	struct stat st;
-	int r = 0;
+	int r;
 
 	if (fd < 0)
 		return fd;
-	if (!dir || fstat(fd, &st) < 0) {
-		r = err_set(e, ERR_INPUT, errno, "%s", path);
-		if (dir)
-			(void)closedir(dir);
-		else
-			util_close_fd(&fd);
-		return r;
-	}
+	if (fstat(fd, &st) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", path);
 	if (depth > 0 && pack_is_virtual_environment(fd)) {
 		keep_out(b, path);
-		(void)closedir(dir);
 		return 0;
 	}
 	if (depth > BUNDLE_DEPTH_MAX)
-		r = err_set(e, ERR_LIMIT, 0, "%s: more than %u folders deep", path,
-			    BUNDLE_DEPTH_MAX);
-	if (r == 0 && *dest)
+		return err_set(e, ERR_LIMIT, 0, "%s: more than %u folders deep", path,
+			       BUNDLE_DEPTH_MAX);
+	if (*dest) {
 		r = bundle_add_bytes(b, dest, S_IFDIR | (st.st_mode & 0777), "", 0, e);
-	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL)
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-		    !is_kept_out(b, d->d_name))
-			r = add_name(b, path, d->d_name, dest, depth, e);
-	if (r == 0 && errno)
-		r = err_set(e, ERR_INPUT, errno, "%s", path);
-	(void)closedir(dir);
-	return r;
+		if (r < 0)
+			return r;
+	}
+	return dir_each(fd, add_entry, &(struct folder){b, path, dest, depth}, e);
 }
 
 int bundle_add_dir(struct bundle *b, const char *path, const char *dest, struct err *e)
@@ -294,7 +297,7 @@ int bundle_add_dir(struct bundle *b, const char *path, const char *dest, struct 
 	name = strrchr(copy, '/') ? strrchr(copy, '/') + 1 : copy;
 	if (strcmp(name, "..") == 0 || !*name)
 		return err_set(e, ERR_INPUT, 0, "%s: has no name of its own in the package", path);
-	/* dir "." is the package's root itself, dir "a/b" its folder b. */
+	/* dir "." becomes the package's root itself, dir "a/b" its folder b. */
 	to = join(dest, strcmp(name, ".") == 0 ? "" : name);
 	return to ? add_folder(b, copy, to, 0, e) : err_set(e, ERR_SYSTEM, ENOMEM, "%s", path);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From NAME.worker to a package: what it names is found, gathered, built and packed. */
+/* From NAME.worker to a package: finding the files that it names, gathering, building and packing
+ * them. */
 #include "supervisor/ctl/upload.h"
 
 #include <fcntl.h>
@@ -34,7 +35,8 @@ static bool ends_in(const char *s, const char *end)
 	return n > m && strcmp(s + n - m, end) == 0;
 }
 
-/* path + end, unless it ends so already; owned by the caller. NULL when no file is there. */
+/* Returns path with end added, unless it has that end already; the caller frees it. NULL: there is
+ * no such file. */
 static char *existing(const char *path, const char *end)
 {
 	char *whole = NULL;
@@ -48,7 +50,7 @@ static char *existing(const char *path, const char *end)
 	return NULL;
 }
 
-/* Opens the folder that the file is in; *ret is the file's name in it. */
+/* Opens the folder that the file is in; *ret: the file's name in it. */
 static int open_base(struct upload *u, const char *path, const char **ret, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
@@ -60,7 +62,7 @@ static int open_base(struct upload *u, const char *path, const char **ret, struc
 	return u->base < 0 ? err_set(e, ERR_INPUT, errno, "%s", path) : 0;
 }
 
-/* NAME.worker into u->file; or, where there is none, NAME.py as its exec. */
+/* Reads NAME.worker into u->file; when there is none, NAME.py becomes the exec. */
 static int find_worker(struct upload *u, struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
@@ -92,7 +94,7 @@ static int find_worker(struct upload *u, struct err *e)
 	if (!u->file.exec)
 		return err_set(e, ERR_INPUT, 0,
 			       "%s: names no exec: add a line such as exec \"hello.py\"", u->shown);
-	/* The code's name: -n, the file's own, or what the file is called. */
+	/* The worker's name: from -n, from the file, or the name of the file. */
 	if (!u->name)
 		u->name = u->file.name;
 	if (u->name)
@@ -102,7 +104,7 @@ static int find_worker(struct upload *u, struct err *e)
 	return 0;
 }
 
-/* The item's error, with its line and column where there is a file. */
+/* Makes an error about an item, with its line and column when it comes from a file. */
 static int blame(const struct upload *u, unsigned line, unsigned column, const char *word, int r,
 		 struct err *e)
 {
@@ -147,11 +149,10 @@ static int gather(struct upload *u, struct err *e)
 	return r;
 }
 
-/* set_env's, and where the pips are. */
+/* Adds the variables of set_env. */
 static int set_env(struct upload *u, struct err *e)
 {
 	json_t *env = json_object();
-	const char *own;
 
 	(void)json_object_set_new(u->data, "env_vars", env);
 	for (size_t i = 0; i < u->file.n_items; i++) {
@@ -165,13 +166,19 @@ static int set_env(struct upload *u, struct err *e)
 						"set_env: must be UTF-8 text");
 		(void)json_object_set_new(env, item->text, value);
 	}
-	if (bundle_find(&u->bundle, PIP_FOLDER)) {
-		own = ctl_text(env, "PYTHONPATH");
+	return 0;
+}
+
+/* Adds the folder of the modules that were installed to what Python looks through. */
+static void add_pips(struct upload *u)
+{
+	json_t *env = json_object_get(u->data, "env_vars");
+	const char *own = ctl_text(env, "PYTHONPATH");
+
+	if (bundle_find(&u->bundle, PIP_FOLDER))
 		(void)json_object_set_new(
 			env, "PYTHONPATH",
 			json_sprintf("%s%s/work/" PIP_FOLDER, own, *own ? ":" : ""));
-	}
-	return 0;
 }
 
 static int set_rest(struct upload *u, struct err *e)
@@ -192,7 +199,7 @@ static int set_rest(struct upload *u, struct err *e)
 	return r < 0 ? r : set_env(u, e);
 }
 
-/* What was installed, one `name==version` a line. */
+/* Prints what was installed, a line `name==version` for each. */
 static void say_pips(const struct upload *u)
 {
 	const struct bundle_entry *lock = bundle_find(&u->bundle, PIP_LOCK);
@@ -207,8 +214,8 @@ static void say_pips(const struct upload *u)
 	}
 }
 
-/* The image that the code will run on, for pip: a stack that is one here, as the daemon takes it.
- */
+/* The image on which the worker will run, for pip: its stack, when that is an image here, as the
+ * daemon sees it. */
 static void take_stack(const struct ctl *ctl, struct upload *u)
 {
 	const char *stack = u->file.stack;
@@ -221,28 +228,35 @@ static void take_stack(const struct ctl *ctl, struct upload *u)
 		u->build.image = stack;
 }
 
-/* All but the sending: 0 and the zip, or the exit status. */
-int upload_prepare(struct iron *iron, struct upload *u, int *ret_fd, uint64_t *ret_size)
+/* Does everything but sending. 0 and the zip, or the exit status. */
+int upload_prepare(struct tenant *tenant, struct upload *u, int *ret_fd, uint64_t *ret_size)
 {
 	struct err e = {0};
 	int r = find_worker(u, &e), status;
 
 	if (r == 0)
 		r = gather(u, &e);
+	if (r == 0)
+		r = set_rest(u, &e);
 	if (r < 0)
 		return ctl_fail(&e);
 	if (*u->bundle.left_out)
 		ctl_say("left out of the package: %s (file \"NAME\" takes one in)",
 			u->bundle.left_out);
 	if (pip_wanted(&u->file)) {
-		take_stack(iron->ctl, u);
-		status = pip_run(iron->ctl, &u->build, &u->file, &u->bundle);
+		/* A build takes minutes, so the server says before it whether it would take this. */
+		r = u->build.project ? tenant_call(tenant, "POST", "/codes/check",
+						   json_incref(u->data), NULL, &e)
+				     : 0;
+		if (r < 0)
+			return ctl_fail(&e);
+		take_stack(tenant->ctl, u);
+		status = pip_run(tenant->ctl, &u->build, &u->file, &u->bundle);
 		if (status)
 			return status;
 		say_pips(u);
 	}
-	r = set_rest(u, &e);
-	if (r == 0)
-		r = bundle_zip(&u->bundle, ret_fd, ret_size, &e);
+	add_pips(u);
+	r = bundle_zip(&u->bundle, ret_fd, ret_size, &e);
 	return r < 0 ? ctl_fail(&e) : 0;
 }

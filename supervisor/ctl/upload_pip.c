@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * pip and requirements run as a task of the image that the worker will run on, so that what
- * they build fits it, and somebody's setup.py never runs outside of a sandbox. The result
- * comes back on the task's stdout, as tar.gz: the log keeps every byte as it is, in bounds
- * that this task's limits set, and needs no way into or out of a sandbox beside it. What was
- * logged goes with the task, which is removed.
+ * pip runs as a task of the image that the worker will run on, so that what it builds fits that
+ * image, and so that no package's setup.py runs outside of a sandbox. The result comes back on the
+ * task's stdout, as tar.gz: a log keeps every byte as it is, up to a size that this task's limits
+ * set, and no other way out of the sandbox is needed. The task is removed afterwards, with its log.
  */
 #include "supervisor/ctl/upload_pip.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <glob.h>
 #include <limits.h>
 #include <signal.h>
@@ -19,29 +16,23 @@
 #include <sys/sendfile.h>
 #include <sys/wait.h>
 
+#include "lib/dir.h"
 #include "supervisor/ctl/image.h"
+#include "supervisor/ctl/pip_index.h"
 #include "supervisor/ctl/upload_requirements.h"
 
-#define IMAGE_DEFAULT "iron"  /* as of a code that names none */
-#define POLICY_ONLINE "build" /* the operator's, whatever a project's tasks may name */
+#define IMAGE_DEFAULT "iron"  /* as for a worker that names none */
+#define POLICY_ONLINE "build" /* the operator's, whatever policies a project's tasks may name */
 #define POLICY_OFFLINE "default"
 #define WHEELS "/usr/share/python-wheels/pip-*.whl" /* Debian's python3-pip-whl */
 #define CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
 
-/* What of the environment is pip's, or leads it to its index. */
-static const char *const passed_on[] = {
-	"PIP_INDEX_URL",   "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST",  "PIP_PROXY",
-	"PIP_NO_INDEX",	   "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES",       "PIP_PRE",
-	"PIP_ONLY_BINARY", "PIP_NO_BINARY",	  "PIP_PREFER_BINARY", "PIP_CONSTRAINT",
-	"http_proxy",	   "https_proxy",	  "no_proxy",	       "HTTPS_PROXY",
-	"NO_PROXY"};
-
-/* One build: its folder, and what comes out. */
+/* A build: its folder, and its result. */
 struct work {
-	char dir[PATH_MAX]; /* "" until it is made */
-	char image[128];    /* where it is built */
+	char dir[PATH_MAX]; /* "" before it is made */
+	char image[128];    /* the image in which it is built */
 	int dirfd, out;	    /* out: the task's stdout */
-	bool wheels;
+	bool wheels, index; /* index: it may ask for packages */
 	struct err *e;
 };
 
@@ -53,18 +44,10 @@ bool pip_wanted(const struct worker_file *w)
 	return w->build_command != NULL;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static void work_clear(struct work *k)
 {
 	if (*k->dir)
-		(void)nftw(k->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		(void)dir_remove_tree(AT_FDCWD, k->dir);
 	util_close_fd(&k->dirfd);
 	util_close_fd(&k->out);
 }
@@ -115,7 +98,8 @@ static int put_copy(struct work *k, const char *name, int from, uint64_t size)
 	return 0;
 }
 
-/* The file at path as name; a file that is not there is none, unless it must be. */
+/* Adds the file at path under this name; when it does not exist, that is an error only with
+ * must. */
 static int put_file(struct work *k, const char *name, int base, const char *path, bool must)
 {
 	_cleanup_fd_ int from = openat(base, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -141,57 +125,55 @@ static bool is_archive(const char *name)
 	return false;
 }
 
-/* The archives in a folder, for --find-links. */
-static int put_wheels(struct work *k, const char *folder)
+static int put_wheel(int dir, const char *name, void *arg, struct err *e)
 {
-	char name[NAME_MAX + 16];
-	DIR *dir = opendir(folder);
-	struct dirent *d;
-	int r = 0;
+	char to[NAME_MAX + 16];
+	struct work *k = arg;
 
-	if (!dir)
-		return err_set(k->e, ERR_INPUT, errno, "--find-links: %s", folder);
-	if (!k->wheels && mkdirat(k->dirfd, "wheels", 0700) < 0)
-		r = err_set(k->e, ERR_SYSTEM, errno, "%s/wheels", k->dir);
-	k->wheels = true;
-	while (r == 0 && (d = readdir(dir)) != NULL) {
-		(void)snprintf(name, sizeof(name), "wheels/%s", d->d_name);
-		if (is_archive(d->d_name) && faccessat(k->dirfd, name, F_OK, 0) < 0)
-			r = put_file(k, name, dirfd(dir), d->d_name, true);
-	}
-	(void)closedir(dir);
-	return r;
+	(void)e;
+	(void)snprintf(to, sizeof(to), "wheels/%s", name);
+	if (!is_archive(name) || faccessat(k->dirfd, to, F_OK, 0) == 0)
+		return 0;
+	return put_file(k, to, dir, name, true);
 }
 
-/* pip's configuration as it is on this machine. Folders in PIP_FIND_LINKS are sent along. */
-static int put_configuration(struct work *k, json_t *environment)
+/* Adds the archives of a folder, for --find-links. */
+static int put_wheels(struct work *k, const char *folder)
 {
-	const char *home = getenv("HOME"), *xdg = getenv("XDG_CONFIG_HOME");
-	const char *config = getenv("PIP_CONFIG_FILE"), *links = getenv("PIP_FIND_LINKS");
-	_cleanup_free_ char *list = strdup(links ? links : "");
-	char user[PATH_MAX], *rest = list, *word;
-	int r;
+	_cleanup_fd_ int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++) {
-		const char *value = getenv(passed_on[i]);
+	if (dir < 0)
+		return err_set(k->e, ERR_INPUT, errno, "--find-links: %s", folder);
+	if (!k->wheels && mkdirat(k->dirfd, "wheels", 0700) < 0)
+		return err_set(k->e, ERR_SYSTEM, errno, "%s/wheels", k->dir);
+	k->wheels = true;
+	return dir_each(dir, put_wheel, k, k->e);
+}
 
-		if (value && *value)
-			(void)json_object_set_new(environment, passed_on[i], json_string(value));
+/*
+ * What the build is told of pip's configuration on this machine: the options that do not say where
+ * packages come from, the folders of archives, and how many indexes it may ask.
+ */
+static int put_configuration(struct work *k, json_t *settings)
+{
+	json_auto_t *told = NULL;
+	json_t *folder;
+	size_t i;
+	int r = pip_index_settings(&told, k->e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(told, "find_links"), i, folder)
+	{
+		r = put_wheels(k, json_string_value(folder));
+		if (r < 0)
+			return r;
 	}
-	if (xdg && *xdg)
-		(void)snprintf(user, sizeof(user), "%s/pip/pip.conf", xdg);
-	else
-		(void)snprintf(user, sizeof(user), "%s/.config/pip/pip.conf", home ? home : "");
-	if (access(user, F_OK) < 0)
-		(void)snprintf(user, sizeof(user), "%s/.pip/pip.conf", home ? home : "");
-	r = put_file(k, "pip-global.conf", AT_FDCWD, "/etc/pip.conf", false);
-	if (r == 0)
-		r = put_file(k, "pip-user.conf", AT_FDCWD, config && *config ? config : user,
-			     false);
-	while (r == 0 && (word = strsep(&rest, " \t\n")) != NULL)
-		if (*word == '/' && access(word, F_OK) == 0)
-			r = put_wheels(k, word);
-	return r;
+	k->index = json_is_false(json_object_get(told, "no_index")) ||
+		   json_integer_value(json_object_get(told, "pages")) > 0;
+	(void)json_object_del(told, "find_links");
+	(void)json_object_update(settings, told);
+	return 0;
 }
 
 static int put_pip(struct work *k)
@@ -199,14 +181,14 @@ static int put_pip(struct work *k)
 	glob_t found = {0};
 	int r = 0;
 
-	/* The newest of them, by name; the image may have one of its own. */
+	/* The newest wheel by its name; the image may have a pip of its own. */
 	if (glob(WHEELS, 0, NULL, &found) == 0 && found.gl_pathc > 0)
 		r = put_file(k, "pip.whl", AT_FDCWD, found.gl_pathv[found.gl_pathc - 1], false);
 	globfree(&found);
 	return r;
 }
 
-/* A requirements file and what it names, into *sources; its name there, into files. */
+/* Adds a requirements file and what it names to *sources, and its name there to files. */
 static int put_file_list(struct work *k, const struct worker_file *w,
 			 const struct worker_item *item, struct bundle *sources, json_t *files)
 {
@@ -229,7 +211,7 @@ static const char *image_of(const struct pip_build *build)
 	return build->image ? build->image : IMAGE_DEFAULT;
 }
 
-/* What the file asks for: texts, and files that are sent along. */
+/* Adds what the .worker file asks for: requirements as text, and files that are sent along. */
 static int put_requirements(struct work *k, const struct worker_file *w, int base, json_t *settings)
 {
 	json_t *texts = json_array(), *files = json_array();
@@ -263,7 +245,7 @@ static const char *policy_of(const struct pip_build *build)
 	return build->n_find_links > 0 ? POLICY_OFFLINE : POLICY_ONLINE;
 }
 
-/* task.json, for `sandboxctl run`, and what pip-build is told. */
+/* Writes task.json for `sandboxctl run`, and what pip-build is told. */
 static int put_task(struct work *k, const char *policy, const char *label, const json_t *settings)
 {
 	json_auto_t *task = json_pack("{s:s, s:s, s:s, s:s, s:s}", "exec", "pip-build", "dir", ".",
@@ -271,7 +253,7 @@ static int put_task(struct work *k, const char *policy, const char *label, const
 	_cleanup_free_ char *text = NULL, *task_text = NULL;
 	int r;
 
-	/* The operator's policy for builds has limits that are right for them. */
+	/* The operator's policy for builds has limits that are right for builds. */
 	if (task && strcmp(policy, POLICY_ONLINE) != 0)
 		(void)json_object_set_new(task, "limits",
 					  json_pack("{s:s, s:s, s:s, s:i, s:i}", "memory", "2G",
@@ -285,7 +267,7 @@ static int put_task(struct work *k, const char *policy, const char *label, const
 	return r < 0 ? r : put_text(k, "task.json", task_text, strlen(task_text));
 }
 
-/* pip-build itself, and a pip for an image that has none. */
+/* Adds pip-build, and a pip for an image that has none. */
 static int put_programs(struct work *k)
 {
 	char script[PATH_MAX];
@@ -296,41 +278,54 @@ static int put_programs(struct work *k)
 	return r < 0 ? r : put_pip(k);
 }
 
-/* task.json, settings.json and all that they name. */
+/* Writes task.json, settings.json and everything that they name. */
 static int fill(struct work *k, const struct pip_build *build, const struct worker_file *w,
 		struct bundle *b)
 {
-	json_auto_t *environment = json_object(), *settings = NULL;
-	bool offline = build->n_find_links > 0;
+	json_auto_t *settings =
+		json_pack("{s:s, s:s, s:s, s:{}, s:b, s:s?}", "mode", "worker", "image",
+			  image_of(build), "built_in", k->image, "environment", "no_index",
+			  build->n_find_links > 0, "command", w->build_command);
 	_cleanup_fd_ int zip = -1;
 	uint64_t size = 0;
-	int r = put_programs(k);
+	int r;
 
-	if (r == 0)
-		r = put_file(k, "ca.crt", AT_FDCWD, CERTIFICATES, false);
-	for (size_t i = 0; i < build->n_find_links && r == 0; i++)
+	if (!settings)
+		return err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
+	r = put_programs(k);
+	if (r < 0)
+		return r;
+	r = put_file(k, "ca.crt", AT_FDCWD, CERTIFICATES, false);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < build->n_find_links; i++) {
 		r = put_wheels(k, build->find_links[i]);
-	if (r == 0 && !offline)
-		r = put_configuration(k, environment);
-	settings = json_pack("{s:s, s:s, s:s, s:O, s:b, s:s?}", "mode", "worker", "image",
-			     image_of(build), "built_in", k->image, "environment", environment,
-			     "no_index", offline, "command", w->build_command);
-	if (r == 0 && !settings)
-		r = err_set(k->e, ERR_INPUT, 0, "remote_build_command: must be UTF-8 text");
-	if (r == 0)
-		r = put_requirements(k, w, b->base, settings);
-	if (r == 0 && w->build_command) {
-		r = bundle_zip(b, &zip, &size, k->e);
-		if (r == 0)
-			r = put_copy(k, "package.zip", zip, size);
+		if (r < 0)
+			return r;
 	}
-	return r < 0 ? r : put_task(k, policy_of(build), "build", settings);
+	if (build->n_find_links == 0) {
+		r = put_configuration(k, settings);
+		if (r < 0)
+			return r;
+	}
+	r = put_requirements(k, w, b->base, settings);
+	if (r < 0)
+		return r;
+	if (w->build_command) {
+		r = bundle_zip(b, &zip, &size, k->e);
+		if (r < 0)
+			return r;
+		r = put_copy(k, "package.zip", zip, size);
+		if (r < 0)
+			return r;
+	}
+	return put_task(k, policy_of(build), "build", settings);
 }
 
 /*
- * Where it is built: in IMAGE-build, where the operator has made one with what compiles sources,
- * which the image that the worker runs on need not have; else in that. Their Pythons must be
- * the same, or nothing would fit.
+ * Chooses the image in which to build: IMAGE-build, if the operator has made one, with compilers
+ * that the worker's own image need not have; else the worker's image. Both must have the same
+ * Python, or the result would not fit.
  */
 static void choose_image(struct ctl *ctl, const char *image, char *ret, size_t size)
 {
@@ -346,13 +341,15 @@ static void choose_image(struct ctl *ctl, const char *image, char *ret, size_t s
 		(void)snprintf(ret, size, "%s", image);
 }
 
-/* `sandboxctl run IMAGE task.json` in a child, its stdout into k->out: its exit status. */
+/* Runs `sandboxctl run IMAGE task.json` in a child with its stdout in k->out, beside the package index
+ * that the build may ask; returns its exit status. */
 static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *build)
 {
+	struct pip_index index = PIP_INDEX_INIT;
 	struct ctl quiet = *ctl;
 	char path[PATH_MAX + 16];
 	char *argv[8];
-	int argc = 0, status = 0;
+	int argc = 0, status = 0, r;
 	pid_t pid;
 
 	(void)snprintf(path, sizeof(path), "%s/task.json", k->dir);
@@ -365,25 +362,36 @@ static int run_build(struct ctl *ctl, struct work *k, const struct pip_build *bu
 	argv[argc++] = k->image;
 	argv[argc++] = path;
 	argv[argc] = NULL;
+	if (k->index) {
+		r = pip_index_start(&index, k->e);
+		if (r < 0)
+			return r;
+	}
 	(void)fflush(NULL);
 	pid = fork();
-	if (pid < 0)
-		return err_set(k->e, ERR_SYSTEM, errno, "fork");
+	if (pid < 0) {
+		r = err_set(k->e, ERR_SYSTEM, errno, "fork");
+		pip_index_stop(&index);
+		return r;
+	}
 	if (pid == 0) {
 		optind = 0;
 		if (dup2(k->out, STDOUT_FILENO) < 0)
 			_exit(err_exit_status(ERR_SYSTEM));
-		_exit(ctl_run(&quiet, argc, argv));
+		_exit(ctl_run_with_input(&quiet, argc, argv, index.sock));
 	}
-	/* Ctrl-C is the child's: it ends the task, and we say so then. */
+	/* The child has a copy, and gives it to the sandbox: the index ends with the two. */
+	util_close_fd(&index.sock);
+	/* Ctrl-C is for the child, which ends the task; afterwards we tell that. */
 	(void)signal(SIGINT, SIG_IGN);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	(void)signal(SIGINT, SIG_DFL);
+	pip_index_stop(&index);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Takes the line with the task's id off the result. */
+/* Reads the line with the task's id, with which the result begins. */
 static int take_id(struct work *k, char id[TASK_ID_LEN + 1])
 {
 	char line[TASK_ID_LEN + 1];
@@ -416,12 +424,12 @@ static int take_result(struct ctl *ctl, struct work *k, const struct worker_file
 	if (w->build_command)
 		bundle_clear(b);
 	r = bundle_add_archive(b, k->out, "the build's result", "", k->e);
-	/* What the log keeps of it is the package once more. */
+	/* The task's log has a second copy of the package. */
 	forget_task(ctl, id);
 	return r;
 }
 
-/* The result once more, and what is to be done with it. */
+/* Makes the check's folder: the result of the build, and what is to be done with it. */
 static int fill_check(struct work *k, const struct work *built, const struct pip_build *build,
 		      const struct worker_file *w)
 {
@@ -445,8 +453,8 @@ static int fill_check(struct work *k, const struct work *built, const struct pip
 }
 
 /*
- * What was built in another image than it will run on may miss there what that one has. It is
- * looked for where it will run, and told; it is the user's to judge.
+ * What was built in another image may need something there that the worker's image lacks. The check
+ * looks for that in the worker's image and prints it; the user judges.
  */
 static void check_result(struct ctl *ctl, const struct work *built, const struct pip_build *build,
 			 const struct worker_file *w)
@@ -494,6 +502,6 @@ int pip_run(struct ctl *ctl, const struct pip_build *build, const struct worker_
 	if (status == 1)
 		ctl_say("nothing was uploaded: %s failed in its build sandbox, see above",
 			w->build_command ? "pip or remote_build_command" : "pip");
-	/* A signal's status stays; else what a build's means is its own. */
+	/* The status after a signal stays; any other status of a build is only the build's. */
 	return status > 0 && status < 128 ? err_exit_status(ERR_INPUT) : status;
 }

@@ -13,7 +13,7 @@
 
 #define FILES_DEPTH_MAX 16u
 
-/* The file at hand, and who named it. */
+/* The current file, and the file that named it. */
 struct reader {
 	struct bundle *b;
 	struct err *e;
@@ -22,8 +22,8 @@ struct reader {
 	unsigned depth;
 };
 
-/* "a/b", from "./a//b/" in the folder dir; NULL where it leads out by its text, or without memory.
- */
+/* Makes "a/b" of "./a//b/" in the folder dir. NULL: the text leads out of the base, or out of
+ * memory. */
 static char *beneath(const char *dir, const char *path)
 {
 	_cleanup_free_ char *whole = NULL;
@@ -53,7 +53,8 @@ static char *beneath(const char *dir, const char *path)
 	return ret;
 }
 
-/* No link may lead out of the base either. An O_PATH fd or -errno. */
+/* Opens a path through which no link leads out of the base either. An O_PATH descriptor or
+ * -errno. */
 static int open_beneath(const struct bundle *b, const char *path)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH};
@@ -62,7 +63,7 @@ static int open_beneath(const struct bundle *b, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* "a/b" → "a"; "b" → "". */
+/* The folder of a path: "a" of "a/b", "" of "b". */
 static char *folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -103,7 +104,7 @@ static int parse(struct reader *r, const char *text, size_t len)
 
 static int add_file(struct reader *r, const char *path);
 
-/* Adds what is there. A requirements file is read for what it names, too. */
+/* Adds what is at the path. A requirements file is also read, for what it names. */
 static int add_path(struct reader *r, enum requirements_kind kind, const char *path)
 {
 	_cleanup_fd_ int fd = open_beneath(r->b, path);
@@ -112,7 +113,7 @@ static int add_path(struct reader *r, enum requirements_kind kind, const char *p
 
 	if (fd == -EXDEV)
 		return err_set(r->e, ERR_INPUT, 0, "%s leads out of the worker's folder", path);
-	/* A folder of archives that is not there is one more where pip finds nothing. */
+	/* A folder of archives that does not exist is no error: pip finds nothing in it. */
 	if (fd == -ENOENT && kind == REQUIREMENTS_LINKS)
 		return 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -150,7 +151,7 @@ static int on_name(void *arg, enum requirements_kind kind, const char *named, un
 	return r < 0 ? err_wrap(from->e, r, "%s:%u", from->path, line) : 0;
 }
 
-/* A file that is in the bundle already has been read: two may name each other. */
+/* A file that is in the bundle already has been read: two files may name each other. */
 static int add_file(struct reader *from, const char *path)
 {
 	struct reader r = {.b = from->b, .e = from->e, .path = path, .depth = from->depth + 1};

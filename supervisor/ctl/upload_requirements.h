@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requirements files and what they name, for pip in a sandbox that has none of it. */
+/* Finds the files that requirements files name, for a pip that runs in a sandbox where none of them
+ * is. */
 #ifndef SUPERVISOR_CTL_UPLOAD_REQUIREMENTS_H
 #define SUPERVISOR_CTL_UPLOAD_REQUIREMENTS_H
 
 #include "supervisor/ctl/upload_bundle.h"
 
 /*
- * Adds the file at path, and every file and folder that pip would open for it, to the bundle, at
- * their own places beneath its base: the folder where pip would run. *ret_name is what the file
- * is called there (owned by the caller). A file of another folder may name nothing beside
- * itself, and nothing else leads out of the base: these files go to a sandbox that may
- * have a network. 0 or -errno.
+ * Adds the requirements file at path to the bundle, and every file and folder that pip would open
+ * for it, each at its own place below the bundle's base, which is the folder where pip would run.
+ * *ret_name: what the requirements file is called there; the caller frees it. A file outside of the
+ * base may name nothing that is relative to itself, and no other name may lead out of the base,
+ * because these files are sent to a sandbox that may have a network. 0 or -errno.
  */
 int requirements_add(struct bundle *b, const char *path, char **ret_name, struct err *e);
 

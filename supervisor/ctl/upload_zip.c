@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Archives, by libarchive: the package's zip, and what is merged into a package. */
+/* Archives, by libarchive: writing the package's zip, and reading archives that are merged into a
+ * package. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
@@ -15,19 +16,19 @@ int bundle_temp_file(struct err *e)
 	const char *dir = getenv("TMPDIR");
 	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
-	/* A file system that has no O_TMPFILE. */
+	/* The file system does not have O_TMPFILE. */
 	if (fd < 0)
 		fd = memfd_create("upload", MFD_CLOEXEC);
 	return fd < 0 ? err_set(e, ERR_SYSTEM, errno, "a temporary file") : fd;
 }
 
-/* In C's own locale libarchive would not mark names as UTF-8. */
+/* In the locale "C", libarchive would not mark names as UTF-8. */
 static void speak_utf8(void)
 {
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-/* Of two of one name the same one is first, whatever qsort(3) does with what is equal. */
+/* Orders entries, also those of the same name, which qsort(3) would leave in any order. */
 static int by_dest(const void *a, const void *b)
 {
 	const struct bundle_entry *x = a, *y = b;
@@ -96,7 +97,7 @@ static int write_entry(struct archive *a, const struct bundle *b, const struct b
 		return err_set(e, ERR_SYSTEM, ENOMEM, "%s", from->dest);
 	archive_entry_set_pathname(entry, from->dest);
 	archive_entry_set_mode(entry, from->mode);
-	/* The start of zip's time, in every time zone. */
+	/* The first time that a zip can have, in every time zone. */
 	archive_entry_set_mtime(entry, 0, 0);
 	archive_entry_set_size(entry, file ? (la_int64_t)from->len : 0);
 	if (S_ISLNK(from->mode))
@@ -110,7 +111,7 @@ static int write_entry(struct archive *a, const struct bundle *b, const struct b
 	return r;
 }
 
-/* What a server unpacks by its name; two files of one name are a mistake. */
+/* Two files of one name are a mistake: a server unpacks files by their names. */
 static int check_twice(const struct bundle *b, size_t i, struct err *e)
 {
 	const struct bundle_entry *a = &b->entries[i - 1], *c = &b->entries[i];
@@ -177,7 +178,7 @@ static bool is_inside(const char *path)
 	return true;
 }
 
-/* The whole content of the entry that was read last. */
+/* Reads the whole content of the entry that was read last. */
 static int read_content(struct archive *a, char **ret, size_t *ret_len)
 {
 	_cleanup_free_ char *buf = NULL;

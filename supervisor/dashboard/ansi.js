@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A line of a task's output as pieces of plain text with class names. Of all that a terminal
-// would obey only colours and weights are (SGR); everything else that could deceive a reader
-// (other escape sequences, control characters, bidirectional overrides) is shown as \x1b, \u202e.
+// Turns a line of a task's output into pieces of plain text with class names. Of everything that a
+// terminal would obey, only colours and weights (SGR) have an effect. All else that could deceive a
+// reader (other escape sequences, control characters, bidirectional overrides) is shown as \x1b,
+// \u202e.
 
 const PLAIN = Object.freeze({fg: -1, bg: -1, bold: false, dim: false, italic: false, under: false, inverse: false});
 
@@ -17,7 +18,7 @@ export function visible(text) {
 	});
 }
 
-// The nearest of the 16 colours: those are readable in both themes, which an arbitrary one is not.
+// The nearest of the 16 colours, which are readable in both themes; an arbitrary colour is not.
 function nearest(r, g, b) {
 	const high = Math.max(r, g, b), low = Math.min(r, g, b);
 
@@ -37,7 +38,7 @@ function cube(n) {
 	return nearest(level(Math.floor((n - 16) / 36)), level(Math.floor((n - 16) / 6) % 6), level((n - 16) % 6));
 }
 
-// 38 or 48 and what follows it: [colour, how many numbers were taken].
+// Reads what follows a 38 or 48: returns [colour, how many numbers were read].
 function extended(codes, i) {
 	if (codes[i + 1] === 5)
 		return [codes[i + 2] <= 255 ? cube(codes[i + 2]) : -1, 2];
@@ -93,7 +94,7 @@ function apply(state, codes) {
 }
 
 function classes(s) {
-	// Text on its own colour would be hidden.
+	// Text in the colour of its background would be hidden.
 	const bg = s.bg === s.fg ? -1 : s.bg;
 	const list = [];
 
@@ -108,7 +109,7 @@ function classes(s) {
 	return list.join(' ');
 }
 
-// {pieces: [{text, cls}], state}: state is what the next line of the stream begins with.
+// Returns {pieces: [{text, cls}], state}; the next line of the stream begins with state.
 export function render(line, state = PLAIN) {
 	const pieces = [];
 	let at = 0;
@@ -129,7 +130,7 @@ export function render(line, state = PLAIN) {
 	return {pieces, state};
 }
 
-// What a line leaves behind, without its pieces.
+// The state after a line, without making its pieces.
 export function after(line, state = PLAIN) {
 	if (!line.includes('\x1b'))
 		return state;

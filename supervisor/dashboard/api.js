@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to /api (openapi.json describes it). The token lives in this tab's session storage
-// and goes nowhere but into the Authorization header.
+// Requests to /api (openapi.json describes it). The token is kept in this tab's session storage,
+// and is sent only in the Authorization header.
 
 const KEY = 'token';
 
@@ -8,7 +8,7 @@ export class ApiError extends Error {
 	constructor(status, message) {
 		super(message);
 		this.status = status;
-		// Asking again would be answered the same.
+		// Asking again would give the same answer.
 		this.final = status >= 400 && status < 500 && status !== 429;
 	}
 }
@@ -19,7 +19,7 @@ let onRefused = () => {};
 try {
 	token = sessionStorage.getItem(KEY);
 } catch {
-	// Storage is forbidden: the log-in lasts as long as the page.
+	// The browser forbids storage: the log-in lasts as long as the page.
 }
 
 export function loggedIn() {
@@ -38,7 +38,7 @@ export function setToken(text) {
 	}
 }
 
-// fn is called when the token is no longer good.
+// fn is called when the server refuses the token.
 export function whenRefused(fn) {
 	onRefused = fn;
 }
@@ -49,7 +49,7 @@ async function words(response) {
 		if (typeof msg === 'string' && msg)
 			return msg;
 	} catch {
-		// not ours: a proxy's, say
+		// the answer is not our server's, but for instance a proxy's
 	}
 	return `The server answers ${response.status}.`;
 }
@@ -89,7 +89,7 @@ const query = (params) => {
 	return text.size === 0 ? '' : `?${text}`;
 };
 
-// Paths beneath one project.
+// The requests about one project.
 export function project(id) {
 	const base = `/api/projects/${encodeURIComponent(id)}`;
 	const at = (...parts) => [base, ...parts.map(encodeURIComponent)].join('/');
@@ -122,6 +122,9 @@ export function project(id) {
 			signal,
 			headers: {Accept: 'text/event-stream', ...(last ? {'Last-Event-ID': last} : {})},
 		}),
+		httpWorkers: (signal) => get(at('http', 'workers'), signal),
+		httpWorker: (name, signal) => get(at('http', 'workers', name), signal),
+		httpVersions: (name, signal) => get(at('http', 'workers', name, 'versions'), signal),
 		schedules: (params, signal) => get(at('schedules') + query(params), signal),
 		schedule: (schedule) => post(at('schedules'), {schedules: [schedule]}),
 		cancelSchedule: (schedule) => post(at('schedules', schedule, 'cancel')),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page: who is here, which view the address names, and its life.
+// The page: who is logged in, which view the address names, and how views come and go.
 
 import * as api from './api.js';
 import {button, h, heading, replace, say} from './dom.js';
 import {code, codes} from './codes.js';
+import {httpWorker, httpWorkers} from './http.js';
 import {loginForm} from './login.js';
 import {nodeView} from './node.js';
 import {checkpoints, images, templates} from './operator.js';
@@ -23,6 +24,8 @@ const ROUTES = [
 	[/^checkpoints$/, checkpoints, 'operator'],
 	[/^p\/([0-9a-f]{24})$/, codes],
 	[/^p\/([0-9a-f]{24})\/workers\/([0-9a-f]{24})$/, code],
+	[/^p\/([0-9a-f]{24})\/http$/, httpWorkers],
+	[/^p\/([0-9a-f]{24})\/http\/([a-z0-9-]{1,63})$/, httpWorker],
 	[/^p\/([0-9a-f]{24})\/tasks$/, tasks],
 	[/^p\/([0-9a-f]{24})\/tasks\/([0-9a-f]{24})$/, task],
 	[/^p\/([0-9a-f]{24})\/schedules$/, schedules],
@@ -35,8 +38,8 @@ const where = document.getElementById('where');
 const leave = document.getElementById('leave');
 const offline = document.getElementById('offline');
 
-let me = null;	// whoami
-let names = new Map();	// of projects, by id
+let me = null;	// the answer of whoami
+let names = new Map();	// projects' names by their ids
 let current = null;	// the AbortController of the view that is shown
 
 function seen(signal) {
@@ -48,7 +51,8 @@ function seen(signal) {
 	});
 }
 
-// What a view is given: its address' parts, where to draw, and a clock that stops with it.
+// What a view is given: the parts of its address, where to draw, and a timer that stops with the
+// view.
 function makePage(signal, parts, params) {
 	const page = {
 		main, signal, parts, params, me,
@@ -59,8 +63,8 @@ function makePage(signal, parts, params) {
 			main.querySelector('h1')?.focus({preventScroll: true});
 			main.setAttribute('aria-busy', 'false');
 		},
-		// Calls fn now, and again and again while the page is seen. The first failure is the
-		// view's, later ones are told and tried again.
+		// Calls fn now, and again and again while the page is visible. A first failure is
+		// thrown to the view; after a later one the page says so and tries again.
 		async poll(fn, ms = POLL_MS) {
 			if (await fn() === 'done')
 				return;
@@ -98,6 +102,7 @@ function drawNav(path, projectId) {
 	if (projectId) {
 		groups.push(h('h2', null, names.get(projectId) ?? 'Project'), h('ul', null,
 			link(`#/${base}`, 'Workers', path === base || path.startsWith(`${base}/workers`)),
+			link(`#/${base}/http`, 'HTTP workers', path === `${base}/http` || path.startsWith(`${base}/http/`)),
 			link(`#/${base}/tasks`, 'Tasks', path.startsWith(`${base}/tasks`)),
 			link(`#/${base}/schedules`, 'Schedules', path === `${base}/schedules`),
 			link(`#/${base}/dead`, 'Dead letters', path === `${base}/dead`)));
@@ -133,7 +138,7 @@ async function learnNames(projectId) {
 	try {
 		names.set(projectId, (await api.project(projectId).get()).name);
 	} catch {
-		// The view says what is wrong with this project.
+		// The view itself will say what is wrong with this project.
 	}
 }
 
@@ -192,7 +197,7 @@ function login(message) {
 	loginForm(main, message, enter);
 }
 
-// Asks whose the token is; throws what the form then says.
+// Asks the server whose the token is; throws an error, which the form shows.
 async function enter(token) {
 	api.setToken(token);
 	try {
@@ -206,7 +211,7 @@ async function enter(token) {
 }
 
 api.whenRefused(() => {
-	// At the log-in itself, the form says it.
+	// While the user logs in, the form says it.
 	if (me)
 		login('This token is no longer good: it was revoked, or the server has forgotten it.');
 });
@@ -217,7 +222,7 @@ leave.addEventListener('click', () => {
 	say('Logged out.');
 });
 document.querySelector('.skip').addEventListener('click', (event) => {
-	// The address is the view's.
+	// The address belongs to the view, so the link must not change it.
 	event.preventDefault();
 	main.focus();
 });

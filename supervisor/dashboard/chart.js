@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Line charts as SVG. A chart is also words: its heading tells the newest values, and the arrow
-// keys walk through the samples.
+// Line charts as SVG. A chart can also be read as words: its heading has the newest values, and the
+// arrow keys move through the samples.
 
 import {h, replace, svg} from './dom.js';
 import {clock} from './format.js';
@@ -8,7 +8,8 @@ import {clock} from './format.js';
 const WIDTH = 480, HEIGHT = 150;
 const LEFT = 56, RIGHT = 8, TOP = 8, BOTTOM = 20;
 
-// A round number that is not less: 1, 2, 5 and their powers of ten, or of 2 for bytes.
+// The next round number that is not less than v: 1, 2 or 5 times a power of ten; for bytes, a power
+// of two.
 export function niceMax(v, binary = false) {
 	if (!(v > 0))
 		return 1;
@@ -18,7 +19,7 @@ export function niceMax(v, binary = false) {
 	return [1, 2, 5, 10].find((m) => m * power >= v * 0.9999) * power;
 }
 
-// M where a value follows a gap, L else; null values are gaps.
+// A path of an SVG: M to a value behind a gap, else L to it. A null value is a gap.
 export function path(values, x, y) {
 	let d = '', open = false;
 
@@ -28,7 +29,7 @@ export function path(values, x, y) {
 			return;
 		}
 		d += `${open ? 'L' : 'M'}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
-		// A single sample between gaps would be invisible.
+		// A single sample between two gaps would be invisible.
 		if (!open && (values[i + 1] === null || values[i + 1] === undefined))
 			d += 'h0.1';
 		open = true;
@@ -36,8 +37,9 @@ export function path(values, x, y) {
 	return d;
 }
 
-// series: [{name, of(sample)}]; print(value): with its unit. set(samples): {time, ...}, one a
-// second, oldest first; span: seconds that the width stands for.
+// series: [{name, of(sample)}]. print(value): the value with its unit. set(samples): samples are
+// {time, ...}, one for each second, oldest first. span: the seconds that the chart's width stands
+// for.
 export function chart({title, series, print, binary = false, span = 300}) {
 	const now = h('figcaption');
 	const lines = series.map((_, i) => svg('path', {class: `line s${i}`}));
@@ -114,7 +116,7 @@ export function chart({title, series, print, binary = false, span = 300}) {
 		});
 		from.textContent = clock(new Date(end - span * 1000));
 		to.textContent = clock(new Date(end));
-		// The cursor stays on its sample while the others move on.
+		// The cursor stays on its sample while the samples move.
 		at = pointed === null ? -1 : samples.findIndex((s) => s.time === pointed);
 		tell();
 	}

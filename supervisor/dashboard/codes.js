@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Workers: what a project has uploaded, and one of them.
+// Workers: the list of what a project has uploaded, and one worker's page.
 
 import {action, confirm, button, facts, h, heading, replace, say, section} from './dom.js';
 import {bytes, count, digest, pretty, status, time} from './format.js';
@@ -11,7 +11,7 @@ function concurrency(c) {
 	return c.max_concurrency > 0 ? count(c.max_concurrency) : 'no bound';
 }
 
-// The button that fits; done() reads anew.
+// A button to pause the worker, or to resume a paused one; done() is called afterwards.
 function pauseButton(page, c, done) {
 	return action(c.paused ? 'Resume' : 'Pause', async () => {
 		const {msg} = await (c.paused ? page.project.resume(c.id) : page.project.pause(c.id));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elements. All text goes in as text nodes: no string of a task, a project or a log is ever
-// parsed as HTML, and no link made here leads anywhere but into this page.
+// Makes elements. All text goes in as text nodes: no string of a task, a project or a log is ever
+// parsed as HTML, and no link made here leads out of this page.
 
 const PROPS = new Set(['value', 'checked', 'disabled', 'hidden', 'open', 'selected', 'required', 'multiple']);
 
@@ -43,7 +43,7 @@ export function h(name, attrs, ...children) {
 		}
 	}
 	add(node, children);
-	// After the children: a select has no value without its options.
+	// Set after the children, because a select has no value before it has options.
 	if (attrs && attrs.value !== undefined && attrs.value !== null)
 		node.value = attrs.value;
 	return node;
@@ -62,7 +62,7 @@ export function replace(node, ...children) {
 	return add(node, children);
 }
 
-// A short word to all who look or listen.
+// Shows a short message, also to screen readers.
 let toastTimer;
 export function say(text, bad = false) {
 	const toast = document.getElementById('toast');
@@ -78,10 +78,11 @@ export function button(text, fn, attrs = {}) {
 	return h('button', {type: 'button', ...attrs, on: {click: fn}}, text);
 }
 
-// A button that asks the server for something: it cannot be pressed twice, and a failure is told.
+// A button that sends a request: it cannot be pressed again while that is under way, and a failure
+// is shown.
 export function action(text, fn, attrs = {}) {
 	const node = button(text, async () => {
-		// Not `disabled`, which would take the focus away.
+		// The attribute `disabled` is not used, because it would take the focus away.
 		if (node.getAttribute('aria-disabled') === 'true')
 			return;
 		node.setAttribute('aria-disabled', 'true');
@@ -105,7 +106,7 @@ export function section(title, ...children) {
 	return h('section', {'aria-label': title}, h('h2', null, title), children);
 }
 
-// [[name, value], ...]; what is not known is left out.
+// pairs: [[name, value], ...]. Pairs without a value are left out.
 export function facts(pairs) {
 	const list = h('dl', {class: 'facts'});
 
@@ -117,7 +118,7 @@ export function facts(pairs) {
 	return list;
 }
 
-// A question before something that cannot be undone: true when it is confirmed.
+// Asks a question before something that cannot be undone; resolves to true when the user confirms.
 export function confirm(question, verb) {
 	return new Promise((resolve) => {
 		const dialog = h('dialog', {'aria-labelledby': 'question'},
@@ -126,7 +127,8 @@ export function confirm(question, verb) {
 				h('button', {value: 'no', autofocus: true}, 'Back'),
 				h('button', {value: 'yes', class: 'danger'}, verb)));
 
-		// A form's method "dialog" sends nothing, but the page's policy allows no form at all.
+		// A form with method "dialog" sends nothing, but the page's Content-Security-Policy
+		// allows no form to be submitted at all.
 		dialog.querySelector('form').addEventListener('submit', (event) => {
 			event.preventDefault();
 			dialog.close(event.submitter?.value ?? 'no');

@@ -5,7 +5,7 @@ import {h} from './dom.js';
 
 const two = (n) => String(n).padStart(2, '0');
 
-// IronWorker's zero time is no time.
+// IronWorker writes year 1 for "no time".
 function parseTime(text) {
 	if (!text || text.startsWith('0001-'))
 		return null;
@@ -21,7 +21,7 @@ export function day(date) {
 	return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
-// Local time; the day only where it is not today. The whole of it is in the title.
+// Local time; the day only when it is not today. The title has both.
 export function time(text) {
 	const date = parseTime(text);
 
@@ -80,15 +80,16 @@ export function digest(text) {
 const STATUSES = {
 	queued: 'wait', preparing: 'wait', scheduled: 'wait', running: 'live', complete: 'good', error: 'bad',
 	killed: 'bad', timeout: 'bad', cancelled: 'off', paused: 'off', active: 'good', parked: 'good',
-	ready: 'good', warming: 'wait',
+	ready: 'good', warming: 'wait', up: 'good', starting: 'wait', draining: 'off', stopping: 'off', backoff: 'bad',
+	failed: 'bad',
 };
 
-// The word says it; the colour only helps.
+// The word says the status; its colour is only help.
 export function status(word) {
 	return h('span', {class: `status ${STATUSES[word] ?? 'off'}`}, word ?? '–');
 }
 
-// "320M" or bytes or null, as in a task's limits.
+// Limits as in a task: a number of bytes, text such as "320M", or null.
 export function limits(object) {
 	const unit = (key, value) => (typeof value !== 'number' ? value : ['memory', 'disk', 'log'].includes(key) ? bytes(value)
 		: key === 'timeout' ? `${value} s` : value);
@@ -96,7 +97,7 @@ export function limits(object) {
 	return Object.entries(object ?? {}).map(([key, value]) => `${key} ${unit(key, value)}`).join(', ');
 }
 
-// JSON laid out, other text as it is.
+// JSON is laid out; other text stays as it is.
 export function pretty(text) {
 	try {
 		return JSON.stringify(JSON.parse(text), null, 2);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A task's output as lines, pure. Pieces come as they were written: a piece may hold many
-// lines, or part of one. Each stream has its own line that is not done yet.
+// Turns a task's output into lines, without touching the page. Pieces of output come as they were
+// written: a piece may hold many lines, or a part of one. Each stream has one line that is not
+// finished.
 
 import {PLAIN, after} from './ansi.js';
 import {bytes as bytesText, count} from './format.js';
 
-// What a browser's memory should hold of a log; the whole of it can be downloaded.
+// The most of a log that the page keeps in memory; a download has all of it.
 export const LINES_MAX = 200000;
 export const CHARS_MAX = 32 << 20;
-// Of a line that is longer the rest is counted.
+// The rest of a longer line is only counted.
 export const LINE_MAX = 4000;
 
 export class Lines {
@@ -17,12 +18,12 @@ export class Lines {
 		this.charsMax = chars;
 		this.chars = 0;
 		this.list = [];
-		this.gone = 0;	// lines that are no longer in list
-		this.open = {};	// by stream: the line that has had no newline
-		this.state = {};	// by stream: colours that go on
+		this.gone = 0;	// how many lines were removed from list
+		this.open = {};	// by stream: the line that has not ended with a newline yet
+		this.state = {};	// by stream: the colours that go on in the next line
 	}
 
-	// stream: 'stdout', 'stderr' or 'note'. t: when it came.
+	// stream: 'stdout', 'stderr' or 'note'. t: when the text came.
 	add(stream, text, t) {
 		const parts = text.split('\n');
 
@@ -42,14 +43,15 @@ export class Lines {
 		this.trim();
 	}
 
-	// Bytes that are missing here; what goes missing in one place is one line.
+	// Adds a line about missing bytes; what is missing in one place is one line.
 	drop({reason, bytes, kept}, t) {
 		const last = this.list.at(-1);
 		const line = last?.dropped ? last : {stream: 'note', dropped: 0, more: 0, t, state: PLAIN};
 
 		line.dropped += bytes;
-		line.text = `[${reason === 'disk' ? 'no room for the log' : `log limit of ${bytesText(kept)} reached`}: ` +
-			`${count(line.dropped)} bytes dropped]`;
+		const what = {disk: 'no room for the log', ring: `the log keeps its last ${bytesText(kept)}`};
+		line.text = `[${what[reason] ?? `log limit of ${bytesText(kept)} reached`}: ` +
+			`${count(line.dropped)} bytes ${reason === 'ring' ? 'before them are gone' : 'dropped'}]`;
 		if (line !== last)
 			this.list.push(line);
 		this.trim();
@@ -73,11 +75,11 @@ export class Lines {
 		const line = this.open[stream];
 
 		if (!line) {
-			// An empty line: nothing has opened it.
+			// The line is empty: nothing has begun it.
 			this.grow(stream, '');
 			return this.close(stream);
 		}
-		// A terminal's line end.
+		// A terminal's end of line is CR LF.
 		if (line.more === 0 && line.text.endsWith('\r'))
 			line.text = line.text.slice(0, -1);
 		this.state[stream] = after(line.text, line.state);
@@ -86,7 +88,7 @@ export class Lines {
 	}
 
 	trim() {
-		// In large steps: each moves the whole array.
+		// Lines are removed many at a time, because each removal moves the whole array.
 		if (this.list.length <= this.max * 1.1 && this.chars <= this.charsMax * 1.1)
 			return;
 		let n = Math.max(this.list.length - this.max, 0);

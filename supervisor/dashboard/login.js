@@ -30,7 +30,7 @@ export function loginForm(main, message, enter) {
 		event.preventDefault();
 		if (submit.getAttribute('aria-disabled') === 'true')
 			return;
-		// What cannot be a token must not become a header either.
+		// What cannot be a token must not be sent in a header either.
 		if (!/^[\x21-\x7e]+$/.test(text)) {
 			fail('A token is letters, digits, - and _.');
 			return;

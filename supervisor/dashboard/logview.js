@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A log in a window: however many lines there are, only those that are seen are elements.
+// A log in a scrolling box. However many lines the log has, only the visible ones are elements.
 
 import {Lines} from './lines.js';
 import {button, h, replace, say} from './dom.js';
@@ -7,11 +7,11 @@ import {clock, count} from './format.js';
 import {render} from './ansi.js';
 import {follow} from './sse.js';
 
-const LINE_HEIGHT = 18; // as .log .line in style.css
-const MARGIN = 20;	// lines above and below what is seen
+const LINE_HEIGHT = 18; // the height of .log .line in style.css
+const MARGIN = 20;	// how many lines are drawn above and below the visible ones
 
 export class LogView {
-	// onTurn is called with the first line and with the end: the task has changed then.
+	// onTurn is called at the first line and at the end, because the task has changed then.
 	constructor({task, open, download, onTurn, signal}) {
 		this.open = open;
 		this.download = download;
@@ -19,12 +19,12 @@ export class LogView {
 		this.signal = signal;
 		this.name = `${task}.log`;
 		this.lines = new Lines();
-		this.shown = null;	// the filtered lines; null: all
-		this.cut = 0;	// ends that were none
-		this.picked = 0;	// when the filter was used last
-		this.gone = 0;	// lines that were gone when it was drawn last
+		this.shown = null;	// the filtered lines; null: no filter is set
+		this.cut = 0;	// how often the log broke off without its end
+		this.picked = 0;	// when the filter was applied last
+		this.gone = 0;	// lines.gone when the box was drawn last
 		this.following = true;
-		this.top = 0;	// where the box was put or scrolled to last
+		this.top = 0;	// where the box was scrolled to last, by put() or by the user
 		this.state = 'connecting';
 		this.build();
 		this.resize = new ResizeObserver(() => this.soon());
@@ -56,7 +56,7 @@ export class LogView {
 		this.tellState();
 	}
 
-	// Until the log's end, or the page is left.
+	// Follows until the log ends or the user leaves the page.
 	async run() {
 		try {
 			await follow({
@@ -90,7 +90,8 @@ export class LogView {
 		return event === 'end' && this.isEnd(what);
 	}
 
-	// Where the logger has ended before the log, it is asked again, and not for ever.
+	// The stream may end before the log, because the logger ended: then it is asked again, but
+	// only a few times.
 	isEnd({complete}) {
 		if (complete !== false)
 			return true;
@@ -112,7 +113,7 @@ export class LogView {
 		const text = `${words[this.state]} · ${count(n)} ${n === 1 ? 'line' : 'lines'}${part}`;
 
 		this.word.dataset.logState = this.state;
-		// Said to screen readers when the state changes, not with every line.
+		// Screen readers hear of a change of the state, not of every line.
 		this.word.setAttribute('aria-live', this.said === this.state ? 'off' : 'polite');
 		this.said = this.state;
 		this.word.textContent = text;
@@ -124,7 +125,7 @@ export class LogView {
 		this.soon();
 	}
 
-	// At most once a frame, whatever comes.
+	// Draws at most once in each frame.
 	soon() {
 		if (this.pending)
 			return;
@@ -143,7 +144,7 @@ export class LogView {
 		this.draw();
 	}
 
-	// A filter reads all lines: not for each piece that comes.
+	// A filter reads all lines, so it is not applied for each piece that comes.
 	pickSometimes() {
 		if (performance.now() - this.picked > 300)
 			this.pick();
@@ -167,8 +168,8 @@ export class LogView {
 			this.draw();
 	}
 
-	// Who scrolls up wants to read, however small the first step of it; who comes back to the
-	// end, to follow. Where put() has put it is nobody's wish.
+	// A user who scrolls up, however little, wants to read; a user who comes back to the end
+	// wants to follow. A position that put() has set says nothing about what the user wants.
 	scrolled() {
 		const {scrollTop, scrollHeight, clientHeight} = this.box;
 		const left = scrollHeight - scrollTop - clientHeight;
@@ -194,7 +195,7 @@ export class LogView {
 		const n = list.length + cut;
 
 		this.space.style.height = `${n * LINE_HEIGHT}px`;
-		// Who reads further up goes on reading the same lines.
+		// A user who reads further up keeps seeing the same lines.
 		if (!this.following && !this.shown && this.lines.gone !== this.gone)
 			this.put(this.box.scrollTop - (this.lines.gone - this.gone) * LINE_HEIGHT);
 		this.gone = this.lines.gone;

@@ -7,9 +7,9 @@ import {facts, h, heading, replace, section} from './dom.js';
 import {bytes, count, duration, time} from './format.js';
 import {table} from './table.js';
 
-const SPAN = 300; // seconds, one sample each
+const SPAN = 300; // seconds; there is one sample for each
 
-// The new samples behind the known ones, no time twice, only what the charts show.
+// Appends the new samples to the known ones, none twice, and keeps only what the charts show.
 export function merge(known, fresh) {
 	const last = known.length ? Date.parse(known.at(-1).time) : -Infinity;
 	const all = [...known, ...fresh.filter((s) => Date.parse(s.time) > last)];
@@ -51,7 +51,7 @@ export async function nodeView(page) {
 
 	async function read() {
 		const node = await api.node(samples.at(-1)?.time, page.signal);
-		// A new daemon counts from zero.
+		// A new daemon counts from zero, so the old samples do not go with the new ones.
 		if (epoch !== node.started_at)
 			samples = [];
 		epoch = node.started_at;

@@ -5,7 +5,7 @@ import {button, h, say} from './dom.js';
 
 let unique = 0;
 
-// A labelled field; help is read with it.
+// A field with a label; screen readers read help along with it.
 export function field(label, control, help) {
 	const id = `field-${++unique}`;
 
@@ -16,12 +16,12 @@ export function field(label, control, help) {
 		help && h('p', {class: 'note', id: `${id}-help`}, help));
 }
 
-// A whole number, or undefined where nothing is filled in.
+// A whole number, or undefined when the field is empty.
 export function number(control) {
 	return control.value === '' ? undefined : Number(control.value);
 }
 
-// A modal dialog; submit() sends and throws what is then said in it.
+// A modal dialog. submit() sends; an error that it throws is shown in the dialog.
 export function formDialog(title, fields, verb, submit) {
 	const error = h('p', {class: 'notice bad', role: 'alert', hidden: true});
 	const send = h('button', {type: 'submit', class: 'main'}, verb);
@@ -45,7 +45,7 @@ export function formDialog(title, fields, verb, submit) {
 		}
 	});
 	dialog.addEventListener('close', () => dialog.remove());
-	// Whoever goes to another view leaves the dialog too.
+	// The dialog closes when the user goes to another view.
 	addEventListener('hashchange', () => dialog.close(), {once: true});
 	document.body.append(dialog);
 	dialog.showModal();
@@ -76,7 +76,7 @@ export function commonValues(code, f) {
 	};
 }
 
-// False, and said so, when there is nothing that could be run.
+// Returns false, and shows a message, when the project has no worker to run.
 export function anyCode(codes) {
 	if (codes.length === 0)
 		say('No worker has been uploaded yet: sandboxctl upload NAME.', true);

@@ -42,7 +42,8 @@ function scheduleTable(page, read) {
 
 const iso = (input) => (input.value ? new Date(input.value).toISOString() : undefined);
 
-// Fields of the three kinds; those of the other kinds are hidden, and not sent.
+// The fields of the three kinds of schedules; those of the kinds that are not chosen are hidden,
+// and not sent.
 function kindFields() {
 	const f = {
 		kind: h('select', null, h('option', {value: 'once'}, 'Once'), h('option', {value: 'every'}, 'Every so many seconds'),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Server-sent events over fetch(): EventSource cannot send an Authorization header, and a token
-// does not belong into a URL.
+// must not be part of a URL.
 
-// The parser of the event stream format, pure: feed it text, it calls back with {event, id, data}.
+// A parser of the event stream format. It is given text and calls onEvent with {event, id, data};
+// it does nothing else.
 export class EventParser {
 	constructor(onEvent) {
 		this.onEvent = onEvent;
@@ -18,7 +19,7 @@ export class EventParser {
 
 	feed(text) {
 		this.rest += text;
-		// A CR at the very end may be half of a CR LF.
+		// A CR at the end of the text may be the first half of a CR LF.
 		const end = this.rest.endsWith('\r') ? this.rest.length - 1 : this.rest.length;
 		const lines = this.rest.slice(0, end).split(/\r\n|\r|\n/);
 
@@ -46,7 +47,7 @@ export class EventParser {
 	}
 }
 
-// Ends at once when the signal is aborted.
+// Waits; ends at once when the signal is aborted.
 export function pause(ms, signal) {
 	return new Promise((resolve) => {
 		const timer = setTimeout(resolve, ms);
@@ -57,8 +58,8 @@ export function pause(ms, signal) {
 	});
 }
 
-// The server says something every 15 s; a connection that is silent for longer is gone, which
-// the browser would not tell for hours.
+// The server sends something every 15 s. A connection that is silent for longer is broken, which
+// the browser would not notice for hours.
 const SILENCE_MS = 45000;
 
 async function readAll(response, parser, stop) {
@@ -78,9 +79,9 @@ async function readAll(response, parser, stop) {
 	}
 }
 
-// Follows a stream until onEvent returns true (its end) or the signal aborts; after a broken
-// connection it goes on behind the last event that came. open(lastId, signal) makes the request;
-// an error of it with `final` set ends everything.
+// Follows a stream until onEvent returns true (the stream's end) or the signal is aborted. After a
+// broken connection it continues behind the last event that came. open(lastId, signal) makes the
+// request; an error of open with `final` set ends everything.
 export async function follow({open, onEvent, onState, signal}) {
 	let last = '', ended = false, wait = 250;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A table that follows its data: rows that have not changed stay the same elements, so that
-// neither the focus nor a selection is lost when a list is read again.
+// A table that follows its data: rows that have not changed stay the same elements, so that neither
+// the focus nor a selection is lost when a list is read again.
 
 import {h, replace} from './dom.js';
 
@@ -12,8 +12,8 @@ function keepFocus(from, to) {
 	return i < 0 ? null : () => to.querySelectorAll(FOCUSABLE)[i]?.focus({preventScroll: true});
 }
 
-// columns: {name, cell(row), cls}: cls 'num' is right-aligned, 'wide' left out on a phone.
-// key(row) tells rows apart; print(row): what a change of is a change of the row.
+// columns: [{name, cell(row), cls}]; a column with cls 'num' is right-aligned, one with 'wide' is
+// left out on a phone. key(row) tells rows apart. A row is drawn again when print(row) has changed.
 export function table({label, columns, key, empty, print = JSON.stringify}) {
 	const body = h('tbody');
 	const head = h('tr', null, columns.map((c) =>
@@ -48,7 +48,7 @@ export function table({label, columns, key, empty, print = JSON.stringify}) {
 		if (order.length !== body.children.length || order.some((node, i) => body.children[i] !== node)) {
 			const active = document.activeElement;
 			replace(body, order);
-			// Moving an element takes its focus away.
+			// Moving an element takes the focus from it.
 			if (body.contains(active))
 				active.focus({preventScroll: true});
 		}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One task: what was asked for, what became of it, and its log as it is written.
+// One task: what was asked for, what became of it, and its log while it is written.
 
 import {action, facts, h, heading, replace, say, section} from './dom.js';
 import {bytes, count, digest, duration, id, limits, millis, pretty, status, time} from './format.js';
@@ -91,7 +91,8 @@ export async function task(page) {
 	async function read() {
 		t = await page.project.task(taskId, page.signal);
 		[outcome(t), timings(t), usage(t), asked(page, t)].forEach((list, i) => {
-			// A link that has the focus, or text that is being selected, is not taken away.
+			// An element is only replaced when it has changed, so that a focused link
+			// or selected text stays.
 			if (boxes[i].firstChild?.isEqualNode(list) !== true)
 				replace(boxes[i], list);
 		});
@@ -103,7 +104,7 @@ export async function task(page) {
 			if (focused)
 				buttons.querySelector('button').focus();
 		}
-		// A retry may still come out of one that has failed.
+		// A failed task may still get a retry, which the page then links to.
 		return wasEnded && (t.status === 'complete' || t.status === 'cancelled' || t.retry_task_id) ? 'done' : undefined;
 	}
 
@@ -112,7 +113,7 @@ export async function task(page) {
 		task: taskId, signal: page.signal,
 		open: (last, signal) => page.project.events(taskId, last, signal),
 		download: () => page.project.log(taskId),
-		// The next poll tells what has failed.
+		// When this fails, the next poll tells why.
 		onTurn: () => read().catch(() => {}),
 	});
 	page.show(`Task ${taskId}`, heading(h('span', null, 'Task ', id(taskId)), buttons),

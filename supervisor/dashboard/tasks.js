@@ -11,7 +11,8 @@ const LIMIT = 50;
 
 export const ended = (t) => !['queued', 'preparing', 'running'].includes(t.status);
 
-// How the table of tasks looks wherever there is one; read() reads anew after an action.
+// The table of tasks, which several views show; read() is called after an action, to read the list
+// again.
 export function taskTable(page, {read, empty = 'There is no such task.'}) {
 	const base = `#/p/${page.parts[0]}`;
 
@@ -70,7 +71,7 @@ function address(path, params) {
 	return `#/${path}${kept.size ? `?${kept}` : ''}`;
 }
 
-// Links to the newest and the next older page.
+// Links to the newest page and to the next older one.
 function pager(path, params, before) {
 	return h('nav', {class: 'tools pager', 'aria-label': 'Pages'},
 		params.before && h('a', {href: address(path, {...params, before: ''})}, 'Newest'),
@@ -82,7 +83,7 @@ export async function tasks(page) {
 	const params = Object.fromEntries(['status', 'code_name', 'label', 'before'].map((n) => [n, page.params.get(n) ?? '']));
 	const codes = await page.project.codes(page.signal);
 	const pages = h('div');
-	const list = taskTable(page, {read: () => read(), empty: 'No task is like that.'});
+	const list = taskTable(page, {read: () => read(), empty: 'No task matches the filters.'});
 	let older;
 
 	async function read() {

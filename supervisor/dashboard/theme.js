@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The theme: that of the system, or the one that was chosen here. A plain script: it runs before
-// the page is painted, which a module does not.
+// The theme: the system's, or the one that the user has chosen here. This is a plain script,
+// because it has to run before the page is painted, and a module runs later.
 (() => {
 	const choices = ['system', 'light', 'dark'];
 	const root = document.documentElement;
@@ -10,7 +10,8 @@
 			const kept = localStorage.getItem('theme');
 			return choices.includes(kept) ? kept : 'system';
 		} catch {
-			return 'system'; // storage is forbidden: the choice lives as long as the page
+			// the browser forbids storage: the choice lasts as long as the page
+			return 'system';
 		}
 	}
 

@@ -6,13 +6,16 @@
 
 #include "lib/msg.h"
 #include "lib/role_filter.h"
-#include "supervisor/front/api/iron/iron.h"
-#include "supervisor/front/api/ops.h"
+#include "supervisor/front/api/sync.h"
+#include "supervisor/front/api/verbs.h"
+#include "supervisor/front/edge/edge.h"
 #include "supervisor/front/run/api_stats.h"
 #include "supervisor/front/run/log_keep.h"
 #include "supervisor/front/run/schedule/schedule.h"
-#include "supervisor/front/serve/http/http.h"
-#include "supervisor/front/serve/serve.h"
+#include "supervisor/front/store/schema.h"
+#include "supervisor/front/web/cloudflare/cloudflare.h"
+#include "supervisor/front/web/web.h"
+#include "wire/role_program.h"
 #include "wire/warm_load.h"
 
 #define RUNNING_MAX 64
@@ -44,137 +47,160 @@ static const char *const syscalls[] = {
 	/* What is in a package, and not beyond it. */
 	"openat2",
 	/* The HTTP server; a log's follower is a pair of sockets. */
-	"setsockopt", "shutdown", "sendfile", "socketpair",
+	"setsockopt", "shutdown", "sendfile", "socketpair", "getpeername",
+	/* The edge, and instances of HTTP workers. */
+	"socket:unix", "bind", "listen", "connect",
 };
 /* clang-format on */
 
-static void tick(struct front *f, uint64_t now_ns)
-{
-	control_tick(f, now_ns);
-	flow_tick(f, now_ns);
-	if (f->run->retry_ns && now_ns >= f->run->retry_ns)
-		commit_now(f);
-	else if (f->run->retry_ns)
-		turn_tick_at(f, f->run->retry_ns);
-}
+/* What is done at the end of a turn (turn.h): what capabilities do is written with all else. */
+static const turn_step_fn front_steps[] = {capability_turn_all, change_commit, NULL};
 
-const struct part *const front_parts[] = {&code_part, &task_part, &schedule_part, NULL};
-
-const struct listener *const front_listeners[] = {
-	&queue_listener,   &schedule_listener, &log_keep_listener, &api_stats_listener,
-	&metrics_listener, &ops_listener,      &http_listener,	   NULL};
-
-static const struct http_route *const http_tables[] = {http_routes_iron, http_routes_api,
-						       http_routes_node};
+/*
+ * All capabilities, in the order in which they are loaded, are told of events and give up what they
+ * have of a project. Each may ask those before it; at a turn's end and when the front ends the order
+ * is the opposite one.
+ */
+const struct capability *const front_capabilities[] = {&link_capability,
+						       &edge_capability,
+						       &project_capability,
+						       &package_capability,
+						       &worker_capability,
+						       &secret_capability,
+						       &task_capability,
+						       &queue_capability,
+						       &schedule_capability,
+						       &log_keep_capability,
+						       &warm_capability,
+						       &template_capability,
+						       &api_stats_capability,
+						       &metrics_capability,
+						       &control_capability,
+						       &sync_capability,
+						       &iron_capability,
+						       &http_capability,
+						       &web_capability,
+						       &web_secret_capability,
+						       &web_build_capability,
+						       &web_request_capability,
+						       &web_served_capability,
+						       &web_served_build_capability,
+						       &web_kv_capability,
+						       &web_cron_capability,
+						       &web_snapshot_capability,
+						       &web_count_capability,
+						       &web_tail_capability,
+						       &cloudflare_capability,
+						       &cloudflare_kv_capability,
+						       &cloudflare_secret_capability,
+						       &cloudflare_script_capability,
+						       &cloudflare_version_capability,
+						       &cloudflare_upload_capability,
+						       &cloudflare_asset_capability,
+						       &cloudflare_settings_capability,
+						       &cloudflare_tail_capability,
+						       NULL};
 
 struct front *front_new(void)
 {
 	struct {
 		struct front f; /* the first, which is freed */
+		struct changes changes;
 		struct core core;
 		struct run run;
 		struct serve serve;
 		struct api api;
+		struct web web;
 	} *all = calloc(1, sizeof(*all));
 
 	if (!all)
 		return NULL;
+	all->f.changes = &all->changes;
 	all->f.core = &all->core;
 	all->f.run = &all->run;
 	all->f.serve = &all->serve;
 	all->f.api = &all->api;
+	all->f.web = &all->web;
+	idtable_use(&all->web.channels, all->web.buckets, WEB_BUCKETS);
+	idtable_use(&all->web.rates, all->web.rate_buckets, WEB_RATE_BUCKETS);
+	all->web.assets_fd = -1;
 	idtable_use(&all->core.projects_by_id, all->core.project_buckets, PROJECT_BUCKETS);
 	idtable_use(&all->run.tasks, all->run.task_buckets, TASK_BUCKETS);
 	return &all->f;
 }
 
-static int front_init(struct front *f, const struct front_config *cfg, struct err *e)
+/* A zero stands for the default. */
+static void config_fill(struct front_config *cfg)
 {
+	cfg->running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
+	cfg->queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;
+	cfg->finished_keep = cfg->finished_keep ? cfg->finished_keep : FINISHED_KEEP;
+	cfg->package_bytes_max =
+		cfg->package_bytes_max ? cfg->package_bytes_max : PACKAGE_BYTES_MAX;
+	cfg->packages_keep = cfg->packages_keep ? cfg->packages_keep : PACKAGES_KEEP;
+	cfg->node_memory = cfg->node_memory ? cfg->node_memory : warm_node_memory();
+	cfg->node_pids = cfg->node_pids ? cfg->node_pids : util_pids_for_tasks();
+}
+
+void front_config_read(struct front_config *ret, int argc, char **argv, char **envp)
+{
+	unsigned numbers[2];
+	int fds[FRONT_FD_N];
+
+	role_begin("front", argc, argv, envp, numbers, 2, fds, FRONT_FD_N);
+	ret->running_max = numbers[0];
+	ret->http_rate = numbers[1];
+	ret->monitor_sock = fds[FRONT_FD_MONITOR];
+	ret->listen_fd = fds[FRONT_FD_LISTEN];
+	ret->state_dirfd = fds[FRONT_FD_STATE];
+	ret->front_dirfd = fds[FRONT_FD_OWN];
+	ret->packages_dirfd = fds[FRONT_FD_PACKAGES];
+	ret->http_fd = fds[FRONT_FD_HTTP];
+	ret->dashboard_dirfd = fds[FRONT_FD_DASHBOARD];
+	ret->edge_dirfd = fds[FRONT_FD_EDGE];
+	ret->api_fd = fds[FRONT_FD_API];
+}
+
+int front_begin(struct front *f, const struct front_config *cfg,
+		const struct capability *const *capabilities, struct err *e)
+{
+	const struct schema *schemas[CAPABILITIES_MAX + 1] = {NULL};
+	unsigned n = 0;
 	int r;
 
 	f->cfg = *cfg;
-	f->listeners = front_listeners;
-	f->parts = front_parts;
-	/* Nothing to close before link_init. */
-	chan_init(&f->run->monitor, -1, true);
-	chan_init(&f->run->logger, -1, true);
-	f->cfg.running_max = cfg->running_max ? cfg->running_max : RUNNING_MAX;
-	f->cfg.queued_max = cfg->queued_max ? cfg->queued_max : QUEUED_MAX;
-	f->cfg.finished_keep = cfg->finished_keep ? cfg->finished_keep : FINISHED_KEEP;
-	f->cfg.package_bytes_max =
-		cfg->package_bytes_max ? cfg->package_bytes_max : PACKAGE_BYTES_MAX;
-	f->cfg.packages_keep = cfg->packages_keep ? cfg->packages_keep : PACKAGES_KEEP;
-	f->cfg.node_memory = cfg->node_memory ? cfg->node_memory : warm_node_memory();
-	f->cfg.node_pids = cfg->node_pids ? cfg->node_pids : util_pids_for_tasks();
+	config_fill(&f->cfg);
+	f->capabilities = capabilities;
 	f->started_ns = util_realtime_ns();
-	r = store_open(cfg->front_dirfd, &f->store, e);
-	if (r < 0)
-		return r;
-	package_clean(f);
 	r = sd_event_new(&f->event);
 	if (r >= 0)
-		r = turn_init(f, tick);
-	if (r >= 0)
-		r = commit_init(f);
+		r = turn_init(f, front_steps);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "cannot make the event loop");
-	r = queue_init(f);
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "cannot make the queue");
-	r = project_load(f, e);
-	if (r == 0)
-		r = code_load(f, e);
-	if (r == 0)
-		r = schedule_load(f, e);
+	for (const struct capability *const *c = capabilities; *c; c++)
+		if ((*c)->schema && n < CAPABILITIES_MAX)
+			schemas[n++] = (*c)->schema;
+	r = store_open(f->cfg.front_dirfd, schemas, &f->store, e);
 	if (r < 0)
 		return r;
-	/* What had not ended is known before the monitor's first word is read. */
-	r = recover_load(f, e);
-	if (r == 0)
-		r = log_keep_load(f, e);
-	if (r < 0)
-		return r;
-	r = link_init(f);
-	if (r >= 0)
-		r = control_init(f, ops_handle);
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "cannot watch the sockets");
-	r = http_init(f, http_tables, ARRAY_SIZE(http_tables), e);
-	if (r < 0)
-		return r;
-	return role_filter_load(syscalls, ARRAY_SIZE(syscalls), e);
+	r = capability_load_all(f, e);
+	return r < 0 ? r : capability_start_all(f, e);
 }
 
-static void free_task(struct front *f, struct task *t, void *arg)
+void front_end(struct front *f)
 {
-	(void)arg;
-	registry_remove(f, t);
-}
-
-static void front_free(struct front *f)
-{
-	template_clear(f);
+	change_stop(f);
+	if (f->capabilities)
+		capability_stop_all(f);
 	turn_clear(f);
-	iron_sync_clear(f);
-	api_stats_clear(f);
-	http_clear(f);
-	control_clear(f);
-	queue_clear(f);
-	registry_each(f, free_task, NULL);
-	project_clear(f);
-	schedule_clear(f);
-	warm_clear(f);
-	chan_clear(&f->run->monitor);
-	chan_clear(&f->run->logger);
-	(void)sd_event_source_disable_unref(f->serve->listen);
-	(void)sd_event_source_disable_unref(f->run->committer);
-	package_prune_clear(f);
+	if (f->capabilities)
+		capability_clear_all(f);
 	(void)sd_event_unref(f->event);
 	store_free(f->store);
 	free(f);
 }
 
-int front_main(const struct front_config *cfg)
+int front_main(const struct front_config *cfg, const struct capability *const *capabilities)
 {
 	struct front *f = front_new();
 	uint64_t turn_ns = 0;
@@ -189,7 +215,9 @@ int front_main(const struct front_config *cfg)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	r = front_init(f, cfg, &e);
+	r = front_begin(f, cfg, capabilities, &e);
+	if (r == 0)
+		r = role_filter_load(syscalls, ARRAY_SIZE(syscalls), &e);
 	if (r < 0) {
 		msg_err("cannot start: %s", e.msg);
 	} else {
@@ -201,6 +229,6 @@ int front_main(const struct front_config *cfg)
 		if (r < 0)
 			msg_err("the event loop failed: %s", strerror(-r));
 	}
-	front_free(f);
+	front_end(f);
 	return r;
 }

@@ -8,16 +8,21 @@
 #ifndef SUPERVISOR_FRONT_H
 #define SUPERVISOR_FRONT_H
 
-#include "supervisor/front/base/base.h"
+#include "supervisor/front/base/capability.h"
 
-/* All of it zeros; NULL: out of memory. free() frees it. */
+extern const struct capability *const front_capabilities[]; /* NULL at its end */
+
+/* All of it zeros; NULL: out of memory. */
 struct front *front_new(void);
-/* Who listens, and what projects have; each list ends with NULL. For tests that begin a front by
- * themselves. */
-extern const struct listener *const front_listeners[];
-extern const struct part *const front_parts[];
-
-/* Runs until the monitor's socket closes: 0; else -errno with a message written. */
-int front_main(const struct front_config *cfg);
+/* Loads and starts capabilities, all or those that a test has use for, in their order; NULL at the
+ * end of the list, which is there until front_end. Where it fails, too, front_end frees f. */
+int front_begin(struct front *f, const struct front_config *cfg,
+		const struct capability *const *capabilities, struct err *e);
+void front_end(struct front *f);
+/* What the program of the role was given: its arguments and descriptors (wire/role_program.h). */
+void front_config_read(struct front_config *ret, int argc, char **argv, char **envp);
+/* Runs with these capabilities until the monitor's socket closes: 0; else -errno with a message
+ * written. */
+int front_main(const struct front_config *cfg, const struct capability *const *capabilities);
 
 #endif

@@ -4,15 +4,23 @@
  *
  *	out, err	the raw bytes of the two streams, as they came
  *	index		struct log_record after struct log_record, in order of arrival
+ *	head		of a ring: struct log_head
  *
- * Bytes go into a raw file first (splice moves them out of the pipe and into the page
- * cache in one step that SIGKILL cannot cut), then a record is added that covers
- * them. So a logger that dies in between leaves raw bytes without a record, and the
- * next one that opens the log adds it: nothing is lost or doubled.
+ * A ring keeps its last bytes and not its first ones. Offsets and the numbers of records go on as if
+ * all were there: what has gone is a hole in each file, and the head says what the records had told
+ * that are in it. The head is written first, in one piece that SIGKILL cannot cut.
  *
- * Nothing is synced: what is in the page cache survives the death of any process,
- * and an fsync would put milliseconds on every task's end. After a power cut the log
- * may miss its last seconds; what is left is made consistent when it is opened.
+ * Bytes go into a raw file first: splice moves them out of the pipe and into the page cache in one
+ * step that SIGKILL cannot cut. Then a record is added that covers them. A logger that dies in
+ * between leaves raw bytes without a record, and the next logger that opens the log adds the
+ * record: nothing is lost or doubled.
+ *
+ * Nothing is synced. What is in the page cache survives the death of any process, and an fsync
+ * would add milliseconds to every task's end. After a power cut the log may miss its last seconds;
+ * what is left is made consistent when it is opened.
+ *
+ * struct log_files owns its descriptors; log_files_close closes them. What returns int returns 0 or
+ * -errno and reports nothing: the caller does. Nothing here calls back.
  */
 #ifndef SUPERVISOR_LOGGER_FILES_H
 #define SUPERVISOR_LOGGER_FILES_H
@@ -25,7 +33,8 @@ struct log_record {
 	uint64_t offset;  /* OUT, ERR: into the raw file. DROPPED: bytes kept until now.
 			     END: lines in all */
 	uint64_t aux;	  /* OUT, ERR: newlines in the stream up to this record's end.
-			     DROPPED: bytes dropped here. END: bytes dropped in all */
+			     DROPPED: bytes dropped here. END: bytes dropped in all, without
+			     those that a ring has let go */
 	uint32_t len;	  /* OUT, ERR: 1 to LOG_FRAME_DATA_MAX, else 0 */
 	uint8_t type;	  /* enum log_frame_type */
 	uint8_t reason;	  /* DROPPED: enum log_drop, else 0 */
@@ -34,67 +43,92 @@ struct log_record {
 #define LOG_RECORD_SIZE sizeof(struct log_record)
 _Static_assert(LOG_RECORD_SIZE == 32, "must divide a page: a write is never torn");
 
-/* What the records up to some point say. */
+/* Totals over the records up to some point. */
 struct log_tally {
 	uint64_t covered[2];  /* bytes of out and err */
-	uint64_t newlines[2]; /* in them */
+	uint64_t newlines[2]; /* newlines in those bytes */
 	uint64_t dropped, lines;
 	bool ended;
-	struct log_record last; /* type 0: none */
+	struct log_record last; /* the record before that point; type 0: there is none */
 };
+
+/* Of all records before the first one that a ring keeps: their number, and what they had told. */
+#define LOG_HEAD_MAGIC 0x3144484cu /* "LHD1" */
+struct log_head {
+	uint32_t magic, pad;
+	uint64_t first;
+	uint64_t covered[2], newlines[2], dropped; /* as in struct log_tally */
+	uint64_t pad2;
+};
+_Static_assert(sizeof(struct log_head) == 64, "written in one piece");
 
 struct log_files {
 	int raw_fd[2], index_fd;
-	uint64_t size[2]; /* of the raw files; at least tally.covered */
-	bool mid_line[2]; /* the stream's last byte is no newline */
+	int head_fd;	      /* of a ring; else -1 */
+	struct log_head head; /* of a ring; else zeros */
+	uint64_t gone_ns;     /* CLOCK_REALTIME: when it was written, or read */
+	uint32_t record_max;  /* bytes that a record of new data has at most */
+	uint64_t size[2];     /* of the raw files; at least tally.covered */
+	bool mid_line[2];     /* the stream's last byte is not a newline */
 	uint64_t n_records;
-	uint64_t n_reserved; /* records that the disk has promised room for */
-	uint64_t sent;	     /* records before this one may have been seen by a follower */
-	bool drop_open;	     /* the last record is DROPPED, still counting, and not shown yet */
+	uint64_t n_reserved; /* records for which the disk has set room aside */
+	/* records before this one may have been sent to a follower, and must not change */
+	uint64_t sent;
+	bool drop_open; /* the last record is DROPPED, and still counts and is not shown yet */
 	struct log_tally tally;
 };
 
 void log_files_init(struct log_files *f);
 /*
- * Opens LOGS/id and makes it consistent. With create it is made when missing;
- * without, that is -ENOENT. On failure nothing stays open.
+ * Opens LOGS/id and makes it consistent. A log that does not exist is made with LOG_CREATE or
+ * LOG_CREATE_RING, which makes a ring also of one that is not; with LOG_EXISTING that is -ENOENT.
+ * When this fails, nothing is open.
  */
-int log_files_open(struct log_files *f, int logs_dirfd, const char *id, bool create);
+enum log_open_how { LOG_EXISTING, LOG_CREATE, LOG_CREATE_RING };
+int log_files_open(struct log_files *f, int logs_dirfd, const char *id, enum log_open_how how);
 void log_files_close(struct log_files *f);
 static inline bool log_files_are_open(const struct log_files *f)
 {
 	return f->index_fd >= 0;
 }
-/* Removes LOGS/id; 0 also when there is none. */
+/* Removes LOGS/id. 0 also when there was none. */
 int log_files_delete(int logs_dirfd, const char *id);
 
-/* Makes sure that the records about one more piece of data, a drop and the end will
- * find room; -ENOSPC and the like when not. */
+/* Sets room aside for the records of one more piece of data, of a drop and of the end. -ENOSPC or
+ * the like: the disk has none. */
 int log_files_reserve(struct log_files *f);
-/* n bytes were added to raw file stream (0 or 1): adds the records over them. */
+/* Adds records for n bytes that were appended to the raw file of stream (0: out, 1: err). */
 int log_files_added(struct log_files *f, int stream, uint64_t n);
-/* Adds records until the whole raw file is covered. */
-int log_files_cover(struct log_files *f, int stream);
 int log_files_dropped(struct log_files *f, enum log_drop reason, uint64_t n);
-/* Shows the DROPPED record that is still counting; the next drop begins another. */
+/*
+ * Has a ring let its oldest records go, with their bytes, until it keeps so many bytes and records
+ * at most. -EOPNOTSUPP: this file system makes no holes, so nothing is won by that.
+ */
+int log_files_let_go(struct log_files *f, uint64_t bytes, uint64_t records);
+/* Bytes that a ring has let go. */
+static inline uint64_t log_files_gone(const struct log_files *f)
+{
+	return f->head.covered[0] + f->head.covered[1];
+}
+/* Lets followers see the DROPPED record that still counts; the next drop begins another record. */
 void log_files_show_drop(struct log_files *f);
 int log_files_end(struct log_files *f);
-/* The log goes on after all: takes its END record away. */
+/* Takes the END record away, for a log that goes on after all. */
 int log_files_unend(struct log_files *f);
-/* Records that followers may be shown. */
+/* The number of records that followers may see. */
 uint64_t log_files_visible(const struct log_files *f);
 void log_files_totals(const struct log_files *f, uint64_t *lines, uint64_t *bytes,
 		      uint64_t *dropped);
-/* Bytes on the disk, in whole blocks: both raw files, the index, which is longer than they are
- * where a follower saw every byte alone, and the folder. 0 when they are not open. */
+/* Bytes on the disk, in whole blocks: of the folder, both raw files and the index, which is longer
+ * than the raw files when a follower read every byte by itself. 0 when the files are not open. */
 uint64_t log_files_disk(const struct log_files *f);
 static inline uint64_t log_files_kept(const struct log_files *f)
 {
-	return f->size[0] + f->size[1];
+	return f->size[0] + f->size[1] - log_files_gone(f);
 }
 
-/* Adds one record to the tally if it can stand there, given the raw files' sizes;
- * else returns false and leaves the tally alone. Pure. */
+/* Adds a record to the tally if the record can come next, given the raw files' sizes; returns false
+ * and changes nothing if it cannot. Has no other effect. */
 bool log_tally_add(struct log_tally *t, const struct log_record *r, const uint64_t size[2]);
 
 #endif

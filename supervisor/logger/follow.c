@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Files -> followers' sockets, as many frames in one write as the socket takes. */
+/* Sends what is in the files to the followers' sockets, as many frames in one write as the socket
+ * takes. */
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "supervisor/logger/internal.h"
 
-/* Index records looked at in one turn: skipping a long log must not hold up the loop. */
+/* The most index records that are looked at in one turn: skipping a long log must not hold up the
+ * loop. */
 #define SCAN_MAX 4096u
 
-/* What goes out in one write. There is one for all: nothing stays in it. */
+/* The frames that go out in one write. One batch serves all followers, because nothing stays in it
+ * between two writes. */
 struct batch {
 	size_t len;
-	uint64_t next; /* the cursor when all of it is out */
+	uint64_t next; /* the follower's cursor once all of the batch has been sent */
 	bool final;    /* its last frame is END */
-	bool more;     /* there are records after it */
+	bool more;     /* there are records behind those of the batch */
 	uint8_t buf[256 << 10];
 };
 
@@ -36,7 +39,7 @@ static void batch_add_dropped(struct batch *b, struct log_frame *head, uint64_t 
 	memcpy(b->buf + b->len - sizeof(kept), &kept, sizeof(kept));
 }
 
-/* Adds the frame of one record. False: it does not fit any more. */
+/* Adds the frame of one record. False: there is no room for it. */
 static bool batch_add_record(struct batch *b, struct log_files *f, uint64_t nr,
 			     const struct log_record *r)
 {
@@ -48,7 +51,8 @@ static bool batch_add_record(struct batch *b, struct log_files *f, uint64_t nr,
 	case LOG_FRAME_OUT:
 	case LOG_FRAME_ERR:
 		head.len = r->len;
-		/* Raw bytes that are gone (somebody's hand) leave a gap in the cursors. */
+		/* When somebody has removed the raw bytes, the frame is left out, which leaves a
+		 * gap in the cursors. */
 		(void)batch_add(b, &head, f->raw_fd[r->type - LOG_FRAME_OUT], r->offset);
 		break;
 	case LOG_FRAME_DROPPED:
@@ -62,7 +66,7 @@ static bool batch_add_record(struct batch *b, struct log_files *f, uint64_t nr,
 		(void)batch_add(b, &head, -1, 0);
 		b->final = true;
 	}
-	/* From here on the record may be known outside: it grows no more. */
+	/* From here on a follower may have seen the record, so it must not grow. */
 	if (f->sent <= nr)
 		f->sent = nr + 1;
 	return true;
@@ -74,7 +78,7 @@ static bool wanted(struct log_follower *f, const struct log_record *r)
 		return true;
 	if (f->since_ns && r->time_ns < f->since_ns)
 		return false;
-	f->since_ns = 0; /* a clock that jumps back later hides nothing */
+	f->since_ns = 0; /* when the clock jumps back later, that hides nothing */
 	if (r->type == LOG_FRAME_OUT)
 		return f->streams & LOG_STREAM_OUT;
 	if (r->type == LOG_FRAME_ERR)
@@ -82,7 +86,8 @@ static bool wanted(struct log_follower *f, const struct log_record *r)
 	return true;
 }
 
-/* The frames that no record stands for: a log without files, and the end of a snapshot. */
+/* Adds the frames that have no record: bytes lost by a log without files, and the end of a
+ * snapshot. */
 static void batch_add_end(struct batch *b, const struct log_follower *f)
 {
 	const struct log_task *t = f->task;
@@ -102,6 +107,23 @@ static void batch_add_end(struct batch *b, const struct log_follower *f)
 	b->final = true;
 }
 
+/* The follower is to go on before the first record that a ring keeps: adds the frame that tells what
+ * has gone. */
+static void batch_skip_gone(struct batch *b, struct log_follower *f)
+{
+	const struct log_task *t = f->task;
+	struct log_frame head = {.type = LOG_FRAME_DROPPED,
+				 .time_ns = t->files.gone_ns,
+				 .reason = LOG_DROP_RING,
+				 .cursor = t->files.head.first - 1,
+				 .aux = log_files_gone(&t->files) - f->told};
+
+	b->next = t->files.head.first;
+	/* Nobody misses what is before the time that was asked for. */
+	if (!f->since_ns && head.aux > 0)
+		batch_add_dropped(b, &head, t->cap ? t->cap : log_files_kept(&t->files));
+}
+
 static void batch_fill(struct batch *b, struct log_follower *f)
 {
 	struct log_files *files = &f->task->files;
@@ -112,13 +134,16 @@ static void batch_fill(struct batch *b, struct log_follower *f)
 	b->len = 0;
 	b->next = f->cursor;
 	b->final = b->more = false;
+	if (b->next < files->head.first)
+		batch_skip_gone(b, f);
 	while (b->next < end && scanned < SCAN_MAX) {
 		uint64_t n = end - b->next < ARRAY_SIZE(piece) ? end - b->next : ARRAY_SIZE(piece);
 		ssize_t got = pread(files->index_fd, piece, n * sizeof(piece[0]),
 				    (off_t)(b->next * sizeof(piece[0])));
 
 		n = got < 0 ? 0 : (uint64_t)got / sizeof(piece[0]);
-		if (n == 0) /* an END that could not be written, or somebody's hand */
+		/* an END that could not be written, or an index that somebody has cut */
+		if (n == 0)
 			break;
 		for (uint64_t i = 0; i < n && !b->final; i++) {
 			if (wanted(f, &piece[i]) &&
@@ -137,7 +162,8 @@ static void batch_fill(struct batch *b, struct log_follower *f)
 		batch_add_end(b, f);
 }
 
-/* n bytes of the batch are out: moves the follower to the first frame that is not whole. */
+/* n bytes of the batch have been sent: moves the follower to the first frame that was not sent
+ * whole. */
 static void follower_advance(struct log_follower *f, const struct batch *b, size_t n)
 {
 	size_t rest = f->sent + n, pos = 0;
@@ -153,6 +179,8 @@ static void follower_advance(struct log_follower *f, const struct batch *b, size
 		rest -= size;
 		pos += size;
 		f->cursor = head.cursor + 1;
+		if (head.type == LOG_FRAME_DROPPED && head.reason == LOG_DROP_RING)
+			f->told += head.aux;
 	}
 	f->sent = (uint32_t)rest;
 	if (pos == b->len)
@@ -167,7 +195,7 @@ static void follower_block(struct log_follower *f, bool blocked)
 	(void)sd_event_source_set_io_events(f->io, EPOLLRDHUP | (blocked ? EPOLLOUT : 0u));
 }
 
-/* Sends one batch. False: nothing more is to be sent to this follower. */
+/* Sends one batch. False: the follower has all that it is to get, or has gone. */
 static bool follower_pump(struct log_follower *f)
 {
 	static struct batch b; /* one thread */
@@ -176,7 +204,7 @@ static bool follower_pump(struct log_follower *f)
 
 	batch_fill(&b, f);
 	if (b.len == 0) {
-		f->cursor = b.next; /* past records that it does not want */
+		f->cursor = b.next; /* past records that the follower does not want */
 		follower_block(f, b.more);
 		return true;
 	}
@@ -197,12 +225,7 @@ static bool follower_pump(struct log_follower *f)
 
 void follower_free(struct log_follower *f)
 {
-	if (f->prev)
-		f->prev->next = f->next;
-	else
-		f->task->followers = f->next;
-	if (f->next)
-		f->next->prev = f->prev;
+	LIST_REMOVE(f, entry);
 	f->task->logger->n_followers--;
 	f->io = sd_event_source_disable_unref(f->io);
 	util_close_fd(&f->fd);
@@ -222,18 +245,29 @@ static int follower_event(sd_event_source *io, int fd, uint32_t events, void *us
 	return 0;
 }
 
+void followers_left_behind(struct log_task *t)
+{
+	struct log_follower *next;
+
+	for (struct log_follower *f = LIST_FIRST(&t->followers); f; f = next) {
+		next = LIST_NEXT(f, entry);
+		if (f->sent > 0 && f->cursor < t->files.head.first)
+			follower_free(f);
+	}
+}
+
 void followers_wake(struct log_task *t)
 {
 	struct log_follower *next;
 
-	for (struct log_follower *f = t->followers; f; f = next) {
-		next = f->next;
+	for (struct log_follower *f = LIST_FIRST(&t->followers); f; f = next) {
+		next = LIST_NEXT(f, entry);
 		if (!f->blocked && !follower_pump(f))
 			follower_free(f);
 	}
 }
 
-/* The fd comes from a client by way of the front: it may be anything. */
+/* The descriptor comes from a client through the front, and may be anything. */
 static int socket_check(int fd)
 {
 	int type, domain;
@@ -255,24 +289,22 @@ int follower_new(struct log_task *t, int fd, const struct log_follow *req)
 	if (r < 0)
 		return r;
 	if (l->n_followers >= l->max_followers)
-		return -EMFILE; /* the client sees the hang-up and comes again */
+		return -EMFILE; /* the client sees the connection closed, and comes again */
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
 	if (!req->follow)
 		log_files_show_drop(&t->files);
 	*f = (struct log_follower){
-		.next = t->followers,
 		.task = t,
 		.fd = TAKE_FD(owned),
 		.cursor = req->cursor,
 		.until = req->follow || t->ended ? UINT64_MAX : log_files_visible(&t->files),
 		.since_ns = req->since_ns,
 		.streams = req->streams,
+		.told = req->cursor < t->files.head.first ? 0 : log_files_gone(&t->files),
 	};
-	if (t->followers)
-		t->followers->prev = f;
-	t->followers = f;
+	LIST_INSERT_HEAD(&t->followers, f, entry);
 	l->n_followers++;
 	r = sd_event_add_io(l->event, &f->io, fd, EPOLLRDHUP, follower_event, f);
 	if (r < 0 || !follower_pump(f))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The sockets to the monitor and to the front. */
+/* The sockets to the monitor and the front. */
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "lib/msg.h"
 #include "supervisor/logger/internal.h"
+#include "wire/chan.h"
 
 #define MESSAGES_PER_TURN 32
 
@@ -21,7 +22,7 @@ static void due_remove_all(struct logger *l)
 	l->due_tail = &l->due;
 }
 
-/* The ends that were due are not lost: a new front asks with LOG_FINISH. */
+/* Ends that were still to be told are not lost: a new front asks for them by LOG_FINISH. */
 static void link_front_close(struct logger *l)
 {
 	l->front_io = sd_event_source_disable_unref(l->front_io);
@@ -51,7 +52,8 @@ static void link_send_due(struct logger *l)
 		int r = end_send(l, t);
 
 		if (r == -EAGAIN) {
-			/* And nothing more is taken from a front that takes nothing. */
+			/* The front does not take what is sent to it, so nothing more is read from
+			 * it either. */
 			(void)sd_event_source_set_io_events(l->front_io, EPOLLOUT);
 			return;
 		}
@@ -79,7 +81,8 @@ void link_end_due(struct log_task *t)
 	t->due_next = NULL;
 	*l->due_tail = t;
 	l->due_tail = &t->due_next;
-	/* Sent in this turn of the loop, but not under the caller's feet: it frees tasks. */
+	/* Sent later in this turn of the loop: sending frees tasks, and the caller still uses
+	 * one. */
 	(void)sd_event_source_set_enabled(l->due_defer, SD_EVENT_ONESHOT);
 }
 
@@ -99,11 +102,12 @@ static void handle_follow(struct logger *l, const struct log_follow *req, int fd
 		util_close_fd(&fd);
 		return;
 	}
-	/* The front knows that it is over: a log without its end gets one. */
+	/* The front knows that the task is over, so a log that has no end gets one. */
 	if (!req->live && !t->ended)
 		task_end_without_pipes(t);
 	r = follower_new(t, fd, req);
-	/* Nothing is said of a client's bad fd: it could fill the journal with that. */
+	/* Nothing is logged about a bad descriptor of a client's: a client could fill the journal
+	 * with that. */
 	if (r == -EMFILE || r == -ENOMEM)
 		msg_warn("log %s: no room for one more follower", t->id);
 	task_release(t);
@@ -128,7 +132,7 @@ static void handle_delete(struct logger *l, const struct log_id *req)
 		t->delete_after = true;
 		return;
 	}
-	/* Followers read on from the files that they hold open. */
+	/* Followers read on from files that they hold open, which stay until they are closed. */
 	r = log_files_delete(l->logs_dirfd, req->id);
 	if (r < 0)
 		msg_err("log %s: cannot be deleted: %s", req->id, strerror(-r));
@@ -165,12 +169,13 @@ static int front_event(sd_event_source *io, int fd, uint32_t events, void *userd
 		if (r == -EAGAIN)
 			break;
 		if (r == -EMFILE) {
-			msg_err("front: no fd left for a follower");
+			msg_err("front: no descriptor left for a follower (RLIMIT_NOFILE)");
 			continue;
 		}
 		if (r < 0) {
 			if (r == -EPROTO)
-				msg_err("front: a message against the protocol; connection closed");
+				msg_err("front: sent a message that its protocol does not allow; "
+					"connection closed");
 			link_front_close(l);
 			break;
 		}
@@ -182,7 +187,8 @@ static int front_event(sd_event_source *io, int fd, uint32_t events, void *userd
 static void handle_open(struct logger *l, const struct log_open *req, int fds[PROTO_FDS_MAX])
 {
 	struct log_task *t = task_get(l, req->id);
-	int r = t ? task_open(t, req->cap, TAKE_FD(fds[0]), TAKE_FD(fds[1])) : -ENOMEM;
+	int r = t ? task_open(t, req->cap, req->ring != 0, TAKE_FD(fds[0]), TAKE_FD(fds[1]))
+		  : -ENOMEM;
 
 	if (r < 0)
 		msg_err("log %s: %s", req->id, strerror(-r));
@@ -227,18 +233,19 @@ static int monitor_event(sd_event_source *io, int fd, uint32_t events, void *use
 		if (r == -EAGAIN)
 			break;
 		if (r == -EMFILE) {
-			msg_err("monitor: no fd left for a task's pipes");
+			msg_err("monitor: no descriptor left for a task's pipes (RLIMIT_NOFILE)");
 			continue;
 		}
 		if (r < 0) {
-			/* Its end is ours; the bytes in flight stay in pipes and files. */
+			/* When the monitor ends, the logger ends; bytes in flight stay in pipes and
+			 * files. */
 			if (r != -ECONNRESET)
 				msg_err("monitor: %s", strerror(-r));
 			return sd_event_exit(l->event, r == -ECONNRESET ? 0 : 1);
 		}
 		monitor_message(l, &m, fds);
 		for (unsigned k = 0; k < n_fds; k++)
-			util_close_fd(&fds[k]); /* those that were not taken */
+			util_close_fd(&fds[k]); /* those that the handler has not taken */
 	}
 	return 0;
 }
@@ -258,7 +265,7 @@ int links_start(struct logger *l)
 	r = sd_event_add_io(l->event, &l->monitor_io, l->monitor_sock, EPOLLIN, monitor_event, l);
 	if (r < 0)
 		return r;
-	/* A task's pipes come before anybody's question about it. */
+	/* The pipes of a task are taken before anybody's question about its log. */
 	r = sd_event_source_set_priority(l->monitor_io, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r < 0)
 		return r;

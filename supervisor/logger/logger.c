@@ -9,7 +9,8 @@
 #include "lib/role_filter.h"
 #include "supervisor/logger/internal.h"
 
-/* No new process, no socket, no signal to anyone; files by what the user id may open. */
+/* The logger makes no process and no socket, and sends no signals; which files it may open is up to
+ * its user id. */
 /* clang-format off */
 static const char *const syscalls[] = {
 	"read", "write", "pread64", "pwrite64", "splice", "tee", "sendto", "sendmsg", "recvfrom",
@@ -22,7 +23,7 @@ static const char *const syscalls[] = {
 };
 /* clang-format on */
 
-/* Followers may take half of the fds; the other half is for the tasks' pipes and files. */
+/* Followers may take half of the descriptors; the other half is for the tasks' pipes and files. */
 static unsigned followers_max(void)
 {
 	struct rlimit limit;
@@ -66,7 +67,7 @@ int logger_main(int monitor_sock, int logs_dirfd)
 		msg_err("out of memory");
 		return 1;
 	}
-	/* A write beyond RLIMIT_FSIZE is to fail like one to a full disk. */
+	/* A write beyond RLIMIT_FSIZE is to fail, as one to a full disk does. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
 	l->monitor_sock = monitor_sock;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Pipe -> raw file, by splice: the bytes leave the pipe in the same uninterrupted
+ * Moves bytes from a pipe into a raw file by splice: they leave the pipe in the same uninterrupted
  * step in which they reach the file, so that kill -9 finds them in one of the two.
  *
- * What two pipes hold has no order between them that the kernel would know. But a task's
- * interpreter writes to stderr only when its stdout's pipe is empty (sandbox_job.py). So what is
- * in stderr's pipe is older than all of stdout's that was not there when it was looked at.
+ * The kernel keeps no order between the bytes of two pipes. But a task's interpreter writes to
+ * stderr only when its stdout's pipe is empty (sandbox_job.py). So what is in stderr's pipe is
+ * older than everything in stdout's pipe that was not there when stdout was looked at.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -14,16 +14,19 @@
 #include "lib/msg.h"
 #include "supervisor/logger/internal.h"
 
-/* For one task in one turn of the loop; then it is the others' turn. */
+/* The most pieces of one task in one turn of the loop, so that other tasks get their turn. */
 #define PIECES_PER_TURN 4
 #define DROP_PIECE (1u << 20)
-/* As many pieces as its pipe can hold, in which others may write all the time. */
+/* As many pieces as the pipe of stderr can hold; other processes may write to it all the time. */
 #define STDERR_PIECES 8
-/* How often a folder that could not be made is tried again. */
-#define FILES_RETRY_NS 1000000000u
-/* Single bytes, each with its record, must not make an index much larger than the log. */
+/* How long a folder that could not be made is left alone before it is tried again. */
+#define FILES_RETRY_NS (1 * SEC)
+/* The index is bounded too: single bytes, each with a record of its own, must not make it much
+ * larger than the log. */
 #define RECORDS_MIN 4096u
 #define CAP_PER_RECORD 8u
+/* A ring that is full lets this part of itself go at a time. */
+#define RING_PART 8u
 
 void stream_close(struct log_stream *s)
 {
@@ -46,7 +49,8 @@ static ssize_t drop(struct log_stream *s, enum log_drop reason)
 	return n;
 }
 
-/* Without files (a full disk when the task began) everything is dropped and counted. */
+/* Tries again to open files. While there are none (the disk was full when the task began)
+ * everything is dropped and counted. */
 static void files_retry(struct log_task *t)
 {
 	uint64_t now = util_monotonic_ns();
@@ -54,21 +58,42 @@ static void files_retry(struct log_task *t)
 	if (now - t->files_tried_ns < FILES_RETRY_NS)
 		return;
 	t->files_tried_ns = now;
-	if (log_files_open(&t->files, t->logger->logs_dirfd, t->id, true) < 0 || t->lost == 0)
+	if (log_files_open(&t->files, t->logger->logs_dirfd, t->id,
+			   t->ring ? LOG_CREATE_RING : LOG_CREATE) < 0 ||
+	    t->lost == 0)
 		return;
 	if (log_files_dropped(&t->files, LOG_DROP_DISK, t->lost) == 0)
 		t->lost = 0;
 }
 
-static bool index_full(const struct log_task *t)
+static uint64_t records_max(const struct log_task *t)
 {
-	return t->files.n_records >= RECORDS_MIN + t->cap / CAP_PER_RECORD;
+	return RECORDS_MIN + t->cap / CAP_PER_RECORD;
+}
+
+static bool is_full(const struct log_task *t)
+{
+	return log_files_kept(&t->files) >= t->cap ||
+	       t->files.n_records - t->files.head.first >= records_max(t);
+}
+
+static void let_go(struct log_task *t)
+{
+	const uint64_t bytes = t->cap - t->cap / RING_PART, max = records_max(t);
+	int r = log_files_let_go(&t->files, bytes, max - max / RING_PART);
+
+	if (r < 0) {
+		msg_warn("log %s: its oldest bytes cannot be let go, so its newest are dropped: %s",
+			 t->id, strerror(-r));
+		t->ring = false;
+	}
+	followers_left_behind(t);
 }
 
 static ssize_t move_piece(struct log_stream *s);
 
-/* All of the copy goes: what stayed of it in the pipe, which is for all tasks, would one day fill
- * it. */
+/* Throws away n bytes of the pipe copy, which serves all tasks: bytes that stayed in it would fill
+ * it up one day. */
 static void drop_copy(const struct logger *l, size_t n)
 {
 	char scrap[4096];
@@ -85,8 +110,9 @@ static void drop_copy(const struct logger *l, size_t n)
 }
 
 /*
- * Before stdout is taken: as much of it as is there now may be, after all that stderr has. That is
- * counted by a copy of it, which is thrown away. 0 at stdout's end, -EAGAIN when it is empty.
+ * Called before stdout is moved: moves everything that is in stderr's pipe, which is older. Returns
+ * how many bytes of stdout may be moved after that: those that were there when this began. They are
+ * counted by tee into the pipe copy. 0: stdout has ended; -EAGAIN: its pipe is empty.
  */
 static ssize_t take_stderr_first(struct log_stream *s)
 {
@@ -102,13 +128,13 @@ static ssize_t take_stderr_first(struct log_stream *s)
 	return n;
 }
 
-/* Moves one piece. Bytes moved, 0 at the pipe's end, -EAGAIN when it is empty. */
+/* Moves one piece. Returns the bytes moved; 0 at the pipe's end; -EAGAIN when the pipe is empty. */
 static ssize_t move_piece(struct log_stream *s)
 {
 	struct log_task *t = s->task;
 	struct log_files *f = &t->files;
 	int nr = (int)(s - t->streams);
-	uint64_t kept, room, max = LOG_FRAME_DATA_MAX;
+	uint64_t room, max = LOG_FRAME_DATA_MAX;
 	loff_t offset;
 	ssize_t n;
 
@@ -122,12 +148,15 @@ static ssize_t move_piece(struct log_stream *s)
 		files_retry(t);
 	if (!log_files_are_open(f))
 		return drop(s, LOG_DROP_DISK);
-	kept = log_files_kept(f);
-	if (kept >= t->cap || index_full(t))
+	if (t->ring && is_full(t))
+		let_go(t);
+	if (is_full(t))
 		return drop(s, LOG_DROP_LIMIT);
 	if (log_files_reserve(f) < 0)
 		return drop(s, LOG_DROP_DISK);
-	room = t->cap - kept;
+	room = t->cap - log_files_kept(f);
+	if (max > f->record_max)
+		max = f->record_max;
 	if (room > max)
 		room = max;
 	offset = (loff_t)f->size[nr];
@@ -136,7 +165,7 @@ static ssize_t move_piece(struct log_stream *s)
 		return -errno;
 	if (n < 0) /* ENOSPC, EDQUOT, EIO: the task must not wait for the disk */
 		return drop(s, LOG_DROP_DISK);
-	/* Bytes that get no record now get one with the next piece or at the end. */
+	/* Bytes for which adding a record fails now get one with the next piece or at the end. */
 	if (n > 0)
 		(void)log_files_added(f, nr, (uint64_t)n);
 	return n;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The table of logs that something is going on with, and how one begins and ends. */
+/* The table of the logs with which something is going on, and how a log begins and ends. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -7,12 +7,17 @@
 #include "lib/msg.h"
 #include "supervisor/logger/internal.h"
 
-/* Room for a burst; an unprivileged user's pipes are bounded together, so it may fail. */
+/* A ring's records are so much smaller than its cap that letting a few of them go is enough. */
+#define RING_RECORDS 16u
+#define RING_RECORD_MIN 256u
+
+/* Room for a burst. The kernel bounds the pipes of an unprivileged user together, so setting the
+ * size may fail; the pipe then keeps its size. */
 #define PIPE_SIZE (256 << 10)
 
 struct log_task *task_find(struct logger *l, const char *id)
 {
-	return ID_OWNER(idtable_find(&l->logs, id), struct log_task, node);
+	return OWNER_OF(idtable_find(&l->logs, id), struct log_task, node);
 }
 
 static struct log_task *task_new(struct logger *l, const char *id)
@@ -40,7 +45,7 @@ struct log_task *task_get(struct logger *l, const char *id)
 	t = task_new(l, id);
 	if (!t)
 		return NULL;
-	r = log_files_open(&t->files, l->logs_dirfd, id, false);
+	r = log_files_open(&t->files, l->logs_dirfd, id, LOG_EXISTING);
 	if (r < 0 && r != -ENOENT)
 		msg_err("log %s: %s", id, strerror(-r));
 	t->ended = r == 0 && t->files.tally.ended;
@@ -56,7 +61,7 @@ static int stream_start(struct log_stream *s, int fd)
 {
 	int r;
 
-	stream_close(s); /* given twice: it is the same pipe */
+	stream_close(s); /* a pipe that comes a second time is the same pipe */
 	s->fd = fd;
 	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
 	r = sd_event_add_io(s->task->logger->event, &s->io, fd, EPOLLIN, stream_readable, s);
@@ -65,19 +70,34 @@ static int stream_start(struct log_stream *s, int fd)
 	return r;
 }
 
-int task_open(struct log_task *t, uint64_t cap, int out_fd, int err_fd)
+static uint32_t record_max(uint64_t cap)
+{
+	uint64_t n = cap / RING_RECORDS;
+
+	return n < RING_RECORD_MIN	? RING_RECORD_MIN
+	       : n < LOG_FRAME_DATA_MAX ? (uint32_t)n
+					: LOG_FRAME_DATA_MAX;
+}
+
+int task_open(struct log_task *t, uint64_t cap, bool ring, int out_fd, int err_fd)
 {
 	int r = 0, k;
 
 	t->cap = cap;
+	t->ring = ring;
+	/* A follower may have had a log opened that is not a ring yet. */
+	if (ring && t->files.head_fd < 0)
+		log_files_close(&t->files);
 	if (!log_files_are_open(&t->files)) {
-		r = log_files_open(&t->files, t->logger->logs_dirfd, t->id, true);
-		/* Without files the stream handlers drop, and try again. */
+		r = log_files_open(&t->files, t->logger->logs_dirfd, t->id,
+				   ring ? LOG_CREATE_RING : LOG_CREATE);
+		/* Without files, stream.c drops what comes and tries again to open them. */
 		t->files_tried_ns = util_monotonic_ns();
 	}
 	if (log_files_are_open(&t->files)) {
 		k = log_files_unend(&t->files);
 		r = r < 0 ? r : k;
+		t->files.record_max = ring ? record_max(cap) : LOG_FRAME_DATA_MAX;
 	}
 	t->ended = false;
 	k = stream_start(&t->streams[0], out_fd);
@@ -105,20 +125,20 @@ void task_end_without_pipes(struct log_task *t)
 		task_end(t);
 }
 
-/* It is in no table any more. */
+/* Frees a task that was taken out of the table. */
 static void task_free(struct log_task *t)
 {
 	for (int s = 0; s < 2; s++)
 		stream_close(&t->streams[s]);
-	while (t->followers)
-		follower_free(t->followers);
+	while (!LIST_EMPTY(&t->followers))
+		follower_free(LIST_FIRST(&t->followers));
 	log_files_close(&t->files);
 	free(t);
 }
 
 void task_release(struct log_task *t)
 {
-	if (task_has_pipes(t) || t->followers || t->end_due)
+	if (task_has_pipes(t) || !LIST_EMPTY(&t->followers) || t->end_due)
 		return;
 	if (t->delete_after)
 		(void)log_files_delete(t->logger->logs_dirfd, t->id);
@@ -132,7 +152,7 @@ void tasks_clear(struct logger *l)
 
 	while ((node = idtable_next(&l->logs, NULL))) {
 		idtable_remove(&l->logs, node);
-		task_free(ID_OWNER(node, struct log_task, node));
+		task_free(OWNER_OF(node, struct log_task, node));
 	}
 	idtable_clear(&l->logs);
 }

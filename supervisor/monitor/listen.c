@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The HTTP server's socket is made here, once: a new front goes on where the last one was
- * killed, and who connects meanwhile waits in the kernel's queue.
+ * The sockets of the HTTP server and of the edge are made by the monitor, once. So a new front or
+ * edge goes on where the last one was killed, and clients that connect meanwhile wait in the kernel's
+ * queue.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -14,12 +15,13 @@
 #include "lib/address.h"
 #include "supervisor/monitor/monitor.h"
 
-#define HTTP_BACKLOG 512
-/* A sandbox's init that was just cloned has a copy of our last socket for a moment. */
-#define BIND_FOR_NS 2000000000ULL
+/* The address may be in use for a moment: a sandbox's init that was just cloned has a copy of the
+ * last daemon's socket. */
+#define BIND_FOR_NS (2 * SEC)
 #define BIND_EVERY_MS 50
 
-int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
+/* "127.0.0.1:8080", "[::1]:0": 0 or -EINVAL. */
+static int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
 	struct sockaddr_in *in = (struct sockaddr_in *)ret;
@@ -50,11 +52,11 @@ int http_address_parse(const char *text, struct sockaddr_storage *ret, socklen_t
 	return inet_pton(AF_INET, host, &in->sin_addr) == 1 ? 0 : -EINVAL;
 }
 
-static int bind_patiently(int fd, const struct sockaddr_storage *addr, socklen_t len)
+static int bind_patiently(int fd, const struct sockaddr_storage *addr, socklen_t len, int backlog)
 {
 	uint64_t end = util_monotonic_ns() + BIND_FOR_NS;
 
-	while (bind(fd, (const struct sockaddr *)addr, len) < 0 || listen(fd, HTTP_BACKLOG) < 0) {
+	while (bind(fd, (const struct sockaddr *)addr, len) < 0 || listen(fd, backlog) < 0) {
 		if (errno != EADDRINUSE || util_monotonic_ns() > end)
 			return -errno;
 		(void)poll(NULL, 0, BIND_EVERY_MS);
@@ -62,29 +64,30 @@ static int bind_patiently(int fd, const struct sockaddr_storage *addr, socklen_t
 	return 0;
 }
 
-/* RUN/http: where it is, for scripts that let the kernel choose a port. */
-static int tell_address(const struct config *cfg, int fd, struct err *e)
+/* Writes the address into the place's file, for scripts that let the kernel choose a port. */
+static int tell_address(const struct config *cfg, const struct listen_place *at, int fd,
+			struct err *e)
 {
 	_cleanup_fd_ int dir = open(cfg->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char text[HTTP_ADDRESS_MAX + 1];
 	int r = http_address_of(fd, text);
 
 	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "--http %s", cfg->http);
+		return err_set(e, ERR_SYSTEM, -r, "--%s %s", at->name, at->address);
 	(void)strcat(text, "\n");
-	r = dir < 0 ? -errno : util_write_file_at(dir, "http", 0644, text, strlen(text));
-	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "%s/http", cfg->run) : 0;
+	r = dir < 0 ? -errno : util_write_file_at(dir, at->name, 0644, text, strlen(text));
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "%s/%s", cfg->run, at->name) : 0;
 }
 
-void http_forget(const struct config *cfg)
+void listen_forget(const struct config *cfg, const char *name)
 {
 	char path[512];
 
-	(void)snprintf(path, sizeof(path), "%s/http", cfg->run);
+	(void)snprintf(path, sizeof(path), "%s/%s", cfg->run, name);
 	(void)unlink(path);
 }
 
-int http_listen(const struct config *cfg, int *ret, struct err *e)
+int listen_open(const struct config *cfg, const struct listen_place *at, int *ret, struct err *e)
 {
 	struct sockaddr_storage addr = {0};
 	_cleanup_fd_ int fd = -1;
@@ -92,30 +95,30 @@ int http_listen(const struct config *cfg, int *ret, struct err *e)
 	int on = 1, r;
 
 	*ret = -1;
-	if (strcmp(cfg->http, "none") == 0) {
-		http_forget(cfg);
+	if (strcmp(at->address, "none") == 0) {
+		listen_forget(cfg, at->name);
 		return 0;
 	}
-	if (http_address_parse(cfg->http, &addr, &len) < 0)
+	if (http_address_parse(at->address, &addr, &len) < 0)
 		return err_set(e, ERR_USAGE, 0,
-			       "--http %s: must be ADDRESS:PORT with a numeric address, such as "
-			       "127.0.0.1:8080 or [::1]:8080, or none",
-			       cfg->http);
+			       "--%s %s: must be ADDRESS:PORT with a numeric address, such as "
+			       "127.0.0.1:%u or [::1]:%u, or none",
+			       at->name, at->address, at->port, at->port);
 	fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return err_set(e, ERR_SYSTEM, errno, "--http %s", cfg->http);
+		return err_set(e, ERR_SYSTEM, errno, "--%s %s", at->name, at->address);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (addr.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	r = bind_patiently(fd, &addr, len);
+	r = bind_patiently(fd, &addr, len, at->backlog);
 	if (r == -EADDRINUSE)
 		return err_set(e, ERR_CONFLICT, 0,
-			       "--http %s: another program listens there: give another port, or "
-			       "--http none",
-			       cfg->http);
+			       "--%s %s: another program listens there: give another port, or "
+			       "--%s none",
+			       at->name, at->address, at->name);
 	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "--http %s", cfg->http);
-	r = tell_address(cfg, fd, e);
+		return err_set(e, ERR_SYSTEM, -r, "--%s %s", at->name, at->address);
+	r = tell_address(cfg, at, fd, e);
 	if (r == 0)
 		*ret = TAKE_FD(fd);
 	return r;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,9 +21,12 @@
 #include "supervisor/monitor/monitor.h"
 
 #define LISTEN_BACKLOG 512
+#define HTTP_BACKLOG 512
 #define MAX_RUNNING_MAX 10000
 #define HTTP_RATE_MAX 1000000
 #define NOFILE_MIN 128
+/* A host's name has 253 bytes, and those of worker and project stand before the domain's. */
+#define DOMAIN_MAX 120
 
 static void usage(FILE *f)
 {
@@ -38,6 +42,16 @@ static void usage(FILE *f)
 		"nowhere.\n"
 		"                 Port 0: any; RUN/http tells which\n"
 		"  --http-rate N  requests of a project, a second (20000)\n"
+		"  --edge-http ADDR:PORT  where HTTP workers are served (" EDGE_HTTP "); none:\n"
+		"                 no edge. RUN/edge-http tells where\n"
+		"  --edge-https ADDR:PORT  the same by TLS (none); needs --certificates\n"
+		"  --certificates DIR  a folder of root's: HOST.pem, certificates and key, read "
+		"at\n"
+		"                 each handshake\n"
+		"  --domain NAME  workers answer at WORKER.PROJECT.NAME (localhost)\n"
+		"  --api-name NAME  at this host the edge serves the API and the dashboard, by "
+		"TLS\n"
+		"                 too (none)\n"
 		"  --max-running N  tasks at a time; the others wait for their turn (64)\n"
 		"  --no-network   refuse policies that want a network\n"
 		"  --detach       go to the background when ready; messages to RUN/sandboxd.log\n"
@@ -61,6 +75,24 @@ static int parse_count(const char *option, const char *text, unsigned max, unsig
 	return 0;
 }
 
+/* Labels of [a-z0-9-], with dots between them. */
+static bool is_domain(const char *text)
+{
+	size_t label = 0;
+
+	if (strlen(text) > DOMAIN_MAX)
+		return false;
+	for (const char *p = text; *p; p++) {
+		if (*p == '.' && (!label || p[-1] == '-'))
+			return false;
+		label = *p == '.' ? 0 : label + 1;
+		if (label > 63 || !strchr("abcdefghijklmnopqrstuvwxyz0123456789-.", *p) ||
+		    (label == 1 && *p == '-'))
+			return false;
+	}
+	return label > 0;
+}
+
 enum {
 	O_STATE = 256,
 	O_RUN,
@@ -68,6 +100,11 @@ enum {
 	O_CRIU,
 	O_HTTP,
 	O_HTTP_RATE,
+	O_EDGE_HTTP,
+	O_EDGE_HTTPS,
+	O_CERTIFICATES,
+	O_DOMAIN,
+	O_API_NAME,
 	O_MAX,
 	O_NONET,
 	O_DETACH,
@@ -81,6 +118,11 @@ static const struct option options[] = {{"state", required_argument, NULL, O_STA
 					{"criu", required_argument, NULL, O_CRIU},
 					{"http", required_argument, NULL, O_HTTP},
 					{"http-rate", required_argument, NULL, O_HTTP_RATE},
+					{"edge-http", required_argument, NULL, O_EDGE_HTTP},
+					{"edge-https", required_argument, NULL, O_EDGE_HTTPS},
+					{"certificates", required_argument, NULL, O_CERTIFICATES},
+					{"domain", required_argument, NULL, O_DOMAIN},
+					{"api-name", required_argument, NULL, O_API_NAME},
 					{"max-running", required_argument, NULL, O_MAX},
 					{"no-network", no_argument, NULL, O_NONET},
 					{"detach", no_argument, NULL, O_DETACH},
@@ -109,6 +151,21 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 		case O_HTTP:
 			cfg->http = optarg;
 			break;
+		case O_EDGE_HTTP:
+			cfg->edge_http = optarg;
+			break;
+		case O_EDGE_HTTPS:
+			cfg->edge_https = optarg;
+			break;
+		case O_CERTIFICATES:
+			cfg->certificates = optarg;
+			break;
+		case O_DOMAIN:
+			cfg->domain = optarg;
+			break;
+		case O_API_NAME:
+			cfg->api_name = optarg;
+			break;
 		case O_HTTP_RATE:
 			if (parse_count("--http-rate", optarg, HTTP_RATE_MAX, &cfg->http_rate) < 0)
 				return -EINVAL;
@@ -134,6 +191,23 @@ static int parse_options(int argc, char **argv, struct config *cfg)
 			usage(stderr);
 			return -EINVAL;
 		}
+	}
+	if (!is_domain(cfg->domain)) {
+		(void)fprintf(stderr, "sandboxd: --domain: a host's name in lower case, such as "
+				      "workers.example.com\n");
+		return -EINVAL;
+	}
+	if (!is_domain(cfg->api_name)) {
+		(void)fprintf(stderr, "sandboxd: --api-name: a host's name in lower case, such as "
+				      "sandboxd.example.com, or none\n");
+		return -EINVAL;
+	}
+	if (strcmp(cfg->edge_https, "none") != 0 && !cfg->certificates) {
+		(void)fprintf(stderr,
+			      "sandboxd: --edge-https: needs --certificates DIR, where "
+			      "%s.pem is\n",
+			      cfg->domain);
+		return -EINVAL;
 	}
 	if (!*cfg->state || !*cfg->run || (cfg->criu && !*cfg->criu)) {
 		(void)fprintf(stderr, "sandboxd: --%s: must not be empty\n",
@@ -168,12 +242,13 @@ static int make_folder(const char *path, mode_t mode, struct err *e)
 	return 0;
 }
 
-static int own(const char *dir, const char *name, const char *user, struct err *e)
+/* A folder of the state's that is a role's own. */
+static int make_own_folder(const char *state, const char *name, const char *user, struct err *e)
 {
 	struct passwd *pw = getpwnam(user);
 	char path[512];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	(void)snprintf(path, sizeof(path), "%s/%s", state, name);
 	if (!pw)
 		return err_set(e, ERR_SYSTEM, 0, "user %s does not exist: run scripts/setup", user);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -185,22 +260,22 @@ static int own(const char *dir, const char *name, const char *user, struct err *
 
 static int make_folders(const struct config *cfg, struct err *e)
 {
+	static const struct {
+		const char *name, *user;
+	} own[] = {{"front", "_sandboxd"}, {"packages", "_sandboxd"}, {"logs", "_sandboxd-log"}};
 	int r = make_folder(cfg->state, 0755, e);
 
-	if (r == 0)
-		r = make_folder(cfg->run, 0755, e);
-	if (r == 0)
-		r = own(cfg->state, "front", "_sandboxd", e);
-	if (r == 0)
-		r = own(cfg->state, "packages", "_sandboxd", e);
-	if (r == 0)
-		r = own(cfg->state, "logs", "_sandboxd-log", e);
+	if (r < 0)
+		return r;
+	r = make_folder(cfg->run, 0755, e);
+	for (size_t i = 0; i < ARRAY_SIZE(own) && r == 0; i++)
+		r = make_own_folder(cfg->state, own[i].name, own[i].user, e);
 	return r;
 }
 
 /*
- * One daemon a folder: the front of a second one with the same state never gets the store, and
- * whoever asks it waits for ever.
+ * Only one daemon may run with a folder. The front of a second one with the same state would never
+ * get the store, and its clients would wait without end.
  */
 static int lock_folder(const char *option, const char *folder, struct err *e)
 {
@@ -260,9 +335,9 @@ static void remove_pid(const struct config *cfg)
 }
 
 /*
- * What the kernel counts by user is bounded for all sandboxes of one user by what this process may
- * have when their user namespaces are made (sandbox/userns.c); each payload has limits of its own
- * (sandbox/rlimit.c).
+ * Removes this process's limits of what the kernel counts by user. They become the limits of a user
+ * namespace when it is made (sandbox/userns.c), for all sandboxes of one user; each payload has
+ * limits of its own (sandbox/rlimit.c).
  */
 static void widen_limits(void)
 {
@@ -271,7 +346,8 @@ static void widen_limits(void)
 	struct rlimit limit;
 
 	for (size_t i = 0; i < ARRAY_SIZE(by_user); i++) {
-		/* Without CAP_SYS_RESOURCE as far as it may: sandboxctl doctor says how far. */
+		/* Without CAP_SYS_RESOURCE only up to the hard limit; sandboxctl doctor says how
+		 * far that is. */
 		if (setrlimit(by_user[i], &wide) == 0 || getrlimit(by_user[i], &limit) < 0)
 			continue;
 		limit.rlim_cur = limit.rlim_max;
@@ -279,34 +355,56 @@ static void widen_limits(void)
 	}
 }
 
-static int serve(struct config *cfg)
+/* Everything that a daemon has before its monitor runs. What is opened here stays open. */
+static int prepare(struct config *cfg, int *listen_fd, int *http_fd, struct edge_sockets *edge,
+		   struct err *e)
 {
+	const struct listen_place http = {
+		.name = "http", .address = cfg->http, .port = 8080, .backlog = HTTP_BACKLOG};
 	struct rlimit nofile = {0};
-	struct err e = {0};
-	int listen_fd = -1, http_fd = -1, r;
+	int r;
 
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0) {
 		nofile.rlim_cur = nofile.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &nofile);
 	}
+	if (nofile.rlim_cur < NOFILE_MIN)
+		return err_set(e, ERR_SYSTEM, 0,
+			       "the hard limit on open files is %llu, at least %d are needed: "
+			       "ulimit -Hn, or LimitNOFILE= in the unit",
+			       (unsigned long long)nofile.rlim_cur, NOFILE_MIN);
 	widen_limits();
 	(void)umask(022);
-	r = nofile.rlim_cur >= NOFILE_MIN
-		    ? make_folders(cfg, &e)
-		    : err_set(&e, ERR_SYSTEM, 0,
-			      "the hard limit on open files is %llu, at least %d are needed: "
-			      "ulimit -Hn, or LimitNOFILE= in the unit",
-			      (unsigned long long)nofile.rlim_cur, NOFILE_MIN);
-	if (r == 0 && cfg->programs[0] < 0)
-		r = roles_open(cfg, &e);
-	if (r == 0)
-		r = lock_folder("--run", cfg->run, &e);
-	if (r == 0)
-		r = lock_folder("--state", cfg->state, &e);
-	if (r == 0)
-		r = http_listen(cfg, &http_fd, &e);
-	if (r == 0)
-		r = listen_control(cfg, &listen_fd, &e);
+	r = make_folders(cfg, e);
+	if (r < 0)
+		return r;
+	if (cfg->programs[0] < 0) {
+		r = roles_open(cfg, e);
+		if (r < 0)
+			return r;
+	}
+	r = lock_folder("--run", cfg->run, e);
+	if (r < 0)
+		return r;
+	r = lock_folder("--state", cfg->state, e);
+	if (r < 0)
+		return r;
+	r = listen_open(cfg, &http, http_fd, e);
+	if (r < 0)
+		return r;
+	r = edge_listen(cfg, edge, e);
+	if (r < 0)
+		return r;
+	return listen_control(cfg, listen_fd, e);
+}
+
+static int serve(struct config *cfg)
+{
+	struct edge_sockets edge = {-1, -1, -1, -1};
+	int listen_fd = -1, http_fd = -1, r;
+	struct err e = {0};
+
+	r = prepare(cfg, &listen_fd, &http_fd, &edge, &e);
 	if (r < 0) {
 		msg_init("sandboxd");
 		msg_err("%s", e.msg);
@@ -314,18 +412,19 @@ static int serve(struct config *cfg)
 	}
 	write_pid(cfg);
 	title_set("monitor");
-	r = monitor_main(cfg, listen_fd, http_fd);
+	r = monitor_main(cfg, listen_fd, http_fd, &edge);
 	if (r == 0) {
 		remove_pid(cfg);
-		http_forget(cfg);
+		listen_forget(cfg, "http");
+		edge_forget(cfg);
 		msg_info("stopped");
 	}
 	return r;
 }
 
 /*
- * In the background nobody would start a dead monitor again: this process does, and
- * nothing else. Killing it leaves the monitor as it is.
+ * A daemon in the background has nobody to start a dead monitor again: this process does that, and
+ * nothing else. The monitor goes on when it is killed.
  */
 static void __attribute__((noreturn)) keep(struct config *cfg)
 {
@@ -341,15 +440,16 @@ static void __attribute__((noreturn)) keep(struct config *cfg)
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			_exit(1);
 		if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || failures == 0))
-			if (WEXITSTATUS(status) == 0 || util_monotonic_ns() - t0 < 5000000000ULL)
+			if (WEXITSTATUS(status) == 0 || util_monotonic_ns() - t0 < 5 * SEC)
 				_exit(WEXITSTATUS(status));
-		failures = util_monotonic_ns() - t0 < 5000000000ULL ? failures + 1 : 1;
+		failures = util_monotonic_ns() - t0 < 5 * SEC ? failures + 1 : 1;
 		if (failures > 2)
 			(void)nanosleep(&pause, NULL);
 	}
 }
 
-/* Returns in the caller's process, when the daemon serves or has failed. */
+/* Puts the daemon into the background. Returns in the caller's process when the daemon serves, or
+ * has failed. */
 static int detach(struct config *cfg)
 {
 	char path[512], text[1024] = "";
@@ -381,7 +481,8 @@ static int detach(struct config *cfg)
 		(void)close_range(3, (unsigned)ready[1] - 1, 0);
 		(void)close_range((unsigned)ready[1] + 1, ~0U, 0);
 		cfg->ready_fd = ready[1];
-		/* All monitors that follow have the same. What fails here fails there, in words. */
+		/* All monitors that follow execute the same programs. If this fails, the monitor
+		 * opens them itself, and says why it cannot. */
 		if (roles_open(cfg, NULL) < 0)
 			cfg->programs[0] = -1;
 		keep(cfg);
@@ -397,12 +498,14 @@ static int detach(struct config *cfg)
 
 static const char *default_criu(void)
 {
-	static const char own_build[] = SANDBOXD_PREFIX "/lib/sandboxd/criu/sbin/criu";
+	static char own_build[PATH_MAX];
 
+	(void)util_installed("lib/sandboxd/criu/sbin/criu", own_build, sizeof(own_build));
 	return access(own_build, X_OK) == 0 ? own_build : "/usr/sbin/criu";
 }
 
-/* In memory of its own, and from the root on: the daemon that is detached works there. */
+/* The path from the root on, for the detached daemon works in /. The memory is its own, because
+ * options are overwritten by the title. */
 static const char *absolute(const char *path)
 {
 	_cleanup_free_ char *here = *path != '/' ? getcwd(NULL, 0) : NULL;
@@ -419,12 +522,16 @@ int main(int argc, char **argv, char **envp)
 			     .run = "/run/sandboxd",
 			     .cgroup = "sandboxd",
 			     .http = "127.0.0.1:8080",
+			     .edge_https = "none",
+			     .domain = "localhost",
+			     .api_name = "none",
 			     .network = true,
 			     .ready_fd = -1,
 			     .programs = {-1, -1}};
 
-	const char **paths[] = {&cfg.state, &cfg.run, &cfg.criu};
-	const char **texts[] = {&cfg.cgroup, &cfg.http};
+	const char **paths[] = {&cfg.state, &cfg.run, &cfg.criu, &cfg.certificates};
+	const char **texts[] = {&cfg.cgroup,	 &cfg.http,   &cfg.edge_http,
+				&cfg.edge_https, &cfg.domain, &cfg.api_name};
 
 	if (parse_options(argc, argv, &cfg) < 0)
 		return 125;
@@ -434,13 +541,17 @@ int main(int argc, char **argv, char **envp)
 	}
 	if (!cfg.criu)
 		cfg.criu = default_criu();
-	/* Options point into the argv area, which the title is written over. */
+	/* Options point into the memory of argv, over which the title will be written. */
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		*texts[i] = strdup(*texts[i] ? *texts[i] : "");
+		if (!*texts[i])
+			continue;
+		*texts[i] = strdup(*texts[i]);
 		if (!*texts[i])
 			return 125;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		if (!*paths[i])
+			continue;
 		*paths[i] = absolute(*paths[i]);
 		if (!*paths[i]) {
 			(void)fputs(

@@ -2,6 +2,7 @@
 #include "supervisor/monitor/monitor.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "sandbox/net.h"
 #include "wire/warm_load.h"
 
-/* Of the table: a power of two, about as many as run on a full node. */
+/* Buckets of the table of boxes: a power of two, about as many as run on a full node. */
 #define BOXES_SIZE 1024
 
 void monitor_to_front(struct monitor *m, const union proto_msg *msg)
@@ -37,47 +38,55 @@ static int open_dir(int parent, const char *name, mode_t mode, int *ret, struct 
 	return 0;
 }
 
-/* The web page's files; there need not be any. */
+/* The folder of the web page's files, or -1. */
 static int open_dashboard(void)
 {
 	const char *share = getenv("SANDBOXD_SHARE");
-	char path[512];
+	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/dashboard",
-		       share && *share ? share : SANDBOXD_PREFIX "/share/sandboxd");
+	if (!share || !*share)
+		(void)util_installed("share/sandboxd/dashboard", path, sizeof(path));
+	else
+		(void)snprintf(path, sizeof(path), "%s/dashboard", share);
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static int open_folders(struct monitor *m, struct err *e)
 {
-	int state = open(m->cfg->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	const struct {
+		const int *parent;
+		const char *name;
+		mode_t mode;
+		int *fd;
+	} folders[] = {
+		{&m->state_fd, "images", 0755, &m->images_fd},
+		{&m->state_fd, "policies", 0755, &m->policies_fd},
+		{&m->state_fd, "checkpoints", 0700, &m->checkpoints_fd},
+		{&m->state_fd, "packages", 0700, &m->packages_fd},
+		{&m->state_fd, "front", 0700, &m->front_fd},
+		{&m->state_fd, "logs", 0700, &m->logs_fd},
+		{&m->run_fd, "tasks", 0700, &m->tasks_fd},
+	};
+	int r = 0;
 
-	if (state < 0)
-		return err_set(e, ERR_SYSTEM, errno, "state folder %s", m->cfg->state);
-	m->state_fd = state;
 	m->dashboard_fd = open_dashboard();
+	m->edge_fd = -1;
+	m->state_fd = open(m->cfg->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->state_fd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "state folder %s", m->cfg->state);
 	m->run_fd = open(m->cfg->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->run_fd < 0)
 		return err_set(e, ERR_SYSTEM, errno, "run folder %s", m->cfg->run);
-	r = open_dir(state, "images", 0755, &m->images_fd, e);
-	if (r == 0)
-		r = open_dir(state, "policies", 0755, &m->policies_fd, e);
-	if (r == 0)
-		r = open_dir(state, "checkpoints", 0700, &m->checkpoints_fd, e);
-	if (r == 0)
-		r = open_dir(state, "packages", 0700, &m->packages_fd, e);
-	if (r == 0)
-		r = open_dir(state, "front", 0700, &m->front_fd, e);
-	if (r == 0)
-		r = open_dir(state, "logs", 0700, &m->logs_fd, e);
-	if (r == 0)
-		r = open_dir(m->run_fd, "tasks", 0700, &m->tasks_fd, e);
+	m->edge_fd = openat(m->run_fd, "edge", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	for (size_t i = 0; i < ARRAY_SIZE(folders) && r == 0; i++)
+		r = open_dir(*folders[i].parent, folders[i].name, folders[i].mode, folders[i].fd,
+			     e);
 	return r;
 }
 
 /*
- * A mount namespace of our own: nothing of ours is seen outside, and each sandbox's
- * copy of it is cheap. What no step needs is detached, so that it is not copied.
+ * Makes a mount namespace for this process, so that no mount of its own is seen outside. Each
+ * sandbox's mount namespace begins as a copy of it.
  */
 static int private_mounts(struct monitor *m, struct err *e)
 {
@@ -103,7 +112,7 @@ static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *
 
 	(void)s;
 	(void)si;
-	/* Tasks go on; the next start adopts them. */
+	/* Tasks go on; the next monitor adopts them. */
 	m->stopping = true;
 	(void)sd_notify(0, "STOPPING=1");
 	return sd_event_exit(m->event, 0);
@@ -128,31 +137,50 @@ static int set_up_loop(struct monitor *m, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "monitor: signals") : 0;
 }
 
-static int prepare(struct monitor *m, struct err *e)
+static int monitor_start(struct monitor *m, struct err *e)
 {
 	int r = private_mounts(m, e);
 
-	/* In that namespace: fds of other ones cannot be mounted from (rootfs_detach). */
-	if (r == 0)
-		r = open_folders(m, e);
-	if (r == 0)
-		r = cgroup_host_open(m->cfg->cgroup, &m->cgroups, e);
-	/* Before anything is done about the sandboxes in there that are not in our records. */
-	if (r == 0)
-		r = cgroup_host_claim(&m->cgroups, m->cfg->cgroup, e);
-	if (r == 0)
-		r = probe_host(m, e);
-	if (r == 0)
-		r = set_up_loop(m, e);
+	if (r < 0)
+		return r;
+	/* After the mount namespace was made: nothing can be mounted from descriptors that were
+	 * opened in another one (rootfs_detach). */
+	r = open_folders(m, e);
+	if (r < 0)
+		return r;
+	r = cgroup_host_open(m->cfg->cgroup, &m->cgroups, e);
+	if (r < 0)
+		return r;
+	/* Before adopt_all ends the sandboxes in these cgroups that have no record. */
+	r = cgroup_host_claim(&m->cgroups, m->cfg->cgroup, e);
+	if (r < 0)
+		return r;
+	r = probe_host(m, e);
+	if (r < 0)
+		return r;
+	r = set_up_loop(m, e);
 	if (r < 0)
 		return r;
 	m->net_used = calloc(NET_INDEX_MAX + 1, 1);
 	if (!m->net_used || idtable_init(&m->boxes, BOXES_SIZE) < 0)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "monitor");
-	return 0;
+	/* Before the roles are there, so that a new front and a new logger hear of all tasks at
+	 * once. */
+	r = adopt_all(m, e);
+	if (r < 0)
+		return r;
+	warm_start(m);
+	r = netns_start(m, e);
+	if (r < 0)
+		return r;
+	r = template_start(m, e);
+	if (r < 0)
+		return r;
+	return roles_start(m, e);
 }
 
-int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
+int monitor_main(const struct config *cfg, int listen_fd, int http_fd,
+		 const struct edge_sockets *edge)
 {
 	static struct monitor monitor;
 	struct monitor *m = &monitor;
@@ -162,31 +190,27 @@ int monitor_main(const struct config *cfg, int listen_fd, int http_fd)
 	m->cfg = cfg;
 	m->listen_fd = listen_fd;
 	m->http_fd = http_fd;
+	m->api_fd = edge->api;
 	m->node_memory = warm_node_memory();
 	net_configure(cfg->cgroup);
 	for (int i = 0; i < R_N; i++)
 		chan_init(&m->roles[i].chan, -1, false);
 	msg_init("monitor");
-	r = prepare(m, &e);
-	/* Tasks first, so that a new front and a new logger hear of them at once. */
+	r = monitor_start(m, &e);
 	if (r == 0)
-		r = adopt_all(m, &e);
-	if (r == 0)
-		r = netns_start(m, &e);
-	if (r == 0)
-		r = template_start(m, &e);
-	if (r == 0)
-		r = roles_start(m, &e);
+		r = edge_start(m, edge, &e);
 	if (r < 0) {
 		msg_err("%s", e.msg);
 		return err_exit_status(e.code);
 	}
 	msg_info("ready: cgroup %s; %s", m->cgroups.text,
-		 m->criu_works ? m->criu_version : m->criu_problem);
+		 m->criu_works ? m->criu_version : "no checkpoints");
 	(void)sd_notify(0, "READY=1");
 	if (cfg->ready_fd >= 0)
 		(void)util_write_all(cfg->ready_fd, "r", 1);
 	r = sd_event_loop(m->event);
+	/* First, for what the edge has under way wants the front. */
+	edge_stop(m);
 	template_stop_all(m);
 	warm_stop_all(m);
 	roles_stop(m);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A pool of single-use network namespaces, filled off the request path; and the addresses of
- * sandboxes with a way out.
+ * A pool of network namespaces, each for one sandbox, which is filled when there is nothing else to
+ * do; and the addresses of sandboxes with a way out.
  */
 #include "sandbox/net.h"
 
@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "lib/msg.h"
-#include "supervisor/monitor/spawn/start.h"
+#include "supervisor/monitor/spawn/spawn.h"
 
-/* From a sandbox's end until its connections are forgotten: those that end meanwhile are
- * forgotten with them. Ten times as long as the last sweep took, so that a large table does not
- * cost more than a tenth of a processor, but no longer than the last of these. */
+/* How long after a sandbox's end its connections are forgotten, with those of all sandboxes that
+ * end meanwhile: ten times as long as the last sweep took, so that sweeping a large table does not
+ * cost more than a tenth of a processor, but at most SWEEP_LATEST_US. */
 #define SWEEP_US 500000
 #define SWEEP_SHARE 10
 #define SWEEP_LATEST_US 5000000
@@ -29,9 +29,9 @@ static int on_idle(sd_event_source *s, void *arg)
 	if (m->n_netns < NETNS_POOL) {
 		if (net_make_ns(&m->netns_pool[m->n_netns], &e) == 0) {
 			m->n_netns++;
-			return 0; /* one a turn: a request in between is served first */
+			return 0; /* one in a turn of the loop, so that a request is served first */
 		}
-		/* Sandboxes make their own then, and say what is wrong. */
+		/* Sandboxes make their own then, and report what is wrong. */
 		msg_warn("%s", e.msg);
 	}
 	return sd_event_source_set_enabled(s, SD_EVENT_OFF);
@@ -58,8 +58,9 @@ int netns_take(struct monitor *m)
 }
 
 /*
- * In turn: the kernel takes a namespace and its interface away some time after its last
- * process, and the next one to have an address is not to get what was sent to the last.
+ * Addresses are given out in turn. The kernel takes a network namespace and its interface away some
+ * time after its last process has ended, and the next sandbox with an address must not get what was
+ * sent to the last one.
  */
 int net_take_index(struct monitor *m, struct policy_entry *p, uint32_t *ret, struct err *e)
 {
@@ -102,7 +103,8 @@ static int on_swept(sd_event_source *s, const siginfo_t *si, void *arg)
 
 	(void)s;
 	m->net_sweep_child = sd_event_source_disable_unref(m->net_sweep_child);
-	/* Whoever had an address next would be taken for having the last one's connections. */
+	/* An address whose connections are not forgotten is not free: they would be taken for those
+	 * of the next sandbox with the address. */
 	move_all(m, NET_FORGETTING, done ? NET_FREE : NET_LEFT);
 	m->net_sweep_us = (util_monotonic_ns() - m->net_sweep_began_ns) / 1000 * SWEEP_SHARE;
 	if (!done || m->net_sweep_us > SWEEP_LATEST_US)
@@ -110,7 +112,7 @@ static int on_swept(sd_event_source *s, const siginfo_t *si, void *arg)
 	return memchr(m->net_used, NET_LEFT, NET_INDEX_MAX + 1) ? sweep_in(m, m->net_sweep_us) : 0;
 }
 
-/* In a child: a full table takes a while to read. */
+/* Forgets connections in a child process, because a full table takes a while to read. */
 static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct monitor *m = arg;
@@ -135,7 +137,8 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 	r = sd_event_add_child(m->event, &m->net_sweep_child, pid, WEXITED, on_swept, m);
 	if (r == 0)
 		return 0;
-	/* Nobody would tell of its end, and the addresses would never be given out again. */
+	/* Without the event source the child's end would not be seen, and the addresses would never
+	 * be free again. */
 	(void)waitpid(pid, NULL, 0);
 	move_all(m, NET_FORGETTING, NET_LEFT);
 	return sweep_in(m, SWEEP_LATEST_US);
@@ -166,7 +169,7 @@ void net_put_index(struct box *b)
 	b->run.net_index = 0;
 }
 
-/* Routes change, and so does what else wants of the host that it forwards. */
+/* Looks again at what the host forwards: routes change, and other programs change it too. */
 static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct monitor *m = arg;
@@ -175,7 +178,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 
 	for (struct policy_entry *p = m->policies; p && r == 0; p = p->next)
 		if (p->net_block)
-			r = net_forward_for(&p->policy, m->run_fd, &m->net_forward, &e);
+			r = net_forward_for(&p->policy, &m->net_forward, &e);
 	if (r < 0)
 		msg_warn("%s", e.msg);
 	(void)sd_event_source_set_time(s, usec + TICK_US);
@@ -186,17 +189,21 @@ int net_install(struct monitor *m, struct policy_entry *p, struct err *e)
 {
 	int r = net_install_policy(&p->policy, p->net_block, e);
 
-	if (r == 0 && !m->net_tick) {
-		net_forward_load(m->run_fd, &m->net_forward);
-		r = net_set_uplinks(&m->net_forward, e);
-		if (r == 0 && sd_event_add_time_relative(m->event, &m->net_tick, CLOCK_MONOTONIC,
-							 TICK_US, TICK_US / 10, on_tick, m) < 0)
-			r = err_set(e, ERR_SYSTEM, 0, "monitor: event loop");
-		/* What an earlier monitor's sandboxes have left. */
+	if (r < 0)
+		return r;
+	if (!m->net_tick) {
+		r = net_forward_load(&m->net_forward, e);
 		if (r == 0)
-			sweep_soon(m);
+			r = net_set_uplinks(&m->net_forward, e);
+		if (r < 0)
+			return r;
+		if (sd_event_add_time_relative(m->event, &m->net_tick, CLOCK_MONOTONIC, TICK_US,
+					       TICK_US / 10, on_tick, m) < 0)
+			return err_set(e, ERR_SYSTEM, 0, "monitor: event loop");
+		/* The connections that an earlier monitor's sandboxes have left. */
+		sweep_soon(m);
 	}
-	return r == 0 ? net_forward_for(&p->policy, m->run_fd, &m->net_forward, e) : r;
+	return net_forward_for(&p->policy, &m->net_forward, e);
 }
 
 void net_leave(struct monitor *m)
@@ -206,15 +213,15 @@ void net_leave(struct monitor *m)
 
 	for (const struct policy_entry *p = m->policies; p; p = p->next)
 		installed = installed || p->net_block;
-	/* By an earlier monitor. */
-	if (!installed)
-		net_forward_load(m->run_fd, &m->net_forward);
+	/* An earlier monitor may have changed the host. */
+	if (!installed && net_forward_load(&m->net_forward, &e) < 0)
+		msg_warn("%s", e.msg);
 	installed = installed || m->net_forward.n;
-	/* Its rules are wanted as long as a sandbox with a network lives. */
+	/* The rules are needed as long as a sandbox with a network lives. */
 	if (!installed || memchr(m->net_used, NET_USED, NET_INDEX_MAX + 1))
 		return;
 	if (forget_unused(m, &e) < 0)
 		msg_warn("%s", e.msg);
-	net_forward_undo(m->run_fd, &m->net_forward);
+	net_forward_undo(&m->net_forward);
 	net_remove_table();
 }

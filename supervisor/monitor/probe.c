@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the host is, and whether criu works on it. criu probes the kernel for some
- * 300 ms and keeps the answers in criu.kdat if that is on a tmpfs: it gets one of
- * its own here, once a boot, and every restore is given the file. As what it may do is part of
- * the answers, it is here who it is there (criu.h).
+ * What the host is, and whether criu works on it. criu probes the kernel for some 300 ms, and keeps
+ * the answers in criu.kdat if that is on a tmpfs. So it is run here on a tmpfs of its own, once a
+ * boot, and every restore is given the file. The answers depend on what criu may do, so it has the
+ * same privileges here as in a restore (criu.h).
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -24,7 +24,7 @@
 #define KDAT_MAX 65536
 #define CRIU_CHECK_TIMEOUT_S 60
 #define CRIU_CHECK_TRIES 3
-/* Nobody else's, so that nobody can have used up what the kernel counts by user. */
+/* A uid that nobody else has, so that nobody can have used up what the kernel counts by user. */
 #define PROBE_UID 997
 
 static int read_text(const char *path, char *buf, size_t size)
@@ -39,7 +39,8 @@ static int read_text(const char *path, char *buf, size_t size)
 	return 0;
 }
 
-/* A checkpoint holds a CPU's extended state: it is for this model and features only. */
+/* A checkpoint holds the extended state of a CPU, so it is only for this model and these
+ * features. */
 static int cpu_digest(char hex[65])
 {
 	FILE *f = fopen("/proc/cpuinfo", "re");
@@ -64,7 +65,8 @@ static int cpu_digest(char hex[65])
 	return 0;
 }
 
-/* Runs in a child with a mount namespace of its own: criu's words and file go to out. */
+/* Runs criu, in a child with a mount namespace of its own, and writes its answer or its file to
+ * out. */
 static void __attribute__((noreturn)) criu_probe(const char *criu, const char *what, int out)
 {
 	const char *const argv[] = {"criu", "--no-default-config", "--unprivileged", what, NULL};
@@ -132,7 +134,7 @@ static int run_criu(struct monitor *m, const char *what, char *buf, size_t size,
 	return 0;
 }
 
-/* The cache in RUN is for this boot and this very binary. */
+/* The name of the cache in RUN, which is for this boot and this binary only. */
 static void cache_name(struct monitor *m, char *name, size_t size)
 {
 	struct stat st = {0};
@@ -149,7 +151,7 @@ static void probe_criu(struct monitor *m)
 	size_t len = 0;
 	int r;
 
-	/* For sandboxctl doctor. */
+	/* So that sandboxctl doctor finds it. */
 	(void)util_write_file_at(m->run_fd, "criu", 0644, m->cfg->criu, strlen(m->cfg->criu));
 	r = run_criu(m, "--version", version, sizeof(version) - 1, &len);
 	version[strcspn(version, "\n")] = '\0';
@@ -167,8 +169,8 @@ static void probe_criu(struct monitor *m)
 		m->criu_works = true;
 		return;
 	}
-	/* What it finds holds until the daemon's next start: one failure, for want of memory or
-	 * processes of a busy machine's, is not the kernel's word. */
+	/* The answer holds until the daemon's next start. So one failure is not believed: a busy
+	 * machine may have had no memory or no process left for it. */
 	for (int i = 0; i < CRIU_CHECK_TRIES && (i == 0 || r < 0); i++)
 		r = run_criu(m, "check", buf, sizeof(buf), &len);
 	if (r < 0) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A role's first steps: its fds, its user, no privilege; then a program of its own. */
+/* A role's first steps in its process: its descriptors, its user, no privilege, and then its
+ * program. */
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +24,6 @@ const struct role_info role_table[R_N] = {
 	[R_LOGGER] = {"logger", "_sandboxd-log", ROLE_LOGGER},
 };
 
-#define ROLE_FDS_MAX 8
 _Static_assert(FRONT_FD_N <= ROLE_FDS_MAX && LOGGER_FD_N <= ROLE_FDS_MAX, "all fds of a role");
 
 static int open_program(const char *dir, const char *folder, const char *name)
@@ -36,8 +37,9 @@ static int open_program(const char *dir, const char *folder, const char *name)
 }
 
 /*
- * Beside this program, wherever that was installed to: PREFIX/sbin and PREFIX/libexec/sandboxd, or
- * a build folder. By /proc/self/exe, which no caller can change.
+ * The programs of the roles are found beside this one, wherever it was installed to: PREFIX/sbin
+ * and PREFIX/libexec/sandboxd, or a build folder. /proc/self/exe says where, which no caller can
+ * change.
  */
 int roles_open(struct config *cfg, struct err *e)
 {
@@ -64,7 +66,7 @@ int roles_open(struct config *cfg, struct err *e)
 	return 0;
 }
 
-static int confine_role(const char *user, struct err *e)
+int role_confine(const char *user, struct err *e)
 {
 	struct rlimit nofile;
 	struct passwd *pw = getpwnam(user);
@@ -78,15 +80,14 @@ static int confine_role(const char *user, struct err *e)
 	if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "become %s", user);
-	/* A change of uid to non-root has cleared the other capability sets. Both of these outlive
-	 * the exec: the program has no file capabilities (prctl(2)). */
+	/* The change to a uid that is not root has cleared the other capability sets. No capability
+	 * comes back with the exec, because the program has no file capabilities (prctl(2)). */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "confine %s", user);
 	return 0;
 }
 
-/* The program gets these from ROLE_FD_FIRST on, in their order, and no other above stderr. */
-static int keep_fds(const int *fds, int n, int program)
+int role_keep_fds(const int *fds, int n, int program)
 {
 	int high[ROLE_FDS_MAX];
 
@@ -104,7 +105,7 @@ static int keep_fds(const int *fds, int n, int program)
 	return program;
 }
 
-void role_exec(struct monitor *m, enum role_id id, int sock)
+void role_exec(struct monitor *m, enum role_id id, int sock, int failed)
 {
 	const int front[FRONT_FD_N] = {[FRONT_FD_MONITOR] = sock,
 				       [FRONT_FD_LISTEN] = m->listen_fd,
@@ -112,7 +113,9 @@ void role_exec(struct monitor *m, enum role_id id, int sock)
 				       [FRONT_FD_OWN] = m->front_fd,
 				       [FRONT_FD_PACKAGES] = m->packages_fd,
 				       [FRONT_FD_HTTP] = m->http_fd,
-				       [FRONT_FD_DASHBOARD] = m->dashboard_fd};
+				       [FRONT_FD_DASHBOARD] = m->dashboard_fd,
+				       [FRONT_FD_EDGE] = m->edge_fd,
+				       [FRONT_FD_API] = m->api_fd};
 	const int logger[LOGGER_FD_N] = {[LOGGER_FD_MONITOR] = sock, [LOGGER_FD_LOGS] = m->logs_fd};
 	const bool is_front = id == R_FRONT;
 	char title[32], running[16], rate[16];
@@ -132,12 +135,21 @@ void role_exec(struct monitor *m, enum role_id id, int sock)
 		argv[2] = running;
 		argv[3] = rate;
 	}
-	program = keep_fds(is_front ? front : logger, is_front ? FRONT_FD_N : LOGGER_FD_N,
-			   m->cfg->programs[id]);
-	if (confine_role(role_table[id].user, &e) == 0) {
+	/*
+	 * A socket belongs to the network of the process that made it, and tells whoever has it of
+	 * that network's interfaces (netdevice(7)). The front hands sockets into sandboxes, so its own
+	 * network is an empty one. What it listens on was made here.
+	 */
+	if (is_front && unshare(CLONE_NEWNET) < 0)
+		(void)err_set(&e, ERR_SYSTEM, errno, "a network namespace for the front");
+	failed = failed < 0 ? -1 : fcntl(failed, F_DUPFD_CLOEXEC, 100);
+	program = role_keep_fds(is_front ? front : logger, is_front ? FRONT_FD_N : LOGGER_FD_N,
+				m->cfg->programs[id]);
+	if (!e.code && role_confine(role_table[id].user, &e) == 0) {
 		(void)syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
 		(void)err_set(&e, ERR_SYSTEM, errno, "execute sandboxd-%s", role_table[id].name);
 	}
-	msg_err("%s", e.msg);
+	if (util_write_all(failed, &e, sizeof(e)) < 0)
+		msg_err("%s", e.msg);
 	_exit(1);
 }

@@ -28,14 +28,15 @@ static void role_down(struct monitor *m, enum role_id id, const char *why)
 		(void)kill(role->pid, SIGKILL);
 }
 
-/* While it is down nothing is kept: its successor is told everything anew. */
+/* Sends a message to a role. While the role is down nothing is kept: its successor is told
+ * everything anew. */
 int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, const int *fds,
 	      unsigned n_fds)
 {
 	struct role *role = &m->roles[id];
 	int r = chan_send(&role->chan, msg, fds, n_fds);
 
-	/* It may not go on without a word that is lost. */
+	/* A role that has missed a message must not live on. */
 	if (r == -EPIPE || r == -ECONNRESET)
 		role_down(m, id, "closed its socket");
 	else if (r < 0 && r != -ENOTCONN)
@@ -73,14 +74,8 @@ static void announce(struct monitor *m, enum role_id id)
 
 	box_each(m, b)
 	{
-		if (b->run.kind != RUN_TASK)
-			continue;
-		if (id == R_LOGGER)
-			box_send_pipes(b);
-		else if (b->exited)
-			monitor_to_front(m, &b->exit_msg);
-		else
-			box_send_running(b);
+		if (b->kind->tell)
+			b->kind->tell(b, id);
 	}
 	if (id == R_FRONT) {
 		proto_init(&msg, MON_READY);
@@ -88,9 +83,9 @@ static void announce(struct monitor *m, enum role_id id)
 	}
 }
 
-/* The socket between the two, made anew at the death of either. The logger gets its end behind
- * all pipes, on the same socket as they: by the time it hears a question of the front's about a
- * task, it has that task's pipes, or there are none. */
+/* Makes the socket between the two roles, anew at the death of either. The logger gets its end by
+ * the same socket as the pipes, and after all of them: when it hears a question of the front's
+ * about a task, it has the task's pipes, or there are none. */
 static int introduce(struct monitor *m, struct err *e)
 {
 	union proto_msg msg = {0};
@@ -117,13 +112,14 @@ static int respawn(struct monitor *m, enum role_id id, struct err *e)
 		return r;
 	announce(m, id);
 	r = introduce(m, e);
-	/* Deaf to the other one it is of no use: its exit brings the next try. */
+	/* A role that cannot hear the other one is of no use. Its exit brings the next try. */
 	if (r < 0)
 		role_down(m, id, "no socket to the other role");
 	return r;
 }
 
-/* At once, unless it cannot live: then 10 ms, doubling up to 5 s. */
+/* Starts a role again: at once, and after three quick deaths in a row after a pause of 10 ms, which
+ * doubles up to 5 s. */
 static int restart_later(struct role *role)
 {
 	uint64_t pause_us =
@@ -138,7 +134,7 @@ static int on_role_exit(sd_event_source *s, const siginfo_t *si, void *arg)
 	struct monitor *m = arg;
 	enum role_id id = m->roles[R_FRONT].child == s ? R_FRONT : R_LOGGER;
 	struct role *role = &m->roles[id];
-	bool quick = util_monotonic_ns() - role->started_ns < 2000000000ULL;
+	bool quick = util_monotonic_ns() - role->started_ns < 2 * SEC;
 
 	role->pid = 0;
 	role->child = sd_event_source_disable_unref(role->child);
@@ -164,7 +160,7 @@ static int on_restart(sd_event_source *s, uint64_t usec, void *arg)
 		return 0;
 	msg_err("%s", e.msg);
 	role->failures++;
-	/* Not there at all: no exit of it would bring the next try. */
+	/* If there is no process, no exit brings the next try. */
 	return role->pid > 0 ? 0 : restart_later(role);
 }
 
@@ -183,40 +179,53 @@ static int watch_role(struct monitor *m, enum role_id id, int sock, pid_t pid, s
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "watch the %s", role_table[id].name) : 0;
 }
 
+/* A daemon without one of its programs is not started, so it is waited for that the first processes
+ * of the roles execute theirs. Later, tasks depend on the monitor, and a role is tried again. */
 static int spawn_role(struct monitor *m, enum role_id id, struct err *e)
 {
-	int pair[2], r = proto_socketpair(pair);
+	_cleanup_fd_ int heard = -1, failed = -1;
+	int pair[2], ends[2], r = proto_socketpair(pair);
 	pid_t pid;
 
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, -r, "socket to the %s", role_table[id].name);
+	if (!m->roles[id].started_ns && pipe2(ends, O_CLOEXEC) == 0) {
+		heard = ends[0];
+		failed = ends[1];
+	}
 	pid = fork();
 	if (pid == 0)
-		role_exec(m, id, pair[1]);
+		role_exec(m, id, pair[1], failed);
 	util_close_fd(&pair[1]);
+	util_close_fd(&failed);
 	if (pid < 0) {
 		util_close_fd(&pair[0]);
 		return err_set(e, ERR_SYSTEM, errno, "start the %s", role_table[id].name);
+	}
+	if (heard >= 0 && util_read_all(heard, e, sizeof(*e)) == 0) {
+		util_close_fd(&pair[0]);
+		(void)waitpid(pid, NULL, 0);
+		return e->errnum ? -e->errnum : -EIO;
 	}
 	return watch_role(m, id, pair[0], pid, e);
 }
 
 int roles_start(struct monitor *m, struct err *e)
 {
-	/* The logger first: pipes have a reader before anybody starts a task. */
+	/* The logger comes first, so that pipes have a reader before anybody starts a task. */
 	int r = respawn(m, R_LOGGER, e);
 
 	return r < 0 ? r : respawn(m, R_FRONT, e);
 }
 
-/* They end by the end of their sockets; what they have is on disk. */
+/* The roles end when their sockets end. What they have is on disk. */
 void roles_stop(struct monitor *m)
 {
 	for (int i = 0; i < R_N; i++) {
 		struct role *role = &m->roles[i];
 
 		role->child = sd_event_source_disable_unref(role->child);
-		/* Not close alone: a sandbox's init that was cloned just now has a copy. */
+		/* Closing is not enough: a sandbox's init that was just cloned has a copy. */
 		if (role->chan.sock >= 0)
 			(void)shutdown(role->chan.sock, SHUT_RDWR);
 		chan_clear(&role->chan);

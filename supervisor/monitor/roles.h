@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between roles.c (the monitor's side of a role) and role_exec.c (the way to its own). */
+/* Between roles.c (the monitor's side of the roles), role_exec.c (how a role's program is executed)
+ * and request.c (what roles ask for). */
 #ifndef SUPERVISOR_MONITOR_ROLES_H
 #define SUPERVISOR_MONITOR_ROLES_H
 
@@ -11,12 +12,18 @@ struct role_info {
 };
 extern const struct role_info role_table[R_N];
 
-/* The child's side of a fork: gives up what it is not to have and executes the role's program.
- * sock is to the monitor. */
-void role_exec(struct monitor *m, enum role_id id, int sock) __attribute__((noreturn));
+/* In the child after a fork: gives up what the role must not have, and executes its program. sock
+ * leads to the monitor. failed: a pipe for the error where that is not possible; -1: it is logged. */
+void role_exec(struct monitor *m, enum role_id id, int sock, int failed) __attribute__((noreturn));
+/* Its parts, of which the edge's process is made too. Gives the program these descriptors, from
+ * ROLE_FD_FIRST on in their order, and no other above stderr; -1: none. Returns the program's. */
+#define ROLE_FDS_MAX 9
+int role_keep_fds(const int *fds, int n, int program);
+/* Becomes this user, without any capability, for good; it ends with its parent. */
+int role_confine(const char *user, struct err *e);
 
-/* request.c: one request, whose form proto_recv has checked; the fds stay the caller's. 0, or
- * -EPROTO: the role may not go on. */
+/* request.c: runs one request, whose form proto_recv has checked. The descriptors stay the
+ * caller's. 0, or -EPROTO: the role must be ended. */
 int request_run(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n_fds);
 
 #endif

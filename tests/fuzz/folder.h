@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A folder that an archive is unpacked into: nothing may be made outside of it. */
+/* A folder for unpacking an archive: nothing may be made outside of it. */
 #ifndef TESTS_FUZZ_FOLDER_H
 #define TESTS_FUZZ_FOLDER_H
 
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/dir.h"
 #include "supervisor/front/core/package/package.h"
 
 struct folder {
@@ -29,7 +30,8 @@ static inline void folder_make(struct folder *f)
 	f->at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Its parent must hold it and nothing else, and all of it can be removed again. */
+/* The folder's parent must hold this folder and nothing else, and everything in it can be removed
+ * again. */
 static inline void folder_remove(struct folder *f)
 {
 	DIR *d = opendir(f->parent);
@@ -40,7 +42,7 @@ static inline void folder_remove(struct folder *f)
 	if (!d || n != 3)
 		abort();
 	(void)closedir(d);
-	package_remove(AT_FDCWD, f->parent);
+	(void)dir_remove_tree(AT_FDCWD, f->parent);
 	if (access(f->parent, F_OK) == 0)
 		abort();
 	util_close_fd(&f->at);

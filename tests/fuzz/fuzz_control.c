@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/json_strict.h"
-#include "supervisor/front/serve/control.h"
+#include "wire/frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -56,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		if (r == 0)
 			continue;
-		if (frame.got != sizeof(frame.head) + frame.len)
+		if (frame.got != sizeof(frame.head) + frame.len || frame.len < 1 ||
+		    frame.len > CONTROL_FRAME_MAX)
 			abort();
 		handle(&frame);
 		frame_clear(&frame);

@@ -29,7 +29,7 @@ static void image(const uint8_t *data, size_t size)
 	(void)checkpoint_core_is_still(copy, size, &e);
 	(void)checkpoint_tree_is_one(copy, size, &e);
 	if (checkpoint_image_unfiltered(copy, size, &e) == 0) {
-		/* The two modes and nothing else; and it is done. */
+		/* Only the two modes may have changed, and a second call changes nothing. */
 		for (size_t i = 0; i < size; i++)
 			changed += copy[i] != data[i];
 		memcpy(again, copy, size);

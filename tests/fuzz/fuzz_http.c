@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "lib/text.h"
+#include "supervisor/front/api/verbs.h"
+#include "supervisor/front/front.h"
 #include "supervisor/front/serve/http/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,17 +25,20 @@ static void check_text(const char *text)
 
 static void check_target(const struct http_target *t)
 {
-	static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
-							  http_routes_node};
 	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE"};
 	const char *parts[HTTP_PARTS_MAX] = {NULL};
 	char allow[HTTP_ALLOW_MAX];
+	static const struct http_route *const *tables;
+	static unsigned n_tables;
 
+	if (!tables)
+		tables = verb_tables(front_capabilities, &n_tables);
 	for (unsigned i = 0; i < t->n_segments; i++) {
 		const char *s = t->segments[i];
 
 		check_text(s);
-		if (!*s || strchr(s, '/') || strcmp(s, "..") == 0 || strcmp(s, ".") == 0)
+		if (!*s || (strchr(s, '/') && !t->slashed) || strcmp(s, "..") == 0 ||
+		    strcmp(s, ".") == 0)
 			__builtin_trap();
 		for (; *s; s++)
 			if ((unsigned char)*s < 0x20 || *s == 0x7f)
@@ -44,8 +49,7 @@ static void check_target(const struct http_target *t)
 		check_text(t->params[i].value);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (http_route_find(tables, ARRAY_SIZE(tables), methods[i], t, parts, allow) &&
-		    !*allow)
+		if (http_route_find(tables, n_tables, methods[i], t, parts, allow) && !*allow)
 			__builtin_trap();
 }
 

@@ -16,7 +16,8 @@ static size_t screen(struct http_screen *s, const uint8_t *data, size_t size, si
 
 	for (size_t at = 0; at < size && s->state != SCREEN_REFUSED; at += step) {
 		size_t n = size - at < step ? size - at : step, held = s->n_held, given;
-		/* Of its own length: a byte too many that is looked at is seen. */
+		/* In memory of exactly its length, so that a sanitizer sees a read of one byte
+		 * more. */
 		char *buf = malloc(held + n);
 
 		if (!buf)

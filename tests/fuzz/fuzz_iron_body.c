@@ -69,16 +69,16 @@ static void try_schedules(const char *text, size_t len, bool strict)
 
 static void try_code(const char *text, size_t len, bool strict)
 {
-	struct code_spec spec = {0};
+	struct worker_spec spec = {0};
 	struct err e = {0};
 	int r = iron_code_parse(text, len, strict, &spec, &e);
 
 	said(r, &e);
 	if (r == 0 && (!*spec.name || strstr(spec.name, "..") || strchr(spec.name, '/') ||
-		       spec.retries > CODE_RETRIES_MAX || *spec.file_name == '/' ||
+		       spec.retries > WORKER_RETRIES_MAX || *spec.file_name == '/' ||
 		       strncmp(spec.file_name, "../", 3) == 0))
 		abort();
-	code_spec_clear(&spec);
+	worker_spec_clear(&spec);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

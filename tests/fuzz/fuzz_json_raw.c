@@ -23,7 +23,7 @@ static void check_value(const char *text, size_t size)
 	if (taken && !doc && json_error_code(&e) != json_error_numeric_overflow &&
 	    json_error_code(&e) != json_error_stack_overflow && !memmem(text, size, "\\u", 2))
 		__builtin_trap();
-	/* Only it reads what is nested deeper; and a NUL as the end. */
+	/* Only jansson reads deeper nesting, and takes a NUL for the end. */
 	if (!taken && doc && size < JSON_RAW_DEPTH_MAX && !memchr(text, 0, size))
 		__builtin_trap();
 	json_decref(doc);
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const paths[][2] = {
 		{"payload", NULL}, {"tasks[].payload", NULL}, {"task.payload", NULL}};
-	/* Of its own length: a byte too many that is looked at is seen. */
+	/* In memory of exactly its length, so that a sanitizer sees a read of one byte more. */
 	char *text = malloc(size ? size : 1);
 
 	if (!text)
@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		}
 		raw = i ? NULL : json_string_value(json_object_get(doc, "payload"));
-		/* It stands in what was sent, and is JSON. */
+		/* The value is part of what was sent, and is JSON. */
 		if (raw && (!memmem(text, size, raw, strlen(raw)) ||
 			    json_raw_value(raw, strlen(raw), &at) < 0 || at != strlen(raw)))
 			__builtin_trap();

@@ -5,6 +5,7 @@
  */
 #include <sys/mman.h>
 
+#include "tests/unit/log_feed.h"
 #include "wire/log_client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -52,9 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	/* In two pieces, cut anywhere. */
 	first = data[1] % (size - 1);
-	if (log_client_feed(&c, data + 2, first > size - 2 ? size - 2 : first, NULL) == 0 &&
+	if (log_feed(&c, data + 2, first > size - 2 ? size - 2 : first, NULL) == 0 &&
 	    first < size - 2)
-		(void)log_client_feed(&c, data + 2 + first, size - 2 - first, NULL);
+		(void)log_feed(&c, data + 2 + first, size - 2 - first, NULL);
 	log_client_clear(&c);
 	if (opts.escape_out) {
 		check_escaped(out);

@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ftruncate(fds[0], sizes[0]) < 0 || ftruncate(fds[1], sizes[1]) < 0 ||
 	    ftruncate(fds[2], 0) < 0 || pwrite(fds[2], data, size, 0) != (ssize_t)size)
 		return 0;
-	if (log_files_open(&f, logs, id, false) < 0)
+	if (log_files_open(&f, logs, id, LOG_EXISTING) < 0)
 		__builtin_trap();
 	check(&f);
 	n = f.n_records;
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(&f);
 	n = f.n_records;
 	log_files_close(&f);
-	if (log_files_open(&f, logs, id, false) < 0 || f.n_records != n)
+	if (log_files_open(&f, logs, id, LOG_EXISTING) < 0 || f.n_records != n)
 		__builtin_trap();
 	check(&f);
 	if (log_files_end(&f) < 0 || !f.tally.ended)

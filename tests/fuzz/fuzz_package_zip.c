@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Zips of codes: whatever the bytes, nothing is made outside of the folder that is given,
- * no more than was allowed, and everything in it can be removed again.
+ * Zips of workers: whatever the bytes, nothing is made outside of the given folder and no more than
+ * is allowed, and everything in the folder can be removed again.
  */
 #include <string.h>
 
-#include "supervisor/front/core/package/zip_index.h"
+#include "supervisor/front/core/package/zip.h"
 #include "tests/fuzz/folder.h"
 
 #define BYTES_MAX (1u << 20)
@@ -36,65 +36,63 @@ static uint64_t count_made(int at)
 	return n;
 }
 
-/* What it says that it will make is no less than what is made; a folder whose name has no slash at
- * its end is taken for a file, in which something may be too. */
-static void check_size(const uint8_t *data, size_t size, int at)
+/* What the zip says that it will make is no less than what is made. A folder whose name has no
+ * slash at its end is taken for a file, and may have something in it too. */
+static void check_size(const struct zip_package *zip, int at)
 {
 	struct package_size told = {0};
-	struct zip_index index = {0};
 	struct err e = {0};
 	uint64_t made;
 
-	if (package_zip_index(data, size, UINT64_MAX, &index, &e) < 0 ||
-	    package_zip_size(&index, size, &told, &e) < 0)
+	if (package_zip_size(zip, &told, &e) < 0)
 		abort();
 	made = count_made(at);
-	if (told.files < made + 2 || told.files > made + 2 + index.n ||
+	if (told.files < made + 2 || told.files > made + 2 + zip->layout.n ||
 	    told.bytes < told.files * PACKAGE_BLOCK)
 		abort();
-	package_zip_index_clear(&index);
 }
 
-/* What is taken fills the bytes, each once. */
-static void check_index(const uint8_t *data, size_t size)
+/* What is taken fills the bytes, each once, and is what libzip finds there. */
+static void check_entries(const struct zip_package *zip, size_t size)
 {
-	struct zip_index index = {0};
-	struct err e = {0};
-	uint64_t at = 0;
+	const struct zip_layout *l = &zip->layout;
+	uint64_t at = 0, bytes = 0;
 
-	if (package_zip_index(data, size, UINT64_MAX, &index, &e) < 0) {
-		if (e.code == ERR_NONE || index.entries)
-			abort();
-		return;
-	}
-	for (size_t i = 0; i < index.n; i++) {
-		const struct zip_entry *entry = &index.entries[i];
+	for (uint64_t i = 0; i < l->n; i++) {
+		const struct zip_place *place = &l->places[i];
+		const char *name = zip->entries[i].name;
 
-		if (entry->at < at || entry->at - at > 24 || entry->end < entry->at ||
-		    !*entry->name || strlen(entry->name) >= PACKAGE_PATH_MAX ||
-		    strchr(entry->name, '\\'))
+		if (place->at < at || place->at - at > 24 || place->end < place->at || !*name ||
+		    strlen(name) >= PACKAGE_PATH_MAX || strchr(name, '\\'))
 			abort();
-		at = entry->end;
+		at = place->end;
+		bytes += zip->entries[i].size;
 	}
-	if (index.n == 0 || at > index.directory_at || index.directory_at > size)
+	if (l->n == 0 || at > l->directory_at || l->directory_at > size || bytes != zip->bytes)
 		abort();
-	package_zip_index_clear(&index);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct zip_package zip;
 	struct folder folder;
 	struct err e = {0};
-	uint64_t bytes = 0;
 	int r;
 
-	check_index(data, size);
+	r = package_zip_open(data, size, BYTES_MAX, &zip, &e);
+	if ((r < 0) != (e.code != ERR_NONE) || (r < 0 && (zip.zip || zip.entries)) ||
+	    zip.bytes > BYTES_MAX)
+		abort();
+	if (r < 0)
+		return 0;
+	check_entries(&zip, size);
 	folder_make(&folder);
-	r = package_extract_zip(data, size, folder.at, BYTES_MAX, &bytes, &e);
-	if ((r < 0) != (e.code != ERR_NONE) || bytes > BYTES_MAX)
+	r = package_zip_extract(&zip, folder.at, &e);
+	if ((r < 0) != (e.code != ERR_NONE))
 		abort();
 	if (r == 0)
-		check_size(data, size, folder.at);
+		check_size(&zip, folder.at);
+	package_zip_close(&zip);
 	folder_remove(&folder);
 	return 0;
 }

@@ -13,7 +13,10 @@ static bool same(const struct quota *a, const struct quota *b)
 	       a->memory == b->memory && a->package_bytes == b->package_bytes &&
 	       a->log_bytes == b->log_bytes && a->package_files == b->package_files &&
 	       a->kept_log_bytes == b->kept_log_bytes && strcmp(a->policies, b->policies) == 0 &&
-	       strcmp(a->images, b->images) == 0;
+	       strcmp(a->images, b->images) == 0 && strcmp(a->hosts, b->hosts) == 0 &&
+	       a->http_workers == b->http_workers && a->http_versions == b->http_versions &&
+	       a->http_instances == b->http_instances && a->http_rate == b->http_rate &&
+	       a->kv_bytes == b->kv_bytes;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

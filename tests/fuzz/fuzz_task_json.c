@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct job_of of = {"0123456789abcdef01234567", "default", false};
 	struct task_spec spec;
 	struct err e = {0};
-	int fd = -1;
+	struct job job = JOB_NONE;
+	char *text = NULL;
 
 	if (task_spec_parse((const char *)data, size, &spec, &e) < 0) {
 		if (e.code == ERR_NONE || strncmp(e.msg, "task.json: ", 11) != 0)
@@ -40,8 +41,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check(&spec);
-	if (job_build(&spec, &of, &fd, &e) == 0)
-		util_close_fd(&fd);
+	if (job_write(&spec, &text, &e) < 0)
+		abort();
+	if (job_seal(text, &of, &job, &e) < 0 && e.code == ERR_INTERNAL)
+		abort();
+	job_clear(&job);
+	free(text);
 	task_spec_clear(&spec);
 	return 0;
 }

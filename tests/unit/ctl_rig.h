@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A verb of sandboxctl in a process of its own, with words, stdin, and a daemon that the test
- * itself plays: what it asks, says and exits with. The test's working folder is an empty one.
+ * Runs a verb of sandboxctl in a process of its own, with words, stdin and a daemon that the test
+ * plays itself; compares what the verb asks, prints and exits with. Its working folder is a new
+ * one.
  */
 #ifndef TESTS_UNIT_CTL_RIG_H
 #define TESTS_UNIT_CTL_RIG_H
@@ -28,40 +29,42 @@
 
 #define CTL_RIG_SAID_MAX 65536
 
-/* One connection: what must come on it, to the letter, and what is said to that. */
+/* One connection to the daemon: the request that must come, to the letter, and the answer. */
 struct ctl_turn {
 	const char *request;
-	const char *answer; /* NULL: the daemon hangs up instead */
-	uint32_t announced; /* not 0: the length that stands before the answer */
-	bool cut;	    /* the connection ends behind the answer, whatever is announced */
+	const char *answer; /* NULL: the daemon closes the connection without an answer */
+	/* if not 0: the length that is sent before the answer, in place of its own */
+	uint32_t announced;
+	/* the connection is closed behind the answer, whatever length was announced */
+	bool cut;
 };
 
 struct ctl_case {
 	ctl_verb_fn verb;
 	const char *words[16];
 	bool json;
-	bool one_file; /* stderr goes to where stdout goes */
-	bool any_out;  /* out is only a part of it */
+	bool one_file; /* stderr goes where stdout goes */
+	bool any_out;  /* out is only a part of what has to be on stdout */
 	int status;
-	const char *in;		  /* stdin; NULL: nothing */
-	const char *out_file;	  /* stdout goes here instead of to `out` */
-	struct ctl_turn turns[8]; /* to the first without a request */
-	const char *out, *err;	  /* all that it prints; NULL: nothing */
+	const char *in;		  /* for stdin; NULL: nothing */
+	const char *out_file;	  /* stdout goes into this file, and is not compared with out */
+	struct ctl_turn turns[8]; /* ends with a turn that has no request */
+	const char *out, *err;	  /* everything that the verb prints; NULL: nothing */
 };
 
 static struct {
 	char dir[32];
 	int listener; /* the daemon's socket */
-	pid_t child;  /* 0: none is left */
+	pid_t child;  /* 0: no child is running */
 } ctl_rig = {.listener = -1};
 
-/* Each test has a folder, a socket and a child of its own, whatever became of the one before. */
+/* Each test has a folder, a socket and a child of its own, however the test before has ended. */
 #define CTL_TEST(TEST) cmocka_unit_test_setup_teardown(TEST, ctl_rig_setup, ctl_rig_teardown)
 
 struct ctl_child {
 	pid_t pid;
 	int pidfd, out, err;
-	const char *words; /* for messages */
+	const char *words; /* the words of the command, for messages */
 };
 
 static int ctl_rig_unlink(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -113,7 +116,7 @@ static int RIG_UNUSED ctl_rig_teardown(void **state)
 	return 0;
 }
 
-/* A file in the working folder, and the folders on its way. */
+/* Makes a file in the working folder, and the folders above it. */
 static void RIG_UNUSED ctl_rig_file(const char *path, const char *text)
 {
 	char *copy = strdup(path);
@@ -141,7 +144,7 @@ static int ctl_rig_memory(const char *text)
 	return fd;
 }
 
-/* As main.c calls a verb. */
+/* Calls the verb as main.c does. */
 static void ctl_rig_be(const struct ctl_case *c, int in, int out, int err)
 {
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGABRT};
@@ -150,7 +153,8 @@ static void ctl_rig_be(const struct ctl_case *c, int in, int out, int err)
 	int argc = 0, status;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* A fault of the verb's ends it; cmocka would go on with the next test in here. */
+	/* A fault in the verb must end the child, where cmocka's handlers would go on with the next
+	 * test. */
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
 		(void)signal(faults[i], SIG_DFL);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -186,7 +190,7 @@ static void ctl_start(const struct ctl_case *c, struct ctl_child *ret)
 		(void)close(to);
 }
 
-/* All that was written there; the caller's to free. */
+/* Everything that was written to a file; the caller frees it. */
 static char *ctl_said(int fd)
 {
 	char *text = calloc(1, CTL_RIG_SAID_MAX + 1);
@@ -196,7 +200,8 @@ static char *ctl_said(int fd)
 	return text;
 }
 
-/* Waits for its end; fails when it asks once more instead. What it has said is the caller's. */
+/* Waits for the child's end, and fails when it asks once more instead. The caller frees what it has
+ * printed. */
 static void ctl_end(struct ctl_child *child, int *ret_status, char **ret_out, char **ret_err)
 {
 	struct pollfd p[] = {{child->pidfd, POLLIN, 0}, {ctl_rig.listener, POLLIN, 0}};
@@ -214,7 +219,8 @@ static void ctl_end(struct ctl_child *child, int *ret_status, char **ret_out, ch
 	(void)close(child->err);
 }
 
-/* The verb's next connection; fails with its words when it ends without one. */
+/* The verb's next connection. When the verb ends without one, this fails with what it has
+ * printed. */
 static int ctl_accept(struct ctl_child *child)
 {
 	struct pollfd p[] = {{ctl_rig.listener, POLLIN, 0}, {child->pidfd, POLLIN, 0}};
@@ -231,7 +237,8 @@ static int ctl_accept(struct ctl_child *child)
 	return fd;
 }
 
-/* The next request on a connection, the caller's to free, and the fds that came with it. */
+/* The next request on a connection, which the caller frees, and the descriptors that came with
+ * it. */
 static char *ctl_request(int conn, int *fds, unsigned *n_fds)
 {
 	uint32_t len = 0;
@@ -261,7 +268,8 @@ static void ctl_answer_as(int conn, uint32_t announced, const char *text)
 	uint32_t len = htole32(announced);
 	const struct iovec iov[] = {{&len, sizeof(len)}, {(void *)text, strlen(text)}};
 
-	/* In one piece: who does not like the length may close the connection behind it. */
+	/* In one piece, because a verb that refuses the length may close the connection after
+	 * reading it. */
 	assert_int_equal(fds_sendv(conn, iov, 2, NULL, 0, 0), sizeof(len) + strlen(text));
 }
 
@@ -280,7 +288,8 @@ static void ctl_rig_take_turn(struct ctl_child *child, const struct ctl_turn *tu
 			      turn->announced ? turn->announced : (uint32_t)strlen(turn->answer),
 			      turn->answer);
 	if (turn->answer && !turn->cut) {
-		/* Until the verb closes it, so that nothing of the answer is lost. */
+		/* Waits until the verb has closed the connection, so that nothing of the answer is
+		 * lost. */
 		char byte;
 
 		rig_readable(conn);
@@ -300,7 +309,7 @@ static void ctl_rig_compare(const struct ctl_case *c, const char *what, const ch
 		 what, got, wanted);
 }
 
-/* The whole of it: words in, the daemon's turns, then what has come out. */
+/* Runs a whole case: words in, the daemon's turns, then a look at what has come out. */
 static void RIG_UNUSED ctl_try(const struct ctl_case *c)
 {
 	struct ctl_child child;

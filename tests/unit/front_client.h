@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection to the front's control socket, as sandboxctl has it: requests and answers. */
+/* A connection to the front's control socket like sandboxctl's: requests and answers. */
 #ifndef TESTS_UNIT_FRONT_CLIENT_H
 #define TESTS_UNIT_FRONT_CLIENT_H
 
@@ -13,6 +13,7 @@
 
 #include "lib/fdpass.h"
 #include "supervisor/front/front.h"
+#include "wire/frame.h"
 
 static void RIG_UNUSED rig_request_fds(int conn, const char *text, const int *fds, unsigned n)
 {
@@ -54,13 +55,13 @@ static const char RIG_UNUSED *rig_text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-/* The answer is an error of this code whose text holds what. */
-static void RIG_UNUSED rig_expect_error(json_t *reply, const char *code, const char *what)
+/* The answer must be an error of this code, with a text that holds what. */
+static void RIG_UNUSED rig_expect_error(json_t *reply, const char *worker, const char *what)
 {
 	assert_true(json_is_false(json_object_get(reply, "ok")));
 	if (!strstr(rig_text(reply, "error"), what))
 		fail_msg("\"%s\" does not say \"%s\"", rig_text(reply, "error"), what);
-	assert_string_equal(rig_text(reply, "code"), code);
+	assert_string_equal(rig_text(reply, "code"), worker);
 	json_decref(reply);
 }
 

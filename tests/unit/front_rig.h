@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A real front in a child process with a real store, an image and a policy in a state
- * folder. The test plays the monitor, the logger and sandboxctl.
+ * A real front in a child process, with a real store, and an image and a policy in a state folder.
+ * The test plays the monitor, the logger and sandboxctl.
  */
 #ifndef TESTS_UNIT_FRONT_RIG_H
 #define TESTS_UNIT_FRONT_RIG_H
@@ -45,6 +45,7 @@ static void rig_make_policy(struct rig *r, const char *name)
 			   .version = POLICY_VERSION,
 			   .size = sizeof(file.head) + sizeof(file.bpf),
 			   .n_bpf = 1,
+			   .lasting = 1,
 			   .limits = {64 << 20, 1 << 20, 1 << 20, 1000, 32, 60, 64},
 			   .limits_max = {128 << 20, 2 << 20, 1 << 20, 2000, 64, 120, 128}}};
 	char hex[65], path[160], link[80];
@@ -111,7 +112,8 @@ static int RIG_UNUSED rig_setup(void **state)
 	rig_make_image(r);
 	(void)snprintf(r->socket, sizeof(r->socket), "%s/sock", r->dir);
 	strcpy(addr.sun_path, r->socket);
-	r->cfg.http_fd = r->cfg.dashboard_dirfd = -1;
+	r->cfg.http_fd = r->cfg.dashboard_dirfd = r->cfg.edge_dirfd = -1;
+	r->cfg.api_fd = -1;
 	r->cfg.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	assert_int_equal(bind(r->cfg.listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(r->cfg.listen_fd, 128), 0);
@@ -119,7 +121,7 @@ static int RIG_UNUSED rig_setup(void **state)
 	return 0;
 }
 
-/* ready: the monitor says at once that it knows no task. */
+/* ready: the monitor says at once that it has no task. */
 static void RIG_UNUSED rig_send(struct rig *r, enum proto_type type)
 {
 	union proto_msg m = {0};
@@ -139,10 +141,10 @@ static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 	if (r->pid == 0) {
 		(void)close(monitor[0]);
 		r->cfg.monitor_sock = monitor[1];
-		/* Its warnings are part of what is tested, and would only be noise here. */
+		/* The front's warnings are expected here and would hide the test's own output. */
 		if (!getenv("FRONT_RIG_VERBOSE"))
 			(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
-		exit(front_main(&r->cfg) == 0 ? 0 : 1);
+		exit(front_main(&r->cfg, front_capabilities) == 0 ? 0 : 1);
 	}
 	(void)close(monitor[1]);
 	r->monitor = monitor[0];
@@ -151,7 +153,7 @@ static void RIG_UNUSED rig_start(struct rig *r, bool ready)
 		rig_send(r, MON_READY);
 }
 
-/* It ends by itself when its monitor goes: with status 0, and by no signal. */
+/* The front must end when its monitor does: with status 0, and not by a signal. */
 static void rig_stop(struct rig *r)
 {
 	int status;
@@ -191,7 +193,7 @@ static int RIG_UNUSED rig_teardown(void **state)
 	return 0;
 }
 
-/* The next message to the monitor or the logger, which must be of this type. */
+/* Receives the next message to the monitor or the logger, which must have this type. */
 static void RIG_UNUSED rig_expect(struct rig *r, bool logger, enum proto_type type,
 				  union proto_msg *m, int fds[PROTO_FDS_MAX])
 {
@@ -221,7 +223,7 @@ static int RIG_UNUSED rig_connect(struct rig *r)
 	return fd;
 }
 
-/* One request and its answer on a connection of its own. */
+/* Sends a request on a connection of its own, and returns the answer. */
 static json_t RIG_UNUSED *rig_call(struct rig *r, const char *text)
 {
 	int conn = rig_connect(r);
@@ -233,7 +235,7 @@ static json_t RIG_UNUSED *rig_call(struct rig *r, const char *text)
 	return reply;
 }
 
-/* {"op": op, "id": id} and its answer. */
+/* Sends {"op": op, "id": id} and returns the answer. */
 static json_t RIG_UNUSED *rig_ask(struct rig *r, const char *op, const char *id)
 {
 	char text[128];
@@ -290,7 +292,7 @@ static void RIG_UNUSED rig_log_end(struct rig *r, const char *id)
 
 #define RIG_CODE "{\"op\":\"run\",\"image\":\"python\",\"task\":{\"code\":\"x\"}}"
 
-/* A run up to its MON_START; the connection is left open for its events. */
+/* Starts a run and waits for its MON_START. The connection is returned, for its events. */
 static int RIG_UNUSED rig_run(struct rig *r, const char *text, char id[TASK_ID_LEN + 1])
 {
 	int conn = rig_connect(r);

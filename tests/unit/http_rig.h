@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP server in a child process, with rows of its own and no front around it. The test
- * is its clients, and the logger.
+ * The HTTP server in a child process, with a table of its own and no front around it. The test
+ * plays its clients and the logger.
  */
 #ifndef TESTS_UNIT_HTTP_RIG_H
 #define TESTS_UNIT_HTTP_RIG_H
@@ -25,7 +25,7 @@
 #include "supervisor/front/serve/http/internal.h"
 #include "tests/unit/http_dial.h"
 
-#define WAIT_MS 15000 /* less than the idle time of a connection */
+#define WAIT_MS 15000 /* less than the time after which an idle connection is closed */
 #define MIB (1u << 20)
 
 struct rig {
@@ -35,12 +35,13 @@ struct rig {
 	char dir[32];
 };
 
-/* What handlers tell the test. */
+/* What the handlers tell the test, in memory that both share. */
 static struct shared {
 	int gone, called;
-	/* h_read's reader: bodies read in the loop; beside it, and the most at a time. */
+	/* How many bodies h_read's reader has read in the loop, how many beside it, and the most at
+	 * a time. */
 	int inside, beside, most, now;
-	sem_t begun, go; /* one beside the loop: it has begun; it may end */
+	sem_t begun, go; /* for a reading beside the loop: it has begun; it may end */
 } * shared;
 
 static struct http_request *waiting;
@@ -57,13 +58,7 @@ static int h_body(struct http_request *r, struct err *e)
 	return 0;
 }
 
-static bool never_strict(const struct http_request *r)
-{
-	(void)r;
-	return false;
-}
-
-/* Bodies that begin with "bad" are wrong. */
+/* Reads a body; one that begins with "bad" is an error. */
 static int slow_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
 {
 	size_t *n = malloc(sizeof(*n));
@@ -99,7 +94,7 @@ static int h_read(struct http_request *r, struct err *e)
 	return 0;
 }
 
-static const struct http_reader slow_reader = {never_strict, slow_read, free};
+static const struct http_reader slow_reader = {slow_read, free};
 
 static int h_upload(struct http_request *r, struct err *e)
 {
@@ -167,31 +162,33 @@ static int h_events(struct http_request *r, struct err *e)
 }
 
 static const struct http_route routes[] = {
-	{"POST", "/body", HTTP_OPEN, false, h_body, NULL, HTTP_BODY_MAX},
-	{"GET", "/body/{}", HTTP_OPEN, false, h_body},
-	{"POST", "/read", HTTP_OPEN, false, h_read, &slow_reader},
-	{"POST", "/short", HTTP_OPEN, false, h_body},
-	{"POST", "/upload", HTTP_OPEN, true, h_upload},
-	{"GET", "/later", HTTP_OPEN, false, h_later},
-	{"GET", "/answer", HTTP_OPEN, false, h_answer},
-	{"GET", "/fail", HTTP_OPEN, false, h_fail},
-	{"GET", "/nothing", HTTP_OPEN, false, h_nothing},
-	{"GET", "/log/{}", HTTP_OPEN, false, h_log},
-	{"GET", "/events/{}", HTTP_OPEN, false, h_events},
-	{"POST", "/project/{}", HTTP_PROJECT, false, h_body},
+	{"POST", "/body", WHO_ANYBODY, .fn = h_body, .body_max = HTTP_BODY_MAX},
+	{"GET", "/body/{}", WHO_ANYBODY, .fn = h_body},
+	{"POST", "/read", WHO_ANYBODY, .fn = h_read, .reader = &slow_reader, .lenient = true},
+	{"POST", "/short", WHO_ANYBODY, .fn = h_body},
+	{"POST", "/upload", WHO_ANYBODY, .upload = true, .fn = h_upload},
+	{"GET", "/later", WHO_ANYBODY, .fn = h_later},
+	{"GET", "/answer", WHO_ANYBODY, .fn = h_answer},
+	{"GET", "/fail", WHO_ANYBODY, .fn = h_fail},
+	{"GET", "/nothing", WHO_ANYBODY, .fn = h_nothing},
+	{"GET", "/log/{}", WHO_ANYBODY, .fn = h_log},
+	{"GET", "/events/{}", WHO_ANYBODY, .fn = h_events},
+	{"POST", "/project/{}", WHO_PROJECT, .fn = h_body},
 	{NULL},
 };
 
 static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd)
 {
 	static const struct http_route *const tables[] = {routes};
+	static const turn_step_fn none[] = {NULL};
 	struct front *f = front_new();
 	struct err e = {0};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!f || sd_event_new(&f->event) < 0 || turn_init(f, NULL) < 0)
+	if (!f || sd_event_new(&f->event) < 0 || turn_init(f, none) < 0)
 		_exit(1);
 	f->cfg.http_fd = listen_fd;
+	f->cfg.api_fd = -1;
 	f->cfg.packages_dirfd = f->cfg.dashboard_dirfd = dirfd;
 	chan_init(&f->run->logger, logger, true);
 	if (http_init(f, tables, 1, &e) < 0)
@@ -205,7 +202,7 @@ static void __attribute__((noreturn)) serve(int listen_fd, int logger, int dirfd
 	_exit(0);
 }
 
-/* The handlers' words to the test must be in memory of both. */
+/* The memory that the handlers and the test share has to be mapped before the fork. */
 static int group_setup(void **state)
 {
 	(void)state;
@@ -245,7 +242,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* It was told to. */
+/* The server was told to end, and must have. */
 static void server_ended(struct rig *r)
 {
 	int status = -1;
@@ -255,7 +252,7 @@ static void server_ended(struct rig *r)
 	r->pid = 0;
 }
 
-/* It must end by itself, whatever it still had to do. */
+/* The server must end by itself, whatever it had still to do. */
 static int teardown(void **state)
 {
 	struct rig *r = *state;
@@ -264,7 +261,7 @@ static int teardown(void **state)
 		(void)kill(r->pid, SIGTERM);
 		server_ended(r);
 	}
-	assert_int_equal(rmdir(r->dir), 0); /* an upload leaves nothing */
+	assert_int_equal(rmdir(r->dir), 0); /* fails when an upload has left a file behind */
 	(void)close(r->logger);
 	free(r);
 	return 0;
@@ -280,7 +277,7 @@ static void say(int fd, const char *text)
 	assert_int_equal(util_write_all(fd, text, strlen(text)), 0);
 }
 
-/* Reads on until the text is there; "" waits for the end. A NUL is shown as @. */
+/* Reads until the text has come; "" waits for the end. A NUL is shown as @. */
 static char *hear(int fd, char *buf, size_t size, const char *text)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
@@ -306,7 +303,7 @@ static char *hear(int fd, char *buf, size_t size, const char *text)
 
 static char answer[64 << 10];
 
-/* One request on a connection of its own. */
+/* Sends a request on a connection of its own. */
 static char *ask(const struct rig *r, const char *text)
 {
 	int fd = dial(r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a follower was sent, by a parser of the tests' own. */
+/* What a follower was sent, read by a parser that is the tests' own. */
 #ifndef TESTS_UNIT_LOGGER_CAPTURE_H
 #define TESTS_UNIT_LOGGER_CAPTURE_H
 
@@ -54,7 +54,7 @@ static void capture_frame(struct rig_capture *c, const struct log_frame *h, cons
 	c->len[s] += h->len;
 }
 
-/* Reads once; false at the stream's end. */
+/* Reads once; false when the stream has ended. */
 static bool capture_read(struct rig_capture *c, int fd)
 {
 	struct log_frame h;
@@ -92,7 +92,7 @@ RIG_UNUSED static void capture_until(struct rig_capture *c, int fd, int stream, 
 	}
 }
 
-/* Reads to the END frame and the end of the stream, which must follow at once. */
+/* Reads up to the END frame; the stream must end right after it. */
 static void capture_all(struct rig_capture *c, int fd)
 {
 	do

@@ -30,6 +30,7 @@ struct rig {
 struct rig_task {
 	char id[TASK_ID_LEN + 1];
 	uint64_t cap;
+	bool ring;
 	int read_end[2], write_end[2];
 };
 
@@ -42,7 +43,8 @@ static void rig_start(struct rig *r)
 	r->pid = fork();
 	assert_true(r->pid >= 0);
 	if (r->pid == 0) {
-		/* Nothing of the test's own may stay open here: pipes would not end. */
+		/* The child must not hold a copy of any descriptor of the test's, or pipes would
+		 * not end. */
 		for (int fd = 3; fd < 1024; fd++)
 			if (fd != monitor[1] && fd != r->logs)
 				(void)close(fd);
@@ -53,7 +55,7 @@ static void rig_start(struct rig *r)
 	r->front = -1;
 }
 
-/* A new front, brought by the monitor; the old one's socket just closes. */
+/* Has the monitor bring a new front. The old front's socket just closes. */
 static void rig_front_new(struct rig *r)
 {
 	util_close_fd(&r->front);
@@ -83,7 +85,7 @@ static int rig_reap(struct rig *r)
 	return status;
 }
 
-/* The logger ends when the monitor does. */
+/* The logger must end when the monitor does. */
 static void rig_stop(struct rig *r)
 {
 	int status;
@@ -108,7 +110,7 @@ static void rig_free(struct rig *r)
 	rig_stop(r);
 	assert_non_null(d);
 	for (struct dirent *e; (e = readdir(d));) {
-		static const char *const names[] = {"out", "err", "index"};
+		static const char *const names[] = {"out", "err", "index", "head"};
 
 		if (e->d_name[0] == '.')
 			continue;
@@ -124,7 +126,7 @@ static void rig_free(struct rig *r)
 	assert_int_equal(rmdir(r->dir), 0);
 }
 
-/* The rig of a whole group of tests. */
+/* One rig for a whole group of tests. */
 static struct rig rig;
 
 static int rig_setup(void **state)
@@ -147,15 +149,17 @@ static void rig_task_give(struct rig *r, const struct rig_task *t)
 
 	memcpy(m.log_open.id, t->id, sizeof(t->id));
 	m.log_open.cap = t->cap;
+	m.log_open.ring = t->ring;
 	proto_init(&m, LOG_OPEN);
 	assert_int_equal(proto_send(r->monitor, &m, t->read_end, 2), 0);
 }
 
-/* Its pipes, which the logger has not been given yet. */
+/* Makes a task with pipes that the logger has not been given yet. */
 static void rig_task_make(struct rig_task *t, uint64_t cap)
 {
 	util_new_id(t->id);
 	t->cap = cap;
+	t->ring = false;
 	for (int s = 0; s < 2; s++) {
 		int fds[2];
 
@@ -165,9 +169,16 @@ static void rig_task_make(struct rig_task *t, uint64_t cap)
 	}
 }
 
-static void rig_task_new(struct rig *r, struct rig_task *t, uint64_t cap)
+RIG_UNUSED static void rig_task_new(struct rig *r, struct rig_task *t, uint64_t cap)
 {
 	rig_task_make(t, cap);
+	rig_task_give(r, t);
+}
+
+RIG_UNUSED static void rig_ring_new(struct rig *r, struct rig_task *t, uint64_t cap)
+{
+	rig_task_make(t, cap);
+	t->ring = true;
 	rig_task_give(r, t);
 }
 
@@ -224,7 +235,7 @@ RIG_UNUSED static void rig_send_id(struct rig *r, enum proto_type type, const ch
 	assert_int_equal(proto_send(r->front, &m, NULL, 0), 0);
 }
 
-/* Waits for a LOG_END; it must be this task's. */
+/* Waits for a LOG_END, which must be this task's. */
 static struct log_end rig_end(struct rig *r, const char *id)
 {
 	union proto_msg m;
@@ -239,8 +250,8 @@ static struct log_end rig_end(struct rig *r, const char *id)
 }
 
 /* One follower reads to the end, and this stream was these bytes. Is the log complete? */
-static bool rig_log_is(struct rig *r, struct rig_follow f, int stream, const void *bytes,
-		       size_t len)
+RIG_UNUSED static bool rig_log_is(struct rig *r, struct rig_follow f, int stream, const void *bytes,
+				  size_t len)
 {
 	struct rig_capture c = {0};
 	bool complete;
@@ -267,7 +278,7 @@ RIG_UNUSED static unsigned rig_count_fds(const struct rig *r)
 	return n;
 }
 
-/* Private memory of the logger in KiB: what grows when something is kept. */
+/* The logger's private memory in KiB, which grows when something is kept. */
 RIG_UNUSED static unsigned long rig_memory(const struct rig *r)
 {
 	char path[64], line[128];

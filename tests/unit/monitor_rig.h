@@ -65,8 +65,10 @@ static int monitor_teardown(void **state)
 
 #define WITH_MONITOR(test) cmocka_unit_test_setup_teardown(test, monitor_setup, monitor_teardown)
 
-/* Its record, as the monitor would have written it before it was started. */
-/* Not inlined: gcc 12 with a sanitizer takes the first member for the whole of what it is given. */
+/* Makes a run's record, as the monitor writes it before the start.
+ * 
+ * Not inlined: gcc 12 with a sanitizer warns as if the struct's first member were all that is
+ * passed. */
 RIG_UNUSED static __attribute__((noinline)) int record_new(struct monitor *m, const char *id,
 							   const struct run_record *run)
 {

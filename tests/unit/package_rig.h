@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders that archives are unpacked into, and what is in them. */
+/* Folders for unpacked archives, and checks of what is in them. */
 #ifndef TESTS_UNIT_PACKAGE_RIG_H
 #define TESTS_UNIT_PACKAGE_RIG_H
 
+#include "lib/dir.h"
 #include "tests/unit/rig.h"
 
 #include <dirent.h>
@@ -12,7 +13,7 @@
 
 #include "supervisor/front/core/package/package.h"
 
-/* A fresh folder; its path is left in dir. */
+/* Makes a new folder and writes its path to dir. */
 static inline int make_dir(char dir[32])
 {
 	int fd;

@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Zips that are unpacked: one that is right in every form, and a folder for any other. */
+/* Zips to unpack: one with every form that is right, and a folder for any other. */
 #ifndef TESTS_UNIT_PACKAGE_ZIP_RIG_H
 #define TESTS_UNIT_PACKAGE_ZIP_RIG_H
 
+#include "lib/dir.h"
 #include "tests/unit/package_rig.h"
 #include "tests/unit/zip_rig.h"
 
 #include <signal.h>
 
-/* In memory of exactly its size, so that a sanitizer sees one byte too many. */
+#include "supervisor/front/core/package/zip.h"
+
+static inline int extract_to(const void *bytes, size_t len, int at, uint64_t max, uint64_t *ret,
+			     struct err *e)
+{
+	struct zip_package zip;
+	int r = package_zip_open(bytes, len, max, &zip, e);
+
+	if (r < 0)
+		return r;
+	*ret = zip.bytes;
+	r = package_zip_extract(&zip, at, e);
+	package_zip_close(&zip);
+	return r;
+}
+
+/* The zip is in memory of exactly its size, so that a sanitizer sees a read of one byte more. */
 static inline int extract(const void *bytes, size_t len, uint64_t max, uint64_t *ret, struct err *e)
 {
 	_cleanup_free_ void *copy = malloc(len ? len : 1);
@@ -17,14 +34,15 @@ static inline int extract(const void *bytes, size_t len, uint64_t max, uint64_t 
 
 	*e = (struct err){0};
 	memcpy(copy, bytes, len);
-	r = package_extract_zip(copy, len, at, max, ret, e);
-	package_remove(AT_FDCWD, dir);
+	*ret = 0;
+	r = extract_to(copy, len, at, max, ret, e);
+	(void)dir_remove_tree(AT_FDCWD, dir);
 	assert_int_equal(access(dir, F_OK), -1);
 	(void)close(at);
 	return r;
 }
 
-/* The forms of Info-ZIP, Python's zipfile and Go's archive/zip, one member each. */
+/* One member in each form of Info-ZIP, Python's zipfile and Go's archive/zip. */
 static const struct member good[] = {
 	{"info-zip.py", "print(1)\n", MODE(0100644), UNIX | 30},
 	{"python.py", "print(2)\n", MODE(0600), .deflate = true},
@@ -33,8 +51,8 @@ static const struct member good[] = {
 	{"d/", NULL, MODE(042755) | 0x10, UNIX | 30},
 	{"d/l", "../gr\xc3\xbc\xc3\x9f", MODE(0120777), UNIX | 30},
 	{"gr\xc3\xbc\xc3\x9f", "y", .flags = UTF8},
-	/* Windows' own: a name by code page 437; the same by Info-ZIP, which says it in UTF-8 too;
-	 * and with a field that was made for another name. */
+	/* A name in code page 437, as Windows writes it; the same from Info-ZIP, which adds it in
+	 * UTF-8; and with such a field that was made for another name. */
 	{"stra\xe1"
 	 "e.txt",
 	 "z", 0x20, 20},

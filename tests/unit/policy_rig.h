@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The smallest filter as JSON, and what a built one decides of a call. */
+/* The smallest filter as JSON, and what a compiled filter decides about a call. */
 #ifndef TESTS_UNIT_POLICY_RIG_H
 #define TESTS_UNIT_POLICY_RIG_H
 

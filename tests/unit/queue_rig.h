@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The front's queue with a real store, in this process: the test is the monitor and the logger. */
+/* The front's queue with a real store, in the test's process. The test plays the monitor and the
+ * logger. */
 #ifndef TESTS_UNIT_QUEUE_RIG_H
 #define TESTS_UNIT_QUEUE_RIG_H
 
@@ -8,7 +9,13 @@
 #include "supervisor/front/run/log_keep.h"
 #include "supervisor/front/run/schedule/schedule.h"
 #include "supervisor/front/serve/serve.h"
+#include "tests/unit/change_rig.h"
 #include "tests/unit/front_rig.h"
+
+/* A test may have a list of its own. */
+#ifndef RIG_CAPABILITIES
+#define RIG_CAPABILITIES front_capabilities
+#endif
 
 struct fixture {
 	struct rig *rig;
@@ -17,86 +24,87 @@ struct fixture {
 	int monitor, logger;
 	unsigned n_done, n_failed;
 	char other[TASK_ID_LEN + 1];
-	bool unready; /* begin leaves it to the test to say what the monitor knows */
+	bool unready; /* begin() does not tell what the monitor knows; the test does it */
 	struct err error;
+	struct told *told;
 };
 
-/* What front_init makes, but for the control socket and the filter. */
+/* Who is told that a task is durable, or is not kept. */
+typedef void (*told_fn)(void *arg, const char *id, const struct err *error);
+struct told {
+	struct told *next;
+	struct change change;
+	told_fn fn;
+	void *arg;
+	const char *id;
+};
+
+/* Makes all that the daemon's front has; HTTP is served where the test gives it a socket
+ * (rest_rig.h). */
 static void begin(struct fixture *x)
 {
+	struct front_config cfg = x->rig->cfg;
 	struct front *f = front_new();
 	int monitor[2];
 	struct err e = {0};
 
 	assert_int_equal(proto_socketpair(monitor), 0);
-	f->cfg = x->rig->cfg;
-	f->listeners = front_listeners;
-	f->parts = front_parts;
-	f->cfg.monitor_sock = monitor[1];
-	f->cfg.running_max = 2;
-	f->cfg.node_pids = 1 << 20;
-	f->cfg.queued_max = 10;
-	f->cfg.finished_keep = 1000;
+	cfg.monitor_sock = monitor[1];
+	cfg.running_max = 2;
+	cfg.node_pids = 1 << 20;
+	cfg.queued_max = 10;
+	cfg.finished_keep = 1000;
 	x->monitor = monitor[0];
 	x->logger = rig_peer_new(x->monitor);
 	x->f = f;
-	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
-	assert_true(sd_event_new(&f->event) >= 0);
-	assert_true(turn_init(f, flow_tick) >= 0);
-	assert_true(commit_init(f) >= 0);
-	assert_int_equal(queue_init(f), 0);
-	assert_int_equal(project_load(f, &e), 0);
-	assert_int_equal(code_load(f, &e), 0);
-	assert_int_equal(schedule_load(f, &e), 0);
-	assert_int_equal(recover_load(f, &e), 0);
-	assert_int_equal(log_keep_load(f, &e), 0);
-	assert_true(link_init(f) >= 0);
+	if (front_begin(f, &cfg, RIG_CAPABILITIES, &e) < 0)
+		fail_msg("%s", e.msg);
+	f->cfg.packages_keep = 0;
 	if (!x->unready)
 		recover_ready(f);
-}
-
-static void drop_task(struct front *f, struct task *t, void *arg)
-{
-	(void)arg;
-	registry_remove(f, t);
 }
 
 static void end(struct fixture *x)
 {
 	struct front *f = x->f;
+	const int sock = f->cfg.monitor_sock;
 
-	/* A child that prunes packages looks at this test's folders. */
-	while (f->core->code_known || f->core->pruner)
+	/* A child that prunes packages looks into this test's folders, so it has to end first. */
+	while (f->core->worker_known || f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
-	package_prune_clear(f);
-	turn_clear(f);
-	api_stats_clear(f);
-	queue_clear(f);
-	registry_each(f, drop_task, NULL);
-	project_clear(f);
-	schedule_clear(f);
-	chan_clear(&f->run->monitor);
-	chan_clear(&f->run->logger);
-	(void)close(f->cfg.monitor_sock);
-	(void)sd_event_source_disable_unref(f->run->committer);
-	(void)sd_event_unref(f->event);
-	store_free(f->store);
-	free(f);
+	front_end(f);
+	(void)close(sock);
+	while (x->told) {
+		struct told *told = x->told;
+
+		x->told = told->next;
+		free(told);
+	}
 	(void)close(x->monitor);
 	(void)close(x->logger);
+}
+
+/* Makes the project, if it is not there. */
+static struct project *project(struct fixture *x, const char *name)
+{
+	const struct quota none = {0};
+	const struct project *made;
+	char token[TOKEN_LEN + 1];
+	struct err e = {0};
+
+	if (committed(x->f, project_create(x->f, name, &none, token, &made, &e), &e) < 0)
+		fail_msg("%s", e.msg);
+	return project_find(x->f, name);
 }
 
 RIG_UNUSED static int setup(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
-	char token[TOKEN_LEN + 1];
-	struct quota none = {0};
-	struct err e = {0};
 
 	assert_int_equal(rig_setup((void **)&x->rig), 0);
 	begin(x);
-	assert_int_equal(project_create(x->f, "a", &none, token, &x->a, &e), 0);
-	assert_int_equal(project_create(x->f, "b", &none, token, &x->b, &e), 0);
+	x->a = project(x, "a");
+	x->b = project(x, "b");
 	*state = x;
 	return 0;
 }
@@ -126,21 +134,33 @@ RIG_UNUSED static void restart(struct fixture *x)
 	assert_non_null(x->a);
 }
 
-RIG_UNUSED static struct code *code(struct fixture *x, struct project *p, const char *name,
-				    struct code_spec spec)
+/* NULL with *e: it was refused, or could not be written, and spec is cleared. */
+RIG_UNUSED static struct worker *put_worker(struct fixture *x, struct project *p,
+					    struct worker_spec *spec, struct err *e)
 {
-	struct code *c = NULL;
+	char id[PROJECT_ID_LEN + 1];
+	int r = committed(x->f, worker_put(x->f, p, spec, id, e), e);
+
+	worker_spec_clear(spec);
+	return r < 0 ? NULL : worker_by_id(p, id);
+}
+
+RIG_UNUSED static struct worker *worker(struct fixture *x, struct project *p, const char *name,
+					struct worker_spec spec)
+{
 	struct err e = {0};
+	struct worker *c;
 
 	(void)snprintf(spec.name, sizeof(spec.name), "%s", name);
 	strcpy(spec.image, "python");
 	strcpy(spec.command, "true");
-	if (code_put(x->f, p, &spec, &c, &e) < 0)
+	c = put_worker(x, p, &spec, &e);
+	if (!c)
 		fail_msg("%s", e.msg);
 	return c;
 }
 
-/* What a work that is done in slices has come to. */
+/* How a work has ended that is done in slices. */
 struct outcome {
 	bool done;
 	uint64_t n;
@@ -158,7 +178,7 @@ static void on_outcome(void *arg, uint64_t n, const struct err *error)
 		o->e = *error;
 }
 
-/* The loop goes on until it is done. */
+/* Runs the loop until the work has ended. */
 static int outcome(struct fixture *x, struct outcome *o, int r, struct err *e)
 {
 	while (r == 0 && !o->done)
@@ -168,7 +188,8 @@ static int outcome(struct fixture *x, struct outcome *o, int r, struct err *e)
 	return r < 0 ? r : o->e.code ? -EIO : 0;
 }
 
-RIG_UNUSED static int cancel_all(struct fixture *x, struct code *c, uint64_t *ret_n, struct err *e)
+RIG_UNUSED static int cancel_all(struct fixture *x, struct worker *c, uint64_t *ret_n,
+				 struct err *e)
 {
 	struct outcome o = {0};
 	int r = outcome(x, &o, queue_cancel_all(x->f, c, on_outcome, &o, e), e);
@@ -177,25 +198,24 @@ RIG_UNUSED static int cancel_all(struct fixture *x, struct code *c, uint64_t *re
 	return r;
 }
 
-RIG_UNUSED static int remove_code(struct fixture *x, struct code *c, struct err *e)
+RIG_UNUSED static int remove_code(struct fixture *x, struct worker *c, struct err *e)
 {
 	struct outcome o = {0};
 
-	return outcome(x, &o, code_remove(x->f, c, on_outcome, &o, e), e);
+	return outcome(x, &o, worker_remove(x->f, c, on_outcome, &o, e), e);
 }
 
-static void on_removed(void *arg, int r, const struct err *error)
+static void on_removed(void *arg, const struct err *error)
 {
-	on_outcome(arg, (uint64_t)r, r < 0 ? error : NULL);
+	on_outcome(arg, 0, error);
 }
 
 RIG_UNUSED static int remove_project(struct fixture *x, struct project *p, bool force,
 				     struct err *e)
 {
 	struct outcome o = {0};
-	int r = outcome(x, &o, project_remove(x->f, p, force, on_removed, &o, e), e);
 
-	return o.done ? (int)o.n : r;
+	return outcome(x, &o, project_remove(x->f, p, force, on_removed, &o, e), e);
 }
 
 static void on_done(void *arg, const char *id, const struct err *error)
@@ -207,30 +227,77 @@ static void on_done(void *arg, const char *id, const struct err *error)
 	x->n_failed += error != NULL;
 }
 
-RIG_UNUSED static const char *submit(struct fixture *x, struct code *c, struct submit s)
+static void on_told(struct front *f, struct change *c, const struct err *error)
+{
+	struct told *told = OWNER(c, struct told, change);
+
+	(void)f;
+	told->fn(told->arg, told->id, error);
+}
+
+static struct change *told_new(struct fixture *x, const char *id, told_fn fn, void *arg)
+{
+	struct told *told = calloc(1, sizeof(*told));
+
+	assert_non_null(told);
+	*told = (struct told){
+		.next = x->told, .change = {.done = on_told}, .fn = fn, .arg = arg, .id = id};
+	x->told = told;
+	return &told->change;
+}
+
+/* fn is told of the new task. id stays where it is until then. */
+RIG_UNUSED static int queue(struct fixture *x, struct worker *c, const struct submit *what,
+			    char *id, told_fn fn, void *arg, struct err *e)
+{
+	struct submit s = *what;
+
+	s.with = told_new(x, id, fn, arg);
+	return queue_submit(x->f, c, &s, id, e);
+}
+
+RIG_UNUSED static int queue_again_of(struct fixture *x, struct project *p, const char *id,
+				     uint32_t delay_s, char *new_id, told_fn fn, void *arg,
+				     struct err *e)
+{
+	return queue_retry(x->f, p, id, delay_s, new_id, told_new(x, new_id, fn, arg), e);
+}
+
+RIG_UNUSED static int cancel(struct fixture *x, struct project *p, const char *id, bool *changed,
+			     struct err *e)
+{
+	struct task *t = NULL;
+	int r = queue_cancel(x->f, p, id, &t, e);
+
+	*changed = t != NULL;
+	return r;
+}
+
+RIG_UNUSED static const char *submit(struct fixture *x, struct worker *c, struct submit s)
 {
 	static char ids[64][TASK_ID_LEN + 1];
 	static unsigned n;
 	char *id = ids[n++ % 64];
 	struct err e = {0};
 
-	if (queue_submit(x->f, c, &s, id, on_done, x, &e) < 0)
+	if (queue(x, c, &s, id, on_done, x, &e) < 0)
 		fail_msg("%s", e.msg);
 	return id;
 }
 
 RIG_UNUSED static const struct submit plain = {.priority = -1};
 
-/* All that is to be done without the disk, the other roles or the clock. */
+/* Does everything that needs neither another role nor the clock. A disk that has failed is tried again
+ * at once. */
 static void settle(struct fixture *x)
 {
-	commit_now(x->f);
+	timer_cancel(x->f, &x->f->changes->retry);
+	turn_mark(x->f);
 	while (sd_event_run(x->f->event, 0) > 0)
 		;
-	commit_now(x->f);
 }
 
-/* The id of the task that the monitor is asked to start; "" when there is none. */
+/* The id of the task that the monitor is asked to start next; "" when there is none. */
 RIG_UNUSED static const char *started(struct fixture *x)
 {
 	static union proto_msg m;
@@ -271,8 +338,7 @@ RIG_UNUSED static struct task_record record(struct fixture *x, const char *id)
 	settle(x);
 	if (store_task_get(x->f->store, id, &rec, &e) < 0)
 		fail_msg("%s", e.msg);
-	free(rec.spec);
-	rec.spec = NULL;
+	task_record_clear(&rec);
 	return rec;
 }
 

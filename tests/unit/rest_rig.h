@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The REST API on the queue's rig: the server runs in the test's own loop, while the test is the
- * client that waits for its answer. */
+/*
+ * The REST API on top of the queue's rig. The server runs in the test's own loop, and the test is
+ * also the client that waits for the answer.
+ */
 #ifndef TESTS_UNIT_REST_RIG_H
 #define TESTS_UNIT_REST_RIG_H
 
 #include <netinet/in.h>
 
+#include "supervisor/front/api/verbs.h"
 #include "supervisor/front/serve/http/internal.h"
 #include "tests/unit/http_dial.h"
 #include "tests/unit/queue_rig.h"
@@ -17,29 +20,27 @@ struct rest {
 	struct fixture *x;
 	uint16_t port;
 	char a[TOKEN_LEN + 1], b[TOKEN_LEN + 1], operator[TOKEN_LEN + 1];
-	char text[256 << 10]; /* the last answer, with its head */
-	json_t *body;	      /* of the last answer, where it is JSON */
-	/* Does not wait for the connection's end: what is to be on disk is, when the answer comes.
-	 */
+	char text[256 << 10]; /* the last answer, with its header */
+	json_t *body;	      /* the last answer's body, if it is JSON */
+	/* The test does not wait for the connection to end: what has to be durable is so once the
+	 * answer has come. */
 	bool hasty;
-	/* What others do while an answer is waited for; NULL: nothing. */
+	/* Called while an answer is awaited, for what others do in that time; NULL: nothing. */
 	void (*meanwhile)(struct rest *r);
 };
 
 static void rest_token(struct rest *r, const char *project, bool operator, char * text)
 {
 	struct project *p = project_find(r->x->f, project);
-	struct token *t = NULL;
+	const struct token *t = NULL;
 	struct err e = {0};
 
-	if (token_create(r->x->f, p, "rest", operator, text, &t, &e) < 0)
+	if (committed(r->x->f, token_create(r->x->f, p, "rest", operator, text, &t, &e), &e) < 0)
 		fail_msg("%s", e.msg);
 }
 
 static void rest_serve(struct rest *r)
 {
-	static const struct http_route *const tables[] = {http_routes_iron, http_routes_api,
-							  http_routes_node};
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -52,7 +53,7 @@ static void rest_serve(struct rest *r)
 	r->port = ntohs(addr.sin_port);
 	r->x->f->cfg.http_fd = fd;
 	r->x->f->cfg.package_bytes_max = REST_PACKAGE_MAX;
-	assert_int_equal(http_init(r->x->f, tables, ARRAY_SIZE(tables), &e), 0);
+	assert_int_equal(http_capability.start(r->x->f, &e), 0);
 }
 
 RIG_UNUSED static int rest_setup(void **state)
@@ -61,7 +62,7 @@ RIG_UNUSED static int rest_setup(void **state)
 	sigset_t child;
 
 	assert_int_equal(setup((void **)&r->x), 0);
-	/* As the daemon does: unpacking is a child's. */
+	/* SIGCHLD is blocked as in the daemon, because a child does the unpacking. */
 	assert_int_equal(sigemptyset(&child) | sigaddset(&child, SIGCHLD), 0);
 	assert_int_equal(sigprocmask(SIG_BLOCK, &child, NULL), 0);
 	rest_token(r, "a", false, r->a);
@@ -77,13 +78,13 @@ RIG_UNUSED static int rest_teardown(void **state)
 	struct rest *r = *state;
 	struct fixture *x = r->x;
 
-	http_clear(x->f); /* its socket goes with it */
+	http_clear(x->f); /* the server's socket is closed by it */
 	json_decref(r->body);
 	free(r);
 	return teardown((void **)&x);
 }
 
-/* The loop goes on until the answer is there whole, or as far as these words. */
+/* Runs the loop until the whole answer has come, or all of it up to these words. */
 static void rest_hear(struct rest *r, int fd, const char *words)
 {
 	const uint64_t until = util_monotonic_ns() + REST_WAIT_NS;
@@ -107,11 +108,11 @@ static void rest_hear(struct rest *r, int fd, const char *words)
 	}
 }
 
-/* One request; the status. token, type: "" for none. */
-static unsigned rest_send(struct rest *r, const char *token, const char *method, const char *path,
-			  const char *type, const void *body, size_t len)
+/* Sends a request, and returns the connection. token, type: "" for none. */
+static int rest_ask(struct rest *r, const char *token, const char *method, const char *path,
+		    const char *type, const void *body, size_t len)
 {
-	char head[1024], *at;
+	char head[1024];
 	int n, fd;
 
 	n = snprintf(head, sizeof(head),
@@ -124,6 +125,14 @@ static unsigned rest_send(struct rest *r, const char *token, const char *method,
 	fd = http_dial(r->port);
 	assert_int_equal(util_write_all(fd, head, (size_t)n), 0);
 	assert_int_equal(util_write_all(fd, body, len), 0);
+	return fd;
+}
+
+/* Waits for the answer; returns the status. fd: taken. */
+static unsigned rest_answer(struct rest *r, int fd)
+{
+	char *at;
+
 	rest_hear(r, fd, r->hasty ? "}" : NULL);
 	(void)close(fd);
 	assert_memory_equal(r->text, "HTTP/1.1 ", 9);
@@ -133,13 +142,52 @@ static unsigned rest_send(struct rest *r, const char *token, const char *method,
 	return (unsigned)strtoul(r->text + 9, NULL, 10);
 }
 
+static unsigned rest_send(struct rest *r, const char *token, const char *method, const char *path,
+			  const char *type, const void *body, size_t len)
+{
+	return rest_answer(r, rest_ask(r, token, method, path, type, body, len));
+}
+
+static void rest_never(struct front *f, struct timer *t)
+{
+	(void)f;
+	(void)t;
+}
+
+/* From now on nothing is written, as if the disk had to be tried again; and from rest_let_go on it is. */
+RIG_UNUSED static void rest_hold(struct rest *r)
+{
+	timer_set(r->x->f, &r->x->f->changes->retry, UINT64_MAX / 2, rest_never);
+}
+
+RIG_UNUSED static void rest_let_go(struct rest *r)
+{
+	timer_cancel(r->x->f, &r->x->f->changes->retry);
+	turn_mark(r->x->f);
+}
+
+/* Runs the loop until so many wait for *change, which may not be there yet. */
+RIG_UNUSED static void rest_wait_for(struct rest *r, struct change *const *change, unsigned n)
+{
+	for (;;) {
+		unsigned have = 0;
+
+		for (const struct change *c = *change; c && c->with; c = c->with)
+			have++;
+		if (have >= n)
+			return;
+		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
+	}
+}
+
 RIG_UNUSED static unsigned rest(struct rest *r, const char *token, const char *method,
 				const char *path, const char *body)
 {
 	return rest_send(r, token, method, path, "", body, strlen(body));
 }
 
-/* As project a, of itself: path is what follows /2/projects/ID or /api/projects/ID. */
+/* Sends a request as project a, about itself: path is what follows /2/projects/ID or
+ * /api/projects/ID. */
 RIG_UNUSED static unsigned rest_a(struct rest *r, const char *api, const char *method,
 				  const char *path, const char *body)
 {
@@ -149,7 +197,7 @@ RIG_UNUSED static unsigned rest_a(struct rest *r, const char *api, const char *m
 	return rest(r, r->a, method, whole, body);
 }
 
-/* The member key of each of the answer's list, in their order: "m3 m2". */
+/* The values of key in the last answer's list, in their order: "m3 m2". */
 RIG_UNUSED static const char *rest_list(struct rest *r, const char *list, const char *key)
 {
 	static char text[4096];
@@ -178,7 +226,7 @@ RIG_UNUSED static const char *rest_text(struct rest *r, const char *key)
 	return s ? s : "";
 }
 
-/* What the last answer said of a failure. */
+/* The last answer must be an error whose text holds what. */
 RIG_UNUSED static void rest_said(struct rest *r, const char *what)
 {
 	if (!strstr(rest_text(r, "msg"), what))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every rig needs. */
+/* What all rigs need. */
 #ifndef TESTS_UNIT_RIG_H
 #define TESTS_UNIT_RIG_H
 
-/* cmocka wants these before it. */
+/* cmocka.h wants these included before it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* Of a helper that not every test that has its rig calls. */
+/* For a helper that some of the tests with its rig do not call. */
 #define RIG_UNUSED __attribute__((unused))
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets to a role that a test has in a child process. */
+/* Sockets to a role that the test runs in a child process. */
 #ifndef TESTS_UNIT_ROLE_RIG_H
 #define TESTS_UNIT_ROLE_RIG_H
 
@@ -7,7 +7,7 @@
 
 #include <poll.h>
 
-#include "wire/proto.h"
+#include "wire/chan.h"
 
 #define RIG_WAIT_MS 20000
 
@@ -25,7 +25,8 @@ RIG_UNUSED static bool rig_quiet(int fd, int ms)
 	return poll(&p, 1, ms) == 0;
 }
 
-/* A role's peer, brought by the monitor, whose end of the socket to it is given; the peer's end. */
+/* Gives a role a new peer, as the monitor does. monitor: the monitor's end of its socket to the
+ * role. Returns the peer's end. */
 RIG_UNUSED static int rig_peer_new(int monitor)
 {
 	union proto_msg m = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Zips, made byte by byte, so that each of their bytes can be a lie. */
+/* Zips that are made byte by byte, so that every byte of them can be wrong. */
 #ifndef TESTS_UNIT_ZIP_RIG_H
 #define TESTS_UNIT_ZIP_RIG_H
 
@@ -13,28 +13,29 @@
 #define LATE 8
 #define UTF8 0x800
 
-/* What a member of a test's zip says of itself; zeros are the truth. */
+/* What the zip says about a member. Zeros are replaced by the truth. */
 struct member {
 	const char *name, *data;
 	uint32_t attr;	    /* external attributes */
 	uint16_t made_by;   /* version made by */
-	uint16_t flags;	    /* LATE: with a descriptor */
-	bool deflate, wide; /* wide: a ZIP64 entry */
-	/* Lies. */
+	uint16_t flags;	    /* LATE: the sizes come in a descriptor behind the data */
+	bool deflate, wide; /* deflate: compressed; wide: a ZIP64 entry */
+	/* Values to be written in place of the true ones. */
 	uint16_t method, disk, local_flags;
 	uint32_t size, packed, local_size, crc;
-	int name_len; /* of a name with NULs */
+	int name_len; /* for a name with a NUL in it */
+	int shift;    /* added to the member's place in the directory */
 	const char *local_name, *extra;
 	size_t extra_len;
-	int shift; /* of its place in the directory */
 	bool no_descriptor, narrow;
-	bool sized; /* LATE, but its size is known: as libarchive writes it */
+	bool local_extra, central_extra; /* they are in the header alone, or in the directory */
+	bool sized;			 /* LATE, but the size is known, as libarchive writes it */
 };
 
 struct made {
 	uint8_t bytes[1 << 16];
 	size_t len, at[16];
-	/* Of the end record: added to the truth. */
+	/* Added to the true values of the end record. */
 	int entries, directory_size, directory_at, disk;
 	bool zip64;
 	const char *comment;
@@ -61,7 +62,7 @@ static size_t pack(const struct member *m, uint8_t *buf, size_t size)
 
 	assert_true(head + len <= size);
 	if (m->deflate) {
-		buf[0] = 1; /* the last block, and stored: RFC 1951, 3.2.4 */
+		buf[0] = 1; /* the last block, and a stored one (RFC 1951, 3.2.4) */
 		buf[1] = (uint8_t)len;
 		buf[2] = (uint8_t)(len >> 8);
 		buf[3] = (uint8_t)~buf[1];
@@ -108,6 +109,7 @@ static void put_local(struct made *z, const struct member *m)
 	bool late = m->flags & LATE;
 	uint32_t packed = m->packed ? m->packed : t.packed;
 	uint32_t size = m->local_size ? m->local_size : t.size;
+	size_t extra_len = m->central_extra ? 0 : m->extra_len;
 
 	put(z, 0x04034b50, 4);
 	put(z, m->wide ? 45 : 20, 2);
@@ -118,14 +120,14 @@ static void put_local(struct made *z, const struct member *m)
 	put(z, m->wide ? UINT32_MAX : late ? 0 : packed, 4);
 	put(z, m->wide ? UINT32_MAX : late && !m->sized ? 0 : size, 4);
 	put(z, t.name_len, 2);
-	put(z, m->extra_len + (m->wide ? 20 : 0), 2);
+	put(z, extra_len + (m->wide ? 20 : 0), 2);
 	put_bytes(z, m->local_name ? m->local_name : m->name, t.name_len);
 	if (m->wide) {
 		put(z, 0x100001, 4);
 		put(z, late ? 0 : size, 8);
 		put(z, late ? 0 : packed, 8);
 	}
-	put_bytes(z, m->extra, m->extra_len);
+	put_bytes(z, m->extra, extra_len);
 	put_bytes(z, buf, t.packed);
 	if (late && !m->no_descriptor) {
 		if (!m->narrow)
@@ -140,6 +142,7 @@ static void put_central(struct made *z, const struct member *m, size_t at)
 {
 	uint8_t buf[8192];
 	struct truth t = truth_of(m, buf, sizeof(buf));
+	size_t extra_len = m->local_extra ? 0 : m->extra_len;
 
 	put(z, 0x02014b50, 4);
 	put(z, m->made_by ? m->made_by : UNIX | 20, 2);
@@ -151,7 +154,7 @@ static void put_central(struct made *z, const struct member *m, size_t at)
 	put(z, m->wide ? UINT32_MAX : m->packed ? m->packed : t.packed, 4);
 	put(z, m->wide ? UINT32_MAX : t.size, 4);
 	put(z, t.name_len, 2);
-	put(z, m->extra_len + (m->wide ? 28 : 0), 2);
+	put(z, extra_len + (m->wide ? 28 : 0), 2);
 	put(z, 0, 2);
 	put(z, m->disk, 2);
 	put(z, 0, 2);
@@ -164,7 +167,7 @@ static void put_central(struct made *z, const struct member *m, size_t at)
 		put(z, m->packed ? m->packed : t.packed, 8);
 		put(z, at + (size_t)m->shift, 8);
 	}
-	put_bytes(z, m->extra, m->extra_len);
+	put_bytes(z, m->extra, extra_len);
 }
 
 static void put_end(struct made *z, size_t n, size_t directory)

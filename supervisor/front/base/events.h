@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What has become of tasks, projects and workers, told to those who want to know it and are not
- * known here: main has the one list of them (front_listeners), and they are called in its order.
- * A listener must not free what it is told of.
+ * What becomes of tasks, projects and workers. EVENT_TELL (capability.h) calls the listeners of all
+ * capabilities in the order of their list. A listener must not free what it is told of.
  */
 #ifndef SUPERVISOR_FRONT_BASE_EVENTS_H
 #define SUPERVISOR_FRONT_BASE_EVENTS_H
@@ -11,41 +10,39 @@
 #include "supervisor/front/base/base.h"
 
 struct project;
-struct code;
+struct worker;
 struct task;
 struct warm;
 struct mon_warmed;
 
 /* What a listener has no use for is NULL. */
 struct listener {
-	/* What has happened to it until now is durable. */
+	/* All that has happened to the task until now is durable. */
 	void (*written)(struct front *f, struct task *t);
-	/* User code runs. It may be before the task itself is durable. */
+	/* The task's code runs. The task itself may not be durable yet. */
 	void (*started)(struct front *f, struct task *t);
-	/* Its verdict and its log's totals are known, and are to be written. */
+	/* The task's verdict and its log's totals are known, and are about to be written. */
 	void (*over)(struct front *f, struct task *t);
-	/* They are durable, or the disk does not take them: it is as true. */
+	/* The task's end is durable; or the disk did not take it, and the task has ended all the
+	 * same. */
 	void (*ended)(struct front *f, struct task *t);
-	/* It leaves the memory: who still waits for it (task.waiters) will hear no more. */
+	/* A task that was in the store alone, not in memory, was cancelled there. */
+	void (*cancelled)(struct front *f, const char *id);
+	/* The task leaves the memory: clients that still wait for it (task.waiters) will hear
+	 * nothing more. */
 	void (*dropped)(struct front *f, struct task *t, const struct err *why);
 	/* A checkpoint was made, or could not be made. */
 	void (*warmed)(struct front *f, struct warm *w, const struct mon_warmed *m);
-	/* Tokens of some project are good no more. */
+	/* Tokens of some project were revoked. */
 	void (*token_revoked)(struct front *f);
-	/* Its quotas may be others. */
+	/* The project's quotas may have been changed. */
 	void (*project_changed)(struct front *f, struct project *p);
-	/* It has another revision. */
-	void (*worker_put)(struct front *f, struct code *c);
-	/* It is paused, or goes on. */
-	void (*worker_paused)(struct front *f, struct code *c);
+	/* The worker has a new revision. */
+	void (*worker_put)(struct front *f, struct worker *c);
+	/* The worker was paused, or goes on. */
+	void (*worker_paused)(struct front *f, struct worker *c);
+	/* CLOCK_REALTIME was set, to this time. */
+	void (*clock_set)(struct front *f, uint64_t now_ns);
 };
-
-/* EVENT_TELL(f, started, t): calls started(f, t) of all that listen to it. */
-#define EVENT_TELL(f, event, ...)                                                                  \
-	do {                                                                                       \
-		for (const struct listener *const *l_ = (f)->listeners; l_ && *l_; l_++)           \
-			if ((*l_)->event)                                                          \
-				(*l_)->event((f), ##__VA_ARGS__);                                  \
-	} while (0)
 
 #endif

@@ -1,9 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One turn of the front's loop serves one source of events, and no client's wish may make it
- * long: what looks at many rows or changes many is work, done in slices, a slice a turn. Works of
- * one project are done one after the other, those of all projects in turns, so that nobody waits
- * for more than one slice of each other project's.
+ * A turn of the front's loop serves the sources of events that are ready, one after the other. What
+ * they have changed is seen to at the turn's end, and nowhere else, in this order:
+ *
+ *	timers		that are due: what they do is seen to in the same turn
+ *	dispatch	the queue says whose turn it is, and the monitor is asked to start it
+ *	commit		one transaction for all that has changed: one wait for the disk
+ *	tell		whoever waits for that, and for nothing that is not durable yet
+ *
+ * So the monitor and the disk work at the same time on what a client has asked for:
+ *
+ *	client             front             monitor      disk
+ *	  | run, tasks ----> |                  |           |
+ *	  |                  | MON_START -----> |           |
+ *	  |                  | write, sync ---------------> |
+ *	  |                  |                  | the run's |
+ *	  |                  |                  | start     |
+ *	  |                  | <--------------------------- |
+ *	  | <----- accepted  |                  |           |
+ *	  |                  | <--- MON_STARTED |           |
+ *	  | <------ started  |                  |           |
+ *
+ * No client's wish may make a turn long: what looks at many rows or changes many is work, done in
+ * slices, a slice a turn. Works of one project are done one after the other, those of all projects
+ * in turns, so that nobody waits for more than one slice of each other project's.
  *
  * Requests over HTTP are such work too as soon as a project has more than one in a turn: who opens
  * a hundred connections is served a hundred times as slowly, and not at the others' cost.
@@ -13,16 +33,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <systemd/sd-event.h>
 
+#include "lib/heap.h"
 #include "supervisor/front/base/base.h"
 
 /* Rows that one slice reads or changes at most: one or two milliseconds of processor time. */
 #define TURN_READ_ROWS 1000u
 #define TURN_WRITE_ROWS 32u
 #define TURN_NEW_ROWS 64u /* a new task's costs half as much */
-/* Of their payloads, and those of what is queued, no more in a turn; but one is always done. */
+/* Bytes of payloads that a turn writes or starts at most; one task is always done, however long. */
 #define TURN_NEW_BYTES (1u << 20)
 /* New tasks of a project that are not written yet; beyond it its next request waits for them. */
 #define TURN_FRESH_MAX 2000u
@@ -33,31 +55,38 @@ enum turn_kind { TURN_CALL = 0, TURN_QUERY, TURN_WORK, TURN_KINDS };
 
 /* Embedded in what the work needs. */
 struct work {
-	struct work *next;
+	STAILQ_ENTRY(work) next;
 	/* True: there is more to do, in another turn. False: it is done, and may be freed. */
 	bool (*slice)(struct front *f, struct work *w);
 	/* The front ends before it is done: only memory is to be freed. */
 	void (*drop)(struct front *f, struct work *w);
 };
 
-/* Whose works they are: a project's, by its slot (turn_holder), or nobody's. */
+/* A work's holder is its project, by the project's slot (turn_holder), or TURN_NOBODY. */
 #define TURN_HOLDERS 4096u
 #define TURN_NOBODY TURN_HOLDERS
 
-/*
- * What has something to do in the next turn, after the sockets that are ready by then: a descriptor
- * that is always ready. A deferred source of sd-event, wanted again and again, would stay before
- * all of them.
- */
-int turn_source(sd_event *event, sd_event_source **ret, sd_event_io_handler_t fn, void *arg);
-void turn_want(sd_event_source *source); /* once */
-
-/* tick is called when a time has come that turn_tick_at was told of; NULL: it is not there. */
-typedef void (*turn_tick_fn)(struct front *f, uint64_t now_ns);
-int turn_init(struct front *f, turn_tick_fn tick);
+/* What is done at a turn's end when the timers that are due have been called. A step that has more
+ * to do than one turn has time for marks the next one. */
+typedef void (*turn_step_fn)(struct front *f);
+/* steps: in their order, NULL is the last; borrowed. */
+int turn_init(struct front *f, const turn_step_fn *steps);
 void turn_clear(struct front *f);
-/* The tick comes at at_ns (CLOCK_MONOTONIC) at the latest, and is asked for anew after that. */
-void turn_tick_at(struct front *f, uint64_t at_ns);
+/* The steps have something to do at the end of this turn or, from within a step, of the next. */
+void turn_mark(struct front *f);
+
+/* Embedded in what has a deadline, with zeros. Whoever frees that cancels the timer before. */
+struct timer {
+	struct heap_node node; /* by CLOCK_MONOTONIC in ns */
+	void (*fn)(struct front *f, struct timer *t);
+};
+/* fn is called once, at the end of the first turn after at_ns; the timer may be set anew, also by fn. After
+ * turn_clear nothing is waited for any more, and both do nothing. */
+void timer_set(struct front *f, struct timer *t, uint64_t at_ns,
+	       void (*fn)(struct front *f, struct timer *t));
+void timer_cancel(struct front *f, struct timer *t);
+bool timer_is_set(const struct timer *t);
+
 void turn_add(struct front *f, unsigned holder, enum turn_kind kind, struct work *w);
 /* It is not to be done any more. One that is not waiting is left alone. */
 void turn_take_back(struct front *f, unsigned holder, enum turn_kind kind, struct work *w);
@@ -69,5 +98,7 @@ unsigned turn_calls_waiting(const struct front *f);
 /* Serves the source of events that is due next. 1; 0: the loop is to end; -errno. *ret_ns: the
  * processor time that it took, without the waiting; 0: nothing was due. */
 int turn_run(struct front *f, uint64_t *ret_ns);
+/* Fills the error of whoever waits for what the front ends before: ERR_UNAVAILABLE. */
+int turn_over(struct err *e);
 
 #endif

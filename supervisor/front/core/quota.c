@@ -5,15 +5,17 @@
 #include <string.h>
 
 #include "lib/json_strict.h"
+#include "spec/route_pattern.h"
 #include "supervisor/front/core/core.h"
 
-enum quota_type { QUOTA_COUNT, QUOTA_SIZE, QUOTA_NAMES };
+enum quota_type { QUOTA_COUNT, QUOTA_SIZE, QUOTA_NAMES, QUOTA_HOSTS };
 #define NAMES_MAX 64u
 
 /* Every quota: its key, where it is, and what it is at least where it is not 0. */
 static const struct quota_row {
 	const char *key;
-	enum quota_type type; /* a uint32_t; a uint64_t in bytes; names (project.h) */
+	/* a uint32_t; a uint64_t in bytes; names, patterns of hosts (projects.h) */
+	enum quota_type type;
 	size_t offset;
 	uint64_t min, max;
 } quota_table[] = {
@@ -26,8 +28,15 @@ static const struct quota_row {
 	{"log_bytes", QUOTA_SIZE, offsetof(struct quota, log_bytes), LIMIT_LOG_MIN, LIMIT_LOG_MAX},
 	{"kept_log_bytes", QUOTA_SIZE, offsetof(struct quota, kept_log_bytes), KEPT_LOG_BYTES_MIN,
 	 LIMIT_DISK_MAX},
+	{"http_workers", QUOTA_COUNT, offsetof(struct quota, http_workers), 1, HTTP_WORKERS_MAX},
+	/* One that serves, and one to go back to. */
+	{"http_versions", QUOTA_COUNT, offsetof(struct quota, http_versions), 2, HTTP_VERSIONS_MAX},
+	{"http_instances", QUOTA_COUNT, offsetof(struct quota, http_instances), 1, 1000000},
+	{"http_rate", QUOTA_COUNT, offsetof(struct quota, http_rate), 1, 1000000000},
+	{"kv_bytes", QUOTA_SIZE, offsetof(struct quota, kv_bytes), 1, LIMIT_DISK_MAX},
 	{"policies", QUOTA_NAMES, offsetof(struct quota, policies), 0, 0},
 	{"images", QUOTA_NAMES, offsetof(struct quota, images), 0, 0},
+	{"hosts", QUOTA_HOSTS, offsetof(struct quota, hosts), 0, 0},
 };
 
 static uint64_t quota_get(const struct quota *q, const struct quota_row *row)
@@ -66,10 +75,43 @@ static bool names_hold(const char *list, const char *name)
 	return false;
 }
 
-/* ["*"] is written as no name. */
-static void read_names(struct json_strict *in, const struct quota_row *row, struct quota *q)
+static bool read_name(const char *text, char buf[ROUTE_HOST_MAX + 3])
 {
-	char names[QUOTA_NAMES_MAX + 1] = "", *to = (char *)q + row->offset;
+	(void)snprintf(buf, ROUTE_HOST_MAX + 3, "%s", text);
+	return util_is_name(text);
+}
+
+/* A host, or "*." and a host; in buf in the one form that all ways of writing it have. */
+static bool read_host(const char *text, char buf[ROUTE_HOST_MAX + 3])
+{
+	struct route_pattern pattern;
+	struct err e;
+
+	if (strpbrk(text, "/:,") || route_pattern_parse(text, false, &pattern, &e) < 0)
+		return false;
+	(void)snprintf(buf, ROUTE_HOST_MAX + 3, "%s%s", pattern.below ? "*." : "", pattern.host);
+	return true;
+}
+
+/* What a list is of. */
+struct list_kind {
+	size_t max; /* bytes of an item */
+	bool (*read)(const char *text, char buf[ROUTE_HOST_MAX + 3]);
+	const char *must; /* be what, where read says no */
+};
+
+static const struct list_kind names_kind = {
+	63, read_name, "must be a name such as \"default\", or \"*\" where it is the only one"};
+static const struct list_kind hosts_kind = {
+	ROUTE_HOST_MAX + 2, read_host,
+	"must be a host such as \"example.com\", or \"*.example.com\" for all below it, or \"*\" "
+	"where it is the only one"};
+
+/* ["*"] is written as no item. */
+static void read_list(struct json_strict *in, const struct quota_row *row,
+		      const struct list_kind *kind, struct quota *q)
+{
+	char items[QUOTA_NAMES_MAX + 1] = "", *to = (char *)q + row->offset;
 	json_t *list = json_strict_array(in, row->key, NAMES_MAX);
 	size_t len = 0;
 
@@ -79,26 +121,25 @@ static void read_names(struct json_strict *in, const struct quota_row *row, stru
 		(void)json_strict_fail(in, row->key,
 				       "must name at least one, or be [\"*\"], which is all");
 	for (size_t i = 0; i < json_array_size(list) && in->status == 0; i++) {
-		const char *name = json_strict_item_string(in, row->key, i, 63);
+		const char *text = json_strict_item_string(in, row->key, i, kind->max);
+		char item[ROUTE_HOST_MAX + 3];
 
-		if (!name)
+		if (!text)
 			return;
-		if (strcmp(name, "*") == 0 && json_array_size(list) == 1)
+		if (strcmp(text, "*") == 0 && json_array_size(list) == 1)
 			break;
-		if (!util_is_name(name))
-			(void)json_strict_item_fail(in, row->key, i,
-						    "must be a name such as \"default\", or \"*\" "
-						    "where it is the only one");
-		else if (names_hold(names, name))
+		if (!kind->read(text, item))
+			(void)json_strict_item_fail(in, row->key, i, "%s", kind->must);
+		else if (names_hold(items, item))
 			(void)json_strict_item_fail(in, row->key, i, "is there twice");
-		else if (len + strlen(name) + 1 > QUOTA_NAMES_MAX)
+		else if (len + strlen(item) + 1 > QUOTA_NAMES_MAX)
 			(void)json_strict_fail(in, row->key, "must not have more than %d bytes",
 					       QUOTA_NAMES_MAX);
 		else
-			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
-						len ? "," : "", name);
+			len += (size_t)snprintf(items + len, sizeof(items) - len, "%s%s",
+						len ? "," : "", item);
 	}
-	memcpy(to, names, sizeof(names));
+	memcpy(to, items, sizeof(items));
 }
 
 static void read_row(struct json_strict *in, const struct quota_row *row, struct quota *q)
@@ -109,7 +150,11 @@ static void read_row(struct json_strict *in, const struct quota_row *row, struct
 	char least[32];
 
 	if (row->type == QUOTA_NAMES) {
-		read_names(in, row, q);
+		read_list(in, row, &names_kind, q);
+		return;
+	}
+	if (row->type == QUOTA_HOSTS) {
+		read_list(in, row, &hosts_kind, q);
 		return;
 	}
 	if (row->type == QUOTA_SIZE) {
@@ -205,7 +250,7 @@ json_t *quota_json(const struct quota *q)
 		const struct quota_row *row = &quota_table[i];
 
 		(void)json_object_set_new(o, row->key,
-					  row->type == QUOTA_NAMES
+					  row->type >= QUOTA_NAMES
 						  ? names_json((const char *)q + row->offset)
 						  : json_integer((json_int_t)quota_get(q, row)));
 	}
@@ -222,8 +267,7 @@ static int check_name(const struct project *p, const char *what, const char *key
 	return err_set(e, ERR_DENIED, 0,
 		       "%s: workers of the project %s may not name \"%s\" (the operator can change "
 		       "that: sandboxctl project quota %s %s=...); they may name %s",
-		       what, p->name, json_strict_escape(name, shown, sizeof(shown)), p->name, key,
-		       list);
+		       what, p->name, util_escape(name, shown, sizeof(shown)), p->name, key, list);
 }
 
 int project_may_name(const struct project *p, const char *policy, const char *image, struct err *e)
@@ -231,6 +275,61 @@ int project_may_name(const struct project *p, const char *policy, const char *im
 	int r = check_name(p, "image", "images", p->quota.images, image, e);
 
 	return r < 0 ? r : check_name(p, "policy", "policies", p->quota.policies, policy, e);
+}
+
+/* Calls fn with each pattern of a list until it returns true. */
+static bool host_any(const char *list, const struct route_pattern *r,
+		     bool (*fn)(const struct route_pattern *r, bool below, const char *host))
+{
+	for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
+		const size_t star = strncmp(p, "*.", 2) == 0 ? 2 : 0;
+		char host[ROUTE_HOST_MAX + 1];
+
+		(void)snprintf(host, sizeof(host), "%.*s", (int)(strcspn(p, ",") - star), p + star);
+		if (fn(r, star > 0, host))
+			return true;
+	}
+	return false;
+}
+
+/* All hosts that the route means are of the pattern. */
+static bool covers(const struct route_pattern *r, bool below, const char *host)
+{
+	if (strcmp(r->host, host) == 0)
+		return r->below == below;
+	return below && route_host_is_below(r->host, host);
+}
+
+/* There is a host that both mean. */
+static bool meets(const struct route_pattern *r, bool below, const char *host)
+{
+	if (strcmp(r->host, host) == 0)
+		return r->below == below;
+	return (below && route_host_is_below(r->host, host)) ||
+	       (r->below && route_host_is_below(host, r->host));
+}
+
+int project_may_route(struct front *f, const struct project *p, const struct route_pattern *r,
+		      struct err *e)
+{
+	const char *star = r->below ? "*." : "";
+
+	if (*p->quota.hosts && host_any(p->quota.hosts, r, covers))
+		return 0;
+	if (*p->quota.hosts)
+		return err_set(e, ERR_DENIED, 0,
+			       "routes: %s%s: the project %s has routes of these hosts alone: %s "
+			       "(the operator can change that: sandboxctl project quota %s "
+			       "hosts=...)",
+			       star, r->host, p->name, p->quota.hosts, p->name);
+	for (const struct project *o = f->core->projects; o; o = o->next)
+		if (o != p && host_any(o->quota.hosts, r, meets))
+			return err_set(e, ERR_DENIED, 0,
+				       "routes: %s%s: this host is kept for another project (the "
+				       "operator can change that: sandboxctl project quota %s "
+				       "hosts=...)",
+				       star, r->host, p->name);
+	return 0;
 }
 
 void project_bound_limits(const struct project *p, struct limits *limits)

@@ -282,10 +282,10 @@ static void on_warmed(struct front *f, struct warm *w, const struct mon_warmed *
 	c->bytes = m->bytes;
 }
 
-const struct listener api_stats_listener = {
+static const struct listener listener = {
 	.started = on_started, .over = on_over, .warmed = on_warmed};
 
-void api_stats_clear(struct front *f)
+static void api_stats_clear(struct front *f)
 {
 	if (!f->run->stats)
 		return;
@@ -293,3 +293,6 @@ void api_stats_clear(struct front *f)
 	free(f->run->stats);
 	f->run->stats = NULL;
 }
+
+const struct capability api_stats_capability = {
+	.name = "stats", .clear = api_stats_clear, .listener = &listener};

@@ -11,13 +11,13 @@
 #include "lib/limits.h"
 #include "lib/util.h"
 
+struct capability;
 struct front;
 
 /* Counts starts, ends and checkpoints. */
-extern const struct listener api_stats_listener;
+extern const struct capability api_stats_capability;
 /* Adds "lifecycles_per_second", "starts" and "samples" (those after since_ns, CLOCK_REALTIME). */
 void api_stats_add(struct front *f, uint64_t since_ns, json_t *ret);
-void api_stats_clear(struct front *f);
 
 /* What a checkpoint took, of the last that were made since this front runs; dump_us 0: it was
  * there already. False: not known. */

@@ -7,12 +7,12 @@
 #include "lib/msg.h"
 #include "supervisor/front/run/run.h"
 
-static int take_message(void *arg, const union proto_msg *m, int *fds, unsigned n_fds);
+static int link_take(void *arg, const union proto_msg *m, int *fds, unsigned n_fds);
 
 static int logger_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct front *f = arg;
-	int r = chan_turn(&f->run->logger, ROLE_LOGGER, ROLE_FRONT, events, take_message, f);
+	int r = chan_turn(&f->run->logger, ROLE_LOGGER, ROLE_FRONT, events, link_take, f);
 
 	(void)s;
 	(void)fd;
@@ -32,57 +32,94 @@ static int logger_connect(struct front *f, int sock)
 	chan_close(&f->run->logger);
 	f->run->logger.sock = sock;
 	r = sd_event_add_io(f->event, &f->run->logger.io, sock,
-			    f->run->logger.head ? EPOLLIN | EPOLLOUT : EPOLLIN, logger_ready, f);
+			    f->run->logger.n_waiting ? EPOLLIN | EPOLLOUT : EPOLLIN, logger_ready,
+			    f);
 	if (r < 0)
 		chan_close(&f->run->logger);
 	return r;
 }
 
-/* proto_recv has checked whose it may be. */
-static int take_message(void *arg, const union proto_msg *m, int *fds, unsigned n_fds)
+static void take_log_end(struct front *f, const union proto_msg *m, int fd)
 {
-	struct front *f = arg;
+	(void)fd;
+	flow_log_end(f, &m->log_end);
+}
 
-	(void)n_fds;
-	switch (m->h.type) {
-	case LOG_END:
-		flow_log_end(f, &m->log_end);
-		break;
-	case MON_STARTED:
-		flow_started(f, &m->started);
-		break;
-	case MON_EXITED:
-		flow_exited(f, &m->exited);
-		break;
-	case MON_WARMED:
-		warm_done(f, &m->warmed);
-		break;
-	case MON_TEMPLATE:
-		template_row(f, &m->template);
-		break;
-	case MON_RUNNING:
-		recover_running(f, &m->running);
-		break;
-	case MON_READY:
-		recover_ready(f);
-		break;
-	case ROLE_PEER:
-		metrics_logger_started(f);
-		if (logger_connect(f, TAKE_FD(fds[0])) < 0)
-			msg_err("cannot watch the new logger's socket");
-		else
-			flow_log_again(f);
-		break;
-	default:
-		break;
+static void take_started(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)fd;
+	flow_started(f, &m->started);
+}
+
+static void take_exited(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)fd;
+	flow_exited(f, &m->exited);
+}
+
+static void take_warmed(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)fd;
+	warm_done(f, &m->warmed);
+}
+
+static void take_template(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)fd;
+	template_row(f, &m->template);
+}
+
+static void take_running(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)fd;
+	recover_running(f, &m->running);
+}
+
+static void take_ready(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	recover_ready(f);
+}
+
+/* A new logger; fd is this role's end of the socket to it. */
+static void take_peer(struct front *f, const union proto_msg *m, int fd)
+{
+	(void)m;
+	metrics_logger_started(f);
+	if (logger_connect(f, fd) < 0)
+		msg_err("cannot watch the new logger's socket");
+	else
+		flow_log_again(f);
+}
+
+/* All that the monitor and the logger say. Who of them may say which, with what size and how many
+ * descriptors, was checked before (proto_check, wire/proto.c). */
+static const struct {
+	enum proto_type type;
+	/* fd: the message's descriptor, to be kept or closed; -1 for all but ROLE_PEER. */
+	void (*take)(struct front *f, const union proto_msg *m, int fd);
+} receivers[] = {
+	{LOG_END, take_log_end},   {MON_STARTED, take_started},	  {MON_EXITED, take_exited},
+	{MON_WARMED, take_warmed}, {MON_TEMPLATE, take_template}, {MON_RUNNING, take_running},
+	{MON_READY, take_ready},   {ROLE_PEER, take_peer},
+};
+
+static int link_take(void *arg, const union proto_msg *m, int *fds, unsigned n_fds)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(receivers); i++) {
+		if (receivers[i].type != (enum proto_type)m->h.type)
+			continue;
+		receivers[i].take(arg, m, n_fds > 0 ? TAKE_FD(fds[0]) : -1);
+		return 0;
 	}
-	return 0;
+	return -EPROTO;
 }
 
 static int monitor_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
 	struct front *f = arg;
-	int r = chan_turn(&f->run->monitor, ROLE_MONITOR, ROLE_FRONT, events, take_message, f);
+	int r = chan_turn(&f->run->monitor, ROLE_MONITOR, ROLE_FRONT, events, link_take, f);
 
 	(void)s;
 	(void)fd;
@@ -97,10 +134,28 @@ static int monitor_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return sd_event_exit(f->event, 0);
 }
 
-int link_init(struct front *f)
+/* What is sent before link_start waits. */
+static int link_load(struct front *f, struct err *e)
 {
+	(void)e;
 	chan_init(&f->run->monitor, f->cfg.monitor_sock, true);
 	chan_init(&f->run->logger, -1, true);
-	return sd_event_add_io(f->event, &f->run->monitor.io, f->run->monitor.sock, EPOLLIN,
-			       monitor_ready, f);
+	return 0;
 }
+
+static int link_start(struct front *f, struct err *e)
+{
+	int r = sd_event_add_io(f->event, &f->run->monitor.io, f->run->monitor.sock, EPOLLIN,
+				monitor_ready, f);
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot watch the monitor's socket") : 0;
+}
+
+static void link_clear(struct front *f)
+{
+	chan_clear(&f->run->monitor);
+	chan_clear(&f->run->logger);
+}
+
+const struct capability link_capability = {
+	.name = "roles", .load = link_load, .start = link_start, .clear = link_clear};

@@ -5,9 +5,9 @@
 
 #include "wire/chan.h"
 
-struct front;
+struct capability;
 
-/* Both, from the configuration. Who sends over them calls chan_send. 0 or -errno. */
-int link_init(struct front *f);
+/* Both, from the configuration. Who sends over them calls chan_send. */
+extern const struct capability link_capability;
 
 #endif

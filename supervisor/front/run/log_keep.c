@@ -19,38 +19,41 @@ struct keep {
 
 static bool is_over(const struct project *p, uint64_t gone)
 {
-	const uint64_t left = gone < p->log_bytes ? p->log_bytes - gone : 0;
+	const uint64_t left = gone < p->logs->bytes ? p->logs->bytes - gone : 0;
 
 	return p->quota.kept_log_bytes && left > p->quota.kept_log_bytes;
 }
 
 static void forget(struct project *p, uint64_t bytes)
 {
-	p->log_bytes -= bytes < p->log_bytes ? bytes : p->log_bytes;
+	p->logs->bytes -= bytes < p->logs->bytes ? bytes : p->logs->bytes;
 }
 
-static int mark_gone(struct front *f, const struct kept_log *logs, unsigned n, struct err *e)
-{
-	int r = store_begin_slice(f->store, e);
+struct going {
+	struct front *f;
+	struct kept_log logs[TURN_WRITE_ROWS];
+	unsigned n;
+};
 
-	for (unsigned i = 0; r == 0 && i < n; i++)
-		r = store_log_gone(f->store, logs[i].id, util_realtime_ns(), e);
-	if (r == 0)
-		r = store_commit(f->store, e);
-	if (r < 0)
-		store_rollback(f->store);
+static int write_gone(void *arg, struct err *e)
+{
+	const struct going *g = arg;
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < g->n; i++)
+		r = store_log_gone(g->f->store, g->logs[i].id, util_realtime_ns(), e);
 	return r;
 }
 
 /* Some of the oldest. 1: there are more that have to go. */
 static int keep_some(struct front *f, struct project *p, struct err *e)
 {
-	struct kept_log logs[TURN_WRITE_ROWS];
-	unsigned n = 0, going = 0;
+	struct going going = {.f = f};
 	uint64_t gone = 0;
+	unsigned n = 0;
 	int r;
 
-	r = store_log_oldest(f->store, p->id, ARRAY_SIZE(logs), logs, &n, e);
+	r = store_log_oldest(f->store, p->id, ARRAY_SIZE(going.logs), going.logs, &n, e);
 	if (r < 0)
 		return r;
 	/*
@@ -58,14 +61,14 @@ static int keep_some(struct front *f, struct project *p, struct err *e)
 	 * asked to be removed once more, and not forgotten on the disk. It frees a disk that is
 	 * full, too, on which no row could be written.
 	 */
-	for (; going < n && is_over(p, gone); gone += logs[going++].bytes)
-		if (!log_request(f, logs[going].id, LOG_DELETE))
+	for (; going.n < n && is_over(p, gone); gone += going.logs[going.n++].bytes)
+		if (!log_request(f, going.logs[going.n].id, LOG_DELETE))
 			return err_set(e, ERR_UNAVAILABLE, 0, "the logger takes no more requests");
-	r = mark_gone(f, logs, going, e);
+	r = store_slice(f->store, write_gone, &going, e);
 	if (r < 0)
 		return r;
 	forget(p, gone);
-	return n == ARRAY_SIZE(logs) && is_over(p, 0);
+	return n == ARRAY_SIZE(going.logs) && is_over(p, 0);
 }
 
 static bool keep_slice(struct front *f, struct work *w)
@@ -81,7 +84,7 @@ static bool keep_slice(struct front *f, struct work *w)
 	if (r < 0)
 		msg_warn("old logs of the project %s are not removed: %s", p->name, e.msg);
 	if (p)
-		p->log_keeps = false;
+		p->logs->going = false;
 	free(k);
 	return false;
 }
@@ -91,7 +94,7 @@ static void keep_drop(struct front *f, struct work *w)
 	struct project *p = project_by_id(f, ((struct keep *)w)->project);
 
 	if (p)
-		p->log_keeps = false;
+		p->logs->going = false;
 	free(w);
 }
 
@@ -99,24 +102,22 @@ static void keep(struct front *f, struct project *p)
 {
 	struct keep *k;
 
-	if (p->log_keeps || !is_over(p, 0))
+	if (p->logs->going || !is_over(p, 0))
 		return;
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return;
 	k->work = (struct work){.slice = keep_slice, .drop = keep_drop};
 	memcpy(k->project, p->id, sizeof(k->project));
-	p->log_keeps = true;
+	p->logs->going = true;
 	turn_add(f, turn_holder(p), TURN_WORK, &k->work);
 }
-
-const struct listener log_keep_listener = {.project_changed = keep};
 
 void log_keep_ended(struct front *f, const struct task *t)
 {
 	if (!t->project || !t->rec.log_disk)
 		return;
-	t->project->log_bytes += t->rec.log_disk;
+	t->project->logs->bytes += t->rec.log_disk;
 	keep(f, t->project);
 }
 
@@ -133,11 +134,11 @@ static int add_sum(void *arg, const char *project, uint64_t bytes)
 	struct project *p = project_by_id(arg, project);
 
 	if (p)
-		p->log_bytes = bytes;
+		p->logs->bytes = bytes;
 	return 0;
 }
 
-int log_keep_load(struct front *f, struct err *e)
+static int log_keep_load(struct front *f, struct err *e)
 {
 	int r = store_log_sums(f->store, add_sum, f, e);
 
@@ -145,6 +146,25 @@ int log_keep_load(struct front *f, struct err *e)
 		keep(f, p);
 	return r;
 }
+
+static int attach(struct front *f, struct project *p)
+{
+	(void)f;
+	p->logs = calloc(1, sizeof(*p->logs));
+	return p->logs ? 0 : -ENOMEM;
+}
+
+static void free_logs(struct front *f, struct project *p)
+{
+	(void)f;
+	free(p->logs);
+}
+
+static const struct part part = {.attach = attach, .free = free_logs};
+static const struct listener listener = {.project_changed = keep};
+
+const struct capability log_keep_capability = {
+	.name = "logs", .load = log_keep_load, .listener = &listener, .part = &part};
 
 int log_keep_check(const struct task_record *rec, const struct project *p, struct err *e)
 {

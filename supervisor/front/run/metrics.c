@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/front/run/metrics.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/dir.h"
+#include "supervisor/front/base/metric.h"
 #include "supervisor/front/run/run.h"
 
 /* Upper bounds in microseconds, and as Prometheus writes them; the last one is all. */
@@ -45,14 +47,6 @@ static void on_over(struct front *f, struct task *t)
 	f->run->metrics.log_dropped += rec->log_dropped;
 }
 
-const struct listener metrics_listener = {.started = on_started, .over = on_over};
-
-void metrics_answered(struct front *f, unsigned status)
-{
-	if (status < METRICS_STATUS_MAX)
-		f->run->metrics.answers[status]++;
-}
-
 void metrics_logger_started(struct front *f)
 {
 	f->run->metrics.logger_starts++;
@@ -78,68 +72,14 @@ void metrics_turn(struct front *f, uint64_t ns)
 			f->run->metrics.turns.buckets[i]++;
 }
 
-static void head(FILE *out, const char *name, const char *type, const char *help)
-{
-	(void)fprintf(out, "# HELP sandboxd_%s %s\n# TYPE sandboxd_%s %s\n", name, help, name,
-		      type);
-}
-
-static void one(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-	head(out, name, type, help);
-	(void)fprintf(out, "sandboxd_%s %llu\n", name, (unsigned long long)value);
-}
-
-/* What a label's value may not hold as it is. */
-static void label_value(FILE *out, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '\\' || *text == '"')
-			(void)fputc('\\', out);
-		if (*text == '\n')
-			(void)fputs("\\n", out);
-		else
-			(void)fputc(*text, out);
-	}
-}
-
-/* `what` is "queued" or "running". */
-static void by_project(FILE *out, struct front *f, const char *name, const char *help, bool queued)
-{
-	head(out, name, "gauge", help);
-	for (const struct project *p = f->core->projects; p; p = p->next) {
-		(void)fprintf(out, "sandboxd_%s{project=\"", name);
-		label_value(out, p->name);
-		(void)fprintf(out, "\"} %u\n", queued ? p->n_queued : p->n_running);
-	}
-}
-
-static void write_queue(FILE *out, struct front *f)
-{
-	struct queue_counts counts = {0};
-
-	queue_counts(f, &counts);
-	head(out, "tasks", "gauge", "Tasks that have not ended, by state.");
-	(void)fprintf(out,
-		      "sandboxd_tasks{state=\"queued\"} %llu\n"
-		      "sandboxd_tasks{state=\"delayed\"} %llu\n"
-		      "sandboxd_tasks{state=\"preparing\"} %llu\n"
-		      "sandboxd_tasks{state=\"running\"} %llu\n",
-		      (unsigned long long)counts.queued, (unsigned long long)counts.delayed,
-		      (unsigned long long)counts.preparing, (unsigned long long)counts.running);
-	by_project(out, f, "project_queued_tasks", "Tasks of a project that wait.", true);
-	by_project(out, f, "project_running_tasks", "Tasks of a project that have a slot.", false);
-	one(out, "running_tasks_limit", "gauge", "Tasks at a time that this node runs at most.",
-	    f->cfg.running_max);
-}
-
 static void write_starts(FILE *out, const struct metrics *m)
 {
 	static const char name[] = "task_start_seconds";
 
-	head(out, name, "histogram",
-	     "From a task's request to its first user bytecode, by start mode; since this front "
-	     "started.");
+	metric_head(
+		out, name, "histogram",
+		"From a task's request to its first user bytecode, by start mode; since this front "
+		"started.");
 	for (unsigned i = 0; i < START_MODE_MAX; i++) {
 		const char *mode = start_mode_name((enum start_mode)i);
 
@@ -160,23 +100,17 @@ static void write_starts(FILE *out, const struct metrics *m)
 
 static void write_ends(FILE *out, const struct metrics *m)
 {
-	head(out, "task_verdicts_total", "counter",
-	     "Tasks that have ended, by verdict; since this front started.");
+	metric_head(out, "task_verdicts_total", "counter",
+		    "Tasks that have ended, by verdict; since this front started.");
 	for (unsigned i = VERDICT_NONE + 1; i < VERDICT_MAX; i++)
 		(void)fprintf(out, "sandboxd_task_verdicts_total{verdict=\"%s\"} %llu\n",
 			      verdict_name((enum verdict)i), (unsigned long long)m->verdicts[i]);
-	one(out, "log_lines_total", "counter",
-	    "Lines of the logs of ended tasks; since this front started.", m->log_lines);
-	one(out, "log_bytes_total", "counter",
-	    "Bytes of the logs of ended tasks; since this front started.", m->log_bytes);
-	one(out, "log_dropped_bytes_total", "counter",
-	    "Bytes of them that were not kept; since this front started.", m->log_dropped);
-}
-
-static void seconds(FILE *out, const char *name, uint64_t ns)
-{
-	(void)fprintf(out, "sandboxd_%s %llu.%09llu\n", name, (unsigned long long)(ns / SEC),
-		      (unsigned long long)(ns % SEC));
+	metric_one(out, "log_lines_total", "counter",
+		   "Lines of the logs of ended tasks; since this front started.", m->log_lines);
+	metric_one(out, "log_bytes_total", "counter",
+		   "Bytes of the logs of ended tasks; since this front started.", m->log_bytes);
+	metric_one(out, "log_dropped_bytes_total", "counter",
+		   "Bytes of them that were not kept; since this front started.", m->log_dropped);
 }
 
 static void write_turns(FILE *out, struct front *f)
@@ -184,44 +118,38 @@ static void write_turns(FILE *out, struct front *f)
 	static const char name[] = "front_turn_seconds", most[] = "front_turn_longest_seconds";
 	const struct metrics *m = &f->run->metrics;
 
-	head(out, name, "histogram",
-	     "Processor time of one turn of the front's loop, in which nobody else is served; "
-	     "since this front started.");
+	metric_head(
+		out, name, "histogram",
+		"Processor time of one turn of the front's loop, in which nobody else is served; "
+		"since this front started.");
 	for (unsigned i = 0; i < METRICS_TURN_BUCKETS; i++)
 		(void)fprintf(out, "sandboxd_%s_bucket{le=\"%s\"} %llu\n", name, turn_buckets[i].le,
 			      (unsigned long long)m->turns.buckets[i]);
-	seconds(out, "front_turn_seconds_sum", m->turns.sum_ns);
+	metric_seconds(out, "front_turn_seconds_sum", m->turns.sum_ns);
 	(void)fprintf(out, "sandboxd_%s_count %llu\n", name, (unsigned long long)m->turns.n);
-	head(out, most, "gauge", "The longest of them; since this front started.");
-	seconds(out, most, m->turns.most_ns);
-	one(out, "front_works_waiting", "gauge",
-	    "Requests and long works that wait for a turn of the front's loop.", turn_waiting(f));
+	metric_head(out, most, "gauge", "The longest of them; since this front started.");
+	metric_seconds(out, most, m->turns.most_ns);
+	metric_one(out, "front_works_waiting", "gauge",
+		   "Requests and long works that wait for a turn of the front's loop.",
+		   turn_waiting(f));
 }
 
-static void write_http(FILE *out, const struct front *f, const struct metrics_http *http)
+static int count_one(int dir, const char *name, void *n, struct err *e)
 {
-	head(out, "http_responses_total", "counter",
-	     "Answers by HTTP status; since this front started.");
-	for (unsigned i = 0; i < METRICS_STATUS_MAX; i++)
-		if (f->run->metrics.answers[i])
-			(void)fprintf(out, "sandboxd_http_responses_total{code=\"%u\"} %llu\n", i,
-				      (unsigned long long)f->run->metrics.answers[i]);
-	one(out, "http_connections", "gauge", "Open HTTP connections.", http->connections);
-	one(out, "http_log_streams", "gauge", "Logs that are being read over HTTP.",
-	    http->log_streams);
+	(void)dir;
+	(void)name;
+	(void)e;
+	++*(uint64_t *)n;
+	return 0;
 }
 
 static uint64_t count_fds(void)
 {
-	DIR *dir = opendir("/proc/self/fd");
+	_cleanup_fd_ int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint64_t n = 0;
 
-	if (!dir)
-		return 0;
-	while (readdir(dir))
-		n++;
-	(void)closedir(dir);
-	return n > 3 ? n - 3 : 0; /* ".", ".." and its own */
+	(void)dir_each(dir, count_one, &n, NULL);
+	return n > 2 ? n - 2 : 0; /* dir, and that by which it is read */
 }
 
 static uint64_t resident_bytes(void)
@@ -239,45 +167,42 @@ static uint64_t resident_bytes(void)
 
 static void write_roles(FILE *out, struct front *f)
 {
-	head(out, "build_info", "gauge", "The version that runs; always 1.");
+	metric_head(out, "build_info", "gauge", "The version that runs; always 1.");
 	(void)fprintf(out, "sandboxd_build_info{version=\"" SANDBOXD_VERSION "\"} 1\n");
-	head(out, "role_up", "gauge", "1 when the front is connected to the role, or is it.");
+	metric_head(out, "role_up", "gauge",
+		    "1 when the front is connected to the role, or is it.");
 	(void)fprintf(out,
 		      "sandboxd_role_up{role=\"front\"} 1\n"
 		      "sandboxd_role_up{role=\"monitor\"} %d\n"
 		      "sandboxd_role_up{role=\"logger\"} %d\n",
 		      f->run->monitor.sock >= 0 && f->run->ready, f->run->logger.sock >= 0);
-	head(out, "role_restarts_total", "counter",
-	     "Times that another logger came; since this front started.");
+	metric_head(out, "role_restarts_total", "counter",
+		    "Times that another logger came; since this front started.");
 	(void)fprintf(out, "sandboxd_role_restarts_total{role=\"logger\"} %llu\n",
 		      (unsigned long long)f->run->metrics.logger_starts -
 			      (f->run->metrics.logger_starts > 0));
-	head(out, "role_start_time_seconds", "gauge", "Unix time at which the role started.");
+	metric_head(out, "role_start_time_seconds", "gauge",
+		    "Unix time at which the role started.");
 	(void)fprintf(out, "sandboxd_role_start_time_seconds{role=\"front\"} %llu.%03llu\n",
 		      (unsigned long long)(f->started_ns / SEC),
 		      (unsigned long long)(f->started_ns % SEC / MSEC));
-	head(out, "role_resident_memory_bytes", "gauge", "Memory of the role.");
+	metric_head(out, "role_resident_memory_bytes", "gauge", "Memory of the role.");
 	(void)fprintf(out, "sandboxd_role_resident_memory_bytes{role=\"front\"} %llu\n",
 		      (unsigned long long)resident_bytes());
-	head(out, "role_open_fds", "gauge", "Open descriptors of the role.");
+	metric_head(out, "role_open_fds", "gauge", "Open descriptors of the role.");
 	(void)fprintf(out, "sandboxd_role_open_fds{role=\"front\"} %llu\n",
 		      (unsigned long long)count_fds());
 }
 
-char *metrics_text(struct front *f, const struct metrics_http *http, size_t *ret_len)
+static void metrics_write(struct front *f, FILE *out)
 {
-	char *text = NULL;
-	FILE *out = open_memstream(&text, ret_len);
-
-	if (!out)
-		return NULL;
-	write_queue(out, f);
 	write_starts(out, &f->run->metrics);
 	write_ends(out, &f->run->metrics);
 	write_turns(out, f);
-	write_http(out, f, http);
 	write_roles(out, f);
-	if (fclose(out) != 0)
-		util_free_ptr(&text);
-	return text;
 }
+
+static const struct listener listener = {.started = on_started, .over = on_over};
+
+const struct capability metrics_capability = {
+	.name = "metrics", .listener = &listener, .metrics = metrics_write};

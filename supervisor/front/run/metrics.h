@@ -6,11 +6,11 @@
 #include "lib/limits.h"
 #include "lib/util.h"
 
+struct capability;
 struct front;
 
 #define METRICS_BUCKETS 14
 #define METRICS_TURN_BUCKETS 7
-#define METRICS_STATUS_MAX 600 /* HTTP's; above are none */
 
 struct metrics {
 	struct {
@@ -18,26 +18,17 @@ struct metrics {
 	} starts[START_MODE_MAX];
 	uint64_t verdicts[VERDICT_MAX];
 	uint64_t log_lines, log_bytes, log_dropped; /* of logs that have ended */
-	uint64_t answers[METRICS_STATUS_MAX];
 	uint64_t logger_starts;
 	struct {
 		uint64_t n, sum_ns, most_ns, buckets[METRICS_TURN_BUCKETS];
 	} turns;
 };
 
-/* Counts starts, verdicts and logs. */
-extern const struct listener metrics_listener;
-void metrics_answered(struct front *f, unsigned status);
+/* Counts starts, verdicts and logs, and shows them, and what the front itself is like. */
+extern const struct capability metrics_capability;
 /* A logger's socket has come: of the first one, or of one that was started anew. */
 void metrics_logger_started(struct front *f);
 /* A turn of the loop took so much processor time. Waiting for the disk takes none. */
 void metrics_turn(struct front *f, uint64_t ns);
-
-/* What the HTTP server has at the moment. */
-struct metrics_http {
-	unsigned connections, log_streams;
-};
-/* The whole page, malloc'ed; NULL: out of memory. It names all projects. */
-char *metrics_text(struct front *f, const struct metrics_http *http, size_t *ret_len);
 
 #endif

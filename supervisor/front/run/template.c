@@ -4,11 +4,12 @@
  * (MON_TEMPLATE, one for each, the last one empty) into one answer for who asked. The
  * monitor going away is this role's own end; then those who wait are told so.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
+#include "lib/dir.h"
+#include "lib/json_put.h"
 #include "supervisor/front/run/run.h"
 
 /* Questions that the monitor has not answered: more only when it hangs. */
@@ -30,30 +31,35 @@ struct template_ask {
 	json_t *rows;		      /* owned */
 };
 
+struct image_name {
+	const char *hex;
+	char found[NAME_MAX + 1];
+};
+
+static int match_name(int dir, const char *name, void *arg, struct err *e)
+{
+	struct image_name *of = arg;
+	char target[80];
+	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+
+	(void)e;
+	if (n != 67 || strncmp(target, "../", 3) != 0 || memcmp(target + 3, of->hex, 64) != 0 ||
+	    !util_is_name(name))
+		return 0;
+	if (!*of->found || strcmp(name, of->found) < 0)
+		(void)snprintf(of->found, sizeof(of->found), "%s", name);
+	return 0;
+}
+
 /* An image's name, the first by the alphabet of those that it has now; NULL when none. */
 static json_t *image_name(struct front *f, const char *hex)
 {
-	_cleanup_fd_ int fd = -1;
-	char target[80], found[NAME_MAX + 1] = "";
-	struct dirent *entry;
-	DIR *dir;
+	_cleanup_fd_ int fd =
+		openat(f->cfg.state_dirfd, "images/by-name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct image_name of = {.hex = hex};
 
-	fd = openat(f->cfg.state_dirfd, "images/by-name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return NULL;
-	(void)TAKE_FD(fd);
-	while ((entry = readdir(dir))) {
-		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-
-		if (n != 67 || strncmp(target, "../", 3) != 0 || memcmp(target + 3, hex, 64) != 0 ||
-		    !util_is_name(entry->d_name))
-			continue;
-		if (!*found || strcmp(entry->d_name, found) < 0)
-			(void)snprintf(found, sizeof(found), "%s", entry->d_name);
-	}
-	(void)closedir(dir);
-	return *found ? json_string(found) : NULL;
+	(void)dir_each(fd, match_name, &of, NULL);
+	return *of.found ? json_string(of.found) : NULL;
 }
 
 json_t *template_imports_json(const char *warm)
@@ -68,16 +74,6 @@ json_t *template_imports_json(const char *warm)
 		warm += n + (warm[n] == '\n');
 	}
 	return list;
-}
-
-static json_t *time_json(uint64_t realtime_ns)
-{
-	char text[40];
-
-	if (!realtime_ns)
-		return NULL;
-	util_format_time(realtime_ns, text, sizeof(text));
-	return json_string(text);
 }
 
 /* Whose tasks are forked from it; NULL: everybody's, as a warm-up of the image alone. */
@@ -97,14 +93,14 @@ static json_t *template_json(struct front *f, const struct mon_template *m)
 	util_hex(m->image, sizeof(m->image), image);
 	util_hex(m->policy, sizeof(m->policy), policy);
 	return json_pack(
-		"{s:s, s:s?, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o?, s:o?, s:I}",
+		"{s:s, s:s?, s:o?, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:I}",
 		"id", m->id, "project", owner_name(f, m->owner), "image", image_name(f, image),
 		"image_digest", image, "policy", m->policy_name, "policy_digest", policy, "warm",
 		template_imports_json(m->warm), "checkpoint", m->key, "state",
 		m->state < TEMPLATE_STATE_MAX ? state_names[m->state] : "unknown", "parked",
 		(json_int_t)m->parked, "running", (json_int_t)m->running, "forks",
-		(json_int_t)m->forks, "created_at", time_json(m->created_ns), "used_at",
-		time_json(m->used_ns), "memory_bytes", (json_int_t)m->memory_bytes);
+		(json_int_t)m->forks, "created_at", json_time_exact(m->created_ns), "used_at",
+		json_time_exact(m->used_ns), "memory_bytes", (json_int_t)m->memory_bytes);
 }
 
 static void answer(struct template_ask *ask, const struct err *e)
@@ -139,7 +135,8 @@ void template_row(struct front *f, const struct mon_template *m)
 	answer(ask, NULL);
 }
 
-void template_clear(struct front *f)
+/* Who waits will get no answer. */
+static void template_stop(struct front *f)
 {
 	const struct err e = {
 		.code = ERR_UNAVAILABLE,
@@ -152,6 +149,8 @@ void template_clear(struct front *f)
 		answer(ask, &e);
 	}
 }
+
+const struct capability template_capability = {.name = "templates", .stop = template_stop};
 
 int template_ask(struct front *f, enum template_verb verb, const char *id, template_fn done,
 		 void *arg, struct err *e)

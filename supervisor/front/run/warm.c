@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Checkpoints to make: each key once, each package once, and of each project as many at a time as
- * its share is (wire/warm_load.h). Clients ask for them, and a task that could not be
- * restored for want of one asks in the background, where the monitor says that it may.
+ * Checkpoints that are to be made. At any time no two of one key are being made, no two of one
+ * package, and of each project no more than its share (wire/warm_load.h). Clients ask for them; and
+ * a task that could not be restored, because there was no checkpoint, asks for one at its end, if
+ * the monitor said when it started that it may.
  */
 #include <string.h>
 
@@ -10,8 +11,8 @@
 #include "supervisor/front/run/run.h"
 #include "wire/warm_load.h"
 
-/* Those that wait, of one project and of all. One more of a task's is forgotten: the next such
- * task asks again. A project of which none waits yet has room in any case. */
+/* Warm-ups that may wait, of one project and of all. A task's wish beyond that is dropped: the next
+ * such task asks again. A project of which none waits yet always has room for one. */
 #define WAITING_OF_PROJECT_MAX 16
 #define WAITING_MAX 128
 
@@ -42,7 +43,7 @@ static void hand_over(struct front *f, struct warm *w)
 	m.warm.has_package = w->has_package;
 	if (w->has_package)
 		package = package_open(f, w->package);
-	/* One that is gone: the monitor finds that there is nothing to import from. */
+	/* A package that was pruned: the monitor will say that there is nothing to import from. */
 	if (w->has_package && package < 0)
 		m.warm.has_package = 0;
 	r = chan_send(&f->run->monitor, &m, &package, m.warm.has_package);
@@ -60,7 +61,7 @@ static struct warm_load count_running(const struct front *f)
 	return load;
 }
 
-/* The checkpoint that one makes is the other's too, or they would read the same package. */
+/* They make the same checkpoint, or both would read the same package. */
 static bool excludes(const struct warm *running, const struct warm *what)
 {
 	return same_key(running, what) ||
@@ -80,7 +81,7 @@ static bool may_run(const struct front *f, const struct warm *what)
 	return true;
 }
 
-/* What else waits of this project goes behind what waits of others. */
+/* This project had its turn: what of it still waits goes behind what waits of other projects. */
 static void take_turn(struct front *f, uint32_t owner)
 {
 	struct warm **p = &f->run->warms, *moved = NULL, **tail = &moved;
@@ -109,7 +110,8 @@ static struct warm *find_next(const struct front *f)
 	return NULL;
 }
 
-/* The operator's first, then images' own, then the projects' in turn; else the oldest. */
+/* The operator's wishes first, then those of images, then the projects' in turn; within each of
+ * these the oldest first. */
 static void hand_over_some(struct front *f)
 {
 	struct warm *w;
@@ -121,9 +123,12 @@ static void hand_over_some(struct front *f)
 	}
 }
 
-/* The same one that is to be made anyway: not one that runs within a task's limits when more
- * is asked for, nor one that keeps a checkpoint when a new one is, nor one that waits for its
- * turn in another project's share. */
+/*
+ * A warm-up of the same key that is in the list already and will do. One that is being made on
+ * behalf of a task, within that task's limits, does not do for an image or the operator; one that
+ * keeps an existing checkpoint does not do where a new one is asked for; and one that waits in
+ * another project's share does not do, for it may wait longer.
+ */
 static struct warm *find_same(struct front *f, const struct warm *what)
 {
 	for (struct warm *w = f->run->warms; w; w = w->next) {
@@ -168,8 +173,8 @@ static struct warm *add(struct front *f, const struct warm *what, struct err *e)
 	w->next = NULL;
 	w->waiters = NULL;
 	w->sent = false;
-	/* 0 is nobody's; the others go on from where a former front, whose warm-ups may still
-	 * run, can not have come. */
+	/* No warm-up has the tag 0. The first tag is made of the time, so that it differs from those
+	 * of an earlier front, whose warm-ups may still be running. */
 	if (!f->run->warm_tag)
 		f->run->warm_tag = (uint32_t)(util_realtime_ns() / MSEC) | 1;
 	w->tag = f->run->warm_tag++;
@@ -190,7 +195,7 @@ struct warm *warm_request(struct front *f, const struct warm *what, struct err *
 	return w;
 }
 
-/* The memory that the policy gives by default; 0 when it was not read lately. */
+/* The memory that the policy gives by default; 0 when the policy is not in the cache. */
 static uint64_t default_memory(const struct front *f, const uint8_t policy[32])
 {
 	for (unsigned i = 0; i < f->core->n_policies && i < RESOLVE_CACHE; i++)
@@ -199,7 +204,7 @@ static uint64_t default_memory(const struct front *f, const uint8_t policy[32])
 	return 0;
 }
 
-void warm_background(struct front *f, const struct task *t)
+static void on_ended(struct front *f, struct task *t)
 {
 	const struct project *project = project_by_id(f, t->rec.project);
 	struct warm w = {0};
@@ -219,9 +224,12 @@ void warm_background(struct front *f, const struct task *t)
 		w.has_package = true;
 		memcpy(w.package, t->rec.package, 32);
 	}
-	/* Whatever the monitor calls its list, it is of a task's own folder. */
+	/* A list with a module of the task's own folder counts as the task's wish, whatever the
+	 * monitor took it for. */
 	if (w.has_package)
 		w.wish = WARM_FOR_TASK;
+	/* A task's end is told again when the disk did not take it the first time. */
+	t->want_warm = WARM_FOR_NOBODY;
 	(void)warm_request(f, &w, NULL);
 }
 
@@ -240,7 +248,7 @@ void warm_done(struct front *f, const struct mon_warmed *m)
 	hand_over_some(f);
 }
 
-void warm_clear(struct front *f)
+static void warm_clear(struct front *f)
 {
 	while (f->run->warms) {
 		struct warm *w = f->run->warms;
@@ -249,3 +257,8 @@ void warm_clear(struct front *f)
 		free(w);
 	}
 }
+
+static const struct listener listener = {.ended = on_ended};
+
+const struct capability warm_capability = {
+	.name = "warm-ups", .clear = warm_clear, .listener = &listener};

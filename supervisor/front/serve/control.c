@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The control socket's server: connections, frames in, answers out. */
-#include <endian.h>
 #include <malloc.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -22,24 +22,24 @@
 #define READS_PER_TURN 16
 
 struct output {
-	struct output *next;
+	STAILQ_ENTRY(output) next;
 	size_t len, sent;
 	char bytes[];
 };
 
 struct conn {
-	struct conn *next, **pprev;
+	LIST_ENTRY(conn) entry; /* of serve.conns */
 	struct front *front;
 	int fd;
 	uint32_t uid;
 	sd_event_source *io;
 	struct frame in;
-	struct output *out, **out_tail;
+	STAILQ_HEAD(, output) out;
 	size_t out_bytes;
-	struct waiter *waiters;
+	LIST_HEAD(, waiter) waiters;
 	unsigned n_waiters;
-	bool broken;	      /* to be closed when the loop is back */
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	bool broken; /* to be closed when the loop is back */
+	struct timer deadline;
 };
 
 uint32_t conn_uid(const struct conn *conn)
@@ -47,31 +47,14 @@ uint32_t conn_uid(const struct conn *conn)
 	return conn->uid;
 }
 
-struct waiter *waiter_new(struct conn *conn, json_t *tag)
+bool conn_has_left(const struct conn *conn)
 {
-	struct waiter *w = conn->n_waiters < WAITERS_MAX ? calloc(1, sizeof(*w)) : NULL;
+	struct pollfd p = {.fd = conn->fd};
 
-	if (!w)
-		return NULL;
-	w->conn = conn;
-	w->tag = json_incref(tag);
-	w->conn_next = conn->waiters;
-	w->conn_pprev = &conn->waiters;
-	if (w->conn_next)
-		w->conn_next->conn_pprev = &w->conn_next;
-	conn->waiters = w;
-	conn->n_waiters++;
-	return w;
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
-void waiter_attach(struct waiter *w, struct waiter **list)
-{
-	w->next = *list;
-	w->pprev = list;
-	if (w->next)
-		w->next->pprev = &w->next;
-	*list = w;
-}
+static void conn_late(struct front *f, struct timer *timer);
 
 static void conn_set_deadline(struct conn *c)
 {
@@ -83,32 +66,35 @@ static void conn_set_deadline(struct conn *c)
 		wait = FRAME_NS;
 	else if (!c->n_waiters)
 		wait = IDLE_NS;
-	c->deadline_ns = wait ? util_monotonic_ns() + wait : 0;
 	if (wait)
-		turn_tick_at(c->front, c->deadline_ns);
+		timer_set(c->front, &c->deadline, util_monotonic_ns() + wait, conn_late);
+	else
+		timer_cancel(c->front, &c->deadline);
 }
 
-void waiter_free(struct waiter *w)
+int conn_wait(struct conn *c, struct waiter *w)
 {
-	if (w->pprev) {
-		*w->pprev = w->next;
-		if (w->next)
-			w->next->pprev = w->pprev;
-	}
-	*w->conn_pprev = w->conn_next;
-	if (w->conn_next)
-		w->conn_next->conn_pprev = w->conn_pprev;
-	w->conn->n_waiters--;
-	if (!w->conn->broken && !w->conn->n_waiters)
-		conn_set_deadline(w->conn);
-	json_decref(w->tag);
-	free(w);
+	if (c->n_waiters >= WAITERS_MAX)
+		return -EBUSY;
+	LIST_INSERT_HEAD(&c->waiters, w, of_conn);
+	c->n_waiters++;
+	return 0;
 }
 
-static void output_free(struct output *out)
+void conn_wait_no_more(struct conn *c, struct waiter *w)
 {
+	LIST_REMOVE(w, of_conn);
+	c->n_waiters--;
+	if (!c->broken && !c->n_waiters)
+		conn_set_deadline(c);
+}
+
+static void output_pop(struct conn *c)
+{
+	struct output *out = STAILQ_FIRST(&c->out);
 	const bool large = out->len > TRIM_BYTES;
 
+	STAILQ_REMOVE_HEAD(&c->out, next);
 	free(out);
 	if (large)
 		(void)malloc_trim(0);
@@ -117,46 +103,47 @@ static void output_free(struct output *out)
 static void conn_close(struct conn *c)
 {
 	c->broken = true;
-	while (c->waiters)
-		waiter_free(c->waiters);
+	timer_cancel(c->front, &c->deadline);
+	while (!LIST_EMPTY(&c->waiters))
+		waiter_gone(LIST_FIRST(&c->waiters));
 	c->front->serve->input_bytes -= c->in.allocated;
 	frame_clear(&c->in);
-	while (c->out) {
-		struct output *out = c->out;
-
-		c->out = out->next;
-		output_free(out);
-	}
-	*c->pprev = c->next;
-	if (c->next)
-		c->next->pprev = c->pprev;
+	while (!STAILQ_EMPTY(&c->out))
+		output_pop(c);
+	LIST_REMOVE(c, entry);
 	c->front->serve->n_conns--;
 	(void)sd_event_source_disable_unref(c->io);
 	util_close_fd(&c->fd);
 	free(c);
 }
 
+static void conn_late(struct front *f, struct timer *timer)
+{
+	(void)f;
+	conn_close(OWNER(timer, struct conn, deadline));
+}
+
 /* Not closed at once: a caller further up may still hold it. */
 static void conn_break(struct conn *c)
 {
 	c->broken = true;
-	c->deadline_ns = 1;
-	turn_tick_at(c->front, 1);
+	timer_set(c->front, &c->deadline, util_monotonic_ns(), conn_late);
 }
 
 static void conn_want(struct conn *c)
 {
 	uint32_t events = c->out_bytes > OUTPUT_PAUSE ? 0 : EPOLLIN;
 
-	if (c->out)
+	if (!STAILQ_EMPTY(&c->out))
 		events |= EPOLLOUT;
 	(void)sd_event_source_set_io_events(c->io, events);
 }
 
 static int conn_flush(struct conn *c)
 {
-	while (c->out) {
-		struct output *out = c->out;
+	struct output *out;
+
+	while ((out = STAILQ_FIRST(&c->out))) {
 		ssize_t n = send(c->fd, out->bytes + out->sent, out->len - out->sent,
 				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -170,39 +157,39 @@ static int conn_flush(struct conn *c)
 		c->out_bytes -= (size_t)n;
 		if (out->sent < out->len)
 			continue;
-		c->out = out->next;
-		if (!c->out)
-			c->out_tail = &c->out;
-		output_free(out);
+		output_pop(c);
 	}
 	conn_want(c);
 	conn_set_deadline(c);
 	return 0;
 }
 
-/* A frame of what makes len bytes of text, written where it is sent from. NULL: no memory. */
-static struct output *output_new(const json_t *reply, size_t len)
+/* A frame of len bytes of text, which the caller writes where they are sent from (output_text).
+ * NULL: no memory. */
+static struct output *output_new(size_t len)
 {
-	const uint32_t head = htole32((uint32_t)len);
-	struct output *out = malloc(sizeof(*out) + sizeof(head) + len);
+	struct output *out = malloc(sizeof(*out) + FRAME_HEAD + len);
 
 	if (!out)
 		return NULL;
-	*out = (struct output){.len = sizeof(head) + len};
-	memcpy(out->bytes, &head, sizeof(head));
-	if (json_dumpb(reply, out->bytes + sizeof(head), len, JSON_COMPACT) != len)
-		util_free_ptr(&out);
+	*out = (struct output){.len = FRAME_HEAD + len};
+	frame_put_head((uint8_t *)out->bytes, len);
 	return out;
 }
 
-void conn_send(struct conn *c, json_t *reply)
+static char *output_text(struct output *out)
 {
-	size_t len = reply ? json_dumpb(reply, NULL, 0, JSON_COMPACT) : 0;
-	struct output *out = NULL;
+	return out->bytes + FRAME_HEAD;
+}
 
-	if (!c->broken && len && len <= CONTROL_FRAME_MAX && c->out_bytes + len <= OUTPUT_MAX)
-		out = output_new(reply, len);
-	json_decref(reply);
+static bool conn_has_room(const struct conn *c, size_t len)
+{
+	return !c->broken && len && len <= CONTROL_FRAME_MAX && c->out_bytes + len <= OUTPUT_MAX;
+}
+
+/* out NULL: there was no room for len bytes, or no memory. */
+static void conn_queue(struct conn *c, struct output *out, size_t len)
+{
 	if (c->broken)
 		return;
 	if (!out) {
@@ -210,18 +197,30 @@ void conn_send(struct conn *c, json_t *reply)
 		conn_break(c);
 		return;
 	}
-	*c->out_tail = out;
-	c->out_tail = &out->next;
+	STAILQ_INSERT_TAIL(&c->out, out, next);
 	c->out_bytes += out->len;
 	if (conn_flush(c) < 0)
 		conn_break(c);
 }
 
-void waiter_send(struct waiter *w, json_t *reply)
+void conn_send(struct conn *c, json_t *reply)
 {
-	if (w->tag && reply)
-		(void)json_object_set(reply, "tag", w->tag);
-	conn_send(w->conn, reply);
+	size_t len = reply ? json_dumpb(reply, NULL, 0, JSON_COMPACT) : 0;
+	struct output *out = conn_has_room(c, len) ? output_new(len) : NULL;
+
+	if (out && json_dumpb(reply, output_text(out), len, JSON_COMPACT) != len)
+		util_free_ptr(&out);
+	json_decref(reply);
+	conn_queue(c, out, len);
+}
+
+void conn_send_text(struct conn *c, const char *text, size_t len)
+{
+	struct output *out = conn_has_room(c, len) ? output_new(len) : NULL;
+
+	if (out)
+		memcpy(output_text(out), text, len);
+	conn_queue(c, out, len);
 }
 
 /* 1: a whole frame; 0: nothing more now; -errno: the connection is at its end. */
@@ -271,7 +270,7 @@ static int conn_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)s;
 	(void)fd;
 	/* Both directions are gone: nobody reads what waits here. */
-	if (events & (EPOLLHUP | EPOLLERR) && c->out)
+	if (events & (EPOLLHUP | EPOLLERR) && !STAILQ_EMPTY(&c->out))
 		r = -EPIPE;
 	else if (events & EPOLLOUT)
 		r = conn_flush(c);
@@ -288,7 +287,7 @@ static int conn_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 		conn_close(c);
 		return 0;
 	}
-	if (c->in.got == 0 || c->deadline_ns == 0)
+	if (c->in.got == 0 || !timer_is_set(&c->deadline))
 		conn_set_deadline(c);
 	return 0;
 }
@@ -299,11 +298,10 @@ static void refuse(int fd)
 	static const char text[] =
 		"{\"ok\":false,\"code\":\"limit\",\"error\":\"the daemon has too "
 		"many connections: try again later\"}";
-	uint32_t head = htole32(sizeof(text) - 1);
-	char frame[sizeof(head) + sizeof(text) - 1];
+	char frame[FRAME_HEAD + sizeof(text) - 1];
 
-	memcpy(frame, &head, sizeof(head));
-	memcpy(frame + sizeof(head), text, sizeof(text) - 1);
+	frame_put_head((uint8_t *)frame, sizeof(text) - 1);
+	memcpy(frame + FRAME_HEAD, text, sizeof(text) - 1);
 	(void)send(fd, frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -318,20 +316,22 @@ static int conn_new(struct front *f, int fd)
 		return -ENOMEM;
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
 	*c = (struct conn){.front = f, .fd = fd, .uid = cred.uid};
-	c->out_tail = &c->out;
+	STAILQ_INIT(&c->out);
 	r = sd_event_add_io(f->event, &c->io, fd, EPOLLIN, conn_ready, c);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
-	c->next = f->serve->conns;
-	c->pprev = &f->serve->conns;
-	if (c->next)
-		c->next->pprev = &c->next;
-	f->serve->conns = c;
+	LIST_INSERT_HEAD(&f->serve->conns, c, entry);
 	f->serve->n_conns++;
 	conn_set_deadline(c);
 	return 0;
+}
+
+static void listen_again(struct front *f, struct timer *timer)
+{
+	(void)timer;
+	(void)sd_event_source_set_enabled(f->serve->listen, SD_EVENT_ON);
 }
 
 static int listen_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
@@ -347,7 +347,7 @@ static int listen_ready(sd_event_source *s, int fd, uint32_t events, void *arg)
 			/* Nothing frees a descriptor here and now: do not spin on it. */
 			msg_warn("no descriptor is left for another connection");
 			(void)sd_event_source_set_enabled(f->serve->listen, SD_EVENT_OFF);
-			turn_tick_at(f, util_monotonic_ns() + SEC);
+			timer_set(f, &f->serve->relisten, util_monotonic_ns() + SEC, listen_again);
 		}
 		if (conn < 0)
 			return 0;
@@ -368,22 +368,7 @@ int control_init(struct front *f, control_fn on_request)
 
 void control_clear(struct front *f)
 {
-	while (f->serve->conns)
-		conn_close(f->serve->conns);
-}
-
-void control_tick(struct front *f, uint64_t now_ns)
-{
-	struct conn *next;
-
-	(void)sd_event_source_set_enabled(f->serve->listen, SD_EVENT_ON);
-	for (struct conn *c = f->serve->conns; c; c = next) {
-		next = c->next;
-		if (!c->deadline_ns)
-			continue;
-		if (now_ns >= c->deadline_ns)
-			conn_close(c);
-		else
-			turn_tick_at(f, c->deadline_ns);
-	}
+	while (!LIST_EMPTY(&f->serve->conns))
+		conn_close(LIST_FIRST(&f->serve->conns));
+	f->serve->listen = sd_event_source_disable_unref(f->serve->listen);
 }

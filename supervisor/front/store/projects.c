@@ -1,266 +1,136 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Projects and their tokens. */
 #include "supervisor/front/store/projects.h"
-
-#include <stdio.h>
-#include <string.h>
 
 #include "supervisor/front/store/priv.h"
 
-/* Prepared each time: an operator's act, or the daemon's start. */
-static sqlite3_stmt *prepare(struct store *store, const char *sql, struct err *e)
-{
-	sqlite3_stmt *st = NULL;
+static const struct column project_columns[] = {
+	COLUMN(project_row, "id", COLUMN_TEXT, id),
+	COLUMN(project_row, "name", COLUMN_TEXT, name),
+	COLUMN(project_row, "slot", COLUMN_U32, slot),
+	COLUMN(project_row, "created_ns", COLUMN_U64, created_ns),
+	COLUMN(project_row, "running", COLUMN_U32, quota.running),
+	COLUMN(project_row, "queued", COLUMN_U32, quota.queued),
+	COLUMN(project_row, "schedules", COLUMN_U32, quota.schedules),
+	COLUMN(project_row, "memory", COLUMN_U64, quota.memory),
+	COLUMN(project_row, "package_bytes", COLUMN_U64, quota.package_bytes),
+	COLUMN(project_row, "log_bytes", COLUMN_U64, quota.log_bytes),
+	COLUMN(project_row, "package_files", COLUMN_U32, quota.package_files),
+	COLUMN(project_row, "kept_log_bytes", COLUMN_U64, quota.kept_log_bytes),
+	COLUMN(project_row, "policies", COLUMN_TEXT, quota.policies),
+	COLUMN(project_row, "images", COLUMN_TEXT, quota.images),
+	COLUMN(project_row, "http_workers", COLUMN_U32, quota.http_workers),
+	COLUMN(project_row, "http_versions", COLUMN_U32, quota.http_versions),
+	COLUMN(project_row, "http_instances", COLUMN_U32, quota.http_instances),
+	COLUMN(project_row, "http_rate", COLUMN_U32, quota.http_rate),
+	COLUMN(project_row, "kv_bytes", COLUMN_U64, quota.kv_bytes),
+	COLUMN(project_row, "hosts", COLUMN_TEXT, quota.hosts),
+};
+static const struct table projects_table = TABLE("projects", project_row, 1, project_columns);
 
-	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
-		(void)store_fail(store, e, "prepare its statements");
-	return st;
-}
+static const struct column token_columns[] = {
+	COLUMN(token_row, "id", COLUMN_TEXT, id),
+	COLUMN(token_row, "project_id", COLUMN_TEXT, project),
+	COLUMN(token_row, "label", COLUMN_TEXT, label),
+	COLUMN(token_row, "hash", COLUMN_BLOB, hash),
+	COLUMN(token_row, "operator", COLUMN_BOOL, operator),
+	COLUMN(token_row, "created_ns", COLUMN_U64, created_ns),
+};
+static const struct table tokens_table = TABLE("tokens", token_row, 1, token_columns);
 
-static int run(struct store *store, sqlite3_stmt *st, const char *doing, struct err *e)
-{
-	int r = sqlite3_step(st) == SQLITE_DONE ? 0 : store_fail(store, e, doing);
+/* clang-format off */
+static const char step_1[] =
+	"CREATE TABLE projects (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE,"
+	" slot INTEGER NOT NULL UNIQUE, created_ns INTEGER NOT NULL, running INTEGER NOT NULL,"
+	" queued INTEGER NOT NULL, schedules INTEGER NOT NULL, memory INTEGER NOT NULL,"
+	" package_bytes INTEGER NOT NULL, log_bytes INTEGER NOT NULL);"
+	"CREATE TABLE tokens (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
+	" label TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, operator INTEGER NOT NULL,"
+	" created_ns INTEGER NOT NULL)";
+/* Projects that were there before keep what they could do: no bound is put on them. */
+static const char step_2[] =
+	"ALTER TABLE projects ADD COLUMN package_files INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE projects ADD COLUMN kept_log_bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE projects ADD COLUMN policies TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE projects ADD COLUMN images TEXT NOT NULL DEFAULT ''";
+/* What held for every project until then. */
+static const char step_3[] =
+	"ALTER TABLE projects ADD COLUMN http_workers INTEGER NOT NULL DEFAULT 500;"
+	"ALTER TABLE projects ADD COLUMN http_versions INTEGER NOT NULL DEFAULT 100;"
+	"ALTER TABLE projects ADD COLUMN http_instances INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE projects ADD COLUMN http_rate INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE projects ADD COLUMN kv_bytes INTEGER NOT NULL DEFAULT 1073741824;"
+	"ALTER TABLE projects ADD COLUMN hosts TEXT NOT NULL DEFAULT ''";
+/* clang-format on */
 
-	(void)sqlite3_finalize(st);
-	return r;
-}
-
-static void bind_text(sqlite3_stmt *st, int i, const char *text)
-{
-	(void)sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC);
-}
-
-static void bind_count(sqlite3_stmt *st, int i, uint64_t n)
-{
-	(void)sqlite3_bind_int64(st, i, (sqlite3_int64)n);
-}
-
-static uint64_t read_count(sqlite3_stmt *st, int i)
-{
-	return (uint64_t)sqlite3_column_int64(st, i);
-}
-
-/* False: it is too long, or none. */
-static bool read_text(sqlite3_stmt *st, int i, char *ret, size_t size)
-{
-	const char *text = (const char *)sqlite3_column_text(st, i);
-
-	return text && (size_t)snprintf(ret, size, "%s", text) < size;
-}
-
-/* The columns of a quota, in the order of bind_quota and read_quota. */
-#define QUOTA_COLUMNS                                                                              \
-	"running, queued, schedules, memory, package_bytes, log_bytes, package_files, "            \
-	"kept_log_bytes, policies, images"
-
-/* From parameter i on. */
-static void bind_quota(sqlite3_stmt *st, int i, const struct quota *q)
-{
-	bind_count(st, i, q->running);
-	bind_count(st, i + 1, q->queued);
-	bind_count(st, i + 2, q->schedules);
-	bind_count(st, i + 3, q->memory);
-	bind_count(st, i + 4, q->package_bytes);
-	bind_count(st, i + 5, q->log_bytes);
-	bind_count(st, i + 6, q->package_files);
-	bind_count(st, i + 7, q->kept_log_bytes);
-	bind_text(st, i + 8, q->policies);
-	bind_text(st, i + 9, q->images);
-}
-
-/* From column i on. False: a list of names is too long. */
-static bool read_quota(sqlite3_stmt *st, int i, struct quota *ret)
-{
-	*ret = (struct quota){.running = (uint32_t)read_count(st, i),
-			      .queued = (uint32_t)read_count(st, i + 1),
-			      .schedules = (uint32_t)read_count(st, i + 2),
-			      .memory = read_count(st, i + 3),
-			      .package_bytes = read_count(st, i + 4),
-			      .log_bytes = read_count(st, i + 5),
-			      .package_files = (uint32_t)read_count(st, i + 6),
-			      .kept_log_bytes = read_count(st, i + 7)};
-	return read_text(st, i + 8, ret->policies, sizeof(ret->policies)) &&
-	       read_text(st, i + 9, ret->images, sizeof(ret->images));
-}
-
-static int damaged(struct err *e, const char *what)
-{
-	return err_set(e, ERR_INTERNAL, 0, "the task store holds a %s that is none", what);
-}
-
-/* r: of the last call for a row; s: the last step's. Ends the walk. */
-static int walked(struct store *store, sqlite3_stmt *st, int s, int r, struct err *e)
-{
-	if (r == 0 && s != SQLITE_DONE)
-		r = store_fail(store, e, "be read");
-	(void)sqlite3_finalize(st);
-	return r;
-}
+static const struct migration steps[] = {
+	{1, 2, step_1, NULL}, {2, 3, step_2, NULL}, {3, 0, step_3, NULL}, {0}};
+static const struct table *const tables[] = {&projects_table, &tokens_table, NULL};
+const struct schema projects_schema = {"projects", steps, tables, NULL};
 
 int store_project_load(struct store *store, store_project_fn fn, void *arg, struct err *e)
 {
-	sqlite3_stmt *st = prepare(
-		store, "SELECT id, name, slot, created_ns, " QUOTA_COLUMNS " FROM projects", e);
-	int s = SQLITE_ROW, r = 0;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	struct project_row row;
+	int r = store_select(store, &projects_table, " FROM projects", &st, e);
 
-	if (!st)
-		return -EIO;
-	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct project_row row = {0};
-
-		if (!read_text(st, 0, row.id, sizeof(row.id)) ||
-		    !read_text(st, 1, row.name, sizeof(row.name)) ||
-		    read_count(st, 2) >= PROJECTS_MAX || !read_quota(st, 4, &row.quota)) {
-			r = damaged(e, "project");
-			break;
-		}
-		row.slot = (uint32_t)read_count(st, 2);
-		row.created_ns = read_count(st, 3);
+	if (r < 0)
+		return r;
+	while ((r = store_next_row(store, &projects_table, st, &row, e)) > 0) {
+		if (row.slot >= PROJECTS_MAX)
+			return err_set(e, ERR_INTERNAL, 0,
+				       "the task store's project %s has no place", row.id);
 		r = fn(arg, &row);
+		if (r != 0)
+			return r;
 	}
-	return walked(store, st, s, r, e);
+	return r;
 }
 
 int store_token_load(struct store *store, store_token_fn fn, void *arg, struct err *e)
 {
-	sqlite3_stmt *st = prepare(store,
-				   "SELECT id, project_id, label, hash, operator, created_ns"
-				   " FROM tokens ORDER BY created_ns",
-				   e);
-	char project[PROJECT_ID_LEN + 1];
-	int s = SQLITE_ROW, r = 0;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	struct token_row row;
+	int r = store_select(store, &tokens_table, " FROM tokens ORDER BY created_ns", &st, e);
 
-	if (!st)
-		return -EIO;
-	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct token_row row = {0};
-
-		if (!read_text(st, 0, row.id, sizeof(row.id)) ||
-		    !read_text(st, 1, project, sizeof(project)) ||
-		    !read_text(st, 2, row.label, sizeof(row.label)) ||
-		    sqlite3_column_bytes(st, 3) != (int)sizeof(row.hash)) {
-			r = damaged(e, "token");
-			break;
-		}
-		memcpy(row.hash, sqlite3_column_blob(st, 3), sizeof(row.hash));
-		row.operator= sqlite3_column_int(st, 4) != 0;
-		row.created_ns = read_count(st, 5);
-		r = fn(arg, project, &row);
-	}
-	return walked(store, st, s, r, e);
-}
-
-int store_project_insert(struct store *store, const struct project_row *p, struct err *e)
-{
-	sqlite3_stmt *st =
-		prepare(store,
-			"INSERT INTO projects (id, name, slot, created_ns, " QUOTA_COLUMNS
-			") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
-			" ?13, ?14)",
-			e);
-
-	if (!st)
-		return -EIO;
-	bind_text(st, 1, p->id);
-	bind_text(st, 2, p->name);
-	bind_count(st, 3, p->slot);
-	bind_count(st, 4, p->created_ns);
-	bind_quota(st, 5, &p->quota);
-	return run(store, st, "add a project", e);
-}
-
-int store_project_set_quota(struct store *store, const char *id, const struct quota *q,
-			    struct err *e)
-{
-	sqlite3_stmt *st = prepare(store,
-				   "UPDATE projects SET (" QUOTA_COLUMNS ") = (?2, ?3, ?4, ?5, ?6,"
-				   " ?7, ?8, ?9, ?10, ?11) WHERE id = ?1",
-				   e);
-
-	if (!st)
-		return -EIO;
-	bind_text(st, 1, id);
-	bind_quota(st, 2, q);
-	return run(store, st, "change a project", e);
-}
-
-int store_project_delete(struct store *store, const char *id, struct err *e)
-{
-	static const char *const sql[] = {
-		"DELETE FROM tokens WHERE project_id = ?1",
-		"DELETE FROM revisions WHERE code_id IN"
-		" (SELECT id FROM codes WHERE project_id = ?1)",
-		"DELETE FROM codes WHERE project_id = ?1",
-		"DELETE FROM schedules WHERE project_id = ?1",
-		"DELETE FROM projects WHERE id = ?1",
-	};
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(sql) && r == 0; i++) {
-		sqlite3_stmt *st = prepare(store, sql[i], e);
-
-		if (!st)
-			return -EIO;
-		bind_text(st, 1, id);
-		r = run(store, st, "remove a project", e);
+	if (r < 0)
+		return r;
+	while ((r = store_next_row(store, &tokens_table, st, &row, e)) > 0) {
+		r = fn(arg, &row);
+		if (r != 0)
+			return r;
 	}
 	return r;
 }
 
-int store_token_insert(struct store *store, const char *project, const struct token_row *t,
-		       struct err *e)
+int store_project_insert(struct store *store, const struct project_row *p, struct err *e)
 {
-	sqlite3_stmt *st = prepare(store,
-				   "INSERT INTO tokens (id, project_id, label, hash, operator,"
-				   " created_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-				   e);
+	return store_insert(store, &projects_table, p, e);
+}
 
-	if (!st)
-		return -EIO;
-	bind_text(st, 1, t->id);
-	bind_text(st, 2, project);
-	bind_text(st, 3, t->label);
-	(void)sqlite3_bind_blob(st, 4, t->hash, sizeof(t->hash), SQLITE_STATIC);
-	(void)sqlite3_bind_int(st, 5, t->operator);
-	bind_count(st, 6, t->created_ns);
-	return run(store, st, "add a token", e);
+int store_project_update(struct store *store, const struct project_row *p, struct err *e)
+{
+	return store_update(store, &projects_table, p, e);
+}
+
+int store_project_delete(struct store *store, const char *id, struct err *e)
+{
+	int r = store_token_delete_all(store, id, e);
+
+	return r < 0 ? r : store_sql(store, "DELETE FROM projects WHERE id = ?1", "s", e, id);
+}
+
+int store_token_insert(struct store *store, const struct token_row *t, struct err *e)
+{
+	return store_insert(store, &tokens_table, t, e);
 }
 
 int store_token_delete(struct store *store, const char *id, struct err *e)
 {
-	sqlite3_stmt *st = prepare(store, "DELETE FROM tokens WHERE id = ?1", e);
-
-	if (!st)
-		return -EIO;
-	bind_text(st, 1, id);
-	return run(store, st, "remove a token", e);
+	return store_sql(store, "DELETE FROM tokens WHERE id = ?1", "s", e, id);
 }
 
 int store_token_delete_all(struct store *store, const char *project_id, struct err *e)
 {
-	sqlite3_stmt *st = prepare(store, "DELETE FROM tokens WHERE project_id = ?1", e);
-
-	if (!st)
-		return -EIO;
-	bind_text(st, 1, project_id);
-	return run(store, st, "remove a project's tokens", e);
-}
-
-int store_project_tasks(struct store *store, const char *id, unsigned max,
-			char (*ret)[TASK_ID_LEN + 1], unsigned *ret_n, struct err *e)
-{
-	sqlite3_stmt *st = prepare(store,
-				   "SELECT id FROM tasks WHERE project = ?1 AND state > 2"
-				   " LIMIT ?2",
-				   e);
-	int s = SQLITE_ROW;
-
-	*ret_n = 0;
-	if (!st)
-		return -EIO;
-	bind_text(st, 1, id);
-	bind_count(st, 2, max);
-	while (*ret_n < max && (s = sqlite3_step(st)) == SQLITE_ROW)
-		if (read_text(st, 0, ret[*ret_n], TASK_ID_LEN + 1))
-			(*ret_n)++;
-	return walked(store, st, s == SQLITE_ROW ? SQLITE_DONE : s, 0, e);
+	return store_sql(store, "DELETE FROM tokens WHERE project_id = ?1", "s", e, project_id);
 }

@@ -13,6 +13,8 @@
 #define QUOTA_NAMES_MAX 1023 /* bytes of a list of policies or images */
 #define TOKEN_LABEL_MAX 63
 
+extern const struct schema projects_schema; /* projects, tokens */
+
 /* 0, or no name, is no bound but the node's own. */
 struct quota {
 	uint32_t running;	 /* tasks at a time */
@@ -23,8 +25,15 @@ struct quota {
 	uint64_t log_bytes;	 /* what a task's log keeps at most: its limit is no higher */
 	uint64_t kept_log_bytes; /* of all its ended tasks' logs, on the disk */
 	uint32_t package_files;	 /* files, folders and links of all revisions */
+	uint32_t http_workers;	 /* HTTP workers */
+	uint32_t http_versions;	 /* that are kept of each: the oldest that serve nothing go */
+	uint32_t http_instances; /* of all HTTP workers at a time, with runs for single requests */
+	uint32_t http_rate;	 /* requests a second that the edge passes on to all of them */
+	uint64_t kv_bytes;	 /* keys, values and metadata of its KV namespaces */
 	/* What its workers may name, separated by commas. */
 	char policies[QUOTA_NAMES_MAX + 1], images[QUOTA_NAMES_MAX + 1];
+	/* Of which hosts its HTTP workers may have routes: names, and *.NAME for all below one. */
+	char hosts[QUOTA_NAMES_MAX + 1];
 };
 
 struct project_row {
@@ -35,7 +44,7 @@ struct project_row {
 };
 
 struct token_row {
-	char id[PROJECT_ID_LEN + 1], label[TOKEN_LABEL_MAX + 1];
+	char id[PROJECT_ID_LEN + 1], project[PROJECT_ID_LEN + 1], label[TOKEN_LABEL_MAX + 1];
 	bool operator;
 	uint8_t hash[32]; /* SHA-256 of the text */
 	uint64_t created_ns;
@@ -43,23 +52,16 @@ struct token_row {
 
 /* The row is the callee's during the call only. Another return than 0 ends the walk. */
 typedef int (*store_project_fn)(void *arg, const struct project_row *row);
-typedef int (*store_token_fn)(void *arg, const char *project, const struct token_row *row);
+typedef int (*store_token_fn)(void *arg, const struct token_row *row);
 int store_project_load(struct store *store, store_project_fn fn, void *arg, struct err *e);
 int store_token_load(struct store *store, store_token_fn fn, void *arg, struct err *e);
 
-/* Within a transaction (store_begin), as all that writes. */
 int store_project_insert(struct store *store, const struct project_row *p, struct err *e);
-int store_project_set_quota(struct store *store, const char *id, const struct quota *q,
-			    struct err *e);
-/* With its tokens, codes, revisions and schedules; not its tasks. */
+int store_project_update(struct store *store, const struct project_row *p, struct err *e);
+/* With its tokens. What others have of it they delete (struct part). */
 int store_project_delete(struct store *store, const char *id, struct err *e);
-int store_token_insert(struct store *store, const char *project, const struct token_row *t,
-		       struct err *e);
+int store_token_insert(struct store *store, const struct token_row *t, struct err *e);
 int store_token_delete(struct store *store, const char *id, struct err *e);
 int store_token_delete_all(struct store *store, const char *project_id, struct err *e);
-
-/* Ids of some of its tasks that have ended, at most max. */
-int store_project_tasks(struct store *store, const char *id, unsigned max,
-			char (*ret)[TASK_ID_LEN + 1], unsigned *ret_n, struct err *e);
 
 #endif

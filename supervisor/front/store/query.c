@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/front/store/query.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "supervisor/front/store/priv.h"
 
-#define QUERY_SQL_MAX (2 * STORE_ROW_SQL_MAX)
+#define QUERY_SQL_MAX (2 * ROW_SQL_MAX)
 /* A second of work, in slices: beyond it a client asks for less. */
 #define QUERY_ROWS_MAX 500000u
 #define QUERY_SLICE 100000u
@@ -39,7 +38,7 @@ static void choose_index(const struct task_query *q, struct conditions *c)
 	const bool by_label = q->project && q->label && *q->label;
 	const bool by_dead = q->project && !by_label && q->dead_letter;
 	const bool by_state = q->project && !by_label && !by_dead && one_state;
-	const bool by_code = q->project && !by_label && !by_dead && !by_state && q->code_name;
+	const bool by_worker = q->project && !by_label && !by_dead && !by_state && q->code_name;
 	char states[64] = "state IN (";
 	size_t n = strlen(states);
 
@@ -51,7 +50,7 @@ static void choose_index(const struct task_query *q, struct conditions *c)
 	c->index = by_label	? "tasks_label"
 		   : by_dead	? "tasks_dead_letter"
 		   : by_state	? "tasks_state"
-		   : by_code	? "tasks_code_name"
+		   : by_worker	? "tasks_code_name"
 		   : q->project ? "tasks_project"
 				: "tasks_created";
 	if (q->project)
@@ -64,7 +63,7 @@ static void choose_index(const struct task_query *q, struct conditions *c)
 	if (q->states)
 		condition(by_state ? c->where : c->each, states);
 	if (q->code_name)
-		condition(by_code ? c->where : c->each, "code_name = ?2");
+		condition(by_worker ? c->where : c->each, "code_name = ?2");
 }
 
 /* From the newest on, or from where the query begins. */
@@ -124,10 +123,10 @@ static sqlite3_stmt *walk_prepare(struct store *store, const struct task_query *
 
 static sqlite3_stmt *row_prepare(struct store *store)
 {
-	char columns[STORE_ROW_SQL_MAX], sql[QUERY_SQL_MAX];
+	char columns[ROW_SQL_MAX], sql[QUERY_SQL_MAX];
 	sqlite3_stmt *st = NULL;
 
-	store_row_sql(STORE_SQL_LIST, columns, sizeof(columns));
+	row_sql(&tasks_table, ROW_LIST, columns);
 	(void)snprintf(sql, sizeof(sql), "SELECT %s FROM tasks WHERE rowid = ?1", columns);
 	return sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) == SQLITE_OK ? st : NULL;
 }
@@ -136,15 +135,17 @@ static int row_hand_on(struct store *store, sqlite3_stmt *row, int64_t rowid, st
 		       void *arg, struct err *e)
 {
 	struct task_record rec = {0};
+	struct err damage;
 	int r;
 
 	(void)sqlite3_bind_int64(row, 1, rowid);
 	if (sqlite3_step(row) != SQLITE_ROW)
 		return store_fail(store, e, "be read");
-	r = store_row_read(row, &rec, e);
-	if (r == 0)
+	/* A damaged row costs nobody the whole list. */
+	r = task_row_salvage(row, &rec, &damage, e);
+	if (r == 0 && *rec.id)
 		r = fn(arg, &rec);
-	free(rec.spec);
+	task_record_clear(&rec);
 	(void)sqlite3_reset(row);
 	return r;
 }
@@ -203,28 +204,6 @@ int store_task_query(struct store *store, const struct task_query *q, store_task
 	return r;
 }
 
-int store_sql(struct store *store, const char *sql, const char *types, struct err *e, ...)
-{
-	sqlite3_stmt *st = NULL;
-	va_list ap;
-	int r = 0;
-
-	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	va_start(ap, e);
-	for (int i = 1; *types; types++, i++) {
-		if (*types == 's')
-			bind_text(st, i, va_arg(ap, const char *));
-		else
-			(void)sqlite3_bind_int64(st, i, va_arg(ap, sqlite3_int64));
-	}
-	va_end(ap);
-	if (sqlite3_step(st) != SQLITE_DONE)
-		r = store_fail(store, e, "be changed");
-	(void)sqlite3_finalize(st);
-	return r;
-}
-
 int store_log_gone(struct store *store, const char *id, uint64_t now_ns, struct err *e)
 {
 	int r = store_sql(store, "UPDATE tasks SET log_disk = 0, log_gone = 1 WHERE id = ?1", "s",
@@ -235,48 +214,63 @@ int store_log_gone(struct store *store, const char *id, uint64_t now_ns, struct 
 				   "its project's logs take more than may be kept", e);
 }
 
+int store_project_tasks(struct store *store, const char *project, unsigned max,
+			char (*ret)[TASK_ID_LEN + 1], unsigned *ret_n, struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	int r = store_ask(store, "SELECT id FROM tasks WHERE project = ?1 AND state > 2 LIMIT ?2",
+			  &st, e);
+
+	*ret_n = 0;
+	if (r < 0)
+		return r;
+	bind_text(st, 1, project);
+	(void)sqlite3_bind_int64(st, 2, max);
+	while (*ret_n < max && (r = store_next(store, st, e)) > 0)
+		row_text(st, 0, ret[(*ret_n)++], TASK_ID_LEN + 1);
+	return r < 0 ? r : 0;
+}
+
 int store_log_oldest(struct store *store, const char *project, unsigned max, struct kept_log *ret,
 		     unsigned *ret_n, struct err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int s = SQLITE_ROW;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	int r = store_ask(store,
+			  "SELECT id, log_disk FROM tasks INDEXED BY tasks_log WHERE "
+			  "project = ?1 AND log_disk > 0 AND state > 2 ORDER BY finished_ns "
+			  "LIMIT ?2",
+			  &st, e);
 
 	*ret_n = 0;
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT id, log_disk FROM tasks INDEXED BY tasks_log WHERE "
-			       "project = ?1 AND log_disk > 0 AND state > 2 ORDER BY finished_ns "
-			       "LIMIT ?2",
-			       -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
+	if (r < 0)
+		return r;
 	bind_text(st, 1, project);
 	(void)sqlite3_bind_int64(st, 2, max);
-	while (*ret_n < max && (s = sqlite3_step(st)) == SQLITE_ROW) {
+	while (*ret_n < max && (r = store_next(store, st, e)) > 0) {
 		struct kept_log *log = &ret[(*ret_n)++];
 
-		(void)snprintf(log->id, sizeof(log->id), "%s",
-			       (const char *)sqlite3_column_text(st, 0));
+		row_text(st, 0, log->id, sizeof(log->id));
 		log->bytes = (uint64_t)sqlite3_column_int64(st, 1);
 	}
-	(void)sqlite3_finalize(st);
-	return s == SQLITE_DONE || s == SQLITE_ROW ? 0 : store_fail(store, e, "be read");
+	return r < 0 ? r : 0;
 }
 
 int store_log_sums(struct store *store, store_sum_fn fn, void *arg, struct err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int s = SQLITE_DONE, r = 0;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	int r = store_ask(store,
+			  "SELECT project, sum(log_disk) FROM tasks INDEXED BY tasks_log "
+			  "WHERE log_disk > 0 AND state > 2 GROUP BY project",
+			  &st, e);
 
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT project, sum(log_disk) FROM tasks INDEXED BY tasks_log "
-			       "WHERE log_disk > 0 AND state > 2 GROUP BY project",
-			       -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW)
+	if (r < 0)
+		return r;
+	while ((r = store_next(store, st, e)) > 0) {
 		r = fn(arg, (const char *)sqlite3_column_text(st, 0),
 		       (uint64_t)sqlite3_column_int64(st, 1));
-	if (r == 0 && s != SQLITE_DONE)
-		r = store_fail(store, e, "be read");
-	(void)sqlite3_finalize(st);
+		if (r != 0)
+			return r;
+	}
 	return r;
 }
 
@@ -293,6 +287,8 @@ int store_task_cancel(struct store *store, const char *const *ids, unsigned n, u
 	int r = store_begin_slice(store, e);
 
 	*ret_n = 0;
+	if (r < 0)
+		return r;
 	for (unsigned i = 0; r == 0 && i < n; i++) {
 		bind_text(st, 1, ids[i]);
 		(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)now_ns);
@@ -302,23 +298,19 @@ int store_task_cancel(struct store *store, const char *const *ids, unsigned n, u
 		if (r < 0 || !sqlite3_changes(store->db))
 			continue;
 		++*ret_n;
-		r = store_event(store, ids[i], now_ns, "cancelled", "all of its code", e);
+		r = store_event(store, ids[i], now_ns, "cancelled", "all of its worker", e);
 	}
-	if (r == 0)
-		r = store_commit(store, e);
-	if (r < 0)
-		store_rollback(store);
-	return r;
+	return store_end(store, r, e);
 }
 
-int store_task_stats(struct store *store, const char *code, uint64_t counts[TASK_STATE_MAX],
+int store_task_stats(struct store *store, const char *worker, uint64_t counts[TASK_STATE_MAX],
 		     struct err *e)
 {
 	sqlite3_stmt *st = store->st[ST_COUNTS];
 	int s;
 
 	memset(counts, 0, TASK_STATE_MAX * sizeof(*counts));
-	bind_text(st, 1, code);
+	bind_text(st, 1, worker);
 	while ((s = sqlite3_step(st)) == SQLITE_ROW) {
 		int state = sqlite3_column_int(st, 0);
 

@@ -14,7 +14,7 @@ struct task_query {
 	const char *before;	       /* only those older than this task; NULL: all */
 	unsigned skip, limit;	       /* limit 0: no bound */
 };
-/* Newest first, without their specs; all of it at once: nothing that a client waits for. */
+/* Newest first, without jobs and payloads; all of it at once: nothing that a client waits for. */
 int store_task_query(struct store *store, const struct task_query *q, store_task_fn fn, void *arg,
 		     struct err *e);
 
@@ -33,6 +33,10 @@ struct store_walk {
 int store_task_walk(struct store *store, const struct task_query *q, struct store_walk *walk,
 		    unsigned rows, store_task_fn fn, void *arg, struct err *e);
 
+/* Ids of some of a project's tasks that have ended, at most max. */
+int store_project_tasks(struct store *store, const char *project, unsigned max,
+			char (*ret)[TASK_ID_LEN + 1], unsigned *ret_n, struct err *e);
+
 /* The oldest logs of ended tasks of a project, at most max; all projects' sums. */
 int store_log_oldest(struct store *store, const char *project, unsigned max, struct kept_log *ret,
 		     unsigned *ret_n, struct err *e);
@@ -43,11 +47,11 @@ int store_log_gone(struct store *store, const char *id, uint64_t now_ns, struct 
 /* The task that came after an ended one. */
 int store_task_retried(struct store *store, const char *id, const char *retry, struct err *e);
 /* Ends those of the ids that wait, and are not being cancelled, as cancelled, in one slice
- * (store_begin_slice). */
+ * (store_slice). */
 int store_task_cancel(struct store *store, const char *const *ids, unsigned n, uint64_t now_ns,
 		      uint64_t *ret_n, struct err *e);
-/* How many tasks of a code are in each state. */
-int store_task_stats(struct store *store, const char *code, uint64_t counts[TASK_STATE_MAX],
+/* How many tasks of a worker are in each state. */
+int store_task_stats(struct store *store, const char *worker, uint64_t counts[TASK_STATE_MAX],
 		     struct err *e);
 
 #endif

@@ -4,207 +4,317 @@
 #include <stdio.h>
 #include <string.h>
 
-enum column_type { COLUMN_TEXT, COLUMN_BLOB, COLUMN_U32, COLUMN_I32, COLUMN_U64 };
+#include "supervisor/front/store/priv.h"
 
-#define COLUMN(name, type, member)                                                                 \
-	{                                                                                          \
-		name, type, offsetof(struct task_record, member),                                  \
-			sizeof(((struct task_record *)NULL)->member)                               \
-	}
+/* Room for a few lists of columns in one statement. */
+#define STATEMENT_MAX (4 * ROW_SQL_MAX)
 
-/* The order is the schema's: new columns go to the end, with a new STORE_VERSION. */
-static const struct column {
-	const char *name;
-	enum column_type type;
-	size_t offset, size;
-} columns[] = {
-	COLUMN("id", COLUMN_TEXT, id), /* first: ?1 in every statement */
-	COLUMN("project", COLUMN_TEXT, project),
-	COLUMN("image", COLUMN_TEXT, image),
-	COLUMN("image_digest", COLUMN_BLOB, image_digest),
-	COLUMN("policy", COLUMN_TEXT, policy),
-	COLUMN("policy_id", COLUMN_BLOB, policy_id),
-	COLUMN("has_package", COLUMN_U32, has_package),
-	COLUMN("package", COLUMN_BLOB, package),
-	COLUMN("label", COLUMN_TEXT, label),
-	COLUMN("priority", COLUMN_U32, priority),
-	COLUMN("requested_by", COLUMN_U32, requested_by),
-	COLUMN("state", COLUMN_U32, state),
-	COLUMN("verdict", COLUMN_U32, verdict),
-	COLUMN("start_asked", COLUMN_U32, start_asked),
-	COLUMN("start_mode", COLUMN_U32, start_mode),
-	COLUMN("start_us", COLUMN_U64, start_us),
-	COLUMN("exit_code", COLUMN_I32, exit_code),
-	COLUMN("signal", COLUMN_I32, signal),
-	COLUMN("created_ns", COLUMN_U64, created_ns),
-	COLUMN("started_ns", COLUMN_U64, started_ns),
-	COLUMN("finished_ns", COLUMN_U64, finished_ns),
-	COLUMN("cancel_ns", COLUMN_U64, cancel_ns),
-	COLUMN("cpu_us", COLUMN_U64, cpu_us),
-	COLUMN("memory_peak", COLUMN_U64, memory_peak),
-	COLUMN("log_known", COLUMN_U32, log_known),
-	COLUMN("log_lines", COLUMN_U64, log_lines),
-	COLUMN("log_bytes", COLUMN_U64, log_bytes),
-	COLUMN("log_dropped", COLUMN_U64, log_dropped),
-	COLUMN("limit_memory", COLUMN_U64, limits.memory),
-	COLUMN("limit_disk", COLUMN_U64, limits.disk),
-	COLUMN("limit_log", COLUMN_U64, limits.log_bytes),
-	COLUMN("limit_cpu_milli", COLUMN_U32, limits.cpu_milli),
-	COLUMN("limit_pids", COLUMN_U32, limits.pids),
-	COLUMN("limit_timeout_s", COLUMN_U32, limits.timeout_s),
-	COLUMN("limit_nofile", COLUMN_U32, limits.nofile),
-	COLUMN("warm", COLUMN_TEXT, warm),
-	COLUMN("warning", COLUMN_TEXT, warning),
-	COLUMN("error", COLUMN_TEXT, error),
-	/* From version 2 on; store_row_upgrade finds the first of a version by its name. */
-	COLUMN("code", COLUMN_TEXT, code),
-	COLUMN("code_name", COLUMN_TEXT, code_name),
-	COLUMN("schedule", COLUMN_TEXT, schedule),
-	COLUMN("original", COLUMN_TEXT, original),
-	COLUMN("retry", COLUMN_TEXT, retry),
-	COLUMN("revision", COLUMN_U32, revision),
-	COLUMN("attempt", COLUMN_U32, attempt),
-	COLUMN("retries_left", COLUMN_U32, retries_left),
-	COLUMN("retries_delay_s", COLUMN_U32, retries_delay_s),
-	COLUMN("percent", COLUMN_U32, percent),
-	COLUMN("timeout_asked_s", COLUMN_U32, timeout_asked_s),
-	COLUMN("dead_letter", COLUMN_U32, dead_letter),
-	COLUMN("not_before_ns", COLUMN_U64, not_before_ns),
-	COLUMN("cluster", COLUMN_TEXT, cluster),
-	COLUMN("msg", COLUMN_TEXT, msg),
-	/* From version 3 on. */
-	COLUMN("log_disk", COLUMN_U64, log_disk),
-	COLUMN("log_gone", COLUMN_U32, log_gone),
-	COLUMN("together", COLUMN_U32, together),
-};
-/* After the table: the one text of any length. */
-#define SPEC_COLUMN ((int)ARRAY_SIZE(columns))
-
-static const char *const types[] = {"TEXT", "BLOB", "INTEGER", "INTEGER", "INTEGER"};
-
-void store_row_sql(enum store_row_sql what, char *buf, size_t size)
+static bool is_owned(enum column_type type)
 {
+	return type == COLUMN_OWNED || type == COLUMN_OWNED_NULL;
+}
+
+static size_t row_sql_one(const struct table *t, enum row_sql what, unsigned i, char *buf,
+			  size_t size)
+{
+	const struct column *c = &t->columns[i];
+	int n = 0;
+
+	switch (what) {
+	case ROW_COLUMNS:
+		n = snprintf(buf, size, "%s", c->name);
+		break;
+	case ROW_SELECT:
+		n = snprintf(buf, size, "%s.%s", t->name, c->name);
+		break;
+	case ROW_LIST:
+		n = is_owned(c->type) ? snprintf(buf, size, "''")
+				      : snprintf(buf, size, "%s.%s", t->name, c->name);
+		break;
+	case ROW_MARKS:
+		n = snprintf(buf, size, "?%u", i + 1);
+		break;
+	case ROW_SETS:
+	case ROW_KEYS:
+		n = snprintf(buf, size, "%s = ?%u", c->name, i + 1);
+		break;
+	}
+	return (size_t)n;
+}
+
+void row_sql(const struct table *t, enum row_sql what, char *buf)
+{
+	const unsigned from = what == ROW_SETS ? t->n_keys : 0;
+	const unsigned to = what == ROW_KEYS ? t->n_keys : t->n_columns;
 	size_t n = 0;
 
 	buf[0] = '\0';
-	for (int i = 0; i <= SPEC_COLUMN && n < size; i++) {
-		const char *name = i < SPEC_COLUMN ? columns[i].name : "spec";
-		const char *type = i < SPEC_COLUMN ? types[columns[i].type] : "TEXT";
-		const char *comma = i < SPEC_COLUMN ? ", " : "";
-		int len = 0;
-
-		if (what == STORE_SQL_CREATE)
-			len = snprintf(buf + n, size - n, "%s %s %s%s", name, type,
-				       i ? "NOT NULL" : "PRIMARY KEY NOT NULL", comma);
-		else if (what == STORE_SQL_LIST)
-			len = snprintf(buf + n, size - n, "%s%s", i < SPEC_COLUMN ? name : "''",
-				       comma);
-		else if (what == STORE_SQL_COLUMNS)
-			len = snprintf(buf + n, size - n, "%s%s", name, comma);
-		else if (what == STORE_SQL_MARKS)
-			len = snprintf(buf + n, size - n, "?%d%s", i + 1, comma);
-		else if (i > 0)
-			len = snprintf(buf + n, size - n, "%s = ?%d%s", name, i + 1, comma);
-		n += (size_t)len;
+	for (unsigned i = from; i < to && n < ROW_SQL_MAX; i++) {
+		if (i > from)
+			n += (size_t)snprintf(buf + n, ROW_SQL_MAX - n, "%s",
+					      what == ROW_KEYS ? " AND " : ", ");
+		if (n < ROW_SQL_MAX)
+			n += row_sql_one(t, what, i, buf + n, ROW_SQL_MAX - n);
 	}
 }
 
-void store_row_upgrade(int version, char *buf, size_t size)
+static void bind_one(const struct column *c, sqlite3_stmt *st, int i, const char *p)
 {
-	const char *first = version == 2 ? "code" : "log_disk";
-	const char *end = version == 2 ? "log_disk" : "";
-	bool is_new = false;
-	size_t n = 0;
+	const char *text;
+	uint32_t u32;
+	int32_t i32;
+	uint64_t u64;
+	bool b;
 
-	buf[0] = '\0';
-	for (int i = 0; i < SPEC_COLUMN && n < size; i++) {
-		const char *name = columns[i].name, *type = types[columns[i].type];
-
-		is_new = (is_new || strcmp(name, first) == 0) && strcmp(name, end) != 0;
-		if (is_new)
-			n += (size_t)snprintf(buf + n, size - n,
-					      "ALTER TABLE tasks ADD COLUMN %s %s NOT NULL "
-					      "DEFAULT %s;",
-					      name, type, strcmp(type, "TEXT") == 0 ? "''" : "0");
+	switch (c->type) {
+	case COLUMN_TEXT:
+		(void)sqlite3_bind_text(st, i, p, -1, SQLITE_STATIC);
+		break;
+	case COLUMN_OWNED:
+	case COLUMN_OWNED_NULL:
+		memcpy(&text, p, sizeof(text));
+		if (!text && c->type == COLUMN_OWNED)
+			text = "";
+		(void)sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC);
+		break;
+	case COLUMN_BLOB:
+		(void)sqlite3_bind_blob(st, i, p, (int)c->size, SQLITE_STATIC);
+		break;
+	case COLUMN_BOOL:
+		memcpy(&b, p, sizeof(b));
+		(void)sqlite3_bind_int(st, i, b);
+		break;
+	case COLUMN_U32:
+		memcpy(&u32, p, sizeof(u32));
+		(void)sqlite3_bind_int64(st, i, u32);
+		break;
+	case COLUMN_I32:
+		memcpy(&i32, p, sizeof(i32));
+		(void)sqlite3_bind_int64(st, i, i32);
+		break;
+	case COLUMN_U64:
+		memcpy(&u64, p, sizeof(u64));
+		(void)sqlite3_bind_int64(st, i, (sqlite3_int64)u64);
+		break;
 	}
 }
 
-void store_row_bind(sqlite3_stmt *st, const struct task_record *rec)
+void row_bind(const struct table *t, sqlite3_stmt *st, const void *row)
 {
-	for (int i = 0; i < SPEC_COLUMN; i++) {
-		const struct column *c = &columns[i];
-		const char *p = (const char *)rec + c->offset;
-		uint32_t u32;
-		int32_t i32;
-		uint64_t u64;
-
-		switch (c->type) {
-		case COLUMN_TEXT:
-			(void)sqlite3_bind_text(st, i + 1, p, -1, SQLITE_STATIC);
-			break;
-		case COLUMN_BLOB:
-			(void)sqlite3_bind_blob(st, i + 1, p, (int)c->size, SQLITE_STATIC);
-			break;
-		case COLUMN_U32:
-			memcpy(&u32, p, sizeof(u32));
-			(void)sqlite3_bind_int64(st, i + 1, u32);
-			break;
-		case COLUMN_I32:
-			memcpy(&i32, p, sizeof(i32));
-			(void)sqlite3_bind_int64(st, i + 1, i32);
-			break;
-		case COLUMN_U64:
-			memcpy(&u64, p, sizeof(u64));
-			(void)sqlite3_bind_int64(st, i + 1, (sqlite3_int64)u64);
-			break;
-		}
-	}
-	(void)sqlite3_bind_text(st, SPEC_COLUMN + 1, rec->spec ? rec->spec : "", -1, SQLITE_STATIC);
+	for (unsigned i = 0; i < t->n_columns; i++)
+		bind_one(&t->columns[i], st, (int)i + 1, (const char *)row + t->columns[i].offset);
 }
 
-static bool read_column(sqlite3_stmt *st, int i, char *p)
+/* The column holds a value of its type, which the member can be. Numbers of 32 bits with no sign may
+ * have been written with one. */
+static bool is_readable(const struct column *c, sqlite3_stmt *st, int i)
 {
-	const struct column *c = &columns[i];
-	sqlite3_int64 v = sqlite3_column_int64(st, i);
+	const int type = sqlite3_column_type(st, i);
+	const sqlite3_int64 v = type == SQLITE_INTEGER ? sqlite3_column_int64(st, i) : 0;
+	const char *text;
+	int bytes;
+
+	switch (c->type) {
+	case COLUMN_OWNED_NULL:
+		if (type == SQLITE_NULL)
+			return true;
+		/* fall through */
+	case COLUMN_TEXT:
+	case COLUMN_OWNED:
+		if (type != SQLITE_TEXT)
+			return false;
+		text = (const char *)sqlite3_column_text(st, i);
+		bytes = sqlite3_column_bytes(st, i);
+		return text && (c->type != COLUMN_TEXT || bytes < (int)c->size) &&
+		       !memchr(text, '\0', (size_t)bytes);
+	case COLUMN_BLOB:
+		return type == SQLITE_BLOB && sqlite3_column_bytes(st, i) == (int)c->size;
+	case COLUMN_BOOL:
+	case COLUMN_U64:
+		return type == SQLITE_INTEGER;
+	case COLUMN_U32:
+		return type == SQLITE_INTEGER && v >= INT32_MIN && v <= UINT32_MAX;
+	case COLUMN_I32:
+		return type == SQLITE_INTEGER && v >= INT32_MIN && v <= INT32_MAX;
+	}
+	return false;
+}
+
+/* The member is zeros. 0, -EPROTO: the column holds what the member cannot be; -ENOMEM. */
+static int read_one(const struct column *c, sqlite3_stmt *st, int i, char *p)
+{
+	const sqlite3_int64 v = sqlite3_column_int64(st, i);
+	const uint64_t u64 = (uint64_t)v;
+	const uint32_t u32 = (uint32_t)v;
+	const bool b = v != 0;
 	const void *bytes;
-	uint64_t u64 = (uint64_t)v;
-	uint32_t u32 = (uint32_t)v;
-	int n;
+	char *copy;
 
+	if (!is_readable(c, st, i))
+		return -EPROTO;
 	switch (c->type) {
 	case COLUMN_TEXT:
 	case COLUMN_BLOB:
 		bytes = c->type == COLUMN_TEXT ? (const void *)sqlite3_column_text(st, i)
 					       : sqlite3_column_blob(st, i);
-		n = sqlite3_column_bytes(st, i);
-		if (c->type == COLUMN_BLOB ? n != (int)c->size : n >= (int)c->size)
-			return false;
-		if (n > 0)
-			memcpy(p, bytes, (size_t)n);
-		return true;
+		memcpy(p, bytes, (size_t)sqlite3_column_bytes(st, i));
+		return 0;
+	case COLUMN_OWNED:
+	case COLUMN_OWNED_NULL:
+		bytes = sqlite3_column_text(st, i);
+		if (!bytes)
+			return 0;
+		copy = strdup(bytes);
+		memcpy(p, &copy, sizeof(copy));
+		return copy ? 0 : -ENOMEM;
+	case COLUMN_BOOL:
+		memcpy(p, &b, sizeof(b));
+		return 0;
 	case COLUMN_U32:
 	case COLUMN_I32:
 		memcpy(p, &u32, sizeof(u32));
-		return true;
-	default:
+		return 0;
+	case COLUMN_U64:
 		memcpy(p, &u64, sizeof(u64));
-		return true;
+		return 0;
+	}
+	return -EPROTO;
+}
+
+int row_salvage(const struct table *t, sqlite3_stmt *st, void *row, struct err *damage,
+		struct err *e)
+{
+	*damage = (struct err){0};
+	memset(row, 0, t->row_size);
+	for (unsigned i = 0; i < t->n_columns; i++) {
+		const struct column *c = &t->columns[i];
+		int r = read_one(c, st, (int)i, (char *)row + c->offset);
+
+		if (r == -ENOMEM)
+			return err_set(e, ERR_SYSTEM, ENOMEM, "the task store");
+		if (r < 0 && !damage->code)
+			(void)err_set(damage, ERR_INTERNAL, 0,
+				      "the task store's column %s of %s is damaged", c->name,
+				      t->name);
+	}
+	return 0;
+}
+
+int row_read(const struct table *t, sqlite3_stmt *st, void *row, struct err *e)
+{
+	struct err damage;
+	int r = row_salvage(t, st, row, &damage, e);
+
+	return r == 0 && damage.code ? err_set(e, damage.code, 0, "%s", damage.msg) : r;
+}
+
+void row_clear(const struct table *t, void *row)
+{
+	for (unsigned i = 0; i < t->n_columns; i++) {
+		char *p = (char *)row + t->columns[i].offset, *text;
+
+		if (!is_owned(t->columns[i].type))
+			continue;
+		memcpy(&text, p, sizeof(text));
+		free(text);
+		text = NULL;
+		memcpy(p, &text, sizeof(text));
 	}
 }
 
-int store_row_read(sqlite3_stmt *st, struct task_record *ret, struct err *e)
+void row_text(sqlite3_stmt *st, int i, char *buf, size_t size)
 {
-	const char *spec;
+	const char *text = (const char *)sqlite3_column_text(st, i);
 
-	*ret = (struct task_record){0};
-	for (int i = 0; i < SPEC_COLUMN; i++)
-		if (!read_column(st, i, (char *)ret + columns[i].offset))
-			return err_set(e, ERR_INTERNAL, 0, "the task store's column %s is damaged",
-				       columns[i].name);
-	if (!util_is_id(ret->id) || ret->state >= TASK_STATE_MAX || ret->verdict >= VERDICT_MAX ||
-	    ret->start_asked >= START_MODE_MAX || ret->start_mode >= START_MODE_MAX)
-		return err_set(e, ERR_INTERNAL, 0, "a row of the task store is damaged");
-	spec = (const char *)sqlite3_column_text(st, SPEC_COLUMN);
-	ret->spec = strdup(spec ? spec : "");
-	return ret->spec ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "the task store");
+	(void)snprintf(buf, size, "%s", text ? text : "");
+}
+
+int store_ask(struct store *store, const char *sql, sqlite3_stmt **ret, struct err *e)
+{
+	if (sqlite3_prepare_v2(store->db, sql, -1, ret, NULL) != SQLITE_OK)
+		return store_fail(store, e, "be asked");
+	return 0;
+}
+
+int store_next(struct store *store, sqlite3_stmt *st, struct err *e)
+{
+	int s = sqlite3_step(st);
+
+	if (s == SQLITE_ROW)
+		return 1;
+	return s == SQLITE_DONE ? 0 : store_fail(store, e, "be read");
+}
+
+int store_select(struct store *store, const struct table *t, const char *rest, sqlite3_stmt **ret,
+		 struct err *e)
+{
+	char columns[ROW_SQL_MAX], sql[STATEMENT_MAX];
+
+	row_sql(t, ROW_SELECT, columns);
+	(void)snprintf(sql, sizeof(sql), "SELECT %s%s", columns, rest);
+	return store_ask(store, sql, ret, e);
+}
+
+int store_next_row(struct store *store, const struct table *t, sqlite3_stmt *st, void *row,
+		   struct err *e)
+{
+	int r = store_next(store, st, e);
+
+	if (r <= 0)
+		return r;
+	r = row_read(t, st, row, e);
+	if (r == 0)
+		return 1;
+	row_clear(t, row);
+	return r;
+}
+
+static int row_write(struct store *store, const struct table *t, const char *sql, const void *row,
+		     struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	int r = store_ask(store, sql, &st, e);
+
+	if (r < 0)
+		return r;
+	row_bind(t, st, row);
+	return sqlite3_step(st) == SQLITE_DONE ? 0 : store_fail(store, e, "be changed");
+}
+
+int store_insert(struct store *store, const struct table *t, const void *row, struct err *e)
+{
+	char columns[ROW_SQL_MAX], marks[ROW_SQL_MAX], sql[STATEMENT_MAX];
+
+	row_sql(t, ROW_COLUMNS, columns);
+	row_sql(t, ROW_MARKS, marks);
+	(void)snprintf(sql, sizeof(sql), "INSERT INTO %s (%s) VALUES (%s)", t->name, columns,
+		       marks);
+	return row_write(store, t, sql, row, e);
+}
+
+int store_put(struct store *store, const struct table *t, const void *row, struct err *e)
+{
+	char columns[ROW_SQL_MAX], marks[ROW_SQL_MAX], sets[ROW_SQL_MAX], sql[STATEMENT_MAX];
+	size_t n;
+
+	row_sql(t, ROW_COLUMNS, columns);
+	row_sql(t, ROW_MARKS, marks);
+	row_sql(t, ROW_SETS, sets);
+	n = (size_t)snprintf(sql, sizeof(sql), "INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (",
+			     t->name, columns, marks);
+	for (unsigned i = 0; i < t->n_keys; i++)
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n, "%s%s", i ? ", " : "",
+				      t->columns[i].name);
+	(void)snprintf(sql + n, sizeof(sql) - n, ") DO UPDATE SET %s", sets);
+	return row_write(store, t, sql, row, e);
+}
+
+int store_update(struct store *store, const struct table *t, const void *row, struct err *e)
+{
+	char sets[ROW_SQL_MAX], keys[ROW_SQL_MAX], sql[STATEMENT_MAX];
+
+	row_sql(t, ROW_SETS, sets);
+	row_sql(t, ROW_KEYS, keys);
+	(void)snprintf(sql, sizeof(sql), "UPDATE %s SET %s WHERE %s", t->name, sets, keys);
+	return row_write(store, t, sql, row, e);
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Schedules in the store. Their columns are in the order of this file's numbers. */
-#include <stdio.h>
-#include <string.h>
+/* Schedules. */
+#include "supervisor/front/store/schedules.h"
 
 #include "supervisor/front/store/priv.h"
-#include "supervisor/front/store/schedules.h"
 
 void schedule_spec_clear(struct schedule_spec *spec)
 {
@@ -12,117 +10,98 @@ void schedule_spec_clear(struct schedule_spec *spec)
 	*spec = (struct schedule_spec){0};
 }
 
-static void column_text(sqlite3_stmt *st, int i, char *buf, size_t size)
-{
-	const char *text = (const char *)sqlite3_column_text(st, i);
+static const struct column columns[] = {
+	COLUMN(schedule_row, "id", COLUMN_TEXT, id),
+	COLUMN(schedule_row, "project_id", COLUMN_TEXT, project),
+	COLUMN(schedule_row, "state", COLUMN_U32, state),
+	COLUMN(schedule_row, "created_ns", COLUMN_U64, created_ns),
+	COLUMN(schedule_row, "changed_ns", COLUMN_U64, changed_ns),
+	COLUMN(schedule_row, "next_ns", COLUMN_U64, next_ns),
+	COLUMN(schedule_row, "last_ns", COLUMN_U64, last_ns),
+	COLUMN(schedule_row, "run_count", COLUMN_U32, run_count),
+	COLUMN(schedule_row, "msg", COLUMN_TEXT, msg),
+	COLUMN(schedule_row, "code_name", COLUMN_TEXT, spec.code_name),
+	COLUMN(schedule_row, "payload", COLUMN_OWNED_NULL, spec.payload),
+	COLUMN(schedule_row, "start_ns", COLUMN_U64, spec.start_ns),
+	COLUMN(schedule_row, "end_ns", COLUMN_U64, spec.end_ns),
+	COLUMN(schedule_row, "run_every_s", COLUMN_U32, spec.run_every_s),
+	COLUMN(schedule_row, "run_times", COLUMN_U32, spec.run_times),
+	COLUMN(schedule_row, "cron", COLUMN_TEXT, spec.cron),
+	COLUMN(schedule_row, "zone", COLUMN_TEXT, spec.zone),
+	COLUMN(schedule_row, "priority", COLUMN_I32, spec.priority),
+	COLUMN(schedule_row, "timeout_s", COLUMN_U32, spec.timeout_s),
+	COLUMN(schedule_row, "delay_s", COLUMN_U32, spec.delay_s),
+	COLUMN(schedule_row, "label", COLUMN_TEXT, spec.label),
+	COLUMN(schedule_row, "cluster", COLUMN_TEXT, spec.cluster),
+};
+static const struct table schedules_table = TABLE("schedules", schedule_row, 1, columns);
 
-	(void)snprintf(buf, size, "%s", text ? text : "");
-}
+/* What changes with each time. */
+static const struct column ran_columns[] = {
+	COLUMN(schedule_row, "id", COLUMN_TEXT, id),
+	COLUMN(schedule_row, "state", COLUMN_U32, state),
+	COLUMN(schedule_row, "next_ns", COLUMN_U64, next_ns),
+	COLUMN(schedule_row, "last_ns", COLUMN_U64, last_ns),
+	COLUMN(schedule_row, "run_count", COLUMN_U32, run_count),
+	COLUMN(schedule_row, "msg", COLUMN_TEXT, msg),
+};
+static const struct table ran_table = TABLE("schedules", schedule_row, 1, ran_columns);
 
-static uint64_t column_ns(sqlite3_stmt *st, int i)
-{
-	return (uint64_t)sqlite3_column_int64(st, i);
-}
+/* clang-format off */
+static const char step_1[] =
+	"CREATE TABLE schedules (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
+	" state INTEGER NOT NULL, created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL,"
+	" next_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, run_count INTEGER NOT NULL,"
+	" msg TEXT NOT NULL, code_name TEXT NOT NULL, payload TEXT, start_ns INTEGER NOT NULL,"
+	" end_ns INTEGER NOT NULL, run_every_s INTEGER NOT NULL, run_times INTEGER NOT NULL,"
+	" cron TEXT NOT NULL, zone TEXT NOT NULL, priority INTEGER NOT NULL,"
+	" timeout_s INTEGER NOT NULL, delay_s INTEGER NOT NULL, label TEXT NOT NULL,"
+	" cluster TEXT NOT NULL);"
+	"CREATE INDEX schedules_project ON schedules (project_id)";
+/* clang-format on */
 
-static uint32_t column_u32(sqlite3_stmt *st, int i)
-{
-	return (uint32_t)sqlite3_column_int64(st, i);
-}
-
-static int read_row(sqlite3_stmt *st, struct schedule_row *s)
-{
-	const char *payload = (const char *)sqlite3_column_text(st, 10);
-	struct schedule_spec *spec = &s->spec;
-
-	*s = (struct schedule_row){0};
-	column_text(st, 0, s->id, sizeof(s->id));
-	s->state = (enum schedule_state)sqlite3_column_int(st, 2);
-	s->created_ns = column_ns(st, 3);
-	s->changed_ns = column_ns(st, 4);
-	s->next_ns = column_ns(st, 5);
-	s->last_ns = column_ns(st, 6);
-	s->run_count = column_u32(st, 7);
-	column_text(st, 8, s->msg, sizeof(s->msg));
-	column_text(st, 9, spec->code_name, sizeof(spec->code_name));
-	spec->start_ns = column_ns(st, 11);
-	spec->end_ns = column_ns(st, 12);
-	spec->run_every_s = column_u32(st, 13);
-	spec->run_times = column_u32(st, 14);
-	column_text(st, 15, spec->cron, sizeof(spec->cron));
-	column_text(st, 16, spec->zone, sizeof(spec->zone));
-	spec->priority = sqlite3_column_int(st, 17);
-	spec->timeout_s = column_u32(st, 18);
-	spec->delay_s = column_u32(st, 19);
-	column_text(st, 20, spec->label, sizeof(spec->label));
-	column_text(st, 21, spec->cluster, sizeof(spec->cluster));
-	spec->payload = payload ? strdup(payload) : NULL;
-	return payload && !spec->payload ? -ENOMEM : 0;
-}
+static const struct migration steps[] = {{1, 2, step_1, NULL}, {0}};
+static const struct table *const tables[] = {&schedules_table, NULL};
+const struct schema schedules_schema = {"schedules", steps, tables, NULL};
 
 int store_schedule_load(struct store *store, store_schedule_fn fn, void *arg, struct err *e)
 {
-	static const char sql[] =
-		"SELECT id, project_id, state, created_ns, changed_ns, next_ns, last_ns, "
-		"run_count, "
-		"msg, code_name, payload, start_ns, end_ns, run_every_s, run_times, cron, zone, "
-		"priority, timeout_s, delay_s, label, cluster FROM schedules "
-		"ORDER BY created_ns, rowid";
-	sqlite3_stmt *st = NULL;
-	int step = SQLITE_DONE, r = 0;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	struct schedule_row row;
+	int r = store_select(store, &schedules_table, " FROM schedules ORDER BY created_ns, rowid",
+			     &st, e);
 
-	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	while (r == 0 && (step = sqlite3_step(st)) == SQLITE_ROW) {
-		char project[PROJECT_ID_LEN + 1];
-		struct schedule_row s;
-
-		column_text(st, 1, project, sizeof(project));
-		r = read_row(st, &s);
-		if (r == 0)
-			r = fn(arg, project, &s);
+	if (r < 0)
+		return r;
+	while ((r = store_next_row(store, &schedules_table, st, &row, e)) > 0) {
+		r = fn(arg, &row);
 		if (r < 0) {
-			schedule_spec_clear(&s.spec);
-			r = err_set(e, ERR_SYSTEM, -r, "the store's schedule %s", s.id);
+			schedule_spec_clear(&row.spec);
+			return err_set(e, ERR_SYSTEM, -r, "the store's schedule %s", row.id);
 		}
 	}
-	if (r == 0 && step != SQLITE_DONE)
-		r = store_fail(store, e, "be read");
-	(void)sqlite3_finalize(st);
 	return r;
 }
 
-int store_schedule_put(struct store *store, const char *project, const struct schedule_row *s,
-		       struct err *e)
+int store_schedule_put(struct store *store, const struct schedule_row *s, struct err *e)
 {
-	const struct schedule_spec *spec = &s->spec;
-
-	return store_sql(
-		store,
-		"INSERT OR REPLACE INTO schedules (id, project_id, state, created_ns, changed_ns, "
-		"next_ns, last_ns, run_count, msg, code_name, payload, start_ns, end_ns, "
-		"run_every_s, run_times, cron, zone, priority, timeout_s, delay_s, label, cluster) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"ssiiiiiisssiiiissiiiss", e, s->id, project, (sqlite3_int64)s->state,
-		(sqlite3_int64)s->created_ns, (sqlite3_int64)s->changed_ns,
-		(sqlite3_int64)s->next_ns, (sqlite3_int64)s->last_ns, (sqlite3_int64)s->run_count,
-		s->msg, spec->code_name, spec->payload, (sqlite3_int64)spec->start_ns,
-		(sqlite3_int64)spec->end_ns, (sqlite3_int64)spec->run_every_s,
-		(sqlite3_int64)spec->run_times, spec->cron, spec->zone,
-		(sqlite3_int64)spec->priority, (sqlite3_int64)spec->timeout_s,
-		(sqlite3_int64)spec->delay_s, spec->label, spec->cluster);
+	return store_put(store, &schedules_table, s, e);
 }
 
 int store_schedule_ran(struct store *store, const struct schedule_row *ran, struct err *e)
 {
-	return store_sql(store,
-			 "UPDATE schedules SET state = ?2, next_ns = ?3, last_ns = ?4, "
-			 "run_count = ?5, msg = '' WHERE id = ?1",
-			 "siiii", e, ran->id, (sqlite3_int64)ran->state,
-			 (sqlite3_int64)ran->next_ns, (sqlite3_int64)ran->last_ns,
-			 (sqlite3_int64)ran->run_count);
+	struct schedule_row row = *ran;
+
+	row.msg[0] = '\0';
+	return store_update(store, &ran_table, &row, e);
 }
 
 int store_schedule_delete(struct store *store, const char *id, struct err *e)
 {
 	return store_sql(store, "DELETE FROM schedules WHERE id = ?1", "s", e, id);
+}
+
+int store_schedule_delete_all(struct store *store, const char *project, struct err *e)
+{
+	return store_sql(store, "DELETE FROM schedules WHERE project_id = ?1", "s", e, project);
 }

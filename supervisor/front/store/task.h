@@ -38,17 +38,25 @@ struct task_record {
 	uint64_t log_disk;  /* bytes that its log takes on the disk; 0: there is none */
 	uint32_t together;  /* 1: its stderr is its stdout, as the client that runs it has them */
 	uint32_t log_gone;  /* 1: its log was removed, its project's logs took too much */
-	/* Of a task that was submitted for a code (queue.h); else zeros. */
-	char code[TASK_ID_LEN + 1], code_name[128], schedule[TASK_ID_LEN + 1];
+	/* Of a task that was submitted for a worker (queue.h); else zeros. */
+	char worker[TASK_ID_LEN + 1], code_name[128], schedule[TASK_ID_LEN + 1];
 	char original[TASK_ID_LEN + 1], retry[TASK_ID_LEN + 1]; /* of the first attempt; the next */
 	uint32_t revision;					/* known when it has started */
 	uint32_t attempt, retries_left, retries_delay_s, percent, timeout_asked_s;
 	uint32_t dead_letter;	/* 1: failed for good */
 	uint64_t not_before_ns; /* CLOCK_REALTIME; 0: at once */
 	char cluster[65], msg[256];
+	/* Of a run that neither an operator nor the queue wants: by whom, and for what of his. */
+	char wanted_by[64];
 	char warm[IMAGE_WARM_MAX];
 	char warning[PROTO_TEXT_MAX], error[PROTO_TEXT_MAX];
-	char *spec; /* task.json as JSON text; of a code's task its payload as it came; owned */
+	/* What it runs, or is given; both owned. An operator's run has a job (job_write) and no
+	 * payload: that is in the job. A worker's task has a payload, as it came, and gets its job
+	 * by its worker when its turn has come. NULL is as "". */
+	char *job, *payload;
 };
+
+void task_record_clear(struct task_record *rec);	 /* frees what it owns */
+size_t task_record_texts(const struct task_record *rec); /* bytes of that */
 
 #endif

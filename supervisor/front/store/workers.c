@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A revision's columns are few and its spec is one JSON object: what an upload says grows. Its long
- * texts, config and env, with secrets in them, are the code's: those of old revisions are not
+ * texts, config and env, with secrets in them, are the worker's: those of old revisions are not
  * kept. */
 #include "supervisor/front/store/workers.h"
 
@@ -12,13 +12,13 @@
 
 #define TEXT(name, member)                                                                         \
 	{                                                                                          \
-		name, offsetof(struct code_spec, member), sizeof(((struct code_spec *)0)->member), \
-			0                                                                          \
+		name, offsetof(struct worker_spec, member),                                        \
+			sizeof(((struct worker_spec *)0)->member), 0                               \
 	}
 #define COUNT(name, member)                                                                        \
 	{                                                                                          \
-		name, offsetof(struct code_spec, member), 0,                                       \
-			sizeof(((struct code_spec *)0)->member)                                    \
+		name, offsetof(struct worker_spec, member), 0,                                     \
+			sizeof(((struct worker_spec *)0)->member)                                  \
 	}
 
 /* clang-format off */
@@ -35,14 +35,14 @@ static const struct member {
 };
 /* clang-format on */
 
-void code_spec_clear(struct code_spec *spec)
+void worker_spec_clear(struct worker_spec *spec)
 {
 	free(spec->config);
 	free(spec->env);
-	*spec = (struct code_spec){0};
+	*spec = (struct worker_spec){0};
 }
 
-static char *spec_to_text(const struct code_spec *spec)
+static char *spec_to_text(const struct worker_spec *spec)
 {
 	json_auto_t *o = json_object();
 	char hex[65];
@@ -70,7 +70,7 @@ static char *spec_to_text(const struct code_spec *spec)
 	return json_dumps(o, JSON_COMPACT);
 }
 
-static void member_read(const struct member *m, const json_t *value, struct code_spec *ret)
+static void member_read(const struct member *m, const json_t *value, struct worker_spec *ret)
 {
 	char *p = (char *)ret + m->offset;
 	uint64_t u64 = (uint64_t)json_integer_value(value);
@@ -84,15 +84,8 @@ static void member_read(const struct member *m, const json_t *value, struct code
 		memcpy(p, &u64, sizeof(u64));
 }
 
-static char *column_copy(sqlite3_stmt *st, int i)
-{
-	const char *text = (const char *)sqlite3_column_text(st, i);
-
-	return text ? strdup(text) : NULL;
-}
-
 /* It was written by spec_to_text. */
-static int spec_from_text(const char *text, struct code_spec *ret)
+static int spec_from_text(const char *text, struct worker_spec *ret)
 {
 	json_auto_t *o = json_loads(text ? text : "", 0, NULL);
 	const char *package, *zip;
@@ -110,118 +103,155 @@ static int spec_from_text(const char *text, struct code_spec *ret)
 	return 0;
 }
 
-static void column_text(sqlite3_stmt *st, int i, char *buf, size_t size)
+static const struct column worker_columns[] = {
+	COLUMN(worker_row, "id", COLUMN_TEXT, id),
+	COLUMN(worker_row, "project_id", COLUMN_TEXT, project),
+	COLUMN(worker_row, "name", COLUMN_TEXT, spec.name),
+	COLUMN(worker_row, "revision", COLUMN_U32, revision),
+	COLUMN(worker_row, "paused", COLUMN_BOOL, paused),
+	COLUMN(worker_row, "created_ns", COLUMN_U64, created_ns),
+	COLUMN(worker_row, "changed_ns", COLUMN_U64, changed_ns),
+	COLUMN(worker_row, "config", COLUMN_OWNED_NULL, spec.config),
+	COLUMN(worker_row, "env", COLUMN_OWNED_NULL, spec.env),
+};
+static const struct table workers_table = TABLE("codes", worker_row, 1, worker_columns);
+
+/* What changes with each revision. */
+static const struct column revised_columns[] = {
+	COLUMN(worker_row, "id", COLUMN_TEXT, id),
+	COLUMN(worker_row, "revision", COLUMN_U32, revision),
+	COLUMN(worker_row, "changed_ns", COLUMN_U64, changed_ns),
+	COLUMN(worker_row, "config", COLUMN_OWNED_NULL, spec.config),
+	COLUMN(worker_row, "env", COLUMN_OWNED_NULL, spec.env),
+};
+static const struct table revised_table = TABLE("codes", worker_row, 1, revised_columns);
+
+struct revision_row {
+	char worker[PROJECT_ID_LEN + 1], id[PROJECT_ID_LEN + 1];
+	uint32_t revision;
+	uint64_t created_ns;
+	char *spec; /* spec_to_text's */
+};
+
+static const struct column revision_columns[] = {
+	COLUMN(revision_row, "code_id", COLUMN_TEXT, worker),
+	COLUMN(revision_row, "revision", COLUMN_U32, revision),
+	COLUMN(revision_row, "id", COLUMN_TEXT, id),
+	COLUMN(revision_row, "created_ns", COLUMN_U64, created_ns),
+	COLUMN(revision_row, "spec", COLUMN_OWNED, spec),
+};
+static const struct table revisions_table = TABLE("revisions", revision_row, 2, revision_columns);
+
+/* clang-format off */
+static const char step_1[] =
+	"CREATE TABLE codes (id TEXT PRIMARY KEY NOT NULL, project_id TEXT NOT NULL,"
+	" name TEXT NOT NULL, revision INTEGER NOT NULL, paused INTEGER NOT NULL,"
+	" created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, config TEXT, env TEXT,"
+	" UNIQUE (project_id, name));"
+	"CREATE TABLE revisions (code_id TEXT NOT NULL, revision INTEGER NOT NULL,"
+	" id TEXT NOT NULL, created_ns INTEGER NOT NULL, spec TEXT NOT NULL,"
+	" PRIMARY KEY (code_id, revision)) WITHOUT ROWID";
+/* Since then projects have a list of the policies that their workers may name. Those that were
+ * there before have what their workers name on it; or all, where the list would be too long. */
+static const char step_2[] =
+	"UPDATE projects SET policies = 'default,strict' || coalesce((SELECT ',' ||"
+	" group_concat(DISTINCT json_extract(spec, '$.policy')) FROM codes JOIN revisions"
+	" ON code_id = codes.id WHERE project_id = projects.id AND"
+	" json_extract(spec, '$.policy') NOT IN ('', 'default', 'strict')), '');"
+	"UPDATE projects SET policies = '' WHERE length(policies) > 1023";
+/* clang-format on */
+
+static const struct migration steps[] = {{1, 2, step_1, NULL}, {2, 3, step_2, NULL}, {0}};
+static const struct table *const tables[] = {&workers_table, &revisions_table, NULL};
+const struct schema workers_schema = {"workers", steps, tables, NULL};
+
+int store_worker_load(struct store *store, store_worker_fn fn, void *arg, struct err *e)
 {
-	const char *text = (const char *)sqlite3_column_text(st, i);
+	static const char rest[] =
+		", revisions.spec FROM codes JOIN revisions ON code_id = codes.id AND "
+		"revisions.revision = codes.revision ORDER BY codes.created_ns";
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	struct worker_row worker;
+	int r = store_select(store, &workers_table, rest, &st, e);
 
-	(void)snprintf(buf, size, "%s", text ? text : "");
-}
+	if (r < 0)
+		return r;
+	while ((r = store_next_row(store, &workers_table, st, &worker, e)) > 0) {
+		const int spec = (int)workers_table.n_columns;
 
-int store_code_load(struct store *store, store_code_fn fn, void *arg, struct err *e)
-{
-	static const char sql[] =
-		"SELECT c.id, c.project_id, c.name, c.revision, c.paused, c.created_ns, "
-		"c.changed_ns, r.spec, c.config, c.env FROM codes c JOIN revisions r ON r.code_id "
-		"= c.id AND "
-		"r.revision = c.revision ORDER BY c.created_ns";
-	sqlite3_stmt *st = NULL;
-	int s = SQLITE_DONE, r = 0;
-
-	if (sqlite3_prepare_v2(store->db, sql, -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		char project[PROJECT_ID_LEN + 1];
-		struct code_row code = {0};
-
-		column_text(st, 0, code.id, sizeof(code.id));
-		column_text(st, 1, project, sizeof(project));
-		column_text(st, 2, code.spec.name, sizeof(code.spec.name));
-		code.revision = (uint32_t)sqlite3_column_int64(st, 3);
-		code.paused = sqlite3_column_int(st, 4) != 0;
-		code.created_ns = (uint64_t)sqlite3_column_int64(st, 5);
-		code.changed_ns = (uint64_t)sqlite3_column_int64(st, 6);
-		r = spec_from_text((const char *)sqlite3_column_text(st, 7), &code.spec);
-		code.spec.config = column_copy(st, 8);
-		code.spec.env = column_copy(st, 9);
+		r = spec_from_text((const char *)sqlite3_column_text(st, spec), &worker.spec);
 		if (r == 0)
-			r = fn(arg, project, &code);
+			r = fn(arg, &worker);
 		if (r < 0) {
-			code_spec_clear(&code.spec);
-			r = err_set(e, ERR_INTERNAL, -r, "the store's code %s", code.id);
+			worker_spec_clear(&worker.spec);
+			return err_set(e, ERR_INTERNAL, -r, "the store's worker %s", worker.id);
 		}
 	}
-	if (r == 0 && s != SQLITE_DONE)
-		r = store_fail(store, e, "be read");
-	(void)sqlite3_finalize(st);
 	return r;
 }
 
-static int put(struct store *store, const char *project, const struct code_row *c,
-	       const char *revision_id, struct err *e)
+int store_worker_put(struct store *store, const struct worker_row *c, const char *revision_id,
+		     struct err *e)
 {
 	_cleanup_free_ char *spec = spec_to_text(&c->spec);
+	struct revision_row revision = {
+		.revision = c->revision, .created_ns = c->changed_ns, .spec = spec};
 	int r;
 
 	if (!spec)
-		return err_set(e, ERR_INPUT, 0, "the code's texts must be UTF-8");
-	r = store_sql(
-		store,
-		"INSERT INTO codes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) "
-		"DO UPDATE SET revision = ?4, paused = ?5, changed_ns = ?7, config = ?8, "
-		"env = ?9",
-		"sssiiiiss", e, c->id, project, c->spec.name, (sqlite3_int64)c->revision,
-		(sqlite3_int64)c->paused, (sqlite3_int64)c->created_ns,
-		(sqlite3_int64)c->changed_ns, c->spec.config, c->spec.env);
+		return err_set(e, ERR_INPUT, 0, "the worker's texts must be UTF-8");
+	memcpy(revision.worker, c->id, sizeof(revision.worker));
+	(void)snprintf(revision.id, sizeof(revision.id), "%s", revision_id);
+	r = c->revision > 1 ? store_update(store, &revised_table, c, e)
+			    : store_insert(store, &workers_table, c, e);
 	if (r == 0)
-		r = store_sql(store, "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)", "sisis",
-			      e, c->id, (sqlite3_int64)c->revision, revision_id,
-			      (sqlite3_int64)c->changed_ns, spec);
-	if (r == 0)
-		r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1 AND revision <= ?2",
-			      "si", e, c->id, (sqlite3_int64)c->revision - CODE_REVISIONS_MAX);
-	return r;
-}
-
-int store_code_put(struct store *store, const char *project, const struct code_row *code,
-		   const char *revision_id, struct err *e)
-{
-	int r = store_begin(store, e);
-
-	if (r == 0)
-		r = put(store, project, code, revision_id, e);
-	if (r == 0)
-		r = store_commit(store, e);
+		r = store_insert(store, &revisions_table, &revision, e);
 	if (r < 0)
-		store_rollback(store);
-	return r;
+		return r;
+	return store_sql(store, "DELETE FROM revisions WHERE code_id = ?1 AND revision <= ?2", "si",
+			 e, c->id, (sqlite3_int64)c->revision - WORKER_REVISIONS_MAX);
 }
 
-int store_code_paused(struct store *store, const char *id, bool paused, struct err *e)
+int store_worker_paused(struct store *store, const char *id, bool paused, struct err *e)
 {
 	return store_sql(store, "UPDATE codes SET paused = ?2 WHERE id = ?1", "si", e, id,
 			 (sqlite3_int64)paused);
 }
 
-int store_code_delete(struct store *store, const char *id, struct err *e)
+int store_worker_delete(struct store *store, const char *id, struct err *e)
 {
 	int r = store_sql(store, "DELETE FROM revisions WHERE code_id = ?1", "s", e, id);
 
-	if (r == 0)
-		r = store_sql(store, "DELETE FROM codes WHERE id = ?1", "s", e, id);
-	return r;
+	return r < 0 ? r : store_sql(store, "DELETE FROM codes WHERE id = ?1", "s", e, id);
 }
 
-/* The row's columns: revision, id, created_ns, spec. */
-static int read_revision(sqlite3_stmt *st, struct code_revision *ret, struct err *e)
+int store_worker_delete_all(struct store *store, const char *project, struct err *e)
 {
-	struct code_spec spec = {0};
-	int r = 0;
+	int r = store_sql(store,
+			  "DELETE FROM revisions WHERE code_id IN "
+			  "(SELECT id FROM codes WHERE project_id = ?1)",
+			  "s", e, project);
 
-	*ret = (struct code_revision){.revision = (uint32_t)sqlite3_column_int64(st, 0)};
-	column_text(st, 1, ret->id, sizeof(ret->id));
-	ret->created_ns = (uint64_t)sqlite3_column_int64(st, 2);
-	if (spec_from_text((const char *)sqlite3_column_text(st, 3), &spec) < 0)
+	return r < 0 ? r
+		     : store_sql(store, "DELETE FROM codes WHERE project_id = ?1", "s", e, project);
+}
+
+/* 1, 0, -errno: as store_next_row. */
+static int next_revision(struct store *store, sqlite3_stmt *st, struct worker_revision *ret,
+			 struct err *e)
+{
+	struct worker_spec spec = {0};
+	struct revision_row row;
+	int r = store_next_row(store, &revisions_table, st, &row, e);
+
+	if (r <= 0)
+		return r;
+	*ret = (struct worker_revision){.revision = row.revision, .created_ns = row.created_ns};
+	memcpy(ret->worker, row.worker, sizeof(ret->worker));
+	memcpy(ret->id, row.id, sizeof(ret->id));
+	if (spec_from_text(row.spec, &spec) < 0)
 		r = err_set(e, ERR_INTERNAL, 0, "the store's revision %s is damaged", ret->id);
+	row_clear(&revisions_table, &row);
 	memcpy(ret->file_name, spec.file_name, sizeof(ret->file_name));
 	memcpy(ret->runtime, spec.runtime, sizeof(ret->runtime));
 	memcpy(ret->image, spec.image, sizeof(ret->image));
@@ -231,109 +261,98 @@ static int read_revision(sqlite3_stmt *st, struct code_revision *ret, struct err
 	ret->zip_bytes = spec.zip_bytes;
 	ret->package_bytes = spec.package_bytes;
 	ret->package_files = spec.package_files;
-	code_spec_clear(&spec);
+	worker_spec_clear(&spec);
 	return r;
 }
 
-int store_code_revisions(struct store *store, const char *code, uint32_t only, code_revision_fn fn,
-			 void *arg, struct err *e)
+int store_worker_revisions(struct store *store, const char *worker, uint32_t only,
+			   worker_revision_fn fn, void *arg, struct err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int s = SQLITE_DONE, r = 0;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	struct worker_revision v;
+	int r = store_select(store, &revisions_table,
+			     " FROM revisions WHERE code_id = ?1 AND (?2 = 0 OR revision = ?2)"
+			     " ORDER BY revision DESC",
+			     &st, e);
 
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT revision, id, created_ns, spec FROM revisions WHERE "
-			       "code_id = ?1 AND (?2 = 0 OR revision = ?2) ORDER BY revision DESC",
-			       -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
+	if (r < 0)
+		return r;
+	(void)sqlite3_bind_text(st, 1, worker, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, 2, only);
-	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct code_revision v;
-
-		r = read_revision(st, &v, e);
-		if (r == 0)
-			r = fn(arg, &v);
+	while ((r = next_revision(store, st, &v, e)) > 0) {
+		r = fn(arg, &v);
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
-	if (r == 0 && s != SQLITE_DONE)
-		r = store_fail(store, e, "be read");
-	(void)sqlite3_finalize(st);
-	return r < 0 ? r : 0;
+	return r;
 }
 
-int store_code_revisions_after(struct store *store, struct store_revision_at *at, unsigned max,
-			       code_revision_fn fn, void *arg, bool *ret_more, struct err *e)
+int store_worker_revisions_after(struct store *store, struct store_revision_at *at, unsigned max,
+				 worker_revision_fn fn, void *arg, bool *ret_more, struct err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int s = SQLITE_DONE, r = 0;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	struct worker_revision v;
 	unsigned n = 0;
+	int r = store_select(store, &revisions_table,
+			     " FROM revisions WHERE (code_id, revision) > (?1, ?2)"
+			     " ORDER BY code_id, revision LIMIT ?3",
+			     &st, e);
 
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT revision, id, created_ns, spec, code_id FROM revisions "
-			       "WHERE (code_id, revision) > (?1, ?2) ORDER BY code_id, revision "
-			       "LIMIT ?3",
-			       -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	(void)sqlite3_bind_text(st, 1, at->code, -1, SQLITE_TRANSIENT);
+	if (r < 0)
+		return r;
+	(void)sqlite3_bind_text(st, 1, at->worker, -1, SQLITE_TRANSIENT);
 	(void)sqlite3_bind_int64(st, 2, at->revision);
 	(void)sqlite3_bind_int64(st, 3, max);
-	while (r == 0 && (s = sqlite3_step(st)) == SQLITE_ROW) {
-		struct code_revision v;
-
+	while ((r = next_revision(store, st, &v, e)) > 0) {
 		n++;
-		r = read_revision(st, &v, e);
-		column_text(st, 4, at->code, sizeof(at->code));
+		memcpy(at->worker, v.worker, sizeof(at->worker));
 		at->revision = v.revision;
-		if (r == 0)
-			r = fn(arg, &v);
+		r = fn(arg, &v);
+		if (r != 0)
+			break;
 	}
 	*ret_more = n == max;
-	if (r == 0 && s != SQLITE_DONE)
-		r = store_fail(store, e, "be read");
-	(void)sqlite3_finalize(st);
 	return r;
 }
 
-int store_code_revision_spec(struct store *store, const char *code, uint32_t revision,
-			     struct code_spec *ret, struct err *e)
+static int ask_revision(struct store *store, const char *sql, const char *worker, uint32_t revision,
+			sqlite3_stmt **ret, struct err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int s, r = -ENOENT;
+	int r = store_ask(store, sql, ret, e);
 
-	*ret = (struct code_spec){0};
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT spec FROM revisions WHERE code_id = ?1 AND revision = ?2",
-			       -1, &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(st, 2, revision);
-	s = sqlite3_step(st);
-	if (s == SQLITE_ROW)
-		r = spec_from_text((const char *)sqlite3_column_text(st, 0), ret);
-	(void)sqlite3_finalize(st);
-	if (s != SQLITE_ROW && s != SQLITE_DONE)
-		return store_fail(store, e, "be read");
-	return r < 0 && r != -ENOENT
-		       ? err_set(e, ERR_INTERNAL, 0, "revision %u is damaged", revision)
-		       : r;
+	if (r < 0)
+		return r;
+	(void)sqlite3_bind_text(*ret, 1, worker, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(*ret, 2, revision);
+	return store_next(store, *ret, e);
 }
 
-int store_code_revision_id(struct store *store, const char *code, uint32_t revision,
-			   char ret[PROJECT_ID_LEN + 1], struct err *e)
+int store_worker_revision_spec(struct store *store, const char *worker, uint32_t revision,
+			       struct worker_spec *ret, struct err *e)
 {
-	sqlite3_stmt *st = NULL;
-	int s;
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	int r;
+
+	*ret = (struct worker_spec){0};
+	r = ask_revision(store, "SELECT spec FROM revisions WHERE code_id = ?1 AND revision = ?2",
+			 worker, revision, &st, e);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	if (spec_from_text((const char *)sqlite3_column_text(st, 0), ret) < 0)
+		return err_set(e, ERR_INTERNAL, 0, "revision %u is damaged", revision);
+	return 0;
+}
+
+int store_worker_revision_id(struct store *store, const char *worker, uint32_t revision,
+			     char ret[PROJECT_ID_LEN + 1], struct err *e)
+{
+	_cleanup_stmt_ sqlite3_stmt *st = NULL;
+	int r;
 
 	ret[0] = '\0';
-	if (sqlite3_prepare_v2(store->db,
-			       "SELECT id FROM revisions WHERE code_id = ?1 AND revision = ?2", -1,
-			       &st, NULL) != SQLITE_OK)
-		return store_fail(store, e, "be asked");
-	(void)sqlite3_bind_text(st, 1, code, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(st, 2, revision);
-	s = sqlite3_step(st);
-	if (s == SQLITE_ROW)
-		column_text(st, 0, ret, PROJECT_ID_LEN + 1);
-	(void)sqlite3_finalize(st);
-	return s == SQLITE_ROW || s == SQLITE_DONE ? 0 : store_fail(store, e, "be read");
+	r = ask_revision(store, "SELECT id FROM revisions WHERE code_id = ?1 AND revision = ?2",
+			 worker, revision, &st, e);
+	if (r > 0)
+		row_text(st, 0, ret, PROJECT_ID_LEN + 1);
+	return r < 0 ? r : 0;
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A new monitor finds what its predecessor left: run records of tasks that run or
- * have ended, cgroups without a record, half-made checkpoints.
+ * A new monitor finds what its predecessor has left: records of tasks that run or have ended, and
+ * cgroups of sandboxes without a record.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,11 +12,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "lib/dir.h"
 #include "lib/msg.h"
 #include "sandbox/net.h"
-#include "supervisor/monitor/fork/clone.h"
+#include "supervisor/monitor/monitor.h"
 
-/* The init moves its fds to their places before it gives up root: milliseconds. */
+/* How often the init's descriptors are looked for. It moves them to their places before it gives up
+ * root, which takes milliseconds. */
 #define FDS_TRIES 2500
 
 static bool is_pipe(int fd, uint64_t ino)
@@ -49,12 +50,13 @@ static void take_pipes(struct box *b)
 			break;
 		util_close_fd(&b->out_r);
 		util_close_fd(&b->err_r);
-		/* Readable: it has ended (pidfd_open(2)), and its record tells the rest. */
+		/* A pidfd is readable once its process has ended (pidfd_open(2)); the record tells
+		 * the rest. */
 		if (poll(&ended, 1, 0) != 0)
 			return;
 		(void)nanosleep(&nap, NULL);
 	}
-	/* Without its pipes nobody would ever read its output, nor would its init end. */
+	/* Nobody would ever read its output, and its init waits for that. */
 	if (b->out_r < 0)
 		box_kill(b, VERDICT_LOST);
 	if (!b->run.started) {
@@ -64,7 +66,8 @@ static void take_pipes(struct box *b)
 	}
 }
 
-/* pid and start time name one process for good; a pidfd taken in between holds it. */
+/* A pid and a start time name one process for good. The pidfd is taken before the start time is
+ * compared, so that it is that process's. */
 static int take_process(struct box *b)
 {
 	uint64_t start;
@@ -82,121 +85,127 @@ static int take_process(struct box *b)
 	return 0;
 }
 
-static int adopt_one(struct monitor *m, const char *id)
+int adopt_task(struct box *b, bool runs, struct err *e)
 {
-	struct box *b = box_new(m, id);
-	struct err e = {0};
 	int r;
 
-	if (!b)
-		return -ENOMEM;
-	b->record_fd = openat(m->tasks_fd, id, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (b->record_fd < 0 ||
-	    pread(b->record_fd, &b->run, sizeof(b->run), 0) != (ssize_t)sizeof(b->run) ||
-	    b->run.magic != RUN_RECORD_MAGIC || strcmp(b->run.id, id) != 0 ||
-	    !memchr(b->run.cgroup, '\0', sizeof(b->run.cgroup))) {
-		/* Nothing ran yet, or it will be found by its cgroup: the front asks again. */
-		box_forget(b);
+	if (!runs) {
+		box_ended(b);
 		return 0;
 	}
-	b->killed_for =
-		b->run.killed_for < VERDICT_MAX ? (enum verdict)b->run.killed_for : VERDICT_NONE;
-	/* A sandbox's init has a descriptor of its record: an index that none has is given up here, not
-	 * written by when the address is. */
+	take_pipes(b);
+	r = box_watch(b, e);
+	if (r == 0)
+		msg_info("task %s runs: adopted", b->id);
+	return r;
+}
+
+/* The kinds that may own a record, or a cgroup that is not called by a task's id. */
+static const struct box_kind *const kinds[] = {&box_clone, &box_warmup, &box_keeper};
+
+/* The kind of a record's box. A record that no kind owns is taken for a task's: the front is told
+ * of its end then, and no task is lost. */
+static const struct box_kind *kind_of(const struct run_record *run)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i]->owns && kinds[i]->owns(run))
+			return kinds[i];
+	return &box_task;
+}
+
+/* The kind of the sandbox that has a cgroup of this name; NULL: it is called by a task's id, or by
+ * nothing that this program knows. */
+static const struct box_kind *kind_of_group(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i]->group && strncmp(name, kinds[i]->group, strlen(kinds[i]->group)) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+static int adopt_one(struct monitor *m, const char *id)
+{
+	_cleanup_fd_ int fd = openat(m->tasks_fd, id, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct run_record run;
+	struct err e = {0};
+	struct box *b;
+	int r;
+
+	if (fd < 0 || pread(fd, &run, sizeof(run), 0) != (ssize_t)sizeof(run) ||
+	    run.magic != RUN_RECORD_MAGIC || strcmp(run.id, id) != 0 ||
+	    !memchr(run.cgroup, '\0', sizeof(run.cgroup))) {
+		/* Nothing has run yet, or it is found by its cgroup; the front asks again. */
+		(void)unlinkat(m->tasks_fd, id, 0);
+		return 0;
+	}
+	b = box_new(m, kind_of(&run), id);
+	if (!b)
+		return -ENOMEM;
+	b->run = run;
+	b->record_fd = TAKE_FD(fd);
+	b->killed_for = run.killed_for < VERDICT_MAX ? (enum verdict)run.killed_for : VERDICT_NONE;
+	/* The sandbox's init can write into its record. An index that no sandbox can have is given
+	 * up here, because it is an index into net_used. */
 	if (b->run.net_index > NET_INDEX_MAX)
 		b->run.net_index = 0;
 	if (b->run.net_index)
 		m->net_used[b->run.net_index] = NET_USED;
 	(void)cgroup_open(&m->cgroups, b->run.cgroup, &b->cgroup, NULL);
-	r = take_process(b);
-	if (box_is_warm(b)) {
-		/* Whoever asked is gone, and it is quickly made again. */
-		if (r == 0)
-			box_signal(b, SIGKILL);
-		box_forget(b);
-		return 0;
-	}
-	if (r < 0) {
-		box_ended(b);
-		return 0;
-	}
-	take_pipes(b);
-	keeper_watch_adopted(b);
-	r = box_watch(b, &e);
+	r = b->kind->adopt(b, take_process(b) == 0, &e);
 	if (r < 0)
 		msg_err("task %s: %s", id, e.msg);
-	else
-		msg_info("task %s runs: adopted", id);
 	return r;
 }
 
-/* A clone's group may have another name than its task. */
+/* Whether a box has this cgroup. A clone's may have another name than its task. */
 static bool find_group(struct monitor *m, const char *name)
 {
 	box_each(m, b) if (strcmp(b->cgroup.name, name) == 0) return true;
 	return false;
 }
 
+/* A cgroup of which there is no box: ends what runs in it, unless it ends by itself, and removes
+ * it. */
 static void kill_stray(const char *name, void *arg)
 {
+	/* Nothing is left of such a sandbox but its cgroup. */
+	static const struct box_kind stray = {.size = sizeof(struct box)};
+	const struct box_kind *kind = kind_of_group(name);
 	struct monitor *m = arg;
 	struct cgroup cg;
 	struct box *b;
 
-	/* A keeper ends by itself, with its last task; it is that task's parent. Its group is
-	 * removed then (fork/template.c). */
-	if (find_group(m, name) || strncmp(name, "template-", 9) == 0 ||
+	if (find_group(m, name) || (kind && kind->outlives) ||
 	    cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
 		return;
-	/* A parked clone ends with its monitor, and is gone by now or about to be. */
-	if (!clone_is_name(name))
+	/* A parked clone ends with its monitor: it is gone, or about to be, and nobody misses
+	 * it. */
+	if (!kind)
 		msg_warn("sandbox %s has no record: ended", name);
 	(void)cgroup_kill(&cg);
-	b = box_new(m, "");
+	b = box_new(m, &stray, "");
 	if (!b) {
 		cgroup_close(&cg);
 		return;
 	}
 	b->cgroup = cg;
-	b->forgotten = true;
-	box_remove_cgroup(b);
+	box_discard(b);
 }
 
-static void each_name(int dir, void (*fn)(struct monitor *m, const char *name), struct monitor *m)
+static int adopt_name(int dir, const char *name, void *arg, struct err *e)
 {
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-	struct dirent *d;
-
-	if (!stream) {
-		util_close_fd(&copy);
-		return;
-	}
-	while ((d = readdir(stream)))
-		fn(m, d->d_name);
-	(void)closedir(stream);
-}
-
-static void adopt_name(struct monitor *m, const char *name)
-{
-	if (util_is_id(name) && adopt_one(m, name) < 0)
+	(void)dir;
+	(void)e;
+	if (util_is_id(name) && adopt_one(arg, name) < 0)
 		msg_err("task %s: cannot be adopted", name);
-}
-
-static void remove_half_made(struct monitor *m, const char *name)
-{
-	if (strncmp(name, ".tmp-", 5) == 0)
-		warm_remove_dir(m, name);
+	return 0;
 }
 
 int adopt_all(struct monitor *m, struct err *e)
 {
 	int r;
 
-	each_name(m->tasks_fd, adopt_name, m);
+	(void)dir_each(m->tasks_fd, adopt_name, m, NULL);
 	r = cgroup_each(&m->cgroups, kill_stray, m);
-	if (r < 0)
-		return err_set(e, ERR_SYSTEM, -r, "list the cgroups");
-	each_name(m->checkpoints_fd, remove_half_made, m);
-	return 0;
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "list the cgroups") : 0;
 }

@@ -3,8 +3,6 @@
  * Templates: made when a checkpoint is used, bounded by the memory that they hold, rotated by
  * age and count, retired when idle, made again after a crash.
  */
-#include "supervisor/monitor/fork/template.h"
-
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,19 +12,22 @@
 #include <sys/wait.h>
 
 #include "lib/msg.h"
+#include "supervisor/monitor/fork/clone.h"
 
-/* Bytes: some 500 requests wait for a keeper, each of about 8000 as socket(7) counts them; 27 fit
- * into the system's default. A task for which there is no more room is restored. */
+/* Bytes of a keeper's socket buffer. A request takes about 8000, as socket(7) counts them, so some
+ * 500 can wait; the system's default has room for 27. A task whose request finds no room is
+ * restored. */
 #define KEEPER_QUEUE (4 << 20)
-#define SECOND 1000000000ULL
 #define TICK_US 5000000
-#define IDLE_NS (600 * SECOND)
-/* All that come out of one checkpoint have its address layout and hash seed. */
-#define AGE_NS (3600 * SECOND)
+#define IDLE_NS (600 * SEC)
+/* A template is made anew out of a new checkpoint after this time, or so many clones: all processes
+ * that come out of one checkpoint have its address layout and its hash seed. */
+#define AGE_NS (3600 * SEC)
 #define FORKS_MAX 1000000
-/* Twice as long after each failure in a row, up to half a minute: then a try costs a
- * thousandth of a processor, and what has been mended meanwhile is found soon. */
-#define RETRY_NS (1 * SECOND)
+/* The pause after a failure. It doubles with each failure in a row, up to half a minute: then
+ * trying costs a thousandth of a processor, and what has been mended meanwhile is still found
+ * soon. */
+#define RETRY_NS (1 * SEC)
 #define RETRY_DOUBLINGS_MAX 5
 
 struct template *template_find(struct monitor *m, const struct recipe *of)
@@ -37,7 +38,7 @@ struct template *template_find(struct monitor *m, const struct recipe *of)
 	return NULL;
 }
 
-static void forget(struct template *tpl)
+static void template_forget(struct template *tpl)
 {
 	struct template **p = &tpl->m->templates;
 
@@ -45,18 +46,24 @@ static void forget(struct template *tpl)
 		p = &(*p)->next;
 	if (*p)
 		*p = tpl->next;
-	/* Its tasks go on without. */
-	box_each(tpl->m, b) if (b->template == tpl) b->template = NULL;
+	/* Tasks that run in its clones go on. */
+	box_each(tpl->m, b)
+	{
+		struct clone *c = clone_of(b);
+
+		if (c && c->template == tpl)
+			c->template = NULL;
+	}
 	util_close_fd(&tpl->of.package_fd);
 	free(tpl);
 }
 
-/* What is left of one that has failed is remembered until it may be tried again. */
-static void forget_if_over(struct template *tpl)
+/* Frees a template of which nothing is left, unless its failure has to be remembered. */
+static void template_forget_if_over(struct template *tpl)
 {
 	if (tpl->state == TEMPLATE_RETIRED && !tpl->keeper && !tpl->clones &&
 	    util_monotonic_ns() >= tpl->retry_ns)
-		forget(tpl);
+		template_forget(tpl);
 }
 
 void template_retire(struct template *tpl)
@@ -67,9 +74,10 @@ void template_retire(struct template *tpl)
 	tpl->io = sd_event_source_disable_unref(tpl->io);
 	tpl->silence = sd_event_source_disable_unref(tpl->silence);
 	pool_forget(tpl);
-	/* Its keeper ends with its last task. */
+	/* The keeper sees the end of the socket, and ends with its last task. */
 	util_close_fd(&tpl->sock);
-	clone_drop_all(tpl, "the template was retired");
+	while (tpl->clones)
+		clone_drop(tpl->clones, "the template was retired");
 }
 
 void template_failed(struct template *tpl, const char *why)
@@ -93,7 +101,7 @@ static int on_answer(sd_event_source *s, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-static uint64_t memory_of(const struct monitor *m, uint32_t owner)
+static uint64_t template_memory_of(const struct monitor *m, uint32_t owner)
 {
 	uint64_t sum = 0;
 
@@ -103,11 +111,12 @@ static uint64_t memory_of(const struct monitor *m, uint32_t owner)
 }
 
 /*
- * Of the project whose templates hold most the one that was used longest ago: with many lists it
- * takes its own templates' places, not other projects'. Its keeper may live on for its tasks, of
- * which there are as many as may run: without its template it takes next to nothing, and no room.
+ * The template that makes room for others: of the project whose templates hold most memory, the one
+ * that was used longest ago. So a project with many lists of imports takes the places of its own
+ * templates, not of other projects'. The keeper of a retired template may live on for its tasks; it
+ * takes next to no memory, and is not counted.
  */
-static struct template *find_victim(const struct monitor *m)
+static struct template *template_find_victim(const struct monitor *m)
 {
 	struct template *victim = NULL;
 	uint64_t most = 0;
@@ -117,7 +126,7 @@ static struct template *find_victim(const struct monitor *m)
 
 		if (tpl->state == TEMPLATE_RETIRED)
 			continue;
-		of_owner = memory_of(m, tpl->of.owner);
+		of_owner = template_memory_of(m, tpl->of.owner);
 		if (!victim || of_owner > most ||
 		    (of_owner == most && tpl->used_mono_ns < victim->used_mono_ns)) {
 			most = of_owner;
@@ -127,8 +136,8 @@ static struct template *find_victim(const struct monitor *m)
 	return victim;
 }
 
-/* Retires until there are at most n, and more bytes of memory fit. */
-static void bound(struct monitor *m, unsigned n_max, uint64_t more)
+/* Retires templates until there are at most n_max, and so many more bytes of memory fit. */
+static void template_bound(struct monitor *m, unsigned n_max, uint64_t more)
 {
 	const uint64_t budget = m->node_memory / TEMPLATE_MEMORY_PART;
 
@@ -142,32 +151,31 @@ static void bound(struct monitor *m, unsigned n_max, uint64_t more)
 		}
 		if (n == 0 || (n <= n_max && sum <= budget))
 			return;
-		template_retire(find_victim(m));
+		template_retire(template_find_victim(m));
 	}
 }
 
 void template_make_room(struct monitor *m)
 {
-	bound(m, TEMPLATES_MAX - 1, TEMPLATE_MEMORY_GUESS);
+	template_bound(m, TEMPLATES_MAX - 1, TEMPLATE_MEMORY_GUESS);
 }
 
-/* Its own group, and those of the clones that wait. */
-static void measure(struct template *tpl)
+/* Notes the memory of its own cgroup, and of those of the clones that wait for a task. */
+static void template_measure(struct template *tpl)
 {
 	struct cgroup_usage usage = {0};
 
 	if (!tpl->keeper || cgroup_usage(&tpl->keeper->cgroup, &usage) < 0)
 		return;
 	tpl->memory = usage.memory_now;
-	for (const struct box *b = tpl->clones; b; b = b->clone_next)
-		if (!b->pending && cgroup_usage(&b->cgroup, &usage) == 0)
+	for (const struct clone *c = tpl->clones; c; c = c->next)
+		if (clone_is_spare(c) && cgroup_usage(&c->box.cgroup, &usage) == 0)
 			tpl->memory += usage.memory_now;
 }
 
-static int begin(struct template *tpl, int package_fd, struct err *e)
+static int template_begin(struct template *tpl, int package_fd, struct err *e)
 {
 	struct monitor *m = tpl->m;
-	char name[TASK_ID_LEN + 1];
 	uint8_t random[TEMPLATE_ID_LEN / 2];
 	_cleanup_fd_ int theirs = -1;
 	int queue = KEEPER_QUEUE, sk[2], r;
@@ -185,24 +193,11 @@ static int begin(struct template *tpl, int package_fd, struct err *e)
 		if (tpl->of.package_fd < 0)
 			return err_set(e, ERR_SYSTEM, errno, "package");
 	}
-	(void)snprintf(name, sizeof(name), "template-%s", tpl->id);
-	tpl->keeper = box_new(m, name);
-	if (!tpl->keeper)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "template");
-	tpl->keeper->template = tpl;
-	r = policy_get(m, tpl->of.policy, &tpl->rules, e);
-	if (r == 0)
-		r = start_template(m, tpl->keeper, &tpl->of, theirs, e);
-	if (r == 0) {
-		r = sd_event_add_io(m->event, &tpl->io, tpl->sock, EPOLLIN, on_answer, tpl);
-		if (r < 0)
-			(void)err_set(e, ERR_SYSTEM, -r, "event loop");
-	}
-	if (r < 0 && tpl->keeper->pid <= 0) {
-		box_free(tpl->keeper);
-		tpl->keeper = NULL;
-	}
-	return r;
+	r = keeper_start(tpl, theirs, e);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(m->event, &tpl->io, tpl->sock, EPOLLIN, on_answer, tpl);
+	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "event loop") : 0;
 }
 
 void template_want(struct monitor *m, const struct recipe *of)
@@ -222,7 +217,7 @@ void template_want(struct monitor *m, const struct recipe *of)
 			return;
 		if (tpl->failures > failures)
 			failures = tpl->failures;
-		forget_if_over(tpl);
+		template_forget_if_over(tpl);
 	}
 	template_make_room(m);
 	tpl = calloc(1, sizeof(*tpl));
@@ -239,27 +234,18 @@ void template_want(struct monitor *m, const struct recipe *of)
 	tpl->of.package_fd = -1;
 	tpl->next = m->templates;
 	m->templates = tpl;
-	if (begin(tpl, of->package_fd, &e) < 0)
+	if (template_begin(tpl, of->package_fd, &e) < 0)
 		template_failed(tpl, e.msg);
 }
 
-/* The keeper is gone, and with it all that came out of it. */
-void template_ended(struct box *keeper)
+void template_ended(struct template *tpl, const char *why)
 {
-	struct template *tpl = keeper->template;
-
-	box_reap(keeper);
-	if (tpl) {
-		tpl->keeper = NULL;
-		template_failed(tpl, keeper->error[0] ? keeper->error : "its keeper has ended");
-		forget_if_over(tpl);
-	}
-	keeper->template = NULL;
-	keeper->forgotten = true;
-	box_remove_cgroup(keeper);
+	tpl->keeper = NULL;
+	template_failed(tpl, why);
+	template_forget_if_over(tpl);
 }
 
-/* Of a keeper that an earlier monitor started, and that has ended by now. */
+/* Removes the cgroup of a keeper that an earlier monitor had started, once the keeper has ended. */
 static void remove_stray(const char *name, void *arg)
 {
 	struct monitor *m = arg;
@@ -268,15 +254,16 @@ static void remove_stray(const char *name, void *arg)
 	for (const struct template *tpl = m->templates; tpl; tpl = tpl->next)
 		if (tpl->keeper && strcmp(tpl->keeper->cgroup.name, name) == 0)
 			return;
-	if (strncmp(name, "template-", 9) != 0 || cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
+	if (strncmp(name, KEEPER_GROUP, strlen(KEEPER_GROUP)) != 0 ||
+	    cgroup_open(&m->cgroups, name, &cg, NULL) < 0)
 		return;
 	if (cgroup_remove(&cg) < 0)
 		cgroup_close(&cg);
 }
 
-/* A fork reads nothing of the checkpoint, which is of use all the same: others like it come
- * out of that one. */
-static void count_use(struct template *tpl)
+/* Marks the template's checkpoint as used. A fork reads nothing of the checkpoint, but the next
+ * template is made of it. */
+static void template_count_use(struct template *tpl)
 {
 	if (!tpl->keeper || tpl->used_ns == tpl->counted_ns)
 		return;
@@ -284,8 +271,9 @@ static void count_use(struct template *tpl)
 	tpl->counted_ns = tpl->used_ns;
 }
 
-/* Of the last tasks' limits those with the most memory. Until there were as many as may be parked
- * the policy's own count as some; where nothing is parked nothing is known, and these are zeros. */
+/* The limits with the most memory of the last tasks. Until there have been as many tasks as clones
+ * may wait, the policy's own limits are among them. Where no clone may wait, nothing is known, and
+ * the limits are zeros. */
 static struct limits most_of_recent(const struct template *tpl)
 {
 	struct limits most = {0};
@@ -306,21 +294,21 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *arg)
 		uint64_t age = now - tpl->begun_ns;
 
 		next = tpl->next;
-		count_use(tpl);
+		template_count_use(tpl);
 		if (tpl->state == TEMPLATE_READY)
-			measure(tpl);
+			template_measure(tpl);
 		if (tpl->state == TEMPLATE_READY && now - tpl->used_mono_ns > IDLE_NS)
 			template_retire(tpl);
 		else if (tpl->state == TEMPLATE_READY && (age > AGE_NS || tpl->forks > FORKS_MAX)) {
 			struct limits most = most_of_recent(tpl);
 
 			template_retire(tpl);
-			/* A new checkpoint, and out of that a new template. */
+			/* A new checkpoint is made, and then a new template out of it. */
 			start_warm_again(m, &tpl->of, &most);
 		}
-		forget_if_over(tpl);
+		template_forget_if_over(tpl);
 	}
-	bound(m, TEMPLATES_MAX, 0);
+	template_bound(m, TEMPLATES_MAX, 0);
 	(void)cgroup_each(&m->cgroups, remove_stray, m);
 	(void)sd_event_source_set_time(s, usec + TICK_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -334,7 +322,7 @@ int template_start(struct monitor *m, struct err *e)
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "monitor: event loop") : 0;
 }
 
-static void send_row(struct monitor *m, const struct template *tpl, uint32_t tag)
+static void template_send_row(struct monitor *m, const struct template *tpl, uint32_t tag)
 {
 	union proto_msg msg = {0};
 	struct mon_template *row = &msg.template;
@@ -347,7 +335,7 @@ static void send_row(struct monitor *m, const struct template *tpl, uint32_t tag
 	row->owner = tpl->of.owner;
 	memcpy(row->image, tpl->of.image, 32);
 	memcpy(row->policy, tpl->of.policy, 32);
-	row->parked = clone_count(tpl);
+	row->parked = pool_count(tpl);
 	row->running = tpl->running;
 	row->forks = tpl->forks;
 	row->created_ns = tpl->created_ns;
@@ -371,14 +359,14 @@ void template_list(struct monitor *m, const struct mon_templates *req)
 	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {
 		bool retire = req->verb == TEMPLATE_RETIRE;
 
-		/* What is only remembered is no template. */
+		/* A failed template that is only remembered is not listed. */
 		if (!tpl->keeper || (retire && tpl->state == TEMPLATE_RETIRED))
 			continue;
 		if (retire && !req->all && strcmp(tpl->id, req->id) != 0)
 			continue;
 		if (retire)
 			template_retire(tpl);
-		send_row(m, tpl, req->tag);
+		template_send_row(m, tpl, req->tag);
 	}
 	if (req->verb == TEMPLATE_LIST)
 		warm_list(m, req->tag);
@@ -388,7 +376,7 @@ void template_list(struct monitor *m, const struct mon_templates *req)
 	monitor_to_front(m, &msg);
 }
 
-/* At a stop. Templates without a task go now; the others are left to their keepers. */
+/* The monitor stops. Templates without a task are ended; the others are left to their keepers. */
 void template_stop_all(struct monitor *m)
 {
 	for (struct template *tpl = m->templates; tpl; tpl = tpl->next) {

@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What came of warm-ups: a recipe that has failed is not tried again for a while, longer each
- * time, and its tasks are told why. What a project's tasks name themselves, a list or a package,
- * fails by their limits and their code, and holds up that project alone; the images' own lists
- * are everybody's.
+ * What became of warm-ups. A recipe that has failed is not tried again for a while, which grows
+ * with each failure, and tasks of the recipe are told why. A list or a package that a project's
+ * tasks name fails because of their limits and their code, so it is only held back for that
+ * project. The list of an image is held back for everybody.
  *
- * A changed package is another recipe. So that it can not be changed to be tried without end, a
- * project's lists that name a package's module have a short pause between any two, whatever the
- * package; it does not grow with failures, which may be another package's.
+ * A changed package is another recipe. A project could change a package to have it tried without
+ * end, so there is a short pause between any two warm-ups of a project's list that names a module
+ * of a package, whatever the package is. This pause does not grow with failures, which may be
+ * another package's.
  *
- * A checkpoint that is made, and then turns out not to be what was dumped, is a failure of its
- * own kind: the next warm-up is likely to end well, and to be of no more use. It is over when one
- * has been restored.
+ * A checkpoint that was made, and is not what was dumped when it is restored, is a failure of its
+ * own kind: the next warm-up is likely to succeed, and its checkpoint to be as useless. Such a
+ * failure is forgotten when a checkpoint of the recipe has been restored.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "supervisor/monitor/monitor.h"
 
-#define SECOND 1000000000ULL
 #define PASTS_MAX 128
-#define RETRY_NS SECOND
-#define LIST_PAUSE_NS SECOND
-/* A warm-up may last half a minute: ten minutes, so that one which always does takes a
- * twentieth of its place. */
+#define RETRY_NS SEC
+#define LIST_PAUSE_NS SEC
+/* The longest pause is about ten minutes: a warm-up may last half a minute, and one that always
+ * does takes a twentieth of a place then. */
 #define DOUBLINGS_MAX 9
 
 enum past_kind {
 	PAST_FAILED,
-	PAST_PAUSE, /* of a list, whatever the package */
-	PAST_BAD,   /* of the checkpoint itself: its owner is who has dumped it */
+	PAST_PAUSE, /* between two warm-ups of a list, whatever the package */
+	PAST_BAD,   /* its checkpoint was not right; the owner is who has dumped it */
 };
 
 struct warm_past {
 	struct warm_past *next;
 	enum past_kind kind;
-	struct recipe of; /* its package_fd is -1, its owner who is held up by it */
+	struct recipe of; /* its package_fd is -1; its owner is the project that is held back */
 	unsigned failures;
 	uint64_t retry_ns; /* CLOCK_MONOTONIC */
 	char why[PROTO_TEXT_MAX];
@@ -53,8 +53,8 @@ static struct recipe past_key(const struct recipe *of, enum warm_for list, enum 
 	return key;
 }
 
-static struct warm_past *find(const struct monitor *m, const struct recipe *key,
-			      enum past_kind kind)
+static struct warm_past *past_find(const struct monitor *m, const struct recipe *key,
+				   enum past_kind kind)
 {
 	for (struct warm_past *p = m->warm_pasts; p; p = p->next)
 		if (p->kind == kind && recipe_is(&p->of, key))
@@ -62,7 +62,7 @@ static struct warm_past *find(const struct monitor *m, const struct recipe *key,
 	return NULL;
 }
 
-static unsigned count(const struct monitor *m, uint32_t owner)
+static unsigned past_count(const struct monitor *m, uint32_t owner)
 {
 	unsigned n = 0;
 
@@ -71,7 +71,7 @@ static unsigned count(const struct monitor *m, uint32_t owner)
 	return n;
 }
 
-static void forget(struct monitor *m, struct warm_past *past)
+static void past_forget(struct monitor *m, struct warm_past *past)
 {
 	struct warm_past **p = &m->warm_pasts;
 
@@ -82,33 +82,34 @@ static void forget(struct monitor *m, struct warm_past *past)
 	free(past);
 }
 
-/* Of too many the oldest of who has most: nobody makes others' pasts forgotten. */
-static void make_room(struct monitor *m)
+/* When there are too many, forgets the oldest of the project that has most, so that no project can
+ * make another one's forgotten. */
+static void past_make_room(struct monitor *m)
 {
 	struct warm_past *victim = NULL;
 	unsigned n = 0, most = 0;
 
 	for (struct warm_past *p = m->warm_pasts; p; p = p->next) {
-		const unsigned of_owner = count(m, p->of.owner);
+		const unsigned of_owner = past_count(m, p->of.owner);
 
 		n++;
-		/* The newest is first. */
+		/* The newest is the first in the list. */
 		if (of_owner >= most) {
 			most = of_owner;
 			victim = p;
 		}
 	}
 	if (victim && n >= PASTS_MAX)
-		forget(m, victim);
+		past_forget(m, victim);
 }
 
-static struct warm_past *add(struct monitor *m, const struct recipe *key, enum past_kind kind)
+static struct warm_past *past_add(struct monitor *m, const struct recipe *key, enum past_kind kind)
 {
 	struct warm_past *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
-	make_room(m);
+	past_make_room(m);
 	p->of = *key;
 	p->kind = kind;
 	p->next = m->warm_pasts;
@@ -116,21 +117,21 @@ static struct warm_past *add(struct monitor *m, const struct recipe *key, enum p
 	return p;
 }
 
-/* What of this kind there is for a recipe. */
-static struct warm_past *look_up(const struct monitor *m, const struct recipe *of,
-				 enum warm_for list, enum past_kind kind)
+/* The failure of this kind that a recipe has, or NULL. */
+static struct warm_past *past_look_up(const struct monitor *m, const struct recipe *of,
+				      enum warm_for list, enum past_kind kind)
 {
 	const struct recipe key = past_key(of, list, kind);
 
-	return find(m, &key, kind);
+	return past_find(m, &key, kind);
 }
 
 const char *warm_past_why(const struct monitor *m, const struct recipe *of, enum warm_for list)
 {
-	const struct warm_past *p = look_up(m, of, list, PAST_FAILED);
+	const struct warm_past *p = past_look_up(m, of, list, PAST_FAILED);
 
 	if (!p)
-		p = look_up(m, of, list, PAST_BAD);
+		p = past_look_up(m, of, list, PAST_BAD);
 	return p ? p->why : "";
 }
 
@@ -138,7 +139,7 @@ bool warm_past_allows(const struct monitor *m, const struct recipe *of, enum war
 		      uint64_t now_ns)
 {
 	for (enum past_kind kind = PAST_FAILED; kind <= PAST_BAD; kind++) {
-		const struct warm_past *p = look_up(m, of, list, kind);
+		const struct warm_past *p = past_look_up(m, of, list, kind);
 
 		if (p && now_ns < p->retry_ns)
 			return false;
@@ -153,15 +154,16 @@ void warm_past_begin(struct monitor *m, const struct recipe *of, uint64_t now_ns
 
 	if (of->package_fd < 0)
 		return;
-	pause = find(m, &any, PAST_PAUSE);
+	pause = past_find(m, &any, PAST_PAUSE);
 	if (!pause)
-		pause = add(m, &any, PAST_PAUSE);
+		pause = past_add(m, &any, PAST_PAUSE);
 	if (pause)
 		pause->retry_ns = now_ns + LIST_PAUSE_NS;
 }
 
-/* A checkpoint of the image alone is everybody's: it does not matter who made it. */
-static void forget_all(struct monitor *m, const struct recipe *of)
+/* A warm-up has succeeded: forgets its failures. A checkpoint of an image alone is for everybody,
+ * so then those of all projects are forgotten. */
+static void past_forget_all(struct monitor *m, const struct recipe *of)
 {
 	struct warm_past *next;
 
@@ -172,20 +174,20 @@ static void forget_all(struct monitor *m, const struct recipe *of)
 		if (recipe_dumped_by(of) == SANDBOX_OWNER_SHARED)
 			like.owner = p->of.owner;
 		if (p->kind == PAST_FAILED && recipe_is(&p->of, &like))
-			forget(m, p);
+			past_forget(m, p);
 	}
 }
 
-/* Once more, and each time for longer. */
-static void note(struct monitor *m, const struct recipe *of, enum warm_for list,
-		 enum past_kind kind, const char *why, uint64_t now_ns)
+/* Notes one more failure; the pause grows each time. */
+static void past_note(struct monitor *m, const struct recipe *of, enum warm_for list,
+		      enum past_kind kind, const char *why, uint64_t now_ns)
 {
 	const struct recipe key = past_key(of, list, kind);
-	struct warm_past *p = find(m, &key, kind);
+	struct warm_past *p = past_find(m, &key, kind);
 	unsigned n;
 
 	if (!p)
-		p = add(m, &key, kind);
+		p = past_add(m, &key, kind);
 	if (!p)
 		return;
 	n = p->failures < DOUBLINGS_MAX ? p->failures : DOUBLINGS_MAX;
@@ -198,9 +200,9 @@ void warm_past_end(struct monitor *m, const struct recipe *of, enum warm_for lis
 		   uint64_t now_ns)
 {
 	if (*why)
-		note(m, of, list, PAST_FAILED, why, now_ns);
+		past_note(m, of, list, PAST_FAILED, why, now_ns);
 	else
-		forget_all(m, of);
+		past_forget_all(m, of);
 }
 
 void warm_past_bad(struct monitor *m, const struct recipe *of, const char *why, uint64_t now_ns)
@@ -209,13 +211,13 @@ void warm_past_bad(struct monitor *m, const struct recipe *of, const char *why, 
 
 	(void)snprintf(text, sizeof(text),
 		       "the last checkpoint was not right and was removed: %.400s", why);
-	note(m, of, WARM_FOR_NOBODY, PAST_BAD, text, now_ns);
+	past_note(m, of, WARM_FOR_NOBODY, PAST_BAD, text, now_ns);
 }
 
 void warm_past_good(struct monitor *m, const struct recipe *of)
 {
-	struct warm_past *p = look_up(m, of, WARM_FOR_NOBODY, PAST_BAD);
+	struct warm_past *p = past_look_up(m, of, WARM_FOR_NOBODY, PAST_BAD);
 
 	if (p)
-		forget(m, p);
+		past_forget(m, p);
 }

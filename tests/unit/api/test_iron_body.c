@@ -63,7 +63,7 @@ static void test_wrong_tasks(void **state)
 		{"{\"tasks\":[]}", "request: tasks: must be a list of at least one", 2},
 		{"{\"tasks\":null}", "request: tasks: must be a list of at least one", 2},
 		{"{\"tasks\":[1]}", "request: tasks[0]: must be an object, not a number", 2},
-		{"{\"tasks\":[{}]}", "request: tasks[0].code_name: must name a code", 2},
+		{"{\"tasks\":[{}]}", "request: tasks[0].code_name: must name a worker", 2},
 		{"{\"tasks\":[{\"code_name\":\"a\"},{\"code_name\":\"a\",\"priority\":3}]}",
 		 "request: tasks[1].priority: must be from", 2},
 		{"{\"tasks\":[{\"code_name\":\"a\",\"priority\":-1}]}",
@@ -230,7 +230,7 @@ static void test_schedule_change(void **state)
 	assert_string_equal(spec.label, "l");
 	assert_int_equal(iron_schedule_change("{\"payload\":\"new\"}", 17, false, &spec, &e), 0);
 	assert_string_equal(spec.payload, "new");
-	/* What is not named is left, but for the other rule. */
+	/* Members that are not named stay; only the other way to repeat is replaced. */
 	assert_int_equal(iron_schedule_change(cron, strlen(cron), true, &spec, &e), 0);
 	assert_int_equal(spec.run_every_s, 0);
 	assert_string_equal(spec.cron, "* * * * *");
@@ -244,7 +244,7 @@ static void test_schedule_change(void **state)
 	schedule_spec_clear(&spec);
 }
 
-static int code(const char *text, bool strict, struct code_spec *ret, struct err *e)
+static int worker(const char *text, bool strict, struct worker_spec *ret, struct err *e)
 {
 	return iron_code_parse(text, strlen(text), strict, ret, e);
 }
@@ -256,11 +256,11 @@ static void test_codes(void **state)
 		"\"config\":{\"k\":1},\"max_concurrency\":-1,\"retries\":\"3\","
 		"\"retries_delay\":60,\"default_priority\":-3,\"stack\":null,"
 		"\"env_vars\":{\"A\":\"1\"},\"extra\":[1]}";
-	struct code_spec spec;
+	struct worker_spec spec;
 	struct err e = {0};
 
 	(void)state;
-	assert_int_equal(code(text, false, &spec, &e), 0);
+	assert_int_equal(worker(text, false, &spec, &e), 0);
 	assert_string_equal(spec.name, "My-Worker_2");
 	assert_string_equal(spec.file_name, "a/b.py");
 	assert_string_equal(spec.config, "{\"k\":1}");
@@ -269,8 +269,8 @@ static void test_codes(void **state)
 	assert_int_equal(spec.retries, 3);
 	assert_int_equal(spec.retries_delay_s, 60);
 	assert_int_equal(spec.default_priority, 0);
-	code_spec_clear(&spec);
-	assert_true(code(text, true, &spec, &e) < 0);
+	worker_spec_clear(&spec);
+	assert_true(worker(text, true, &spec, &e) < 0);
 }
 
 static void test_wrong_codes(void **state)
@@ -298,10 +298,10 @@ static void test_wrong_codes(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
 		for (int strict = list[i].strict == 1; strict < 2; strict++) {
-			struct code_spec spec;
+			struct worker_spec spec;
 			struct err e = {0};
 
-			assert_true(code(list[i].text, strict, &spec, &e) < 0);
+			assert_true(worker(list[i].text, strict, &spec, &e) < 0);
 			if (strncmp(e.msg, list[i].says, strlen(list[i].says)) != 0)
 				fail_msg("%s: \"%s\" and not \"%s\"", list[i].text, e.msg,
 					 list[i].says);
@@ -330,7 +330,7 @@ static void test_progress_and_retry(void **state)
 	assert_true(iron_retry_parse("{\"delay\":-1}", 12, true, &delay, &e) < 0);
 }
 
-/* In pieces of every size: what was read is the same. */
+/* Reads the text in pieces of every size; the result must be the same. */
 static void unescapes(const char *text, const char *want, size_t len)
 {
 	char got[256];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Codes' files as zips, made byte by byte: what is unpacked, and which entries are refused. */
+/* Zips of workers, which the test makes byte by byte: what is unpacked, and which entries are
+ * refused. */
 #include "tests/unit/package_zip_rig.h"
 
 static void test_good(void **state)
@@ -15,16 +16,20 @@ static void test_good(void **state)
 		z->zip64 = zip64;
 		z->comment = "a comment, PK and all";
 		make_zip(z, good, ARRAY_SIZE(good));
-		if (package_extract_zip(z->bytes, z->len, at, 1 << 20, &bytes, &e) < 0)
+		if (extract_to(z->bytes, z->len, at, 1 << 20, &bytes, &e) < 0)
 			fail_msg("%s", e.msg);
 		assert_int_equal(bytes, 9 + 9 + 19 + 1 + 8 + 3 + 1 + 19 - 2 + 1 + 1 + 1);
 		assert_good(at);
-		package_remove(AT_FDCWD, dir);
+		(void)dir_remove_tree(AT_FDCWD, dir);
 		(void)close(at);
 	}
 }
 
-/* Each of these is right but for one thing. */
+#define FIELD "\x99\x99\0\0"
+#define FIELDS_4 FIELD FIELD FIELD FIELD
+#define FIELDS_16 FIELDS_4 FIELDS_4 FIELDS_4 FIELDS_4
+
+/* Each of these is valid except for one thing. */
 static void test_forms(void **state)
 {
 	static const struct member forms[] = {
@@ -35,6 +40,9 @@ static void test_forms(void **state)
 		{"wide", "x", .wide = true},
 		{"odd field", "x", .extra = "\x55\x54\x01\x00z", .extra_len = 5},
 		{"unicode", "x", .extra = "\x75\x70\x0c\x00\x01zzzzunicode", .extra_len = 16},
+		{"many fields", "x", .extra = FIELDS_16, .extra_len = 16UL * 4},
+		{"many fields in the header", "x", .extra = FIELDS_16, .extra_len = 16UL * 4,
+		 .local_extra = true},
 		{"odd rest", "x", .extra = "\0\0", .extra_len = 2},
 		{"nothing", NULL},
 		{"nothing, deflated", NULL, .deflate = true},
@@ -52,12 +60,32 @@ static void test_forms(void **state)
 	}
 }
 
+/* A file has the time of its Info-ZIP field, which is exact, and not that of its header. */
+static void test_time(void **state)
+{
+	static const struct member m = {"x", "x", .extra = "\x55\x54\x05\x00\x01\xf1\x53\x65\x55",
+					.extra_len = 9};
+	struct made *z = *state;
+	struct err e = {0};
+	struct stat st;
+	uint64_t bytes;
+	char dir[32];
+	int at = make_dir(dir);
+
+	make_zip(z, &m, 1);
+	assert_int_equal(extract_to(z->bytes, z->len, at, 1 << 20, &bytes, &e), 0);
+	assert_int_equal(fstatat(at, "x", &st, 0), 0);
+	assert_int_equal(st.st_mtime, 0x556553f1);
+	(void)dir_remove_tree(AT_FDCWD, dir);
+	(void)close(at);
+}
+
 #define REFUSED 3
 static const struct {
 	struct member m[REFUSED];
 	const char *error;
 } refused[] = {
-	/* As of tars. */
+	/* Entries that are refused in tars too. */
 	{{{"/etc/x", "x"}}, "/etc/x: an absolute path"},
 	{{{"../x", "x"}}, "../x: \"..\""},
 	{{{"a/../../x", "x"}}, "a/../../x: \"..\""},
@@ -77,7 +105,7 @@ static const struct {
 	{{{"f", "", MODE(0140644)}}, "f: only files, folders"},
 	{{{".", "1"}}, ".: must be a folder"},
 	{{{"esc\x1b[2J/../x", "1"}}, "esc\\x1b[2J"},
-	/* Of zips. */
+	/* Entries that are refused only in zips. */
 	{{{"s", "x", MODE(0104755)}}, "s: set-user-id"},
 	{{{"s", "x", MODE(0102755)}}, "s: set-user-id and set-group-id"},
 	{{{"..\\x", "1"}}, "x: the name has a back slash"},
@@ -90,12 +118,13 @@ static const struct {
 	{{{"x\x81", "1", .local_flags = UTF8}}, "the name is not UTF-8"},
 	{{{"x\x81", "1", .extra = "\x75\x70\x06\x00\x01\xb7\x52\x80\x3c\x81", .extra_len = 10}},
 	 "the name is not UTF-8"},
-	{{{"x\x81", "1", .extra = "\x75\x70\x09\x00\x01\xb7\x52\x80\x3c../y", .extra_len = 13}},
-	 "../y: \"..\""},
+	{{{"x\x81", "1", .extra = "\x75\x70\x0a\x00\x01\xb7\x52\x80\x3c../\xc3\xbc",
+	   .extra_len = 14}},
+	 "../\\xc3\\xbc: \"..\""},
 	{{{"x\x81", "1",
-	   .extra = "\x75\x70\x08\x00\x01\xb7\x52\x80\x3c"
-		    "a\\b",
-	   .extra_len = 12}},
+	   .extra = "\x75\x70\x09\x00\x01\xb7\x52\x80\x3c"
+		    "\xc3\xbc\\b",
+	   .extra_len = 13}},
 	 "back slash"},
 	{{{"x\x81", "1",
 	   .extra = "\x75\x70\x08\x00\x01\xb7\x52\x80\x3c"
@@ -115,13 +144,23 @@ static const struct {
 		    "UNICODE",
 	   .extra_len = 16}},
 	 "unicode: it has two names"},
+	/* Readers that do not know the field would find a file x. */
+	{{{"x", "1", .extra = "\x75\x70\x06\x00\x01\x83\x16\xdc\x8cy", .extra_len = 10}},
+	 "x: it has two names"},
+	{{{"x\x81", "1", .extra = "\x75\x70\x06\x00\x01\xb7\x52\x80\x3cy", .extra_len = 10}},
+	 "it has two names"},
+	{{{"x", "1", .extra = FIELDS_16 FIELD, .extra_len = 17UL * 4, .central_extra = true}},
+	 "x: it has more than 16 extra"},
+	{{{"x", "1", .extra = FIELDS_16 FIELD, .extra_len = 17UL * 4, .local_extra = true}},
+	 "x: it has more than 16 extra"},
 	{{{"x", "1", .extra = "\x01\x00\x09\x00z", .extra_len = 5}}, "x: its extra field"},
 	{{{"x", "1", .wide = true, .extra = "\x01\0\0\0", .extra_len = 4}}, "x: its ZIP64"},
-	/* Lengths that lie. */
+	/* Wrong lengths. */
 	{{{"x", "12345678", .size = 4, .packed = 4}}, "x: what follows its content"},
 	{{{"x", "1234", .size = 8}}, "x: its lengths are wrong"},
-	{{{"x", "1234", .local_size = 8}}, "x: its header and the zip's directory"},
-	{{{"x", "1234", .local_size = 8, .flags = LATE, .sized = true}}, "x: its header and"},
+	{{{"x", "1234", .local_size = 8}}, "header and the zip's directory say"},
+	{{{"x", "1234", .local_size = 8, .flags = LATE, .sized = true}},
+	 "header and the zip's directory say"},
 	{{{"x", "12345678", .size = 4, .deflate = true}}, "x: "},
 	{{{"x", "1234", .size = 8, .deflate = true}}, "x: "},
 	{{{"x", "1234", .size = 2 << 20, .deflate = true}}, "more than 1048576 bytes"},
@@ -129,7 +168,7 @@ static const struct {
 	{{{"x", "1234", .crc = 1}}, "x: the archive is damaged here"},
 	{{{"x", "1234", .crc = 1, .deflate = true}}, "x: the archive is damaged here"},
 	{{{"x", "1", .flags = LATE, .no_descriptor = true}}, "x: what follows its content"},
-	/* Places: two entries with one content, one within another, a gap. */
+	/* Wrong places: two entries with one content, one entry within another, a gap. */
 	{{{"x", "1"}, {"y", "2", .shift = -32}}, "y: it has two names"},
 	{{{"x", "1"}, {"x", "1", .shift = -32}}, "x: it overlaps"},
 	{{{"x", "1", .shift = 1}}, "x: it is not where it should be"},
@@ -157,7 +196,8 @@ static void test_refused(void **state)
 	}
 }
 
-/* Cut anywhere it is refused, and changed anywhere it is refused or unpacked within bounds. */
+/* A zip that is cut anywhere is refused; one with a changed byte is refused, or unpacked within its
+ * bounds. */
 static void test_damaged(void **state)
 {
 	struct made *z = *state;
@@ -181,10 +221,8 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_ZIP(test_good),
-		WITH_ZIP(test_forms),
-		WITH_ZIP(test_refused),
-		WITH_ZIP(test_damaged),
+		WITH_ZIP(test_good),	WITH_ZIP(test_forms),	WITH_ZIP(test_time),
+		WITH_ZIP(test_refused), WITH_ZIP(test_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

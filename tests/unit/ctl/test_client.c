@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Answers that are none, errors of every kind, and a daemon that is away or goes away. */
+/* Bytes that are not an answer, errors of every kind, and a daemon that is away or goes away. */
 #include "tests/unit/ctl_rig.h"
 
 #define ASKED "{\"op\":\"ps\",\"all\":false}"
 #define NOT_JSON "sandboxctl: the daemon's answer is not a JSON object\n"
 
-/* Whatever comes instead of a JSON object is told as that, and nothing is printed of it. */
+/* An answer that is not a JSON object is an error that says so, and nothing of it is printed. */
 static void test_not_json(void **state)
 {
 	static const char *const answers[] = {
@@ -34,7 +34,7 @@ static void test_lengths(void **state)
 		uint32_t announced;
 		const char *err;
 	} rows[] = {
-		{1, "sandboxctl: the daemon's answer is out of bounds (1 bytes)\n"},
+		{1, NOT_JSON}, /* a valid frame, whose body is not a JSON object */
 		{CONTROL_FRAME_MAX + 1,
 		 "sandboxctl: the daemon's answer is out of bounds (8388609 bytes)\n"},
 		{UINT32_MAX,
@@ -69,7 +69,7 @@ static void test_codes(void **state)
 	}
 }
 
-/* The code of an answer is the code of the error, for who goes on by it. */
+/* The code of an answer is the code of the error, for callers that look at it. */
 static void test_check(void **state)
 {
 	struct err e;
@@ -112,7 +112,8 @@ static void test_poor_errors(void **state)
 					   .err = rows[i].err});
 }
 
-/* A success without what was asked for, or with another thing in its place, is none. */
+/* A success without the member that was asked for, or with a member of another type, is an
+ * error. */
 static void test_no_member(void **state)
 {
 	static const struct {
@@ -143,14 +144,14 @@ static void test_no_member(void **state)
 		 "projects"},
 		{ctl_project,
 		 {"project", "inspect", "p"},
-		 "{\"op\":\"tokens\",\"project\":\"p\"}",
+		 "{\"op\":\"project\",\"project\":\"p\"}",
 		 "{\"ok\":true,\"tokens\":[]}",
-		 "project"},
+		 "id"},
 		{ctl_project,
 		 {"project", "quota", "p", "running=1"},
 		 "{\"op\":\"project_quota\",\"project\":\"p\",\"quota\":{\"running\":1}}",
-		 "{\"ok\":true}",
-		 "project"},
+		 "{\"ok\":true,\"id\":7}",
+		 "id"},
 		{ctl_project,
 		 {"project", "token", "ls", "p"},
 		 "{\"op\":\"tokens\",\"project\":\"p\"}",
@@ -200,7 +201,7 @@ static void test_hang_up(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* What gives a secret away that is told once is not asked for twice. */
+/* A request whose answer has a secret that is told only once is not sent twice. */
 static void test_hang_up_once(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -256,13 +257,13 @@ static void test_long_path(void **state)
 	assert_int_equal(e.code, ERR_USAGE);
 	assert_non_null(strstr(e.msg, "--socket aaaa"));
 	assert_non_null(strstr(e.msg, "longer than 107 bytes"));
-	/* One that fits is tried. */
+	/* A path that fits is tried. */
 	path[107] = '\0';
 	assert_true(ctl_connect(&ctl, &conn, &e) < 0);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
 }
 
-/* A request that no daemon would take is not sent; it is said how long it is. */
+/* A request that no daemon would accept is not sent; the error says how long it is. */
 static void test_long_request(void **state)
 {
 	struct ctl_conn conn = CTL_CONN_INIT;

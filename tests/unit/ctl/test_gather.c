@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From NAME.worker to a package: what it names is in it, under which names, and what is not. */
+/* From NAME.worker to a package: what the file names is in the package, under the right names, and
+ * nothing else is. */
 #include "tests/unit/ctl_rig.h"
 
 #include <archive.h>
@@ -7,18 +8,18 @@
 
 #include "supervisor/ctl/upload.h"
 
-/* What a server would be told, and a line for each member of the zip. */
+/* Prints what a server would be told, and a line for each member of the zip. */
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_upload_ struct upload u = {.base = -1, .word = argv[1], .data = json_object()};
-	_cleanup_iron_ struct iron iron = IRON_INIT(ctl, "upload");
+	_cleanup_tenant_ struct tenant tenant = TENANT_INIT(ctl, "upload");
 	struct archive *a = archive_read_new();
 	struct archive_entry *entry;
 	uint64_t size = 0;
 	int fd = -1, status;
 
 	u.name = argc > 2 ? argv[2] : NULL;
-	status = upload_prepare(&iron, &u, &fd, &size);
+	status = upload_prepare(&tenant, &u, &fd, &size);
 	if (status)
 		return status;
 	(void)json_dumpf(u.data, stdout, JSON_COMPACT);
@@ -66,7 +67,8 @@ static void make_files(void)
 	assert_int_equal(chmod("hello.py", 0755), 0);
 }
 
-/* A file loses its folders, a folder keeps its name, and each goes to where it is told to. */
+/* A file is packed without its folders, a folder keeps its name, and both go where the statement
+ * says. */
 static void test_places(void **state)
 {
 	(void)state;
@@ -142,10 +144,10 @@ static void test_same_bytes(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		ctl_rig_file("w.worker", texts[i]);
 		ctl_try(&(struct ctl_case){
-			.verb = ctl_iron,
+			.verb = ctl_tenant,
 			.words = {"install", "w", "--output", i ? "b.zip" : "a.zip"},
 			.any_out = true});
-		/* A time of its own that no package has. */
+		/* A modification time that no package records. */
 		ctl_rig_file("lib/x.py", "x");
 	}
 	assert_int_equal(stat("a.zip", &a), 0);
@@ -163,7 +165,7 @@ static void test_same_bytes(void **state)
 	free(second);
 }
 
-/* Histories, credentials and what is this machine's own stay here; who names one has it. */
+/* Histories, credentials and what belongs to this machine are left out, unless they are named. */
 static void test_left_out(void **state)
 {
 	(void)state;
@@ -180,7 +182,7 @@ static void test_left_out(void **state)
 		  DATA(HELLO) "100755 hello.py = h\n100644 iron.json = {}\n", NULL);
 }
 
-/* A name that is in another one is told all the same. */
+/* A name that is a part of another name is listed too. */
 static void test_left_out_names(void **state)
 {
 	struct bundle b = {.base = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -226,7 +228,7 @@ static void test_links(void **state)
 		     "name what it points to\n");
 }
 
-/* Its author may name what is elsewhere, in plain words. */
+/* The author of the file may name something elsewhere in plain words. */
 static void test_elsewhere(void **state)
 {
 	(void)state;
@@ -264,7 +266,8 @@ static void tar_of(const char *file, const char *name, const char *link)
 	assert_int_equal(archive_write_free(a), ARCHIVE_OK);
 }
 
-/* What is in an archive goes where it is told to, and no name in it leads elsewhere. */
+/* The members of an archive go where the statement says, and no name of a member leads
+ * elsewhere. */
 static void test_archives(void **state)
 {
 	static const char worker[] = "exec \"hello.py\"\nzip \"a.tar\", \"to\"\n";
@@ -298,7 +301,7 @@ static void test_twice(void **state)
 		     "one of them\n");
 }
 
-/* What cannot be gathered is told with its line and column. */
+/* An error about something that cannot be gathered names line and column. */
 static void test_wrong(void **state)
 {
 	static const struct {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An image's digest: what it is over, what an image may not hold, and the image's own shape. */
+/* An image's digest: what counts in it, what an image may not have, and the image's shape. */
 #include "tests/unit/ctl_rig.h"
 
 #include "supervisor/ctl/image.h"
@@ -86,7 +86,7 @@ static void digest_fails(const char *wanted)
 	assert_string_equal(e.msg, wanted);
 }
 
-/* What would be more than files, folders and links is refused by its path. */
+/* Entries other than files, folders and links are refused by their paths. */
 static void test_refused(void **state)
 {
 	(void)state;
@@ -104,7 +104,7 @@ static void test_refused(void **state)
 	stop = 0;
 }
 
-/* What image.bin says counts as well as the tree. */
+/* The content of image.bin counts as well as the tree. */
 static void test_join(void **state)
 {
 	struct image_head head = {.magic = IMAGE_MAGIC, .name = "a"};

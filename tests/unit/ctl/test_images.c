@@ -31,7 +31,7 @@ static void install_base(void)
 		"{\"name\":\"pip\",\"version\":\"25\"}]}");
 }
 
-/* What is in an image may be anybody's: no character of it acts on a terminal. */
+/* Text in an image may come from anybody: no character of it acts on a terminal. */
 static void test_ls_inspect(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -92,7 +92,7 @@ static void test_broken(void **state)
 		       "expected near end of file\n"});
 }
 
-/* The policy and the imports are said only where they are given. */
+/* The policy and the imports are sent only if they are given. */
 static void test_warm(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -129,7 +129,7 @@ static void test_warm(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* An image that a task runs on stays; one that none does goes with its templates. */
+/* An image that a task uses stays; one that no task uses is removed, with its templates. */
 static void test_rm(void **state)
 {
 	static const char in_use[] = "{\"ok\":true,\"images\":[{\"digest\":\"" HEX
@@ -163,7 +163,7 @@ static void test_image_words(void **state)
 	static const struct {
 		const char *words[5], *err;
 	} rows[] = {
-		{{"image"}, "sandboxctl image: needs a word more\n" USAGE_I},
+		{{"image"}, "sandboxctl image: what? (build, ls, inspect, rm, warm)\n" USAGE_I},
 		{{"image", "mk"}, "sandboxctl image: there is no 'mk'\n" USAGE_I},
 		{{"image", "ls", "x"}, "sandboxctl image: ls takes no argument: 'x'\n" USAGE_I},
 		{{"image", "inspect"}, "sandboxctl image: inspect takes one name\n" USAGE_I},
@@ -191,7 +191,7 @@ static void test_image_words(void **state)
 	"\"tcp\"}]}, \"seccomp\": {\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": "          \
 	"[{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\"}]}}"
 
-/* A policy that is checked is told in full, one that is wrong by its file and field. */
+/* A valid policy is printed in full; an error names the file and the field. */
 static void test_policy_check(void **state)
 {
 	(void)state;
@@ -201,6 +201,7 @@ static void test_policy_check(void **state)
 				   .words = {"policy", "check", "small.json"},
 				   .out = "  limits   64M memory, 0.5 cpus, 8 pids, 16M disk, 5 s\n"
 					  "  at most  64M memory, 0.5 cpus, 8 pids, 16M disk, 5 s\n"
+					  "  lasting  no\n"
 					  "  fork     2 parked\n",
 				   .any_out = true});
 	ctl_try(&(struct ctl_case){.verb = ctl_policy,
@@ -275,7 +276,7 @@ static void test_policy_words(void **state)
 	static const struct {
 		const char *words[6], *err;
 	} rows[] = {
-		{{"policy"}, "sandboxctl policy: needs a word more\n" USAGE_P},
+		{{"policy"}, "sandboxctl policy: what? (ls, show, check, install)\n" USAGE_P},
 		{{"policy", "ls", "x"}, "sandboxctl policy: ls takes no argument: 'x'\n" USAGE_P},
 		{{"policy", "show"}, "sandboxctl policy: show takes one name\n" USAGE_P},
 		{{"policy", "check"}, "sandboxctl policy: check names no file\n" USAGE_P},

@@ -8,7 +8,7 @@
 
 #include "supervisor/ctl/pack.h"
 
-/* Everything in it was last changed at this second, with these modes. */
+/* Sets the time of everything in the folder to this second, and these modes. */
 static void settle(const char *path, mode_t mode)
 {
 	const struct timespec times[2] = {{1700000000, 5}, {1700000000, 5}};
@@ -29,7 +29,8 @@ static int pack(const char *path, struct pack_left_out *left_out)
 	return fd;
 }
 
-/* What libarchive, which unpacks it in the front, reads: "type mode time path -> link = text". */
+/* Lists the archive as libarchive, which unpacks it in the front, reads it: "type mode time path ->
+ * link = text". */
 static char *listing(int fd)
 {
 	struct archive *a = archive_read_new();
@@ -69,7 +70,8 @@ static void expect(int fd, const char *wanted)
 	(void)close(fd);
 }
 
-/* Names in their order, links as they are, modes without set-id bits, seconds, no owners. */
+/* Members are sorted by name; symlinks are kept, modes have no set-id bits, times are whole
+ * seconds, and there are no owners. */
 static void test_entries(void **state)
 {
 	struct pack_left_out l;
@@ -138,7 +140,8 @@ static void test_same_bytes(void **state)
 	assert_memory_not_equal(first, second, n);
 }
 
-/* Names and links of more than a header's hundred bytes come through, and those of just that. */
+/* Names and link targets that are longer than the 100 bytes of a tar header are kept, and so are
+ * those of just 100 bytes. */
 static void test_long_names(void **state)
 {
 	char path[300] = "f/", target[200] = "", wanted[1000];
@@ -164,7 +167,7 @@ static void test_long_names(void **state)
 	expect(pack("f", &l), wanted);
 }
 
-/* A link leads out by its text, wherever its target is; and never further than the folder. */
+/* Whether a symlink leads out of the folder is decided by its text, wherever its target is. */
 static void test_links(void **state)
 {
 	static const struct {
@@ -187,7 +190,7 @@ static void test_links(void **state)
 			fail_msg("%s -> %s", rows[i].path, rows[i].target);
 }
 
-/* What has no place in an archive is left out, each with its reason. */
+/* What cannot be in an archive is left out, with the reason for each file. */
 static void test_left_out(void **state)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "f/sock"};
@@ -216,7 +219,7 @@ static void test_left_out(void **state)
 	(void)close(sock);
 }
 
-/* Of more than there is room for, the number is kept. */
+/* When the names do not fit, the number of the others is kept. */
 static void test_many_left_out(void **state)
 {
 	struct pack_left_out l;
@@ -234,7 +237,7 @@ static void test_many_left_out(void **state)
 	assert_true(l.more > 60 && l.more < 70);
 }
 
-/* Deeper than there may be folders is an error that names the place. */
+/* A tree that is too deep is an error that names the place. */
 static void test_depth(void **state)
 {
 	char path[2 * PACK_DEPTH_MAX + 16] = "f";
@@ -284,7 +287,7 @@ static void exec_fails(const char *path, int r, const char *wanted)
 	util_close_fd(&dir);
 }
 
-/* Only what exec leads to, under the name that it has there. */
+/* Only the file or folder that "exec" leads to is packed, under the name that it has there. */
 static void test_exec(void **state)
 {
 	(void)state;
@@ -303,7 +306,7 @@ static void test_exec(void **state)
 	exec_is("other", "- 644 1700000000 0:0 other = o\n");
 	exec_is(".//app/./__main__.py", "- 644 1700000000 0:0 app/__main__.py = m\n");
 	exec_is("in", "- 644 1700000000 0:0 in = m\n");
-	/* A link out of the folder that is sent leads nowhere there. */
+	/* A symlink that leads out of the folder leads nowhere in the sandbox. */
 	exec_is("app/", "d 755 1700000000 0:0 app\n"
 			"- 644 1700000000 0:0 app/__main__.py = m\n"
 			"d 755 1700000000 0:0 app/lib\n"

@@ -5,11 +5,11 @@
 #define USAGE_P "Try 'sandboxctl help project'.\n"
 #define USAGE_T "Try 'sandboxctl help template'.\n"
 
-/* Numbers go as numbers, lists as lists; the daemon judges the rest. */
+/* Numbers are sent as numbers and lists as lists; the daemon checks everything else. */
 static void test_create(void **state)
 {
-	static const char answer[] = "{\"ok\":true,\"token\":\"secret\",\"project\":{\"id\":\"p1\","
-				     "\"name\":\"shop\"},\"warnings\":[\"odd\\u0007\"]}";
+	static const char answer[] = "{\"ok\":true,\"token\":\"secret\",\"id\":\"p1\","
+				     "\"name\":\"shop\",\"warnings\":[\"odd\\u0007\"]}";
 	static const struct ctl_case cases[] = {
 		{.verb = ctl_project,
 		 .words = {"project", "create", "--quota", "running=2", "shop", "--quota",
@@ -47,7 +47,7 @@ static void test_create(void **state)
 		 .out = "\"token\": \"secret\"",
 		 .any_out = true,
 		 .err = "sandboxctl: warning: odd\\x07\nsandboxctl: the daemon does not tell its "
-			"port: 8080 is only what it has by default\n"},
+			"port: 8080 is only the default\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "create", "shop"},
 		 .json = true,
@@ -60,13 +60,14 @@ static void test_create(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* Wrong words are said before anything is asked. */
+/* A wrong command line is an error before the daemon is asked anything. */
 static void test_words(void **state)
 {
 	static const struct {
 		const char *words[6], *err;
 	} rows[] = {
-		{{"project"}, "sandboxctl project: needs a word more\n" USAGE_P},
+		{{"project"},
+		 "sandboxctl project: what? (create, ls, inspect, quota, rm, token)\n" USAGE_P},
 		{{"project", "mk"}, "sandboxctl project: there is no 'mk'\n" USAGE_P},
 		{{"project", "create"}, "sandboxctl project: create takes one name\n" USAGE_P},
 		{{"project", "create", "a", "b"},
@@ -95,7 +96,7 @@ static void test_words(void **state)
 		{{"project", "rm", "a", "--now"},
 		 "sandboxctl project: there is no option --now\n" USAGE_P},
 		{{"project", "create", "\xff"}, "sandboxctl: a name or label is not UTF-8 text\n"},
-		{{"project", "token"}, "sandboxctl project: needs a word more\n" USAGE_P},
+		{{"project", "token"}, "sandboxctl project: what? (create, ls, revoke)\n" USAGE_P},
 		{{"project", "token", "create"},
 		 "sandboxctl project: token create takes one project\n" USAGE_P},
 		{{"project", "token", "create", "a", "--label", "\xff"},
@@ -115,17 +116,22 @@ static void test_words(void **state)
 	}
 }
 
-#define SHOP                                                                                       \
-	"{\"id\":\"p1\",\"name\":\"shop\",\"created_at\":\"t0\",\"tasks\":{\"queued\":2,"          \
+#define SHOP_MEMBERS                                                                               \
+	"\"id\":\"p1\",\"name\":\"shop\",\"created_at\":\"t0\",\"tasks\":{\"queued\":2,"           \
 	"\"running\":1},\"codes\":3,\"schedules\":4,\"tokens\":5,\"package_bytes\":1536,"          \
-	"\"package_files\":6,\"log_bytes\":7,\"quota\":{\"running\":2,\"memory\":536870912,"       \
-	"\"policies\":[\"default\",\"a\\u001b\"],\"images\":[\"*\"]}}"
+	"\"package_files\":6,\"log_bytes\":7,\"http_workers\":8,\"http_instances\":9,"             \
+	"\"kv_bytes\":10,\"quota\":{\"running\":2,\"memory\":536870912,"                           \
+	"\"policies\":[\"default\",\"a\\u001b\"],\"images\":[\"*\"],"                              \
+	"\"hosts\":[\"a.example\",\"*.b.example\"]}}"
+#define SHOP_OK "{\"ok\":true," SHOP_MEMBERS
+#define SHOP "{" SHOP_MEMBERS
 #define SHOP_TEXT                                                                                  \
 	"id           p1\nname         shop\ncreated      t0\n"                                    \
 	"tasks        2 queued, 1 running\n"                                                       \
-	"codes        3, 1536 bytes of packages in 6 files\nschedules    4\n"                      \
-	"logs         7 bytes kept\nquota        running=2 memory=512M\n"                          \
-	"policies     default,a\\x1b\nimages       *\n"
+	"workers      3, 1536 bytes of packages in 6 files\nschedules    4\n"                      \
+	"logs         7 bytes kept\nhttp         8, 9 instances, 10 bytes of KV\n"                 \
+	"quota        running=2 memory=512M\npolicies     default,a\\x1b\nimages       *\n"        \
+	"hosts        a.example,*.b.example\n"
 
 /* The projects as a table, one of them in full, and its bounds after they were changed. */
 static void test_shown(void **state)
@@ -135,9 +141,9 @@ static void test_shown(void **state)
 		 .words = {"project", "ls"},
 		 .turns = {{"{\"op\":\"projects\"}",
 			    "{\"ok\":true,\"projects\":[" SHOP ",{\"name\":\"default\"}]}"}},
-		 .out = "NAME     ID  QUEUED  RUNNING  CODES  SCHEDULES  TOKENS  PACKAGES\n"
-			"shop     p1  2       1        3      4          5       1.5K\n"
-			"default      0       0        0      0          0       0B\n"},
+		 .out = "NAME     ID  QUEUED  RUNNING  WORKERS  SCHEDULES  TOKENS  PACKAGES\n"
+			"shop     p1  2       1        3        4          5       1.5K\n"
+			"default      0       0        0        0          0       0B\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "ls"},
 		 .json = true,
@@ -145,21 +151,24 @@ static void test_shown(void **state)
 		 .out = "[]\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "inspect", "shop"},
-		 .turns = {{"{\"op\":\"tokens\",\"project\":\"shop\"}",
-			    "{\"ok\":true,\"project\":" SHOP ",\"tokens\":[]}"}},
+		 .turns = {{"{\"op\":\"project\",\"project\":\"shop\"}", SHOP_OK},
+			   {"{\"op\":\"tokens\",\"project\":\"shop\"}",
+			    "{\"ok\":true,\"tokens\":[]}"}},
 		 .out = SHOP_TEXT},
 		{.verb = ctl_project,
 		 .words = {"project", "inspect", "shop"},
 		 .json = true,
-		 .turns = {{"{\"op\":\"tokens\",\"project\":\"shop\"}",
-			    "{\"ok\":true,\"project\":{\"id\":\"p1\"},\"tokens\":[1]}"}},
+		 .turns = {{"{\"op\":\"project\",\"project\":\"shop\"}",
+			    "{\"ok\":true,\"id\":\"p1\",\"tokens\":1}"},
+			   {"{\"op\":\"tokens\",\"project\":\"shop\"}",
+			    "{\"ok\":true,\"tokens\":[1]}"}},
 		 .out = "{\n  \"id\": \"p1\",\n  \"tokens\": [\n    1\n  ]\n}\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "quota", "shop", "running=2", "images=*"},
 		 .turns = {{"{\"op\":\"project_quota\",\"project\":\"shop\",\"quota\":{\"running\":"
 			    "2,"
 			    "\"images\":[\"*\"]}}",
-			    "{\"ok\":true,\"project\":" SHOP "}"}},
+			    SHOP_OK}},
 		 .out = SHOP_TEXT},
 	};
 
@@ -167,22 +176,22 @@ static void test_shown(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* It is asked until the project is gone. */
+/* The daemon is asked until the project is gone. */
 static void test_rm(void **state)
 {
 	static const struct ctl_case cases[] = {
 		{.verb = ctl_project,
 		 .words = {"project", "rm", "shop", "-f"},
 		 .turns = {{"{\"op\":\"project_rm\",\"project\":\"shop\",\"force\":true}",
-			    "{\"ok\":true,\"removed\":false,\"waits_for\":\"2 tasks\"}"},
+			    "{\"ok\":false,\"code\":\"unavailable\",\"error\":\"2 tasks\"}"},
 			   {"{\"op\":\"project_rm\",\"project\":\"shop\",\"force\":true}",
-			    "{\"ok\":true,\"removed\":true}"}},
+			    "{\"ok\":true,\"msg\":\"Deleted\"}"}},
 		 .out = "project shop: removed\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "rm", "shop"},
 		 .json = true,
 		 .turns = {{"{\"op\":\"project_rm\",\"project\":\"shop\",\"force\":false}",
-			    "{\"ok\":true,\"removed\":true}"}},
+			    "{\"ok\":true,\"msg\":\"Deleted\"}"}},
 		 .out = "{\n  \"project\": \"shop\",\n  \"removed\": true\n}\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "rm", "shop"},
@@ -204,15 +213,15 @@ static void test_tokens(void **state)
 		 .words = {"project", "token", "create", "shop", "--label", "ci", "--operator"},
 		 .turns = {{"{\"op\":\"token_create\",\"project\":\"shop\",\"label\":\"ci\","
 			    "\"operator\":true}",
-			    "{\"ok\":true,\"text\":\"secret\",\"token\":{\"id\":\"t1\"}}"}},
+			    "{\"ok\":true,\"id\":\"t1\",\"token\":\"secret\"}"}},
 		 .out = "secret\n",
 		 .err = "token t1 of the project shop; it is shown this once:\n"},
 		{.verb = ctl_project,
 		 .words = {"project", "token", "create", "shop"},
 		 .json = true,
 		 .turns = {{"{\"op\":\"token_create\",\"project\":\"shop\",\"operator\":false}",
-			    "{\"ok\":true,\"text\":\"secret\",\"token\":{\"id\":\"t1\"},"
-			    "\"project\":\"p1\"}"}},
+			    "{\"ok\":true,\"id\":\"t1\",\"token\":\"secret\","
+			    "\"project_id\":\"p1\"}"}},
 		 .out = "{\n  \"id\": \"t1\",\n  \"token\": \"secret\",\n  \"project_id\": "
 			"\"p1\"\n}\n"},
 		{.verb = ctl_project,
@@ -250,7 +259,7 @@ static void test_tokens(void **state)
 #define TEMPLATES "{\"ok\":true,\"templates\":[" TEMPLATE_A "," TEMPLATE_B "]}"
 #define ASK_TEMPLATES "{\"op\":\"templates\"}"
 
-/* An image that has left its name to a new one is told by its digest. */
+/* An image whose name now belongs to a newer one is shown by its digest. */
 static void test_templates(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -298,7 +307,7 @@ static void test_templates(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* Retired by their whole ids, whatever was given of them. */
+/* Templates are retired by their whole ids, whatever part was given. */
 static void test_retire(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -335,7 +344,7 @@ static void test_template_words(void **state)
 	static const struct {
 		const char *words[5], *err;
 	} rows[] = {
-		{{"template"}, "sandboxctl template: needs a word more\n" USAGE_T},
+		{{"template"}, "sandboxctl template: what? (ls, inspect, retire)\n" USAGE_T},
 		{{"template", "rm"}, "sandboxctl template: there is no 'rm'\n" USAGE_T},
 		{{"template", "ls", "x"},
 		 "sandboxctl template: ls takes no argument: 'x'\n" USAGE_T},

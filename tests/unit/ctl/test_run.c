@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* run and logs: what is sent along, what comes back, how signals and a lost daemon are taken. */
+/* run and logs: what is sent to the daemon, what comes back, and what a signal or a lost daemon
+ * does. */
 #include "tests/unit/ctl_rig.h"
 
 #include "wire/proto.h"
@@ -34,7 +35,7 @@ static void send_code(struct sent *s)
 	assert_int_equal(s->n_fds, 1);
 }
 
-/* As the logger writes. */
+/* Writes a frame as the logger does. */
 static void log_frame(int sock, enum log_frame_type type, const char *text, uint64_t aux)
 {
 	struct log_frame h = {.type = (uint8_t)type,
@@ -69,7 +70,8 @@ static void expect_end(struct sent *s, int wanted, const char *out, const char *
 		(void)close(s->conn);
 }
 
-/* The image, what is wanted of the log, and the task with the words laid over it. */
+/* The request has the image, the options of the log, and the task with the command line's options
+ * laid over it. */
 static void test_request(void **state)
 {
 	const struct ctl_case c = {
@@ -98,7 +100,7 @@ static void test_request(void **state)
 	expect_end(&s, 3, "out\n", "err\n");
 }
 
-/* Detached, the id is all that is waited for, and nobody follows the log. */
+/* With --detach the command waits only for the id, and does not follow the log. */
 static void test_detach(void **state)
 {
 	static const struct {
@@ -138,7 +140,7 @@ static void test_json(void **state)
 	expect_end(&s, 9, "{\n  \"verdict\": \"exit\",\n  \"exit_code\": 9\n}\n", "");
 }
 
-/* Where both streams go to one file, the task's are to be one as well. */
+/* If stdout and stderr are one file, the task gets one pipe for both. */
 static void test_together(void **state)
 {
 	static const char *const detach[] = {NULL, "-d"};
@@ -184,7 +186,7 @@ static void test_package(void **state)
 	expect_end(&s, 0, ID "\n", "");
 }
 
-/* How it ended, in words, where its own status does not say all. */
+/* The message about the task's end, where the task's status does not say all. */
 static void test_verdicts(void **state)
 {
 	static const struct {
@@ -201,6 +203,8 @@ static void test_verdicts(void **state)
 		 "sandboxctl: task " ID ": met its limit of 8 processes\n"},
 		{"{\"verdict\":\"disk\",\"exit_code\":1,\"limits\":{\"disk\":1572864}}", 1,
 		 "sandboxctl: task " ID ": its disk of 1.5 MiB was full\n"},
+		{"{\"verdict\":\"disk\",\"exit_code\":1,\"limits\":{\"disk\":65536}}", 1,
+		 "sandboxctl: task " ID ": its disk of 64 KiB was full\n"},
 		{"{\"verdict\":\"signal\",\"exit_code\":139,\"signal\":11}", 139,
 		 "sandboxctl: task " ID ": ended by signal 11 (Segmentation fault)\n"},
 		{"{\"verdict\":\"cancelled\",\"status\":\"cancelled\",\"exit_code\":0}", 143,
@@ -225,7 +229,7 @@ static void test_verdicts(void **state)
 	}
 }
 
-/* A warning at the start is said once; in the end, only what has come to it. */
+/* A warning at the start is printed once; at the end only new warnings are printed. */
 static void test_warnings(void **state)
 {
 	struct sent s;
@@ -269,7 +273,7 @@ static void test_refused(void **state)
 	}
 }
 
-/* The last word must be about a task. */
+/* The last answer must be about a task. */
 static void test_no_task(void **state)
 {
 	struct sent s;
@@ -277,13 +281,14 @@ static void test_no_task(void **state)
 	(void)state;
 	send_code(&s);
 	ctl_answer(s.conn, ACCEPTED);
-	/* Its log has ended, so that only the last word is waited for. */
+	/* The log has ended, so that only the last answer is awaited. */
 	end_log(&s);
 	ctl_answer(s.conn, FINISHED("7"));
-	expect_end(&s, 125, "", "sandboxctl: the daemon's last word has no task\n");
+	expect_end(&s, 125, "", "sandboxctl: the daemon's last answer has no task\n");
 }
 
-/* Before it is accepted, nobody knows whether there is a task: it is not sent again. */
+/* Before the daemon has accepted the task, the command cannot know whether the task exists, so it
+ * is not sent again. */
 static void test_lost_before(void **state)
 {
 	struct sent s;
@@ -298,7 +303,8 @@ static void test_lost_before(void **state)
 	(void)close(s.fds[0]);
 }
 
-/* After that its end is asked for by its id, from a daemon that has come back. */
+/* Once the task was accepted, the command asks for the task's end by its id when the daemon is
+ * back. */
 static void test_lost_after(void **state)
 {
 	struct sent s;
@@ -315,7 +321,8 @@ static void test_lost_after(void **state)
 	expect_end(&s, 4, "said\n", "");
 }
 
-/* Ctrl-C ends the task with TERM, again with KILL; its end tells the rest. */
+/* Ctrl-C ends the task with TERM, and a second Ctrl-C with KILL; the command then waits for the
+ * task's end. */
 static void test_signals(void **state)
 {
 	struct sent s;
@@ -328,14 +335,28 @@ static void test_signals(void **state)
 	ctl_answer(s.conn, "{\"ok\":true,\"tag\":1}");
 	assert_int_equal(kill(s.child.pid, SIGTERM), 0);
 	ctl_expect(s.conn, "{\"op\":\"cancel\",\"id\":\"" ID "\",\"force\":true,\"tag\":1}");
-	/* That the task has ended meanwhile is not an error of the run's. */
+	/* If the task has ended meanwhile, that is not an error of run. */
 	ctl_answer(s.conn, "{\"ok\":false,\"tag\":1,\"code\":\"conflict\",\"error\":\"ended\"}");
 	ctl_answer(s.conn, FINISHED("{\"verdict\":\"cancelled\",\"exit_code\":0}"));
 	end_log(&s);
 	expect_end(&s, 128 + SIGINT, "", "");
 }
 
-/* A third one leaves the task behind, and says so. */
+#define DROPPED                                                                                    \
+	"sandboxctl: the daemon does not answer: it was told of the task, and drops it when it "   \
+	"answers again\n"
+
+/* A task.json that is longer than a socket's buffer. */
+static const char *long_task(void)
+{
+	static char text[900 << 10];
+
+	(void)snprintf(text, sizeof(text), "{\"code\": \"x\", \"payload\": \"%0*d\"}",
+		       (int)sizeof(text) - 64, 0);
+	return text;
+}
+
+/* A third signal leaves the task behind, and says so. */
 static void test_third_signal(void **state)
 {
 	struct sent s;
@@ -356,6 +377,54 @@ static void test_third_signal(void **state)
 	(void)close(s.fds[0]);
 }
 
+/* A daemon that is stopped holds the connection and says nothing: one signal is enough, before the
+ * task is accepted and after. */
+static void test_silent(void **state)
+{
+	const struct ctl_case c = {
+		.verb = ctl_run, .words = {"run", "base", "-"}, .in = long_task()};
+	struct ctl_child child;
+	struct sent s;
+	char *out, *err;
+	int status, conn;
+
+	(void)state;
+	send_code(&s);
+	assert_int_equal(kill(s.child.pid, SIGTERM), 0);
+	ctl_expect(s.conn, "{\"op\":\"version\",\"tag\":1}");
+	expect_end(&s, 128 + SIGTERM, "", DROPPED);
+
+	send_code(&s);
+	ctl_answer(s.conn, ACCEPTED);
+	assert_int_equal(kill(s.child.pid, SIGINT), 0);
+	expect_end(&s, 128 + SIGINT, "",
+		   "sandboxctl: left task " ID
+		   " behind: it was told to end, and the daemon does not answer\n");
+
+	/* A daemon that lives is waited for, whatever it is busy with. */
+	send_code(&s);
+	assert_int_equal(kill(s.child.pid, SIGINT), 0);
+	ctl_expect(s.conn, "{\"op\":\"version\",\"tag\":1}");
+	ctl_answer(s.conn, "{\"ok\":true,\"tag\":1}");
+	ctl_answer(s.conn, ACCEPTED);
+	ctl_expect(s.conn, "{\"op\":\"cancel\",\"id\":\"" ID "\",\"force\":false,\"tag\":1}");
+	ctl_answer(s.conn, FINISHED("{\"verdict\":\"cancelled\",\"exit_code\":0}"));
+	end_log(&s);
+	expect_end(&s, 128 + SIGINT, "", "");
+
+	/* More than the socket takes. */
+	ctl_start(&c, &child);
+	conn = ctl_accept(&child);
+	rig_readable(conn);
+	assert_int_equal(kill(child.pid, SIGTERM), 0);
+	ctl_end(&child, &status, &out, &err);
+	assert_int_equal(status, 128 + SIGTERM);
+	assert_string_equal(err, DROPPED);
+	free(out);
+	free(err);
+	(void)close(conn);
+}
+
 /* Output that cannot be written ends the task: nobody would see the rest. */
 static void test_full_disk(void **state)
 {
@@ -374,7 +443,7 @@ static void test_full_disk(void **state)
 	(void)close(s.fds[0]);
 }
 
-/* One log: attached on a socket that rides along, copied to its end. */
+/* Follows one log: attached on a socket that is sent along, and copied to its end. */
 static void follow(const struct ctl_case *c, const char *request, int status, const char *out,
 		   const char *err)
 {
@@ -390,7 +459,7 @@ static void follow(const struct ctl_case *c, const char *request, int status, co
 	expect_end(&s, status, out, err);
 }
 
-/* Byte for byte where nothing is a terminal, each stream to its own. */
+/* If no output is a terminal, each stream is copied byte for byte to its own descriptor. */
 static void test_logs(void **state)
 {
 	static const struct {
@@ -427,7 +496,8 @@ static void test_logs(void **state)
 	}
 }
 
-/* A time that is none, or that no calendar has, is refused by name before anything is asked. */
+/* A text that is not a time, or a day that no calendar has, is refused before the daemon is
+ * asked. */
 static void test_since(void **state)
 {
 	static const char *const words[] = {
@@ -485,7 +555,7 @@ static void test_logs_missing(void **state)
 				   .err = "sandboxctl: there is no task " ID "0\n"});
 }
 
-/* A log whose socket breaks is asked for again, from behind what was written. */
+/* A log whose socket breaks is asked for again, from the first record that was not written. */
 static void test_logs_broken(void **state)
 {
 	const struct ctl_case c = {.verb = ctl_logs, .words = {"logs", "-f", "aaaa"}};
@@ -495,7 +565,8 @@ static void test_logs_broken(void **state)
 	send_task(&c, &s);
 	ctl_answer(s.conn, "{\"ok\":true}");
 	log_frame(s.fds[0], LOG_FRAME_OUT, "one\n", 0);
-	/* A frame that is cut off is forgotten: it comes anew, whole. */
+	/* A frame that was cut off is dropped, and the next connection sends it again as a
+	 * whole. */
 	assert_int_equal(util_write_all(s.fds[0], "\4\0\0\0\1\0\0", 7), 0);
 	(void)close(s.fds[0]);
 	(void)close(s.conn);
@@ -515,15 +586,13 @@ static void test_logs_broken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CTL_TEST(test_request),	     CTL_TEST(test_detach),
-		CTL_TEST(test_json),	     CTL_TEST(test_together),
-		CTL_TEST(test_package),	     CTL_TEST(test_verdicts),
-		CTL_TEST(test_warnings),     CTL_TEST(test_refused),
-		CTL_TEST(test_no_task),	     CTL_TEST(test_lost_before),
-		CTL_TEST(test_lost_after),   CTL_TEST(test_signals),
-		CTL_TEST(test_third_signal), CTL_TEST(test_full_disk),
-		CTL_TEST(test_logs),	     CTL_TEST(test_since),
-		CTL_TEST(test_logs_missing), CTL_TEST(test_logs_broken),
+		CTL_TEST(test_request),	     CTL_TEST(test_detach),	CTL_TEST(test_json),
+		CTL_TEST(test_together),     CTL_TEST(test_package),	CTL_TEST(test_verdicts),
+		CTL_TEST(test_warnings),     CTL_TEST(test_refused),	CTL_TEST(test_no_task),
+		CTL_TEST(test_lost_before),  CTL_TEST(test_lost_after), CTL_TEST(test_signals),
+		CTL_TEST(test_third_signal), CTL_TEST(test_silent),	CTL_TEST(test_full_disk),
+		CTL_TEST(test_logs),	     CTL_TEST(test_since),	CTL_TEST(test_logs_missing),
+		CTL_TEST(test_logs_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

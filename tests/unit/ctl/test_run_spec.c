@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From run's words to the task: options laid over task.json, and by which words all else fails. */
+/* From run's command line to the task: options are laid over task.json, and errors say what is
+ * wrong. */
 #include "tests/unit/ctl_rig.h"
 
 #include "spec/task_spec.h"
-#include "supervisor/ctl/run_spec.h"
+#include "supervisor/ctl/run.h"
 
 #define USAGE "Try 'sandboxctl help run'.\n"
 
-/* Prints what the words make of it, instead of sending it. */
+/* Prints the task that the words make, in place of sending it. */
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	struct run_spec spec;
@@ -25,7 +26,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	return status;
 }
 
-/* Each option has its member; a number that is none goes on as text, for the parser to name. */
+/* Each option sets its member; a word that is not a number is sent as text, which the parser then
+ * refuses by the field's name. */
 static void test_options(void **state)
 {
 	static const struct {
@@ -52,7 +54,7 @@ static void test_options(void **state)
 		 "base {\"payload\":[1.0e2 ],\"code\":\"x\"}\n"},
 		{{"run", "base", "--code", "x", "--payload", "@p.json"},
 		 "base {\"payload\":{\"b\": 1, \"a\": 2},\"code\":\"x\"}\n"},
-		/* The last one of two holds. */
+		/* Of an option that is given twice the last value counts. */
 		{{"run", "base", "--code", "x", "--label", "a", "--label", "b"},
 		 "base {\"code\":\"x\",\"label\":\"b\"}\n"},
 	};
@@ -69,7 +71,7 @@ static void test_options(void **state)
 	}
 }
 
-/* What task.json says stands where no word says otherwise; stdin is a task.json too. */
+/* A field of task.json counts if no option sets it; task.json may also come by stdin. */
 static void test_over(void **state)
 {
 	static const char task[] = "{\"code\":\"x\",\"label\":\"old\",\"args\":[\"a\"],\"env\":"
@@ -94,7 +96,7 @@ static void test_over(void **state)
 		       "\"32M\"}}\n"});
 }
 
-/* Words that are wrong, and options whose values are: the error names the option. */
+/* Command lines and options with wrong values: the error names the option. */
 static void test_wrong_words(void **state)
 {
 	static const struct {
@@ -124,15 +126,15 @@ static void test_wrong_words(void **state)
 		{{"run", "base", "--code", "x", "-e", "A=\xff"},
 		 "sandboxctl: --env A: is not UTF-8 text\n"},
 		{{"run", "base", "--code", "x", "-e", "\xff=1"},
-		 "sandboxctl: --env \xff: is not UTF-8 text\n"},
+		 "sandboxctl: --env \\xff: is not UTF-8 text\n"},
 		{{"run", "base", "--code", "x", "--", "a", "\xff"},
 		 "sandboxctl: argument 2 is not UTF-8 text\n"},
 		{{"run", "base", "--code", "x", "--payload", "{\"a\":}"},
-		 "sandboxctl: --payload: is no JSON from byte 5 on\n"},
+		 "sandboxctl: --payload: is not JSON from byte 5 on\n"},
 		{{"run", "base", "--code", "x", "--payload", "1 2"},
-		 "sandboxctl: --payload: is no JSON from byte 1 on\n"},
+		 "sandboxctl: --payload: is not JSON from byte 1 on\n"},
 		{{"run", "base", "--code", "x", "--payload", "\"\xff\""},
-		 "sandboxctl: --payload: is no JSON from byte 1 on\n"},
+		 "sandboxctl: --payload: is not JSON from byte 1 on\n"},
 		{{"run", "base", "--code", "x", "--payload", "@none.json"},
 		 "sandboxctl: --payload: none.json: No such file or directory\n"},
 		{{"run", "base", "--code", "x", "--payload", "@."},
@@ -152,7 +154,8 @@ static void test_wrong_words(void **state)
 	}
 }
 
-/* A value out of bounds is blamed on the option where one has set it, else on task.json's field. */
+/* An error about a value out of bounds names the option that has set it, or else task.json's
+ * field. */
 static void test_blame(void **state)
 {
 	static const struct {
@@ -218,7 +221,7 @@ static void test_package(void **state)
 		 "base {\"exec\":\"main.py\",\"dir\":\"job\"}\nand a package\n", NULL, 0},
 		{"{\"entry\":\"a:b\",\"dir\":\"in\"}",
 		 "base {\"entry\":\"a:b\",\"dir\":\"in\"}\nand a package\n", NULL, 0},
-		/* As a shell exits when a script is not there. */
+		/* The exit status is that of a shell whose script does not exist. */
 		{"{\"exec\":\"none.py\"}", NULL,
 		 "sandboxctl: task.json: exec: ./none.py: No such file or directory\n", 127},
 		{"{\"exec\":\"out\"}", NULL,
@@ -257,7 +260,7 @@ static void test_package(void **state)
 	ctl_try(&(struct ctl_case){.verb = show,
 				   .words = {"run", "base", "job/task.json"},
 				   .out = "base {\"exec\":\"main.py\"}\nand a package\n"});
-	/* What has no place in a package is told. */
+	/* A file that cannot be in a package is named in the error. */
 	assert_int_equal(mkfifo("job/pipe", 0600), 0);
 	assert_int_equal(symlink("..", "job/up"), 0);
 	ctl_try(&(struct ctl_case){

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ps, inspect, wait, cancel, rm and version: words, requests, what is printed, exit statuses. */
+/* ps, inspect, wait, cancel, rm and version: command lines, requests, output, exit statuses. */
 #include "tests/unit/ctl_rig.h"
 
 #define USAGE(VERB) "Try 'sandboxctl help " VERB "'.\n"
@@ -10,16 +10,16 @@
 	"\"verdict\":\"ok\",\"label\":\"nightly\"}"
 #define TASK_B                                                                                     \
 	"{\"id\":\"bbbbbbbbbbbbbbbbbbbbbbbb\",\"image\":\"python-full\",\"status\":\"running\","   \
-	"\"label\":\"\\u001b[2J\\u009b\"}"
+	"\"label\":\"\\u001b[2J\\u009b\\u202e\"}"
 
-/* Columns are as wide as what is in them; a task that has not started has no time of start. */
+/* Each column is as wide as its longest value; a task that has not started has no start time. */
 static void test_ps(void **state)
 {
 	static const struct ctl_case cases[] = {
 		{.verb = ctl_ps,
 		 .words = {"ps"},
 		 .turns = {{"{\"op\":\"ps\",\"all\":false}",
-			    "{\"ok\":true,\"tasks\":[],\"truncated\":false}"}},
+			    "{\"ok\":true,\"tasks\":[],\"before\":null}"}},
 		 .out = "ID  IMAGE  STATUS  START  MS  CREATED  VERDICT  LABEL\n"},
 		{.verb = ctl_ps,
 		 .words = {"ps", "-a"},
@@ -30,7 +30,7 @@ static void test_ps(void **state)
 			"aaaaaaaaaaaaaaaaaaaaaaaa  base         finished  fork   4.6  "
 			"2026-01-31T12:34:56Z  ok       nightly\n"
 			"bbbbbbbbbbbbbbbbbbbbbbbb  python-full  running              "
-			"                                \\x1b[2J\\x9b\n"},
+			"                                \\x1b[2J\\u009b\\u202e\n"},
 		{.verb = ctl_ps,
 		 .words = {"ps", "--quiet", "--all"},
 		 .turns = {{"{\"op\":\"ps\",\"all\":true}",
@@ -59,33 +59,35 @@ static void test_columns(void **state)
 			   "{\"ok\":true,\"tasks\":[{\"id\":\"a\",\"image\":\"b\\u00e4\\u0085\","
 			   "\"status\":\"running\"},{\"id\":\"b\",\"image\":\"base\",\"status\":"
 			   "\"running\"}]}"}},
-		.out = "ID  IMAGE   STATUS   START  MS  CREATED  VERDICT  LABEL\n"
-		       "a   b\xc3\xa4\\x85  running\n"
-		       "b   base    running\n"});
+		.out = "ID  IMAGE     STATUS   START  MS  CREATED  VERDICT  LABEL\n"
+		       "a   b\xc3\xa4\\u0085  running\n"
+		       "b   base      running\n"});
 }
 
-/* An answer that is cut short is asked on from its last task; one that brings nothing new ends. */
+/* If a page says that there are more tasks, the next page is asked for; a page without new tasks
+ * ends the list. */
 static void test_ps_pages(void **state)
 {
 	static const struct ctl_case cases[] = {
 		{.verb = ctl_ps,
 		 .words = {"ps", "-q"},
 		 .turns = {{"{\"op\":\"ps\",\"all\":false}",
-			    "{\"ok\":true,\"tasks\":[" TASK_B "],\"truncated\":true}"},
+			    "{\"ok\":true,\"tasks\":[" TASK_B
+			    "],\"before\":\"bbbbbbbbbbbbbbbbbbbbbbbb\"}"},
 			   {"{\"op\":\"ps\",\"all\":false,\"before\":\"bbbbbbbbbbbbbbbbbbbbbbbb\"}",
-			    "{\"ok\":true,\"tasks\":[" TASK_A "],\"truncated\":false}"}},
+			    "{\"ok\":true,\"tasks\":[" TASK_A "],\"before\":null}"}},
 		 .out = "bbbbbbbbbbbbbbbbbbbbbbbb\naaaaaaaaaaaaaaaaaaaaaaaa\n"},
 		{.verb = ctl_ps,
 		 .words = {"ps", "-q"},
 		 .turns = {{"{\"op\":\"ps\",\"all\":false}",
-			    "{\"ok\":true,\"tasks\":[],\"truncated\":true}"}}},
+			    "{\"ok\":true,\"tasks\":[],\"before\":\"b\"}"}}},
 	};
 
 	(void)state;
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* A wrong command line is told with the verb and where there is help; nothing is asked. */
+/* An error about the command line names the verb and its help; the daemon is not asked. */
 static void test_words(void **state)
 {
 	static const struct {
@@ -155,7 +157,7 @@ static void test_words(void **state)
 	}
 }
 
-/* A word that is no text cannot be asked for, and is told as that. */
+/* A word that is not UTF-8 cannot be asked for, and the error says so. */
 static void test_not_text(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -196,7 +198,7 @@ static const char whole_text[] = "id           aaaaaaaaaaaaaaaaaaaaaaaa\n"
 				 "image        base (0123456789ab)\n"
 				 "policy       strict\n"
 				 "label        a\\x07b\n"
-				 "code         hello (c1), attempt 2, 1 retries left\n"
+				 "worker       hello (c1), attempt 2, retries left 1\n"
 				 "first        o1\n"
 				 "not before   later\n"
 				 "status       failed, verdict signal, exit status 137, signal 9\n"
@@ -212,7 +214,7 @@ static const char whole_text[] = "id           aaaaaaaaaaaaaaaaaaaaaaaa\n"
 				 "history      t0  queued\n"
 				 "             t1  started: cold\n";
 
-/* All that is known is said; what is not known makes no line. */
+/* Everything that is known is printed; what is not known has no line. */
 static void test_inspect(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -299,7 +301,7 @@ static void test_wait(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* Each task is asked for, whatever became of the one before it. */
+/* Each task is asked for, even if the request for the one before it failed. */
 static void test_cancel_rm(void **state)
 {
 	static const struct ctl_case cases[] = {
@@ -364,7 +366,7 @@ static void test_version(void **state)
 	ctl_try_all(cases, ARRAY_SIZE(cases));
 }
 
-/* A disk that is full is an error of the verb's. */
+/* A full disk is an error of the verb. */
 static void test_stdout(void **state)
 {
 	static const struct ctl_case cases[] = {

@@ -1,49 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a project may have of codes, revisions and waiting tasks, and learn of other projects. */
+/* How many workers, revisions and waiting tasks a project may have, and what it may learn of other
+ * projects. */
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/store/priv.h"
+#include "supervisor/front/store/query.h"
 
 static int put(struct fixture *x, const char *name, const char *config, uint8_t package,
 	       uint64_t bytes, struct err *e)
 {
-	struct code_spec spec = {.has_package = package != 0, .package_bytes = bytes};
-	struct code *c = NULL;
-	int r;
+	struct worker_spec spec = {.has_package = package != 0, .package_bytes = bytes};
 
 	(void)snprintf(spec.name, sizeof(spec.name), "%s", name);
 	(void)snprintf(spec.file_name, sizeof(spec.file_name), "main.py");
 	strcpy(spec.image, "python");
 	if (package)
 		memset(spec.package, package, sizeof(spec.package));
-	else if (!code_by_name(x->a, name))
+	else if (!worker_by_name(x->a, name))
 		strcpy(spec.command, "true");
 	spec.config = config ? strdup(config) : NULL;
-	r = code_put(x->f, x->a, &spec, &c, e);
-	if (r < 0)
-		code_spec_clear(&spec);
-	return r;
+	return put_worker(x, x->a, &spec, e) ? 0 : (int)e->code;
 }
 
 static void test_texts(void **state)
 {
-	static char config[CODE_CONFIG_MAX + 1];
+	static char config[WORKER_CONFIG_MAX + 1];
 	struct fixture *x = *state;
 	struct err e = {0};
 	char name[16];
 
-	memset(config, 'x', CODE_CONFIG_MAX);
-	for (unsigned i = 0; i < CODE_TEXTS_MAX / CODE_CONFIG_MAX; i++) {
+	memset(config, 'x', WORKER_CONFIG_MAX);
+	for (unsigned i = 0; i < WORKER_TEXTS_MAX / WORKER_CONFIG_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "c%u", i);
 		assert_int_equal(put(x, name, config, 0, 0, &e), 0);
 	}
-	assert_int_equal(put(x, "more", "x", 0, 0, &e), -E2BIG);
+	assert_int_equal(put(x, "more", "x", 0, 0, &e), ERR_LIMIT);
 	assert_memory_equal(e.msg, "config: ", 8);
-	/* One that takes another's place, and one without any. */
+	/* Two uploads are still accepted: one that replaces a worker, and one without a config. */
 	assert_int_equal(put(x, "c0", config, 1, 1, &e), 0);
 	assert_int_equal(put(x, "more", NULL, 0, 0, &e), 0);
-	while (x->a->codes)
-		assert_int_equal(remove_code(x, x->a->codes, &e), 0);
+	while (x->a->workers)
+		assert_int_equal(remove_code(x, x->a->workers, &e), 0);
 	assert_int_equal(put(x, "more", "x", 0, 0, &e), 0);
 }
 
@@ -54,49 +51,49 @@ static void test_number(void **state)
 	unsigned had;
 
 	assert_int_equal(put(x, "c", NULL, 0, 0, &e), 0);
-	had = x->a->n_codes;
-	x->a->n_codes = CODES_MAX;
-	assert_int_equal(put(x, "d", NULL, 0, 0, &e), -E2BIG);
+	had = x->a->n_workers;
+	x->a->n_workers = CODES_MAX;
+	assert_int_equal(put(x, "d", NULL, 0, 0, &e), ERR_LIMIT);
 	assert_int_equal(put(x, "c", NULL, 1, 1, &e), 0);
-	x->a->n_codes = had;
+	x->a->n_workers = had;
 	assert_int_equal(put(x, "d", NULL, 0, 0, &e), 0);
 }
 
-static int count(void *arg, const struct code_revision *v)
+static int count(void *arg, const struct worker_revision *v)
 {
 	(void)v;
 	++*(unsigned *)arg;
 	return 0;
 }
 
-/* The package that a hundred revisions have is there once, as long as one of them is. */
+/* A package of a hundred revisions is stored once, as long as one of them exists. */
 static void test_revisions(void **state)
 {
 	struct fixture *x = *state;
-	struct code_revision v;
+	struct worker_revision v;
 	struct err e = {0};
 	unsigned n = 0;
 
 	assert_int_equal(put(x, "c", NULL, 1, 1000, &e), 0);
-	for (unsigned i = 0; i < CODE_REVISIONS_MAX; i++)
+	for (unsigned i = 0; i < WORKER_REVISIONS_MAX; i++)
 		assert_int_equal(put(x, "c", NULL, 0, 0, &e), 0);
 	assert_int_equal(x->a->package_bytes, 1000);
 	assert_int_equal(put(x, "c", NULL, 1, 1000, &e), 0);
 	assert_int_equal(x->a->package_bytes, 1000);
 	assert_int_equal(put(x, "c", NULL, 2, 50, &e), 0);
 	assert_int_equal(x->a->package_bytes, 1050);
-	assert_int_equal(code_revisions(x->f, x->a->codes, count, &n, &e), 0);
-	assert_int_equal(n, CODE_REVISIONS_MAX);
-	assert_int_equal(code_revision_get(x->f, x->a->codes, 1, &v, &e), -ENOENT);
-	assert_int_equal(code_revision_get(x->f, x->a->codes, 4, &v, &e), 0);
+	assert_int_equal(worker_revisions(x->f, x->a->workers, count, &n, &e), 0);
+	assert_int_equal(n, WORKER_REVISIONS_MAX);
+	assert_int_equal(worker_revision_get(x->f, x->a->workers, 1, &v, &e), -ENOENT);
+	assert_int_equal(worker_revision_get(x->f, x->a->workers, 4, &v, &e), 0);
 	assert_int_equal(v.revision, 4);
 	restart(x);
 	assert_int_equal(x->a->package_bytes, 1050);
-	for (unsigned i = 0; i < CODE_REVISIONS_MAX - 1; i++)
+	for (unsigned i = 0; i < WORKER_REVISIONS_MAX - 1; i++)
 		assert_int_equal(put(x, "c", NULL, 0, 0, &e), 0);
 	assert_int_equal(x->a->package_bytes, 50);
-	/* Without a quota there is a bound too. */
-	assert_int_equal(put(x, "c", NULL, 3, CODE_PACKAGES_MAX, &e), -E2BIG);
+	/* There is a bound without a quota too. */
+	assert_int_equal(put(x, "c", NULL, 3, WORKER_PACKAGES_MAX, &e), ERR_LIMIT);
 }
 
 static int rows_with(struct fixture *x, const char *text)
@@ -116,7 +113,7 @@ static int rows_with(struct fixture *x, const char *text)
 	return n;
 }
 
-/* What a code was once set up with is not kept. */
+/* The texts of a worker's earlier revisions are not kept. */
 static void test_old_texts(void **state)
 {
 	struct fixture *x = *state;
@@ -128,27 +125,26 @@ static void test_old_texts(void **state)
 	assert_int_equal(rows_with(x, "secret one"), 0);
 	assert_int_equal(rows_with(x, "secret two") > 0, true);
 	restart(x);
-	assert_string_equal(x->a->codes->spec.config, "{\"key\": \"secret two\"}");
+	assert_string_equal(x->a->workers->spec.config, "{\"key\": \"secret two\"}");
 	assert_int_equal(x->a->package_bytes, 1000);
 }
 
-/* What is run again waits as any other. */
+/* A retried task waits like any other. */
 static void test_retries_wait_too(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	const char *id = submit(x, c, plain);
 	char again[TASK_ID_LEN + 1];
 	struct err e = {0};
-	bool changed;
 
 	assert_string_equal(started(x), id);
 	finish(x, id, VERDICT_EXIT);
 	x->a->quota = (struct quota){.queued = 1};
-	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
-	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), 0);
-	assert_int_equal(queue_retry(x->f, x->a, id, 0, again, on_done, x, &e), -E2BIG);
-	assert_int_equal(x->a->n_queued, 1);
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, true, &e), &e), 0);
+	assert_int_equal(queue_again_of(x, x->a, id, 0, again, on_done, x, &e), 0);
+	assert_int_equal(queue_again_of(x, x->a, id, 0, again, on_done, x, &e), -E2BIG);
+	assert_int_equal(x->a->run->n_queued, 1);
 }
 
 static int count_tasks(void *arg, struct task_record *rec)
@@ -158,12 +154,12 @@ static int count_tasks(void *arg, struct task_record *rec)
 	return 0;
 }
 
-/* That another project's task is there, and since when, is not told by what is older. */
+/* A cursor does not tell whether another project's task exists, or since when. */
 static void test_others_cursor(void **state)
 {
 	struct fixture *x = *state;
-	struct code *a = code(x, x->a, "c", (struct code_spec){0});
-	struct code *b = code(x, x->b, "c", (struct code_spec){0});
+	struct worker *a = worker(x, x->a, "c", (struct worker_spec){0});
+	struct worker *b = worker(x, x->b, "c", (struct worker_spec){0});
 	struct task_query q = {.project = x->a->id};
 	struct err e = {0};
 	unsigned n = 0;
@@ -171,16 +167,16 @@ static void test_others_cursor(void **state)
 	(void)submit(x, a, plain);
 	q.before = submit(x, b, plain);
 	settle(x);
-	assert_int_equal(queue_list(x->f, &q, count_tasks, &n, &e), 0);
+	assert_int_equal(store_task_query(x->f->store, &q, count_tasks, &n, &e), 0);
 	assert_int_equal(n, 0);
 	q.before = submit(x, a, plain);
 	settle(x);
-	assert_int_equal(queue_list(x->f, &q, count_tasks, &n, &e), 0);
+	assert_int_equal(store_task_query(x->f->store, &q, count_tasks, &n, &e), 0);
 	assert_int_equal(n, 1);
-	/* An operator's list has all. */
+	/* An operator's list has the tasks of all projects. */
 	q.project = NULL;
 	n = 0;
-	assert_int_equal(queue_list(x->f, &q, count_tasks, &n, &e), 0);
+	assert_int_equal(store_task_query(x->f->store, &q, count_tasks, &n, &e), 0);
 	assert_int_equal(n, 2);
 }
 

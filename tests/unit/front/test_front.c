@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The front's own conduct towards clients, the monitor and the logger. */
+/* How the front behaves towards clients, the monitor and the logger. */
 #include "tests/unit/front_rig.h"
 
 static void read_job(int fd, char *job, size_t size)
@@ -10,7 +10,7 @@ static void read_job(int fd, char *job, size_t size)
 	job[n] = '\0';
 }
 
-/* The monitor is asked. */
+/* Expects that the monitor is asked to start a task. */
 static void expect_start(struct rig *r, char id[TASK_ID_LEN + 1])
 {
 	const struct limits want = {32 << 20, 1 << 20, 1 << 20, 1000, 32, 7, 64};
@@ -32,7 +32,7 @@ static void expect_start(struct rig *r, char id[TASK_ID_LEN + 1])
 	util_close_fd(&fds[0]);
 }
 
-/* The log is followed through the socket that came along. */
+/* Expects that the logger is given the socket that came with the request. */
 static void expect_follow(struct rig *r, const char *id, int other_end)
 {
 	int fds[PROTO_FDS_MAX];
@@ -107,7 +107,7 @@ static void test_run(void **state)
 	assert_string_equal(rig_text(json_object_get(reply, "start"), "mode"), "restore");
 	json_decref(reply);
 	rig_expect_status(r, id, "running");
-	/* Its end and its log's end, in either order, make it finished. */
+	/* The task's end and the log's end, in either order, make it finished. */
 	rig_log_end(r, id);
 	assert_true(rig_quiet(conn, 30));
 	rig_exited(r, id, VERDICT_EXIT, 3 << 8);
@@ -116,7 +116,8 @@ static void test_run(void **state)
 	json_decref(reply);
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 	assert_string_equal(m.forget.id, id);
-	/* The same from the store, by a prefix, and for those who wait too late. */
+	/* The same answers come from the store, by a prefix of the id, and for clients that wait
+	 * only after the end. */
 	reply = rig_ask(r, "wait", id);
 	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");
 	json_decref(reply);
@@ -126,6 +127,52 @@ static void test_run(void **state)
 	assert_int_equal(json_array_size(json_object_get(reply, "history")), 4);
 	json_decref(reply);
 	(void)close(conn);
+}
+
+/* A client's socket is sent to the monitor, behind the job; a socket that the monitor would refuse
+ * is refused here. */
+static void test_input(void **state)
+{
+#define INPUT(start)                                                                               \
+	"{\"op\":\"run\",\"image\":\"python\",\"log\":false,\"input\":true,\"task\":"              \
+	"{\"code\":\"1\",\"start\":\"" start "\"}}"
+	struct rig *r = *state;
+	int pair[2], fds[PROTO_FDS_MAX], alone = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int conn;
+	union proto_msg m;
+	char byte;
+
+	rig_start(r, true);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	conn = rig_connect(r);
+	rig_request_fds(conn, INPUT("cold"), NULL, 0);
+	rig_expect_error(rig_reply(conn), "input", "0 descriptors came along");
+	rig_request_fds(conn, INPUT("auto"), &pair[1], 1);
+	rig_expect_error(rig_reply(conn), "input", "only a task that starts cold can have it");
+	rig_request_fds(conn, INPUT("cold"), &alone, 1);
+	rig_expect_error(rig_reply(conn), "input", "the socket for the input must be connected");
+	rig_request_fds(conn, INPUT("cold"), &pair[1], 1);
+	(void)close(pair[1]);
+	rig_expect(r, false, MON_START, &m, fds);
+	assert_int_equal(m.start.has_package, 0);
+	assert_int_equal(m.start.has_input, 1);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	assert_int_equal(read(pair[0], &byte, 1), 1);
+	util_close_fd(&fds[0]);
+	util_close_fd(&fds[1]);
+	rig_expect_event(conn, "accepted", NULL);
+	/* No other process has the socket open. */
+	assert_int_equal(read(pair[0], &byte, 1), 0);
+	(void)close(alone);
+	(void)close(pair[0]);
+	/* The socket may also come after a log's socket and a folder. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	rig_request_fds(conn, INPUT("cold"), (const int[]){pair[1], pair[1], pair[1]}, 3);
+	rig_expect_error(rig_reply(conn), "input", "3 descriptors came along");
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	(void)close(conn);
+#undef INPUT
 }
 
 static void test_version(void **state)
@@ -193,7 +240,7 @@ static void test_errors(void **state)
 	rig_start(r, true);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		rig_expect_error(rig_call(r, cases[i].request), cases[i].code, cases[i].error);
-	/* Nothing was created, and nobody was bothered. */
+	/* Nothing was created, and no other role was asked. */
 	assert_true(rig_quiet(r->monitor, 30));
 	assert_true(rig_quiet(r->logger, 0));
 	reply = rig_call(r, "{\"op\":\"ps\",\"all\":true}");
@@ -272,8 +319,8 @@ static void test_images_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_RIG(test_run),  WITH_RIG(test_version),	   WITH_RIG(test_errors),
-		WITH_RIG(test_logs), WITH_RIG(test_images_in_use),
+		WITH_RIG(test_run),    WITH_RIG(test_input), WITH_RIG(test_version),
+		WITH_RIG(test_errors), WITH_RIG(test_logs),  WITH_RIG(test_images_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

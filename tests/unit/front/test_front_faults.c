@@ -28,7 +28,7 @@ static void test_logger_away(void **state)
 	(void)close(conn);
 }
 
-/* The end of a log that was not told is asked for. */
+/* The front asks for the end of a log that it was not told of. */
 static void test_log_end_missing(void **state)
 {
 	struct rig *r = *state;
@@ -55,7 +55,7 @@ static void test_log_end_missing(void **state)
 	(void)close(conn);
 }
 
-/* Each of these ends its own connection, at most. */
+/* Each of these ends only its own connection. */
 static void test_hostile_frames(void **state)
 {
 	static const uint8_t huge[] = {0xff, 0xff, 0xff, 0x7f, '{'}, zero[] = {0, 0, 0, 0};
@@ -73,7 +73,7 @@ static void test_hostile_frames(void **state)
 		assert_true(read(conn, &byte, 1) <= 0);
 		(void)close(conn);
 	}
-	/* Half a head, half a body, and away. */
+	/* The client sends a part of a frame and then closes the connection. */
 	for (size_t n = 1; n < 4 + sizeof(version) - 1; n++) {
 		conn = rig_connect(r);
 		assert_int_equal(write(conn, &len, n < 4 ? n : 4), n < 4 ? n : 4);
@@ -81,19 +81,19 @@ static void test_hostile_frames(void **state)
 			assert_int_equal(write(conn, version, n - 4), n - 4);
 		(void)close(conn);
 	}
-	/* Byte by byte is slow, and right. */
+	/* A frame that comes byte by byte is answered. */
 	conn = rig_connect(r);
 	for (size_t n = 0; n < 4 + sizeof(version) - 1; n++)
 		assert_int_equal(write(conn, n < 4 ? (char *)&len + n : version + n - 4, 1), 1);
 	json_decref(rig_reply(conn));
-	/* Several at once, of which one is wrong. */
+	/* Several requests at once, one of which is wrong. */
 	rig_request(conn, version);
 	rig_request(conn, "{]");
 	rig_request(conn, version);
 	json_decref(rig_reply(conn));
 	rig_expect_error(rig_reply(conn), "input", "line 1");
 	json_decref(rig_reply(conn));
-	/* More descriptors than any operation takes. */
+	/* A request with more descriptors than any operation takes. */
 	for (int i = 0; i < 12; i++)
 		fds[i] = conn;
 	rig_request_fds(conn, version, fds, 3);
@@ -116,7 +116,7 @@ static unsigned open_fds(pid_t pid)
 	return n;
 }
 
-/* Whatever clients do, the front's descriptors come back. */
+/* Whatever clients do, the front closes all descriptors that it got from them. */
 static void test_no_leak(void **state)
 {
 	struct rig *r = *state;
@@ -146,7 +146,7 @@ static void test_no_leak(void **state)
 	(void)close(pair[1]);
 }
 
-/* A client that asks and asks and reads nothing is the only one that waits. */
+/* A client that sends many requests and reads no answer keeps no other client waiting. */
 static void test_slow_client(void **state)
 {
 	static const char text[] = "{\"op\":\"version\",\"x\":1}";
@@ -177,7 +177,7 @@ static void test_slow_client(void **state)
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 }
 
-/* A file that takes all the room of a file system. */
+/* Makes a file that takes all free space of a file system. */
 static int fill(const char *folder)
 {
 	static char block[1 << 16];
@@ -191,7 +191,8 @@ static int fill(const char *folder)
 	return fd;
 }
 
-/* The monitor is asked before the store is written: what was refused is killed and forgotten. */
+/* The monitor is asked before the store is written: a task that the store refuses is killed and
+ * forgotten. */
 static void expect_refused(struct rig *r)
 {
 	char refused[TASK_ID_LEN + 1];
@@ -223,7 +224,8 @@ static void expect_refused(struct rig *r)
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 }
 
-/* The store cannot be written: an error, nothing runs on; later it works again. */
+/* While the store cannot be written, clients get an error and no task keeps running; later it works
+ * again. */
 static void test_disk_full(void **state)
 {
 	struct rig *r = *state;
@@ -241,7 +243,8 @@ static void test_disk_full(void **state)
 	conn = rig_run(r, RIG_CODE, id);
 	fd = fill(path);
 	expect_refused(r);
-	/* One that runs ends truly all the same; the monitor keeps that until it is stored. */
+	/* A running task ends with its own verdict; the monitor keeps the end until it is
+	 * stored. */
 	rig_exited(r, id, VERDICT_EXIT, 9 << 8);
 	rig_log_end(r, id);
 	rig_expect_event(conn, "finished", NULL);

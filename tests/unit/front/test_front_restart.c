@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The front after kill -9: what was acknowledged is there, and goes on. */
+/* The front after kill -9: every acknowledged task is there, and continues. */
 #include <sqlite3.h>
 
 #include "supervisor/front/run/task.h"
@@ -32,8 +32,8 @@ static void copy_file(int from_dir, int to_dir, const char *name)
 	(void)close(to);
 }
 
-/* What one who comes after a crash now would read. The front has its store to itself, so of a
- * copy; one that was torn by a write reads as an error, or as before it. */
+/* What a front would read after a crash now. The front has its store to itself, so a copy is read;
+ * a copy that a write has torn reads as an error, or as before that write. */
 static enum task_state stored_state(struct rig *r, const char *id)
 {
 	char dir[64], path[96], sql[80];
@@ -76,7 +76,7 @@ static void stored(struct rig *r, const char *id, enum task_state state)
 /* The states in which a restart may meet a task. */
 enum { GOES_ON, STARTED_MEANWHILE, ENDED, NEVER_SEEN, LOST, WAITS, N };
 
-/* Five that run, as far as the front knows, and one that waits. */
+/* Five tasks that run, as far as the front knows, and one that waits. */
 static void before_restart(struct rig *r, char id[N][TASK_ID_LEN + 1])
 {
 	int conn;
@@ -93,7 +93,7 @@ static void before_restart(struct rig *r, char id[N][TASK_ID_LEN + 1])
 	rig_request(conn, RIG_CODE);
 	rig_expect_event(conn, "accepted", id[WAITS]);
 	(void)close(conn);
-	/* Written a little later than it is told. */
+	/* This is written a little later than clients are told. */
 	stored(r, id[GOES_ON], TASK_RUNNING);
 	stored(r, id[LOST], TASK_RUNNING);
 }
@@ -107,7 +107,7 @@ static void log_finishes(struct rig *r, const char *id)
 	rig_log_end(r, id);
 }
 
-/* What was acknowledged is there after a kill -9, in each state that it may be met in. */
+/* After a kill -9 every acknowledged task exists, in each state in which it may have been. */
 static void test_restart(void **state)
 {
 	struct rig *r = *state;
@@ -129,8 +129,8 @@ static void test_restart(void **state)
 	rig_exited(r, id[ENDED], VERDICT_OK, 0);
 	assert_true(rig_quiet(r->monitor, 50));
 	rig_send(r, MON_READY);
-	/* The place of the one that is lost goes to the one that waited; the one that the
-	 * monitor never saw is asked for again. */
+	/* The slot of the lost task goes to the one that waited; the task that the monitor never
+	 * saw is sent to it again. */
 	for (int i = 0; i < 2; i++) {
 		rig_expect(r, false, MON_START, &m, NULL);
 		assert_true(!strcmp(m.start.id, id[NEVER_SEEN]) || !strcmp(m.start.id, id[WAITS]));
@@ -150,7 +150,7 @@ static void test_restart(void **state)
 	assert_string_equal(rig_text(json_object_get(reply, "task"), "status"), "error");
 	assert_string_equal(rig_text(json_object_get(reply, "task"), "verdict"), "lost");
 	json_decref(reply);
-	/* The monitor did not hear that this one is recorded: it tells again. */
+	/* The monitor was not told that this end is recorded, so it tells it again. */
 	rig_exited(r, id[ENDED], VERDICT_OK, 0);
 	rig_expect(r, false, MON_FORGET, &m, NULL);
 }
@@ -176,7 +176,8 @@ static void test_restart_cancel(void **state)
 	assert_int_equal(m.kill.reason, KILL_CANCEL_KILL);
 }
 
-/* Nobody was told of them: they end, and leave nothing. */
+/* No client was told of these tasks: the monitor is asked to end them, and nothing of them is
+ * kept. */
 static void test_unknown_tasks(void **state)
 {
 	static const char id[] = "0123456789abcdef01234567";
@@ -197,7 +198,7 @@ static void test_unknown_tasks(void **state)
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 }
 
-/* Killed at any moment: a client that was told "accepted" finds its task. */
+/* The front is killed at any moment: a client that was told "accepted" finds its task. */
 static void test_kill_loop(void **state)
 {
 	struct rig *r = *state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Templates, as the front asks the monitor for them; and a task that came out of one. */
+/* Templates: what the front asks the monitor for, and a task that a template's clone runs. */
 #include "tests/unit/front_rig.h"
 
 #define LIST "{\"op\":\"templates\"}"
@@ -79,7 +79,7 @@ static void test_list(void **state)
 	rig_request(conn, "{\"op\":\"templates\",\"tag\":7}");
 	tag = expect_asked(r, TEMPLATE_LIST, true, "");
 	say(r, tag, ONE, TEMPLATE_READY);
-	say(r, tag + 1, TWO, TEMPLATE_READY); /* nobody asked */
+	say(r, tag + 1, TWO, TEMPLATE_READY); /* an answer to a question that nobody asked */
 	say(r, tag, TWO, TEMPLATE_MAKING);
 	assert_true(rig_quiet(conn, 30));
 	say_last(r, tag);
@@ -107,7 +107,7 @@ static void test_list(void **state)
 	row = json_array_get(json_object_get(reply, "templates"), 1);
 	assert_string_equal(rig_text(row, "state"), "making");
 	json_decref(reply);
-	/* None at all; and an image that has lost its name. */
+	/* A list without a template, and one with a template whose image has no name any more. */
 	rig_request(conn, LIST);
 	say_last(r, expect_asked(r, TEMPLATE_LIST, true, ""));
 	json_decref(expect_rows(conn, 0));
@@ -144,7 +144,7 @@ static void test_retire(void **state)
 	rig_request(conn, RETIRE("\"id\":\"" TWO "\""));
 	say_last(r, expect_asked(r, TEMPLATE_RETIRE, false, TWO));
 	rig_expect_error(rig_reply(conn), "not-found", "there is no template " TWO);
-	/* Of all there may be none. */
+	/* Retiring all templates is not an error when there is none. */
 	rig_request(conn, RETIRE("\"all\":true"));
 	say_last(r, expect_asked(r, TEMPLATE_RETIRE, true, ""));
 	json_decref(expect_rows(conn, 0));
@@ -174,7 +174,8 @@ static void test_errors(void **state)
 	assert_true(rig_quiet(r->monitor, 30));
 }
 
-/* Answers that cross each other reach those who asked; who has left costs nothing. */
+/* Answers that cross each other reach the clients that asked; a client that has gone costs
+ * nothing. */
 static void test_several(void **state)
 {
 	struct rig *r = *state;
@@ -204,12 +205,12 @@ static void test_several(void **state)
 		json_decref(reply);
 		(void)close(conn[i]);
 	}
-	/* An answer again, to nobody. */
+	/* The answer comes a second time, when no client waits for it. */
 	say_last(r, tag[0]);
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 }
 
-/* A monitor that does not answer is not asked without end. */
+/* The number of questions to a monitor that does not answer is bounded. */
 static void test_too_many(void **state)
 {
 	struct rig *r = *state;
@@ -252,7 +253,7 @@ static void test_monitor_goes(void **state)
 	(void)close(b);
 }
 
-/* A task that asked for a fork, and one that got none. */
+/* A task that asked for a fork and got one, and a task that asked and got none. */
 static void test_fork_start(void **state)
 {
 	static const char text[] = "{\"op\":\"run\",\"image\":\"python\",\"start\":\"fork\","

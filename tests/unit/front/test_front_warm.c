@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checkpoints, as the front asks the monitor for them: for whom, and in which order. */
+/* Checkpoints: for whom the front asks the monitor to make them, and in which order. */
 #include "tests/unit/front_rig.h"
 
 #include "wire/warm_load.h"
@@ -18,7 +18,8 @@ static void warmed(struct rig *r, uint32_t tag, int status)
 	assert_int_equal(proto_send(r->monitor, &m, NULL, 0), 0);
 }
 
-/* Each key once; by itself after a task, where the monitor says that it is wanted. */
+/* A checkpoint is asked for once for each key, also by the front itself when the monitor says after
+ * a task that it wants one. */
 static void test_warm(void **state)
 {
 	static const char text[] = "{\"op\":\"warm\",\"image\":\"python\"}";
@@ -43,7 +44,7 @@ static void test_warm(void **state)
 	assert_memory_equal(m.warm.image, r->image, 32);
 	rig_request(b, text);
 	rig_request(c, "{\"op\":\"warm\",\"image\":\"python\",\"imports\":[],\"force\":true}");
-	/* Another key does not wait for the first. */
+	/* A request for another key does not wait for the first. */
 	rig_expect(r, false, MON_WARM, &m, NULL);
 	assert_string_equal(m.warm.warm, "");
 	assert_int_equal(m.warm.force, 1);
@@ -76,7 +77,7 @@ static void test_warm(void **state)
 	(void)close(c);
 }
 
-/* A task of the project whose own list names one module, ended. */
+/* Ends a task of the project whose own list names one module. */
 static void end_wanting(struct rig *r, const char *project, unsigned nr)
 {
 	char text[200], id[TASK_ID_LEN + 1];
@@ -143,12 +144,12 @@ static void test_warm_places(void **state)
 	(void)snprintf(name, sizeof(name), "o%u", OF_OPERATOR - 1);
 	assert_string_equal(m.warm.warm, name);
 	assert_true(rig_quiet(r->monitor, 30));
-	/* The place of a task's list is the operator's now. */
+	/* The place that a task's list had is the operator's now. */
 	warmed(r, tags[0], -EIO);
 	rig_expect(r, false, MON_WARM, &m, NULL);
 	(void)snprintf(name, sizeof(name), "o%u", OF_OPERATOR);
 	assert_string_equal(m.warm.warm, name);
-	/* Which gives it back to tasks' lists, the oldest first. */
+	/* The operator's lists end, and the place goes back to tasks' lists, the oldest first. */
 	for (unsigned i = 0; i < WAIT; i++) {
 		warmed(r, m.warm.tag, 0);
 		rig_expect(r, false, MON_WARM, &m, NULL);
@@ -161,7 +162,8 @@ static void test_warm_places(void **state)
 		(void)close(conns[i]);
 }
 
-/* A project that has all that it may have, and as many again that wait, is in nobody's way. */
+/* A project that has all the warm-ups that it may have, and as many more that wait, is in nobody's
+ * way. */
 static void test_warm_shares(void **state)
 {
 	enum { RUN = WARM_OF_PROJECT_MAX, WAIT = 16 };
@@ -178,13 +180,13 @@ static void test_warm_shares(void **state)
 		if (i < RUN)
 			(void)expect_warm(r, name, 0);
 	}
-	/* Also one that waits in the first project's share. */
+	/* This includes a list that waits within the first project's share. */
 	end_wanting(r, "b", RUN);
 	(void)snprintf(name, sizeof(name), "m%u", RUN);
 	tag = expect_warm(r, name, 1);
 	end_wanting(r, "c", 100);
 	(void)expect_warm(r, "m100", 2);
-	/* A further one needs one of the places that are left. */
+	/* A further list of the project needs one of the places that are left. */
 	end_wanting(r, "b", 101);
 	(void)expect_warm(r, "m101", 1);
 	end_wanting(r, "c", 102);
@@ -193,13 +195,14 @@ static void test_warm_shares(void **state)
 	(void)expect_warm(r, "m102", 2);
 }
 
-/* While there is memory for one more, of which further ones leave some to others' first. */
+/* First warm-ups run while there is memory for one more; further ones leave some of it to others'
+ * first. */
 static void test_warm_memory(void **state)
 {
 	struct rig *r = *state;
 	uint32_t tag;
 
-	/* Warm-ups have a half of it, in which the policy's 64 MiB go three times. */
+	/* Warm-ups may use half of the memory, which is room for three with the policy's 64 MiB. */
 	r->cfg.node_memory = 400ULL << 20;
 	rig_start(r, true);
 	create(r, "b");
@@ -217,7 +220,8 @@ static void test_warm_memory(void **state)
 	end_wanting(r, "d", 4);
 	assert_true(rig_quiet(r->monitor, 30));
 	warmed(r, tag, 0);
-	/* The oldest that waits; what else waits of its project is behind the others'. */
+	/* The oldest list that waits is next; the other lists of its project come after those of
+	 * the others. */
 	tag = expect_warm(r, "m1", 0);
 	warmed(r, tag, 0);
 	(void)expect_warm(r, "m4", 3);

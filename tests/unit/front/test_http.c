@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The HTTP server: what it answers, to whom, and when. */
+/* The HTTP server: what it answers, to which clients, and when. */
 #include "tests/unit/http_rig.h"
 
 static void wait_for(const int *value, int least)
@@ -43,11 +43,11 @@ static void test_who(void **state)
 		   "HTTP/1.1 401 ");
 	assert_null(strstr(answer, "secret"));
 	assert_int_equal(shared->called, 0);
-	/* A name that another site gave this server. */
+	/* The Host is a name that another site has given to this server's address. */
 	assert_has(
 		ask(r, "GET /answer HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
 		"HTTP/1.1 421 ");
-	/* Wrong tokens come at a bounded rate. */
+	/* The rate of requests with wrong tokens is bounded. */
 	for (int i = 0; i < 400 && !strstr(answer, " 429 "); i++)
 		(void)ask(r, "POST /project/p?oauth=x HTTP/1.0\r\n\r\n");
 	assert_has(answer, " 429 ");
@@ -59,7 +59,7 @@ static void test_keep_alive(void **state)
 	struct rig *r = *state;
 	int fd = dial(r);
 
-	/* Two at once, then one more; also after an error. */
+	/* Two requests at once, and then one more, also after an error. */
 	answer[0] = '\0';
 	say(fd, "GET /body/one HTTP/1.1\r\nHost: localhost\r\n\r\n"
 		"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -72,8 +72,8 @@ static void test_keep_alive(void **state)
 	(void)close(fd);
 }
 
-/* Each is refused before a route is looked up, and its connection ends with it: what stands behind
- * it is no request. */
+/* Each of these is refused before a route is looked up, and its connection ends: the bytes behind
+ * it are not a request. */
 static void test_framing(void **state)
 {
 #define POST "POST /body HTTP/1.1\r\nHost: localhost\r\n"
@@ -163,7 +163,7 @@ static void test_framing(void **state)
 	}
 }
 
-/* What RFC 9112 wants taken, in one piece and in many. */
+/* Requests that a server must accept by RFC 9112, sent in one piece and in many. */
 static void test_framing_taken(void **state)
 {
 	static const char *const taken[] = {
@@ -195,8 +195,8 @@ static void test_framing_taken(void **state)
 	assert_has(get(r, "http://localhost?x=1"), "HTTP/1.1 404 ");
 }
 
-/* Many requests in one write, of which the last one's head is longer than what is left of the
- * room that it is read into. */
+/* Many requests in one write; the header of the last one is longer than the room that is left in
+ * the buffer. */
 static void test_many_at_once(void **state)
 {
 	static char text[40 << 10];
@@ -216,7 +216,7 @@ static void test_many_at_once(void **state)
 	(void)close(fd);
 }
 
-/* Whatever makes a request too much for the server, it is told so. */
+/* Each request that is too large in some way gets an answer that says so. */
 static void test_too_much(void **state)
 {
 	static char text[70 << 10];
@@ -256,7 +256,7 @@ static void test_half_closed(void **state)
 	answer[0] = '\0';
 	assert_has(hear(fd, answer, sizeof(answer), "later"), "HTTP/1.1 202 ");
 	(void)close(fd);
-	/* Nor is any of many, most of which wait for their turn. */
+	/* This holds for each of many clients, most of which wait for their turn. */
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
 		many[i] = dial(r);
 		say(many[i], "GET /body/x HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -267,7 +267,7 @@ static void test_half_closed(void **state)
 		assert_has(hear(many[i], answer, sizeof(answer), ""), "HTTP/1.1 200 ");
 		(void)close(many[i]);
 	}
-	/* Nor is one whose request has no end left without any. */
+	/* A client whose request has no end gets an answer too. */
 	fd = dial(r);
 	say(fd, "GET /later HTTP/1.1\r\nHost: local");
 	assert_int_equal(shutdown(fd, SHUT_WR), 0);
@@ -276,7 +276,8 @@ static void test_half_closed(void **state)
 	(void)close(fd);
 }
 
-/* By a reset: a connection's end alone may be that of the client's words, and not of the client. */
+/* Closes the connection with a reset, because a client that only stops sending may still be
+ * there. */
 static void leave(int fd)
 {
 	const struct linger now = {.l_onoff = 1};
@@ -302,7 +303,7 @@ static void test_later(void **state)
 	leave(fd);
 	wait_for(&shared->gone, 1);
 	assert_has(get(r, "/answer"), "now");
-	/* One that waits when the server ends: teardown. */
+	/* A client that waits when the server ends; see teardown. */
 	fd = dial(r);
 	say(fd, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	wait_for(&shared->called, 3);
@@ -316,7 +317,7 @@ static void test_silent_clients(void **state)
 	struct rig *r = *state;
 	int fds[600];
 
-	/* More than there is room for: some say nothing, some never end. */
+	/* More connections than there is room for: some send nothing, some never end. */
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		fds[i] = dial(r);
 		if (i % 2)
@@ -327,7 +328,8 @@ static void test_silent_clients(void **state)
 		(void)close(fds[i]);
 }
 
-/* The same by one who has much to wait for: his oldest ones go. */
+/* One client opens more connections, each of which waits for an answer: its oldest ones are
+ * closed. */
 static void test_waiting_clients(void **state)
 {
 	struct rig *r = *state;
@@ -336,7 +338,8 @@ static void test_waiting_clients(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		fds[i] = dial(r);
 		say(fds[i], "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
-		/* One that has not been heard yet would go before all that wait. */
+		/* The request must be heard first: a connection without one would be closed before
+		 * those that wait. */
 		wait_for(&shared->called, (int)i + 1);
 	}
 	assert_has(get(r, "/body/x"), "HTTP/1.1 200 ");
@@ -374,7 +377,7 @@ static void test_rate(void **state)
 	assert_false(http_rate_take(&next, now + SEC / 100 - 1, 100, 2));
 	assert_true(http_rate_take(&next, now + SEC / 100, 100, 2));
 	assert_false(http_rate_take(&next, now + SEC / 100, 100, 2));
-	/* What was not used for long is no more than the burst. */
+	/* A rate that was not used for long allows no more than its burst. */
 	for (n = 0; http_rate_take(&next, now + 1000 * SEC, 100, 2);)
 		n++;
 	assert_int_equal(n, 200);

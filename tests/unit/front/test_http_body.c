@@ -12,7 +12,7 @@ static void test_bodies(void **state)
 	assert_has(ask(r, "POST /body HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 			  "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"),
 		   "\"len\":7");
-	/* Too long by its own word, and then by what really comes. */
+	/* Too long by its Content-Length, and then by the bytes that come. */
 	(void)snprintf(text, sizeof(text),
 		       "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: %u\r\n"
 		       "Expect: 100-continue\r\n\r\n",
@@ -33,12 +33,12 @@ static void test_bodies(void **state)
 	assert_has(hear(fd, answer, sizeof(answer), "\r\n\r\n"), "HTTP/1.1 413 ");
 	(void)close(fd);
 	assert_int_equal(shared->called, 2);
-	/* A client that leaves in the middle is nobody's trouble. */
+	/* A client that leaves in the middle disturbs nobody. */
 	fd = dial(r);
 	say(fd, "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\nhello");
 	(void)close(fd);
 	assert_has(get(r, "/answer"), "now");
-	/* One that says so together with its last word is not waited for. */
+	/* A client that closes together with its last bytes is not waited for. */
 	fd = dial(r);
 	say(fd, "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\nhello");
 	(void)shutdown(fd, SHUT_WR);
@@ -48,7 +48,7 @@ static void test_bodies(void **state)
 	assert_int_equal(shared->called, 2);
 }
 
-/* What large bodies take together leaves others their requests. */
+/* Large bodies together leave room for others' requests. */
 static void test_many_bodies(void **state)
 {
 	static char piece[5 * MIB];

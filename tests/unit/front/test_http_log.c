@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Logs over HTTP: as text and as events, across loggers that die, to who reads nothing. */
+/* Logs over HTTP: as text and as events, across loggers that die, and for clients that read
+ * nothing. */
 #include "tests/unit/http_rig.h"
 
 #define ID "0123456789abcdef01234567"
@@ -124,7 +125,7 @@ static void test_slow_reader(void **state)
 	}
 	assert_has(get(r, "/answer"), "now");
 	(void)close(fd);
-	/* It is gone, and so is its half of the socket. */
+	/* The client has gone, and its half of the socket with it. */
 	for (int i = 0; i < WAIT_MS / 10 && send(log, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 	     i++)
 		(void)poll(NULL, 0, 10);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Long bodies are read beside the loop, one of a project at a time; what is left of those whose
- * clients or whose server are gone meanwhile. */
+/* Long bodies are read beside the loop, one of each project at a time, and what becomes of them
+ * when their clients or the server have gone meanwhile. */
 #include "tests/unit/http_rig.h"
 
 #define LONG (HTTP_BODY_SHORT + 1)
@@ -22,7 +22,7 @@ static int post_long(const struct rig *r, const char *begin)
 	return fd;
 }
 
-/* As a client does that dies. */
+/* Closes the connection as if the client had died. */
 static void leave(int fd)
 {
 	const struct linger now = {.l_onoff = 1};
@@ -58,7 +58,8 @@ static void test_beside(void **state)
 	first = post_long(r, "");
 	wait_begun();
 	second = post_long(r, "bad");
-	/* Others are served, and each of its own is read after the one before it. */
+	/* Other requests are answered meanwhile, and each body of this project is read after the
+	 * one before it. */
 	assert_has(get(r, "/answer"), "now");
 	(void)sem_post(&shared->go);
 	(void)sem_post(&shared->go);
@@ -70,7 +71,7 @@ static void test_beside(void **state)
 	assert_int_equal(shared->called, 2);
 }
 
-/* One whose body is being read, and one whose body waits. */
+/* One client leaves while its body is read, and one while its body waits. */
 static void test_left(void **state)
 {
 	struct rig *r = *state;
@@ -82,16 +83,16 @@ static void test_left(void **state)
 	leave(second);
 	leave(first);
 	assert_has(get(r, "/answer"), "now");
-	/* More than there are, for whichever is still read. */
+	/* More posts than there are bodies, because any of them may still be read. */
 	for (int i = 0; i < 4; i++)
 		(void)sem_post(&shared->go);
 	assert_answered(post_long(r, ""), "\"read\":16385");
-	/* The one that waited was not read for nobody. */
+	/* The body that waited was not read, because its client had gone. */
 	assert_int_equal(shared->beside, 2);
 	assert_int_equal(shared->called, 1);
 }
 
-/* The server's end waits for what is being read. */
+/* When the server ends, it waits for the body that is being read. */
 static void test_server_ends(void **state)
 {
 	struct rig *r = *state;
@@ -101,7 +102,7 @@ static void test_server_ends(void **state)
 	second = post_long(r, "");
 	assert_has(get(r, "/answer"), "now");
 	(void)kill(r->pid, SIGTERM);
-	/* It has closed its end. */
+	/* The server has closed the connection. */
 	answer[0] = '\0';
 	assert_string_equal(hear(second, answer, sizeof(answer), ""), "");
 	(void)close(second);
@@ -111,7 +112,7 @@ static void test_server_ends(void **state)
 	assert_int_equal(shared->called, 0);
 }
 
-/* Of rows that nobody sends much to. */
+/* Bodies for rows of the table that take only short ones. */
 static void test_short(void **state)
 {
 	struct rig *r = *state;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a project's logs take together, and which of them go. */
+/* How much space a project's logs may take together, and which of them are removed. */
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/base/turn.h"
+#include "supervisor/front/store/priv.h"
 #include "supervisor/front/store/query.h"
 
 #define LOG 30000ULL
 
-/* A task of the project that has ended, with a log that takes so much. */
-static const char *ended(struct fixture *x, struct code *c, uint64_t disk)
+/* Makes an ended task of the project whose log takes so many bytes. */
+static const char *ended(struct fixture *x, struct worker *c, uint64_t disk)
 {
 	const char *id = submit(x, c, plain);
 	struct mon_exited m = {.verdict = VERDICT_OK};
@@ -23,7 +24,8 @@ static const char *ended(struct fixture *x, struct code *c, uint64_t disk)
 	return id;
 }
 
-/* How many logs the logger was asked to remove since it was looked last; the last one's task. */
+/* Returns how many logs the logger was asked to remove since the last call; last: the task of the
+ * last one. */
 static unsigned asked(struct fixture *x, char last[TASK_ID_LEN + 1])
 {
 	int fds[PROTO_FDS_MAX];
@@ -58,8 +60,8 @@ static bool is_gone(struct fixture *x, const char *id)
 static void test_oldest_go(void **state)
 {
 	struct fixture *x = *state;
-	struct code *a = code(x, x->a, "c", (struct code_spec){0});
-	struct code *b = code(x, x->b, "c", (struct code_spec){0});
+	struct worker *a = worker(x, x->a, "c", (struct worker_spec){0});
+	struct worker *b = worker(x, x->b, "c", (struct worker_spec){0});
 	char first[TASK_ID_LEN + 1], second[TASK_ID_LEN + 1], last[TASK_ID_LEN + 1];
 	const char *other, *id;
 	struct err e = {0};
@@ -71,118 +73,122 @@ static void test_oldest_go(void **state)
 	(void)ended(x, a, LOG);
 	(void)ended(x, a, 0);
 	assert_int_equal(asked(x, last), 0);
-	assert_int_equal(x->a->log_bytes, 3 * LOG);
+	assert_int_equal(x->a->logs->bytes, 3 * LOG);
 	id = ended(x, a, LOG);
 	assert_int_equal(asked(x, last), 1);
 	assert_string_equal(last, first);
-	assert_int_equal(x->a->log_bytes, 3 * LOG);
+	assert_int_equal(x->a->logs->bytes, 3 * LOG);
 	assert_true(is_gone(x, first));
 	assert_false(is_gone(x, second));
 	assert_false(is_gone(x, id));
-	/* Of another project none, which has no bound. */
+	/* No log of the other project, which has no bound, is removed. */
 	assert_false(is_gone(x, other));
-	assert_int_equal(x->b->log_bytes, 100 * LOG);
+	assert_int_equal(x->b->logs->bytes, 100 * LOG);
 
-	/* The same when it is counted anew; a smaller quota holds at once. */
+	/* The result is the same when a new front counts the logs; a smaller quota holds at
+	 * once. */
 	restart(x);
-	assert_int_equal(x->a->log_bytes, 3 * LOG);
-	assert_int_equal(x->b->log_bytes, 100 * LOG);
-	assert_int_equal(project_set_quota(x->f, x->b, &(struct quota){.kept_log_bytes = LOG}, &e),
-			 0);
+	assert_int_equal(x->a->logs->bytes, 3 * LOG);
+	assert_int_equal(x->b->logs->bytes, 100 * LOG);
+	assert_int_equal(
+		committed(x->f,
+			  project_set_quota(x->f, x->b, &(struct quota){.kept_log_bytes = LOG}, &e),
+			  &e),
+		0);
 	assert_int_equal(asked(x, last), 1);
 	assert_string_equal(last, other);
-	assert_int_equal(x->b->log_bytes, 0);
-	assert_int_equal(x->a->log_bytes, 3 * LOG);
-	/* A log that goes with its task is not counted any more. */
-	assert_int_equal(commit_delete(x->f, &second, 1, false, &e), 0);
-	assert_int_equal(x->a->log_bytes, 2 * LOG);
+	assert_int_equal(x->b->logs->bytes, 0);
+	assert_int_equal(x->a->logs->bytes, 3 * LOG);
+	/* A log that is removed with its task is not counted any more. */
+	assert_int_equal(commit_delete(x->f, &second, 1, &e), 0);
+	assert_int_equal(x->a->logs->bytes, 2 * LOG);
 	assert_int_equal(asked(x, last), 1);
 }
 
-/* Where less is counted than there is, one log makes it nothing, and not very much. */
+/* If less was counted than a log has, removing the log makes the count zero and not a huge
+ * number. */
 static void test_counted_less(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	const struct quota quota = {.kept_log_bytes = LOG / 3};
 	char last[TASK_ID_LEN + 1];
 	struct err e = {0};
 
 	for (int i = 0; i < 3; i++)
 		(void)ended(x, c, LOG);
-	x->a->log_bytes = LOG / 2;
-	assert_int_equal(project_set_quota(x->f, x->a, &quota, &e), 0);
+	x->a->logs->bytes = LOG / 2;
+	assert_int_equal(committed(x->f, project_set_quota(x->f, x->a, &quota, &e), &e), 0);
 	assert_int_equal(asked(x, last), 1);
-	assert_int_equal(x->a->log_bytes, 0);
+	assert_int_equal(x->a->logs->bytes, 0);
 }
 
-/* Of what the logger is not even asked to remove nobody says that it is. */
+/* A log does not count as removed until the logger was asked to remove it. */
 static void test_no_logger(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	char first[TASK_ID_LEN + 1], second[TASK_ID_LEN + 1], last[TASK_ID_LEN + 1];
 	unsigned n = 0;
 
 	x->a->quota.kept_log_bytes = LOG;
 	strcpy(first, ended(x, c, LOG));
 	(void)close(x->logger);
-	/* It waits for the next logger. */
+	/* The request waits for the next logger. */
 	strcpy(second, ended(x, c, LOG));
 	assert_true(is_gone(x, first));
 	while (log_request(x->f, first, LOG_FINISH))
 		;
 	(void)ended(x, c, LOG);
 	assert_false(is_gone(x, second));
-	assert_int_equal(x->a->log_bytes, 2 * LOG);
+	assert_int_equal(x->a->logs->bytes, 2 * LOG);
 	x->logger = rig_peer_new(x->monitor);
 	assert_int_equal(asked(x, last), 1);
 	assert_string_equal(last, first);
 	(void)ended(x, c, LOG);
-	/* Behind all that waited. */
+	/* The request comes after all those that waited. */
 	while (n < 2)
 		n += asked(x, last);
 	assert_true(is_gone(x, second));
-	assert_int_equal(x->a->log_bytes, LOG);
+	assert_int_equal(x->a->logs->bytes, LOG);
 }
 
-/* Many go in slices, of which none is longer than one turn has time for. */
+/* Many logs are removed in slices, none of which takes longer than a turn may. */
 static void test_slices(void **state)
 {
 	struct fixture *x = *state;
-	const char *id = ended(x, code(x, x->a, "c", (struct code_spec){0}), LOG);
+	const char *id = ended(x, worker(x, x->a, "c", (struct worker_spec){0}), LOG);
 	struct task_record rec = record(x, id);
 	struct err e = {0};
-	char last[TASK_ID_LEN + 1], spec[] = "";
+	char last[TASK_ID_LEN + 1];
 	unsigned turns = 0;
 
-	rec.spec = spec;
 	assert_int_equal(store_begin(x->f->store, &e), 0);
 	for (unsigned i = 1; i < 5 * TURN_WRITE_ROWS; i++) {
 		(void)snprintf(rec.id, sizeof(rec.id), "%024x", i);
 		rec.finished_ns++;
 		assert_int_equal(store_task_insert(x->f->store, &rec, &e), 0);
 	}
-	assert_int_equal(store_commit(x->f->store, &e), 0);
-	/* One that has not ended is in nobody's way, though its log is known. */
+	assert_int_equal(store_end(x->f->store, 0, &e), 0);
+	/* A task that has not ended is skipped, although its log's size is known. */
 	rec.state = TASK_RUNNING;
 	rec.finished_ns = 0;
 	strcpy(rec.id, "0123456789abcdef01234567");
 	assert_int_equal(store_begin(x->f->store, &e), 0);
 	assert_int_equal(store_task_insert(x->f->store, &rec, &e), 0);
-	assert_int_equal(store_commit(x->f->store, &e), 0);
-	assert_int_equal(log_keep_load(x->f, &e), 0);
-	assert_int_equal(x->a->log_bytes, LOG * 5 * TURN_WRITE_ROWS);
+	assert_int_equal(store_end(x->f->store, 0, &e), 0);
+	assert_int_equal(log_keep_capability.load(x->f, &e), 0);
+	assert_int_equal(x->a->logs->bytes, LOG * 5 * TURN_WRITE_ROWS);
 	x->a->quota.kept_log_bytes = LOG;
-	log_keep_listener.project_changed(x->f, x->a);
-	while (x->a->log_keeps) {
-		uint64_t before = x->a->log_bytes;
+	log_keep_capability.listener->project_changed(x->f, x->a);
+	while (x->a->logs->going) {
+		uint64_t before = x->a->logs->bytes;
 
 		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
-		assert_true(before - x->a->log_bytes <= TURN_WRITE_ROWS * LOG);
-		turns += before != x->a->log_bytes;
+		assert_true(before - x->a->logs->bytes <= TURN_WRITE_ROWS * LOG);
+		turns += before != x->a->logs->bytes;
 	}
-	assert_int_equal(x->a->log_bytes, LOG);
+	assert_int_equal(x->a->logs->bytes, LOG);
 	assert_int_equal(turns, 5);
 	assert_int_equal(asked(x, last), 5 * TURN_WRITE_ROWS - 1);
 	assert_int_equal(record(x, rec.id).log_gone, 0);

@@ -54,7 +54,7 @@ static int extract(const struct member *members, size_t n, uint64_t max, struct 
 	uint8_t digest[32];
 
 	r = package_extract_tar(tar, at, max, digest, e);
-	package_remove(AT_FDCWD, dir);
+	(void)dir_remove_tree(AT_FDCWD, dir);
 	assert_int_equal(access(dir, F_OK), -1);
 	(void)close(at);
 	(void)close(tar);
@@ -96,13 +96,13 @@ static void test_good(void **state)
 	assert_int_equal(st.st_mtime, 1234567890);
 	assert_true(readlinkat(at, "l", target, sizeof(target) - 1) > 0);
 	assert_string_equal(target, "a/./b/../b/c.txt");
-	package_remove(AT_FDCWD, dir);
+	(void)dir_remove_tree(AT_FDCWD, dir);
 	(void)close(at);
 	/* The digest is of the archive's bytes. */
 	at = make_dir(dir);
 	assert_int_equal(package_extract_tar(tar, at, 1 << 20, again, &e), 0);
 	assert_memory_equal(digest, again, 32);
-	package_remove(AT_FDCWD, dir);
+	(void)dir_remove_tree(AT_FDCWD, dir);
 	(void)close(at);
 	(void)close(tar);
 }
@@ -207,7 +207,7 @@ static void test_names(void **state)
 	at = make_dir(dir);
 	assert_true(package_extract_tar(tar, at, 1 << 20, digest, &e) < 0);
 	assert_non_null(strstr(e.msg, "the names of all files have more than 16 MiB"));
-	package_remove(AT_FDCWD, dir);
+	(void)dir_remove_tree(AT_FDCWD, dir);
 	(void)close(at);
 	(void)close(tar);
 	free(members);
@@ -235,7 +235,7 @@ static void test_damaged(void **state)
 			assert_true(fd < 0 || read(fd, got, sizeof(got)) == 10);
 			util_close_fd(&fd);
 		}
-		package_remove(AT_FDCWD, dir);
+		(void)dir_remove_tree(AT_FDCWD, dir);
 		(void)close(at);
 	}
 	memset(junk, 'z', sizeof(junk));
@@ -334,13 +334,13 @@ static void test_run_big(void **state)
 	json_decref(rig_call(r, "{\"op\":\"version\"}"));
 	rig_expect_error(rig_reply(conn), "input", "\"..\" is not allowed");
 	assert_int_equal(count_entries(r->cfg.packages_dirfd), 1);
-	/* Its client is gone before it is unpacked: then there is no task. */
+	/* The client has gone before the folder is unpacked: then there is no task. */
 	rig_request_fds(conn, EXEC, &tar, 1);
 	(void)close(conn);
 	while (!rig_quiet(r->monitor, 500)) {
 		union proto_msg m;
 
-		/* Unless the front was faster. */
+		/* The front may have been faster. */
 		rig_expect(r, false, MON_START, &m, NULL);
 	}
 	(void)close(tar);

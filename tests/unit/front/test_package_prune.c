@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is removed of STATE/packages, and what stays. */
-/* cmocka wants these before it. */
+/* Which packages are removed from STATE/packages, and which stay. */
+/* cmocka.h needs these headers before it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,10 +13,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "supervisor/front/core/code.h"
+#include "lib/dir.h"
 #include "supervisor/front/core/package/package.h"
+#include "supervisor/front/core/worker.h"
 #include "supervisor/front/front.h"
+#include "supervisor/front/run/log_keep.h"
+#include "supervisor/front/run/schedule/schedule.h"
 #include "supervisor/front/serve/serve.h"
+#include "tests/unit/change_rig.h"
 
 static int make_dir(const char *path)
 {
@@ -28,28 +32,27 @@ static char top[32];
 
 static int setup(void **state)
 {
+	static const struct capability *const list[] = {
+		&project_capability, &package_capability,  &worker_capability,	 &task_capability,
+		&queue_capability,   &schedule_capability, &log_keep_capability, NULL};
+	struct front_config cfg = {0};
 	struct front *f = front_new();
 	struct err e = {0};
 	sigset_t set;
 	char path[64];
 
-	f->parts = front_parts;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	strcpy(top, "/tmp/prune-XXXXXX");
 	assert_non_null(mkdtemp(top));
 	(void)snprintf(path, sizeof(path), "%s/front", top);
-	f->cfg.front_dirfd = make_dir(path);
+	cfg.front_dirfd = make_dir(path);
 	(void)snprintf(path, sizeof(path), "%s/packages", top);
-	f->cfg.packages_dirfd = make_dir(path);
+	cfg.packages_dirfd = make_dir(path);
+	if (front_begin(f, &cfg, list, &e) < 0)
+		fail_msg("%s", e.msg);
 	f->cfg.packages_keep = 0;
-	assert_int_equal(sd_event_new(&f->event), 0);
-	assert_int_equal(store_open(f->cfg.front_dirfd, &f->store, &e), 0);
-	assert_int_equal(queue_init(f), 0);
-	assert_int_equal(project_load(f, &e), 0);
-	assert_int_equal(commit_init(f), 0);
-	assert_int_equal(turn_init(f, NULL), 0);
 	*state = f;
 	return 0;
 }
@@ -57,23 +60,17 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct front *f = *state;
+	const struct front_config cfg = f->cfg;
 
-	package_prune_clear(f);
-	turn_clear(f);
-	queue_clear(f);
-	project_clear(f);
-	(void)sd_event_source_disable_unref(f->run->committer);
-	(void)sd_event_unref(f->event);
-	store_free(f->store);
-	(void)close(f->cfg.front_dirfd);
-	(void)close(f->cfg.packages_dirfd);
-	free(f);
+	front_end(f);
+	(void)close(cfg.front_dirfd);
+	(void)close(cfg.packages_dirfd);
 	assert_int_equal(chdir("/"), 0);
-	package_remove(AT_FDCWD, top);
+	(void)dir_remove_tree(AT_FDCWD, top);
 	return 0;
 }
 
-/* A name of STATE/packages, of as many digits as a digest has. */
+/* Returns a name for STATE/packages, with as many digits as a digest has. */
 static const char *name_of(int digit, const char *end)
 {
 	static char name[PACKAGE_NAME_MAX + 16];
@@ -91,7 +88,7 @@ static void age(struct front *f, const char *name, unsigned seconds)
 	assert_int_equal(utimensat(f->cfg.packages_dirfd, name, times, AT_SYMLINK_NOFOLLOW), 0);
 }
 
-/* Neither is of a moment ago. */
+/* Makes a folder and a zip that are both old. */
 static void make(struct front *f, int digit)
 {
 	int packages = f->cfg.packages_dirfd, fd;
@@ -116,25 +113,26 @@ static bool is_there(struct front *f, const char *name)
 static void prune(struct front *f)
 {
 	package_prune(f);
-	while (f->core->code_known)
+	while (f->core->worker_known)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_non_null(f->core->pruner);
 	while (f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 }
 
-static struct code *put(struct front *f, const char *name, int package, int zip)
+static struct worker *put(struct front *f, const char *name, int package, int zip)
 {
-	struct code_spec spec = {.file_name = "x.py", .has_package = true};
-	struct code *c = NULL;
+	struct worker_spec spec = {.file_name = "x.py", .has_package = true};
+	struct project *p = project_by_id(f, PROJECT_DEFAULT_ID);
+	char id[PROJECT_ID_LEN + 1];
 	struct err e = {0};
 
 	strcpy(spec.name, name);
 	assert_int_equal(util_unhex(name_of(package, ""), 32, spec.package), 0);
 	assert_int_equal(util_unhex(name_of(zip, ""), 32, spec.zip), 0);
-	if (code_put(f, project_by_id(f, PROJECT_DEFAULT_ID), &spec, &c, &e) < 0)
+	if (committed(f, worker_put(f, p, &spec, id, &e), &e) < 0)
 		fail_msg("%s", e.msg);
-	return c;
+	return worker_by_id(p, id);
 }
 
 static void on_removed(void *arg, uint64_t n, const struct err *error)
@@ -144,11 +142,11 @@ static void on_removed(void *arg, uint64_t n, const struct err *error)
 	*(bool *)arg = true;
 }
 
-/* All revisions of a code keep theirs, for downloads, until it goes. */
+/* All revisions of a worker keep their packages, for downloads, until the worker is removed. */
 static void test_codes(void **state)
 {
 	struct front *f = *state;
-	struct code *c, *other;
+	struct worker *c, *other;
 	struct err e = {0};
 	bool removed = false;
 
@@ -167,18 +165,18 @@ static void test_codes(void **state)
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
 	assert_true(is_there(f, name_of('c', "")));
 	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
-	/* Another code has one of them too, in two revisions. */
+	/* Another worker has one of these packages too, in two revisions. */
 	other = put(f, "other", 'a', 'b');
 	assert_ptr_equal(put(f, "other", 'a', 'b'), other);
-	assert_int_equal(code_remove(f, c, on_removed, &removed, &e), 0);
-	while (!removed || f->core->code_known || f->core->pruner)
+	assert_int_equal(worker_remove(f, c, on_removed, &removed, &e), 0);
+	while (!removed || f->core->worker_known || f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_true(is_there(f, name_of('a', "")));
 	assert_true(is_there(f, name_of('b', PACKAGE_ZIP)));
 	assert_false(is_there(f, name_of('c', "")));
 	assert_false(is_there(f, name_of('d', PACKAGE_ZIP)));
 	/* The revision that is one too many takes its package along. */
-	for (unsigned i = 0; i < CODE_REVISIONS_MAX - 1; i++)
+	for (unsigned i = 0; i < WORKER_REVISIONS_MAX - 1; i++)
 		(void)put(f, "other", 'c', 'd');
 	prune(f);
 	assert_true(is_there(f, name_of('a', "")));
@@ -187,16 +185,16 @@ static void test_codes(void **state)
 	assert_false(is_there(f, name_of('a', "")));
 	make(f, 'c');
 	make(f, 'd');
-	code_free_all(project_by_id(f, PROJECT_DEFAULT_ID));
-	assert_int_equal(code_load(f, &e), 0);
+	worker_capability.part->free(f, project_by_id(f, PROJECT_DEFAULT_ID));
+	assert_int_equal(worker_capability.load(f, &e), 0);
 	prune(f);
 	assert_true(is_there(f, name_of('c', "")));
 	assert_true(is_there(f, name_of('d', PACKAGE_ZIP)));
 	f->core->left_pruned_ns = 0;
-	other = code_by_name(project_by_id(f, PROJECT_DEFAULT_ID), "other");
+	other = worker_by_name(project_by_id(f, PROJECT_DEFAULT_ID), "other");
 	removed = false;
-	assert_int_equal(code_remove(f, other, on_removed, &removed, &e), 0);
-	while (!removed || f->core->code_known || f->core->pruner)
+	assert_int_equal(worker_remove(f, other, on_removed, &removed, &e), 0);
+	while (!removed || f->core->worker_known || f->core->pruner)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_false(is_there(f, name_of('a', "")));
 	assert_false(is_there(f, name_of('b', PACKAGE_ZIP)));
@@ -204,7 +202,7 @@ static void test_codes(void **state)
 	assert_false(is_there(f, name_of('d', PACKAGE_ZIP)));
 }
 
-/* A task keeps its folder, and no other; of a zip it has no use. */
+/* A task keeps its own folder and no other; it needs no zip. */
 static void test_tasks(void **state)
 {
 	struct front *f = *state;
@@ -224,8 +222,8 @@ static void test_tasks(void **state)
 	assert_false(is_there(f, name_of('a', "")));
 }
 
-/* Folders are kept as a cache; zips are none. What is young may become a code's yet, while some zip
- * is being unpacked. */
+/* Unused folders are kept as a cache, zips are not. Young ones may still become a worker's, while a
+ * zip is being unpacked. */
 static void test_others(void **state)
 {
 	struct front *f = *state;
@@ -271,7 +269,8 @@ static const char *make_unpacked(struct front *f, int digit)
 	return name;
 }
 
-/* What was unpacked of a zip is no cache: it goes with it, and not before a task that has it. */
+/* A folder that was unpacked from a zip is not part of the cache: it is removed with the zip, but
+ * not before a task that has it. */
 static void test_unpacked(void **state)
 {
 	struct front *f = *state;
@@ -316,7 +315,8 @@ static void test_empty_files(void **state)
 	assert_true(is_there(f, name_of('b', "")));
 }
 
-/* What is no code's any more counts until it has gone, and room is left accordingly. */
+/* A package that no worker has any longer counts until it has been removed, and room is left for
+ * it. */
 static void test_left(void **state)
 {
 	struct front *f = *state;
@@ -327,20 +327,20 @@ static void test_left(void **state)
 	p->quota.package_bytes = 150;
 	p->quota.package_files = 1000;
 	package_left(f, p, &size);
-	while (f->core->code_known)
+	while (f->core->worker_known)
 		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 	assert_non_null(f->core->pruner);
-	code_room(p, &room);
+	worker_room(p, &room);
 	assert_int_equal(room.bytes, 150);
 	assert_int_equal(room.files, 1000);
 	package_left(f, p, &size);
 	p->package_bytes = 40;
 	p->package_files = 999;
-	code_room(p, &room);
+	worker_room(p, &room);
 	assert_int_equal(room.bytes, 60);
 	assert_int_equal(room.files, 1);
 	p->package_bytes = 150;
-	code_room(p, &room);
+	worker_room(p, &room);
 	assert_int_equal(room.bytes, 0);
 	p->package_bytes = 140;
 	/* The first pruner began too early for it. */
@@ -352,7 +352,7 @@ static void test_left(void **state)
 	assert_int_equal(p->left_bytes, 0);
 	assert_int_equal(p->left_files, 0);
 	assert_null(f->core->prune_timer);
-	code_room(p, &room);
+	worker_room(p, &room);
 	assert_int_equal(room.bytes, 10);
 }
 
@@ -362,6 +362,7 @@ static void test_clean(void **state)
 	struct front *f = *state;
 	int packages = f->cfg.packages_dirfd;
 	char dead[96], gone[96];
+	struct err e = {0};
 
 	make(f, 'a');
 	make(f, 'b');
@@ -370,7 +371,7 @@ static void test_clean(void **state)
 	(void)snprintf(dead, sizeof(dead), PACKAGE_DEAD "%s", name_of('b', ""));
 	assert_int_equal(renameat(packages, name_of('b', ""), packages, dead), 0);
 	assert_int_equal(mkdirat(packages, ".tmp-new", 0700), 0);
-	package_clean(f);
+	assert_int_equal(package_capability.load(f, &e), 0);
 	assert_true(is_there(f, name_of('a', "/file")));
 	assert_false(is_there(f, gone));
 	assert_false(is_there(f, name_of('b', "")));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Whose archive is unpacked when: no project's keep another's from being, or from its turn. */
+/* Whose archive is unpacked when: no project's archives keep another's from being unpacked, or from
+ * its turn. */
 #include "tests/unit/package_rig.h"
 
 #include <signal.h>
@@ -47,7 +48,7 @@ static int end(void **state)
 	assert_int_equal(t->f->core->n_unpacking, 0);
 	(void)sd_event_unref(t->f->event);
 	(void)close(t->f->cfg.packages_dirfd);
-	package_remove(AT_FDCWD, t->dir);
+	(void)dir_remove_tree(AT_FDCWD, t->dir);
 	free(t->f);
 	free(t);
 	return 0;
@@ -56,7 +57,7 @@ static int end(void **state)
 static void count(struct turns *t, const struct err *error)
 {
 	t->n_done++;
-	/* What is unpacked here is no archive; that is not what is asked. */
+	/* These bytes are not an archive, which does not matter here. */
 	assert_non_null(error);
 	t->n_refused += error->code == ERR_UNAVAILABLE;
 }
@@ -141,7 +142,7 @@ static void test_many_projects(void **state)
 	run_until_done(t, 16);
 }
 
-/* Folders of `run` have the half of what there is. */
+/* Folders of `run` have half of the places. */
 static void test_folders(void **state)
 {
 	struct turns *t = *state;
@@ -157,7 +158,7 @@ static void test_folders(void **state)
 	run_until_done(t, 15);
 }
 
-/* Whose turn was longest ago is next, though another's came before. */
+/* The project whose turn was longest ago is next, even if another one's archive came before. */
 static void test_turns(void **state)
 {
 	struct turns *t = *state;

@@ -84,7 +84,7 @@ static void assert_kept(struct front *f, const struct made *z, const struct answ
 	(void)close(fd);
 }
 
-/* While a pruner has it in its hands, it is taken back. */
+/* A package that a pruner is about to remove is taken back. */
 static void assert_taken_back(struct front *f, const uint8_t package[32])
 {
 	int packages = f->cfg.packages_dirfd, fd;
@@ -101,7 +101,7 @@ static void assert_taken_back(struct front *f, const uint8_t package[32])
 	(void)close(fd);
 }
 
-/* What is refused leaves nothing. */
+/* A refused zip leaves nothing behind. */
 static void assert_refused(struct front *f, struct made *z)
 {
 	static const struct member outside = {"../x", "x"};
@@ -146,7 +146,95 @@ static void test_unpack(void **state)
 	assert_taken_back(f, a.package);
 	assert_refused(f, z);
 	(void)close(f->cfg.packages_dirfd);
-	package_remove(AT_FDCWD, dir);
+	(void)dir_remove_tree(AT_FDCWD, dir);
+	free(f);
+}
+
+/* A tar with one file, in front of whose content stands a map of n places where it has some: GNU's
+ * format 1.0 of sparse files, which libarchive reads into a list. */
+static int sparse_tar(unsigned n)
+{
+	static const char pax[] = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+				  "25 GNU.sparse.realsize=0\n23 GNU.sparse.name=map\n";
+	static char blocks[3 * 512], places[1 << 20];
+	const size_t size = (8 + (size_t)n * 4 + 511) / 512 * 512;
+	int fd = memfd_create("tar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char head[9];
+
+	for (unsigned i = 0; i < 3; i += 2) {
+		char *h = blocks + (size_t)i * 512;
+		unsigned sum = 0;
+
+		(void)snprintf(h, 100, "map");
+		(void)snprintf(h + 100, 8, "0000644");
+		(void)snprintf(h + 124, 12, "%011zo", i ? size : sizeof(pax) - 1);
+		h[156] = i ? '0' : 'x';
+		(void)snprintf(h + 257, 6, "ustar");
+		h[263] = h[264] = '0';
+		memset(h + 148, ' ', 8);
+		for (unsigned k = 0; k < 512; k++)
+			sum += (unsigned char)h[k];
+		(void)snprintf(h + 148, 8, "%06o", sum);
+	}
+	memcpy(blocks + 512, pax, sizeof(pax) - 1);
+	assert_int_equal(util_write_all(fd, blocks, sizeof(blocks)), 0);
+	(void)snprintf(head, sizeof(head), "%07u\n", n);
+	assert_int_equal(util_write_all(fd, head, 8), 0);
+	for (size_t i = 0; i < sizeof(places); i++)
+		places[i] = i % 2 ? '\n' : '0';
+	for (size_t left = (size_t)n * 4; left > 0;) {
+		const size_t some = left < sizeof(places) ? left : sizeof(places);
+
+		assert_int_equal(util_write_all(fd, places, some), 0);
+		left -= some;
+	}
+	assert_int_equal(ftruncate(fd, (off_t)(sizeof(blocks) + size + 2048) / 512 * 512), 0);
+	return fd;
+}
+
+static void tar_answered(struct front *f, void *arg, const uint8_t digest[32], int dirfd,
+			 const struct err *error)
+{
+	(void)digest;
+	(void)close(dirfd);
+	if (error)
+		*(struct err *)arg = *error;
+	(void)sd_event_exit(f->event, 0);
+}
+
+static struct err unpack_sparse(struct front *f, unsigned n)
+{
+	struct err e = {0};
+
+	assert_int_equal(sd_event_new(&f->event), 0);
+	package_unpack(f, &project, sparse_tar(n), tar_answered, &e);
+	assert_int_equal(sd_event_loop(f->event), 0);
+	f->event = sd_event_unref(f->event);
+	return e;
+}
+
+/* The child that unpacks has a limit of memory, and says so; the front goes on. */
+static void test_memory(void **state)
+{
+	struct front *f = front_new();
+	char dir[32];
+
+	(void)state;
+	f->cfg.packages_dirfd = make_dir(dir);
+	f->cfg.package_bytes_max = 64 << 20;
+	idtable_add(&f->core->projects_by_id, &project.node, project.id);
+	assert_string_equal(unpack_sparse(f, 100000).msg, "");
+#ifndef __SANITIZE_ADDRESS__
+	{
+		struct err e = unpack_sparse(f, 8 << 20);
+
+		assert_int_equal(e.code, ERR_LIMIT);
+		assert_non_null(strstr(e.msg, "takes more than 256 MiB of memory to unpack"));
+	}
+#endif
+	assert_int_equal(count_entries(f->cfg.packages_dirfd), 1);
+	(void)close(f->cfg.packages_dirfd);
+	(void)dir_remove_tree(AT_FDCWD, dir);
 	free(f);
 }
 
@@ -154,6 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_ZIP(test_unpack),
+		cmocka_unit_test(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,9 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/front/core/project_internal.h"
+#include "spec/route_pattern.h"
+#include "supervisor/front/core/core.h"
 #include "supervisor/front/front.h"
+#include "supervisor/front/run/log_keep.h"
+#include "supervisor/front/run/schedule/schedule.h"
 #include "supervisor/front/serve/serve.h"
+#include "tests/unit/change_rig.h"
 
 static void quota_is(const char *text, const struct quota *want)
 {
@@ -72,6 +76,16 @@ static void test_quota_bad(void **state)
 		{"{\"policies\": [\"a,b\"]}", "quota: policies[0]: must be a name"},
 		{"{\"policies\": [1]}", "quota: policies[0]: must be"},
 		{"{\"images\": [\"a\", \"b\", \"a\"]}", "quota: images[2]: is there twice"},
+		{"{\"http_versions\": 1}", "quota: http_versions: must be 0"},
+		{"{\"http_versions\": 1001}", "quota: http_versions: must be"},
+		{"{\"http_workers\": \"5\"}", "quota: http_workers: must be"},
+		{"{\"kv_bytes\": -1}", "quota: kv_bytes: must be"},
+		{"{\"hosts\": []}", "quota: hosts: must name at least one"},
+		{"{\"hosts\": [\"a.example\", \"*\"]}", "quota: hosts[1]: must be a host"},
+		{"{\"hosts\": [\"a.example/x\"]}", "quota: hosts[0]: must be a host"},
+		{"{\"hosts\": [\"a.example:80\"]}", "quota: hosts[0]: must be a host"},
+		{"{\"hosts\": [\"a.*.example\"]}", "quota: hosts[0]: must be a host"},
+		{"{\"hosts\": [\"A.example\", \"a.example.\"]}", "quota: hosts[1]: is there twice"},
 	};
 
 	(void)state;
@@ -84,7 +98,7 @@ static void test_quota_bad(void **state)
 		assert_int_equal(e.code, ERR_INPUT);
 		if (!strstr(e.msg, bad[i].says))
 			fail_msg("%s: %s", bad[i].text, e.msg);
-		/* All or nothing. */
+		/* A document with an error changes nothing. */
 		assert_int_equal(q.running, 5);
 	}
 }
@@ -99,7 +113,7 @@ static void names_are(const char *text, const char *policies, const char *images
 		fail_msg("%s: %s", text, e.msg);
 	assert_string_equal(q.policies, policies);
 	assert_string_equal(q.images, images);
-	/* What is shown is what may be given. */
+	/* The document that is shown can be given as input again, with the same result. */
 	shown = quota_json(&q);
 	assert_int_equal(quota_from_json("quota", shown, &q, &e), 0);
 	assert_string_equal(q.policies, policies);
@@ -117,7 +131,7 @@ static void test_names(void **state)
 	names_are("{}", "default,strict", "iron");
 	names_are("{\"policies\": [\"*\"], \"images\": [\"a\", \"b-2.c\"]}", "", "a,b-2.c");
 	names_are("{\"images\": [\"*\"], \"policies\": [\"network\"]}", "network", "");
-	/* As many as fit, and one more. */
+	/* As many names as fit in the list, and one more. */
 	for (int i = 0; i < 17; i++) {
 		memset(at, 'a' + i, 62);
 		(void)json_array_append_new(json_object_get(long_list, "policies"),
@@ -126,6 +140,68 @@ static void test_names(void **state)
 		assert_int_equal(quota_from_json("quota", long_list, &q, &e), i < 16 ? 0 : -EINVAL);
 	}
 	assert_int_equal(strlen(q.policies), 16 * 63 - 1);
+}
+
+static void hosts_are(const char *text, const char *hosts)
+{
+	struct quota q = {.hosts = "before.example"};
+	json_auto_t *doc = json_loads(text, 0, NULL), *shown = NULL;
+	struct err e = {0};
+
+	if (quota_from_json("quota", doc, &q, &e) < 0)
+		fail_msg("%s: %s", text, e.msg);
+	assert_string_equal(q.hosts, hosts);
+	shown = quota_json(&q);
+	assert_int_equal(quota_from_json("quota", shown, &q, &e), 0);
+	assert_string_equal(q.hosts, hosts);
+}
+
+static void routes(struct front *f, const struct project *p, const char *route, const char *says)
+{
+	struct route_pattern pattern;
+	struct err e = {0};
+	int r;
+
+	assert_int_equal(route_pattern_parse(route, false, &pattern, &e), 0);
+	r = project_may_route(f, p, &pattern, &e);
+	if (!says && r < 0)
+		fail_msg("%s: %s", route, e.msg);
+	if (!says)
+		return;
+	assert_true(r < 0);
+	assert_int_equal(e.code, ERR_DENIED);
+	if (!strstr(e.msg, says))
+		fail_msg("%s: %s", route, e.msg);
+}
+
+/* A project has what its list names, and nobody else has that. */
+static void test_hosts(void **state)
+{
+	struct project a = {.name = "a", .quota.hosts = "one.example,*.two.example"};
+	struct project b = {.name = "b", .next = &a};
+	struct core core = {.projects = &b};
+	struct front f = {.core = &core};
+
+	(void)state;
+	hosts_are("{}", "before.example");
+	hosts_are("{\"hosts\": [\"*\"]}", "");
+	hosts_are("{\"hosts\": [\"One.Example\", \"*.two.example\"]}", "one.example,*.two.example");
+	routes(&f, &a, "one.example/*", NULL);
+	routes(&f, &a, "x.two.example/*", NULL);
+	routes(&f, &a, "x.y.two.example", NULL);
+	routes(&f, &a, "*.y.two.example/*", NULL);
+	routes(&f, &a, "*.two.example/*", NULL);
+	routes(&f, &a, "two.example/*",
+	       "the project a has routes of these hosts alone: one.example");
+	routes(&f, &a, "*.one.example/*", "project quota a hosts=");
+	routes(&f, &a, "other.example/*", "alone");
+	routes(&f, &b, "other.example/*", NULL);
+	routes(&f, &b, "two.example/*", NULL);
+	routes(&f, &b, "*.one.example/*", NULL);
+	routes(&f, &b, "one.example/a", "one.example: this host is kept for another project");
+	routes(&f, &b, "x.two.example/a", "kept for another");
+	routes(&f, &b, "*.x.two.example/a", "kept for another");
+	routes(&f, &b, "*.example/a", "kept for another");
 }
 
 static void may(const struct project *p, const char *policy, const char *image, const char *says)
@@ -214,35 +290,42 @@ struct fixture {
 	int fd;
 };
 
+/* This capability is cleared after all others. */
+static void no_tokens(struct front *f)
+{
+	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
+		assert_null(f->core->token_buckets[i]);
+}
+
+static const struct capability first = {.name = "first", .clear = no_tokens};
+
 static void load(struct fixture *x)
 {
+	static const struct capability *const list[] = {&first,
+							&project_capability,
+							&package_capability,
+							&worker_capability,
+							&task_capability,
+							&queue_capability,
+							&schedule_capability,
+							&log_keep_capability,
+							NULL};
+	const struct front_config cfg = {.front_dirfd = x->fd, .packages_dirfd = -1};
 	struct err e = {0};
 
 	x->f = front_new();
-	x->f->parts = front_parts;
-	x->f->cfg.packages_dirfd = -1;
-	assert_true(sd_event_new(&x->f->event) >= 0);
-	assert_true(turn_init(x->f, NULL) >= 0);
-	assert_int_equal(store_open(x->fd, &x->f->store, &e), 0);
-	if (project_load(x->f, &e) < 0)
+	if (front_begin(x->f, &cfg, list, &e) < 0)
 		fail_msg("%s", e.msg);
 }
 
 static void unload(struct fixture *x)
 {
-	turn_clear(x->f);
-	project_clear(x->f);
-	for (unsigned i = 0; i < PROJECT_BUCKETS; i++)
-		assert_null(x->f->core->token_buckets[i]);
-	store_free(x->f->store);
-	(void)sd_event_unref(x->f->event);
-	free(x->f);
+	front_end(x->f);
 }
 
-static void on_removed(void *arg, int r, const struct err *error)
+static void on_removed(void *arg, const struct err *error)
 {
-	(void)error;
-	*(int *)arg = r;
+	*(int *)arg = error ? -EIO : 0;
 }
 
 static int remove_project(struct fixture *x, const char *name)
@@ -287,12 +370,12 @@ static int teardown(void **state)
 static struct project *make(struct fixture *x, const char *name, char token[TOKEN_LEN + 1])
 {
 	const struct quota quota = project_quota_default();
-	struct project *p = NULL;
+	const struct project *p = NULL;
 	struct err e = {0};
 
-	if (project_create(x->f, name, &quota, token, &p, &e) < 0)
+	if (committed(x->f, project_create(x->f, name, &quota, token, &p, &e), &e) < 0)
 		fail_msg("%s", e.msg);
-	return p;
+	return project_find(x->f, name);
 }
 
 static const char *opens(struct fixture *x, const char *text, bool operator_wanted)
@@ -310,13 +393,14 @@ static void test_tokens(void **state)
 	char a[TOKEN_LEN + 1], b[TOKEN_LEN + 1], more[TOKEN_LEN + 1], all[TOKEN_LEN + 1], bad[64];
 	struct project *p = make(x, "a", a);
 	char id[PROJECT_ID_LEN + 1];
-	struct token *t;
+	const struct token *t;
 	struct err e = {0};
 
 	(void)make(x, "b", b);
 	assert_string_equal(opens(x, a, false), "a");
 	assert_string_equal(opens(x, b, false), "b");
-	/* Every character counts; nothing before, behind or instead of it. */
+	/* Every character of a token counts; a text that is longer, shorter or empty opens
+	 * nothing. */
 	for (int i = 0; i < TOKEN_LEN; i++) {
 		strcpy(bad, a);
 		bad[i] = (char)(bad[i] == 'A' ? 'B' : 'A');
@@ -327,34 +411,37 @@ static void test_tokens(void **state)
 	bad[TOKEN_LEN - 1] = '\0';
 	assert_string_equal(opens(x, bad, false), "nothing");
 	assert_string_equal(opens(x, "", false), "nothing");
-	assert_int_equal(token_create(x->f, p, "more", false, more, &t, &e), 0);
+	assert_int_equal(committed(x->f, token_create(x->f, p, "more", false, more, &t, &e), &e),
+			 0);
 	strcpy(id, t->id);
 	assert_int_equal(t->used_ns, 0);
 	assert_string_equal(opens(x, more, false), "a");
 	assert_true(t->used_ns > 0);
-	assert_true(token_create(x->f, p, "", true, all, &t, &e) < 0);
+	assert_null(token_create(x->f, p, "", true, all, &t, &e));
 	assert_int_equal(e.code, ERR_INPUT);
 	p = project_by_id(x->f, PROJECT_DEFAULT_ID);
-	assert_int_equal(token_create(x->f, p, "", true, all, &t, &e), 0);
+	assert_int_equal(committed(x->f, token_create(x->f, p, "", true, all, &t, &e), &e), 0);
 	assert_string_equal(opens(x, all, true), "default");
 
-	/* The same after the store is read again. */
+	/* The tokens open the same projects after the store is read again. */
 	unload(x);
 	load(x);
 	assert_string_equal(opens(x, a, false), "a");
 	assert_string_equal(opens(x, more, false), "a");
 	assert_string_equal(opens(x, all, true), "default");
-	/* Another project's id of a token is none. */
-	assert_true(token_revoke(x->f, project_find(x->f, "b"), id, &e) < 0);
+	/* A token's id is not valid for another project. */
+	assert_null(token_revoke(x->f, project_find(x->f, "b"), id, &e));
 	assert_int_equal(e.code, ERR_NOT_FOUND);
-	assert_int_equal(token_revoke(x->f, project_find(x->f, "a"), id, &e), 0);
+	assert_int_equal(committed(x->f, token_revoke(x->f, project_find(x->f, "a"), id, &e), &e),
+			 0);
 	assert_string_equal(opens(x, more, false), "nothing");
 	assert_string_equal(opens(x, a, false), "a");
 	unload(x);
 	load(x);
 	assert_string_equal(opens(x, more, false), "nothing");
-	/* All of one project's, as when it begins to be removed, and for good. */
-	assert_int_equal(token_revoke_all(x->f, project_find(x->f, "a"), &e), 0);
+	/* All tokens of one project are revoked, as when its removal begins; this is permanent. */
+	assert_int_equal(committed(x->f, token_revoke_all(x->f, project_find(x->f, "a"), &e), &e),
+			 0);
 	for (int i = 0; i < 2; i++) {
 		assert_string_equal(opens(x, a, false), "nothing");
 		assert_int_equal(project_find(x->f, "a")->n_tokens, 0);
@@ -364,7 +451,7 @@ static void test_tokens(void **state)
 	}
 }
 
-/* A range is not used again before all others were. */
+/* A slot is not used again before all others were used. */
 static void test_slots(void **state)
 {
 	struct fixture *x = *state;
@@ -379,7 +466,7 @@ static void test_slots(void **state)
 	assert_int_equal(make(x, "d", token)->slot, 4);
 	x->f->core->slot_last = PROJECTS_MAX - 2;
 	assert_int_equal(make(x, "e", token)->slot, PROJECTS_MAX - 1);
-	/* 0 is the default project's, 1 is free again. */
+	/* Slot 0 is the default project's; slot 1 is free again. */
 	assert_int_equal(make(x, "f", token)->slot, 1);
 	assert_int_equal(make(x, "g", token)->slot, 5);
 }
@@ -394,7 +481,9 @@ static void test_projects(void **state)
 			      .kept_log_bytes = 1 << 20,
 			      .policies = "strict",
 			      .images = "a,b"};
+	const struct project *made;
 	struct project *p;
+	unsigned n = 1;
 	struct err e = {0};
 
 	assert_int_equal(project_by_id(x->f, PROJECT_DEFAULT_ID)->slot, 0);
@@ -405,14 +494,17 @@ static void test_projects(void **state)
 		assert_int_equal(p->slot, 301 - i);
 		assert_ptr_equal(project_by_id(x->f, p->id), p);
 	}
-	assert_true(project_create(x->f, "p007", &quota, token, &p, &e) < 0);
+	assert_null(project_create(x->f, "p007", &quota, token, &made, &e));
 	assert_int_equal(e.code, ERR_CONFLICT);
-	assert_int_equal(project_set_quota(x->f, project_find(x->f, "p007"), &quota, &e), 0);
+	assert_int_equal(committed(x->f,
+				   project_set_quota(x->f, project_find(x->f, "p007"), &quota, &e),
+				   &e),
+			 0);
 	unload(x);
 	load(x);
-	assert_int_equal(x->f->core->n_projects, 301);
-	for (p = x->f->core->projects; p->next; p = p->next)
+	for (p = x->f->core->projects; p->next; p = p->next, n++)
 		assert_true(strcmp(p->name, p->next->name) < 0);
+	assert_int_equal(n, 301);
 	p = project_find(x->f, "p007");
 	assert_int_equal(p->slot, 294);
 	assert_int_equal(p->quota.running, 3);
@@ -420,7 +512,8 @@ static void test_projects(void **state)
 	assert_int_equal(p->quota.schedules, 0);
 	assert_memory_equal(&p->quota, &quota, sizeof(quota));
 	assert_null(project_find(x->f, "p301"));
-	/* Who is made without any has all that no project should be without. */
+	/* A project that is made without quotas gets the defaults that every project should
+	 * have. */
 	p = project_find(x->f, "p008");
 	assert_int_equal(p->quota.queued, 200000);
 	assert_int_equal(p->quota.package_bytes, 4ULL << 30);
@@ -428,6 +521,10 @@ static void test_projects(void **state)
 	assert_int_equal(p->quota.kept_log_bytes, 1 << 30);
 	assert_string_equal(p->quota.policies, "default,strict");
 	assert_string_equal(p->quota.images, "");
+	assert_int_equal(p->quota.http_workers, 500);
+	assert_int_equal(p->quota.http_versions, 100);
+	assert_int_equal(p->quota.kv_bytes, 1 << 30);
+	assert_string_equal(p->quota.hosts, "");
 	p = project_find(x->f, "p007");
 	assert_null(project_by_id(x->f, "p007"));
 	assert_ptr_equal(project_find(x->f, p->id), p);
@@ -440,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_quota_bad),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_may_name),
+		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_token_format),
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),

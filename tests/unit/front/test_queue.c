@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The queue with a real store: whose turn it is, what waits, and how much may. */
+/* The queue with a real store: which task is next, which tasks wait, and how many may. */
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/front.h"
@@ -8,7 +8,7 @@
 static void test_life(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "hello", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "hello", (struct worker_spec){0});
 	struct submit s = {.payload = "{\"n\": 1}", .payload_len = 8, .priority = 2, .label = "l"};
 	const char *id = submit(x, c, s);
 	struct mon_started begins = {.mode = START_COLD};
@@ -27,7 +27,7 @@ static void test_life(void **state)
 	assert_int_equal(rec.priority, 2);
 	assert_int_equal(rec.attempt, 1);
 	assert_int_equal(rec.revision, 1);
-	assert_int_equal(x->a->n_running, 1);
+	assert_int_equal(x->a->run->n_running, 1);
 	queue_counts(x->f, &counts);
 	assert_int_equal(counts.preparing, 1);
 	assert_int_equal(counts.running, 0);
@@ -38,16 +38,16 @@ static void test_life(void **state)
 	assert_int_equal(counts.running, 1);
 	finish(x, id, VERDICT_OK);
 	assert_int_equal(record(x, id).state, TASK_COMPLETE);
-	assert_int_equal(x->a->n_running, 0);
-	assert_int_equal(x->a->running_memory, 0);
+	assert_int_equal(x->a->run->n_running, 0);
+	assert_int_equal(x->a->run->running_memory, 0);
 	assert_int_equal(x->f->run->tasks.n, 0);
 }
 
 static void test_turns(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "many", (struct code_spec){0});
-	struct code *d = code(x, x->b, "one", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "many", (struct worker_spec){0});
+	struct worker *d = worker(x, x->b, "one", (struct worker_spec){0});
 	const char *first = submit(x, c, plain), *second = submit(x, c, plain), *theirs;
 
 	for (int i = 0; i < 20; i++)
@@ -55,10 +55,10 @@ static void test_turns(void **state)
 	assert_string_equal(started(x), first);
 	assert_string_equal(started(x), second);
 	assert_string_equal(started(x), "");
-	/* What waits is not in memory, but for its place. */
+	/* Of a waiting task only its place in the queue is in memory. */
 	assert_int_equal(x->f->run->tasks.n, 2);
 	assert_int_equal(queue_length(x->f), 20);
-	/* Another project's does not wait for those: the next slot is its own. */
+	/* A task of another project does not wait for those: it gets the next slot. */
 	theirs = submit(x, d, plain);
 	finish(x, first, VERDICT_OK);
 	assert_string_equal(started(x), theirs);
@@ -69,7 +69,7 @@ static void test_turns(void **state)
 static void test_priorities(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct submit low = plain, high = {.priority = 2};
 	const char *running[2] = {submit(x, c, low), submit(x, c, low)};
 	const char *one, *two, *three;
@@ -90,17 +90,14 @@ static void test_priorities(void **state)
 static void test_codes_in_the_way(void **state)
 {
 	struct fixture *x = *state;
-	struct code *paused = code(x, x->a, "paused", (struct code_spec){0});
-	struct code *narrow = code(x, x->a, "narrow", (struct code_spec){.max_concurrency = 1});
-	struct code *free_one = code(x, x->a, "free", (struct code_spec){0});
+	struct worker *paused = worker(x, x->a, "paused", (struct worker_spec){0});
+	struct worker *narrow =
+		worker(x, x->a, "narrow", (struct worker_spec){.max_concurrency = 1});
+	struct worker *free_one = worker(x, x->a, "free", (struct worker_spec){0});
 	const char *first, *last, *behind, *held;
 	struct err e = {0};
-	bool changed;
 
-	assert_int_equal(code_pause(x->f, paused, true, &changed, &e), 0);
-	assert_true(changed);
-	assert_int_equal(code_pause(x->f, paused, true, &changed, &e), 0);
-	assert_false(changed);
+	assert_int_equal(committed(x->f, worker_pause(x->f, paused, true, &e), &e), 0);
 	held = submit(x, paused, plain);
 	first = submit(x, narrow, plain);
 	behind = submit(x, narrow, plain);
@@ -109,17 +106,17 @@ static void test_codes_in_the_way(void **state)
 	assert_string_equal(started(x), last);
 	assert_string_equal(started(x), "");
 	finish(x, last, VERDICT_OK);
-	assert_string_equal(started(x), ""); /* a slot is free, and nobody may have it */
+	assert_string_equal(started(x), ""); /* a slot is free, and no waiting task may have it */
 	finish(x, first, VERDICT_OK);
 	assert_string_equal(started(x), behind);
-	assert_int_equal(code_pause(x->f, paused, false, &changed, &e), 0);
+	assert_int_equal(committed(x->f, worker_pause(x->f, paused, false, &e), &e), 0);
 	assert_string_equal(started(x), held);
 }
 
 static void test_delay(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct submit later = {.priority = -1, .delay_s = 1}, far = {.priority = 2, .delay_s = 600};
 	const char *soon = submit(x, c, later);
 	struct queue_counts counts;
@@ -129,7 +126,7 @@ static void test_delay(void **state)
 	queue_counts(x->f, &counts);
 	assert_int_equal(counts.delayed, 2);
 	assert_int_equal(counts.queued, 0);
-	/* Also after a restart. */
+	/* This is so after a restart too. */
 	restart(x);
 	assert_string_equal(started(x), "");
 	while (x->f->run->n_running == 0)
@@ -146,21 +143,21 @@ static void cancel_other(void *arg, const char *id, const struct err *error)
 
 	assert_null(error);
 	if (strcmp(id, x->other) != 0)
-		assert_int_equal(queue_cancel(x->f, x->a, x->other, &changed, &e), 0);
+		assert_int_equal(cancel(x, x->a, x->other, &changed, &e), 0);
 }
 
-/* Who is told that one is durable changes another that was written with it, or will be told. */
+/* A callback that is told that one task is durable changes another task, which was written in the
+ * same transaction and may not have been told yet. */
 static void test_change_when_told(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	char ids[3][TASK_ID_LEN + 1];
 	struct err e = {0};
-	bool changed;
 
-	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, true, &e), &e), 0);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(queue_submit(x->f, c, &plain, ids[i], cancel_other, x, &e), 0);
+		assert_int_equal(queue(x, c, &plain, ids[i], cancel_other, x, &e), 0);
 	strcpy(x->other, ids[1]);
 	settle(x);
 	restart(x);
@@ -169,18 +166,18 @@ static void test_change_when_told(void **state)
 	assert_int_equal(queue_length(x->f), 2);
 }
 
-/* Its delay counts: it goes after what could start before it. */
+/* A delay counts: the task goes behind those that could start before it. */
 static void test_delay_order(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct submit later = {.priority = -1, .delay_s = 1};
 	struct task_record rec;
 	struct err e = {0};
+	struct queue_counts counts;
 	const char *ids[4];
-	bool changed;
 
-	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, true, &e), &e), 0);
 	ids[1] = submit(x, c, later);
 	ids[0] = submit(x, c, plain);
 	settle(x);
@@ -190,10 +187,12 @@ static void test_delay_order(void **state)
 	ids[2] = submit(x, c, plain);
 	ids[3] = submit(x, c, later);
 	settle(x);
-	queue_tick(x->f, util_monotonic_ns());
-	/* As well in the order in which a new front reads them. */
+	for (queue_counts(x->f, &counts); counts.delayed > 1; queue_counts(x->f, &counts))
+		assert_true(sd_event_run(x->f->event, UINT64_MAX) >= 0);
+	/* A new front reads the tasks in the same order. */
 	restart(x);
-	assert_int_equal(code_pause(x->f, code_by_name(x->a, "c"), false, &changed, &e), 0);
+	assert_int_equal(
+		committed(x->f, worker_pause(x->f, worker_by_name(x->a, "c"), false, &e), &e), 0);
 	for (int i = 0; i < 3; i++) {
 		assert_string_equal(started(x), ids[i]);
 		finish(x, ids[i], VERDICT_OK);
@@ -201,18 +200,20 @@ static void test_delay_order(void **state)
 	assert_string_equal(started(x), "");
 }
 
-/* In the order in which they came, whatever was in memory. */
+/* After a restart tasks start in the order in which they were queued, whichever of them were in
+ * memory. */
 static void test_restart(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	char ids[6][TASK_ID_LEN + 1];
 
 	for (int i = 0; i < 6; i++)
 		strcpy(ids[i], submit(x, c, plain));
 	settle(x);
 	restart(x);
-	/* Two had been asked of a monitor that knows nothing of them: they go to their places. */
+	/* Two tasks had been sent to a monitor that does not know them: they go back to their
+	 * places. */
 	for (int i = 0; i < 6; i++) {
 		assert_string_equal(started(x), ids[i]);
 		if (i > 0)
@@ -225,7 +226,7 @@ static void test_restart(void **state)
 static void test_quotas(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct submit s = plain;
 	const char *first, *second;
 	char id[TASK_ID_LEN + 1];
@@ -238,7 +239,7 @@ static void test_quotas(void **state)
 	assert_string_equal(started(x), first);
 	assert_string_equal(started(x), "");
 	(void)submit(x, c, plain);
-	assert_int_equal(queue_submit(x->f, c, &s, id, on_done, x, &e), -E2BIG);
+	assert_int_equal(queue(x, c, &s, id, on_done, x, &e), -E2BIG);
 	assert_int_equal(e.code, ERR_LIMIT);
 	finish(x, first, VERDICT_OK);
 	assert_string_equal(started(x), second);
@@ -246,7 +247,8 @@ static void test_quotas(void **state)
 	assert_string_equal(started(x), "");
 	finish(x, second, VERDICT_OK);
 	assert_string_not_equal(started(x), "");
-	/* More than can ever be: it ends, and says why. */
+	/* A task that needs more memory than its project may ever have ends with an error that says
+	 * so. */
 	x->a->quota = (struct quota){.memory = 1 << 20};
 	finish(x, submit(x, c, plain), VERDICT_OK);
 }
@@ -254,25 +256,25 @@ static void test_quotas(void **state)
 static void test_codes_max(void **state)
 {
 	struct fixture *x = *state;
-	struct code_spec spec = {.name = "more", .command = "true", .image = "python"};
-	const struct code *c = code(x, x->a, "c", (struct code_spec){0});
-	struct code *put = NULL;
+	struct worker_spec spec = {.name = "more", .command = "true", .image = "python"};
+	const struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct err e = {0};
 
-	x->a->n_codes = CODES_MAX;
-	assert_true(code_put(x->f, x->a, &spec, &put, &e) < 0);
+	x->a->n_workers = CODES_MAX;
+	assert_null(put_worker(x, x->a, &spec, &e));
 	assert_int_equal(e.code, ERR_LIMIT);
-	/* A revision more is none. */
-	assert_ptr_equal(code(x, x->a, "c", (struct code_spec){0}), c);
+	/* Another revision of a worker does not count as another worker. */
+	assert_ptr_equal(worker(x, x->a, "c", (struct worker_spec){0}), c);
 	assert_int_equal(c->revision, 2);
-	x->a->n_codes = 1;
+	x->a->n_workers = 1;
 }
 
-/* A project's payloads that wait are bounded by their bytes, whatever their number. */
+/* The payloads of a project's waiting tasks are bounded by their bytes, whatever their number
+ * is. */
 static void test_bytes(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct submit s = {.payload = "12345", .payload_len = 5, .priority = -1};
 	const char *first = submit(x, c, s);
 	char id[TASK_ID_LEN + 1];
@@ -281,19 +283,19 @@ static void test_bytes(void **state)
 	(void)submit(x, c, s);
 	(void)submit(x, c, s);
 	assert_string_equal(started(x), first);
-	assert_int_equal(x->a->queued_bytes, 5);
-	x->a->queued_bytes += 1ULL << 30;
-	assert_int_equal(queue_submit(x->f, c, &s, id, on_done, x, &e), -E2BIG);
+	assert_int_equal(x->a->run->queued_bytes, 5);
+	x->a->run->queued_bytes += 1ULL << 30;
+	assert_int_equal(queue(x, c, &s, id, on_done, x, &e), -E2BIG);
 	assert_int_equal(e.code, ERR_LIMIT);
-	x->a->queued_bytes -= 1ULL << 30;
+	x->a->run->queued_bytes -= 1ULL << 30;
 	finish(x, first, VERDICT_OK);
-	assert_int_equal(x->a->queued_bytes, 0);
+	assert_int_equal(x->a->run->queued_bytes, 0);
 }
 
 static void test_bounds(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	static char big[QUEUE_PAYLOAD_MAX + 1];
 	const struct {
 		struct submit s;
@@ -312,7 +314,7 @@ static void test_bounds(void **state)
 		char id[TASK_ID_LEN + 1];
 		struct err e = {0};
 
-		assert_true(queue_submit(x->f, c, &bad[i].s, id, on_done, x, &e) < 0);
+		assert_true(queue(x, c, &bad[i].s, id, on_done, x, &e) < 0);
 		assert_int_equal(e.code, ERR_INPUT);
 		assert_memory_equal(e.msg, bad[i].field, strlen(bad[i].field));
 	}

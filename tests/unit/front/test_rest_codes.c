@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Codes over HTTP: uploads with what is to be run in them, revisions, pause, cancel, delete. */
+/* Workers over HTTP: uploads with various things to run, revisions, pause, cancel, delete. */
 #include <archive.h>
 #include <archive_entry.h>
 
@@ -12,7 +12,7 @@ struct entry {
 	bool link;
 };
 
-/* A zip of these, up to one without a name. */
+/* Makes a zip of these entries, up to the one without a name. */
 static size_t make_zip(const struct entry *entries, char *buf, size_t size)
 {
 	struct archive *a = archive_write_new();
@@ -42,8 +42,8 @@ static size_t make_zip(const struct entry *entries, char *buf, size_t size)
 
 #define PART "--XX\r\nContent-Disposition: form-data; name="
 
-/* As project a; entries NULL: without a file. */
-static unsigned upload(struct rest *r, const char *data, const struct entry *entries)
+/* Begins an upload as project a; entries NULL: without a file. */
+static int upload_ask(struct rest *r, const char *data, const struct entry *entries)
 {
 	static char body[64 << 10];
 	size_t n = (size_t)sprintf(body, PART "\"data\"\r\n\r\n%s\r\n", data);
@@ -56,14 +56,19 @@ static unsigned upload(struct rest *r, const char *data, const struct entry *ent
 	}
 	n += (size_t)sprintf(body + n, "--XX--\r\n");
 	(void)snprintf(path, sizeof(path), "/2/projects/%s/codes", r->x->a->id);
-	return rest_send(r, r->a, "POST", path, "multipart/form-data; boundary=XX", body, n);
+	return rest_ask(r, r->a, "POST", path, "multipart/form-data; boundary=XX", body, n);
+}
+
+static unsigned upload(struct rest *r, const char *data, const struct entry *entries)
+{
+	return rest_answer(r, upload_ask(r, data, entries));
 }
 
 static unsigned of_code(struct rest *r, const char *method, const char *verb)
 {
 	char path[128];
 
-	(void)snprintf(path, sizeof(path), "/codes/%s%s", r->x->a->codes->id, verb);
+	(void)snprintf(path, sizeof(path), "/codes/%s%s", r->x->a->workers->id, verb);
 	return rest_a(r, "2", method, path, "");
 }
 
@@ -74,20 +79,20 @@ static void test_upload(void **state)
 	static const struct entry one[] = {{"main.py", "1"}, {NULL}};
 	static const struct entry two[] = {{"main.py", "2"}, {"d/x.py", "3"}, {NULL}};
 	struct rest *r = *state;
-	const struct code *c;
+	const struct worker *c;
 	uint64_t bytes;
 
 	assert_int_equal(upload(r, DATA("main.py"), one), 200);
 	assert_int_equal(json_integer_value(json_object_get(r->body, "rev")), 1);
-	c = r->x->a->codes;
+	c = r->x->a->workers;
 	assert_true(c->spec.has_package);
-	/* The file, its folder and the zip. */
+	/* The file, its folder and the zip are counted. */
 	assert_int_equal(c->spec.package_files, 3);
 	assert_int_equal(c->spec.package_bytes, 3 * PACKAGE_BLOCK);
 	assert_int_equal(upload(r, DATA("./d//x.py"), two), 200);
 	assert_string_equal(c->spec.file_name, "d/x.py");
 	assert_int_equal(c->revision, 2);
-	/* Without a file the last one stays. */
+	/* An upload without a file keeps the last package. */
 	bytes = c->spec.zip_bytes;
 	assert_int_equal(upload(r, DATA("main.py"), NULL), 200);
 	assert_int_equal(c->revision, 3);
@@ -104,7 +109,7 @@ static void test_upload(void **state)
 		bytes);
 	assert_int_equal(of_code(r, "GET", "/download?revision=4"), 404);
 	assert_int_equal(of_code(r, "GET", "/download?revision=0"), 400);
-	/* A command in its place has none, and what comes after it has to bring its own. */
+	/* A revision with a command has no package, so the revision after it must bring its own. */
 	assert_int_equal(
 		upload(r, "{\"name\": \"c\", \"image\": \"python\", \"command\": \"id\"}", NULL),
 		200);
@@ -112,6 +117,40 @@ static void test_upload(void **state)
 	assert_int_equal(of_code(r, "GET", "/download"), 404);
 	rest_said(r, "without a file");
 	assert_int_equal(upload(r, DATA("main.py"), NULL), 400);
+}
+
+/* Uploads of one worker at once follow one another: each changes what the one before it has left. One
+ * whose client has gone is made none the less. */
+static void test_at_once(void **state)
+{
+	static const struct entry one[] = {{"main.py", "print(1)", false}, {0}};
+	struct rest *r = *state;
+	struct worker *c;
+	int fds[3];
+
+	assert_int_equal(upload(r, DATA("main.py"), one), 200);
+	c = r->x->a->workers;
+	rest_hold(r);
+	fds[0] = upload_ask(r, "{\"name\": \"c\", \"max_concurrency\": 5}", NULL);
+	rest_wait_for(r, &r->x->a->worker_put, 1);
+	fds[1] = upload_ask(r, "{\"name\": \"c\", \"retries\": 3}", NULL);
+	rest_wait_for(r, &r->x->a->worker_put, 2);
+	fds[2] = upload_ask(r, "{\"name\": \"c\", \"retries_delay\": 7}", NULL);
+	rest_wait_for(r, &r->x->a->worker_put, 3);
+	assert_int_equal(c->revision, 1);
+	assert_int_equal(c->spec.max_concurrency, 0);
+	(void)close(fds[2]);
+	rest_let_go(r);
+	assert_int_equal(rest_answer(r, fds[0]), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "rev")), 2);
+	assert_int_equal(rest_answer(r, fds[1]), 200);
+	assert_int_equal(json_integer_value(json_object_get(r->body, "rev")), 3);
+	while (c->revision < 4)
+		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
+	assert_int_equal(c->spec.max_concurrency, 5);
+	assert_int_equal(c->spec.retries, 3);
+	assert_int_equal(c->spec.retries_delay_s, 7);
+	assert_true(c->spec.has_package);
 }
 
 static unsigned kept(struct rest *r)
@@ -127,8 +166,8 @@ static unsigned kept(struct rest *r)
 	return n - 2;
 }
 
-/* What a quota leaves no room for is refused before a file of it is made; and what would find room
- * but is refused for another reason has gone when its quota is free again. */
+/* An upload for which the quota has no room is refused before any of its files is made. The package
+ * of an upload that is refused for another reason is removed when its room is needed. */
 static void test_quotas(void **state)
 {
 	static const struct entry two[] = {{"main.py", "1"}, {"d/e/x.py", "2"}, {NULL}};
@@ -148,7 +187,8 @@ static void test_quotas(void **state)
 	assert_int_equal(upload(r, DATA("none.py"), two), 400);
 	assert_int_equal(a->left_files, 6);
 	assert_int_equal(a->package_files, 0);
-	/* It is there still, and is taken as it is; another one has no room beside it. */
+	/* The package still exists and is used again; there is no room for another one beside
+	 * it. */
 	assert_int_equal(upload(r, DATA("main.py"), two), 200);
 	assert_int_equal(a->package_files, 6);
 	assert_int_equal(upload(r, DATA("main.py"), two), 200);
@@ -181,11 +221,11 @@ static void test_nothing_to_run(void **state)
 				"\"file_name\": \"main.py\"}",
 				files),
 			 400);
-	assert_null(r->x->a->codes);
+	assert_null(r->x->a->workers);
 	assert_int_equal(r->x->a->package_bytes, 0);
 }
 
-/* s/t/u is the folder itself, so that what goes up from there has left it. */
+/* s/t/u leads to the package's folder itself, so ".." from there leads out of it. */
 static void test_links_out(void **state)
 {
 	static const struct entry files[] = {
@@ -198,12 +238,13 @@ static void test_links_out(void **state)
 	struct rest *r = *state;
 
 	assert_int_equal(upload(r, DATA("in/t/main.py"), files), 200);
-	/* Of the state folder: what is there, and what is not, is told alike. */
+	/* About the state folder the answer is the same for files that exist and files that do
+	 * not. */
 	assert_int_equal(upload(r, DATA("e/front"), files), 400);
 	rest_said(r, "the zip holds no e/front");
 	assert_int_equal(upload(r, DATA("e/policies/default"), files), 400);
 	rest_said(r, "the zip holds no e/policies/default");
-	assert_int_equal(r->x->a->codes->revision, 1);
+	assert_int_equal(r->x->a->workers->revision, 1);
 }
 
 static const struct submit waits = {.priority = -1, .delay_s = 3600};
@@ -211,7 +252,7 @@ static const struct submit waits = {.priority = -1, .delay_s = 3600};
 static void test_pause(void **state)
 {
 	struct rest *r = *state;
-	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){.max_concurrency = 3});
+	struct worker *c = worker(r->x, r->x->a, "c", (struct worker_spec){.max_concurrency = 3});
 	const char *id;
 
 	assert_int_equal(of_code(r, "POST", "/pause_task_queue"), 200);
@@ -237,13 +278,13 @@ static void test_pause(void **state)
 static void test_ends(void **state)
 {
 	struct rest *r = *state;
-	struct code *other = code(r->x, r->x->a, "other", (struct code_spec){0});
-	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	struct worker *other = worker(r->x, r->x->a, "other", (struct worker_spec){0});
+	struct worker *c = worker(r->x, r->x->a, "c", (struct worker_spec){0});
 	const char *one = submit(r->x, c, waits), *two = submit(r->x, other, waits);
 	const char *three;
 
 	settle(r->x);
-	assert_ptr_equal(r->x->a->codes, c);
+	assert_ptr_equal(r->x->a->workers, c);
 	assert_int_equal(of_code(r, "POST", "/cancel_all"), 200);
 	assert_int_equal(record(r->x, one).state, TASK_CANCELLED);
 	assert_int_equal(record(r->x, two).state, TASK_QUEUED);
@@ -251,7 +292,7 @@ static void test_ends(void **state)
 	settle(r->x);
 	assert_int_equal(of_code(r, "DELETE", ""), 200);
 	assert_int_equal(record(r->x, three).state, TASK_CANCELLED);
-	assert_ptr_equal(r->x->a->codes, other);
+	assert_ptr_equal(r->x->a->workers, other);
 	assert_null(other->next);
 	assert_int_equal(queue_length(r->x->f), 1);
 }
@@ -261,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_REST(test_upload),	   WITH_REST(test_quotas), WITH_REST(test_nothing_to_run),
 		WITH_REST(test_links_out), WITH_REST(test_pause),  WITH_REST(test_ends),
+		WITH_REST(test_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

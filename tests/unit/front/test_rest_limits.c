@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What one project may ask for at once: requests, logs that are read, bytes that are sent. */
+/* How much one project may ask for at once: requests, logs that are followed, bytes that are
+ * sent. */
 #include "tests/unit/rest_rig.h"
 
 static const char *whose(struct rest *r, const struct project *p, const char *path)
@@ -22,7 +23,7 @@ static void test_rate(void **state)
 	assert_int_equal(status, 429);
 	assert_true(n >= 4 && n < 100);
 	assert_non_null(strstr(r->text, "\r\nRetry-After: 1\r\n"));
-	/* Nobody else is slowed down by it, and operators never are. */
+	/* Other projects are not slowed down, and operators never are. */
 	assert_int_equal(rest(r, r->b, "GET", "/api/whoami", ""), 200);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(rest(r, r->operator, "GET", "/api/whoami", ""), 200);
@@ -40,7 +41,7 @@ static void test_wrong_tokens(void **state)
 	assert_int_equal(rest(r, r->a, "GET", "/api/whoami", ""), 200);
 }
 
-/* A body that nobody would read to its end is refused before it comes. */
+/* A body that is too long to be read to its end is refused before it is sent. */
 static void test_early(void **state)
 {
 	static const char *const lengths[] = {"17000000", "99999999999999999999999", "x"};
@@ -62,7 +63,7 @@ static void test_early(void **state)
 	}
 }
 
-/* Until the server has this connection, as this holder's. */
+/* Waits until the server counts this connection as this holder's. */
 static void wait_held(struct rest *r, int fd, unsigned holder)
 {
 	const uint64_t until = util_monotonic_ns() + REST_WAIT_NS;
@@ -71,7 +72,7 @@ static void wait_held(struct rest *r, int fd, unsigned holder)
 
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&mine, &len), 0);
 	for (;;) {
-		const struct http_conn *c = r->x->f->serve->http->conns;
+		const struct http_conn *c = LIST_FIRST(&r->x->f->serve->http->conns);
 
 		len = sizeof(peer);
 		if (c && c->holder == holder &&
@@ -83,7 +84,7 @@ static void wait_held(struct rest *r, int fd, unsigned holder)
 	}
 }
 
-/* A request whose body does not come. */
+/* Sends a request without its body. */
 static int send_head(struct rest *r, const char *token, const struct project *p)
 {
 	int fd = http_dial(r->port);
@@ -106,7 +107,8 @@ static void send_body(struct rest *r, int fd, const char *text, const char *stat
 	assert_memory_equal(r->text, status, 12);
 }
 
-/* One that has many connections gets no others' closed, neither busy ones nor new ones. */
+/* When a project has many connections, the connections of others are not closed, neither busy ones
+ * nor new ones. */
 static void test_connections(void **state)
 {
 	struct rest *r = *state;
@@ -119,7 +121,7 @@ static void test_connections(void **state)
 	theirs = send_head(r, r->b, r->x->b);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = send_head(r, r->a, r->x->a);
-	/* It has all that is left, and requests for half of that. */
+	/* The project has all connections that are left, and requests in half of them. */
 	assert_true(h->conns_of[a] >= 50 && h->conns_of[a] <= 56);
 	assert_true(h->begun[a] <= 28);
 	assert_int_equal(recv(fds[0], &byte, 1, 0), 0);
@@ -137,7 +139,7 @@ static void test_connections(void **state)
 		(void)close(fds[i]);
 }
 
-/* Beyond its share a project is told to come again, and nobody else is. */
+/* A project that has used its share is told to come again; other projects are not. */
 static void test_share(void **state)
 {
 	struct rest *r = *state;
@@ -152,7 +154,7 @@ static void test_share(void **state)
 	rest_said(r, "28 requests are being read or answered, 28 of this project's");
 	assert_int_equal(rest(r, r->b, "GET", "/api/whoami", ""), 200);
 	assert_int_equal(rest(r, r->operator, "GET", whose(r, r->x->a, "/tasks"), ""), 200);
-	/* One that ends makes room for another. */
+	/* A request that ends makes room for another. */
 	send_body(r, fds[0], "{}", "HTTP/1.1 400");
 	assert_int_equal(rest_a(r, "api", "GET", "/tasks", ""), 200);
 	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
@@ -165,7 +167,7 @@ static void test_share(void **state)
 	assert_int_equal(h->conns_of[PROJECTS_MAX], 0);
 }
 
-/* A log's events, once they have begun to come. */
+/* Follows a log's events, and returns when the first ones have come. */
 static int follow(struct rest *r, const char *token, const struct project *p, const char *id)
 {
 	int fd = http_dial(r->port);
@@ -185,8 +187,8 @@ static int follow(struct rest *r, const char *token, const struct project *p, co
 static void test_logs(void **state)
 {
 	struct rest *r = *state;
-	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
-	struct code *d = code(r->x, r->x->b, "d", (struct code_spec){0});
+	struct worker *c = worker(r->x, r->x->a, "c", (struct worker_spec){0});
+	struct worker *d = worker(r->x, r->x->b, "d", (struct worker_spec){0});
 	const char *id = submit(r->x, c, plain), *theirs = submit(r->x, d, plain);
 	int fds[HTTP_STREAMS_OF_ONE_MAX], other;
 	char path[128];
@@ -200,13 +202,16 @@ static void test_logs(void **state)
 	rest_said(r, "64 logs of this project");
 	(void)close(follow(r, r->operator, r->x->a, id));
 	other = follow(r, r->b, r->x->b, theirs);
-	/* One that leaves makes room for another. */
+	/* A client that leaves makes room for another. */
 	(void)close(fds[0]);
 	while (r->x->f->serve->http->n_streams > ARRAY_SIZE(fds))
 		assert_true(sd_event_run(r->x->f->event, UINT64_MAX) >= 0);
 	fds[0] = follow(r, r->a, r->x->a, id);
-	/* Who reads by a token that is good no more is shown out, and nobody else. */
-	assert_int_equal(token_revoke(r->x->f, r->x->a, r->x->a->tokens->next->id, &e), 0);
+	/* A client that reads with a token that is revoked is disconnected, and nobody else is. */
+	assert_int_equal(committed(r->x->f,
+				   token_revoke(r->x->f, r->x->a, r->x->a->tokens->next->id, &e),
+				   &e),
+			 0);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		rest_hear(r, fds[i], NULL);
 		(void)close(fds[i]);

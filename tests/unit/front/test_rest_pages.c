@@ -2,9 +2,9 @@
 /* Lists over HTTP: each thing once, whatever the size of a page. */
 #include "tests/unit/rest_rig.h"
 
-static void code_named(struct rest *r, const char *name)
+static void worker_named(struct rest *r, const char *name)
 {
-	(void)code(r->x, r->x->a, name, (struct code_spec){0});
+	(void)worker(r->x, r->x->a, name, (struct worker_spec){0});
 }
 
 /* Pages of two until one is empty: all of them, in one line. */
@@ -33,7 +33,7 @@ static void test_codes(void **state)
 	struct rest *r = *state;
 
 	for (int i = 0; i < 5; i++)
-		code_named(r, (const char *[]){"c0", "c1", "c2", "c3", "c4"}[i]);
+		worker_named(r, (const char *[]){"c0", "c1", "c2", "c3", "c4"}[i]);
 	assert_string_equal(by_twos(r, "/codes", "codes", "name"), "c4 c3|c2 c1|c0");
 	assert_int_equal(rest_a(r, "2", "GET", "/codes?per_page=0", ""), 200);
 	assert_string_equal(rest_list(r, "codes", "name"), "c4");
@@ -47,8 +47,8 @@ static void test_revisions(void **state)
 	char path[64];
 
 	for (int i = 0; i < 5; i++)
-		code_named(r, "again");
-	(void)snprintf(path, sizeof(path), "/codes/%s/revisions", r->x->a->codes->id);
+		worker_named(r, "again");
+	(void)snprintf(path, sizeof(path), "/codes/%s/revisions", r->x->a->workers->id);
 	assert_string_equal(by_twos(r, path, "revisions", "rev"), "5 4|3 2|1");
 	assert_int_equal(rest_a(r, "2", "GET", path, ""), 200);
 	assert_string_equal(rest_list(r, "revisions", "rev"), "5 4 3 2 1");
@@ -59,7 +59,7 @@ static void test_schedules(void **state)
 	struct rest *r = *state;
 	char body[256];
 
-	code_named(r, "plan");
+	worker_named(r, "plan");
 	for (int i = 0; i < 5; i++) {
 		(void)snprintf(body, sizeof(body),
 			       "{\"schedules\": [{\"code_name\": \"plan\", \"label\": \"s%d\", "
@@ -91,7 +91,7 @@ static void test_tasks(void **state)
 	struct rest *r = *state;
 	char path[128];
 
-	code_named(r, "c");
+	worker_named(r, "c");
 	queue_labels(r, labels, 5);
 	assert_string_equal(by_twos(r, "/tasks", "tasks", "label"), "m4 m3|m2 m1|m0");
 	assert_int_equal(rest_a(r, "api", "GET", "/tasks?limit=3", ""), 200);
@@ -108,7 +108,7 @@ static void test_tasks(void **state)
 	assert_int_equal(rest_a(r, "api", "GET", "/tasks?limit=0", ""), 400);
 }
 
-/* A time is the first that is in, or the first that is not. */
+/* A bound is the first time that is in the list, or the first that is not. */
 static void test_times(void **state)
 {
 	static const char *const labels[] = {"m"};
@@ -116,7 +116,7 @@ static void test_times(void **state)
 	struct rest *r = *state;
 	char path[128];
 
-	code_named(r, "c");
+	worker_named(r, "c");
 	queue_labels(r, labels, 1);
 	(void)snprintf(path, sizeof(path), "/tasks?from_time=%llu", (unsigned long long)second);
 	assert_int_equal(rest_a(r, "2", "GET", path, ""), 200);

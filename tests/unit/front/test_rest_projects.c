@@ -92,12 +92,12 @@ static void test_tokens(void **state)
 	assert_int_equal(look(r, r->a, r->x->a->id), 200);
 }
 
-/* By force or not: what goes is the project's own, and no other's. */
+/* With force or without: only what belongs to the project is removed. */
 static void test_others_stay(void **state)
 {
 	struct rest *r = *state;
-	struct code *a = code(r->x, r->x->a, "c", (struct code_spec){0});
-	struct code *b = code(r->x, r->x->b, "c", (struct code_spec){0});
+	struct worker *a = worker(r->x, r->x->a, "c", (struct worker_spec){0});
+	struct worker *b = worker(r->x, r->x->b, "c", (struct worker_spec){0});
 	const struct submit late = {.priority = -1, .delay_s = 3600};
 	const char *mine = submit(r->x, a, late), *waits = submit(r->x, b, late);
 	const char *runs = submit(r->x, b, plain);
@@ -108,7 +108,7 @@ static void test_others_stay(void **state)
 	(void)snprintf(id, sizeof(id), "%s", rest_text(r, "id"));
 	assert_int_equal(operate(r, "DELETE", id, "", ""), 200);
 	assert_int_equal(operate(r, "DELETE", r->x->a->id, "", ""), 409);
-	rest_said(r, "1 tasks of the project a");
+	rest_said(r, "tasks of the project a wait or run (1)");
 	assert_int_equal(record(r->x, mine).state, TASK_QUEUED);
 	(void)snprintf(id, sizeof(id), "%s", r->x->a->id);
 	while (operate(r, "DELETE", id, "?force=1", "") == 503)
@@ -117,7 +117,7 @@ static void test_others_stay(void **state)
 	assert_int_equal(record(r->x, waits).cancel_ns, 0);
 	assert_int_equal(registry_find(r->x->f, runs)->rec.cancel_ns, 0);
 	assert_int_equal(queue_length(r->x->f), 1);
-	assert_ptr_equal(r->x->b->codes, b);
+	assert_ptr_equal(r->x->b->workers, b);
 	finish(r->x, runs, VERDICT_OK);
 	assert_int_equal(record(r->x, runs).state, TASK_COMPLETE);
 }

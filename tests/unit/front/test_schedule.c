@@ -79,19 +79,19 @@ static void test_once(void **state)
 	struct schedule *s;
 	struct task_record rec;
 
-	(void)code(x, x->a, "c", (struct code_spec){0});
+	(void)worker(x, x->a, "c", (struct worker_spec){0});
 	s = make(x, (struct schedule_spec){.payload = strdup("{\"n\": 1}"),
 					   .priority = 2,
 					   .label = "l",
 					   .timeout_s = 7});
 	assert_int_equal(s->state, SCHEDULE_SCHEDULED);
-	assert_int_equal(x->a->n_schedules, 1);
+	assert_int_equal(x->a->schedules->n, 1);
 	wait_tasks(x, 1);
 	assert_int_equal(s->state, SCHEDULE_COMPLETE);
 	assert_int_equal(s->run_count, 1);
 	assert_int_equal(s->next_ns, 0);
 	assert_true(s->last_ns >= s->created_ns);
-	assert_int_equal(x->a->n_schedules, 0);
+	assert_int_equal(x->a->schedules->n, 0);
 	rec = record(x, started(x));
 	assert_string_equal(rec.schedule, s->id);
 	assert_string_equal(rec.label, "l");
@@ -99,7 +99,7 @@ static void test_once(void **state)
 	assert_int_equal(rec.timeout_asked_s, 7);
 	/* Also after a restart, and not again. */
 	restart(x);
-	s = x->a->schedules;
+	s = x->a->schedules->first;
 	assert_int_equal(s->state, SCHEDULE_COMPLETE);
 	assert_int_equal(s->run_count, 1);
 	assert_string_equal(s->spec.payload, "{\"n\": 1}");
@@ -111,7 +111,7 @@ static void test_every_second(void **state)
 	struct fixture *x = *state;
 	struct schedule *s, *t;
 
-	(void)code(x, x->a, "c", (struct code_spec){0});
+	(void)worker(x, x->a, "c", (struct worker_spec){0});
 	s = make(x, (struct schedule_spec){.run_every_s = 1, .run_times = 3, .priority = -1});
 	t = make(x, (struct schedule_spec){.cron = "* * * * * *", .zone = "Asia/Kathmandu"});
 	t->spec.run_times = 2;
@@ -130,13 +130,13 @@ static void test_missed(void **state)
 	struct schedule *s;
 	uint64_t now;
 
-	(void)code(x, x->a, "c", (struct code_spec){0});
+	(void)worker(x, x->a, "c", (struct worker_spec){0});
 	s = make(x, (struct schedule_spec){.run_every_s = 600,
 					   .start_ns = util_realtime_ns() + 86400 * SEC});
 	s->spec.start_ns = util_realtime_ns() - 3000 * SEC;
 	miss(s, 2400 * SEC);
 	restart(x);
-	s = x->a->schedules;
+	s = x->a->schedules->first;
 	wait_tasks(x, 1);
 	now = util_realtime_ns();
 	assert_int_equal(s->run_count, 1);
@@ -144,7 +144,7 @@ static void test_missed(void **state)
 	assert_int_equal((s->next_ns - s->spec.start_ns) % (600 * SEC), 0);
 	restart(x);
 	assert_int_equal(tasks(x), 1);
-	assert_true(x->a->schedules->next_ns > now);
+	assert_true(x->a->schedules->first->next_ns > now);
 }
 
 /* After its end nothing is made up for. */
@@ -153,7 +153,7 @@ static void test_end(void **state)
 	struct fixture *x = *state;
 	struct schedule *s;
 
-	(void)code(x, x->a, "c", (struct code_spec){0});
+	(void)worker(x, x->a, "c", (struct worker_spec){0});
 	s = make(x, (struct schedule_spec){.run_every_s = 600,
 					   .start_ns = util_realtime_ns() + 86400 * SEC});
 	s->spec.end_ns = util_realtime_ns() - 3000 * SEC;
@@ -164,24 +164,23 @@ static void test_end(void **state)
 	assert_int_equal(tasks(x), 0);
 }
 
-/* A paused code and a full queue: it stays due, says why, and is not lost. */
+/* A paused worker and a full queue: it stays due, says why, and is not lost. */
 static void test_in_the_way(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
-	struct code *other = code(x, x->a, "other", (struct code_spec){.max_concurrency = 1});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
+	struct worker *other = worker(x, x->a, "other", (struct worker_spec){.max_concurrency = 1});
 	const struct quota none = {0};
 	struct err e = {0};
 	struct schedule *s;
-	bool changed;
 
-	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, true, &e), &e), 0);
 	s = make(x, (struct schedule_spec){.priority = -1});
 	settle(x);
 	assert_int_equal(tasks(x), 0);
 	assert_int_equal(s->state, SCHEDULE_SCHEDULED);
-	assert_string_equal(s->msg, "its code is paused");
-	assert_int_equal(code_pause(x->f, c, false, &changed, &e), 0);
+	assert_string_equal(s->msg, "its worker is paused");
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, false, &e), &e), 0);
 	assert_int_equal(tasks(x), 1);
 	assert_int_equal(s->state, SCHEDULE_COMPLETE);
 	assert_string_equal(s->msg, "");
@@ -193,10 +192,10 @@ static void test_in_the_way(void **state)
 	x->a->quota.queued = 1;
 	s = make(x, (struct schedule_spec){.priority = -1});
 	settle(x);
-	if (!strstr(s->msg, "quota \"queued\" is 1"))
+	if (!strstr(s->msg, "quota \"queued\" of this project is 1, and 2 wait"))
 		fail_msg("%s", s->msg);
 	assert_int_equal(s->run_count, 0);
-	assert_int_equal(project_set_quota(x->f, x->a, &none, &e), 0);
+	assert_int_equal(committed(x->f, project_set_quota(x->f, x->a, &none, &e), &e), 0);
 	settle(x);
 	assert_int_equal(s->run_count, 1);
 	assert_int_equal(s->state, SCHEDULE_COMPLETE);
@@ -215,11 +214,11 @@ static void test_no_disk(void **state)
 {
 	struct fixture *x = *state;
 	struct schedule_spec spec = {.code_name = "c"};
-	struct schedule *s, *none = NULL;
+	struct schedule *s;
 	struct err e = {0};
 	uint64_t next;
 
-	(void)code(x, x->a, "c", (struct code_spec){0});
+	(void)worker(x, x->a, "c", (struct worker_spec){0});
 	s = make(x, (struct schedule_spec){.run_every_s = 600,
 					   .start_ns = util_realtime_ns() + 86400 * SEC});
 	s->spec.start_ns = util_realtime_ns() - 300 * SEC;
@@ -232,11 +231,11 @@ static void test_no_disk(void **state)
 	assert_null(s->run);
 	assert_true(*s->msg != '\0');
 	/* Nor is anything acknowledged. */
-	assert_true(schedule_create(x->f, x->a, &spec, &none, &e) < 0);
+	assert_null(make_one(x, &spec, &e));
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
-	assert_true(schedule_cancel(x->f, s, &e) < 0);
+	assert_true(committed(x->f, schedule_cancel(x->f, s, &e), &e) < 0);
 	assert_int_equal(s->state, SCHEDULE_SCHEDULED);
-	assert_int_equal(x->a->n_schedules, 1);
+	assert_int_equal(x->a->schedules->n, 1);
 	fail_writes(x, false);
 	wait_tasks(x, 1);
 	assert_int_equal(s->run_count, 1);
@@ -250,7 +249,7 @@ static void test_clock(void **state)
 	uint64_t now = util_realtime_ns(), next = now + 365ULL * 86400 * SEC;
 	struct schedule *s;
 
-	(void)code(x, x->a, "c", (struct code_spec){0});
+	(void)worker(x, x->a, "c", (struct worker_spec){0});
 	s = make(x, (struct schedule_spec){.cron = "@hourly"});
 	s->run_count = 1;
 	s->last_ns = next - SEC;

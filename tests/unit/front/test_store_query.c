@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is asked of many tasks: what it finds, and that it does not look at all of them. */
+/* Queries over many tasks: what they find, and that they do not read all rows. */
 #include "tests/unit/queue_rig.h"
 
 #include "supervisor/front/store/priv.h"
 #include "supervisor/front/store/projects.h"
 #include "supervisor/front/store/query.h"
 
-#define CODE_ID "0123456789abcdef01234567"
+#define WORKER_ID "0123456789abcdef01234567"
 
 static void insert(struct fixture *x, const struct project *p, unsigned n, enum task_state state)
 {
@@ -15,7 +15,7 @@ static void insert(struct fixture *x, const struct project *p, unsigned n, enum 
 
 	(void)snprintf(rec.id, sizeof(rec.id), "%024x", n);
 	memcpy(rec.project, p->id, sizeof(rec.project));
-	strcpy(rec.code, CODE_ID);
+	strcpy(rec.worker, WORKER_ID);
 	strcpy(rec.code_name, "c");
 	strcpy(rec.label, n % 2 ? "odd" : "");
 	rec.finished_ns = task_state_final(state) ? 5000 + n : 0;
@@ -61,7 +61,7 @@ static void test_filters(void **state)
 			    "1");
 }
 
-/* The project that has the most loses its oldest; the other one's history stays. */
+/* The project with the most ended tasks loses its oldest; the other project's history stays. */
 static void test_oldest(void **state)
 {
 	struct fixture *x = *state;
@@ -86,7 +86,7 @@ struct plan {
 	char sql[16384], text[2048];
 };
 
-/* The first statement since it was emptied. */
+/* Keeps the text of the first statement that runs after plan->sql was emptied. */
 static int keep_sql(unsigned type, void *arg, void *st, void *unused)
 {
 	struct plan *plan = arg;
@@ -162,7 +162,7 @@ static void test_indexes(void **state)
 	assert_plan(plan, "tasks_state");
 	assert_int_equal(store_task_oldest(store, 1, 1, ids, &found, &e), 0);
 	assert_plan(plan, "SEARCH tasks USING INDEX tasks_finished (project=?)");
-	store_rollback(store);
+	(void)store_end(store, -ECANCELED, NULL);
 	(void)sqlite3_trace_v2(plan->db, 0, NULL, NULL);
 	free(plan);
 }
@@ -174,7 +174,8 @@ static int count(void *arg, struct task_record *rec)
 	return 0;
 }
 
-/* A slice looks at so many rows; none is found twice, and the last slice says so. */
+/* A slice reads a bounded number of rows; no task is found twice, and the last slice says that it
+ * is the last. */
 static void test_slices(void **state)
 {
 	struct fixture *x = *state;
@@ -188,7 +189,7 @@ static void test_slices(void **state)
 		insert(x, x->a, i, i % 10 ? TASK_COMPLETE : TASK_QUEUED);
 	for (unsigned i = 1; i < 100; i += 2)
 		insert(x, x->a, 1000 + i, TASK_PREPARING);
-	assert_int_equal(store_commit(x->f->store, &e), 0);
+	assert_int_equal(store_end(x->f->store, 0, &e), 0);
 	while (!walk.ended) {
 		uint64_t before = walk.looked_at;
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What one turn of the loop does for one client is bounded, however much he asks for: counted are
- * the steps of SQLite's machine and the rows that it changes, and never the time.
+ * One turn of the loop does a bounded amount of work for one client, however much the client asks
+ * for. The test counts the steps of SQLite's virtual machine and the rows that are changed, and
+ * never measures time.
  */
 #include "tests/unit/rest_rig.h"
 
-#include "supervisor/front/run/queue/heap.h"
+#include "supervisor/front/run/queue/queued.h"
 #include "supervisor/front/store/priv.h"
 #include "supervisor/front/store/query.h"
 
 #define MANY 6000u
-/* A step is some 25 ns. */
+/* One step takes about 25 ns. */
 #define STEPS_MAX 60000u
-/* A task cancelled or removed: its row, its line of history, its counts. */
+/* Cancelling or removing a task changes its row, its line of history and its counts. */
 #define CHANGES_MAX (8UL * TURN_WRITE_ROWS)
 
 static struct {
@@ -35,7 +36,7 @@ static void watch(struct fixture *x)
 	sqlite3_progress_handler(seen.db, 10, step, NULL);
 }
 
-/* A turn has ended. */
+/* Notes what a turn has done, when it has ended. */
 static void note_turn(void)
 {
 	uint64_t changes = (uint64_t)sqlite3_total_changes(seen.db);
@@ -60,7 +61,7 @@ static void assert_turns_short(void)
 
 static void turn_of(struct fixture *x)
 {
-	/* There is something to do, or it is done too soon. */
+	/* If there is nothing to do, the work was done in too few turns. */
 	assert_true(sd_event_run(x->f->event, REST_WAIT_NS / 1000) > 0);
 	note_turn();
 }
@@ -71,16 +72,17 @@ static void meanwhile(struct rest *r)
 	note_turn();
 }
 
-/* MANY tasks in the store, in one transaction; those that wait are in the queue too. */
-static void fill(struct fixture *x, struct code *c, enum task_state state, unsigned from)
+/* Writes MANY tasks into the store in one transaction; those that wait are put into the queue
+ * too. */
+static void fill(struct fixture *x, struct worker *c, enum task_state state, unsigned from)
 {
 	struct task_record rec = {.state = (uint32_t)state, .exit_code = -1};
-	char spec[] = "{}";
+	char payload[] = "{}";
 	struct err e = {0};
 
-	rec.spec = spec;
+	rec.payload = payload;
 	memcpy(rec.project, c->project->id, sizeof(rec.project));
-	memcpy(rec.code, c->id, sizeof(rec.code));
+	memcpy(rec.worker, c->id, sizeof(rec.worker));
 	strcpy(rec.code_name, c->spec.name);
 	assert_int_equal(store_begin(x->f->store, &e), 0);
 	for (unsigned i = from; i < from + MANY; i++) {
@@ -93,27 +95,26 @@ static void fill(struct fixture *x, struct code *c, enum task_state state, unsig
 		if (state == TASK_QUEUED)
 			assert_int_equal(queue_push_stored(x->f, &rec), 0);
 	}
-	assert_int_equal(store_commit(x->f->store, &e), 0);
+	assert_int_equal(store_end(x->f->store, 0, &e), 0);
 }
 
-/* A code of the project that is paused, and MANY tasks of it that wait. */
-static struct code *fill_queue(struct fixture *x, struct project *p)
+/* Makes a worker of the project that is paused, and MANY tasks of it that wait. */
+static struct worker *fill_queue(struct fixture *x, struct project *p)
 {
-	struct code *c = code(x, p, "c", (struct code_spec){0});
+	struct worker *c = worker(x, p, "c", (struct worker_spec){0});
 	struct err e = {0};
-	bool changed;
 
-	assert_int_equal(code_pause(x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, true, &e), &e), 0);
 	fill(x, c, TASK_QUEUED, 0);
 	return c;
 }
 
-static uint64_t counted(struct fixture *x, const struct code *c, enum task_state state)
+static uint64_t counted(struct fixture *x, const struct worker *c, enum task_state state)
 {
 	uint64_t counts[TASK_STATE_MAX];
 	struct err e = {0};
 
-	assert_int_equal(code_stats(x->f, c, counts, &e), 0);
+	assert_int_equal(worker_stats(x->f, c, counts, &e), 0);
 	return counts[state];
 }
 
@@ -128,11 +129,11 @@ static unsigned ask(struct rest *r, const char *api, const char *method, const c
 	return status;
 }
 
-/* Pages that are far, filters that nothing meets, counts. */
+/* Pages far down a list, filters that match nothing, and counts. */
 static void test_queries(void **state)
 {
 	struct rest *r = *state;
-	struct code *c = fill_queue(r->x, r->x->a);
+	struct worker *c = fill_queue(r->x, r->x->a);
 	char path[128];
 
 	assert_int_equal(ask(r, "2", "GET", "/tasks?page=50&per_page=100"), 200);
@@ -151,7 +152,7 @@ static void test_queries(void **state)
 	assert_true(seen.most_steps < 1000);
 }
 
-/* Each of the pages has its own tasks, and all of them have all. */
+/* No task is on two pages, and all pages together have all tasks. */
 static void test_pages_meet(void **state)
 {
 	struct rest *r = *state;
@@ -183,7 +184,7 @@ static void test_cancel_all(void **state)
 {
 	struct rest *r = *state;
 	struct fixture *x = r->x;
-	struct code *c = fill_queue(x, x->a);
+	struct worker *c = fill_queue(x, x->a);
 	char path[128];
 
 	(void)snprintf(path, sizeof(path), "/codes/%s/cancel_all", c->id);
@@ -192,7 +193,7 @@ static void test_cancel_all(void **state)
 	assert_int_equal(queue_length(x->f), 0);
 	assert_int_equal(counted(x, c, TASK_QUEUED), 0);
 	assert_int_equal(counted(x, c, TASK_CANCELLED), MANY);
-	/* Then what is too much of the history goes, in slices too. */
+	/* Then the ended tasks beyond the number that is kept are removed, also in slices. */
 	watch(x);
 	x->f->cfg.finished_keep = 100;
 	assert_int_equal(commit_prune(x->f, 100, NULL, NULL, NULL), 0);
@@ -202,40 +203,43 @@ static void test_cancel_all(void **state)
 	assert_int_equal(counted(x, c, TASK_CANCELLED), 100);
 }
 
-/* Others are served between two slices, and what is queued meanwhile stays, and starts after it. */
+/* Other clients are served between two slices. A task that is queued meanwhile is not cancelled,
+ * and starts afterwards. */
 static void test_cancel_all_meanwhile(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = fill_queue(x, x->a), *other = code(x, x->b, "o", (struct code_spec){0});
+	struct worker *c = fill_queue(x, x->a),
+		      *other = worker(x, x->b, "o", (struct worker_spec){0});
 	struct outcome o = {0};
 	struct err e = {0};
 	const char *id, *late;
-	bool changed;
 
 	assert_int_equal(queue_cancel_all(x->f, c, on_outcome, &o, &e), 0);
-	assert_int_equal(code_pause(x->f, c, false, &changed, &e), 0);
+	assert_int_equal(committed(x->f, worker_pause(x->f, c, false, &e), &e), 0);
 	late = submit(x, c, plain);
 	id = submit(x, other, plain);
 	while (x->n_done < 2)
 		turn_of(x);
 	assert_false(o.done);
 	assert_true(queue_length(x->f) > MANY / 2);
-	/* It is closed; the other one's task has started, and none of these. */
-	assert_int_equal(c->lane.n_running, 0);
-	assert_int_equal(other->lane.n_running, 1);
+	/* The worker is paused; the other worker's task has started, and no task of this one
+	 * has. */
+	assert_int_equal(c->run->lane.n_running, 0);
+	assert_int_equal(other->run->lane.n_running, 1);
 	assert_int_equal(outcome(x, &o, 0, &e), 0);
 	assert_int_equal(o.n, MANY);
 	settle(x);
-	assert_int_equal(c->lane.n_running, 1);
+	assert_int_equal(c->run->lane.n_running, 1);
 	assert_int_equal(record(x, late).state, TASK_PREPARING);
 	assert_int_equal(record(x, id).state, TASK_PREPARING);
 }
 
-/* The front dies in the middle of what it does in slices: asked again, the rest is done, once. */
+/* The front is killed between slices: when the client asks again, the rest is done, and nothing is
+ * done twice. */
 static void test_died(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = fill_queue(x, x->a);
+	struct worker *c = fill_queue(x, x->a);
 	struct outcome o = {0};
 	struct err e = {0};
 	uint64_t n, done;
@@ -245,15 +249,15 @@ static void test_died(void **state)
 		turn_of(x);
 	assert_false(o.done);
 	restart(x);
-	c = code_by_name(x->a, "c");
+	c = worker_by_name(x->a, "c");
 	done = counted(x, c, TASK_CANCELLED);
 	assert_true(done > 0 && done < MANY);
 	assert_int_equal(counted(x, c, TASK_QUEUED), MANY - done);
-	assert_int_equal(c->lane.n_queued, MANY - done);
+	assert_int_equal(c->run->lane.n_queued, MANY - done);
 	assert_int_equal(cancel_all(x, c, &n, &e), 0);
 	assert_int_equal(n, MANY - done);
 	assert_int_equal(counted(x, c, TASK_CANCELLED), MANY);
-	/* The same with the project: its tokens go first, and for good. */
+	/* The same for the removal of a project: its tokens are revoked first, and for good. */
 	memset(&o, 0, sizeof(o));
 	assert_int_equal(project_remove(x->f, x->a, false, on_removed, &o, &e), 0);
 	for (int i = 0; i < 10; i++)
@@ -270,7 +274,7 @@ static void test_died(void **state)
 static void test_removed(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = fill_queue(x, x->a);
+	struct worker *c = fill_queue(x, x->a);
 	struct outcome o = {0};
 	char id[TASK_ID_LEN + 1];
 	struct err e = {0};
@@ -280,14 +284,14 @@ static void test_removed(void **state)
 	assert_int_equal(e.code, ERR_CONFLICT);
 	watch(x);
 	assert_int_equal(project_remove(x->f, x->a, true, on_removed, &o, &e), 0);
-	assert_int_equal(queue_submit(x->f, c, &plain, id, on_done, x, &e), 0);
+	assert_int_equal(queue(x, c, &plain, id, on_done, x, &e), 0);
 	while (!o.done)
 		turn_of(x);
 	assert_turns_short();
-	assert_int_equal((int)o.n, 0);
+	assert_int_equal(o.e.code, 0);
 	assert_null(project_find(x->f, "a"));
 	assert_int_equal(queue_length(x->f), 0);
-	/* Its counts have gone with it. */
+	/* The worker's counts have been removed with it. */
 	assert_int_equal(sqlite3_exec(seen.db, "SELECT 1 / (SELECT count(*) = 0 FROM code_counts)",
 				      NULL, NULL, NULL),
 			 SQLITE_OK);
@@ -297,7 +301,7 @@ static void test_removed(void **state)
 static void test_counts(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
 	struct kept_log removed;
 	struct task_record rec;
 	struct err e = {0};
@@ -312,34 +316,35 @@ static void test_counts(void **state)
 	rec.state = TASK_ERROR;
 	assert_int_equal(store_task_update(x->f->store, &rec, &e), 0);
 	assert_int_equal(counted(x, c, TASK_ERROR), 1);
-	store_rollback(x->f->store);
+	(void)store_end(x->f->store, -ECANCELED, NULL);
 	assert_int_equal(counted(x, c, TASK_ERROR), 0);
 	assert_int_equal(counted(x, c, TASK_PREPARING), 1);
 	finish(x, id, VERDICT_OK);
 	assert_int_equal(counted(x, c, TASK_COMPLETE), 1);
 	restart(x);
-	c = code_by_name(x->a, "c");
+	c = worker_by_name(x->a, "c");
 	assert_int_equal(counted(x, c, TASK_COMPLETE), 1);
 	assert_int_equal(counted(x, c, TASK_PREPARING), 0);
 	assert_int_equal(store_task_delete(x->f->store, id, &removed, &e), 0);
 	assert_int_equal(counted(x, c, TASK_COMPLETE), 0);
 }
 
-/* A thousand new tasks are written in several turns, and another project's one in the first. */
+/* A thousand new tasks are written in several turns, and the one task of another project in the
+ * first of them. */
 static void test_many_new(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = code(x, x->a, "c", (struct code_spec){0});
-	struct code *other = code(x, x->b, "o", (struct code_spec){0});
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
+	struct worker *other = worker(x, x->b, "o", (struct worker_spec){0});
 	struct err e = {0};
 	char id[TASK_ID_LEN + 1];
 
 	for (unsigned i = 0; i < 1000; i++)
-		assert_int_equal(queue_submit(x->f, c, &plain, id, on_done, x, &e), 0);
+		assert_int_equal(queue(x, c, &plain, id, on_done, x, &e), 0);
 	(void)submit(x, other, plain);
 	watch(x);
-	commit_now(x->f);
-	note_turn();
+	while (!x->n_done)
+		turn_of(x);
 	assert_int_equal(counted(x, other, TASK_QUEUED) + counted(x, other, TASK_PREPARING), 1);
 	assert_true(x->n_done <= TURN_NEW_ROWS);
 	while (x->n_done < 1001)
@@ -348,18 +353,17 @@ static void test_many_new(void **state)
 	assert_int_equal(x->n_failed, 0);
 }
 
-/* A thousand tasks of one request: queued, and looked up for the answer, in several turns. */
+/* A thousand tasks of one request are queued, and looked up for the answer, in several turns. */
 static void test_many_of_one_request(void **state)
 {
 	struct rest *r = *state;
-	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
-	struct code *other = code(r->x, r->x->a, "o", (struct code_spec){0});
+	struct worker *c = worker(r->x, r->x->a, "c", (struct worker_spec){0});
+	struct worker *other = worker(r->x, r->x->a, "o", (struct worker_spec){0});
 	struct err e = {0};
 	json_t *o = json_pack("{s:[]}", "tasks"), *list = json_object_get(o, "tasks");
 	char *text;
-	bool changed;
 
-	assert_int_equal(code_pause(r->x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(r->x->f, worker_pause(r->x->f, c, true, &e), &e), 0);
 	for (unsigned i = 0; i < 1000; i++)
 		(void)json_array_append_new(
 			list, json_pack("{s:s, s:s}", "code_name", "c", "payload", "p"));
@@ -369,10 +373,10 @@ static void test_many_of_one_request(void **state)
 	assert_int_equal(rest_a(r, "api", "POST", "/tasks", text), 200);
 	assert_turns_short();
 	assert_int_equal(json_array_size(json_object_get(r->body, "tasks")), 1000);
-	assert_int_equal(c->lane.n_queued, 1000);
+	assert_int_equal(c->run->lane.n_queued, 1000);
 	assert_int_equal(r->x->f->run->tasks.n, 0);
 	free(text);
-	/* What goes in the middle of it takes all of the request along. */
+	/* If the worker of one task is removed meanwhile, the whole request fails. */
 	(void)json_array_append_new(list, json_pack("{s:s}", "code_name", "o"));
 	(void)json_array_remove(list, 0);
 	text = json_dumps(o, 0);
@@ -381,23 +385,22 @@ static void test_many_of_one_request(void **state)
 	rest_said(r, "is being removed");
 	while (turn_waiting(r->x->f))
 		turn_of(r->x);
-	assert_int_equal(c->lane.n_queued, 1000);
+	assert_int_equal(c->run->lane.n_queued, 1000);
 	free(text);
 	json_decref(o);
 }
 
-/* Large payloads are fewer of them in a turn. */
+/* Fewer tasks are written in a turn if their payloads are large. */
 static void test_large_payloads(void **state)
 {
 	static char payload[60000 + 1];
 	struct rest *r = *state;
-	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(r->x, r->x->a, "c", (struct worker_spec){0});
 	json_t *o = json_pack("{s:[]}", "tasks"), *list = json_object_get(o, "tasks");
 	struct err e = {0};
-	bool changed;
 	char *text;
 
-	assert_int_equal(code_pause(r->x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(r->x->f, worker_pause(r->x->f, c, true, &e), &e), 0);
 	memset(payload, 'p', sizeof(payload) - 1);
 	for (unsigned i = 0; i < 60; i++)
 		(void)json_array_append_new(
@@ -407,7 +410,7 @@ static void test_large_payloads(void **state)
 	r->meanwhile = meanwhile;
 	assert_int_equal(rest_a(r, "api", "POST", "/tasks", text), 200);
 	note_turn();
-	assert_int_equal(c->lane.n_queued, 60);
+	assert_int_equal(c->run->lane.n_queued, 60);
 	assert_in_range(seen.most_changes, 1, 4UL * (TURN_NEW_BYTES / 60000 + 1));
 	free(text);
 	json_decref(o);
@@ -418,10 +421,11 @@ static unsigned n_slices;
 static void all_or_none(struct rest *r)
 {
 	n_slices += turn_waiting(r->x->f) > 0;
-	assert_true(r->x->a->n_schedules == 0 || r->x->a->n_schedules == 100);
+	assert_true(r->x->a->schedules->n == 0 || r->x->a->schedules->n == 100);
 }
 
-/* A zone's file is read for each of a hundred schedules: some a turn, and all are there at once. */
+/* A zone's file is read for each of a hundred schedules: some in each turn, and the schedules all
+ * appear at once. */
 static void test_schedules(void **state)
 {
 	static const char one[] = "{\"code_name\": \"c\", \"cron\": \"0 6 * * *\", "
@@ -430,7 +434,7 @@ static void test_schedules(void **state)
 	char text[101 * sizeof(one) + 32] = "{\"schedules\": [";
 	size_t n = strlen(text);
 
-	(void)code(r->x, r->x->a, "c", (struct code_spec){0});
+	(void)worker(r->x, r->x->a, "c", (struct worker_spec){0});
 	for (int i = 0; i < 100; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "," : "", one);
 	(void)snprintf(text + n, sizeof(text) - n, "]}");
@@ -438,17 +442,19 @@ static void test_schedules(void **state)
 	r->meanwhile = all_or_none;
 	assert_int_equal(rest_a(r, "2", "POST", "/schedules", text), 200);
 	assert_int_equal(json_array_size(json_object_get(r->body, "schedules")), 100);
-	assert_int_equal(r->x->a->n_schedules, 100);
+	assert_int_equal(r->x->a->schedules->n, 100);
 	assert_true(n_slices >= 9);
-	/* One more than the project may have: those before it are not there either. */
+	/* With one schedule more than the project may have, none of the request's schedules is
+	 * made. */
 	r->meanwhile = NULL;
 	assert_int_equal(
 		rest_a(r, "2", "POST", "/schedules", "{\"schedules\": [{\"code_name\": \"c\"}]}"),
 		413);
-	assert_int_equal(r->x->a->n_schedules, 100);
+	assert_int_equal(r->x->a->schedules->n, 100);
 }
 
-/* Who has many connections waits for himself. */
+/* The requests of a client with many connections wait for each other, and other clients do not wait
+ * for them. */
 static void test_connections(void **state)
 {
 	struct rest *r = *state;
@@ -469,7 +475,7 @@ static void test_connections(void **state)
 	rest_hear(r, other, "}");
 	assert_memory_equal(r->text, "HTTP/1.1 200", 12);
 	assert_true(turn_waiting(r->x->f) > ARRAY_SIZE(fds) / 2);
-	/* One of them leaves before its turn. */
+	/* One of the connections is closed before its turn. */
 	(void)close(fds[ARRAY_SIZE(fds) - 1]);
 	for (size_t i = 0; i < ARRAY_SIZE(fds) - 1; i++) {
 		rest_hear(r, fds[i], "}");
@@ -479,25 +485,72 @@ static void test_connections(void **state)
 	(void)close(other);
 }
 
+/* What the monitor and the client had been told when the first transaction of a turn was
+ * written. */
+struct order {
+	struct fixture *x;
+	char asked[TASK_ID_LEN + 1];
+	unsigned n_done, n_commits;
+};
+
+static int on_commit(void *arg)
+{
+	struct order *o = arg;
+	union proto_msg m;
+	int fds[PROTO_FDS_MAX];
+	unsigned n;
+
+	if (o->n_commits++)
+		return 0;
+	o->n_done = o->x->n_done;
+	if (proto_recv(o->x->monitor, ROLE_FRONT, ROLE_MONITOR, &m, fds, &n) < 0)
+		return 0;
+	for (unsigned i = 0; i < PROTO_FDS_MAX; i++)
+		util_close_fd(&fds[i]);
+	if (m.h.type == MON_START)
+		memcpy(o->asked, m.start.id, sizeof(o->asked));
+	return 0;
+}
+
+/* The monitor is asked first and the disk second, in one turn; the client is told last. */
+static void test_order(void **state)
+{
+	struct fixture *x = *state;
+	struct worker *c = worker(x, x->a, "c", (struct worker_spec){0});
+	struct order o = {.x = x};
+	const char *id;
+
+	settle(x);
+	(void)sqlite3_commit_hook(x->f->store->db, on_commit, &o);
+	id = submit(x, c, plain);
+	assert_int_equal(o.n_commits, 0);
+	turn_of(x);
+	assert_int_equal(o.n_commits, 1);
+	assert_string_equal(o.asked, id);
+	assert_int_equal(o.n_done, 0);
+	assert_int_equal(x->n_done, 1);
+	(void)sqlite3_commit_hook(x->f->store->db, NULL, NULL);
+}
+
 static int count_commit(void *arg)
 {
 	++*(unsigned *)arg;
 	return 0;
 }
 
-/* What many connections ask for is written together, though each has its own turn. */
+/* The changes of many connections' requests are written in one transaction, although each request
+ * has its own turn. */
 static void test_written_together(void **state)
 {
 	static const char task[] = "{\"tasks\": [{\"code_name\": \"c\"}]}";
 	struct rest *r = *state;
-	struct code *c = code(r->x, r->x->a, "c", (struct code_spec){0});
+	struct worker *c = worker(r->x, r->x->a, "c", (struct worker_spec){0});
 	unsigned n_commits = 0;
 	struct err e = {0};
 	char text[512];
-	bool changed;
 	int fds[12];
 
-	assert_int_equal(code_pause(r->x->f, c, true, &changed, &e), 0);
+	assert_int_equal(committed(r->x->f, worker_pause(r->x->f, c, true, &e), &e), 0);
 	(void)snprintf(text, sizeof(text),
 		       "POST /2/projects/%s/tasks HTTP/1.1\r\nHost: localhost\r\n"
 		       "Authorization: OAuth %s\r\nContent-Length: %zu\r\n\r\n%s",
@@ -513,34 +566,34 @@ static void test_written_together(void **state)
 		(void)close(fds[i]);
 	}
 	(void)sqlite3_commit_hook(r->x->f->store->db, NULL, NULL);
-	assert_int_equal(c->lane.n_queued, ARRAY_SIZE(fds));
+	assert_int_equal(c->run->lane.n_queued, ARRAY_SIZE(fds));
 	assert_in_range(n_commits, 1, ARRAY_SIZE(fds) / 3);
 }
 
-/* What was delayed and is due at once, and what could not start after all, is not carried past all
- * that waits. */
+/* Tasks whose delay is over, and tasks that could not be started, are put back without a walk past
+ * all tasks that wait. */
 static void test_due(void **state)
 {
 	struct fixture *x = *state;
-	struct code *c = fill_queue(x, x->a);
+	struct worker *c = fill_queue(x, x->a);
 	struct task_record rec = {0};
-	const struct queued *w = c->lane.tail[0];
+	const struct queued *w = c->run->lane.tail[0];
 	unsigned n = 0;
 
 	memcpy(rec.project, x->a->id, sizeof(rec.project));
-	memcpy(rec.code, c->id, sizeof(rec.code));
+	memcpy(rec.worker, c->id, sizeof(rec.worker));
 	strcpy(rec.id, "ffffffffffffffffffffffff");
 	rec.created_ns = 1;
 	assert_int_equal(queue_push_stored(x->f, &rec), 0);
-	assert_string_equal(c->lane.head[0]->id, rec.id);
-	/* As old as those in the middle: it is carried past some, and the order stays one of age.
-	 */
+	assert_string_equal(c->run->lane.head[0]->id, rec.id);
+	/* The task is as old as those in the middle of the queue: it is carried past some of them,
+	 * and the order stays one of age. */
 	for (unsigned i = 0; i < MANY / 2; i++)
 		w = w->prev;
 	rec.created_ns = w->since_ns;
 	strcpy(rec.id, "eeeeeeeeeeeeeeeeeeeeeeee");
 	assert_int_equal(queue_push_stored(x->f, &rec), 0);
-	for (w = c->lane.tail[0]; strcmp(w->id, rec.id) != 0; w = w->prev)
+	for (w = c->run->lane.tail[0]; strcmp(w->id, rec.id) != 0; w = w->prev)
 		n++;
 	assert_int_equal(n, 64);
 	assert_true(w->prev->since_ns <= w->since_ns && w->since_ns <= w->next->since_ns);
@@ -563,6 +616,7 @@ int main(void)
 		WITH_REST(test_connections),
 		WITH_REST(test_written_together),
 		WITH_QUEUE(test_due),
+		WITH_QUEUE(test_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

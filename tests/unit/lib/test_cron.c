@@ -10,7 +10,7 @@
 
 #define NS 1000000000ULL
 
-/* What follows a time, up to four of them. */
+/* A line and up to four times at which it is due, in order, after a first time. */
 static const struct {
 	const char *line, *zone, *after, *next[5];
 } times[] = {
@@ -56,7 +56,8 @@ static const struct {
 	 "",
 	 "2026-11-01T09:00:00Z",
 	 {"2026-11-07T09:00:00Z", "2026-11-08T09:00:00Z"}},
-	/* Either day is enough, but for a field that starts with *. */
+	/* If both day fields are restricted, either is enough; a field that starts with * is not
+	 * restricted. */
 	{"0 0 13 * fri",
 	 "",
 	 "2026-11-01T00:00:00Z",
@@ -89,7 +90,8 @@ static const struct {
 	 "Europe/Berlin",
 	 "2026-03-28T00:00:00Z",
 	 {"2026-03-28T08:00:00Z", "2026-03-29T07:00:00Z"}},
-	/* 29 March 2026, 2:00 is 3:00 in Berlin: what is skipped comes once. */
+	/* On 29 March 2026 in Berlin the clock goes from 2:00 to 3:00: a time that is skipped comes
+	 * once. */
 	{"30 2 * * *",
 	 "Europe/Berlin",
 	 "2026-03-27T12:00:00Z",
@@ -106,7 +108,7 @@ static const struct {
 	 "Europe/Berlin",
 	 "2026-03-29T00:00:00Z",
 	 {"2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"}},
-	/* 25 October 2026, 3:00 is 2:00 again. */
+	/* On 25 October 2026 in Berlin the clock goes from 3:00 back to 2:00. */
 	{"30 2 * * *",
 	 "Europe/Berlin",
 	 "2026-10-24T12:00:00Z",
@@ -120,17 +122,17 @@ static const struct {
 	 "2026-10-25T00:00:00Z",
 	 {"2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z",
 	  "2026-10-25T02:00:00Z"}},
-	/* Half an hour, and the southern half of the earth. */
+	/* A zone that changes by half an hour, and one of the southern hemisphere. */
 	{"15 2 * * *",
 	 "Australia/Lord_Howe",
 	 "2026-10-02T16:00:00Z",
 	 {"2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"}},
-	/* 30 December 2011 was left out in Samoa. */
+	/* Samoa had no 30 December 2011. */
 	{"0 12 30 12 *",
 	 "Pacific/Apia",
 	 "2011-12-29T00:00:00Z",
 	 {"2011-12-30T10:00:00Z", "2012-12-29T22:00:00Z"}},
-	/* By the rule at the file's end, after its table. */
+	/* A time after the zone file's table is computed by the rule at the file's end. */
 	{"30 2 * * *",
 	 "America/New_York",
 	 "2099-03-07T12:00:00Z",
@@ -166,7 +168,8 @@ static void test_refused(void **state)
 		const char *line, *error;
 	} cases[] = {
 		{"", "cron: 0 fields, where 5 are needed (minute, hour, "},
-		{"* * * *", "cron: 4 fields"},
+		{"*", "cron: 1 field, where 5"},
+		{"* * * *", "cron: 4 fields, where 5"},
 		{"* * * * * * *", "cron: 7 fields"},
 		{"60 * * * *", "cron: minute: character 1: is more than 59"},
 		{"* 24 * * *", "cron: hour: character 3: is more than 23"},
@@ -185,7 +188,7 @@ static void test_refused(void **state)
 		{",1 * * * *", "cron: minute: character 1: ',' is not possible here"},
 		{"-1 * * * *", "cron: minute: character 1: '-' is not possible here"},
 		{"5-1 * * * *", "cron: minute: character 1: the range ends before it starts"},
-		{"*/0 * * * *", "cron: minute: character 3: a step of 0 leads nowhere"},
+		{"*/0 * * * *", "cron: minute: character 3: a step must be at least 1"},
 		{"*/61 * * * *", "cron: minute: character 3: is more than 60"},
 		{"5/10 * * * *", "cron: minute: character 2: a step needs a range or * before it"},
 		{"*/2/3 * * * *", "cron: minute: character 4: '/' is not possible here"},
@@ -196,7 +199,7 @@ static void test_refused(void **state)
 		{"* * * * 5#2", "'#' is not possible here"},
 		{"\xc3\xa9 * * * *", "cron: minute: character 1: \\xc3 is not possible here"},
 		{"*\n * * * *", "cron: minute: character 2: \\x0a is not possible here"},
-		{"@reboot", "cron: character 1: after @ one of hourly, daily"},
+		{"@reboot", "cron: character 1: after @ there must be one of hourly, daily"},
 		{"@daily x", "cron: character 1: after @"},
 		{"@", "cron: character 1: after @"},
 	};
@@ -214,7 +217,7 @@ static void test_refused(void **state)
 	}
 }
 
-/* Bits by hand: what the parser of the line under test does is not trusted. */
+/* The fields' bits are set here by hand, because the parser of the line is itself under test. */
 struct plain {
 	const char *line;
 	int minutes[4], hours[4], days[4], weekdays[4]; /* -1 ends; none: all */
@@ -239,7 +242,7 @@ static bool matches(const struct plain *p, const struct tm *tm)
 	       (p->either ? day || weekday : day && weekday);
 }
 
-/* Minute by minute, by the C library's clock. */
+/* Finds the next time by asking the C library's clock for each minute. */
 struct brute {
 	int64_t latest; /* the latest minute that a clock there has shown */
 };
@@ -317,7 +320,7 @@ static void test_as_by_hand(void **state)
 	}
 }
 
-/* From any moment in between it is the same next one. */
+/* From any moment between two due times the next one is the same. */
 static void test_between(void **state)
 {
 	struct err e = {0};

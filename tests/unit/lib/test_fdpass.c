@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Descriptors over sockets: all that were sent, each O_CLOEXEC, and none that nobody knows of. */
+/* Descriptors over sockets: the receiver gets all that were sent, each O_CLOEXEC, and no other
+ * descriptor is left open. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -43,7 +44,7 @@ static void test_all_come(void **state)
 		assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
 		assert_int_equal(close(fds[i]), 0);
 	}
-	/* None at all, and the end. */
+	/* A message without a descriptor, and the end of the connection. */
 	assert_int_equal(fds_send(sk[0], "x", 1, NULL, 0, 0), 0);
 	n = 4;
 	assert_int_equal(fds_receive(sk[1], text, sizeof(text), fds, &n, 0), 1);
@@ -56,7 +57,8 @@ static void test_all_come(void **state)
 	assert_int_equal(close(sk[1]), 0);
 }
 
-/* More than there is room for: the kernel closes them, and the receiver is told. */
+/* A message with more descriptors than the receiver has room for: the kernel closes the others, and
+ * the receiver gets an error. */
 static void test_too_many(void **state)
 {
 	int sk[2], fds[FDS_SEND_MAX + 1], got[2], flags;
@@ -77,7 +79,7 @@ static void test_too_many(void **state)
 	assert_int_equal(open_fds(), before + 2);
 	assert_int_equal(close(got[0]), 0);
 	assert_int_equal(close(got[1]), 0);
-	/* And where nobody asks for any. */
+	/* The same for a receiver that asks for no descriptor. */
 	n = 0;
 	assert_int_equal(fds_sendv(sk[0], &iov, 1, fds, 3, 0), 1);
 	assert_int_equal(fds_recvv(sk[1], &c, 1, NULL, &n, 0, &flags), 1);
@@ -87,7 +89,7 @@ static void test_too_many(void **state)
 	assert_int_equal(close(sk[1]), 0);
 }
 
-/* A message that is longer than the receiver's room says so. */
+/* A message that is longer than the receiver's buffer is an error. */
 static void test_cut(void **state)
 {
 	int sk[2], flags;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The table by ids: all that were added and not removed are found, each once. */
+/* A table by ids: everything that was added and not removed is found, each thing once. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ struct thing {
 
 static struct thing things[THINGS];
 
-/* Fewer buckets than things: several share one. */
+/* There are more things than buckets, so that several share a bucket. */
 static void fill(struct idtable *t)
 {
 	assert_int_equal(idtable_init(t, 16), 0);
@@ -36,10 +36,10 @@ static void test_found(void **state)
 	fill(&t);
 	for (unsigned i = 0; i < THINGS; i += 2)
 		idtable_remove(&t, &things[i].node);
-	idtable_remove(&t, &things[0].node); /* once more: nothing */
+	idtable_remove(&t, &things[0].node); /* a second removal does nothing */
 	assert_int_equal(t.n, THINGS / 2);
 	for (unsigned i = 0; i < THINGS; i++) {
-		struct thing *found = ID_OWNER(idtable_find(&t, things[i].id), struct thing, node);
+		struct thing *found = OWNER_OF(idtable_find(&t, things[i].id), struct thing, node);
 
 		assert_ptr_equal(found, i % 2 ? &things[i] : NULL);
 	}
@@ -48,7 +48,7 @@ static void test_found(void **state)
 	assert_null(idtable_find(&t, things[1].id));
 }
 
-/* Each is come by once, also when it goes meanwhile. */
+/* Each node is found once, even if it is removed meanwhile. */
 static void test_each(void **state)
 {
 	struct idtable t;
@@ -58,7 +58,7 @@ static void test_each(void **state)
 	(void)state;
 	fill(&t);
 	for (struct idnode *node = idtable_next(&t, NULL); node; node = next) {
-		struct thing *thing = ID_OWNER(node, struct thing, node);
+		struct thing *thing = OWNER_OF(node, struct thing, node);
 
 		next = idtable_next(&t, node);
 		thing->seen++;

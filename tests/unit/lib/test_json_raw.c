@@ -138,14 +138,15 @@ static void test_load(void **state)
 	assert_string_equal(at_path(doc, "tasks", 6), "18446744073709551616");
 	assert_string_equal(at_path(doc, NULL, 0), "a\xc3\xa9");
 	json_decref(doc);
-	/* A text too, with its quotes and escapes; what is elsewhere is not meant. */
+	/* A string too is kept with its quotes and escapes; a "payload" elsewhere in the document
+	 * is an ordinary member. */
 	assert_int_equal(json_raw_load("doc", whole, strlen(whole), 4096, top, true, &doc, &e), 0);
 	assert_string_equal(at_path(doc, NULL, 0), "\"a\\u00e9\"");
 	dump = json_raw_dump(doc, "payload");
 	assert_string_equal(dump, "{\"payload\":\"a\\u00e9\",\"a\":{\"payload\":1.5}}");
 	free(dump);
 	json_decref(doc);
-	/* What is wrong is told by its place in what was sent. */
+	/* An error names the place in the text that was given. */
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		assert_true(json_raw_load("doc", wrong[i][0], strlen(wrong[i][0]), 4096, top, true,
 					  &doc, &e) < 0);

@@ -82,7 +82,7 @@ static void test_load_bounds(void **state)
 	memset(text, '[', n);
 	assert_true(json_strict_load("t.json", text, n, 1024, &doc, &e) < 0);
 	assert_string_equal(e.msg, "t.json: line 1, column 65: nested deeper than 64 levels");
-	/* Few bytes, and much to keep. */
+	/* A document of many small values would need much memory for its size. */
 	n = (size_t)2 * JSON_STRICT_VALUES_MAX;
 	many = malloc(n + 4);
 	assert_non_null(many);
@@ -117,7 +117,7 @@ static void test_truncated_everywhere(void **state)
 	}
 }
 
-/* One reader that asks for every type, as a parser would. */
+/* A reader that asks for every type, as the program's parsers do. */
 static int read_all(json_t *doc, struct err *e)
 {
 	struct json_strict top, child, item;
@@ -151,7 +151,7 @@ static int read_all(json_t *doc, struct err *e)
 }
 
 static const struct {
-	const char *text, *error; /* NULL: right */
+	const char *text, *error; /* NULL: the document is right */
 } readings[] = {
 	{"{}", NULL},
 	{"{\"text\": \"12345\", \"flag\": true, \"count\": 10, \"cpus\": 4, "
@@ -214,7 +214,7 @@ static void test_readers_name_the_path(void **state)
 	}
 }
 
-/* Whatever type a field has, it is refused unless it is the right one. */
+/* A field of each type is refused unless its type is the one that was asked for. */
 static void test_every_wrong_type(void **state)
 {
 	static const char *const keys[] = {"text",   "flag",  "count", "cpus",

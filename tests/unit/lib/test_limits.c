@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The table of limits: each row is a member of its own, and each bound holds. */
+/* The table of limits: each row stands for a member of its own, and each bound is enforced. */
 #include <string.h>
 
 #include "lib/limits.h"
@@ -30,7 +30,7 @@ static void test_members(void **state)
 	assert_int_equal(l.memory, 1000 + LIMIT_MEMORY);
 	assert_int_equal(l.log_bytes, 1000 + LIMIT_LOG);
 	assert_int_equal(l.nofile, 1000 + LIMIT_NOFILE);
-	/* A size that no 32 bits hold. */
+	/* A size that does not fit in 32 bits. */
 	limit_set(&l, LIMIT_DISK, 1ULL << 40);
 	assert_int_equal(l.disk, 1ULL << 40);
 }
@@ -55,7 +55,8 @@ static void test_beyond(void **state)
 	}
 }
 
-/* Its time and its log are the run's: any sandbox of the kind does. */
+/* The time and the log's size are counted by the monitor and the logger, so any sandbox of the kind
+ * is fit for the run. */
 static void test_same_sandbox(void **state)
 {
 	const struct limits low = lowest();

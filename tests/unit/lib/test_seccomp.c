@@ -99,13 +99,15 @@ static void test_other_architectures_are_killed(void **state)
 			assert_int_equal(bpf_sim(f.bpf, f.n, &data, NULL), SCMP_ACT_KILL_PROCESS);
 		}
 	}
-	/* x32: the same architecture by name, numbers with bit 30. */
+	/* x32 has the same architecture number as x86-64, and system call numbers with bit 30
+	 * set. */
 	for (int nr = 0; nr < 600; nr++)
 		assert_int_equal(decide(&f, 0x40000000 | nr, 0, 0), SCMP_ACT_KILL_PROCESS);
 	free(f.bpf);
 }
 
-/* The rule without args is for what the others leave, whatever the order in the file. */
+/* The rule without "args" applies to calls that no rule with "args" matches, wherever it stands in
+ * the file. */
 static void test_rule_without_args_is_the_rest(void **state)
 {
 	struct seccomp_rule rules[] = {
@@ -154,7 +156,8 @@ static void test_the_stricter_action_holds(void **state)
 		{.nr = SYS_acct, .action = SCMP_ACT_KILL_PROCESS},
 		{.nr = SYS_acct, .action = EPERM_ACTION},
 		{.nr = SYS_read, .action = SCMP_ACT_ALLOW},
-		{.nr = SYS_read, .action = ENOSYS_ACTION}, /* the default: says nothing */
+		/* the same as the default action, so the rule changes nothing */
+		{.nr = SYS_read, .action = ENOSYS_ACTION},
 		{.nr = SYS_read, .action = SCMP_ACT_ALLOW},
 		{.nr = SYS_ioctl,
 		 .action = SCMP_ACT_ALLOW,
@@ -209,7 +212,7 @@ static void test_too_much_is_refused(void **state)
 	assert_true(seccomp_attach(NULL, POLICY_BPF_MAX + 1, &e) < 0);
 }
 
-/* In a child: returns its wait status. */
+/* Runs the program in a child, and returns the child's wait status. */
 static int run_filtered(const struct filter *f, int (*body)(void))
 {
 	pid_t pid = fork();

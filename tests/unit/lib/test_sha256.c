@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* SHA-256: the examples of FIPS 180-4, at once, in pieces, and out of a file. */
+/* SHA-256: the examples of FIPS 180-4, hashed at once, in pieces, and from a file. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,7 +44,7 @@ static void test_examples(void **state)
 	}
 }
 
-/* From its begin, wherever the descriptor stands. */
+/* A file is hashed from its beginning, whatever the descriptor's offset is. */
 static void test_file(void **state)
 {
 	char name[] = "/tmp/sha256.XXXXXX";
@@ -60,7 +60,7 @@ static void test_file(void **state)
 	assert_int_equal(sha256_file(-1, digest), -EBADF);
 }
 
-/* What was never begun has no digest. */
+/* A hash that was never begun gives no digest. */
 static void test_not_begun(void **state)
 {
 	struct sha256 s = {0};

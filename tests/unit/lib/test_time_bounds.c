@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Times: where a part of them overflows into the next, and the least and the most of each. */
+/* Times: places where one field overflows into the next, and the least and the greatest value of
+ * each. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 
 #define NS 1000000000ULL
 
-/* Each second of a line, found by asking of every second of the day whether it fits. */
+/* Finds the due seconds of a line by asking for every second of the day whether it fits. */
 static void check_line(const char *line, const char *from)
 {
 	struct err e = {0};
@@ -33,7 +34,7 @@ static void check_line(const char *line, const char *from)
 
 		if (fits != (next == t))
 			fail_msg("%s: %llu of the day", line, (unsigned long long)(t % 86400));
-		/* The same from any time between two of them. */
+		/* From any time between two due times the next one is the same. */
 		if (fits || t % 37 == 0) {
 			uint64_t was = next;
 
@@ -62,7 +63,7 @@ static void test_rule_offsets(void **state)
 {
 	static const struct {
 		const char *text;
-		int32_t offset; /* 1: refused */
+		int32_t offset; /* 1: the text is refused */
 	} cases[] = {
 		{"XXX1", -3600},       {"XXX-1:30", 5400},	{"XXX+1:30:20", -5420},
 		{"XXX-0:44:30", 2670}, {"XXX24:59:59", -89999}, {"<+0530>-5:30", 19800},
@@ -83,7 +84,7 @@ static void test_rule_offsets(void **state)
 static void test_offsets(void **state)
 {
 	static const struct {
-		const char *text, *utc; /* NULL: refused */
+		const char *text, *utc; /* NULL: the text is refused */
 	} cases[] = {
 		{"2026-03-01T12:00:00+23:59", "2026-02-28T12:01:00Z"},
 		{"2026-03-01T12:00:00-23:59", "2026-03-02T11:59:00Z"},

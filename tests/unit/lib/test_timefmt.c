@@ -64,31 +64,31 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *error;
 	} cases[] = {
-		{"", "start_at: \"\" is no time: write it as in 2013-11-02T21:22:34Z"},
-		{"tomorrow", "start_at: \"tomorrow\" is no time"},
-		{"2013-11-02T", "is no time"},
-		{"2013-11-02T21", "is no time"},
-		{"2013-11-02T21:22:34Zx", "is no time"},
+		{"", "start_at: \"\" is not a time: write it as in 2013-11-02T21:22:34Z"},
+		{"tomorrow", "start_at: \"tomorrow\" is not a time"},
+		{"2013-11-02T", "is not a time"},
+		{"2013-11-02T21", "is not a time"},
+		{"2013-11-02T21:22:34Zx", "is not a time"},
 		{"2013-11-02T21:22:34 ", NULL},
-		{"2013-11-02T21:22:34.Z", "is no time"},
-		{"2013-11-02T24:00:00Z", "is no time"},
-		{"2013-11-02T21:60:00Z", "is no time"},
-		{"2013-11-02T21:22:61Z", "is no time"},
-		{"2013-11-02T21:22:34+24:00", "is no time"},
-		{"2013-11-02T21:22:34+5", "is no time"},
-		{"2013-11-02T21:22:34+053", "is no time"},
-		{"2013-11-31T00:00:00Z", "is no day of the calendar"},
-		{"2013-02-29T00:00:00Z", "is no day of the calendar"},
-		{"2013-00-01T00:00:00Z", "is no day of the calendar"},
-		{"2013-13-01T00:00:00Z", "is no day of the calendar"},
-		{"2013-01-00", "is no day of the calendar"},
+		{"2013-11-02T21:22:34.Z", "is not a time"},
+		{"2013-11-02T24:00:00Z", "is not a time"},
+		{"2013-11-02T21:60:00Z", "is not a time"},
+		{"2013-11-02T21:22:61Z", "is not a time"},
+		{"2013-11-02T21:22:34+24:00", "is not a time"},
+		{"2013-11-02T21:22:34+5", "is not a time"},
+		{"2013-11-02T21:22:34+053", "is not a time"},
+		{"2013-11-31T00:00:00Z", "is not a day of the calendar"},
+		{"2013-02-29T00:00:00Z", "is not a day of the calendar"},
+		{"2013-00-01T00:00:00Z", "is not a day of the calendar"},
+		{"2013-13-01T00:00:00Z", "is not a day of the calendar"},
+		{"2013-01-00", "is not a day of the calendar"},
 		{"0001-01-01T00:00:01Z", "is before the year 1970"},
 		{"1969-12-31T23:59:59Z", "is before the year 1970"},
 		{"2200-01-01T00:00:00Z", "is after the year 2199"},
 		{"2262-04-11T23:47:16Z", "is after the year 2199"},
 		{"9999999999", "is after the year 2199"},
-		{"13834273540", "is no time"},
-		{"-5", "is no time"},
+		{"13834273540", "is not a time"},
+		{"-5", "is not a time"},
 		{"\x1b[2J", "\\x1b"},
 		{"\xff\xfe", "\\xff"},
 	};
@@ -122,7 +122,8 @@ static void test_print(void **state)
 	assert_string_equal(timefmt_print(UINT64_MAX, buf), "2554-07-21T23:34:33.709Z");
 }
 
-/* Every third day of some centuries is what gmtime_r says, and comes back. */
+/* For every third day of some centuries the result is the same as gmtime_r's, and is read back as
+ * the same time. */
 static void test_calendar(void **state)
 {
 	(void)state;

@@ -13,7 +13,8 @@
 #include "lib/timefmt.h"
 #include "lib/zone.h"
 
-/* Plain ones, both halves of the earth, odd offsets and rules, changes of the date. */
+/* Zones without changes, zones of both hemispheres, zones with odd offsets and rules, and zones
+ * that skipped or repeated a date. */
 static const char *const names[] = {
 	"Europe/Berlin",     "Europe/London",
 	"Europe/Dublin",     "Europe/Moscow",
@@ -56,7 +57,7 @@ static void use_zone(const char *name)
 	tzset();
 }
 
-/* From 1970 to 2150 the offset is the C library's, and so is it at both ends of every span. */
+/* From 1970 to 2150 the offset is the same as the C library's, also at both ends of every span. */
 static void test_as_the_system(void **state)
 {
 	(void)state;
@@ -113,16 +114,16 @@ static void test_names(void **state)
 	static const struct {
 		const char *name, *error;
 	} cases[] = {
-		{"../../../etc/passwd", "is no name of one"},
-		{"/etc/localtime", "is no name of one"},
-		{"Europe/", "is no name of one"},
-		{"Europe//Berlin", "is no name of one"},
-		{"Europe/Berlin\n", "Berlin\\x0a\" is no name of one"},
-		{"zone1970.tab", "is no name of one"},
+		{"../../../etc/passwd", "is not the name of a time zone"},
+		{"/etc/localtime", "is not the name of a time zone"},
+		{"Europe/", "is not the name of a time zone"},
+		{"Europe//Berlin", "is not the name of a time zone"},
+		{"Europe/Berlin\n", "Berlin\\x0a\" is not the name of a time zone"},
+		{"zone1970.tab", "is not the name of a time zone"},
 		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		 "is no name of one"},
-		{"Europe", "there is no \"Europe\" in /usr/share/zoneinfo"},
-		{"Europe/Atlantis", "there is no \"Europe/Atlantis\""},
+		 "is not the name of a time zone"},
+		{"Europe", "there is no zone \"Europe\" in /usr/share/zoneinfo"},
+		{"Europe/Atlantis", "there is no zone \"Europe/Atlantis\""},
 		{"Europe/Berlin/Mitte", "there is no"},
 	};
 	struct zone *z;
@@ -183,7 +184,7 @@ static void test_rules(void **state)
 	assert_int_equal(end, timefmt_days(2025, 3, 1) * 86400 - 3600);
 }
 
-/* Whatever a file is cut to, it is refused. */
+/* A file that was cut short, at any byte, is refused. */
 static void test_cut(void **state)
 {
 	_cleanup_free_ char *buf = NULL;
@@ -201,7 +202,8 @@ static void test_cut(void **state)
 	assert_int_equal(zone_parse("x", buf, len, &z, &e), 0);
 	zone_free(z);
 	for (n = 0; n < len; n++) {
-		char *cut = malloc(n + 1); /* of this size, for the sanitizer */
+		/* allocated with exactly this size, so that the sanitizer sees a read beyond it */
+		char *cut = malloc(n + 1);
 
 		assert_non_null(cut);
 		memcpy(cut, buf, n);

@@ -12,7 +12,7 @@ static void test_live_and_in_order(void **state)
 	(void)state;
 	rig_task_new(&rig, &t, MIB);
 	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
-	/* Each piece is waited for: it comes while the task still has its pipes. */
+	/* The test waits for each piece, which arrives while the task still has its pipes. */
 	rig_write(&t, 0, "one\n");
 	capture_until(&c, fd, 0, 4);
 	rig_write(&t, 1, "two\n");
@@ -33,7 +33,8 @@ static void test_live_and_in_order(void **state)
 	capture_free(&c);
 }
 
-/* What is in both pipes: stderr's is the older, for its writers wait until stdout's is empty. */
+/* Both pipes have content: that of stderr is the older one, because the writers of stderr wait
+ * until stdout's pipe is empty. */
 static void test_stderr_before_stdout(void **state)
 {
 	struct rig_capture c = {0};
@@ -77,7 +78,8 @@ static void test_late_followers(void **state)
 	(void)rig_end(&rig, t.id);
 	assert_int_equal(live.n_frames, 21);
 
-	/* From each record on: what came before and what comes now is the whole. */
+	/* A follower that starts at any record gets all that was written before and all that is
+	 * written now. */
 	for (uint64_t cursor = 0; cursor <= 21; cursor++) {
 		size_t lines = cursor > 20 ? 20 : cursor, before = (lines + 1) / 2 * 8;
 
@@ -173,7 +175,7 @@ static void test_unknown_ids(void **state)
 	util_new_id(id);
 	assert_false(rig_log_is(&rig, (struct rig_follow){.id = id, .snapshot = true}, 0, "", 0));
 
-	/* One that is to come is waited for. */
+	/* A follower may wait for a log that does not exist yet. */
 	rig_task_make(&t, MIB);
 	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
 	rig_task_give(&rig, &t);
@@ -219,7 +221,7 @@ static void test_cap(void **state)
 	fd = rig_follow(&rig, (struct rig_follow){.id = t.id});
 	for (int i = 0; i < 41; i++)
 		rig_write(&t, i % 2, line);
-	/* That bytes are missing is seen while the task runs. */
+	/* A follower sees that bytes are missing while the task runs. */
 	while (live.dropped == 0) {
 		rig_readable(fd);
 		assert_true(capture_read(&live, fd));
@@ -313,7 +315,7 @@ static void test_slow_follower(void **state)
 	capture_all(&quick, quick_fd);
 	(void)rig_end(&rig, t.id);
 	assert_true(rig_memory(&rig) < before + 2048);
-	/* The task has ended, and the slow one has missed nothing. */
+	/* The task has ended, and the slow follower has missed nothing. */
 	capture_all(&slow, slow_fd);
 	assert_int_equal(slow.len[0], 256 * sizeof(piece));
 	assert_memory_equal(slow.bytes[0], quick.bytes[0], slow.len[0]);
@@ -321,7 +323,7 @@ static void test_slow_follower(void **state)
 	capture_free(&quick);
 }
 
-/* Pipes and files are let go when a log has ended, and a follower that hangs up too. */
+/* The logger closes pipes and files when a log has ended, and also when a follower hangs up. */
 static void test_fds_are_let_go(void **state)
 {
 	unsigned before = rig_count_fds(&rig);
@@ -359,12 +361,12 @@ static void test_delete(void **state)
 	(void)rig_end(&rig, t.id);
 	assert_int_equal(faccessat(rig.logs, t.id, F_OK, 0), 0);
 	rig_send_id(&rig, LOG_DELETE, t.id);
-	rig_send_id(&rig, LOG_FINISH, t.id); /* its answer comes after */
+	rig_send_id(&rig, LOG_FINISH, t.id); /* it is answered after the log was deleted */
 	end = rig_end(&rig, t.id);
 	assert_int_equal(end.bytes, 0);
 	assert_int_equal(faccessat(rig.logs, t.id, F_OK, 0), -1);
 
-	/* While pipes are open: after the end. */
+	/* A log whose pipes are still open is deleted after its end. */
 	rig_task_new(&rig, &t, MIB);
 	rig_write(&t, 0, "going\n");
 	rig_send_id(&rig, LOG_DELETE, t.id);
@@ -378,7 +380,7 @@ static void test_delete(void **state)
 	assert_int_equal(faccessat(rig.logs, t.id, F_OK, 0), -1);
 }
 
-/* Its own filter is in force (a sanitizer's runtime could not live under it). */
+/* The logger's filter is in force (a sanitizer's runtime could not work under it). */
 static void test_confined(void **state)
 {
 	char path[64], line[128] = "";
@@ -387,7 +389,8 @@ static void test_confined(void **state)
 	(void)state;
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)rig.pid);
 	rig_send_id(&rig, LOG_FINISH, "000000000000000000000000");
-	(void)rig_end(&rig, "000000000000000000000000"); /* it is past its start */
+	/* an answer shows that the logger has started */
+	(void)rig_end(&rig, "000000000000000000000000");
 	f = fopen(path, "re");
 	assert_non_null(f);
 	while (strncmp(line, "Seccomp:", 8) != 0)

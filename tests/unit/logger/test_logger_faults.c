@@ -16,7 +16,7 @@ static int task_file(const struct rig_task *t, const char *name, int flags)
 	return fd;
 }
 
-/* Every length that an index can be cut to, and raw files that lost their tail. */
+/* An index that is cut to any length, and raw files that lost their ends. */
 static void test_damaged_files(void **state)
 {
 	struct rig_capture c = {0};
@@ -58,7 +58,8 @@ static void test_damaged_files(void **state)
 	(void)rig_end(&rig, t.id);
 }
 
-/* The disk fills up under a task: it does not wait, and goes on when there is room. */
+/* The disk becomes full while a task writes: the task does not wait, and its log continues when
+ * there is room again. */
 static void test_full_disk(void **state)
 {
 	static char piece[65536];
@@ -87,7 +88,7 @@ static void test_full_disk(void **state)
 	rig_task_new(&small, &t, 64 * MIB);
 	for (int i = 0; i < 64; i++)
 		assert_int_equal(util_write_all(t.write_end[0], piece, sizeof(piece)), 0);
-	/* No room for even the folder. */
+	/* There is not even room for the folder. */
 	assert_int_equal(fallocate(fd, 0, 512 << 10, 4096), -1);
 	rig_task_new(&small, &late, MIB);
 	late_fd = rig_follow(&small, (struct rig_follow){.id = late.id});
@@ -119,7 +120,7 @@ static void test_full_disk(void **state)
 	assert_int_equal(rmdir(small.dir), 0);
 }
 
-/* Whatever a client hands over as its socket, the logger lives. */
+/* The logger survives whatever descriptor a client sends as its socket. */
 static void test_hostile_followers(void **state)
 {
 	struct rig_task t;
@@ -137,7 +138,7 @@ static void test_hostile_followers(void **state)
 	fds[n++] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* not connected */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fds[n++] = pair[0];
-	(void)close(pair[1]); /* nobody there any more */
+	(void)close(pair[1]); /* the other end is closed */
 	for (int i = 0; i < n; i++) {
 		assert_true(fds[i] >= 0);
 		assert_int_equal(rig_follow_fd(&rig, (struct rig_follow){.id = t.id}, fds[i]), 0);
@@ -149,7 +150,8 @@ static void test_hostile_followers(void **state)
 	assert_true(rig_log_is(&rig, (struct rig_follow){.id = t.id}, 0, "fine\n", 5));
 }
 
-/* A front that breaks the protocol is hung up on; tasks and monitor notice nothing. */
+/* The logger closes the connection of a front that breaks the protocol; tasks and the monitor
+ * notice nothing. */
 static void test_hostile_front(void **state)
 {
 	union proto_msg m = {0};
@@ -169,7 +171,8 @@ static void test_hostile_front(void **state)
 	assert_int_equal(rig_end(&rig, t.id).bytes, 6);
 }
 
-/* A front that takes no answers is asked for no more questions; all come in the end. */
+/* From a front that reads no answers the logger reads no further questions; in the end all are
+ * answered. */
 static void test_front_that_does_not_read(void **state)
 {
 	const unsigned count = 3000;

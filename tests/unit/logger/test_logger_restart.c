@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The logger killed at any moment: the next one goes on where it was, and knows every end. */
+/* The logger is killed at any moment: the next one continues where it stopped, and knows the end of
+ * every log. */
 #include "tests/unit/logger_rig.h"
 
 #include <sys/mman.h>
@@ -26,7 +27,7 @@ static pid_t numbers_start(const struct rig_task *t, const volatile uint32_t *st
 	_exit(0);
 }
 
-/* The numbers from 0 on, each once; returns how many. */
+/* Checks that the numbers from 0 on are there, each once; returns how many there are. */
 static unsigned numbers_check(const struct rig_capture *c, int stream)
 {
 	const char *p = (const char *)c->bytes[stream], *end = p + c->len[stream];
@@ -59,7 +60,7 @@ static uint32_t *shared_new(void)
 	return p;
 }
 
-/* Takes what there is for some microseconds. */
+/* Reads what arrives within some microseconds. */
 static void capture_for(struct rig_capture *c, int fd, unsigned usec)
 {
 	uint64_t until = util_monotonic_ns() + usec * 1000ull;
@@ -95,12 +96,13 @@ static void test_kill_at_any_moment(void **state)
 	for (unsigned i = 0; i < 200; i++) {
 		capture_for(&c, fd, i * 7919 % 3000);
 		rig_kill(&rig);
-		while (capture_read(&c, fd)) /* what was in the socket */
+		while (capture_read(&c, fd)) /* reads what is left in the socket */
 			;
 		(void)close(fd);
 		c.n_pending = 0;
 		rig_start(&rig);
-		/* The front's socket comes behind the pipes: its question finds them. */
+		/* The front's socket is handed over after the pipes, so that its question finds the
+		 * task. */
 		rig_task_give(&rig, &t);
 		rig_front_new(&rig);
 		if (i % 5 == 0)
@@ -127,7 +129,8 @@ static void test_kill_at_any_moment(void **state)
 	(void)munmap(stop, sizeof(*stop));
 }
 
-/* The totals come out of the files, whoever asks and after whatever restart. */
+/* The totals are read from the files, so they are the same for every question and after every
+ * restart. */
 static void test_totals_after_restarts(void **state)
 {
 	struct log_end first, again;
@@ -155,7 +158,7 @@ static void test_totals_after_restarts(void **state)
 	assert_memory_equal(&first, &again, sizeof(first));
 }
 
-/* Nobody has the pipes any more (the machine went down): the log gets its end. */
+/* No process has the pipes any more, as when the machine went down: the logger ends the log. */
 static void test_end_of_an_orphan(void **state)
 {
 	struct rig_capture c = {0};

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the front may ask root for: each request does what it says to a task's sandbox, and nothing
- * to any other. */
+ * to any other sandbox. */
 #include "supervisor/monitor/roles.h"
 #include "tests/unit/monitor_rig.h"
 
-static struct box *box(struct monitor_rig *rig, enum run_kind kind)
+static struct box *box(struct monitor_rig *rig, const struct box_kind *kind)
 {
-	struct box *b = box_new(rig->m, RIG_ID);
+	struct box *b = box_new(rig->m, kind, RIG_ID);
 
 	assert_non_null(b);
 	b->run.magic = RUN_RECORD_MAGIC;
-	b->run.kind = kind;
 	b->record_fd = record_new(rig->m, RIG_ID, &b->run);
 	return b;
 }
@@ -40,15 +39,15 @@ static int ask_forget(struct monitor_rig *rig)
 	return request_run(rig->m, &msg, NULL, 0);
 }
 
-/* The reason is in the record before anything is done. */
+/* The reason is written into the record before anything is done. */
 static void test_kill(void **state)
 {
 	static const enum kill_reason reasons[] = {KILL_CANCEL_TERM, KILL_CANCEL_KILL};
 	struct monitor_rig *rig = *state;
 
-	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0); /* nobody of this name */
+	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0); /* there is no task with this id */
 	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-		struct box *b = box(rig, RUN_TASK);
+		struct box *b = box(rig, &box_task);
 		struct run_record run;
 
 		assert_int_equal(ask_kill(rig, reasons[i]), 0);
@@ -59,10 +58,11 @@ static void test_kill(void **state)
 	}
 }
 
-/* One that has ended by itself keeps its own end, and what is no task cannot be ended by name. */
+/* A task that has ended by itself keeps its own verdict, and a sandbox that is not a task's cannot
+ * be ended by its id. */
 static void test_kill_not(void **state)
 {
-	static const enum run_kind others[] = {RUN_WARM, RUN_TEMPLATE, RUN_PARKED};
+	static const struct box_kind *const others[] = {&box_warmup, &box_keeper, &box_clone};
 	const struct exit_record end = {.magic = EXIT_RECORD_MAGIC};
 	struct monitor_rig *rig = *state;
 	struct box *b;
@@ -73,36 +73,36 @@ static void test_kill_not(void **state)
 		assert_int_equal(b->killed_for, VERDICT_NONE);
 		gone(rig, b);
 	}
-	b = box(rig, RUN_TASK);
+	b = box(rig, &box_task);
 	assert_int_equal(pwrite(b->record_fd, &end, sizeof(end), EXIT_RECORD_OFFSET), sizeof(end));
 	assert_int_equal(ask_kill(rig, KILL_CANCEL_KILL), 0);
 	assert_int_equal(b->killed_for, VERDICT_NONE);
-	b->exited = true;
+	b->state = BOX_ENDED;
 	assert_int_equal(ask_kill(rig, KILL_CANCEL_TERM), 0);
 	assert_int_equal(b->killed_for, VERDICT_NONE);
 }
 
-/* Only what has ended is forgotten, with its record. */
+/* Only a task that has ended is forgotten, with its record. */
 static void test_forget(void **state)
 {
 	struct monitor_rig *rig = *state;
-	struct box *b = box(rig, RUN_TASK);
+	struct box *b = box(rig, &box_task);
 
 	assert_int_equal(ask_forget(rig), 0);
 	assert_ptr_equal(box_find(rig->m, RIG_ID), b);
 	assert_true(record_is_there(rig->m, RIG_ID));
-	b->exited = true;
-	b->run.kind = RUN_WARM;
+	b->state = BOX_ENDED;
+	b->kind = &box_keeper;
 	assert_int_equal(ask_forget(rig), 0);
 	assert_ptr_equal(box_find(rig->m, RIG_ID), b);
-	b->run.kind = RUN_TASK;
+	b->kind = &box_task;
 	assert_int_equal(ask_forget(rig), 0);
 	assert_null(box_find(rig->m, RIG_ID));
 	assert_false(record_is_there(rig->m, RIG_ID));
-	assert_int_equal(ask_forget(rig), 0); /* once more: it was lost, and is repeated */
+	assert_int_equal(ask_forget(rig), 0); /* asked again, as if the request had been lost */
 }
 
-/* The other roles' words are no requests. */
+/* Messages of other types are not requests. */
 static void test_not_asked(void **state)
 {
 	static const enum proto_type others[] = {MON_STARTED, MON_EXITED,   MON_RUNNING, MON_READY,

@@ -77,7 +77,7 @@ static void test_names(void **state)
 }
 
 /* Wait statuses as the kernel makes them. */
-#define EXITED(code) ((code) << 8)
+#define EXITED(worker) ((worker) << 8)
 #define SIGNALED(sig) (sig)
 
 static void test_verdicts(void **state)

@@ -130,7 +130,7 @@ def warm_then_clone():
     os._exit(0)
 
 
-# OpenSSL takes another pid for a sign of a fork: what is cloned has pid 1 already.
+# OpenSSL notices a fork by a changed pid, so what is cloned has pid 1 already.
 child = clone()
 if child == 0:
     warm_then_clone()

@@ -21,12 +21,14 @@ BARE = PYTHON + ["-u", "-B"]
 
 
 def install():
-    """The runtime as in an image: one folder, with what is written in C."""
+    """Install the runtime as in an image: in one folder, with the libraries that are written in C."""
     folder = tempfile.mkdtemp(prefix="runtime-test-")
     atexit.register(shutil.rmtree, folder)
     for name in os.listdir(SOURCE):
         if name.endswith(".py"):
             shutil.copy(os.path.join(SOURCE, name), folder)
+    shutil.copytree(os.path.join(SOURCE, "http"), os.path.join(folder, "http"),
+                    ignore=shutil.ignore_patterns("__pycache__"))
     for name in "park.so", "watch.so":
         shutil.copy(os.path.join(LIBRARIES, name), folder)
     return folder
@@ -105,7 +107,7 @@ class Process:
         if self.pid == 0:
             try:
                 os.setsid()
-                # First out of each other's way, then to their places.
+                # Each descriptor is first moved out of the others' way, then to its place.
                 for fd, to in plan:
                     os.dup2(fd, to + 100)
                 for _, to in plan:
@@ -122,7 +124,7 @@ class Process:
         self.err = os.fdopen(err_read, "rb")
 
     def areas(self):
-        """Its memory: (kilobytes of its own, access, path) of each area."""
+        """The process's memory: (its own kilobytes, access, path) of each area."""
         found = []
         with open("/proc/%d/smaps" % self.pid) as smaps:
             for line in smaps:
@@ -134,7 +136,7 @@ class Process:
         return found
 
     def prepare(self):
-        """As a clone that is made ahead of its task."""
+        """Wake the process as a clone that is made ahead of its task."""
         os.write(self.go, b"c")
         if self.read_started(1) != b"P":
             raise AssertionError(self.finish())
@@ -194,12 +196,12 @@ def run(records, files=(), mode="run"):
 
 
 def run_bare(source, name="main.py"):
-    """What the interpreter alone does with a script: the thing to be equal to."""
+    """What a bare interpreter does with a script, to which the runtime is compared."""
     return run_bare_with({name: source}, name)
 
 
 def run_bare_with(files, name):
-    """The same with other files in its folder, which is its home."""
+    """The same with other files in the folder, which is its home."""
     top = tempfile.mkdtemp(prefix="runtime-test-")
     try:
         path = os.path.join(top, name)

@@ -48,7 +48,7 @@ def find(handle, name, kind=sandbox_c.Function, real=sandbox_c.find):
     return template_wait(found) if name == "park_wait" else found
 
 
-# OpenSSL takes another pid for a sign of a fork: the template has pid 1 already.
+# OpenSSL notices a fork by a changed pid, so the template has pid 1 already.
 child = clone()
 if child:
     os._exit(child < 0 or os.waitpid(child, 0)[1] >> 8)

@@ -106,7 +106,7 @@ class Prepared(unittest.TestCase):
             self.assertNotIn("Traceback", err)
 
     def test_environment(self):
-        # The last of a name counts, and what is the sandbox's own is not the job's.
+        # The last value of a name counts, and the job cannot set what the sandbox sets.
         env = ["A=1", "TZ=ABC-2", "TZ=XYZ-3", "PYTHONPATH=no", "PYTHONPATH=x:y", "TASK_DIR=no", "HOME=/h", "A=2"]
         code = "import os, sys, time\ne = os.environ\n" \
                "print('%s %s %s %s %s' % (e['A'], e['HOME'], e['TASK_DIR'] == os.getcwd(), sys.path[1:3], " \
@@ -116,7 +116,7 @@ class Prepared(unittest.TestCase):
             self.assertEqual(restored(records, (), (), prepare)[:3], (0, "2 /h True ['WORK/x', 'WORK/y'] 03 XYZ\n", ""))
 
     def test_files_and_cwd_of_later(self):
-        # What is put into the folders between the two orders is there for the task.
+        # The task finds what is put into the folders between the two orders.
         process = self.parked(["m"], {"m.py": "try:\n    import late\nexcept ImportError:\n    pass\n"})
         process.prepare()
         mtime = os.stat(process.work)
@@ -139,14 +139,14 @@ class Prepared(unittest.TestCase):
         self.assertIn("cannot be made a new one: KeyError", err)
 
     def test_broken_preparation(self):
-        # It is not the end of a task, which another process can still have.
+        # Status 4 is not the end of a task: another process can still have the task.
         process = self.parked()
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
         os.write(process.go, b"c")
         try:
             process.wake([("id", "i"), ("kind", "code"), ("code", "print('task')")])
         except BrokenPipeError:
-            pass    # it has ended by now, or it has not
+            pass    # the clone may have ended already
         status, out, err, started = process.finish()
         self.assertEqual((status, out, started), (4, "", ""))
         self.assertIn("the clone cannot be prepared: OSError", err)

@@ -1,4 +1,4 @@
-"""A task whose folder has a module of the name of one that was imported to warm the process."""
+"""A task whose folder has a module by the name of one that was imported to warm the process."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def job(kind, value, *more):
 
 class Own(unittest.TestCase):
     def check(self, records, files, **named):
-        """What a cold start does, and has, is what both parked processes do; returns what it prints."""
+        """Both parked processes must do what a cold start does; returns what it prints."""
         script = VERSION[0] > 2 and ("kind", "exec") in records
         expected = run(records, files, "script" if script else "run")
         for prepare in False, True:
@@ -70,7 +70,7 @@ class Own(unittest.TestCase):
         return expected
 
     def both_print(self, code, files, expected):
-        """Both parked processes, with a module m that was warmed out of this folder."""
+        """Both parked processes, with a module m that was warmed from this folder."""
         for prepare in False, True:
             process = Process("park", [("module", "m")], files)
             self.assertEqual(process.read_started(1), b"P")
@@ -102,7 +102,7 @@ class Own(unittest.TestCase):
         files = {"numbers/__init__.py": OWN % "package", "decimal.py": OWN % "module"}
         self.assertEqual(self.state(files, job("code", "import numbers, decimal\n" + STATE), warm=["decimal"])["own"],
                          ["module", "package"])
-        # A package that brings its own version of another: with what is within it.
+        # A package that brings along a version of another module, with its submodules.
         files = {"json/__init__.py": "from json.encoder import dumps\n" + OWN % "vendored",
                  "json/encoder.py": "def dumps(value):\n    return 'vendored %d' % value\n"}
         got = self.check(job("code", "import json\nprint(json.dumps(5))"), files)
@@ -111,7 +111,7 @@ class Own(unittest.TestCase):
     def test_folder_of_the_script(self):
         files = {"random.py": "import no_such\n", "sub/random.py": OWN % "below", "sub/main.py": "import random\n" + STATE}
         self.assertEqual(self.state(files, job("exec", "sub/main.py"))["own"], ["below"])
-        # What is beside the folder is not found by a bare interpreter either.
+        # A bare interpreter does not find what is beside the folder either.
         del files["sub/random.py"]
         files["sub/main.py"] = PARKED
         self.assertEqual(woken(job("exec", "sub/main.py"), files)[1], "True\n")
@@ -122,7 +122,8 @@ class Own(unittest.TestCase):
         self.assertEqual(self.check(records, files)[1], "lib\n")
 
     def test_suffixes(self):
-        # An extension module is found by its name; that it is none is seen after that.
+        # An extension module is found by its file's name; that the file is not one shows only when it is
+        # loaded.
         for suffix in (".so", "module.so") if VERSION[0] == 2 else (".so", ".abi3.so"):
             code = "try:\n    import decimal\nexcept ImportError as error:\n    print('short' in str(error))"
             got = self.check(job("code", code), {"decimal" + suffix: b""}, warm=["decimal"])
@@ -132,7 +133,7 @@ class Own(unittest.TestCase):
 
     if VERSION[0] > 2:
         def test_part_of_a_namespace(self):
-            # A folder without code adds to a package that is itself such a folder.
+            # A folder without __init__ adds to a package that is itself such a folder.
             code = "import space.other\nprint(space.other.OWN)"
             files = {"space/other.py": OWN % "part"}
             process_files = {"m.py": "import sys, types\nm = sys.modules['space'] = types.ModuleType('space')\n"
@@ -147,7 +148,7 @@ class Own(unittest.TestCase):
             self.assertEqual(err, "sandbox: the job does not say what to run\n")
 
     def test_stays_warm(self):
-        # Nothing of these is a module that would be found in place of another.
+        # None of these is a module that would be found in place of another.
         files = {"random.txt": "", "random/table.csv": "", "random.py.orig": "", "randoms.py": "", "main.py": PARKED,
                  "sub/random.py": "", "os.py": "import no_such", "site.py": "import no_such", "__main__.py": ""}
         for prepare in False, True:
@@ -161,7 +162,7 @@ class Own(unittest.TestCase):
         self.both_print(code, files, "(True, True)\n" if VERSION[0] == 2 else "True True\n")
 
     def test_folder_s_own_with_another(self):
-        # While it was warmed, the module could not have its folder's either.
+        # The module could not have imported its folder's random while it was warmed either.
         code = "import m\nprint(m.OWN)"
         files = {"m.py": "import random\nOWN = getattr(random, 'OWN', None)\n", "random.py": OWN % "mine"}
         self.both_print(code, files, "mine\n")

@@ -33,7 +33,7 @@ NUMPY_DRAWS = {
     "numpy.random.default_rng": "import numpy\nnumpy.random.default_rng()",
 }
 
-# Draws by every name that it has had since its import.
+# Draws by each name that the module has kept since its import.
 KEEPS = """
 import os, random, uuid
 from random import random as drawn, choice as chosen
@@ -120,13 +120,13 @@ class Own(unittest.TestCase):
                      "does not import: RuntimeError: random.random() draws what all tasks would share: draw it when the task runs")
 
     def test_not_refused(self):
-        # Without the record, and to modules that are named by warm.
+        # The same modules without "entropy refuse", and as modules of `warm`.
         for source in DRAWS.values():
             self.used(own_modules("app", refuse=False), {"app.py": source}, "print('works')")
         self.used(own_modules(warm=["app"]), {"app.py": DRAWS["random.random"]}, "print('works')")
 
     def test_modules_of_the_image(self):
-        # They draw when they are imported, by a module of the package too; that is repaired.
+        # These draw when they are imported, also when a module of the package imports them; that is repaired.
         names = ["multiprocessing", "tempfile", "uuid", "ssl", "logging.handlers", "email.utils"]
         names += ["secrets", "asyncio", "http.client"] if VERSION[0] == 3 else []
         names += ["numpy", "numpy.random"] if HAS_NUMPY else []
@@ -173,9 +173,33 @@ class Own(unittest.TestCase):
                 self.used(own_modules("app", warm=warm), {"app.py": source}, uses)
 
     def test_caught(self):
-        # A module that does without goes on.
+        # A module that catches the error goes on.
         source = "import random\ntry:\n    random.random()\nexcept RuntimeError:\n    x = 1\n"
         self.used(own_modules("app"), {"app.py": source}, "import app\nprint('works' if app.x else 0)")
+
+    def test_worker(self):
+        # The texts of the platform that HTTP workers are written for; the path of the module is the same in a cold
+        # start.
+        if VERSION[0] == 2:
+            return
+        warm = ["_sandboxd_http.warm"]
+        for name, source in DRAWS.items():
+            with self.subTest(name):
+                if name == "random.Random":
+                    self.used(own_modules("app", warm=warm), {"app.py": source}, "print('works')")
+                    continue
+                error = "RuntimeError: Cannot use %s() outside of request context" % name
+                if not name.startswith("random."):
+                    error = "OSError: [Errno 29] Cannot get entropy outside of request context"
+                process = Process("park", own_modules("app", warm=warm), {"app.py": source})
+                os.close(process.go)
+                process.go = os.open("/dev/null", os.O_RDONLY)
+                status, _, err, _ = process.finish()
+                self.assertEqual(status, 3)
+                self.assertIn("warm: module 'app' does not import: %s (app.py:" % error, err)
+        files = {"app.py": "import langsmith.ids\nimport random\nx = random.Random()\n", "langsmith/__init__.py": "",
+                 "langsmith/ids.py": "import uuid\nx = uuid.uuid4()\n"}
+        self.used(own_modules("app", warm=warm), files, "print('works')")
 
     def test_record(self):
         process = Process("park", [("entropy", "maybe")])

@@ -18,7 +18,7 @@ if len(sys.argv) > 9:
     raise ValueError("in main")
 sys.exit(7)
 """
-# Its name is that of a module that every parked process has imported.
+# The name of a module that every parked process has imported.
 FILES = {"__main__.py": MAIN, "random.py": "OWN = 'own'\n"}
 
 
@@ -46,7 +46,7 @@ def job(*more):
 
 class Forms(unittest.TestCase):
     def same(self, name, files, modes=MODES):
-        """In each mode this is what an interpreter makes of it alone."""
+        """In each mode, this must do what a bare interpreter does with it."""
         bare = run_bare_with(files, name)
         for mode in modes:
             with self.subTest(name, mode=mode):
@@ -90,7 +90,7 @@ print("goes on")
 
 
 class Interpreters(unittest.TestCase):
-    # Python 2 has no way to make one.
+    # Python 2 cannot make a second interpreter.
     def test_second(self):
         if VERSION[0] == 2:
             return
@@ -107,7 +107,7 @@ def user_site():
 
 class UserSite(unittest.TestCase):
     def woken(self, records, files, prepare):
-        """In a parked process, whose work folder is filled when it has a task."""
+        """Run it in a parked process whose work folder is filled when it has a task."""
         process = Process("park", [("warm", "decimal")])
         self.assertEqual(process.read_started(1), b"P")
         if prepare:
@@ -117,7 +117,7 @@ class UserSite(unittest.TestCase):
         return process.finish(True)
 
     def same(self, files):
-        """A script with these files in its home, which is the work folder."""
+        """Run a script with these files in its home, which is the work folder."""
         bare = run_bare_with(files, "main.py")
         records = job(("kind", "exec"), ("exec", "main.py"))
         for got in [run(records, files, MODES[1])] + [self.woken(records, files, prepare) for prepare in (False, True)]:

@@ -89,7 +89,7 @@ class End(unittest.TestCase):
                            {"app.py": SAY + "a = Last('a')\ndef main():\n    %s\n" % body})
             self.assertEqual(got[:3], (status, "gone a\n", ""))
 
-    # What was there before the task is not freed, which is the purpose: seen by a destructor of it.
+    # What was there before the task is deliberately not freed: a destructor in it would show if it were.
     WARM = {"warm.py": SAY + "me = sys.modules[__name__]\n_kept = Last('warm')\n"}
 
     def of_warm(self, code):
@@ -101,7 +101,7 @@ class End(unittest.TestCase):
             self.assertEqual(got[:3], (0, "", ""))
 
     def test_all_goes(self):
-        """Where it is not simple."""
+        """Ends that are not simple."""
         for code in ("1/0", "import ctypes\nctypes.CDLL('libresolv.so.2')",
                      "import threading, time\nt = threading.Thread(target=time.sleep, args=(60,))\n"
                      "t.daemon = True\nt.start()"):

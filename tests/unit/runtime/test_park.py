@@ -39,8 +39,8 @@ assert 0 <= random.random() < 1 and uuid.uuid4()
 print(json.dumps({'done': threading.active_count()}))
 """
 
-# What allocators do that modules bring along: memory of their own, between Python's, which they give
-# back to have it as zeros.
+# Allocators that modules bring along do this: they have memory of their own between Python's, and give it
+# back in order to find zeros in it.
 ALLOCATOR = """
 import ctypes
 libc = ctypes.CDLL(None)
@@ -92,7 +92,7 @@ class Parking(unittest.TestCase):
         self.assertEqual(process.finish()[0], 125)
 
     def test_broken_repair(self):
-        # A process that cannot be made a new one must not run the task.
+        # A process that cannot be made unique must not run the task.
         module = "import uuid\nclass U(type(uuid)):\n    def __setattr__(self, name, value):\n        raise KeyError(name)\n" \
                  "import sys\nu = U('uuid')\nsys.modules['uuid'] = u\n"
         process = Process("park", [("warm", "m")], {"m.py": module})
@@ -138,7 +138,7 @@ class Parking(unittest.TestCase):
         self.check_memory(["ssl", "sqlite3", "decimal", "multiprocessing", "logging", "uuid", "tempfile"])
 
     def test_memory_given_back(self):
-        # Memory of a file would be the file's again.
+        # Memory of a file would have the file's content again, in place of zeros.
         process = Process("park", [("warm", "m")], {"m.py": ALLOCATOR})
         self.assertEqual(process.read_started(1), b"P")
         heap = os.path.getsize(os.path.join(process.run_dir, "heap"))
@@ -146,10 +146,10 @@ class Parking(unittest.TestCase):
         process.wake([("id", "i"), ("kind", "code"), ("code", code)])
         self.assertEqual(process.finish()[:3], (0, "%d True 0\n" % (40 << 16), ""))
         if VERSION[0] > 2:
-            self.assertGreater(heap, 40 * 20000 * 16)   # the objects are in it
+            self.assertGreater(heap, 40 * 20000 * 16)   # these objects are in it
 
     def test_memory_of_a_task(self):
-        # Is as it is in any process: nothing of how it was parked is left in it.
+        # Nothing of how the process was parked is left in it.
         process = Process("park", [], {})
         self.assertEqual(process.read_started(1), b"P")
         code = "def marked():\n" \
@@ -163,7 +163,7 @@ class Parking(unittest.TestCase):
             self.check_memory(["numpy"])
 
     def test_heap_that_cannot_grow(self):
-        # Nothing is lost when memory does not go to the file: the restore takes longer.
+        # When memory cannot be moved to the file, nothing is lost, but the restore takes longer.
         import resource
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100000, before[1]))
@@ -202,7 +202,7 @@ class Awake(unittest.TestCase):
         self.assertEqual(process.finish()[:3], (0, "7\n", ""))
 
     def test_output_of_an_import(self):
-        # It is the warming's output, not a task's, and comes before.
+        # This is output of the warming, not of a task, and comes before the task's.
         process = Process("park", [("warm", "m")], {"m.py": "print('said')"})
         self.assertEqual(process.read_started(1), b"P")
         self.assertEqual(os.read(process.out.fileno(), 100), b"said\n")

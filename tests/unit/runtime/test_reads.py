@@ -7,7 +7,7 @@ from harness import VERSION, Process, run
 
 LIBRARY = "exec(compile('ALL = dict(os.environ)', '/usr/lib/library.py', 'exec'))"
 PARKED = "print('sandbox_park' in sys.modules)\n"
-# Each reads the variable V, by another way.
+# Each of these reads the variable V in another way.
 READERS = {
     "get": "os.environ.get('V')",
     "item": "os.environ['V'] if 'V' in os.environ else None",
@@ -31,7 +31,7 @@ def lines(*sources):
 
 class Reads(unittest.TestCase):
     def woken(self, records, files, key, names=("m",), prepare=False):
-        """The task's output, in a process that has these modules."""
+        """The output of the task in a process with these modules."""
         process = Process("park", [(key, name) for name in names], files)
         if process.read_started(1) != b"P":
             self.fail(process.finish())
@@ -60,7 +60,8 @@ class Reads(unittest.TestCase):
                 self.assertEqual(self.woken(records, {"m.py": source}, key, prepare=number % 4 > 1)[1], expected)
 
     def test_other_variables(self):
-        # Where the task says nothing of it, or what was there, it stays warm.
+        # When the task does not set the variable, or sets it to the value that was there, the process stays
+        # warm.
         source = "import os\nVALUE = os.environ.get('V')\nos.environ['LANG']\n"
         for more in ("env", "W=1"), ("env", "LANG=C.UTF-8"), ("arg", "V=1"):
             got = self.woken(job("code", "import m, sys\n" + PARKED, more), {"m.py": source}, "warm")
@@ -117,7 +118,7 @@ class Reads(unittest.TestCase):
                     self.refused(source, what)
 
     def test_surroundings_of_others(self):
-        # Those of the image may read what they like, and so may a module of what is the same everywhere.
+        # Modules of the image may read anything, and every module may read what is the same in all sandboxes.
         library = lines("import os, platform", "os.getuid(), os.uname(), platform.node(), open('/etc/hosts').close()")
         source = lines("import os, platform", "exec(compile(%r, '/usr/lib/library.py', 'exec'))" % library,
                        "platform.system(), platform.machine(), platform.platform()", "class C(object): kept = open",
@@ -141,8 +142,8 @@ class Reads(unittest.TestCase):
             self.assertEqual(got[:2], (0, "True\nTrue\n"), got)
 
     def test_changes(self):
-        # What the task's own module does to the environment is done in the task; what the image's does is
-        # done where it is imported, which not every task does.
+        # A change of the environment by the task's own module is made in the task, too. A change by the
+        # image's module is not, because not every task imports that module.
         source = "import os\nos.environ['LEFT'] = 'by m'\nos.environ.pop('LANG')\nos.environ['X'] = 'by m'\n"
         code = "import m, os, sys\nprint(os.environ.get('LEFT'), os.environ.get('LANG'), os.environ.get('X'))\n"
         records = job("code", code)

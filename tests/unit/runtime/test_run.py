@@ -1,4 +1,4 @@
-"""A task's cold start: surroundings, the three kinds, and equality with the bare interpreter."""
+"""A task's cold start: its surroundings, the kinds of jobs, and equality with a bare interpreter."""
 
 import json
 import unittest
@@ -17,10 +17,10 @@ print(json.dumps({
 }))
 """
 
-# The ways of a start: by boot.py, by the script itself, parked first, and parked and prepared.
+# The ways to start: by boot.py; by the script itself; parked first; parked and then prepared.
 MODES = ("run", "script", "park", "prepare") if VERSION[0] == 3 else ("run", "park", "prepare")
 
-# What a script may do that ends it; the runtime adds and takes away nothing.
+# Ways in which a script may end; the runtime must not change what a bare interpreter does.
 LIKE_BARE = {
     "hello": "print('hi')",
     "exit 7": "import sys\nsys.exit(7)",
@@ -198,7 +198,7 @@ class Code(unittest.TestCase):
 
 
 class Shell(unittest.TestCase):
-    """A script of sh, or a line for it, in the interpreter's place: with what every task gets."""
+    """A shell script or a line for the shell, executed in place of the interpreter, with what every task gets."""
 
     def go(self, kind, value, files, mode):
         return run([("id", "i"), ("kind", kind), (kind, value), ("payload", "p"), ("env", "A=b c"), ("arg", "x y")],
@@ -224,7 +224,7 @@ class Shell(unittest.TestCase):
         self.assertIn("can't open file 'WORK/no.sh'", err)
 
     def test_signals(self):
-        """What the interpreter ignores, others do not."""
+        """Other programs do not inherit which signals the interpreter ignores."""
         got = self.go("command", "grep SigIgn /proc/self/status; true", {}, "run")
         self.assertEqual(int(got[1].split()[1], 16) & (1 << 12 | 1 << 24), 0)
 

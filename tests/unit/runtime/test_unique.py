@@ -1,4 +1,4 @@
-"""Two processes out of one draw different numbers, by every way there is; needs root, for new pids."""
+"""Two processes out of one checkpoint draw different numbers in every way there is; needs root, for new pids."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import unittest
 
 from harness import ENV, HERE, PYTHON, RUNTIME, VERSION
 
-# What a module seeds itself is the same in every task, as it is after a cold start.
+# A generator that a module has seeded itself gives the same in every task, as after a cold start.
 SAME = {"own_seed", "numpy_own_seed", "numpy_state_own_seed", "numpy_sequence_own_seed",
         "numpy_sequence_is_its_own", "pid"}
 KERNEL = {"urandom", "uuid4"}
@@ -16,7 +16,7 @@ TIMED = {"openssl", "uuid1"}
 
 
 def clones(what):
-    # Where the interpreter is in another root, so is this.
+    # An interpreter in another root finds the script only among the runtime's files.
     script = os.path.join(RUNTIME, "clones.py")
     with open(os.path.join(HERE, "clones.py")) as source, open(script, "w") as out:
         out.write(source.read())
@@ -39,11 +39,11 @@ class Unique(unittest.TestCase):
         self.assertEqual(one["pid"], 1)
         self.assertTrue(one.get("numpy_sequence_is_its_own", True))
         self.assertTrue((one["uuid1_node"] & other["uuid1_node"]) >> 40 & 1)
-        # A sequence that has spawned two goes on with the third.
+        # A sequence that had spawned two must go on with the third.
         self.assertEqual(one.get("numpy_sequence", [2])[-1], 2)
 
     def test_control(self):
-        # The same without repair: it is the repair that makes the difference.
+        # Without the repair the values are the same, so it is the repair that makes the difference.
         one, other = clones("leave")
         same = {name for name in one if one[name] == other[name]}
         self.assertEqual(same | TIMED, set(one) - KERNEL | TIMED)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* cgroup_rename() and cgroup_open_join() on plain folders: which hierarchies a host mounts
- * together is its own affair. */
+/* cgroup_rename() and cgroup_open_join() on plain folders, because each host decides by itself
+ * which hierarchies are mounted together. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,7 +105,7 @@ static void touch(int dir, const char *name)
 	close(openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 }
 
-/* By how many files it is joined. */
+/* Returns how many files a process must write to in order to join the group. */
 static int join(const struct cgroup *cg)
 {
 	int fds[CGROUP_N + 1], n = 0;
@@ -116,7 +116,7 @@ static int join(const struct cgroup *cg)
 	return n;
 }
 
-/* v1: one file in each hierarchy that is there. */
+/* With cgroup v1 there is one file in each hierarchy that is mounted. */
 static void test_join(void **state)
 {
 	struct cgroup_host host;
@@ -135,7 +135,7 @@ static void test_join(void **state)
 	clear(&host, &cg);
 }
 
-/* v2: one file. */
+/* With cgroup v2 there is one file. */
 static void test_join_v2(void **state)
 {
 	struct cgroup_host host, v2;

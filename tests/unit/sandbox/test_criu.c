@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is said to criu, what it says, and the filters that it and a dumped process are under. */
+/* The messages to criu, criu's answers, and the seccomp filters of criu and of a process that is
+ * dumped. */
 #include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/ptrace.h>
@@ -56,7 +57,7 @@ static void test_own_filter(void **state)
 	assert_int_equal(call(bpf, n, SYS_socket, AF_UNIX, 0, 0, 0), SECCOMP_RET_ALLOW);
 	assert_int_equal(call(bpf, n, SYS_socket, AF_ALG, 0, 0, 0), DENIED(EPERM));
 	assert_int_equal(call(bpf, n, SYS_socket, AF_PACKET, 0, 0, 0), DENIED(EPERM));
-	/* What it is told is done, and is not. */
+	/* criu is told that these calls have succeeded, but they are not made. */
 	assert_int_equal(call(bpf, n, SYS_ptrace, PTRACE_SETOPTIONS, 2, 0,
 			      PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_TRACESYSGOOD),
 			 DENIED(0));
@@ -69,7 +70,7 @@ static void test_own_filter(void **state)
 
 static void test_warm_filter(void **state)
 {
-	/* A policy that refuses all, in its own words. */
+	/* A policy that refuses every call, with an errno of its own. */
 	const struct sock_filter no = BPF_STMT(BPF_RET | BPF_K, DENIED(42));
 	struct seccomp_data other = {.nr = SYS_mmap, .arch = AUDIT_ARCH_I386};
 	struct sock_filter *bpf = NULL, *big = calloc(POLICY_BPF_MAX, sizeof(*big));
@@ -91,7 +92,7 @@ static void test_warm_filter(void **state)
 	assert_int_equal(call(bpf, n, SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0), DENIED(42));
 	assert_int_equal(call(bpf, n, SYS_clone, 0, 0, 0, 0), DENIED(42));
 	assert_int_equal(call(bpf, n, SYS_ptrace, 0, 0, 0, 0), DENIED(42));
-	/* Also what is none of this architecture. */
+	/* This holds also for a call of another architecture. */
 	assert_int_equal(bpf_sim(bpf, n, &other, NULL), DENIED(42));
 	free(bpf);
 	assert_non_null(big);
@@ -114,7 +115,7 @@ static void test_answer(void **state)
 	assert_int_equal(criu_read_answer(restored, sizeof(restored), false, &pid, &e), 0);
 	assert_int_equal(pid, 77);
 	assert_int_equal(criu_read_answer(dumped, sizeof(dumped), true, &pid, &e), 0);
-	/* An answer to something else. */
+	/* An answer to another type of request. */
 	assert_true(criu_read_answer(dumped, sizeof(dumped), false, &pid, &e) < 0);
 	assert_int_equal(criu_read_answer(refused, sizeof(refused), false, &pid, &e), -EBADMSG);
 	assert_non_null(strstr(e.msg, "Invalid argument"));
@@ -127,7 +128,7 @@ static void test_answer(void **state)
 	}
 }
 
-/* As criu asks: what is sent can be read, and says what was meant. */
+/* Reads the request as criu does, and checks that it says what was meant. */
 static void test_request(void **state)
 {
 	const uint64_t pipes[] = {5, 1ULL << 40};
@@ -142,7 +143,7 @@ static void test_request(void **state)
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sk), 0);
-	/* The answer is there before it is asked. */
+	/* The answer waits in the socket before the question is sent. */
 	assert_int_equal(send(sk[1], restored, sizeof(restored), 0), sizeof(restored));
 	assert_int_equal(criu_ask(sk[0], &req, &pid, &e), 0);
 	assert_int_equal(pid, 77);
@@ -164,7 +165,7 @@ static void test_request(void **state)
 		keys += f.number == 27;
 	assert_int_equal(n, 0);
 	assert_int_equal(keys, 2);
-	/* It is gone. */
+	/* The other end has closed the socket. */
 	(void)close(sk[1]);
 	assert_true(criu_ask(sk[0], &req, &pid, &e) < 0);
 	(void)close(sk[0]);
@@ -189,7 +190,7 @@ static void test_image(void **state)
 		memcpy(copy, image, sizeof(copy));
 		assert_true(checkpoint_image_unfiltered(copy, n, &e) < 0);
 	}
-	/* No mode, another one, or two of them. */
+	/* The image has no seccomp mode, another mode, or two of them. */
 	memcpy(copy, image, sizeof(copy));
 	copy[22] = 12 << 3;
 	assert_true(checkpoint_image_unfiltered(copy, sizeof(copy), &e) < 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a request's first lines say: paths, parameters, rows, tokens, hosts. */
+/* The first lines of a request: paths, parameters, rows of the table, tokens, hosts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,13 +31,13 @@ static void test_path(void **state)
 	assert_int_equal(t.n_segments, 4);
 	assert_string_equal(t.segments[1], "b c");
 	assert_string_equal(t.segments[2], "\xc3\xa4");
-	/* Once, not until nothing is left. */
+	/* A path is decoded once, and not again while it still has escapes. */
 	assert_string_equal(t.segments[3], "%25");
 	assert_int_equal(parse(buf, sizeof(buf), "/", &t, &e), 0);
 	assert_int_equal(t.n_segments, 0);
 	assert_int_equal(parse(buf, sizeof(buf), "/a/", &t, &e), 0);
 	assert_int_equal(t.n_segments, 1);
-	/* A plus is a space in a query alone. */
+	/* A plus stands for a space only in a query. */
 	assert_int_equal(parse(buf, sizeof(buf), "/a+b?x=a+b", &t, &e), 0);
 	assert_string_equal(t.segments[0], "a+b");
 	assert_string_equal(http_target_param(&t, "x"), "a b");
@@ -46,12 +46,17 @@ static void test_path(void **state)
 static void test_bad_path(void **state)
 {
 	static const char *const bad[] = {
-		"",	    "a",     "*",	   "ftp://h/a",
-		"//",	    "/a//b", "/a%2fb",	   "/a%2Fb",
-		"/%2e%2e/", "/..",   "/.",	   "/a/../b",
-		"/%2e",	    "/a%00", "/a%0ab",	   "/%7f",
-		"/%",	    "/%4",   "/%zz",	   "/a%ff",
-		"/%c0%af",  "/\x01", "/%ed%a0%80", "/1/2/3/4/5/6/7/8/9/10/11/12/13",
+		"",	      "a",
+		"*",	      "ftp://h/a",
+		"//",	      "/a//b",
+		"/%2e%2e/",   "/..",
+		"/.",	      "/a/../b",
+		"/%2e",	      "/a%00",
+		"/a%0ab",     "/%7f",
+		"/%",	      "/%4",
+		"/%zz",	      "/a%ff",
+		"/%c0%af",    "/\x01",
+		"/%ed%a0%80", "/1/2/3/4/5/6/7/8/9/10/11/12/13",
 	};
 	struct http_target t;
 	struct err e;
@@ -84,7 +89,7 @@ static void test_query(void **state)
 		assert_int_equal(parse(buf, sizeof(buf), bad[i], &t, &e), -EINVAL);
 		assert_int_equal(e.code, ERR_INPUT);
 	}
-	/* A token in one that is wrong is not repeated. */
+	/* An error about a wrong parameter does not repeat a token in it. */
 	assert_int_equal(parse(buf, sizeof(buf), "/?oauth=secret%", &t, &e), -EINVAL);
 	assert_null(strstr(e.msg, "secret"));
 	strcpy(buf, "/?");
@@ -101,16 +106,19 @@ static int handler(struct http_request *r, struct err *e)
 }
 
 static const struct http_route first[] = {
-	{"GET", "/", HTTP_OPEN, false, handler},
-	{"GET", "/2/projects/{}/tasks/{}", HTTP_PROJECT, false, handler},
-	{"POST", "/2/projects/{}/tasks/{}", HTTP_PROJECT, false, handler},
-	{"POST", "/2/projects/{}/tasks/webhook", HTTP_PROJECT, false, handler},
+	{"GET", "/", WHO_ANYBODY, .fn = handler},
+	{"GET", "/2/projects/{}/tasks/{}", WHO_PROJECT, .fn = handler},
+	{"POST", "/2/projects/{}/tasks/{}", WHO_PROJECT, .fn = handler},
+	{"POST", "/2/projects/{}/tasks/webhook", WHO_PROJECT, .fn = handler},
 	{NULL},
 };
 static const struct http_route second[] = {
-	{"DELETE", "/2/projects/{}/tasks/{}", HTTP_PROJECT, false, handler},
-	{"GET", "/{}/b", HTTP_OPEN, false, handler},
-	{"GET", "/a/{}", HTTP_OPEN, false, handler},
+	{"DELETE", "/2/projects/{}/tasks/{}", WHO_PROJECT, .fn = handler},
+	{"GET", "/{}/b", WHO_ANYBODY, .fn = handler},
+	{"GET", "/a/{}", WHO_ANYBODY, .fn = handler},
+	{"*", "/all/*", WHO_ANYBODY, .fn = handler},
+	{"GET", "/all/{}/c", WHO_ANYBODY, .fn = handler},
+	{"GET", "/keys/{+key}", WHO_ANYBODY, .fn = handler},
 	{NULL},
 };
 static const struct http_route *const tables[] = {first, second};
@@ -137,19 +145,33 @@ static void test_routes(void **state)
 	assert_ptr_equal(find("GET", "/2/projects/p/tasks/t%20", parts, allow), &first[1]);
 	assert_string_equal(parts[0], "p");
 	assert_string_equal(parts[1], "t ");
-	/* A word is before what stands for anything, whatever the order. */
+	/* A row with a fixed word is found before a row with a placeholder at that place, in
+	 * whatever order they are. */
 	assert_ptr_equal(find("POST", "/2/projects/p/tasks/webhook", parts, allow), &first[3]);
 	assert_ptr_equal(find("POST", "/2/projects/p/tasks/webhooks", parts, allow), &first[2]);
 	assert_ptr_equal(find("GET", "/2/projects/p/tasks/webhook", parts, allow), &first[1]);
 	assert_ptr_equal(find("GET", "/a/b", parts, allow), &second[2]);
 	assert_ptr_equal(find("GET", "/c/b", parts, allow), &second[1]);
-	/* All methods of all tables, each once. */
+	/* The methods of all tables are listed, each once. */
 	assert_null(find("PUT", "/2/projects/p/tasks/webhook", parts, allow));
 	assert_string_equal(allow, "GET, HEAD, POST, DELETE");
 	assert_null(find("GET", "/2/projects/p", parts, allow));
 	assert_string_equal(allow, "");
 	assert_null(find("GET", "/2/projects/p/tasks/t/u", parts, allow));
 	assert_null(find("get", "/", parts, allow));
+	/* What no other row has, with any method. */
+	assert_ptr_equal(find("GET", "/all/b/c", parts, allow), &second[4]);
+	assert_ptr_equal(find("PUT", "/all/b/c", parts, allow), &second[3]);
+	assert_ptr_equal(find("GET", "/all/b/c/d", parts, allow), &second[3]);
+	assert_ptr_equal(find("HEAD", "/all", parts, allow), &second[3]);
+	assert_ptr_equal(find("PUT", "/all", parts, allow), &second[3]);
+	assert_string_equal(allow, "PUT");
+	assert_null(find("GET", "/b/all/c", parts, allow));
+	/* An encoded slash is part of what stands for {+..}, and of nothing else. */
+	assert_ptr_equal(find("GET", "/keys/a%2Fb", parts, allow), &second[5]);
+	assert_string_equal(parts[0], "a/b");
+	assert_null(find("GET", "/a/x%2fy", parts, allow));
+	assert_null(find("GET", "/keys/a/b", parts, allow));
 }
 
 static void test_token(void **state)

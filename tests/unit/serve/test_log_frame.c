@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A log's frames as events and as text: characters that are cut, and what was dropped. */
+/* A log's frames as events and as text: characters that are cut between frames, and dropped
+ * bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +39,7 @@ static void out_free(struct out *o)
 	*o = (struct out){0};
 }
 
-/* The texts of all events of a stream, one after the other. */
+/* The texts of all events of a stream are put together. */
 static char *texts(struct out *o, const char *stream)
 {
 	static char all[256];
@@ -63,7 +64,7 @@ static char *texts(struct out *o, const char *stream)
 	return all;
 }
 
-/* However a text is cut, its parts together are the text. */
+/* Wherever a text is cut, its parts together are the text. */
 static void test_cut(void **state)
 {
 	static const char text[] = "a\xf0\x9f\x98\x80\xc3\xa4\xe2\x82\xac z";
@@ -78,7 +79,7 @@ static void test_cut(void **state)
 
 			add(&o, (struct log_frame){.type = LOG_FRAME_OUT, .cursor = i}, text + i,
 			    len);
-			/* The other stream's bytes are none of its business. */
+			/* The bytes of the other stream do not complete a character of this one. */
 			add(&o, (struct log_frame){.type = LOG_FRAME_ERR, .cursor = i}, "\xc3", 1);
 			add(&o, (struct log_frame){.type = LOG_FRAME_ERR, .cursor = i}, "\xa4", 1);
 		}
@@ -130,7 +131,13 @@ static void test_dropped(void **state)
 	assert_non_null(strstr(o.buf, "event: dropped\nid: 5\ndata: {\"t\":\""));
 	assert_non_null(strstr(o.buf, "\"reason\":\"disk\",\"bytes\":7,\"kept\":9}\n\n"));
 	out_free(&o);
-	/* As text: drops of one reason are one, in a line of its own. */
+	o = (struct out){.format.events = true};
+	drop(&o, LOG_DROP_RING, 7, 9);
+	o.buf[o.len] = '\0';
+	assert_non_null(strstr(o.buf, "\"reason\":\"ring\",\"bytes\":7,\"kept\":9}\n\n"));
+	out_free(&o);
+	/* In plain text the drops of one reason are counted together, and are told in a line of
+	 * their own. */
 	add(&o, (struct log_frame){.type = LOG_FRAME_OUT}, "half", 4);
 	drop(&o, LOG_DROP_LIMIT, 100, 1 << 20);
 	drop(&o, LOG_DROP_LIMIT, 28, 1 << 20);
@@ -142,7 +149,7 @@ static void test_dropped(void **state)
 	assert_memory_equal(o.buf, "half\n[log limit of 1M reached: 128 bytes dropped]\n[", 51);
 	assert_string_equal(o.buf + o.len - 5, "]\non\n");
 	assert_int_equal(o.format.dropped, 0);
-	/* What cannot be counted any more is not small. */
+	/* A count that would overflow does not become a small one. */
 	drop(&o, LOG_DROP_LIMIT, UINT64_MAX, 1 << 20);
 	drop(&o, LOG_DROP_LIMIT, 2, 1 << 20);
 	assert_true(o.format.dropped == UINT64_MAX);

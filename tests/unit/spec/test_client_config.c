@@ -10,10 +10,10 @@
 
 #include "spec/client_config.h"
 
-static int read_env(const char *text, const char *env, struct iron_config *c, bool *found,
+static int read_env(const char *text, const char *env, struct client_config *c, bool *found,
 		    struct err *e)
 {
-	return iron_json_read("iron.json", text, strlen(text), env, c, found, e);
+	return client_config_read("iron.json", text, strlen(text), env, c, found, e);
 }
 
 static void test_whole(void **state)
@@ -22,7 +22,7 @@ static void test_whole(void **state)
 		"{\"project_id\": \"000000000000000000000001\", \"token\": \"a-b_C9\", \"host\": "
 		"\"[::1]\", \"port\": 9, \"protocol\": \"http\", \"scheme\": \"https\", "
 		"\"api_version\": \"2\", \"iron_mq\": {\"token\": \"no\"}}";
-	struct iron_config c = {0};
+	struct client_config c = {0};
 	struct err e = {0};
 	bool found = false;
 
@@ -35,9 +35,9 @@ static void test_whole(void **state)
 	assert_string_equal(c.host, "[::1]");
 	assert_string_equal(c.scheme, "https");
 	assert_int_equal(c.port, 9);
-	assert_int_equal(iron_config_end(&c, &e), 0);
+	assert_int_equal(client_config_end(&c, &e), 0);
 	for (size_t n = 0; n + 1 < sizeof(text); n++)
-		assert_true(iron_json_read("x", text, n, NULL, &c, &found, &e) < 0);
+		assert_true(client_config_read("x", text, n, NULL, &c, &found, &e) < 0);
 }
 
 static void test_sections(void **state)
@@ -46,7 +46,7 @@ static void test_sections(void **state)
 		"{\"token\": \"top\", \"port\": \"1\", \"iron_worker\": {\"token\": \"worker\"}, "
 		"\"dev\": {\"token\": \"dev\", \"port\": \"2\", \"iron_worker\": {\"token\": "
 		"\"both\"}}}";
-	struct iron_config c = {0};
+	struct client_config c = {0};
 	struct err e = {0};
 	bool found = false;
 
@@ -64,23 +64,23 @@ static void test_sections(void **state)
 
 static void test_layers(void **state)
 {
-	struct iron_config c = {0};
+	struct client_config c = {0};
 	struct err e = {0};
 	bool found;
 
 	(void)state;
-	assert_true(iron_config_end(&c, &e) < 0);
+	assert_true(client_config_end(&c, &e) < 0);
 	assert_non_null(strstr(e.msg, "IRON_PROJECT_ID"));
 	assert_string_equal(c.host, "127.0.0.1");
 	assert_int_equal(c.port, 8080);
-	c = (struct iron_config){0};
+	c = (struct client_config){0};
 	assert_int_equal(
 		read_env("{\"token\": \"a\", \"project_id\": \"p\", \"scheme\": \"https\"}", NULL,
 			 &c, &found, &e),
 		0);
 	assert_int_equal(read_env("{\"token\": \"b\", \"host\": null}", NULL, &c, &found, &e), 0);
-	assert_int_equal(iron_config_set(&c, "IRON_HOST", "host", "h.example", &e), 0);
-	assert_int_equal(iron_config_end(&c, &e), 0);
+	assert_int_equal(client_config_set(&c, "IRON_HOST", "host", "h.example", &e), 0);
+	assert_int_equal(client_config_end(&c, &e), 0);
 	assert_string_equal(c.token, "b");
 	assert_string_equal(c.project_id, "p");
 	assert_string_equal(c.host, "h.example");
@@ -110,7 +110,7 @@ static void test_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct iron_config c = {0};
+		struct client_config c = {0};
 		struct err e = {0};
 		bool found;
 

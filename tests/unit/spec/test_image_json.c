@@ -244,8 +244,8 @@ static void test_load_refuses(void **state)
 	} while (0)
 	REFUSED(s->head.magic++, "another version");
 	REFUSED(s->head.version++, "another version");
-	REFUSED(memset(s->head.warm, 'a', sizeof(s->head.warm)), "without an end");
-	REFUSED(memset(s->head.interpreter, '/', sizeof(s->head.interpreter)), "without an end");
+	REFUSED(memset(s->head.warm, 'a', sizeof(s->head.warm)), "does not end");
+	REFUSED(memset(s->head.interpreter, '/', sizeof(s->head.interpreter)), "does not end");
 	REFUSED(s->head.interpreter[0] = 'x', "wrong name");
 	REFUSED(s->head.policy[0] = '\0', "wrong name");
 	REFUSED(s->head.name[0] = '/', "wrong name");

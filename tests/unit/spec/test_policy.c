@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Policies as people write them: what is read, and how what is wrong is named. */
+/* Policies as people write them: how they are read, and how an error in one is named. */
 #include "tests/unit/policy_rig.h"
 
 static int build(const char *text, struct policy *ret, struct err *e)
@@ -51,6 +51,7 @@ static const struct {
 	{"{\"limits\": {\"pids\": 100, \"max\": {\"pids\": 50}}, " SECCOMP "}",
 	 "p.json: limits.max.pids: is less than limits.pids"},
 	{"{\"fork\": 4, " SECCOMP "}", "p.json: fork: must be an object, not a number"},
+	{"{\"lasting\": 1, " SECCOMP "}", "p.json: lasting: must be true or false"},
 	{"{\"fork\": {\"parked\": 9}, " SECCOMP "}", "p.json: fork.parked: must be from 0 to 8"},
 	{"{\"fork\": {\"parked\": -1}, " SECCOMP "}", "p.json: fork.parked: must be from 0 to 8"},
 	{"{\"fork\": {\"parked\": \"4\"}, " SECCOMP "}", "p.json: fork.parked: must be an integer"},
@@ -70,7 +71,7 @@ static const struct {
 	 "p.json: network.connections_per_second: must be an integer"},
 };
 
-/* Each is one member of an array of syscalls, and the error's path begins there. */
+/* Each case is one member of an array of syscalls, at which the error's path begins. */
 static const struct {
 	const char *text, *error;
 } wrong_rules[] = {
@@ -106,7 +107,7 @@ static const struct {
 	 "syscalls[0].includes.minKernel: must be a kernel version"},
 	{"[{\"action\": \"SCMP_ACT_ALLOW\", \"names\": [\"read\"], \"arg\": []}]",
 	 "syscalls[0].arg: unknown key"},
-	/* A syscall that only other architectures have is none. */
+	/* A call that only other architectures have is skipped. */
 	{"[{\"action\": \"SCMP_ACT_ALLOW\", \"names\": [\"chown32\"]}]",
 	 "syscalls: lists no syscall that applies here"},
 };
@@ -207,6 +208,29 @@ static void test_limits(void **state)
 	policy_clear(&p);
 }
 
+static void expect_lasting(const char *text, unsigned lasting)
+{
+	struct policy p = {0};
+	struct err e = {0};
+
+	if (build(text, &p, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(p.head.lasting, lasting);
+	policy_clear(&p);
+}
+
+/* No policy lets a run last that does not say so. */
+static void test_lasting(void **state)
+{
+	(void)state;
+	expect_lasting("{" SECCOMP "}", 0);
+	expect_lasting("{\"lasting\": false, " SECCOMP "}", 0);
+	expect_lasting("{\"lasting\": true, " SECCOMP "}", 1);
+	expect_lasting("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": "
+		       "[{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\"}]}",
+		       0);
+}
+
 static void expect_parked(const char *text, unsigned parked)
 {
 	struct policy p = {0};
@@ -225,7 +249,7 @@ static void test_fork(void **state)
 	expect_parked("{\"fork\": {}, " SECCOMP "}", 4);
 	expect_parked("{\"fork\": {\"parked\": 0}, " SECCOMP "}", 0);
 	expect_parked("{\"fork\": {\"parked\": 8}, " SECCOMP "}", POLICY_PARKED_MAX);
-	/* A container engine's profile alone. */
+	/* A policy that is only a container engine's profile. */
 	expect_parked("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": "
 		      "[{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\"}]}",
 		      4);
@@ -264,7 +288,8 @@ static void test_network_rules(void **state)
 	policy_clear(&p);
 }
 
-/* A policy that names no bound has one, also where it was compiled before there was any. */
+/* A policy that names no bound has the default one, also if it was compiled by a release that had
+ * no such bound. */
 static void test_network_connections(void **state)
 {
 	struct policy p = {0}, old = {0};
@@ -293,7 +318,7 @@ static void test_network_connections(void **state)
 	assert_int_equal(old.head.connections, POLICY_CONNECTIONS);
 	assert_int_equal(old.head.connections_per_s, POLICY_CONNECTIONS_PER_S);
 	policy_clear(&old);
-	/* Without a network there are none to bound. */
+	/* A policy without a network has no connections to bound. */
 	((struct policy_head *)file)->net_mode = POLICY_NET_NONE;
 	((struct policy_head *)file)->connections = 1;
 	assert_true(policy_parse(file, len, &old, &e) < 0);
@@ -302,7 +327,7 @@ static void test_network_connections(void **state)
 	free(file);
 }
 
-/* A profile as container engines ship them, with all that they add to the schema. */
+/* A profile as container engines ship it, with the members that they add to the schema. */
 static void test_container_profile(void **state)
 {
 	static const char text[] =
@@ -357,7 +382,7 @@ static void test_container_profile(void **state)
 	policy_clear(&p);
 }
 
-/* What no policy allows, whatever it says. */
+/* These calls are refused under every policy, whatever it says. */
 static void test_guard(void **state)
 {
 	static const uint64_t namespaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
@@ -382,7 +407,7 @@ static void test_guard(void **state)
 	assert_int_equal(decide(&p, SYS_setrlimit, RLIMIT_NOFILE), ALLOW);
 	assert_int_equal(decide(&p, SYS_prlimit64, 0), ALLOW);
 	assert_int_equal(decide(&p, SYS_read, CLONE_NEWUSER), ALLOW);
-	/* The policy's own to refuse, and none refuses less than a kill. */
+	/* A call of another architecture is refused, by the policy's action for it or by a kill. */
 	assert_int_not_equal(bpf_sim(p.bpf, p.head.n_bpf, &other, NULL), ALLOW);
 	policy_clear(&p);
 }
@@ -393,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_errors_name_the_path),
 		cmocka_unit_test(test_truncated_everywhere),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_lasting),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_network_rules),
 		cmocka_unit_test(test_network_connections),

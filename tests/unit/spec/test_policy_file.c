@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The compiled file of a policy: what is loaded, and what is refused. */
+/* The compiled file of a policy: which files are loaded, and which are refused. */
 #include "tests/unit/policy_rig.h"
 
 #include <sys/stat.h>
@@ -144,6 +144,7 @@ static void test_parse_bounds(void **state)
 	REFUSED(h->n_net_rules = 1);
 	REFUSED(h->dns = 1);
 	REFUSED(h->parked = POLICY_PARKED_MAX + 1);
+	REFUSED(h->lasting = 2);
 	REFUSED(h->reserved[0] = 1);
 	REFUSED(h->reserved[sizeof(h->reserved) - 1] = 1);
 	REFUSED(h->net_mode = 1; h->n_net_rules = 1; h->net_rules[0].family = 5);

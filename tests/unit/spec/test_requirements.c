@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a requirements file names on the machine where it is. */
+/* The files that a requirements file names on the machine where it is. */
 #include "spec/requirements_text.h"
 
 #include <stdio.h>
@@ -68,7 +68,7 @@ static void test_names(void **state)
 	}
 }
 
-/* The text need not end in a NUL, and may hold some. */
+/* The text does not have to end in a NUL, and may contain some. */
 static void test_bounds(void **state)
 {
 	static const char text[] = {'-', 'r', ' ', 'a', '\0', 'b', '\n', '.', '/', 'c', 'X'};

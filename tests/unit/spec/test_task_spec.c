@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* task.json: what is taken, and by which words everything else is refused. */
+/* task.json: which documents are accepted, and with which words all others are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,7 +69,7 @@ static void test_least(void **state)
 	}
 }
 
-/* Payloads of every type come through; null is a payload, not the lack of one. */
+/* Payloads of every type are kept; null is a payload, and not the same as no payload. */
 static void test_payloads(void **state)
 {
 	static const char *const values[] = {"null",	  "true", "1",	"-9223372036854775808",
@@ -176,7 +176,7 @@ static void test_bad(void **state)
 	}
 }
 
-/* Each field with a value of each other type. */
+/* Each field gets a value of each type that is not its own. */
 static void test_types(void **state)
 {
 	static const char *const values[] = {"null", "true", "1", "1.5", "\"..\"", "[]", "{}"};
@@ -246,11 +246,11 @@ static void test_bounds(void **state)
 
 	(void)state;
 	assert_non_null(text);
-	/* Longer than any document. */
+	/* A text that is longer than any document may be. */
 	memset(text, ' ', size);
 	assert_true(task_spec_parse(text, size, &s, &e) < 0);
 	assert_int_equal(e.code, ERR_LIMIT);
-	/* Source, one argument, the label. */
+	/* The bytes of the source, of one argument and of the label. */
 	n = snprintf(text, size, "{\"code\":\"%0*d\"}", (int)TASK_SOURCE_MAX + 1, 0);
 	assert_true(task_spec_parse(text, (size_t)n, &s, &e) < 0);
 	assert_non_null(strstr(e.msg, "code: must be at most"));
@@ -316,6 +316,10 @@ static void test_limits(void **state)
 	assert_true(task_spec_limits(&s, &policy, &got, &e) < 0);
 	assert_string_equal(e.msg, "task.json: limits.memory: 2G is more than the policy "
 				   "\"default\" allows (1G)");
+	/* Limits as a worker's task asks for them: as much as the policy allows. */
+	s.limits_lowered = LIMIT_BIT(LIMIT_MEMORY);
+	assert_int_equal(task_spec_limits(&s, &policy, &got, &e), 0);
+	assert_int_equal(got.memory, 1 << 30);
 	task_spec_clear(&s);
 	assert_int_equal(task_spec_parse(cpus, strlen(cpus), &s, &e), 0);
 	assert_true(task_spec_limits(&s, &policy, &got, &e) < 0);

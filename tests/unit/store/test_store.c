@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The store with a real file: what is written is there again, also after a kill -9. */
+/* The store with a real file: what was written is read again, also after a kill -9. */
 #include "tests/unit/store_rig.h"
 
 #include <signal.h>
@@ -20,7 +20,7 @@ static void test_round_trip(void **state)
 	(void)strcpy(rec.error, "later");
 	assert_int_equal(store_begin(x->store, &e), 0);
 	assert_int_equal(store_task_update(x->store, &rec, &e), 0);
-	assert_int_equal(store_commit(x->store, &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
 	reopen(x);
 	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
 	assert_same(&got, rec);
@@ -48,15 +48,15 @@ static void test_lists(void **state)
 	insert(x, 3, TASK_QUEUED);
 	insert(x, 4, TASK_ERROR);
 	insert(x, 5, TASK_CANCELLED);
-	assert_int_equal(store_task_load_active(x->store, collect, ids, &e), 0);
+	assert_int_equal(store_task_load_active(x->store, collect, NULL, ids, &e), 0);
 	assert_string_equal(ids, "23");
 	ids[0] = '\0';
-	/* Prefixes: none, one, several. */
+	/* Prefixes of an id that match no task, one task, and several. */
 	assert_int_equal(store_task_find(x->store, "0001", found, &e), -ENOENT);
 	assert_int_equal(store_task_find(x->store, "000000000000000000000004", found, &e), 0);
 	assert_string_equal(found, "000000000000000000000004");
 	assert_int_equal(store_task_find(x->store, "0000", found, &e), -EEXIST);
-	/* The oldest of those that ended, beyond the newest that are kept. */
+	/* The oldest ended tasks, beyond the number of the newest that are kept. */
 	assert_int_equal(store_task_oldest(x->store, 1, 8, oldest, &n, &e), 0);
 	assert_int_equal(n, 2);
 	assert_string_equal(oldest[0], "000000000000000000000001");
@@ -105,21 +105,21 @@ static void test_rollback(void **state)
 
 	assert_int_equal(store_begin(x->store, &e), 0);
 	assert_int_equal(store_task_insert(x->store, &rec, &e), 0);
-	store_rollback(x->store);
+	(void)store_end(x->store, -ECANCELED, NULL);
 	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), -ENOENT);
-	store_rollback(x->store); /* outside of a change: nothing */
+	(void)store_end(x->store, -ECANCELED, NULL); /* does nothing, because no change was begun */
 	insert(x, 7, TASK_QUEUED);
 	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
-	free(got.spec);
-	/* The same id twice. */
+	task_record_clear(&got);
+	/* A task with an id that is in the store already. */
 	assert_int_equal(store_begin(x->store, &e), 0);
 	assert_true(store_task_insert(x->store, &rec, &e) < 0);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
-	store_rollback(x->store);
+	assert_int_equal(store_end(x->store, -ECANCELED, NULL), -ECANCELED);
 	insert(x, 8, TASK_QUEUED);
 }
 
-/* A child commits one task after the other, tells which, and is killed at any moment. */
+/* A child commits one task after the other, prints the id of each, and is killed at any moment. */
 static void test_kill(void **state)
 {
 	struct fixture *x = *state;
@@ -137,7 +137,7 @@ static void test_kill(void **state)
 		if (pid == 0) {
 			struct err e;
 
-			if (store_open(x->fd, &x->store, &e) < 0)
+			if (store_open(x->fd, schemas, &x->store, &e) < 0)
 				_exit(1);
 			for (n = next;; n++) {
 				insert(x, n, TASK_RUNNING);
@@ -159,9 +159,9 @@ static void test_kill(void **state)
 			struct err e;
 
 			assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
-			free(got.spec);
+			task_record_clear(&got);
 		}
-		/* One more may have been written and not told. */
+		/* One more task may have been written whose id was not printed yet. */
 		next = told + 2;
 	}
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The store's file: of another version, no database, on a full disk, hidden, and an old one. */
+/* The store's file: one of another version, one that is not a database, one on a full disk, one
+ * behind a folder that cannot be searched, and an old one. */
 #include "tests/unit/store_rig.h"
 
 #include <sqlite3.h>
@@ -7,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "supervisor/front/core/project.h"
+#include "supervisor/front/store/priv.h"
 #include "supervisor/front/store/projects.h"
 
 static void test_other_version(void **state)
@@ -21,7 +23,7 @@ static void test_other_version(void **state)
 	assert_int_equal(sqlite3_open("tasks.db", &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 77", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	assert_true(store_open(x->fd, &store, &e) < 0);
+	assert_true(store_open(x->fd, schemas, &store, &e) < 0);
 	assert_int_equal(e.code, ERR_CONFLICT);
 	assert_non_null(strstr(e.msg, "version 77"));
 }
@@ -40,19 +42,19 @@ static void test_no_database(void **state)
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(write(fd, "garbage!", 8), 8);
 	(void)close(fd);
-	assert_true(store_open(x->fd, &store, &e) < 0);
+	assert_true(store_open(x->fd, schemas, &store, &e) < 0);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
-	/* Nor a link to somewhere else. */
+	/* A file that is a symlink is refused too. */
 	assert_int_equal(unlink("tasks.db"), 0);
 	assert_int_equal(symlink("/etc/passwd", "tasks.db"), 0);
-	assert_true(store_open(x->fd, &store, &e) < 0);
+	assert_true(store_open(x->fd, schemas, &store, &e) < 0);
 }
 
-/* A file system of 1 MiB: writes fail with a clear error, and work again with space. */
+/* On a file system of 1 MiB writes fail with a clear error, and work again when there is space. */
 static void test_full_disk(void **state)
 {
 	struct task_record rec = make(1, TASK_QUEUED), got;
-	char spec[4096], dir[] = "/tmp/store-XXXXXX", first[TASK_ID_LEN + 1];
+	char payload[4096], dir[] = "/tmp/store-XXXXXX", first[TASK_ID_LEN + 1];
 	struct store *store;
 	struct err e = {0};
 	unsigned n;
@@ -65,30 +67,26 @@ static void test_full_disk(void **state)
 		skip();
 	}
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(store_open(fd, &store, &e), 0);
-	memset(spec, 'x', sizeof(spec) - 1);
-	spec[sizeof(spec) - 1] = '\0';
-	rec.spec = spec;
+	assert_int_equal(store_open(fd, schemas, &store, &e), 0);
+	memset(payload, 'x', sizeof(payload) - 1);
+	payload[sizeof(payload) - 1] = '\0';
+	rec.payload = payload;
 	for (n = 1; r == 0 && n < 2000; n++) {
 		(void)snprintf(rec.id, sizeof(rec.id), "%024x", n);
 		r = store_begin(store, &e);
 		if (r == 0)
-			r = store_task_insert(store, &rec, &e);
-		if (r == 0)
-			r = store_commit(store, &e);
-		if (r < 0)
-			store_rollback(store);
+			r = store_end(store, store_task_insert(store, &rec, &e), &e);
 	}
 	assert_true(r < 0);
 	assert_int_equal(e.code, ERR_LIMIT);
 	(void)snprintf(first, sizeof(first), "%024x", 1);
 	assert_int_equal(store_task_get(store, first, &got, &e), 0);
-	free(got.spec);
+	task_record_clear(&got);
 	assert_int_equal(store_task_get(store, rec.id, &got, &e), -ENOENT);
 	assert_int_equal(mount("tmpfs", dir, "tmpfs", MS_REMOUNT, "size=8m"), 0);
 	assert_int_equal(store_begin(store, &e), 0);
 	assert_int_equal(store_task_insert(store, &rec, &e), 0);
-	assert_int_equal(store_commit(store, &e), 0);
+	assert_int_equal(store_end(store, 0, &e), 0);
 	store_free(store);
 	(void)close(fd);
 	assert_int_equal(chdir("/"), 0);
@@ -96,7 +94,7 @@ static void test_full_disk(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
-/* No folder above needs to be searchable: the store is opened by the folder's fd. */
+/* The store is opened by its folder's descriptor, so that no folder above has to be searchable. */
 static void test_hidden_folder(void **state)
 {
 	struct fixture *x = *state;
@@ -116,7 +114,7 @@ static void test_hidden_folder(void **state)
 
 		if (setgid(65534) < 0 || setuid(65534) < 0)
 			_exit(2);
-		_exit(store_open(fd, &store, &e) == 0 ? 0 : 3);
+		_exit(store_open(fd, schemas, &store, &e) == 0 ? 0 : 3);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
@@ -126,7 +124,7 @@ static void test_hidden_folder(void **state)
 	assert_int_equal(unlinkat(x->fd, "front", AT_REMOVEDIR), 0);
 }
 
-/* What a release before projects and codes had left. */
+/* The file of a release that had no projects and no workers. */
 static void test_upgrade(void **state)
 {
 	static const char old[] =
@@ -168,15 +166,18 @@ static void test_upgrade(void **state)
 	assert_int_equal(sqlite3_open("tasks.db", &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, old, NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	assert_int_equal(store_open(x->fd, &x->store, &e), 0);
+	assert_int_equal(store_open(x->fd, schemas, &x->store, &e), 0);
 	assert_int_equal(store_task_get(x->store, "000000000000000000000001", &got, &e), 0);
 	assert_string_equal(got.project, PROJECT_DEFAULT_ID);
 	assert_string_equal(got.label, "old");
 	assert_string_equal(got.error, "e");
-	assert_string_equal(got.code, "");
+	assert_string_equal(got.worker, "");
 	assert_int_equal(got.limits.nofile, 19);
-	assert_string_equal(got.spec, "{\"code\":\"x\"}");
-	free(got.spec);
+	/* A task of the operator: the text that it has in place of a job is validated when the task
+	 * is started. */
+	assert_string_equal(got.job, "{\"code\":\"x\"}");
+	assert_string_equal(got.payload, "");
+	task_record_clear(&got);
 	insert(x, 2, TASK_QUEUED);
 	reopen(x);
 	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
@@ -205,14 +206,23 @@ static const struct project_row *named(const struct loaded *l, const char *name)
 	return NULL;
 }
 
-/* Before projects had lists of what they may name: they keep the policies that they name, have no
- * bound that they had not, and what their logs take on the disk is known. */
+/* A file of a release in which projects had no lists of what they may name: the projects keep the
+ * policies that they name, get no bound that they did not have, and the size of their logs on the
+ * disk is known. */
 static void test_upgrade_names(void **state)
 {
 	static const char older[] =
-		"DROP INDEX tasks_log;"
+		"DROP TABLE schema; DROP INDEX tasks_log;"
 		"ALTER TABLE tasks DROP COLUMN log_disk; ALTER TABLE tasks DROP COLUMN log_gone;"
-		"ALTER TABLE tasks DROP COLUMN together;"
+		"ALTER TABLE tasks DROP COLUMN together; ALTER TABLE tasks DROP COLUMN job; "
+		"ALTER TABLE tasks DROP COLUMN wanted_by;"
+		"ALTER TABLE tasks RENAME COLUMN payload TO spec;"
+		"ALTER TABLE projects DROP COLUMN http_workers;"
+		"ALTER TABLE projects DROP COLUMN http_versions;"
+		"ALTER TABLE projects DROP COLUMN http_instances;"
+		"ALTER TABLE projects DROP COLUMN http_rate;"
+		"ALTER TABLE projects DROP COLUMN kv_bytes;"
+		"ALTER TABLE projects DROP COLUMN hosts;"
 		"ALTER TABLE projects DROP COLUMN package_files;"
 		"ALTER TABLE projects DROP COLUMN kept_log_bytes;"
 		"ALTER TABLE projects DROP COLUMN policies;"
@@ -245,7 +255,7 @@ static void test_upgrade_names(void **state)
 			 NULL, NULL, NULL) != SQLITE_OK)
 		fail_msg("%s", sqlite3_errmsg(db));
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	if (store_open(x->fd, &x->store, &e) < 0)
+	if (store_open(x->fd, schemas, &x->store, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(store_project_load(x->store, add_project, &all, &e), 0);
 	assert_int_equal(all.n, 3);
@@ -254,21 +264,55 @@ static void test_upgrade_names(void **state)
 	assert_int_equal(named(&all, "plain")->quota.kept_log_bytes, 0);
 	assert_string_equal(named(&all, "wide")->quota.policies, "default,strict,network");
 	assert_string_equal(named(&all, "wide")->quota.images, "");
-	/* More than the list holds: all. */
+	/* A project that names more policies than the list holds may name all. */
 	assert_string_equal(named(&all, "many")->quota.policies, "");
 	assert_int_equal(store_task_get(x->store, rec.id, &got, &e), 0);
-	free(got.spec);
+	/* A worker's task keeps the payload that the task is given. */
+	assert_string_equal(got.job, "");
+	assert_string_equal(got.payload, rec.payload);
+	task_record_clear(&got);
 	assert_int_equal(got.log_disk, 12288 + 8192);
 	assert_int_equal(got.log_gone, 0);
 	reopen(x);
 }
 
+/* A row that holds what its struct cannot be is an error, not another row. */
+static void test_damaged_row(void **state)
+{
+	static const char *const damages[] = {
+		"state = 4294967296", /* it is not 0, "queued" */
+		"exit_code = 4294967296",    "attempt = -2147483649",
+		"cancel_ns = 'soon'",	     "created_ns = 1.5",
+		"payload = x'00'",	     "payload = 'a' || char(0) || 'b'",
+		"label = 'a' || char(0)",    "error = x'ff'",
+		"code = printf('%300d', 1)", "image_digest = 'a text of bytes, as many: 32    '",
+		"package = x'00'",	     "verdict = 99",
+	};
+	struct fixture *x = *state;
+	const struct task_record rec = make(1, TASK_ERROR);
+	struct task_record got;
+	char sql[160];
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+		insert(x, 1, TASK_ERROR);
+		(void)snprintf(sql, sizeof(sql), "UPDATE tasks SET %s", damages[i]);
+		assert_int_equal(sqlite3_exec(x->store->db, sql, NULL, NULL, NULL), SQLITE_OK);
+		e = (struct err){0};
+		if (store_task_get(x->store, rec.id, &got, &e) >= 0 || e.code != ERR_INTERNAL)
+			fail_msg("%s", damages[i]);
+		assert_int_equal(sqlite3_exec(x->store->db, "DELETE FROM tasks", NULL, NULL, NULL),
+				 SQLITE_OK);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_STORE(test_other_version), WITH_STORE(test_no_database),
-		WITH_STORE(test_hidden_folder), WITH_STORE(test_upgrade),
-		WITH_STORE(test_upgrade_names), cmocka_unit_test(test_full_disk),
+		WITH_STORE(test_other_version),	  WITH_STORE(test_no_database),
+		WITH_STORE(test_hidden_folder),	  WITH_STORE(test_upgrade),
+		WITH_STORE(test_upgrade_names),	  WITH_STORE(test_damaged_row),
+		cmocka_unit_test(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

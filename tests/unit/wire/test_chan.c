@@ -9,13 +9,13 @@
 #include "tests/unit/rig.h"
 #include "wire/chan.h"
 
-/* More than the socket has room for, at its buffer of 1 MiB. */
+/* More messages than the socket's buffer of 1 MiB has room for. */
 #define MANY 5000
 
 struct seen {
 	unsigned n;
 	uint32_t tags[MANY];
-	struct chan *close; /* within a message */
+	struct chan *close; /* closed while a message is taken */
 	int refuse;
 };
 
@@ -82,7 +82,8 @@ static void test_waits_in_order(void **state)
 	chan_clear(&monitor);
 }
 
-/* What waits has descriptors of its own: the sender's may be closed. */
+/* A message that waits to be sent has descriptors of its own, so the sender may close its
+ * copies. */
 static void test_keeps_descriptors(void **state)
 {
 	struct chan front, monitor;
@@ -99,7 +100,7 @@ static void test_keeps_descriptors(void **state)
 	chan_close(&front);
 	assert_int_equal(chan_send(&front, &m, p, 1), 0);
 	assert_int_equal(close(p[0]), 0);
-	/* Its successor. */
+	/* The role's next process connects. */
 	assert_int_equal(proto_socketpair(fds), 0);
 	front.sock = fds[0];
 	chan_close(&monitor);
@@ -116,7 +117,8 @@ static void test_keeps_descriptors(void **state)
 	chan_clear(&monitor);
 }
 
-/* Who does not keep drops with the socket, and says so afterwards. */
+/* A channel that does not keep messages drops those that wait when its socket is closed, and says
+ * so afterwards. */
 static void test_does_not_keep(void **state)
 {
 	struct chan front, monitor;
@@ -133,8 +135,8 @@ static void test_does_not_keep(void **state)
 	chan_clear(&monitor);
 }
 
-/* A message that may not be sent by that role ends the turn, and so does the taker's word; a
- * channel that is closed within is left alone. */
+/* The turn ends at a message that this role may not send, and where the taker of messages returns
+ * an error; a channel that the taker closes is not touched any more. */
 static void test_ends(void **state)
 {
 	struct chan front, monitor;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tests/unit/log_feed.h"
 #include "wire/log_client.h"
 
 static struct log_client client;
@@ -81,7 +82,7 @@ static void frame_end(uint64_t cursor, bool complete)
 
 static int feed(void)
 {
-	int r = log_client_feed(&client, stream, n_stream, NULL);
+	int r = log_feed(&client, stream, n_stream, NULL);
 
 	n_stream = 0;
 	return r;
@@ -116,7 +117,7 @@ static void test_byte_for_byte(void **state)
 	assert_int_equal(log_client_cursor(&client), 2);
 }
 
-/* The same result however the stream of frames is cut. */
+/* The stream of frames gives the same text wherever it is cut into pieces. */
 static void test_any_cut(void **state)
 {
 	static uint8_t whole[sizeof(stream)];
@@ -133,16 +134,16 @@ static void test_any_cut(void **state)
 
 		log_client_clear(&client);
 		assert_int_equal(log_client_init(&client, &opts), 0);
-		assert_int_equal(log_client_feed(&client, whole, cut, NULL),
+		assert_int_equal(log_feed(&client, whole, cut, NULL),
 				 cut == len ? LOG_CLIENT_END : 0);
-		assert_int_equal(log_client_feed(&client, whole + cut, len - cut, NULL),
-				 LOG_CLIENT_END);
+		assert_int_equal(log_feed(&client, whole + cut, len - cut, NULL), LOG_CLIENT_END);
 		expect_text(out_pipe, "first\nsecond\n");
 		assert_false(client.complete);
 	}
 }
 
-/* A frame that broke off is not written, and asked for again. */
+/* A frame that was cut off by the end of a connection is not written, and the next connection asks
+ * for it again. */
 static void test_reconnect(void **state)
 {
 	(void)state;
@@ -179,7 +180,7 @@ static void test_bad_frames(void **state)
 		struct log_frame h = {.type = bad[i].type, .len = bad[i].len};
 
 		log_client_reconnect(&client);
-		assert_int_equal(log_client_feed(&client, &h, sizeof(h), &e), -EPROTO);
+		assert_int_equal(log_feed(&client, &h, sizeof(h), &e), -EPROTO);
 		assert_int_equal(e.code, ERR_INTERNAL);
 	}
 }
@@ -187,7 +188,8 @@ static void test_bad_frames(void **state)
 static void escaped(const char *in, size_t len, const char *want)
 {
 	client.opts.escape_out = true;
-	/* Whole, and a byte a frame: characters are put together again. */
+	/* Characters that come whole, and characters that come with one byte in each frame: both
+	 * are written whole. */
 	for (size_t piece = len; piece; piece = piece == 1 ? 0 : 1) {
 		for (size_t i = 0; i < len; i += piece)
 			frame(LOG_FRAME_OUT, i, in + i, piece);
@@ -266,7 +268,7 @@ static void test_markers(void **state)
 	frame_dropped(1, LOG_DROP_LIMIT, 100, 16 << 20);
 	assert_int_equal(util_write_all(pair[1], stream, n_stream), 0);
 	n_stream = 0;
-	/* Live: at once. */
+	/* While the log is followed, each marker is written at once. */
 	assert_int_equal(log_client_read(&client, pair[0], NULL), -EAGAIN);
 	expect_text(err_pipe, "in a line\n[log limit of 16M reached: 100 bytes dropped so far]\n");
 	assert_int_equal(log_client_read(&client, pair[0], NULL), -EAGAIN);
@@ -280,11 +282,13 @@ static void test_markers(void **state)
 	(void)close(pair[1]);
 }
 
-/* Of a log that is over there is one marker, where the bytes are missing. */
+/* In a log that is complete, drops that follow each other become one marker, at the place where the
+ * bytes are missing. */
 static void test_markers_afterwards(void **state)
 {
 	(void)state;
 	client.opts.err_fd = out_pipe[1];
+	frame_dropped(0, LOG_DROP_RING, 9, 1 << 20);
 	frame(LOG_FRAME_OUT, 0, "before\n", 7);
 	frame_dropped(1, LOG_DROP_DISK, 100, 7);
 	frame_dropped(2, LOG_DROP_DISK, 200, 7);
@@ -293,7 +297,8 @@ static void test_markers_afterwards(void **state)
 	frame_dropped(5, LOG_DROP_LIMIT, 5, 13);
 	frame_end(6, true);
 	assert_int_equal(feed(), LOG_CLIENT_END);
-	expect_text(out_pipe, "before\n[no room for the log: 300 bytes dropped]\nafter\n"
+	expect_text(out_pipe, "[the log keeps its last 1M: 9 bytes before them are gone]\n"
+			      "before\n[no room for the log: 300 bytes dropped]\nafter\n"
 			      "[no room for the log: 301 bytes dropped]\n"
 			      "[log limit of 13 reached: 5 bytes dropped]\n");
 }
@@ -315,7 +320,7 @@ static void test_broken_ends(void **state)
 	assert_int_equal(feed(), -EPIPE);
 }
 
-/* Larger than the buffer, and to a reader who takes it late. */
+/* A frame that is larger than the client's buffer, with a reader that empties its pipe late. */
 static void test_large(void **state)
 {
 	static uint8_t data[LOG_FRAME_DATA_MAX];
@@ -333,6 +338,37 @@ static void test_large(void **state)
 	}
 }
 
+/* The patience is counted from the first break since the connection was last good. */
+static void test_retry(void **state)
+{
+	const uint64_t hour = 3600000000000ULL;
+	struct log_retry r = {0};
+
+	(void)state;
+	assert_false(log_retry_is_over(&r, 0));
+	log_retry_attached(&r);
+	log_retry_broke(&r);
+	assert_false(log_retry_is_over(&r, hour));
+	/* The first break was an hour ago; a connection that is only accepted and closed does not
+	 * change that. */
+	r.broke_ns -= hour + 1;
+	log_retry_attached(&r);
+	log_retry_broke(&r);
+	assert_true(log_retry_is_over(&r, hour));
+	/* A connection that cannot be made does not either. */
+	log_retry_broke(&r);
+	assert_true(log_retry_is_over(&r, hour));
+	/* A connection that has lasted, or one by which something has come, does. */
+	log_retry_attached(&r);
+	r.attached_ns -= hour;
+	log_retry_broke(&r);
+	assert_false(log_retry_is_over(&r, hour));
+	r.broke_ns -= hour + 1;
+	assert_true(log_retry_is_over(&r, hour));
+	log_retry_went_well(&r);
+	assert_false(log_retry_is_over(&r, hour));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +383,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_markers_afterwards, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_large, setup, teardown),
+		cmocka_unit_test(test_retry),
 	};
 
 	return cmocka_run_group_tests_name("log_client", tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "wire/proto.h"
+#include "wire/chan.h"
 
 static const struct {
 	enum proto_type type;
@@ -38,7 +38,7 @@ static const struct {
 	{LOG_END, ROLE_LOGGER, ROLE_FRONT, 0, sizeof(struct log_end)},
 };
 
-/* A good message of this type: a task's id, where it has one, follows the head. */
+/* Makes a valid message of this type; in a type that has a task's id, the id follows the head. */
 static void word_make(union proto_msg *m, size_t nr)
 {
 	memset(m, 0, sizeof(*m));
@@ -78,7 +78,7 @@ static void test_every_word(void **state)
 		word_make(&m, i);
 		assert_int_equal(m.h.size, words[i].size);
 		assert_int_equal(word_check(&m, i), 0);
-		/* Cut at each byte, too long, other version. */
+		/* A message that is cut at any byte, is too long, or has another version. */
 		for (size_t len = 0; len <= sizeof(m); len++)
 			if (len != words[i].size)
 				assert_int_equal(proto_check(&m, len, words[i].from, words[i].to,
@@ -95,7 +95,7 @@ static void test_every_word(void **state)
 	}
 }
 
-/* No role may say what is another's to say. */
+/* No role may send another role's messages. */
 static void test_who_says_what(void **state)
 {
 	(void)state;
@@ -164,6 +164,24 @@ static void test_ids_and_texts(void **state)
 	m.start.has_package = 1;
 	assert_int_equal(word_check(&m, start), -EPROTO);
 	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 2), 0);
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 3), -EPROTO);
+	m.start.has_input = 1;
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 2), -EPROTO);
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 3), 0);
+	m.start.has_package = 0;
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 2), 0);
+	m.start.has_serve = 1;
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 2), -EPROTO);
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 3), 0);
+	m.start.has_package = 1;
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 4), 0);
+	m.start.has_package = 0;
+	m.start.has_serve = 2;
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 4), -EPROTO);
+	m.start.has_serve = 0;
+	m.start.has_input = 2;
+	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 3), -EPROTO);
+	m.start.has_input = 0;
 	m.start.has_package = 2;
 	assert_int_equal(proto_check(&m, m.h.size, ROLE_FRONT, ROLE_MONITOR, 3), -EPROTO);
 	word_make(&m, warm);
@@ -208,7 +226,7 @@ static void test_send_and_receive(void **state)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 
-	/* Refused: no fd of it stays open. */
+	/* A refused message leaves no descriptor open. */
 	assert_int_equal(proto_send(pair[0], &m, pipe_fds, 1), 0);
 	assert_int_equal(proto_recv(pair[1], ROLE_MONITOR, ROLE_LOGGER, &got, fds, &n_fds),
 			 -EPROTO);
@@ -243,7 +261,8 @@ static void test_a_full_socket(void **state)
 	(void)close(pair[1]);
 }
 
-/* Too large a message, too many fds, and no room for an fd that is right. */
+/* A message that is too large, a message with too many descriptors, and a valid message when this
+ * process has no room for another descriptor. */
 static void test_receive_refuses(void **state)
 {
 	int pair[2], fds[PROTO_FDS_MAX], many[PROTO_FDS_MAX + 1];

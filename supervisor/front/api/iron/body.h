@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bodies of REST requests as the structs that the queue, codes and schedules take. Pure.
+ * Bodies of REST requests as the structs that the queue, workers and schedules take. Pure.
  *
  * strict (/api): an unknown key or a number in quotes is an error. Else (/2) as IronWorker's
  * clients want it: unknown keys are ignored, "2" is 2, priority -3 is none. null is always what
@@ -43,22 +43,16 @@ int iron_schedules_parse(const char *text, size_t len, bool strict, struct iron_
 			 struct err *e);
 void iron_schedules_clear(struct iron_schedules *schedules);
 #define _cleanup_iron_schedules_ __attribute__((cleanup(iron_schedules_clear)))
-/*
- * A long text is read beside the loop (http_read.h), what it changes is not: these look at all of
- * it, and give what is left without the keys that nobody knows, to be read once more.
- */
-int iron_schedule_shorten(const char *text, size_t len, bool strict, char **ret, struct err *e);
-int iron_code_shorten(const char *text, size_t len, bool strict, char **ret, struct err *e);
 
 /* What the text does not name stays as it is in *spec. */
 int iron_schedule_change(const char *text, size_t len, bool strict, struct schedule_spec *spec,
 			 struct err *e);
 
 /* The part "data" of an upload. image "": none was named. */
-int iron_code_parse(const char *text, size_t len, bool strict, struct code_spec *ret,
+int iron_code_parse(const char *text, size_t len, bool strict, struct worker_spec *ret,
 		    struct err *e);
 /* What the text does not name stays as it is in *spec; cleared on an error. */
-int iron_code_change(const char *text, size_t len, bool strict, struct code_spec *spec,
+int iron_code_change(const char *text, size_t len, bool strict, struct worker_spec *spec,
 		     struct err *e);
 
 struct iron_progress {

@@ -14,8 +14,7 @@ int extract_refuse(struct err *e, const char *name, const char *why)
 {
 	char shown[160];
 
-	return err_set(e, ERR_INPUT, 0, "%s: %s", json_strict_escape(name, shown, sizeof(shown)),
-		       why);
+	return err_set(e, ERR_INPUT, 0, "%s: %s", util_escape(name, shown, sizeof(shown)), why);
 }
 
 int extract_cannot_keep(struct err *e, int errnum, const char *what)
@@ -114,11 +113,11 @@ static int remember(struct extract *x, const char *path, struct err *e)
  * The modes are those that were sent, without the bits for other users and groups to become
  * this one. A folder's owner keeps all rights: he has to be able to remove what is in it.
  */
-static mode_t mode_of(struct archive_entry *entry)
+static mode_t mode_of(const struct extract_entry *entry)
 {
-	mode_t mode = archive_entry_perm(entry) & 0777;
+	mode_t mode = entry->mode & 0777;
 
-	return archive_entry_filetype(entry) == AE_IFDIR ? mode | 0700 : mode;
+	return S_ISDIR(entry->mode) ? mode | 0700 : mode;
 }
 
 /* Opens the folder of path, made where it is missing; *ret_name: path's last part. */
@@ -155,10 +154,8 @@ static int open_parent(struct extract *x, const char *path, const char **ret_nam
 	return 0;
 }
 
-static int write_data(struct extract *x, struct archive_entry *entry, const char *path, int fd,
-		      struct err *e)
+static int write_data(struct extract *x, uint64_t size, const char *path, int fd, struct err *e)
 {
-	uint64_t size = archive_entry_size(entry) > 0 ? (uint64_t)archive_entry_size(entry) : 0;
 	uint64_t end = 0;
 	const void *bytes;
 	int64_t at;
@@ -168,7 +165,7 @@ static int write_data(struct extract *x, struct archive_entry *entry, const char
 	if (size > x->bytes_left)
 		return err_set(e, ERR_LIMIT, 0, "too big when unpacked");
 	x->bytes_left -= size;
-	while ((r = archive_read_data_block(x->in, &bytes, &len, &at)) == ARCHIVE_OK) {
+	while ((r = x->read(x->arg, &bytes, &len, &at)) > 0) {
 		/* A block beyond the size that was counted is a lie of the archive. */
 		if (at < 0 || len > size || (uint64_t)at > size - len)
 			return extract_refuse(e, path, "it is longer than the archive says");
@@ -185,7 +182,7 @@ static int write_data(struct extract *x, struct archive_entry *entry, const char
 			len -= (size_t)n;
 		}
 	}
-	if (r != ARCHIVE_EOF)
+	if (r < 0)
 		return extract_refuse(e, path, "the archive is damaged here");
 	if (x->no_holes && end != size)
 		return extract_refuse(e, path, "it is shorter than the archive says");
@@ -194,10 +191,10 @@ static int write_data(struct extract *x, struct archive_entry *entry, const char
 	return 0;
 }
 
-static int make_file(struct extract *x, struct archive_entry *entry, const char *path, int dir,
-		     const char *name, struct err *e)
+static int make_file(struct extract *x, const struct extract_entry *entry, const char *path,
+		     int dir, const char *name, struct err *e)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {archive_entry_mtime(entry), 0}};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {entry->mtime, 0}};
 	_cleanup_fd_ int fd =
 		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r;
@@ -206,12 +203,12 @@ static int make_file(struct extract *x, struct archive_entry *entry, const char 
 		return extract_refuse(e, path, "it is there twice");
 	if (fd < 0)
 		return extract_cannot_keep(e, errno, "it");
-	r = write_data(x, entry, path, fd, e);
+	r = write_data(x, entry->size, path, fd, e);
 	if (r == 0 && fchmod(fd, mode_of(entry)) < 0)
 		r = extract_cannot_keep(e, errno, "it");
 	/* Python's cached bytecode is valid for its source's time. A time that the file system
 	 * cannot hold is none. */
-	if (r == 0 && archive_entry_mtime_is_set(entry))
+	if (r == 0 && entry->has_mtime)
 		(void)futimens(fd, times);
 	return r == 0 ? remember(x, path, e) : r;
 }
@@ -232,19 +229,19 @@ static int make_link(struct extract *x, const char *target, const char *path, in
 	return remember(x, path, e);
 }
 
-int extract_entry(struct extract *x, struct archive_entry *entry, const char *raw, struct err *e)
+int extract_entry(struct extract *x, const struct extract_entry *entry, struct err *e)
 {
 	const char *name = "";
 	char path[PACKAGE_PATH_MAX + 2] = "";
 	_cleanup_fd_ int dir = -1;
 	int r;
 
-	r = package_path(raw, path, e);
+	r = package_path(entry->name, path, e);
 	if (r < 0)
 		return r;
-	if (archive_entry_hardlink(entry))
+	if (entry->hard_link)
 		return extract_refuse(e, path, "hard links are not allowed");
-	if (archive_entry_filetype(entry) == AE_IFDIR) {
+	if (S_ISDIR(entry->mode)) {
 		/* As the parent of something in it. The folder itself is the task's work folder,
 		 * with a mode of its own. */
 		if (!*path)
@@ -260,18 +257,11 @@ int extract_entry(struct extract *x, struct archive_entry *entry, const char *ra
 	r = open_parent(x, path, &name, &dir, e);
 	if (r < 0)
 		return r;
-	switch (archive_entry_filetype(entry)) {
-	case AE_IFREG:
+	if (S_ISREG(entry->mode))
 		return make_file(x, entry, path, dir, name, e);
-	case AE_IFLNK:
-		return make_link(x,
-				 archive_entry_symlink(entry) ? archive_entry_symlink(entry)
-							      : archive_entry_symlink_utf8(entry),
-				 path, dir, name, e);
-	default:
-		return extract_refuse(e, path,
-				      "only files, folders and symbolic links are allowed");
-	}
+	if (S_ISLNK(entry->mode))
+		return make_link(x, entry->target, path, dir, name, e);
+	return extract_refuse(e, path, "only files, folders and symbolic links are allowed");
 }
 
 static int compare(const void *a, const void *b)

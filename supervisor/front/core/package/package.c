@@ -7,15 +7,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/dir.h"
 #include "lib/msg.h"
 #include "lib/sha256.h"
-#include "supervisor/front/core/code.h"
 #include "supervisor/front/core/core.h"
-#include "supervisor/front/core/package/unpack.h"
+#include "supervisor/front/core/package/extract.h"
+#include "supervisor/front/core/package/unescape.h"
+#include "supervisor/front/core/package/zip.h"
+#include "supervisor/front/core/worker.h"
 
 /* Up to here a folder is looked for by its digest before there is a process for it, and */
 #define DIGEST_MAX (1u << 20)
@@ -25,6 +30,13 @@
  * this size can hold is unpacked in the blink of an eye. */
 #define SMALL_MAX (256u << 10)
 #define CHILDREN_MAX 8u /* of each size */
+/*
+ * What a child may have of memory beyond what the front had when it forked. The names of
+ * PACKAGE_ENTRIES_MAX files, in the copies that the libraries make of them, and one deflate window
+ * take less than half of it; an archive's maps of sparse files and extra fields have no bound of
+ * their own.
+ */
+#define UNPACK_MEMORY (256u << 20)
 #define WAITING_MAX 256u
 #define WAITING_OF_ONE_MAX 8u /* each holds its archive */
 
@@ -36,9 +48,10 @@ struct result {
 /* Who is told. */
 struct whom {
 	bool zip;
+	bool sized; /* of a tar: it is told what its folder takes on the disk */
 	union {
 		package_fn done;
-		package_zip_fn zip_done;
+		package_zip_fn zip_done; /* of zips, and of what is sized */
 	};
 	void *arg;
 };
@@ -113,12 +126,274 @@ void package_sync(struct front *f)
 		msg_warn("packages cannot be written to disk: %s", strerror(errno));
 }
 
+/* Everything is made under a temporary name first: what has its real one is whole. */
+
+#define COPY_SIZE (64u << 10)
+
+static void temporary_name(char *buf, size_t size, const char *end)
+{
+	char id[TASK_ID_LEN + 1];
+
+	util_new_id(id);
+	(void)snprintf(buf, size, PACKAGE_TMP "%s%s", id, end);
+}
+
+/* In a child that unpacks: what give_up needs. */
+static struct {
+	int packages, result_fd;
+	char tmp[64]; /* the folder that is being filled; "" before there is one */
+} child;
+
+/* The tar in fd, or zip where there is one. */
+static int unpack_to_name(struct front *f, int tar, struct zip_package *zip, struct unpacked *ret,
+			  struct err *e)
+{
+	int packages = f->cfg.packages_dirfd, r;
+	_cleanup_fd_ int dir = -1;
+	char *tmp = child.tmp, name[65];
+
+	temporary_name(tmp, sizeof(child.tmp), "");
+	if (mkdirat(packages, tmp, 0755) == 0)
+		dir = openat(packages, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return extract_cannot_keep(e, errno, "the folder");
+	if (zip)
+		r = package_zip_extract(zip, dir, e);
+	else
+		r = package_extract_tar(tar, dir, f->cfg.package_bytes_max, ret->package, e);
+	util_close_fd(&dir);
+	if (r == 0) {
+		util_hex(ret->package, 32, name);
+		/* Another one of the same content may have come first: then it is that one. */
+		if (renameat2(packages, tmp, packages, name, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			r = extract_cannot_keep(e, errno, "the folder");
+	}
+	(void)dir_remove_tree(packages, tmp);
+	return r;
+}
+
+static int measure(int dir, const char *name, void *arg, struct err *e)
+{
+	struct package_size *size = arg;
+	_cleanup_fd_ int sub = -1;
+	struct stat st;
+	uint64_t bytes;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "the folder's size");
+	bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	size->bytes +=
+		bytes ? (bytes + PACKAGE_BLOCK - 1) / PACKAGE_BLOCK * PACKAGE_BLOCK : PACKAGE_BLOCK;
+	size->files++;
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	sub = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sub < 0)
+		return err_set(e, ERR_SYSTEM, errno, "the folder's size");
+	/* No deeper than PACKAGE_DEPTH_MAX: it was unpacked by that rule. */
+	return dir_each(sub, measure, size, e);
+}
+
+/* What the package takes on the disk. */
+static int measure_package(struct front *f, struct unpacked *is, struct err *e)
+{
+	_cleanup_fd_ int dir = -1;
+	char name[65];
+
+	util_hex(is->package, 32, name);
+	dir = open_touched(f, name, O_RDONLY | O_DIRECTORY);
+	if (dir < 0)
+		return err_set(e, ERR_SYSTEM, -dir, "the folder's size");
+	is->size = (struct package_size){0};
+	return dir_each(dir, measure, &is->size, e);
+}
+
+/* The tar in fd, which is borrowed. 0 when a package of that name is there in the end. */
+static int unpack_tar(struct front *f, int fd, bool sized, struct unpacked *ret, struct err *e)
+{
+	int r = unpack_to_name(f, fd, NULL, ret, e);
+
+	return r < 0 || !sized ? r : measure_package(f, ret, e);
+}
+
+static int copy_all(int fd, int to, uint64_t max, struct unpacked *ret, struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(COPY_SIZE);
+	_cleanup_sha256_ struct sha256 sha = {0};
+	uint64_t n = 0;
+
+	sha256_begin(&sha);
+	if (!buf)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
+	for (;;) {
+		ssize_t len = pread(fd, buf, COPY_SIZE, (off_t)n);
+		int r;
+
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0)
+			return err_set(e, ERR_SYSTEM, errno, "the zip cannot be read");
+		if (len == 0)
+			break;
+		if ((uint64_t)len > max - n)
+			return err_set(e, ERR_LIMIT, 0,
+				       "the zip has more than %llu bytes, which are allowed",
+				       (unsigned long long)max);
+		r = util_write_all(to, buf, (size_t)len);
+		if (r < 0)
+			return extract_cannot_keep(e, -r, "the zip");
+		sha256_add(&sha, buf, (size_t)len);
+		n += (uint64_t)len;
+	}
+	ret->zip_bytes = n;
+	if (sha256_end(&sha, ret->zip) < 0)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the zip cannot be read");
+	return 0;
+}
+
+/* Our own copy, which nobody changes while it is read. */
+static int copy_zip(struct front *f, int fd, int to, struct unpacked *ret, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, 0, "the zip must be a regular file");
+	return copy_all(fd, to, f->cfg.package_bytes_max, ret, e);
+}
+
+static bool is_there(struct front *f, const struct unpacked *is)
+{
+	int dir = package_open(f, is->package);
+
+	if (dir < 0)
+		return false;
+	util_close_fd(&dir);
+	return true;
+}
+
+static int check_room(const struct package_size *size, const struct package_size *room,
+		      struct err *e)
+{
+	if (size->bytes <= room->bytes && size->files <= room->files)
+		return 0;
+	return err_set(
+		e, ERR_LIMIT, 0,
+		"zip: with its files it takes %llu bytes in %llu files and folders on the "
+		"disk, and the project's quotas \"package_bytes\" and \"package_files\" leave "
+		"it %llu and %llu: remove workers that are not used",
+		(unsigned long long)size->bytes, (unsigned long long)size->files,
+		(unsigned long long)room->bytes, (unsigned long long)room->files);
+}
+
+static int unpack_copy(struct front *f, int copy, const struct package_size *room,
+		       struct unpacked *ret, struct err *e)
+{
+	struct zip_package zip;
+	void *map;
+	int r;
+
+	if (ret->zip_bytes == 0)
+		return err_set(e, ERR_INPUT, 0, "zip: it is empty");
+	map = mmap(NULL, ret->zip_bytes, PROT_READ, MAP_PRIVATE, copy, 0);
+	if (map == MAP_FAILED)
+		return err_set(e, ERR_SYSTEM, errno, "the zip cannot be read");
+	package_zip_digest(ret->zip, ret->package);
+	r = package_zip_open(map, ret->zip_bytes, f->cfg.package_bytes_max, &zip, e);
+	if (r == 0) {
+		r = package_zip_size(&zip, &ret->size, e);
+		if (r < 0)
+			r = err_wrap(e, r, "zip");
+		/* The same zip has been unpacked before: it is known to be good, and takes no more
+		 * room. */
+		if (r == 0 && !is_there(f, ret)) {
+			r = check_room(&ret->size, room, e);
+			if (r == 0)
+				r = unpack_to_name(f, -1, &zip, ret, e);
+		}
+		package_zip_close(&zip);
+	}
+	(void)munmap(map, ret->zip_bytes);
+	return r;
+}
+
+/*
+ * A client that is written in Python 3 sends what it prints of the bytes, "b'PK...'": the bytes of
+ * that in an unlinked file, whose fd is the caller's. -1 in *ret where the file is a zip as it is.
+ */
+static int plain_zip(struct front *f, int from, int *ret, struct err *e)
+{
+	_cleanup_free_ char *text = malloc(COPY_SIZE), *bytes = malloc(COPY_SIZE);
+	struct iron_unescape u = {0};
+	_cleanup_fd_ int to = -1;
+	uint64_t at = 0;
+	char head[2];
+	size_t n;
+	ssize_t got;
+
+	*ret = -1;
+	if (pread(from, head, sizeof(head), 0) != sizeof(head) || !iron_unescape_wanted(head))
+		return 0;
+	to = openat(f->cfg.packages_dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (!text || !bytes || to < 0)
+		return err_set(e, ERR_SYSTEM, to < 0 ? errno : ENOMEM, "file: cannot be kept");
+	while ((got = pread(from, text, COPY_SIZE, (off_t)at)) > 0) {
+		if (iron_unescape(&u, text, (size_t)got, bytes, &n) < 0)
+			return err_set(e, ERR_INPUT, 0,
+				       "file: it starts as what Python prints of bytes, and is "
+				       "wrong at byte %zu",
+				       u.offset);
+		if (util_write_all(to, bytes, n) < 0)
+			return extract_cannot_keep(e, errno, "file: it");
+		at += (uint64_t)got;
+	}
+	if (got < 0)
+		return err_set(e, ERR_SYSTEM, errno, "file: cannot be read");
+	if (iron_unescape_end(&u) < 0)
+		return err_set(e, ERR_INPUT, 0,
+			       "file: it starts as what Python prints of bytes, and has no end");
+	*ret = TAKE_FD(to);
+	return 0;
+}
+
+/* The same, with the zip beside it; both are on disk. ERR_LIMIT before anything is unpacked where
+ * that would take more than room. */
+static int unpack_zip(struct front *f, int fd, const struct package_size *room,
+		      struct unpacked *ret, struct err *e)
+{
+	int packages = f->cfg.packages_dirfd, r;
+	char tmp[64], name[PACKAGE_NAME_MAX + 1];
+	_cleanup_fd_ int copy = -1, plain = -1;
+
+	r = plain_zip(f, fd, &plain, e);
+	if (r < 0)
+		return r;
+	temporary_name(tmp, sizeof(tmp), PACKAGE_ZIP);
+	copy = openat(packages, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (copy < 0)
+		return extract_cannot_keep(e, errno, "the zip");
+	r = copy_zip(f, plain >= 0 ? plain : fd, copy, ret, e);
+	if (r == 0)
+		r = unpack_copy(f, copy, room, ret, e);
+	if (r == 0) {
+		util_hex(ret->zip, 32, name);
+		strcat(name, PACKAGE_ZIP);
+		/* In the place of another of the same bytes, which may be about to go. */
+		if (renameat(packages, tmp, packages, name) < 0 || syncfs(packages) < 0)
+			r = extract_cannot_keep(e, errno, "the zip");
+	}
+	if (r < 0)
+		(void)unlinkat(packages, tmp, 0);
+	return r;
+}
+
 static void finish(struct front *f, struct result *res, const struct whom *whom)
 {
 	const struct unpacked *is = &res->is;
 	int dirfd = -1;
 
-	if (whom->zip) {
+	if (whom->zip || whom->sized) {
 		if (res->error.code == ERR_NONE)
 			whom->zip_done(f, whom->arg, is, NULL);
 		else
@@ -173,6 +448,56 @@ static int child_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 	return 0;
 }
 
+static void say_no_memory(struct err *e)
+{
+	(void)err_set(
+		e, ERR_LIMIT, 0,
+		"the archive takes more than %u MiB of memory to unpack: send fewer files, and "
+		"none of them as a sparse one",
+		UNPACK_MEMORY >> 20);
+}
+
+static int limit_memory(struct err *e)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	unsigned long long has;
+	struct rlimit limit;
+	FILE *in = fopen("/proc/self/statm", "re");
+
+	/* The sixth number: pages of data and stack, which is what the kernel holds against the limit. */
+	if (!in || fscanf(in, "%*u %*u %*u %*u %*u %llu", &has) != 1) /* NOLINT(cert-err34-c) */
+		has = 0;
+	if (in)
+		(void)fclose(in);
+	limit.rlim_cur = has * page + UNPACK_MEMORY;
+	limit.rlim_max = limit.rlim_cur + UNPACK_MEMORY / 16; /* for give_up */
+#ifdef __SANITIZE_ADDRESS__
+	/* Its runtime keeps what was freed. */
+	limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
+#endif
+	if (!has || setrlimit(RLIMIT_DATA, &limit) < 0)
+		return err_set(e, ERR_SYSTEM, has ? errno : 0, "the memory to unpack in");
+	return 0;
+}
+
+/* In the child, which libarchive ends by exit(3) where it gets no memory: the folder goes, and the
+ * front is told. */
+static void give_up(void)
+{
+	struct result res = {0};
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_DATA, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_DATA, &limit);
+	}
+	if (*child.tmp)
+		(void)dir_remove_tree(child.packages, child.tmp);
+	say_no_memory(&res.error);
+	(void)util_write_all(child.result_fd, &res, sizeof(res));
+	_exit(1);
+}
+
 /* In the child: nothing but the archive, the packages and the pipe is touched. */
 static _Noreturn void child_main(const struct unpack *u, const struct package_size *room,
 				 int result_fd, pid_t parent)
@@ -181,8 +506,17 @@ static _Noreturn void child_main(const struct unpack *u, const struct package_si
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() == parent) {
-		(void)(u->whom.zip ? unpack_zip(u->f, u->fd, room, &res.is, &res.error)
-				   : unpack_tar(u->f, u->fd, &res.is, &res.error));
+		child.packages = u->f->cfg.packages_dirfd;
+		child.result_fd = result_fd;
+		child.tmp[0] = '\0';
+		if (atexit(give_up) != 0)
+			(void)err_set(&res.error, ERR_SYSTEM, ENOMEM, "the memory to unpack in");
+		else if (limit_memory(&res.error) == 0)
+			(void)(u->whom.zip ? unpack_zip(u->f, u->fd, room, &res.is, &res.error)
+					   : unpack_tar(u->f, u->fd, u->whom.sized, &res.is,
+							&res.error));
+		if (res.error.errnum == ENOMEM)
+			say_no_memory(&res.error);
 		(void)util_write_all(result_fd, &res, sizeof(res));
 	}
 	_exit(0);
@@ -270,7 +604,7 @@ static void begin_turns(struct front *f)
 
 		if (p) {
 			p->unpacked_at = ++f->core->unpack_turn;
-			code_room(p, &room);
+			worker_room(p, &room);
 			r = start_child(u, &room, &res.error);
 		} else {
 			r = err_set(&res.error, ERR_NOT_FOUND, 0,
@@ -326,32 +660,73 @@ static int check_archive(struct front *f, int fd, uint64_t *ret_size, struct err
 	return 0;
 }
 
+static void unpack(struct front *f, const struct project *p, int *fd, uint64_t size, bool at_once,
+		   const struct whom *whom, struct result *res)
+{
+	int dirfd = -1;
+
+	if (at_once && size <= DIGEST_MAX) {
+		if (sha256_file(*fd, res->is.package) == 0)
+			dirfd = package_open(f, res->is.package);
+		if (dirfd >= 0 && !whom->sized) {
+			whom->done(f, whom->arg, res->is.package, dirfd, NULL);
+			return;
+		}
+		if (dirfd >= 0) {
+			/* It has few files: its tar is short. */
+			util_close_fd(&dirfd);
+			(void)measure_package(f, &res->is, &res->error);
+			finish(f, res, whom);
+			return;
+		}
+	}
+	if (!at_once || size > INLINE_MAX) {
+		if (unpack_in_child(f, p, fd, size <= SMALL_MAX, whom, &res->error) == 0)
+			return;
+	} else {
+		(void)unpack_tar(f, *fd, whom->sized, &res->is, &res->error);
+	}
+	finish(f, res, whom);
+}
+
+static void unpack_memory(struct front *f, const struct project *p, int archive_fd,
+			  const struct whom *whom)
+{
+	_cleanup_fd_ int fd = archive_fd;
+	struct result res = {0};
+	uint64_t size = 0;
+
+	if (check_archive(f, fd, &size, &res.error) < 0)
+		finish(f, &res, whom);
+	else
+		unpack(f, p, &fd, size, true, whom, &res);
+}
+
 void package_unpack(struct front *f, const struct project *p, int archive_fd, package_fn done,
 		    void *arg)
 {
 	const struct whom whom = {.done = done, .arg = arg};
+
+	unpack_memory(f, p, archive_fd, &whom);
+}
+
+void package_unpack_sized(struct front *f, const struct project *p, int archive_fd,
+			  package_zip_fn done, void *arg)
+{
+	const struct whom whom = {.sized = true, .zip_done = done, .arg = arg};
+
+	unpack_memory(f, p, archive_fd, &whom);
+}
+
+void package_unpack_file(struct front *f, const struct project *p, int archive_fd, package_fn done,
+			 void *arg)
+{
+	const struct whom whom = {.done = done, .arg = arg};
 	_cleanup_fd_ int fd = archive_fd;
 	struct result res = {0};
-	uint64_t size = 0;
-	int dirfd = -1, r;
+	struct stat st;
 
-	r = check_archive(f, fd, &size, &res.error);
-	if (r == 0 && size <= DIGEST_MAX) {
-		if (sha256_file(fd, res.is.package) == 0)
-			dirfd = package_open(f, res.is.package);
-		if (dirfd >= 0) {
-			done(f, arg, res.is.package, dirfd, NULL);
-			return;
-		}
-	}
-	if (r == 0 && size > INLINE_MAX) {
-		r = unpack_in_child(f, p, &fd, size <= SMALL_MAX, &whom, &res.error);
-		if (r == 0)
-			return;
-	} else if (r == 0) {
-		(void)unpack_tar(f, fd, &res.is, &res.error);
-	}
-	finish(f, &res, &whom);
+	unpack(f, p, &fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0, false, &whom, &res);
 }
 
 /* Always in a child: it waits for the disk. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Folders that are sent along with tasks, and codes' files. STATE/packages/<hex> holds one,
+ * Folders that are sent along with tasks, and workers' files. STATE/packages/<hex> holds one,
  * named by the SHA-256 of the archive that it came in, and <hex>.zip a zip that was sent,
  * named by its own; ".tmp-*" is being unpacked. Files have the modes that were sent and the
  * front's user, in whose place a sandbox sees the task's own (idmap_mount); nobody else gets
@@ -50,13 +50,6 @@ struct unpacked {
  */
 int package_extract_tar(int fd, int dirfd, uint64_t bytes_max, uint8_t digest[32], struct err *e);
 /*
- * The same of the zip in memory. Refused too: what package_zip_index refuses, a file that is
- * set-user-id or set-group-id, and one that is not exactly as long as is said.
- * *ret_bytes: of all files.
- */
-int package_extract_zip(const void *zip, size_t len, int dirfd, uint64_t bytes_max,
-			uint64_t *ret_bytes, struct err *e);
-/*
  * Names what the zip of this SHA-256 is unpacked to. A tar's package is named by the SHA-256
  * of the tar, which this one is of no tar.
  */
@@ -79,15 +72,12 @@ typedef void (*package_zip_fn)(struct front *f, void *arg, const struct unpacked
  * disk then, and stay for the minutes that it takes to make a code of them.
  *
  * Of each project one zip is unpacked at a time, so that what it has room for is known before
- * anything is made (code_room), and the others wait in turns of the projects. ERR_UNAVAILABLE
+ * anything is made (worker_room), and the others wait in turns of the projects. ERR_UNAVAILABLE
  * where too many of this project's wait.
  */
 void package_unpack_zip(struct front *f, const struct project *p, int fd, package_zip_fn done,
 			void *arg);
 /* The zip, to be read. The caller owns the fd; -errno. */
 int package_open_zip(struct front *f, const uint8_t zip[32]);
-
-/* Removes what is at name, a whole tree; best effort. */
-void package_remove(int at, const char *name);
 
 #endif

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What nobody uses goes, in a child: zips with their folders at once, and of the folders that came
- * with `run` the least recently used first. The child knows the tasks and codes of the moment that
+ * with `run` the least recently used first. The child knows the tasks and workers of the moment that
  * it began in. What has come since then has set the time of what it uses (package.h).
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,12 +12,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/dir.h"
 #include "lib/msg.h"
-#include "supervisor/front/core/code.h"
 #include "supervisor/front/core/core.h"
 #include "supervisor/front/core/package/package.h"
+#include "supervisor/front/core/worker.h"
 
-/* One that was used a moment ago may be in a request that is not a task or code yet. A zip is in
+/* One that was used a moment ago may be in a request that is not a task or worker yet. A zip is in
  * one only while some zip is being unpacked; else its time need only be before that of the child.
  */
 #define YOUNG_S 600
@@ -32,45 +32,21 @@ struct unused {
 	uint64_t bytes;
 };
 
-/* Both walks below meet only what package_extract made: PACKAGE_DEPTH_MAX bounds them. */
-static DIR *open_dir(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+static uint64_t tree_bytes(int at, const char *name);
 
-	if (fd >= 0 && !dir)
-		util_close_fd(&fd);
-	return dir;
+static int add_bytes(int at, const char *name, void *bytes, struct err *e)
+{
+	(void)e;
+	*(uint64_t *)bytes += tree_bytes(at, name);
+	return 0;
 }
 
-static bool is_dots(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-void package_remove(int at, const char *name)
-{
-	struct dirent *d;
-	DIR *dir;
-
-	if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
-		return;
-	dir = open_dir(at, name);
-	if (!dir)
-		return;
-	while ((d = readdir(dir)))
-		if (!is_dots(d->d_name))
-			package_remove(dirfd(dir), d->d_name);
-	(void)closedir(dir);
-	(void)unlinkat(at, name, AT_REMOVEDIR);
-}
-
+/* It meets only what was unpacked here: PACKAGE_DEPTH_MAX bounds it. */
 static uint64_t tree_bytes(int at, const char *name)
 {
-	uint64_t bytes = 0;
-	struct dirent *d;
+	_cleanup_fd_ int dir = -1;
+	uint64_t bytes;
 	struct stat st;
-	DIR *dir;
 
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
@@ -79,12 +55,8 @@ static uint64_t tree_bytes(int at, const char *name)
 	bytes = bytes < PACKAGE_BLOCK ? PACKAGE_BLOCK : bytes;
 	if (!S_ISDIR(st.st_mode))
 		return bytes;
-	dir = open_dir(at, name);
-	while (dir && (d = readdir(dir)))
-		if (!is_dots(d->d_name))
-			bytes += tree_bytes(dirfd(dir), d->d_name);
-	if (dir)
-		(void)closedir(dir);
+	dir = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	(void)dir_each(dir, add_bytes, &bytes, NULL);
 	return bytes;
 }
 
@@ -102,12 +74,12 @@ static bool in_use(struct front *f, const char *name)
 	if (strlen(name) != 64 && !is_zip(name))
 		return true;
 	(void)snprintf(hex, sizeof(hex), "%.64s", name);
-	if (util_unhex(hex, 32, digest) < 0 || code_uses_package(f, digest))
+	if (util_unhex(hex, 32, digest) < 0 || worker_uses_package(f, digest))
 		return true;
 	if (is_zip(name))
 		return false;
 	PART_WALK(f, part)
-		if ((*part)->uses_package && (*part)->uses_package(f, digest))
+		if (part->uses_package && part->uses_package(f, digest))
 			return true;
 	return false;
 }
@@ -143,10 +115,12 @@ static void take_away(int packages, const struct unused *u)
 	    renameat2(packages, gone, packages, u->name, RENAME_NOREPLACE) == 0)
 		return;
 	if (renameat(packages, gone, packages, dead) == 0)
-		package_remove(packages, dead);
+		(void)dir_remove_tree(packages, dead);
 }
 
 struct pruning {
+	struct front *f;
+	uint64_t now;
 	struct unused *list;
 	size_t n, allocated;
 	uint64_t total;
@@ -189,57 +163,54 @@ static void look_at_zip(struct front *f, const struct pruning *p, const char *na
 		take_away(packages, &u);
 }
 
-static void look_at(struct front *f, struct pruning *p, const char *name, uint64_t now)
+static int look_at(int packages, const char *name, void *arg, struct err *e)
 {
-	int packages = f->cfg.packages_dirfd;
+	struct pruning *p = arg;
 	struct unused u;
 	struct stat st;
 
+	(void)e;
 	if (strncmp(name, PACKAGE_TMP, strlen(PACKAGE_TMP)) == 0) {
 		if (fstatat(packages, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    (uint64_t)st.st_mtim.tv_sec + UNPACK_S <= now)
-			package_remove(packages, name);
-		return;
+		    (uint64_t)st.st_mtim.tv_sec + UNPACK_S <= p->now)
+			(void)dir_remove_tree(packages, name);
+		return 0;
 	}
 	if (is_zip(name)) {
-		look_at_zip(f, p, name, now);
-		return;
+		look_at_zip(p->f, p, name, p->now);
+		return 0;
 	}
-	if (!is_unused(f, name, YOUNG_S, now, &u))
-		return;
+	if (!is_unused(p->f, name, YOUNG_S, p->now, &u))
+		return 0;
 	if (p->n == p->allocated) {
 		size_t want = p->allocated ? 2 * p->allocated : 64;
 		struct unused *more = realloc(p->list, want * sizeof(*more));
 
 		if (!more)
-			return;
+			return 0;
 		p->list = more;
 		p->allocated = want;
 	}
 	u.bytes = tree_bytes(packages, name);
 	p->total += u.bytes;
 	p->list[p->n++] = u;
+	return 0;
 }
 
 static void prune(struct front *f)
 {
-	struct pruning p = {.young_zip_s = f->core->n_unpacking ? YOUNG_S : YOUNG_ZIP_S};
+	struct pruning p = {.f = f,
+			    .now = util_realtime_ns() / SEC,
+			    .young_zip_s = f->core->n_unpacking ? YOUNG_S : YOUNG_ZIP_S};
 	int packages = f->cfg.packages_dirfd;
-	uint64_t now = util_realtime_ns() / SEC;
-	DIR *dir = open_dir(packages, ".");
-	struct dirent *d;
 
-	while (dir && (d = readdir(dir)))
-		if (!is_dots(d->d_name))
-			look_at(f, &p, d->d_name, now);
+	(void)dir_each(packages, look_at, &p, NULL);
 	if (p.n)
 		qsort(p.list, p.n, sizeof(*p.list), older_first);
 	for (size_t i = 0; i < p.n && p.total > f->cfg.packages_keep; i++) {
 		take_away(packages, &p.list[i]);
 		p.total -= p.list[i].bytes;
 	}
-	if (dir)
-		(void)closedir(dir);
 	free(p.list);
 }
 
@@ -270,7 +241,7 @@ static bool anything_left(const struct front *f)
 	return p;
 }
 
-/* What was left too short a time before this one began is another one's. */
+/* A package that was left shortly before this pruning began is left to the next one. */
 static int prune_ended(sd_event_source *s, const siginfo_t *si, void *arg)
 {
 	struct front *f = arg;
@@ -302,7 +273,7 @@ static void prune_begin(struct front *f, const struct err *error)
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		code_packages_sort(f);
+		worker_packages_sort(f);
 		if (getppid() == parent)
 			prune(f);
 		_exit(0);
@@ -316,9 +287,9 @@ void package_prune(struct front *f)
 {
 	struct err e = {0};
 
-	if (f->core->pruner || f->core->code_known)
+	if (f->core->pruner || f->core->worker_known)
 		return;
-	if (code_packages_know(f, prune_begin, &e) < 0)
+	if (worker_packages_know(f, prune_begin, &e) < 0)
 		msg_warn("unused packages are not removed: %s", e.msg);
 }
 
@@ -340,34 +311,37 @@ void package_left(struct front *f, struct project *p, const struct package_size 
 	package_prune(f);
 }
 
-void package_prune_clear(struct front *f)
+static void package_prune_clear(struct front *f)
 {
 	f->core->pruner = sd_event_source_disable_unref(f->core->pruner);
 	f->core->prune_timer = sd_event_source_disable_unref(f->core->prune_timer);
 }
 
-/* Nobody else is there yet. */
-static void clean(int packages, const char *name)
+/* What the last front left half done. Nothing else uses the packages yet. */
+static int clean(int packages, const char *name, void *arg, struct err *e)
 {
 	const char *was = name + strlen(PACKAGE_GONE);
 
+	(void)arg;
+	(void)e;
 	if (strncmp(name, PACKAGE_GONE, strlen(PACKAGE_GONE)) == 0) {
 		/* EEXIST: its like has come in its place. */
 		if (renameat2(packages, name, packages, was, RENAME_NOREPLACE) < 0)
-			package_remove(packages, name);
+			(void)dir_remove_tree(packages, name);
 	} else if (strncmp(name, PACKAGE_TMP, strlen(PACKAGE_TMP)) == 0 ||
 		   strncmp(name, PACKAGE_DEAD, strlen(PACKAGE_DEAD)) == 0) {
-		package_remove(packages, name);
+		(void)dir_remove_tree(packages, name);
 	}
+	return 0;
 }
 
-void package_clean(struct front *f)
+/* What a former front left half done. */
+static int package_clean(struct front *f, struct err *e)
 {
-	DIR *dir = open_dir(f->cfg.packages_dirfd, ".");
-	struct dirent *d;
-
-	while (dir && (d = readdir(dir)))
-		clean(f->cfg.packages_dirfd, d->d_name);
-	if (dir)
-		(void)closedir(dir);
+	(void)e;
+	(void)dir_each(f->cfg.packages_dirfd, clean, NULL, NULL);
+	return 0;
 }
+
+const struct capability package_capability = {
+	.name = "packages", .load = package_clean, .clear = package_prune_clear};

@@ -3,18 +3,13 @@
 
 #include <errno.h>
 
+#include "lib/util.h"
+
 enum { START = 0, QUOTE, TEXT, BACKSLASH, HIGH, LOW, END };
 
 bool iron_unescape_wanted(const char head[2])
 {
 	return head[0] == 'b' && (head[1] == '\'' || head[1] == '"');
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -EINVAL;
 }
 
 /* What repr() writes after a backslash, but for x; else -EINVAL. */
@@ -59,11 +54,11 @@ static int step(struct iron_unescape *u, char c)
 		u->state = c == 'x' ? HIGH : TEXT;
 		return c == 'x' ? -EAGAIN : simple_escape(c);
 	case HIGH:
-		u->high = hex_digit(c);
+		u->high = util_hex_digit(c);
 		u->state = LOW;
 		return u->high < 0 ? -EINVAL : -EAGAIN;
 	case LOW:
-		v = hex_digit(c);
+		v = util_hex_digit(c);
 		u->state = TEXT;
 		return v < 0 ? -EINVAL : u->high << 4 | v;
 	default:

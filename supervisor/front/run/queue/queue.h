@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The queue: tasks that wait, and whose turn it is. A task that was submitted for a code is in
+ * The queue: tasks that wait, and whose turn it is. A task that was submitted for a worker is in
  * the store before it is acknowledged; what waits of it in memory is 150 bytes.
  *
  * Turns: the project with the fewest running tasks, of those the one that was served longest
- * ago; of its tasks the highest priority, then the oldest, of a code that is neither paused nor
+ * ago; of its tasks the highest priority, then the oldest, of a worker that is neither paused nor
  * at its max_concurrency. A task is as old as it could have started: from the end of its delay on.
  *
  * An attempt that fails or is lost is followed by a task of its own (attempt + 1,
@@ -15,7 +15,7 @@
 #ifndef SUPERVISOR_FRONT_RUN_QUEUE_QUEUE_H
 #define SUPERVISOR_FRONT_RUN_QUEUE_QUEUE_H
 
-#include "supervisor/front/core/code.h"
+#include "supervisor/front/core/worker.h"
 #include "supervisor/front/run/task.h"
 #include "supervisor/front/store/query.h"
 
@@ -23,45 +23,59 @@
 #define QUEUE_PAYLOAD_MAX (64u << 10) /* bytes */
 #define QUEUE_TIMEOUT_MAX 3600u	      /* s */
 #define QUEUE_LABEL_MAX 128
-#define QUEUE_LOST_MAX 5 /* attempts that a node's failure may cost, whatever the code's retries */
+#define QUEUE_CLUSTER_MAX 64
+/* Attempts that a node's failure may cost, whatever the worker's retries. */
+#define QUEUE_LOST_MAX 5
 
+struct change;
 struct task;
 
 /* What a client, a schedule or a retry asks for. Text is borrowed. */
 struct submit {
 	const char *payload; /* any text without NUL; NULL: none */
 	size_t payload_len;
-	int priority;	    /* -1: the code's default */
+	int priority;	    /* -1: the worker's default */
 	uint32_t timeout_s; /* 0: the maximum */
 	uint32_t delay_s;
-	bool must_be;	   /* the next attempt of another: it is not given up when the disk fails */
-	const char *label; /* NULL: none */
+	const char *label;		    /* NULL: none */
 	const char *cluster;		    /* kept and told, nothing else */
 	const char *schedule;		    /* id of the schedule that it comes from; NULL: none */
 	const struct task_record *retry_of; /* NULL: none. Payload, label, ... are its own then,
 					       but for delay_s */
-	/* NULL: none. Called in the transaction that makes the task durable, once for each try of
-	 * that; a failure of it is the task's. */
-	int (*also)(void *arg, struct err *e);
-	void *also_arg;
+	/* NULL: none. Written with the task in one transaction, and told when the task is durable, or
+	 * is not kept (change_add_with). */
+	struct change *with;
 };
 
-/*
- * Called once when the task is durable (error NULL) or is not kept (error). Not from within
- * queue_submit.
- */
-typedef void (*submit_fn)(void *arg, const char *id, const struct err *error);
+/* How much of each field may be asked for, whoever asks: those who read one from text
+ * read it by this table, and all are checked by it. */
+enum submit_field {
+	SUBMIT_PAYLOAD = 0,
+	SUBMIT_LABEL,
+	SUBMIT_CLUSTER,
+	SUBMIT_PRIORITY,
+	SUBMIT_TIMEOUT,
+	SUBMIT_DELAY,
+	SUBMIT_FIELDS
+};
+struct submit_bound {
+	const char *key; /* what clients call it */
+	uint32_t max;
+	const char *unit;
+};
+extern const struct submit_bound submit_bounds[SUBMIT_FIELDS];
+/* ERR_INPUT names the field. What depends on the worker and its project is queue_submit's. */
+int submit_check(const struct submit *s, struct err *e);
 
 /*
- * id: of the new task. 0: done will be called. -errno with *e: nothing was kept: ERR_INPUT (the
+ * id: of the new task. 0: what->with will be told. -errno with *e: nothing was kept: ERR_INPUT (the
  * field is named), ERR_LIMIT (quota, or the disk is full).
  */
-int queue_submit(struct front *f, struct code *c, const struct submit *what,
-		 char id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e);
+int queue_submit(struct front *f, struct worker *c, const struct submit *what,
+		 char id[TASK_ID_LEN + 1], struct err *e);
 
-/* A task of this project, whatever its state; ERR_NOT_FOUND when it is another one's. p NULL: of
- * any project. The
- * caller frees ret->spec (a code's task: its payload as it came). */
+/* A task of this project, in any state; ERR_NOT_FOUND when it is of another project. p NULL: a task of
+ * any project. The caller clears *ret (task_record_clear), which has no job. */
 int queue_get(struct front *f, const struct project *p, const char *id, struct task_record *ret,
 	      struct err *e);
 /*
@@ -72,21 +86,22 @@ void queue_last_attempt(struct front *f, const struct project *p, const char *id
 			char ret[TASK_ID_LEN + 1]);
 /*
  * The task's last attempt ends, and none follows; also of one that only waits. p NULL: of any
- * project. *ret_changed false: it had ended.
+ * project. *ret: what was changed; NULL: nothing, it had ended.
  */
-int queue_cancel(struct front *f, const struct project *p, const char *id, bool *ret_changed,
+int queue_cancel(struct front *f, const struct project *p, const char *id, struct task **ret,
 		 struct err *e);
 /* Every task of the worker that waits now. Those that come meanwhile stay, and start after it. */
-int queue_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e);
+int queue_cancel_all(struct front *f, struct worker *c, worker_done_fn done, void *arg,
+		     struct err *e);
+/* It runs, says the monitor, and its record cannot be read now: it is not started, and is taken for
+ * running as soon as it can be read. False: it does not wait here. */
+bool queue_hold(struct front *f, const char *id);
 int queue_progress(struct front *f, const struct project *p, const char *id, uint32_t percent,
 		   const char *msg, struct err *e);
-/* A new task of the same code and payload, whatever becomes of the old one. */
+/* A new task of the same worker and payload, whatever becomes of the old one. new_id: set when `with`
+ * is told that the new one is durable, and perhaps before. 0: it will be told. */
 int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
-		char new_id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e);
-
-/* Newest first, all at once; rec as in store_task_walk: without its spec. */
-int queue_list(struct front *f, const struct task_query *q,
-	       int (*fn)(void *arg, struct task_record *rec), void *arg, struct err *e);
+		char new_id[TASK_ID_LEN + 1], struct change *with, struct err *e);
 
 /* For /metrics and the dashboard. */
 struct queue_counts {

@@ -3,56 +3,57 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisor/front/run/queue/queue.h"
 #include "supervisor/front/run/run.h"
+#include "supervisor/front/store/chore.h"
 #include "supervisor/front/store/query.h"
 
-#define QUEUED_MAX 1000000u /* of a project that has no quota of its own */
-/* Attempts that are followed: more than retries and lost nodes make of one task. */
-#define CHAIN_MAX (CODE_RETRIES_MAX + QUEUE_LOST_MAX + 1)
-#define QUEUED_BYTES_MAX (1ULL << 30) /* the payloads of what waits of a project */
+_Static_assert(QUEUE_LABEL_MAX < sizeof(((struct task_record *)NULL)->label) &&
+		       QUEUE_CLUSTER_MAX < sizeof(((struct task_record *)NULL)->cluster),
+	       "a record has room for what may be asked for");
 
-static int check(struct front *f, struct code *c, const struct submit *s, struct err *e)
+const struct submit_bound submit_bounds[SUBMIT_FIELDS] = {
+	[SUBMIT_PAYLOAD] = {"payload", QUEUE_PAYLOAD_MAX, " bytes"},
+	[SUBMIT_LABEL] = {"label", QUEUE_LABEL_MAX, " bytes"},
+	[SUBMIT_CLUSTER] = {"cluster", QUEUE_CLUSTER_MAX, " bytes"},
+	[SUBMIT_PRIORITY] = {"priority", LANE_PRIORITIES - 1, ""},
+	[SUBMIT_TIMEOUT] = {"timeout", QUEUE_TIMEOUT_MAX, " seconds"},
+	[SUBMIT_DELAY] = {"delay", QUEUE_DELAY_MAX, " seconds"},
+};
+
+int submit_check(const struct submit *s, struct err *e)
 {
-	const struct project *p = c->project;
-	const uint32_t max = p->quota.queued ? p->quota.queued : QUEUED_MAX;
+	const uint64_t asked[SUBMIT_FIELDS] = {
+		[SUBMIT_PAYLOAD] = s->payload_len,
+		[SUBMIT_LABEL] = s->label ? strlen(s->label) : 0,
+		[SUBMIT_CLUSTER] = s->cluster ? strlen(s->cluster) : 0,
+		/* Below -1, which stands for the worker's own, it is a large number here. */
+		[SUBMIT_PRIORITY] = s->priority == -1 ? 0 : (uint64_t)(int64_t)s->priority,
+		[SUBMIT_TIMEOUT] = s->timeout_s,
+		[SUBMIT_DELAY] = s->delay_s,
+	};
 
-	if (s->payload_len > QUEUE_PAYLOAD_MAX)
-		return err_set(e, ERR_INPUT, EMSGSIZE, "payload: %zu bytes, at most %u",
-			       s->payload_len, QUEUE_PAYLOAD_MAX);
+	for (int i = 0; i < SUBMIT_FIELDS; i++)
+		if (asked[i] > submit_bounds[i].max)
+			return err_set(e, ERR_INPUT, 0, "%s: must be from 0 to %u%s",
+				       submit_bounds[i].key, submit_bounds[i].max,
+				       submit_bounds[i].unit);
 	if (s->payload && memchr(s->payload, '\0', s->payload_len))
 		return err_set(e, ERR_INPUT, 0, "payload: must be text, without NUL bytes");
-	if (s->priority < -1 || s->priority >= LANE_PRIORITIES)
-		return err_set(e, ERR_INPUT, 0, "priority: must be 0, 1 or 2");
-	if (s->timeout_s > QUEUE_TIMEOUT_MAX)
-		return err_set(e, ERR_INPUT, 0, "timeout: at most %u seconds", QUEUE_TIMEOUT_MAX);
-	if (s->delay_s > QUEUE_DELAY_MAX)
-		return err_set(e, ERR_INPUT, 0, "delay: at most %u seconds", QUEUE_DELAY_MAX);
-	if (s->label && strlen(s->label) > QUEUE_LABEL_MAX)
-		return err_set(e, ERR_INPUT, 0, "label: at most %d bytes", QUEUE_LABEL_MAX);
-	if (s->cluster && strlen(s->cluster) >= sizeof(((struct task_record *)0)->cluster))
-		return err_set(e, ERR_INPUT, 0, "cluster: at most 64 bytes");
-	if (p->queued_bytes + s->payload_len > QUEUED_BYTES_MAX)
-		return err_set(e, ERR_LIMIT, 0,
-			       "the payloads of this project's tasks that wait are %llu bytes, at "
-			       "most %llu are possible: try again later, or queue a reference to "
-			       "the data",
-			       (unsigned long long)p->queued_bytes, QUEUED_BYTES_MAX);
-	if (code_may_run(f, c, e) < 0)
-		return -EACCES;
-	if (p->n_queued >= max)
-		return err_set(e, ERR_LIMIT, 0,
-			       "%u tasks of this project wait already, and its quota \"queued\" "
-			       "is %u: try again later",
-			       p->n_queued, max);
 	return 0;
 }
 
-static void fill(struct task_record *rec, const struct code *c, const struct submit *s)
+#define QUEUED_MAX 1000000u /* of a project that has no quota of its own */
+/* Attempts that are followed: more than retries and lost nodes make of one task. */
+#define CHAIN_MAX (WORKER_RETRIES_MAX + QUEUE_LOST_MAX + 1)
+#define QUEUED_BYTES_MAX (1ULL << 30) /* the payloads of what waits of a project */
+
+static void fill(struct task_record *rec, const struct worker *c, const struct submit *s)
 {
 	const struct task_record *of = s->retry_of;
 
 	(void)snprintf(rec->project, sizeof(rec->project), "%s", c->project->id);
-	memcpy(rec->code, c->id, sizeof(rec->code));
+	memcpy(rec->worker, c->id, sizeof(rec->worker));
 	memcpy(rec->code_name, c->spec.name, sizeof(rec->code_name));
 	rec->created_ns = util_realtime_ns();
 	rec->not_before_ns = s->delay_s ? rec->created_ns + s->delay_s * SEC : 0;
@@ -78,7 +79,7 @@ static void fill(struct task_record *rec, const struct code *c, const struct sub
 	(void)snprintf(rec->schedule, sizeof(rec->schedule), "%s", s->schedule ? s->schedule : "");
 }
 
-struct task *queue_again(struct front *f, struct code *c, const struct submit *s)
+struct task *queue_again(struct front *f, struct worker *c, const struct submit *s, bool must)
 {
 	char id[TASK_ID_LEN + 1];
 	struct task *t;
@@ -88,46 +89,53 @@ struct task *queue_again(struct front *f, struct code *c, const struct submit *s
 	if (!t)
 		return NULL;
 	t->project = c->project;
-	t->code = c;
-	t->is_new = true;
-	t->must_be = s->must_be;
+	t->worker = c;
+	t->change.must = must;
 	t->received_ns = util_monotonic_ns();
 	fill(&t->rec, c, s);
-	if (s->retry_of && s->retry_of->spec)
-		t->rec.spec = strdup(s->retry_of->spec);
+	if (s->retry_of && s->retry_of->payload)
+		t->rec.payload = strdup(s->retry_of->payload);
 	else
-		t->rec.spec = s->payload ? strndup(s->payload, s->payload_len) : strdup("");
-	if (!t->rec.spec || queue_push(f, t) < 0) {
+		t->rec.payload = s->payload ? strndup(s->payload, s->payload_len) : strdup("");
+	if (!t->rec.payload || flow_accept(f, t) < 0) {
 		registry_free_task(f, t);
 		return NULL;
 	}
-	registry_add(f, t);
-	commit_note(t, "accepted", "");
-	commit_mark(f, t);
+	if (s->with)
+		change_add_with(&t->change, s->with);
 	return t;
 }
 
-int queue_submit(struct front *f, struct code *c, const struct submit *what,
-		 char id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e)
+int queue_submit(struct front *f, struct worker *c, const struct submit *what,
+		 char id[TASK_ID_LEN + 1], struct err *e)
 {
+	const struct project *p = c->project;
+	const uint32_t max = p->quota.queued ? p->quota.queued : QUEUED_MAX;
 	struct task *t;
 	int r;
 
 	if (c->going)
-		return err_set(e, ERR_CONFLICT, 0, "the code %s is being removed", c->spec.name);
-	r = check(f, c, what, e);
+		return err_set(e, ERR_CONFLICT, 0, "the worker %s is being removed", c->spec.name);
+	r = submit_check(what, e);
 	if (r < 0)
 		return r;
-	t = queue_again(f, c, what);
+	if (p->run->queued_bytes + what->payload_len > QUEUED_BYTES_MAX)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the payloads of this project's tasks that wait are %llu bytes, at "
+			       "most %llu are possible: try again later, or queue a reference to "
+			       "the data",
+			       (unsigned long long)p->run->queued_bytes, QUEUED_BYTES_MAX);
+	if (worker_may_run(f, c, e) < 0)
+		return -EACCES;
+	if (p->run->n_queued >= max)
+		return err_set(e, ERR_LIMIT, 0,
+			       "the quota \"queued\" of this project is %u, and %u wait already: "
+			       "try again later",
+			       max, p->run->n_queued);
+	t = queue_again(f, c, what, false);
 	if (!t)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
-	t->submitted = done;
-	t->submitted_arg = arg;
-	t->also = what->also;
-	t->also_arg = what->also_arg;
 	memcpy(id, t->rec.id, sizeof(t->rec.id));
-	/* The monitor is asked first, the disk second: both then work at once. */
-	queue_dispatch_soon(f);
 	return 0;
 }
 
@@ -139,8 +147,9 @@ int queue_get(struct front *f, const struct project *p, const char *id, struct t
 
 	if (t) {
 		*ret = t->rec;
-		ret->spec = strdup(t->rec.spec ? t->rec.spec : "");
-		if (!ret->spec)
+		ret->job = NULL;
+		ret->payload = strdup(t->rec.payload ? t->rec.payload : "");
+		if (!ret->payload)
 			return err_set(e, ERR_SYSTEM, ENOMEM, "task %s", id);
 	} else {
 		r = util_is_id(id) ? store_task_get(f->store, id, ret, e) : -ENOENT;
@@ -148,10 +157,12 @@ int queue_get(struct front *f, const struct project *p, const char *id, struct t
 	if (r == 0 && (!p || strcmp(ret->project, p->id) == 0))
 		return 0;
 	if (r == 0)
-		free(ret->spec);
+		task_record_clear(ret);
 	*ret = (struct task_record){0};
 	if (r < 0 && e && e->code && e->code != ERR_NOT_FOUND)
 		return r;
+	if (!p)
+		return err_set(e, ERR_NOT_FOUND, 0, "there is no task %s", id);
 	/* The same words for what is another project's. */
 	return err_set(e, ERR_NOT_FOUND, 0, "Not found: there is no task with this id");
 }
@@ -166,7 +177,7 @@ static int find_active(struct front *f, const struct project *p, const char *id,
 	*ret = NULL;
 	if (r < 0)
 		return r;
-	free(rec.spec);
+	task_record_clear(&rec);
 	if (!task_state_final((enum task_state)rec.state))
 		*ret = queue_wake(f, id);
 	return 0;
@@ -180,106 +191,89 @@ void queue_last_attempt(struct front *f, const struct project *p, const char *id
 	memmove(ret, id, TASK_ID_LEN);
 	ret[TASK_ID_LEN] = '\0';
 	for (int i = 0; i < CHAIN_MAX && queue_get(f, p, ret, &rec, NULL) == 0; i++) {
-		free(rec.spec);
+		task_record_clear(&rec);
 		if (!task_state_final((enum task_state)rec.state) || !*rec.retry)
 			break;
 		memcpy(ret, rec.retry, TASK_ID_LEN + 1);
 	}
 }
 
-int queue_cancel(struct front *f, const struct project *p, const char *id, bool *ret_changed,
+int queue_cancel(struct front *f, const struct project *p, const char *id, struct task **ret,
 		 struct err *e)
 {
 	char last[TASK_ID_LEN + 1];
 	struct task *t;
 	int r;
 
+	*ret = NULL;
 	queue_last_attempt(f, p, id, last);
 	r = find_active(f, p, last, &t, e);
 	if (r < 0)
 		return r;
-	*ret_changed = t && flow_cancel(f, t, false);
+	if (t && flow_cancel(f, t, false))
+		*ret = t;
 	/* It has exited, and waits for its log's end: what it keeps from following is a retry. */
-	if (t && *t->rec.code && !*ret_changed && !t->rec.cancel_ns) {
+	if (t && *t->rec.worker && !*ret && !t->rec.cancel_ns) {
 		t->rec.cancel_ns = util_realtime_ns();
 		commit_mark(f, t);
-		*ret_changed = true;
+		*ret = t;
 	}
 	return 0;
 }
 
 /* queue_cancel_all, while it is done. */
 struct cancelling {
-	struct work work;
-	char project[PROJECT_ID_LEN + 1], code[PROJECT_ID_LEN + 1];
+	struct chore chore;
+	char project[PROJECT_ID_LEN + 1], worker[PROJECT_ID_LEN + 1];
 	uint64_t upto, n; /* of queue_number; cancelled tasks */
-	code_done_fn done;
+	worker_done_fn done;
 	void *arg;
 };
 
-static int cancel_some(struct front *f, struct code *c, struct cancelling *w, struct err *e)
+static int cancel_slice(struct front *f, struct chore *chore, struct err *e)
 {
+	struct cancelling *w = OWNER(chore, struct cancelling, chore);
+	struct worker *c = worker_get(project_by_id(f, w->project), w->worker, e);
 	uint64_t some;
 	bool more;
 	int r;
 
-	r = queue_cancel_some(f, &c->lane, w->upto, &some, &more, e);
+	if (!c)
+		return -ENOENT;
+	r = queue_cancel_some(f, &c->run->lane, w->upto, &some, &more, e);
 	w->n += some;
 	if (r == 0 && more)
 		return 1;
-	c->cancelling--;
-	commit_now(f);
-	if (r == 0)
-		r = store_sync(f->store, e);
+	c->run->cancelling--;
 	/* What came meanwhile. */
-	queue_dispatch(f);
+	queue_dispatch_soon(f);
 	return r;
 }
 
-static bool cancel_slice(struct front *f, struct work *work)
+static void cancel_end(struct front *f, struct chore *chore, const struct err *error)
 {
-	struct cancelling *w = (struct cancelling *)work;
-	struct project *p = project_by_id(f, w->project);
-	struct code *c = p ? code_by_id(p, w->code) : NULL;
-	struct err e = {0};
-	int r;
-
-	if (!c)
-		r = err_set(&e, ERR_NOT_FOUND, 0, "Not found: there is no code with this id");
-	else
-		r = cancel_some(f, c, w, &e);
-	if (r > 0)
-		return true;
-	w->done(w->arg, w->n, r < 0 ? &e : NULL);
-	free(w);
-	return false;
-}
-
-static void cancel_drop(struct front *f, struct work *work)
-{
-	struct cancelling *w = (struct cancelling *)work;
-	struct err e = {0};
+	struct cancelling *w = OWNER(chore, struct cancelling, chore);
 
 	(void)f;
-	(void)err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is going down");
-	w->done(w->arg, w->n, &e);
+	w->done(w->arg, w->n, error);
 	free(w);
 }
 
-int queue_cancel_all(struct front *f, struct code *c, code_done_fn done, void *arg, struct err *e)
+int queue_cancel_all(struct front *f, struct worker *c, worker_done_fn done, void *arg,
+		     struct err *e)
 {
 	struct cancelling *w = calloc(1, sizeof(*w));
 
 	if (!w)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "the code %s", c->spec.name);
-	*w = (struct cancelling){.work = {.slice = cancel_slice, .drop = cancel_drop},
+		return err_set(e, ERR_SYSTEM, ENOMEM, "the worker %s", c->spec.name);
+	*w = (struct cancelling){.chore = {.slice = cancel_slice, .end = cancel_end},
 				 .upto = queue_number(f),
 				 .done = done,
 				 .arg = arg};
 	memcpy(w->project, c->project->id, sizeof(w->project));
-	memcpy(w->code, c->id, sizeof(w->code));
-	c->cancelling++;
-	turn_add(f, turn_holder(c->project), TURN_WORK, &w->work);
+	memcpy(w->worker, c->id, sizeof(w->worker));
+	c->run->cancelling++;
+	chore_begin(f, &w->chore, turn_holder(c->project));
 	return 0;
 }
 
@@ -302,48 +296,118 @@ int queue_progress(struct front *f, const struct project *p, const char *id, uin
 	return 0;
 }
 
-int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
-		char new_id[TASK_ID_LEN + 1], submit_fn done, void *arg, struct err *e)
+/* The old task names the new one, and is no dead letter, from when that is durable on. */
+struct retried {
+	struct change change;
+	char id[TASK_ID_LEN + 1], new_id[TASK_ID_LEN + 1];
+};
+
+static int retried_write(struct front *f, struct change *c, struct err *e)
 {
-	struct submit s = {.priority = -1, .delay_s = delay_s};
-	struct task_record rec;
-	struct code *c;
-	struct task *t;
-	bool ended;
+	const struct retried *x = OWNER(c, struct retried, change);
+
+	return store_task_retried(f->store, x->id, x->new_id, e);
+}
+
+static void retried_done(struct front *f, struct change *c, const struct err *error)
+{
+	(void)f;
+	(void)error;
+	free(OWNER(c, struct retried, change));
+}
+
+/* One that has not ended may yet be followed by an attempt of its own, and names that. */
+static int retry_ended(struct front *f, struct worker *c, struct submit *s, const char *id,
+		       char new_id[TASK_ID_LEN + 1], struct err *e)
+{
+	struct retried *x = calloc(1, sizeof(*x));
 	int r;
 
-	/* An end that is not in the store yet is there after this, or the disk fails. */
-	commit_now(f);
+	if (!x)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
+	x->change = (struct change){.write = retried_write, .done = retried_done};
+	memcpy(x->id, id, TASK_ID_LEN);
+	change_add_with(&x->change, s->with);
+	s->with = &x->change;
+	r = queue_submit(f, c, s, new_id, e);
+	if (r < 0)
+		free(x);
+	else
+		memcpy(x->new_id, new_id, sizeof(x->new_id));
+	return r;
+}
+
+static int retry_now(struct front *f, struct project *p, const char *id, uint32_t delay_s,
+		     char new_id[TASK_ID_LEN + 1], struct change *with, struct err *e)
+{
+	struct submit s = {.priority = -1, .delay_s = delay_s, .with = with};
+	struct task_record rec;
+	struct worker *c;
+	int r;
+
 	r = queue_get(f, p, id, &rec, e);
 	if (r < 0)
 		return r;
-	c = code_by_id(p, rec.code);
-	ended = task_state_final((enum task_state)rec.state);
-	if (!c) {
-		r = err_set(e, ERR_CONFLICT, 0, "its code \"%s\" is no more", rec.code_name);
-	} else if (ended && registry_find(f, id)) {
-		r = err_set(e, ERR_UNAVAILABLE, 0,
-			    "the end of the task %s cannot be written: try "
-			    "again later",
-			    id);
-	} else {
+	c = worker_by_id(p, rec.worker);
+	if (c) {
 		s.retry_of = &rec;
 		rec.retries_left = c->spec.retries;
 		/* It is asked for now, and what was wrong may have been mended. */
 		rec.revision = c->revision;
-		r = queue_submit(f, c, &s, new_id, done, arg, e);
+		r = task_state_final((enum task_state)rec.state)
+			    ? retry_ended(f, c, &s, id, new_id, e)
+			    : queue_submit(f, c, &s, new_id, e);
+	} else {
+		r = err_set(e, ERR_CONFLICT, 0, "its worker \"%s\" was removed", rec.code_name);
 	}
-	/* The old task names the new one, and is no dead letter, from when that is durable on. One
-	 * that has not ended may yet be followed by an attempt of its own. */
-	t = r == 0 && ended ? registry_find(f, new_id) : NULL;
-	if (t)
-		memcpy(t->retries, id, sizeof(t->retries));
-	free(rec.spec);
+	task_record_clear(&rec);
 	return r;
 }
 
-int queue_list(struct front *f, const struct task_query *q,
-	       int (*fn)(void *arg, struct task_record *rec), void *arg, struct err *e)
+/* A retry that waits until the end of what it repeats is durable. */
+struct retrying {
+	struct change change;
+	char project[PROJECT_ID_LEN + 1], id[TASK_ID_LEN + 1];
+	uint32_t delay_s;
+	char *new_id;
+	struct change *with;
+};
+
+static void retry_then(struct front *f, struct change *c, const struct err *error)
 {
-	return store_task_query(f->store, q, fn, arg, e);
+	struct retrying *w = OWNER(c, struct retrying, change);
+	struct project *p = project_by_id(f, w->project);
+	struct err e = {0};
+	int r;
+
+	if (error)
+		r = err_set(&e, ERR_UNAVAILABLE, 0,
+			    "the end of the task %s cannot be written: try again later", w->id);
+	else if (!p)
+		r = err_set(&e, ERR_NOT_FOUND, 0, "Not found: there is no such project");
+	else
+		r = retry_now(f, p, w->id, w->delay_s, w->new_id, w->with, &e);
+	if (r < 0)
+		w->with->done(f, w->with, &e);
+	free(w);
+}
+
+int queue_retry(struct front *f, struct project *p, const char *id, uint32_t delay_s,
+		char new_id[TASK_ID_LEN + 1], struct change *with, struct err *e)
+{
+	struct task *t = registry_find(f, id);
+	struct retrying *w;
+
+	/* It is found to be another project's there. */
+	if (!t || t->project != p || !task_state_final((enum task_state)t->rec.state))
+		return retry_now(f, p, id, delay_s, new_id, with, e);
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
+	*w = (struct retrying){
+		.change = {.done = retry_then}, .delay_s = delay_s, .new_id = new_id, .with = with};
+	memcpy(w->project, p->id, sizeof(w->project));
+	memcpy(w->id, t->rec.id, sizeof(w->id));
+	change_add_with(&t->change, &w->change);
+	return 0;
 }

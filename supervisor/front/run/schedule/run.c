@@ -15,17 +15,9 @@
 #define SET_BACK_NS (10800 * SEC)
 #define CLOCK_FAR_S 0xffffffffL /* a time that never comes, for timerfd_settime */
 
-/* A task that is being queued, and what the schedule is when it has been. */
-struct schedule_run {
-	struct front *f;
-	struct schedule *s; /* NULL: it is no more */
-	struct schedule after;
-};
-
 static int set_timer(struct schedule *s, uint64_t at_ns);
 
-/* It stays due. */
-static void try_later(struct schedule *s, const char *why)
+void schedule_try_later(struct schedule *s, const char *why)
 {
 	const unsigned wait_s = s->tries < 6 ? 1u << s->tries : TRY_MAX_S;
 
@@ -36,16 +28,15 @@ static void try_later(struct schedule *s, const char *why)
 	(void)set_timer(s, util_realtime_ns() + wait_s * SEC);
 }
 
-static int write_run(void *arg, struct err *e)
+static int write_run(struct front *f, struct change *c, struct err *e)
 {
-	struct schedule_run *run = arg;
-
+	const struct schedule_run *run = OWNER(c, struct schedule_run, change);
 	struct schedule_row row;
 
 	if (!run->s)
 		return 0;
 	row = schedule_row_of(&run->after);
-	return store_schedule_ran(run->f->store, &row, e);
+	return store_schedule_ran(f->store, &row, e);
 }
 
 static void adopt(struct schedule *s, const struct schedule *after)
@@ -60,16 +51,16 @@ static void adopt(struct schedule *s, const struct schedule *after)
 		schedule_ended(s, after->state);
 }
 
-static void queued(void *arg, const char *id, const struct err *error)
+static void queued(struct front *f, struct change *c, const struct err *error)
 {
-	struct schedule_run *run = arg;
+	struct schedule_run *run = OWNER(c, struct schedule_run, change);
 	struct schedule *s = run->s;
 
-	(void)id;
+	(void)f;
 	if (s) {
 		s->run = NULL;
 		if (error) {
-			try_later(s, error->msg);
+			schedule_try_later(s, error->msg);
 		} else {
 			adopt(s, &run->after);
 			(void)schedule_arm(s, NULL);
@@ -93,32 +84,22 @@ static void advance(const struct schedule *s, uint64_t now, struct schedule *ret
 	ret->state = ret->next_ns ? SCHEDULE_SCHEDULED : SCHEDULE_COMPLETE;
 }
 
-static int submit(struct schedule *s, struct code *c, uint64_t now, struct err *e)
+static int submit(struct schedule *s, struct worker *c, uint64_t now, struct err *e)
 {
-	const struct schedule_spec *spec = &s->spec;
 	struct schedule_run *run = calloc(1, sizeof(*run));
+	struct submit what = schedule_submit(&s->spec);
 	char id[TASK_ID_LEN + 1];
-	struct submit what = {
-		.payload = spec->payload,
-		.payload_len = spec->payload ? strlen(spec->payload) : 0,
-		.priority = spec->priority,
-		.timeout_s = spec->timeout_s,
-		.delay_s = spec->delay_s,
-		.label = *spec->label ? spec->label : NULL,
-		.cluster = *spec->cluster ? spec->cluster : NULL,
-		.schedule = s->id,
-		.also = write_run,
-		.also_arg = run,
-	};
 	int r;
 
 	if (!run)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a task");
-	run->f = s->front;
+	what.schedule = s->id;
+	what.with = &run->change;
+	run->change = (struct change){.write = write_run, .done = queued};
 	run->s = s;
 	advance(s, now, &run->after);
 	s->run = run;
-	r = queue_submit(s->front, c, &what, id, queued, run, e);
+	r = queue_submit(s->front, c, &what, id, e);
 	if (r < 0) {
 		s->run = NULL;
 		free(run);
@@ -126,26 +107,9 @@ static int submit(struct schedule *s, struct code *c, uint64_t now, struct err *
 	return r;
 }
 
-static int end_without(struct schedule *s, enum schedule_state state, const char *why,
-		       struct err *e)
-{
-	struct schedule after = *s;
-	int r;
-
-	after.state = state;
-	after.next_ns = 0;
-	(void)snprintf(after.msg, sizeof(after.msg), "%s", why);
-	r = schedule_put(&after, e);
-	if (r < 0)
-		return r;
-	memcpy(s->msg, after.msg, sizeof(s->msg));
-	schedule_ended(s, state);
-	return 0;
-}
-
 static int run_now(struct schedule *s, uint64_t now, struct err *e)
 {
-	struct code *c = code_by_name(s->project, s->spec.code_name);
+	struct worker *c = worker_by_name(s->project, s->spec.code_name);
 	int r;
 
 	if (!s->read) {
@@ -154,11 +118,11 @@ static int run_now(struct schedule *s, uint64_t now, struct err *e)
 			return r;
 	}
 	if (!c)
-		return end_without(s, SCHEDULE_CANCELLED, "its code was deleted", e);
+		return schedule_end(s, SCHEDULE_CANCELLED, "its worker was deleted", e);
 	if (s->spec.end_ns && now > s->spec.end_ns + END_SLACK_NS)
-		return end_without(s, SCHEDULE_COMPLETE, "its last times passed unseen", e);
+		return schedule_end(s, SCHEDULE_COMPLETE, "its last times passed unseen", e);
 	if (c->paused)
-		return err_set(e, ERR_CONFLICT, 0, "its code is paused");
+		return err_set(e, ERR_CONFLICT, 0, "its worker is paused");
 	return submit(s, c, now, e);
 }
 
@@ -170,12 +134,13 @@ static int on_time(sd_event_source *timer, uint64_t usec, void *arg)
 
 	(void)timer;
 	(void)usec;
-	if (s->run || s->state != SCHEDULE_SCHEDULED)
+	/* What it is about to be says when it is due. */
+	if (s->run || s->changing || s->state != SCHEDULE_SCHEDULED)
 		return 0;
 	if (s->next_ns > now)
 		(void)schedule_arm(s, NULL);
 	else if (run_now(s, now, &e) < 0)
-		try_later(s, e.msg);
+		schedule_try_later(s, e.msg);
 	return 0;
 }
 
@@ -215,15 +180,15 @@ void schedule_disarm(struct schedule *s)
 static void wake(struct front *f, struct project *p)
 {
 	(void)f;
-	for (struct schedule *s = p->schedules; s; s = s->next) {
-		if (s->state != SCHEDULE_SCHEDULED || !s->tries || s->run)
+	for (struct schedule *s = p->schedules->first; s; s = s->next) {
+		if (s->state != SCHEDULE_SCHEDULED || !s->tries || s->run || s->changing)
 			continue;
 		s->tries = 0;
 		(void)schedule_arm(s, NULL);
 	}
 }
 
-static void on_worker_paused(struct front *f, struct code *c)
+static void on_worker_paused(struct front *f, struct worker *c)
 {
 	if (!c->paused)
 		wake(f, c->project);
@@ -234,7 +199,7 @@ const struct listener schedule_listener = {.project_changed = wake,
 
 void schedule_settle_clock(struct schedule *s, uint64_t now)
 {
-	if (s->state != SCHEDULE_SCHEDULED || s->run)
+	if (s->state != SCHEDULE_SCHEDULED || s->run || s->changing)
 		return;
 	if (s->read && s->run_count && s->last_ns > now + SET_BACK_NS) {
 		const uint64_t next = schedule_time_after(s, now);
@@ -267,8 +232,9 @@ static int on_clock(sd_event_source *source, int fd, uint32_t events, void *arg)
 		return 0;
 	msg_info("the clock was set: schedules go by the new time");
 	for (struct project *p = f->core->projects; p; p = p->next)
-		for (struct schedule *s = p->schedules; s; s = s->next)
+		for (struct schedule *s = p->schedules->first; s; s = s->next)
 			schedule_settle_clock(s, now);
+	EVENT_TELL(f, clock_set, now);
 	return watch(fd);
 }
 

@@ -30,7 +30,8 @@ uint64_t schedule_time_after(const struct schedule *s, uint64_t after_ns)
 		t = cron_next(&s->line, s->zone,
 			      after_ns < spec->start_ns ? spec->start_ns - 1 : after_ns);
 	else if (after_ns < base && s->run_count && every && !spec->start_ns)
-		t = base - (base - after_ns - 1) / every * every; /* the clock was set back */
+		/* The clock was set back. */
+		t = base - (base - after_ns - 1) / every * every;
 	else if (after_ns < base)
 		t = base;
 	else if (every)
@@ -42,6 +43,6 @@ uint64_t schedule_time_first(const struct schedule *s, uint64_t now_ns)
 {
 	if (s->spec.run_times && s->run_count >= s->spec.run_times)
 		return 0;
-	/* A line's times before now are nobody's; a start that has passed is meant to be now. */
+	/* Of a crontab line only later times count; a start_ns in the past means now. */
 	return schedule_time_after(s, *s->spec.cron || s->run_count ? now_ns : 0);
 }

@@ -5,10 +5,12 @@
 
 /* Before microhttpd.h, which wants va_list. */
 #include <stdarg.h>
+#include <sys/queue.h>
 
 #include <microhttpd.h>
 
 #include "lib/address.h"
+#include "spec/multipart.h"
 #include "supervisor/front/serve/http/http.h"
 #include "supervisor/front/serve/http/read.h"
 #include "supervisor/front/serve/http/screen.h"
@@ -24,18 +26,21 @@
 #define HTTP_RATE 20000u		   /* requests of a project, a second */
 
 struct http;
-struct http_req;
+struct http_exchange;
+struct http_ws;
 
 /* A client's connection, from accept to close. */
 struct http_conn {
-	struct http_conn *next, **pprev; /* newest first */
+	LIST_ENTRY(http_conn) entry;
 	struct http *http;
-	struct http_req *req; /* the one that is being read or answered; NULL */
-	unsigned holder;      /* of http.conns_of: as its last request had it; nobody's at first */
+	struct http_exchange *req; /* the one that is being read or answered; NULL */
+	/* Index of http.conns_of, by its last request; PROJECTS_MAX before the first one. */
+	unsigned holder;
 	int fd;		      /* libmicrohttpd's */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what it does must be done by then; 0: never */
+	bool by_edge;	      /* it is nginx's, which has read the request's framing and its host */
 	bool leaving;	      /* hung up; libmicrohttpd is about to close it */
-	bool at_end;	      /* http_loop.c: nothing more will come */
+	bool at_end;	      /* loop.c: nothing more will come */
 	bool reading;	      /* the deadline is the client's, for a request or for a part of one */
 	struct http_screen screen; /* what it sends goes through it */
 	uint64_t n_heads;	   /* that libmicrohttpd has read, of screen.heads */
@@ -43,7 +48,9 @@ struct http_conn {
 
 /* In an upload, what has come of it. */
 struct http_upload {
-	struct MHD_PostProcessor *parser;
+	struct MHD_PostProcessor *parser; /* NULL: of a row with form_max */
+	struct multipart form;
+	size_t fields_len, parts_allocated;
 	char *data; /* part "data" */
 	size_t data_len;
 	int fd; /* part "file"; -1 */
@@ -53,8 +60,9 @@ struct http_upload {
 	unsigned status;
 };
 
-struct http_req {
-	struct http_request pub; /* what handlers see; first */
+/* One request and its answer, as the server has them; handlers see the http_request in it. */
+struct http_exchange {
+	struct http_request pub; /* first */
 	struct http *http;
 	struct http_conn *conn; /* NULL until its headers are there */
 	struct MHD_Connection *mhd;
@@ -62,7 +70,6 @@ struct http_req {
 	char *path;
 	struct http_target target;
 	struct err uri_error;
-	const struct http_route *route;
 	struct http_upload *upload; /* owned; NULL: the body is one piece */
 	size_t body_allocated;
 	unsigned body_holder; /* of http.bodies, while there is some of it */
@@ -76,12 +83,13 @@ struct http_req {
 	bool called;	/* the handler has been, and */
 	bool later;	/* answers by and by */
 	bool suspended; /* libmicrohttpd waits for http_wake */
-	bool half;	/* the client sends no more, and may still read */
+	bool half;	/* the client has shut its sending side, and may still read */
 	bool dead;	/* the client has left */
 	/* The answer, until libmicrohttpd has it. */
 	struct MHD_Response *response;
 	unsigned status;
 	bool stream;		/* without an end in time */
+	struct http_ws *ws;	/* owned: what the connection has become; NULL */
 	sd_event_source *watch; /* whether the client leaves, while suspended */
 	uint64_t n_head;	/* which one of its connection's heads it is, from 1 */
 	void (*gone)(void *arg);
@@ -89,15 +97,19 @@ struct http_req {
 	struct work turn; /* while it waits for its turn */
 };
 
+#define HTTP_STATUS_MAX 600 /* no status is as high */
+
 struct http {
 	struct front *f;
 	struct MHD_Daemon *daemon;
 	sd_event_source *io, *timer, *again, *sweep;
+	sd_event_source *api; /* connections of the edge's; NULL: none come */
 	const struct http_route *const *tables;
 	unsigned n_tables;
-	bool loopback; /* nobody outside this machine gets here */
+	uint64_t answers[HTTP_STATUS_MAX]; /* by their status */
+	bool loopback;			   /* nobody outside this machine gets here */
 	char address[HTTP_ADDRESS_MAX];
-	struct http_conn *conns;
+	LIST_HEAD(, http_conn) conns; /* newest first */
 	unsigned n_conns, conns_max, n_begun, n_uploads, n_streams;
 	/* By project (http_holder): connections that are not hung up; requests that are read or
 	 * answered, none of operators; logs being read; uploads. */
@@ -112,16 +124,16 @@ struct http {
 	uint64_t turn, called_turn[PROJECTS_MAX + 1];
 };
 
-/* http_loop.c */
+/* loop.c */
 /* libmicrohttpd has something to do. */
 void http_poke(struct http *h);
 /* With this many connections there is no room for one more: some old one goes for it. */
 unsigned http_conns_room(const struct http *h);
 /* From now on the connection is one of its request's project. */
-void http_conn_hold(struct http_req *r);
+void http_conn_hold(struct http_exchange *r);
 
 /*
- * http_recv.c: what libmicrohttpd reads of this descriptor is screened, until it is forgotten,
+ * recv.c: what libmicrohttpd reads of this descriptor is screened, until it is forgotten,
  * which must be before it is closed.
  */
 int http_recv_watch(int fd, struct http_screen *s);
@@ -132,56 +144,56 @@ void http_recv_hold(int fd);
 bool http_recv_let_go(int fd);
 void http_recv_clear(void);
 
-/* http_request.c: its callbacks. */
-void *http_req_new(void *cls, const char *uri, struct MHD_Connection *mhd);
-enum MHD_Result http_req_handle(void *cls, struct MHD_Connection *mhd, const char *url,
-				const char *method, const char *version, const char *data,
-				size_t *len, void **req);
-void http_req_done(void *cls, struct MHD_Connection *mhd, void **req,
-		   enum MHD_RequestTerminationCode how);
-/* The connection waits until http_wake; from within the handler or a response's reader. */
-void http_sleep(struct http_req *r);
-void http_wake(struct http_req *r);
-/* Its client has left, or is to be taken as if it had. */
-void http_leave(struct http_req *r);
+/* request.c: what libmicrohttpd calls. */
+void *http_exchange_new(void *cls, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result http_exchange_handle(void *cls, struct MHD_Connection *mhd, const char *url,
+				     const char *method, const char *version, const char *data,
+				     size_t *len, void **req);
+void http_exchange_done(void *cls, struct MHD_Connection *mhd, void **req,
+			enum MHD_RequestTerminationCode how);
+/* form.c: what the body's parts go to. The first thing that is wrong is in upload.e and .status. */
+void http_form_begin(struct http_exchange *r);
+int http_upload_fail(struct http_upload *u, unsigned status, const char *text);
 
-/* http_auth.c: whose request it is, and whether he may. 0, or an answer was given. again: it was
- * asked before, and the token, or the project with it, may have gone while the body came. */
-int http_authorise(struct http_req *r, bool again);
-/* Its token was good, and is no more. */
-bool http_is_revoked(struct http_req *r);
+/* The connection waits until http_wake; from within the handler or a response's reader. */
+void http_sleep(struct http_exchange *r);
+void http_wake(struct http_exchange *r);
+/* Its client has left, or is to be taken as if it had. */
+void http_leave(struct http_exchange *r);
+
+/* websocket.c: its connection is at its end. */
+void http_ws_free(struct http_ws *w);
+
+/* The request came with a token that was good and has been revoked since. */
+bool http_is_revoked(struct http_exchange *r);
 
 /* The project's place in an array by projects; the last one is for requests without any. */
-static inline unsigned http_holder(const struct http_req *r)
+static inline unsigned http_holder(const struct http_exchange *r)
 {
 	return r->pub.project ? r->pub.project->slot % PROJECTS_MAX : PROJECTS_MAX;
 }
 
 /* Its handler is called in its project's next turn. */
-void http_call_again(struct http_req *r);
+void http_call_again(struct http_exchange *r);
 
-/* http_body.c */
 /* A body, and what is counted of it, without its request. */
 struct http_body {
 	char *text;
 	size_t len, allocated;
 	unsigned holder;
 };
-void http_body_take(struct http_req *r, struct http_body *ret);
+void http_body_take(struct http_exchange *r, struct http_body *ret);
 void http_body_drop(struct http *h, struct http_body *body);
-int http_body_begin(struct http_req *r);			      /* the same */
-void http_body_add(struct http_req *r, const char *data, size_t len); /* may answer */
-void http_body_end(struct http_req *r);
-void http_body_free(struct http_req *r);
 
-/* http_reply.c */
 /* An answer of the server's own; retry_s: 0, or when to come again. */
-void http_refuse(struct http_req *r, unsigned status, unsigned retry_s, const char *fmt, ...)
+void http_refuse(struct http_exchange *r, unsigned status, unsigned retry_s, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* Takes the response; adds what every answer has. */
-void http_respond(struct http_req *r, unsigned status, const char *type,
+void http_respond(struct http_exchange *r, unsigned status, const char *type,
 		  struct MHD_Response *response);
-void http_respond_page(struct http_req *r, unsigned status, const char *type, const char *etag,
+/* The same without: of an answer that has no content. */
+void http_respond_bare(struct http_exchange *r, unsigned status, struct MHD_Response *response);
+void http_respond_page(struct http_exchange *r, unsigned status, const char *type, const char *etag,
 		       struct MHD_Response *response);
 void http_header_add(struct MHD_Response *response, const char *name, const char *value);
 
@@ -189,11 +201,7 @@ void http_header_add(struct MHD_Response *response, const char *name, const char
  * when the next one would be due. False: this one is too many. */
 bool http_rate_take(uint64_t *next_ns, uint64_t now_ns, uint64_t rate, uint64_t burst_s);
 
-/* http_static.c */
-int http_static_index(struct http_request *r, struct err *e);
-int http_static_file(struct http_request *r, struct err *e);
-
-static inline struct http_req *http_req_of(const struct http_request *r)
+static inline struct http_exchange *http_exchange_of(const struct http_request *r)
 {
 	return r->priv;
 }

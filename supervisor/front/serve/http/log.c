@@ -10,6 +10,7 @@
 
 #include "supervisor/front/serve/http/internal.h"
 #include "supervisor/front/serve/http/log_frame.h"
+#include "supervisor/front/serve/http/streams.h"
 #include "wire/log_client.h"
 
 #define PING_NS (15 * SEC)
@@ -18,18 +19,16 @@
 /* A logger that was killed is back in a moment; one that does not come is given up. */
 #define ATTACH_US 50000u
 #define GIVE_UP_NS (10 * SEC)
-#define LASTED_NS (1 * SEC) /* a connection that was not just taken and closed */
 
 struct http_log {
-	struct http_req *req;
+	struct http_exchange *req;
 	struct front *f;
 	struct log_follow what;
 	struct http_log_format format;
 	unsigned holder; /* of http.streams */
 	int sock;	 /* -1: to be attached */
 	sd_event_source *io, *timer;
-	uint64_t broke_ns; /* CLOCK_MONOTONIC of the first failure since it last went well; 0 */
-	uint64_t attached_ns;
+	struct log_retry retry;
 	uint64_t said_ns; /* when the client was told anything last */
 	struct log_frame head;
 	size_t n_head, n_data;
@@ -37,15 +36,14 @@ struct http_log {
 	char *out;     /* owned */
 	size_t out_len, out_sent;
 	bool ended, failed;
-	bool probed; /* whether a client that sends no more is still there */
+	bool probed; /* a ping was sent to a client that has shut its sending side */
 };
 
 static void log_free(void *arg)
 {
 	struct http_log *l = arg;
 
-	l->f->serve->http->n_streams--;
-	l->f->serve->http->streams[l->holder]--;
+	http_stream_uncount(l->f->serve->http, l->holder);
 	(void)sd_event_source_disable_unref(l->io);
 	(void)sd_event_source_disable_unref(l->timer);
 	util_close_fd(&l->sock);
@@ -77,15 +75,11 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *arg)
 
 static void detach(struct http_log *l)
 {
-	uint64_t now = util_monotonic_ns();
-
 	l->io = sd_event_source_disable_unref(l->io);
 	util_close_fd(&l->sock);
 	util_free_ptr(&l->data);
 	l->n_head = l->n_data = 0;
-	/* A task may say nothing for hours, in which the logger is restarted now and then. */
-	if (!l->broke_ns || now - l->attached_ns > LASTED_NS)
-		l->broke_ns = now;
+	log_retry_broke(&l->retry);
 }
 
 static int attach(struct http_log *l, struct err *e)
@@ -95,7 +89,7 @@ static int attach(struct http_log *l, struct err *e)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_set(e, ERR_SYSTEM, errno, "the log's socket");
 	l->sock = pair[0];
-	l->attached_ns = util_monotonic_ns();
+	log_retry_attached(&l->retry);
 	r = sd_event_add_io(l->f->event, &l->io, l->sock, EPOLLIN, on_readable, l);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
@@ -125,7 +119,7 @@ static void take_frame(struct http_log *l)
 		l->failed = true;
 	util_free_ptr(&l->data);
 	l->ended = end;
-	l->broke_ns = 0;
+	log_retry_went_well(&l->retry);
 	if (!end)
 		l->what.cursor = l->head.cursor + 1;
 }
@@ -203,7 +197,7 @@ static int attach_again(struct http_log *l)
 {
 	struct err e = {0};
 
-	if (l->broke_ns && util_monotonic_ns() - l->broke_ns > GIVE_UP_NS)
+	if (log_retry_is_over(&l->retry, GIVE_UP_NS))
 		return -ETIMEDOUT;
 	(void)attach(l, &e);
 	return 0;
@@ -238,7 +232,8 @@ static ssize_t next_bytes(void *arg, uint64_t pos, char *buf, size_t max)
 		r = fill(l);
 		if (r < 0)
 			detach(l);
-		/* Who only sends no more reads it; where nobody is, it is answered by a reset. */
+		/* A client that has only shut its sending side reads the ping; a machine without the
+		 * client answers it with a reset. */
 		if (l->out_len == 0 && !l->ended && l->format.events &&
 		    (util_monotonic_ns() - l->said_ns >= PING_NS || (l->req->half && !l->probed))) {
 			say(l, ": ping\n\n");
@@ -254,19 +249,15 @@ static ssize_t next_bytes(void *arg, uint64_t pos, char *buf, size_t max)
 
 static int log_start(struct http_request *pub, const struct log_follow *what, struct err *e)
 {
-	struct http_req *r = http_req_of(pub);
+	struct http_exchange *r = http_exchange_of(pub);
 	struct http *h = r->http;
 	struct MHD_Response *response;
 	struct http_log *l;
 	int status;
 
-	if (h->streams[http_holder(r)] >= HTTP_STREAMS_OF_ONE_MAX && !pub->operator)
-		return err_set(e, ERR_UNAVAILABLE, 0,
-			       "%u logs of this project are being read: try again later",
-			       h->streams[http_holder(r)]);
-	if (h->n_streams >= HTTP_STREAMS_MAX)
-		return err_set(e, ERR_UNAVAILABLE, 0, "%u logs are being read: try again later",
-			       h->n_streams);
+	status = http_stream_check(r, "logs", e);
+	if (status < 0)
+		return status;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the log");
@@ -274,8 +265,7 @@ static int log_start(struct http_request *pub, const struct log_follow *what, st
 		.req = r, .f = h->f, .what = *what, .sock = -1, .holder = http_holder(r)};
 	l->format.events = what->follow;
 	l->said_ns = util_monotonic_ns();
-	h->n_streams++;
-	h->streams[l->holder]++;
+	http_stream_count(h, l->holder);
 	status = sd_event_add_time(h->f->event, &l->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
 				   on_timer, l);
 	if (status < 0)

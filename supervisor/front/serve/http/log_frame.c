@@ -129,7 +129,9 @@ static int event_dropped(const struct log_frame *head, const uint8_t *data, char
 		     "event: dropped\nid: %llu\ndata: {\"t\":\"%s\",\"reason\":\"%s\","
 		     "\"bytes\":%llu,\"kept\":%llu}\n\n",
 		     (unsigned long long)head->cursor, time,
-		     head->reason == LOG_DROP_DISK ? "disk" : "limit",
+		     head->reason == LOG_DROP_DISK   ? "disk"
+		     : head->reason == LOG_DROP_RING ? "ring"
+						     : "limit",
 		     (unsigned long long)head->aux, (unsigned long long)kept);
 	return append(buf, len, text, (size_t)n);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "lib/msg.h"
 #include "supervisor/front/run/metrics.h"
@@ -90,12 +91,14 @@ static bool has_left(struct http_conn *c)
 	return before && c->at_end;
 }
 
-/* Logs that are being read with a token that is good no more end. */
+/* Ends the streams of logs that were opened with a token which was revoked since. */
 static void on_token_revoked(struct front *f)
 {
-	struct http_conn *c = f->serve->http ? f->serve->http->conns : NULL;
+	struct http_conn *c;
 
-	for (; c; c = c->next)
+	if (!f->serve->http)
+		return;
+	LIST_FOREACH(c, &f->serve->http->conns, entry)
 		if (c->req && c->req->stream && !c->leaving && http_is_revoked(c->req))
 			hang_up(c);
 }
@@ -106,12 +109,13 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct http *h = arg;
 	uint64_t now = util_monotonic_ns();
+	struct http_conn *c;
 
 	(void)usec;
-	for (struct http_conn *c = h->conns; c; c = c->next)
+	LIST_FOREACH(c, &h->conns, entry)
 		if (has_left(c) || (c->deadline_ns && now >= c->deadline_ns))
 			hang_up(c);
-	if (!h->conns)
+	if (LIST_EMPTY(&h->conns))
 		return 0;
 	(void)sd_event_source_set_time_relative(s, SWEEP_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -122,7 +126,7 @@ unsigned http_conns_room(const struct http *h)
 	return h->conns_max - h->conns_max / 8;
 }
 
-void http_conn_hold(struct http_req *r)
+void http_conn_hold(struct http_exchange *r)
 {
 	struct http_conn *c = r->conn;
 
@@ -148,17 +152,18 @@ static void make_room(struct http *h)
 {
 	struct http_conn *silent = NULL, *oldest = NULL;
 	const uint64_t now = util_monotonic_ns();
+	struct http_conn *c;
 	unsigned most = 0, holder = 0;
 
 	if (h->n_conns < http_conns_room(h))
 		return;
-	for (struct http_conn *c = h->conns; c; c = c->next) {
+	LIST_FOREACH(c, &h->conns, entry) {
 		if (!c->leaving && h->conns_of[c->holder] >= most) {
 			holder = c->holder;
 			most = h->conns_of[holder];
 		}
 	}
-	for (struct http_conn *c = h->conns; c; c = c->next) {
+	LIST_FOREACH(c, &h->conns, entry) {
 		if (c->leaving || c->holder != holder)
 			continue;
 		oldest = c;
@@ -169,29 +174,36 @@ static void make_room(struct http *h)
 		hang_up(silent ? silent : oldest);
 }
 
+/* The edge alone can connect to a Unix socket of the server's. */
+static bool is_edges(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 static void conn_new(struct http *h, struct MHD_Connection *mhd, void **socket_context)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct http_conn *c = calloc(1, sizeof(*c));
 
+	if (c)
+		c->by_edge = is_edges(info->connect_fd);
 	/* Without either of them nobody would look at what it sends. */
-	if (!c || http_recv_watch(info->connect_fd, &c->screen) < 0) {
+	if (!c || (!c->by_edge && http_recv_watch(info->connect_fd, &c->screen) < 0)) {
 		(void)shutdown(info->connect_fd, SHUT_RDWR);
 		free(c);
 		return;
 	}
 	make_room(h);
-	c->next = h->conns;
-	c->pprev = &h->conns;
 	c->http = h;
 	c->fd = info->connect_fd;
 	c->deadline_ns = util_monotonic_ns() + REQUEST_NS;
 	c->reading = true;
-	if (c->next)
-		c->next->pprev = &c->next;
-	h->conns = c;
-	if (!c->next)
+	LIST_INSERT_HEAD(&h->conns, c, entry);
+	if (!LIST_NEXT(c, entry))
 		(void)on_sweep(h->sweep, 0, h);
 	h->n_conns++;
 	c->holder = PROJECTS_MAX;
@@ -210,13 +222,14 @@ static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
 	}
 	if (!c)
 		return;
-	*c->pprev = c->next;
-	if (c->next)
-		c->next->pprev = c->pprev;
+	LIST_REMOVE(c, entry);
 	c->http->n_conns--;
+	if (c->http->api)
+		(void)sd_event_source_set_enabled(c->http->api, SD_EVENT_ON);
 	if (!c->leaving)
 		c->http->conns_of[c->holder]--;
-	http_recv_forget(c->fd);
+	if (!c->by_edge)
+		http_recv_forget(c->fd);
 	http_screen_clear(&c->screen);
 	free(c);
 }
@@ -243,6 +256,24 @@ static bool is_loopback(int fd)
 	return addr.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
+/* libmicrohttpd listens on one socket alone. */
+static int on_api(sd_event_source *s, int fd, uint32_t events, void *arg)
+{
+	static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
+	struct http *h = arg;
+	int conn;
+
+	(void)events;
+	/* The others wait in the socket's queue until one of these has gone. */
+	if (h->n_conns >= h->conns_max)
+		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (conn >= 0 && MHD_add_connection(h->daemon, conn, (const struct sockaddr *)&nobody,
+					    sizeof(nobody.sun_family)) == MHD_YES)
+		http_poke(h);
+	return 0;
+}
+
 static int add_sources(struct http *h)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -258,6 +289,8 @@ static int add_sources(struct http *h)
 	if (r >= 0)
 		r = sd_event_add_time(event, &h->sweep, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_sweep,
 				      h);
+	if (r >= 0 && h->f->cfg.api_fd >= 0)
+		r = sd_event_add_io(event, &h->api, h->f->cfg.api_fd, EPOLLIN, on_api, h);
 	if (r >= 0)
 		r = http_read_init(h);
 	if (r >= 0)
@@ -277,15 +310,21 @@ static unsigned conns_max(void)
 
 static struct MHD_Daemon *start(struct http *h, int listen_fd)
 {
+	const bool listens = listen_fd >= 0;
+	struct MHD_OptionItem where[] = {
+		{listens ? MHD_OPTION_LISTEN_SOCKET : MHD_OPTION_END, listen_fd, NULL},
+		{MHD_OPTION_END, 0, NULL}};
+
 	return MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_req_handle, h,
-		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, h->conns_max,
-		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, conn_notify, h,
-		MHD_OPTION_NOTIFY_COMPLETED, http_req_done, h, MHD_OPTION_URI_LOG_CALLBACK,
-		http_req_new, h, MHD_OPTION_UNESCAPE_CALLBACK, no_decoding, NULL,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-		MHD_OPTION_END);
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+			(listens ? 0 : MHD_USE_NO_LISTEN_SOCKET),
+		0, NULL, NULL, http_exchange_handle, h, MHD_OPTION_ARRAY, where,
+		MHD_OPTION_CONNECTION_LIMIT, h->conns_max, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY,
+		MHD_OPTION_NOTIFY_CONNECTION, conn_notify, h, MHD_OPTION_NOTIFY_COMPLETED,
+		http_exchange_done, h, MHD_OPTION_URI_LOG_CALLBACK, http_exchange_new, h,
+		MHD_OPTION_UNESCAPE_CALLBACK, no_decoding, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
 
 int http_init(struct front *f, const struct http_route *const *tables, unsigned n_tables,
@@ -293,7 +332,7 @@ int http_init(struct front *f, const struct http_route *const *tables, unsigned 
 {
 	struct http *h;
 
-	if (f->cfg.http_fd < 0)
+	if (f->cfg.http_fd < 0 && f->cfg.api_fd < 0)
 		return 0;
 	h = calloc(1, sizeof(*h));
 	if (!h)
@@ -322,12 +361,14 @@ const char *http_address(const struct front *f)
 void http_clear(struct front *f)
 {
 	struct http *h = f->serve->http;
+	struct http_conn *c;
 
 	if (!h)
 		return;
 	h->io = sd_event_source_disable_unref(h->io);
+	h->api = sd_event_source_disable_unref(h->api);
 	/* It must not be stopped while one of them is suspended. */
-	for (struct http_conn *c = h->conns; c; c = c->next)
+	LIST_FOREACH(c, &h->conns, entry)
 		if (c->req)
 			http_leave(c->req);
 	if (h->daemon)

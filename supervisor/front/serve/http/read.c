@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -14,8 +13,8 @@
 
 /* From `body` to `err` it is the thread's, from its start until `done`. */
 struct http_read {
-	struct http_read *next;
-	struct http_req *req; /* NULL: its client has left */
+	STAILQ_ENTRY(http_read) next;
+	struct http_exchange *req; /* NULL: its client has left */
 	unsigned holder;
 	bool running;
 	pthread_t thread;
@@ -56,11 +55,7 @@ static int start(struct http_read *g)
 
 static void take_out(struct http *h, struct http_read *g)
 {
-	struct http_read **at = &h->reads.head;
-
-	while (*at != g)
-		at = &(*at)->next;
-	*at = g->next;
+	STAILQ_REMOVE(&h->reads.list, g, http_read, next);
 	h->reads.n--;
 	h->reads.n_running -= g->running;
 }
@@ -77,7 +72,9 @@ static void read_free(struct http *h, struct http_read *g)
 
 static bool is_busy(const struct http *h, unsigned holder)
 {
-	for (const struct http_read *g = h->reads.head; g; g = g->next)
+	const struct http_read *g;
+
+	STAILQ_FOREACH(g, &h->reads.list, next)
 		if (g->running && g->holder == holder)
 			return true;
 	return false;
@@ -85,9 +82,9 @@ static bool is_busy(const struct http *h, unsigned holder)
 
 static struct http_read *next_of(const struct http *h)
 {
-	struct http_read *best = NULL;
+	struct http_read *best = NULL, *g;
 
-	for (struct http_read *g = h->reads.head; g; g = g->next)
+	STAILQ_FOREACH(g, &h->reads.list, next)
 		if (!g->running && !is_busy(h, g->holder) &&
 		    (!best || h->reads.served[g->holder] < h->reads.served[best->holder]))
 			best = g;
@@ -115,7 +112,7 @@ static void start_some(struct http *h)
 /* Its thread has ended. */
 static void ended(struct http *h, struct http_read *g)
 {
-	struct http_req *r = g->req;
+	struct http_exchange *r = g->req;
 
 	(void)pthread_join(g->thread, NULL);
 	if (r) {
@@ -139,8 +136,8 @@ static int on_done(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)s;
 	(void)events;
 	(void)eventfd_read(fd, &n);
-	for (struct http_read *g = h->reads.head; g; g = next) {
-		next = g->next;
+	for (struct http_read *g = STAILQ_FIRST(&h->reads.list); g; g = next) {
+		next = STAILQ_NEXT(g, next);
 		if (g->running && __atomic_load_n(&g->done, __ATOMIC_ACQUIRE))
 			ended(h, g);
 	}
@@ -159,10 +156,10 @@ static void left(void *arg)
 		read_free(h, g);
 }
 
-static int read_later(struct http_req *r, size_t len)
+int http_read_later(struct http_exchange *r, size_t len)
 {
 	struct http *h = r->http;
-	struct http_read *g = calloc(1, sizeof(*g)), **tail = &h->reads.head;
+	struct http_read *g = calloc(1, sizeof(*g));
 
 	if (!g) {
 		http_refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, RETRY_S, "out of memory");
@@ -170,16 +167,14 @@ static int read_later(struct http_req *r, size_t len)
 	}
 	g->req = r;
 	g->holder = r->holder;
-	g->reader = r->route->reader;
-	g->strict = g->reader->strict(&r->pub);
+	g->reader = r->pub.route->reader;
+	g->strict = !r->pub.route->lenient;
 	g->done_fd = h->reads.done_fd;
 	if (r->pub.upload_data)
 		g->body = (struct http_body){.text = TAKE_PTR(r->pub.upload_data), .len = len};
 	else
 		http_body_take(r, &g->body);
-	while (*tail)
-		tail = &(*tail)->next;
-	*tail = g;
+	STAILQ_INSERT_TAIL(&h->reads.list, g, next);
 	h->reads.n++;
 	r->gone = left;
 	r->gone_arg = g;
@@ -187,38 +182,12 @@ static int read_later(struct http_req *r, size_t len)
 	return r->response ? -EAGAIN : 1;
 }
 
-/* Of an upload it is the part "data", or a body that says that it is JSON; else there is none. */
-static bool has_text(const struct http_req *r)
-{
-	const char *type = http_header(&r->pub, MHD_HTTP_HEADER_CONTENT_TYPE);
-
-	return !r->route->upload || r->pub.upload_data ||
-	       (r->pub.len > 0 && type && strncasecmp(type, "application/json", 16) == 0);
-}
-
-int http_read_begin(struct http_req *r)
-{
-	const struct http_reader *reader = r->route->reader;
-	const char *text = r->pub.upload_data ? r->pub.upload_data : r->pub.body;
-	size_t len = r->pub.upload_data ? strlen(text) : r->pub.len;
-	struct err e = {0};
-	int res;
-
-	if (!reader || r->pub.read || !has_text(r))
-		return 0;
-	if (len > HTTP_BODY_SHORT)
-		return read_later(r, len);
-	res = reader->read(text, len, reader->strict(&r->pub), &r->pub.read, &e);
-	if (res < 0)
-		http_error(&r->pub, &e);
-	return res;
-}
-
 int http_read_init(struct http *h)
 {
 	_cleanup_fd_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r;
 
+	STAILQ_INIT(&h->reads.list);
 	if (fd < 0)
 		return -errno;
 	r = sd_event_add_io(h->f->event, &h->reads.source, fd, EPOLLIN, on_done, h);
@@ -233,10 +202,12 @@ int http_read_init(struct http *h)
 
 void http_read_clear(struct http *h)
 {
-	while (h->reads.head) {
-		if (h->reads.head->running)
-			(void)pthread_join(h->reads.head->thread, NULL);
-		read_free(h, h->reads.head);
+	struct http_read *g;
+
+	while ((g = STAILQ_FIRST(&h->reads.list))) {
+		if (g->running)
+			(void)pthread_join(g->thread, NULL);
+		read_free(h, g);
 	}
 	(void)sd_event_source_disable_unref(h->reads.source);
 }

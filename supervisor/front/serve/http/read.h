@@ -12,6 +12,7 @@
 #define SUPERVISOR_FRONT_SERVE_HTTP_READ_H
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include <systemd/sd-event.h>
 
@@ -20,10 +21,11 @@
 #define HTTP_READERS_MAX 2u
 
 struct http;
-struct http_req;
+struct http_exchange;
 
 struct http_reads {
-	struct http_read *head; /* oldest first: those that wait, and those that threads have */
+	STAILQ_HEAD(, http_read)
+	list; /* oldest first: those that wait, and those that threads have */
 	unsigned n, n_running;
 	uint64_t turn,
 		served[PROJECTS_MAX + 1]; /* by holder: the turn in which it was the last time */
@@ -34,10 +36,8 @@ struct http_reads {
 int http_read_init(struct http *h);
 /* Waits for the threads; the requests have left. */
 void http_read_clear(struct http *h);
-/*
- * 0: the body is read. 1: a thread reads it, and the request gets another turn after that.
- * -errno: an answer was given.
- */
-int http_read_begin(struct http_req *r);
+/* The body is long, len bytes. 1: a thread reads it, and the request gets another turn after that.
+ * -errno: an answer was given. */
+int http_read_later(struct http_exchange *r, size_t len);
 
 #endif

@@ -12,8 +12,8 @@
 /* By descriptor; NULL where it is no client's. One front is in a process. */
 static struct {
 	struct http_screen *screen;
-	bool held;  /* its request is being answered, and */
-	bool ended; /* its client sends no more meanwhile */
+	bool held;  /* its request is being answered */
+	bool ended; /* while it is held: its client has shut its sending side */
 } * screens;
 static size_t n_screens;
 

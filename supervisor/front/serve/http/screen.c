@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/front/serve/http/screen.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -378,8 +379,7 @@ static size_t take_chunk(struct http_screen *s, const char *text, size_t len, ch
 		return 0;
 	}
 	for (size_t i = 0; i < digits; i++)
-		n = n << 4 |
-		    (uint64_t)(line.p[i] <= '9' ? line.p[i] - '0' : (line.p[i] | 0x20) - 'a' + 10);
+		n = n << 4 | (uint64_t)util_hex_digit(tolower((unsigned char)line.p[i]));
 	if (n == 0) {
 		at = take_trailers(s, text, len, at);
 		*n_out = at ? sizeof(chunk_stand_in) - 1 : 0;

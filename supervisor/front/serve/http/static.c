@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/sha256.h"
-#include "supervisor/front/run/metrics.h"
+#include "supervisor/front/base/metric.h"
 #include "supervisor/front/serve/http/internal.h"
 
 #define FILE_MAX (4u << 20)
@@ -15,26 +15,32 @@
 
 static int metrics(struct http_request *r, struct err *e)
 {
-	const struct http *h = r->f->serve->http;
-	const struct metrics_http now = {.connections = h->n_conns, .log_streams = h->n_streams};
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
-	text = metrics_text(r->f, &now, &len);
+	text = capability_metrics(r->f, &len);
 	if (!text)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "metrics");
 	http_text(r, MHD_HTTP_OK, METRICS_TYPE, text, len);
 	return 0;
 }
 
-const struct http_route http_routes_node[] = {
-	{"GET", "/", HTTP_OPEN, false, http_static_index},
-	{"GET", "/dashboard", HTTP_OPEN, false, http_static_index},
-	{"GET", "/dashboard/{}", HTTP_OPEN, false, http_static_file},
-	{"GET", "/dashboard/{}/{}", HTTP_OPEN, false, http_static_file},
-	{"GET", "/metrics", HTTP_OPERATOR, false, metrics},
-	{NULL},
-};
+void http_metrics(struct front *f, FILE *out)
+{
+	const struct http *h = f->serve->http;
+
+	if (!h)
+		return;
+	metric_head(out, "http_responses_total", "counter",
+		    "Answers by HTTP status; since this front started.");
+	for (unsigned i = 0; i < HTTP_STATUS_MAX; i++)
+		if (h->answers[i])
+			(void)fprintf(out, "sandboxd_http_responses_total{code=\"%u\"} %llu\n", i,
+				      (unsigned long long)h->answers[i]);
+	metric_one(out, "http_connections", "gauge", "Open HTTP connections.", h->n_conns);
+	metric_one(out, "http_log_streams", "gauge", "Logs that are being read over HTTP.",
+		   h->n_streams);
+}
 
 static const struct {
 	const char *suffix, *type;
@@ -90,7 +96,7 @@ static int serve(struct http_request *r, int dirfd, const char *name, struct err
 		status = MHD_HTTP_NOT_MODIFIED;
 		len = 0;
 	}
-	http_respond_page(http_req_of(r), status, type, etag,
+	http_respond_page(http_exchange_of(r), status, type, etag,
 			  MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_COPY));
 	return 0;
 }
@@ -104,14 +110,14 @@ static int check_there(const struct http_request *r, struct err *e)
 		       "PREFIX/share/sandboxd/dashboard; start sandboxd again then");
 }
 
-int http_static_index(struct http_request *r, struct err *e)
+static int dashboard_index(struct http_request *r, struct err *e)
 {
 	int status = check_there(r, e);
 
 	return status < 0 ? status : serve(r, r->f->cfg.dashboard_dirfd, "index.html", e);
 }
 
-int http_static_file(struct http_request *r, struct err *e)
+static int dashboard_file(struct http_request *r, struct err *e)
 {
 	_cleanup_fd_ int dirfd = -1;
 	int status = check_there(r, e);
@@ -127,3 +133,12 @@ int http_static_file(struct http_request *r, struct err *e)
 		return err_set(e, ERR_NOT_FOUND, 0, "Not found");
 	return serve(r, dirfd, r->parts[1], e);
 }
+
+const struct http_route http_routes_node[] = {
+	{"GET", "/", WHO_ANYBODY, .fn = dashboard_index},
+	{"GET", "/dashboard", WHO_ANYBODY, .fn = dashboard_index},
+	{"GET", "/dashboard/{}", WHO_ANYBODY, .fn = dashboard_file},
+	{"GET", "/dashboard/{}/{}", WHO_ANYBODY, .fn = dashboard_file},
+	{"GET", "/metrics", WHO_OPERATOR, .fn = metrics},
+	{NULL},
+};

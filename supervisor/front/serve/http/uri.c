@@ -2,38 +2,13 @@
 #include "supervisor/front/serve/http/uri.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "lib/text.h"
 #include "supervisor/front/serve/http/screen.h"
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static bool is_utf8(const char *text)
-{
-	const uint8_t *p = (const uint8_t *)text;
-	size_t left = strlen(text);
-	uint32_t c;
-
-	while (left > 0) {
-		int n = log_text_utf8(p, left, &c);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		left -= (size_t)n;
-	}
-	return true;
-}
 
 /* In place and once: what decodes to a percent sign is one. */
 static int decode(char *text, bool plus_is_space)
@@ -51,15 +26,15 @@ static int decode(char *text, bool plus_is_space)
 			*out++ = *p;
 			continue;
 		}
-		high = hex_digit(p[1]);
-		low = high < 0 ? -1 : hex_digit(p[2]);
+		high = util_hex_digit(tolower((unsigned char)p[1]));
+		low = high < 0 ? -1 : util_hex_digit(tolower((unsigned char)p[2]));
 		if (low < 0 || (high == 0 && low == 0))
 			return -EINVAL;
 		*out++ = (char)(high << 4 | low);
 		p += 2;
 	}
 	*out = '\0';
-	return is_utf8(text) ? 0 : -EINVAL;
+	return log_text_is_utf8(text, strlen(text)) ? 0 : -EINVAL;
 }
 
 static bool segment_is_good(const char *s)
@@ -67,7 +42,7 @@ static bool segment_is_good(const char *s)
 	if (!*s || strcmp(s, ".") == 0 || strcmp(s, "..") == 0)
 		return false;
 	for (; *s; s++)
-		if (*s == '/' || (unsigned char)*s < 0x20 || *s == 0x7f)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			return false;
 	return true;
 }
@@ -87,8 +62,9 @@ static int parse_path(char *path, struct http_target *ret, struct err *e)
 		if (decode(segment, false) < 0 || !segment_is_good(segment))
 			return err_set(e, ERR_INPUT, 0,
 				       "part %u of the path is empty, '.', '..', no UTF-8, or has "
-				       "'/' or control characters in it",
+				       "control characters in it",
 				       ret->n_segments + 1);
+		ret->slashed = ret->slashed || strchr(segment, '/');
 		ret->segments[ret->n_segments++] = segment;
 	}
 	return 0;
@@ -182,7 +158,7 @@ const char *http_target_param(const struct http_target *t, const char *name)
 
 /*
  * 0: not this path. Else a number that is higher the earlier a row has a word where another
- * has {}; it always has its highest bit set.
+ * has {...}; it always has its highest bit set.
  */
 static uint32_t match(const char *path, const struct http_target *t,
 		      const char *parts[HTTP_PARTS_MAX])
@@ -193,10 +169,13 @@ static uint32_t match(const char *path, const struct http_target *t,
 	for (; *path == '/' && path[1]; i++) {
 		size_t len = strcspn(++path, "/");
 
+		if (strcmp(path, "*") == 0)
+			return rank;
 		if (i == t->n_segments)
 			return 0;
-		if (len == 2 && path[0] == '{') {
-			if (n_parts == HTTP_PARTS_MAX)
+		if (path[0] == '{') {
+			if (n_parts == HTTP_PARTS_MAX ||
+			    (path[1] != '+' && t->slashed && strchr(t->segments[i], '/')))
 				return 0;
 			parts[n_parts++] = t->segments[i];
 		} else if (strlen(t->segments[i]) == len &&
@@ -233,13 +212,14 @@ const struct http_route *http_route_find(const struct http_route *const *tables,
 		for (const struct http_route *r = tables[i]; r->path; r++) {
 			const char *these[HTTP_PARTS_MAX] = {NULL};
 			uint32_t rank = match(r->path, t, these);
+			const bool any = strcmp(r->method, "*") == 0;
 
 			if (!rank)
 				continue;
-			allow_add(allow, r->method);
+			allow_add(allow, any ? method : r->method);
 			if (strcmp(r->method, "GET") == 0)
 				allow_add(allow, "HEAD");
-			if (rank <= best_rank || strcmp(r->method, method) != 0)
+			if (rank <= best_rank || (!any && strcmp(r->method, method) != 0))
 				continue;
 			best = r;
 			best_rank = rank;

@@ -15,7 +15,8 @@
 /* A request target, decoded in place: all text is in the string that was parsed. */
 struct http_target {
 	char *authority; /* HOST or HOST:PORT of http://HOST/...; NULL: a path alone was asked for */
-	char *segments[HTTP_SEGMENTS_MAX]; /* decoded: no '/', no controls, valid UTF-8, no ".." */
+	char *segments[HTTP_SEGMENTS_MAX]; /* decoded: no controls, valid UTF-8, no ".." */
+	bool slashed;			   /* one of them has '/' in it */
 	unsigned n_segments;
 	struct {
 		char *name, *value;

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that wrangler uploads before a worker, and archives in which they and the worker's are. */
+#ifndef SUPERVISOR_FRONT_WEB_CLOUDFLARE_ASSETS_H
+#define SUPERVISOR_FRONT_WEB_CLOUDFLARE_ASSETS_H
+
+#include "supervisor/front/web/cloudflare/cloudflare.h"
+
+#define CF_ASSETS ".sandboxd/assets" /* where a build finds them */
+#define CF_BLOCK 512		     /* of an archive */
+
+/* upload.c: what stands before a file in a pax archive (pax(1)): the file's path, of at most
+ * MULTIPART_NAME_MAX bytes, and its head. */
+void cf_archive_gap(char gap[HTTP_FORM_GAP], const char *path, uint64_t size);
+/* assets.c: writes the files of the session with this token to an archive's end, which is moved. They must
+ * all be there. */
+int cf_assets_append(struct front *f, const struct project *p, const char *script,
+		     const char *token, int fd, uint64_t *end, struct err *e);
+/* The project of a session's token; NULL: there is no session of it. */
+struct project *cf_asset_holder(struct front *f, const char *token);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cloudflare's API as their program wrangler knows it, below CF_PATH: its rows, and how answers and
+ * errors look there. What is done is what the verbs of this room do. An account is a project, a
+ * script is an HTTP worker.
+ */
+#ifndef SUPERVISOR_FRONT_WEB_CLOUDFLARE_CLOUDFLARE_H
+#define SUPERVISOR_FRONT_WEB_CLOUDFLARE_CLOUDFLARE_H
+
+#include "supervisor/front/web/web.h"
+
+#define CF_PATH "/client/v4"
+#define CF_ACCOUNT CF_PATH "/accounts/{project}"
+#define CF_SCRIPTS CF_ACCOUNT "/workers/scripts"
+#define CF_SCRIPT CF_SCRIPTS "/{name}"
+
+/* Numbers of errors that wrangler knows, or tells its user. */
+enum cf_code {
+	CF_NO_ROUTE = 7003,	   /* no such account, for this token */
+	CF_AUTHENTICATION = 10000, /* wrangler asks what the token is good for */
+	CF_NO_SCRIPT = 10007,	   /* wrangler takes it for a first deploy */
+	CF_NO_KEY = 10009,
+	CF_FAILED = 10013,
+	CF_CONFLICT = 10014,
+	CF_INVALID = 10021,   /* what the user wrote is wrong */
+	CF_NOT_THERE = 10404, /* nothing here answers the request */
+	CF_TOO_MUCH = 10027,  /* larger or more than is taken */
+	CF_TOO_MANY = 10429,  /* requests: come again later */
+};
+
+extern const struct capability cloudflare_capability, cloudflare_kv_capability,
+	cloudflare_secret_capability, cloudflare_script_capability, cloudflare_version_capability,
+	cloudflare_upload_capability, cloudflare_asset_capability, cloudflare_settings_capability,
+	cloudflare_tail_capability;
+
+/* envelope.c */
+extern const struct http_dialect cf_dialect, cf_asset_dialect;
+/* A shape of a verb's (struct verb): the answer as it is, in the envelope. */
+json_t *cf_shape(const struct http_request *r, json_t *reply);
+/* The same of a thing without a result. */
+json_t *cf_shape_none(const struct http_request *r, json_t *reply);
+json_t *cf_error(enum cf_code code, const char *text);
+
+/* scripts.c */
+/* Reads "name" and "project", the last of what is read: a worker that has a version. */
+int cf_call_script(struct call *c, struct web_worker **ret, struct err *e);
+/* The newest of its versions that was written; NULL: there is none. Its manifest is open. */
+struct web_version *cf_newest(struct web_worker *w);
+/* Its bindings, with the names of its worker's secrets. NULL with *e. */
+json_t *cf_bindings(struct front *f, struct web_version *v, struct err *e);
+/* A binding of a manifest as it was uploaded. */
+json_t *cf_binding(struct web_version *v, const struct manifest_binding *b);
+
+#endif

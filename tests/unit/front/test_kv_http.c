@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Keys and values over HTTP: by a project's token, and as wrangler asks; and its settings of secrets. */
+#include "tests/unit/rest_rig.h"
+
+#include "supervisor/front/web/kv.h"
+#include "supervisor/front/web/web.h"
+
+static char *body_of(struct rest *r)
+{
+	char *at = strstr(r->text, "\r\n\r\n");
+
+	assert_non_null(at);
+	return at + 4;
+}
+
+static json_t *result(struct rest *r)
+{
+	return json_object_get(r->body, "result");
+}
+
+/* Asks of a namespace "first", which is made at the first call. */
+static const char *kv(struct rest *r, bool cloudflare, const char *what)
+{
+	static char path[512];
+	static char id[64];
+
+	if (LIST_EMPTY(&r->x->a->web->namespaces)) {
+		(void)snprintf(path, sizeof(path), "/client/v4/accounts/%s/storage/kv/namespaces",
+			       r->x->a->id);
+		assert_int_equal(rest(r, r->a, "POST", path, "{\"title\":\"first\"}"), 200);
+		(void)snprintf(id, sizeof(id), "%s",
+			       json_string_value(json_object_get(result(r), "id")));
+	}
+	(void)snprintf(path, sizeof(path), "/%s/%s/%s/namespaces/%s%s",
+		       cloudflare ? "client/v4/accounts" : "api/projects", r->x->a->id,
+		       cloudflare ? "storage/kv" : "http/kv", id, what);
+	return path;
+}
+
+static void put(struct rest *r, const char *path, const char *type, const char *value, size_t len)
+{
+	const unsigned status = rest_send(r, r->a, "PUT", path, type, value, len);
+
+	if (status != 200)
+		fail_msg("%s", r->text);
+}
+
+static void expect(struct rest *r, const char *path, const char *value)
+{
+	assert_int_equal(rest(r, r->a, "GET", path, ""), 200);
+	assert_string_equal(body_of(r), value);
+}
+
+static void test_values(void **state)
+{
+	static const char form[] =
+		"--B\r\nContent-Disposition: form-data; name=\"value\"; filename=\"blob\"\r\n\r\n"
+		"of form\r\n--B\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n[1]\r\n"
+		"--B--\r\n";
+	struct rest *r = *state;
+
+	for (unsigned cloudflare = 0; cloudflare < 2; cloudflare++) {
+		put(r, kv(r, cloudflare, "/values/a%2Fb%20c"), "", "x\0y", 3);
+		assert_int_equal(rest(r, r->a, "GET", kv(r, cloudflare, "/values/a%2Fb%20c"), ""),
+				 200);
+		assert_memory_equal(body_of(r), "x\0y", 4);
+		assert_non_null(strstr(r->text, "application/octet-stream"));
+		assert_int_equal(rest(r, r->b, "GET", kv(r, cloudflare, "/values/a%2Fb%20c"), ""),
+				 404);
+		/* An empty value is one. */
+		put(r, kv(r, cloudflare, "/values/none?expiration_ttl=100"), "", "", 0);
+		expect(r, kv(r, cloudflare, "/values/none"), "");
+		assert_non_null(strstr(r->text, "X-KV-Expiration: "));
+		assert_int_equal(
+			rest(r, r->a, "PUT", kv(r, cloudflare, "/values/k?expiration_ttl=5"), "x"),
+			400);
+		assert_int_equal(
+			rest(r, r->a, "PUT", kv(r, cloudflare, "/values/k?expiration=5"), "x"),
+			400);
+		assert_int_equal(
+			rest(r, r->a, "DELETE", kv(r, cloudflare, "/values/a%2Fb%20c"), ""), 200);
+		assert_int_equal(rest(r, r->a, "GET", kv(r, cloudflare, "/values/a%2Fb%20c"), ""),
+				 404);
+	}
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_array_get(json_object_get(r->body, "errors"), 0), "code")),
+			 10009);
+	/* Of the project's own rows metadata is a parameter and a header. */
+	put(r, kv(r, false, "/values/m?metadata=%7B%22a%22%3A%22%C3%BC%22%7D"), "", "v", 1);
+	expect(r, kv(r, false, "/values/m"), "v");
+	assert_non_null(strstr(r->text, "X-KV-Metadata: {\"a\":\"\\u00FC\"}\r\n"));
+	assert_int_equal(rest(r, r->a, "PUT", kv(r, false, "/values/m?metadata=%7B"), "v"), 400);
+	/* Of Cloudflare's it is a part of a form, and a row of its own. */
+	put(r, kv(r, true, "/values/f"), "multipart/form-data; boundary=B", form, strlen(form));
+	expect(r, kv(r, true, "/values/f"), "of form");
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/metadata/f"), ""), 200);
+	assert_int_equal(json_array_size(result(r)), 1);
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/metadata/none"), ""), 200);
+	assert_true(json_is_null(result(r)));
+	assert_int_equal(rest_send(r, r->a, "PUT", kv(r, true, "/values/f"),
+				   "multipart/form-data; boundary=B", form + 5, sizeof(form) - 6),
+			 400);
+	/* A list has it as JSON, and ends. */
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/keys?prefix=f"), ""), 200);
+	assert_int_equal(json_array_size(result(r)), 1);
+	assert_true(json_is_array(json_object_get(json_array_get(result(r), 0), "metadata")));
+	assert_string_equal(json_string_value(json_object_get(
+				    json_object_get(r->body, "result_info"), "cursor")),
+			    "");
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/keys?limit=1"), ""), 200);
+	assert_string_equal(json_string_value(json_object_get(
+				    json_object_get(r->body, "result_info"), "cursor")),
+			    "f");
+}
+
+static void test_many(void **state)
+{
+	static const char *const bad[][2] = {
+		{"", "request"},
+		{"{}", "an array"},
+		{"[]", "an array"},
+		{"[{\"key\":\"a\"}]", "keys[0].value"},
+		{"[{\"key\":\"\",\"value\":\"\"}]", "keys[0].key"},
+		{"[{\"key\":\"a\",\"value\":\"*\",\"base64\":true}]", "base64"},
+		{"[{\"key\":\"a\",\"value\":\"\",\"x\":1}]", "keys[0].x"},
+		{"[{\"key\":\"a\",\"value\":\"\"},{\"key\":\"a\",\"value\":\"\",\"expiration\":5}]",
+		 "keys[1].expiration"},
+	};
+	struct rest *r = *state;
+	json_t *all = json_array(), *values;
+	const uint64_t before = r->x->a->web->kv_bytes;
+	char *text;
+
+	/* More than a slice of them. */
+	for (int i = 0; i < 100; i++)
+		(void)json_array_append_new(
+			all, json_pack("{s:o, s:s, s:b, s:{s:i}}", "key", json_sprintf("k/%02d", i),
+				       "value", "AAEC", "base64", 1, "metadata", "n", i));
+	(void)json_array_append_new(all,
+				    json_pack("{s:s, s:s}", "key", "text", "value", "as it is"));
+	text = json_dumps(all, 0);
+	put(r, kv(r, true, "/bulk"), "application/json", text, strlen(text));
+	assert_int_equal(json_integer_value(json_object_get(result(r), "successful_key_count")),
+			 101);
+	free(text);
+	assert_int_equal(rest(r, r->a, "GET", kv(r, false, "/values/k%2F99"), ""), 200);
+	assert_memory_equal(body_of(r), "\0\1\2", 4);
+	assert_true(r->x->a->web->kv_bytes > before + 300 && r->x->a->web->kv_bytes < 4000);
+	assert_int_equal(
+		rest(r, r->a, "POST", kv(r, true, "/bulk/get"), "{\"keys\":[\"text\",\"none\"]}"),
+		200);
+	values = json_object_get(result(r), "values");
+	assert_string_equal(json_string_value(json_object_get(values, "text")), "as it is");
+	assert_true(json_is_null(json_object_get(values, "none")));
+	assert_int_equal(rest(r, r->a, "POST", kv(r, false, "/bulk/get"),
+			      "{\"keys\":[\"k/07\"],\"withMetadata\":true}"),
+			 200);
+	assert_non_null(
+		strstr(r->text, "{\"value\":\"\\u0000\\u0001\\u0002\",\"metadata\":{\"n\":7}"));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_int_equal(rest(r, r->a, "PUT", kv(r, false, "/bulk"), bad[i][0]), 400);
+		rest_said(r, bad[i][1]);
+	}
+	assert_int_equal(rest(r, r->a, "POST", kv(r, false, "/bulk/delete"), "[\"a\",\"\"]"), 400);
+	rest_said(r, "keys[1]");
+	assert_int_equal(rest(r, r->a, "POST", kv(r, false, "/bulk/get"), "{\"keys\":[\"\"]}"),
+			 400);
+	rest_said(r, "keys[0]");
+	json_array_clear(all);
+	for (int i = 0; i < 100; i++)
+		(void)json_array_append_new(all, json_sprintf("k/%02d", i));
+	text = json_dumps(all, 0);
+	assert_int_equal(rest(r, r->a, "DELETE", kv(r, true, "/bulk"), text), 200);
+	assert_int_equal(rest(r, r->a, "POST", kv(r, false, "/bulk/delete"), text), 200);
+	free(text);
+	json_decref(all);
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/keys"), ""), 200);
+	assert_int_equal(json_array_size(result(r)), 1);
+	assert_int_equal(r->x->a->web->kv_bytes, before + strlen("text") + strlen("as it is"));
+}
+
+/* Sends a body that no socket takes at once, while the server reads it. */
+static unsigned put_long(struct rest *r, const char *path, const char *value, size_t len)
+{
+	char head[512];
+	const int fd = http_dial(r->port);
+	const int n = snprintf(head, sizeof(head),
+			       "PUT %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+			       "Authorization: OAuth %s\r\nContent-Length: %zu\r\n\r\n",
+			       path, r->a, len);
+
+	assert_int_equal(util_write_all(fd, head, (size_t)n), 0);
+	for (size_t at = 0; at < len;) {
+		const ssize_t sent = send(fd, value + at, len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (sent > 0)
+			at += (size_t)sent;
+		else if (errno != EAGAIN)
+			break;
+		(void)sd_event_run(r->x->f->event, 0);
+	}
+	return rest_answer(r, fd);
+}
+
+/* The whole of what a value may have, and no more. */
+static void test_long(void **state)
+{
+	struct rest *r = *state;
+	char *value = malloc(KV_VALUE_MAX + 1);
+
+	memset(value, 'v', KV_VALUE_MAX + 1);
+	assert_int_equal(put_long(r, kv(r, false, "/values/long"), value, KV_VALUE_MAX), 200);
+	assert_int_equal(r->x->a->web->kv_bytes, KV_VALUE_MAX + strlen("long"));
+	assert_int_equal(put_long(r, kv(r, false, "/values/long"), value, KV_VALUE_MAX + 1), 413);
+	free(value);
+}
+
+static const char *settings(struct rest *r, const char *what)
+{
+	static char path[256];
+
+	(void)snprintf(path, sizeof(path), "/client/v4/accounts/%s/workers/scripts/hello/%s",
+		       r->x->a->id, what);
+	return path;
+}
+
+#define FORM(text)                                                                                 \
+	"--B\r\nContent-Disposition: form-data; name=\"settings\"\r\n\r\n" text "\r\n--B--\r\n"
+
+static unsigned patch(struct rest *r, const char *form)
+{
+	return rest_send(r, r->a, "PATCH", settings(r, "settings"),
+			 "multipart/form-data; boundary=B", form, strlen(form));
+}
+
+/* The names of the secrets that it has. */
+static void expect_secrets(struct rest *r, const char *want)
+{
+	char names[256] = "";
+	json_t *one;
+	size_t i, n = 0;
+
+	assert_int_equal(rest(r, r->a, "GET", settings(r, "secrets"), ""), 200);
+	json_array_foreach(result(r), i, one) n +=
+		(size_t)snprintf(names + n, sizeof(names) - n, "%s ",
+				 json_string_value(json_object_get(one, "name")));
+	assert_string_equal(names, want);
+}
+
+static void test_secrets(void **state)
+{
+	struct rest *r = *state;
+
+	assert_int_equal(rest(r, r->a, "GET", settings(r, "settings"), ""), 404);
+	assert_non_null(web_worker_new(r->x->a, "hello"));
+	expect_secrets(r, "");
+	/* One is set, another one too, and then one stays, one goes, and one comes. */
+	assert_int_equal(patch(r, FORM("{\"bindings\":[{\"type\":\"secret_text\",\"name\":\"A\","
+				       "\"text\":\"1\"},{\"type\":\"secret_text\",\"name\":\"B\","
+				       "\"text\":\"2\"}]}")),
+			 200);
+	expect_secrets(r, "A B ");
+	assert_null(strstr(r->text, "text\":\"1"));
+	assert_int_equal(
+		patch(r, FORM("{\"bindings\":[{\"type\":\"secret_text\",\"name\":\"A\"},"
+			      "{\"type\":\"kv_namespace\",\"name\":\"KV\"},"
+			      "{\"type\":\"secret_text\",\"name\":\"C\",\"text\":\"3\"}]}")),
+		200);
+	expect_secrets(r, "A C ");
+	/* Nothing is said of them. */
+	assert_int_equal(patch(r, FORM("{\"logpush\":true}")), 200);
+	expect_secrets(r, "A C ");
+	assert_int_equal(patch(r, FORM("{\"bindings\":[{\"type\":\"plain_text\",\"name\":\"V\","
+				       "\"text\":\"1\"}]}")),
+			 400);
+	assert_int_equal(patch(r, FORM("{\"bindings\":[{\"type\":\"secret_text\",\"name\":\"9\","
+				       "\"text\":\"1\"}]}")),
+			 400);
+	assert_int_equal(patch(r, FORM("[]")), 400);
+	assert_int_equal(patch(r, "--B--\r\n"), 400);
+	expect_secrets(r, "A C ");
+	/* The newer program's way. */
+	assert_int_equal(rest(r, r->a, "PATCH", settings(r, "secrets-bulk"),
+			      "{\"secrets\":{\"A\":null,\"D\":{\"name\":\"D\",\"text\":\"4\","
+			      "\"type\":\"secret_text\"}}}"),
+			 200);
+	expect_secrets(r, "C D ");
+	assert_int_equal(
+		rest(r, r->a, "PATCH", settings(r, "secrets-bulk"), "{\"secrets\":{\"A\":1}}"),
+		400);
+	assert_int_equal(rest(r, r->b, "PATCH", settings(r, "secrets-bulk"), "{\"secrets\":{}}"),
+			 404);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_REST(test_values),
+		WITH_REST(test_many),
+		WITH_REST(test_long),
+		WITH_REST(test_secrets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+"""The frames between an instance and the front, and what is asked again after the front was started anew."""
+
+import asyncio
+import random
+import socket
+import unittest
+
+import http_rig
+from http_rig import run, until
+from _sandboxd_http.control import HEADER_IN_MAX, HEADER_MAX, AskError, Control, FrameError, Reader, encode, lengths, shortened
+
+
+class Front:
+    """The front's end of the channel."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.reader = Reader()
+        self.frames = []
+
+    @classmethod
+    async def of(cls, control):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, theirs)
+        control.attach(transport)
+        return cls(ours)
+
+    async def frame(self):
+        while not self.frames:
+            data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+            if not data:
+                raise AssertionError("the channel has ended")
+            self.frames = self.reader.feed(data)
+        return self.frames.pop(0)
+
+    async def send(self, header, body=b""):
+        await asyncio.get_running_loop().sock_sendall(self.sock, encode(header, body))
+
+
+class ReaderTest(unittest.TestCase):
+
+    def test_frames_cut_anywhere(self):
+        data = encode({"op": "hello", "secrets": {"A": "ü"}}) + encode({"op": "answer", "id": 1}, b"body") * 2
+        seeded = random.Random(3)
+        for _ in range(200):
+            cuts = sorted(seeded.randrange(len(data) + 1) for _ in range(4))
+            reader = Reader()
+            frames = []
+            for begin, end in zip([0] + cuts, cuts + [len(data)]):
+                frames += reader.feed(data[begin:end])
+            self.assertEqual([header["op"] for header, _ in frames], ["hello", "answer", "answer"])
+            self.assertEqual([body for _, body in frames], [b"", b"body", b"body"])
+
+    def test_what_is_no_frame_is_refused(self):
+        for data in (lengths.pack(HEADER_IN_MAX + 1, 0), lengths.pack(2, 1 << 30), lengths.pack(2, 0) + b"[]",
+                     lengths.pack(2, 0) + b"{}", lengths.pack(1, 0) + b"{", lengths.pack(8, 0) + b'{"op":1}'):
+            with self.assertRaises(FrameError):
+                Reader().feed(data)
+        with self.assertRaises(FrameError):
+            encode({"op": "x" * HEADER_MAX})
+
+
+    def test_long_texts_are_cut(self):
+        header = shortened({"op": "failed", "message": "\0" * 100000, "traceback": "x" * 100000 + "end", "line": 5})
+        found, _ = Reader().feed(encode(header))[0]
+        self.assertTrue(found["traceback"].endswith("end"))
+        self.assertEqual(found["line"], 5)
+
+
+class ControlTest(unittest.TestCase):
+
+    def test_asks_and_answers(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), lambda *_: None)
+            early = control.ask("KV", "get", key="early")   # there is no front yet
+            front = await Front.of(control)
+            self.assertEqual((await front.frame())[0],
+                             {"op": "ask", "id": 1, "binding": "KV", "method": "get", "key": "early"})
+            late = control.ask("KV", "put", b"value", key="late")
+            header, body = await front.frame()
+            self.assertEqual((header["id"], body), (2, b"value"))
+            await front.send({"op": "answer", "id": 99, "ok": True})
+            await front.send({"op": "answer", "id": 2, "ok": False, "error": "TypeError", "message": "no"})
+            await front.send({"op": "answer", "id": 1, "ok": True, "found": True}, b"found")
+            self.assertEqual((await early)[1], b"found")
+            with self.assertRaises(AskError) as caught:
+                await late
+            self.assertEqual((caught.exception.kind, str(caught.exception)), ("TypeError", "no"))
+            self.assertTrue(control.idle())
+            front.sock.close()
+        run(main())
+
+    def test_no_more_are_outstanding_than_the_front_takes(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), lambda *_: None)
+            front = await Front.of(control)
+            futures = [control.ask("KV", "get", key=str(number)) for number in range(100)]
+            numbers = [(await front.frame())[0]["id"] for _ in range(64)]
+            self.assertEqual(len(control.asked), 64)
+            for number in numbers:
+                await front.send({"op": "answer", "id": number, "ok": True})
+            for _ in range(36):
+                await front.send({"op": "answer", "id": (await front.frame())[0]["id"], "ok": True})
+            await asyncio.gather(*futures)
+            front.sock.close()
+        run(main())
+
+    def test_a_new_front_is_asked_again_what_can_be_asked_twice(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), lambda *_: None)
+            front = await Front.of(control)
+            asks = [control.ask("KV", "put", b"1", key="a"), control.ask("LIMIT", "limit", key="x"),
+                    control.ask("KV", "get", key="b")]
+            for _ in range(3):
+                await front.frame()
+            front.sock.close()
+            await until(lambda: control.transport is None)
+            with self.assertRaisesRegex(AskError, "LIMIT.limit"):
+                await asks[1]
+            front = await Front.of(control)
+            self.assertEqual([(await front.frame())[0]["method"] for _ in range(2)], ["put", "get"])
+            for number in 1, 3:
+                await front.send({"op": "answer", "id": number, "ok": True})
+            await asks[0]
+            await asks[2]
+            front.sock.close()
+        run(main())
+
+    def test_a_channel_that_makes_no_sense_ends_and_the_next_one_serves(self):
+        async def main():
+            lost, frames = [], []
+            control = Control(asyncio.get_running_loop(), lambda header, _: frames.append(header), lost.append)
+            front = await Front.of(control)
+            await asyncio.get_running_loop().sock_sendall(front.sock, b"\xff" * 8)
+            await until(lambda: lost)
+            self.assertIsInstance(lost[0], FrameError)
+            front.sock.close()
+            front = await Front.of(control)
+            await front.send({"op": "drain"})
+            await until(lambda: frames)
+            front.sock.close()
+        run(main())
+
+
+if __name__ == "__main__":
+    unittest.main()
