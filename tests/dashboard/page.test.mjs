@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 
-import {ALPHA, BETA, OPERATOR, URL_, api, browse, codeNamed, endedAs, eventually, fact, log, logIs, open, queue} from './rig.mjs';
+import {ALPHA, BETA, OPERATOR, URL_, api, askWorker, browse, codeNamed, endedAs, eventually, fact, log, logIs, open, queue} from './rig.mjs';
 
 const tasksOf = (who) => `#/p/${who.id}/tasks`;
 
@@ -260,9 +260,9 @@ browse('another project’s data is not shown, whatever the address says', async
 	await endedAs(BETA, secret, 'complete');
 	await open(page, ALPHA);
 	const nav = page.getByRole('navigation', {name: 'Views'});
-	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'Tasks', 'Schedules', 'Dead letters']);
+	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'HTTP workers', 'Tasks', 'Schedules', 'Dead letters']);
 	for (const hash of [`#/p/${BETA.id}`, tasksOf(BETA), `${tasksOf(BETA)}/${secret}`, `${tasksOf(ALPHA)}/${secret}`,
-		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, '#/projects', '#/node', '#/images']) {
+		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, `#/p/${BETA.id}/http`, `#/p/${ALPHA.id}/http/none`, '#/projects', '#/node', '#/images']) {
 		await page.goto(URL_ + hash);
 		await page.getByRole('heading', {name: 'Not shown'}).waitFor();
 		assert.doesNotMatch(await page.locator('body').textContent(), /BETA-SECRET|beta/);
@@ -270,7 +270,7 @@ browse('another project’s data is not shown, whatever the address says', async
 		await page.getByRole('heading', {name: 'Workers', level: 1}).waitFor();
 	}
 	await page.goto(`${URL_}${tasksOf(ALPHA)}?label=beta-label`);
-	await page.getByText('No task is like that.').waitFor();
+	await page.getByText('No task matches the filters.').waitFor();
 });
 
 browse('tasks: filters by status, worker and label; pages; cancelling all that wait', async (page) => {
@@ -306,6 +306,42 @@ browse('tasks: filters by status, worker and label; pages; cancelling all that w
 	await fact(page, 'cancelled').filter({hasText: '60'}).waitFor();
 	await page.getByRole('button', {name: 'Resume waits'}).click();
 	await fact(page, 'State').filter({hasText: 'active'}).waitFor();
+});
+
+browse('HTTP workers: what serves, its instances and its requests, live', async (page) => {
+	await open(page, ALPHA);
+	await page.getByRole('link', {name: 'HTTP workers'}).click();
+	const row = page.getByRole('table', {name: 'HTTP workers'}).locator('tbody tr');
+	await row.getByRole('link', {name: 'shop'}).waitFor();
+	await row.filter({hasText: 'shop.alpha.localhost'}).waitFor();
+	for (let i = 0; i < 3; i++)
+		assert.equal(await askWorker('/'), 200);
+	const cell = (n) => row.locator('td').nth(n);
+	await cell(2).filter({hasText: /^3$/}).waitFor();
+	await cell(1).filter({hasText: /^1 up$/}).waitFor();
+	await row.getByRole('link', {name: 'shop'}).click();
+	await page.getByRole('heading', {name: 'shop', level: 1}).waitFor();
+	assert.equal(await fact(page, 'Requests').textContent(), '3');
+	assert.equal(await fact(page, '5xx').textContent(), '0');
+	const version = page.getByRole('table', {name: 'Versions'}).locator('tbody tr');
+	await version.filter({hasText: 'active'}).filter({hasText: 'dedicated'}).waitFor();
+	const instance = page.getByRole('table', {name: 'Instances'}).locator('tbody tr');
+	await instance.filter({hasText: 'up'}).filter({hasText: /cold|restore|fork/}).waitFor();
+	assert.equal(await instance.count(), 1);
+	assert.deepEqual(await page.locator('.chart strong').allTextContents(), ['Requests a second', 'Latency']);
+	// Of this page, while it is open.
+	assert.equal(await askWorker('/raise'), 500);
+	await fact(page, '5xx').filter({hasText: /^1$/}).waitFor();
+	await fact(page, 'Requests').filter({hasText: /^4$/}).waitFor();
+	await eventually('a rate', async () => await askWorker('/') === 200 &&
+		await page.getByRole('img', {name: /^Requests a second: all (0\.[1-9]|[1-9])/}).isVisible());
+	// An instance that dies is a restart.
+	const before = await instance.getByRole('link').textContent();
+	assert.equal(await askWorker('/die'), 502);
+	await fact(page, 'Restarts').filter({hasText: /^1$/}).waitFor();
+	assert.equal(await askWorker('/'), 200);
+	await eventually('another instance', async () => await instance.count() === 1 &&
+		await instance.getByRole('link').textContent() !== before);
 });
 
 browse('dead letters: what has failed for good, and its retry', async (page) => {
@@ -390,7 +426,7 @@ browse('on a phone no view is wider than the screen', async (page) => {
 	await endedAs(ALPHA, id, 'complete');
 	await open(page, OPERATOR);
 	for (const hash of ['#/projects', '#/node', '#/images', `#/p/${ALPHA.id}`, tasksOf(ALPHA), `${tasksOf(ALPHA)}/${id}`,
-		`#/p/${ALPHA.id}/schedules`, `#/p/${ALPHA.id}/dead`]) {
+		`#/p/${ALPHA.id}/schedules`, `#/p/${ALPHA.id}/dead`, `#/p/${ALPHA.id}/http`, `#/p/${ALPHA.id}/http/shop`]) {
 		await page.goto(URL_ + hash);
 		await page.locator('main[aria-busy=false] h1').waitFor();
 		const width = await page.evaluate(() => document.documentElement.scrollWidth);

@@ -21,6 +21,7 @@ const {render, visible} = await import(new URL('ansi.js', DASHBOARD));
 const {LINE_MAX, Lines} = await import(new URL('lines.js', DASHBOARD));
 const {niceMax, path} = await import(new URL('chart.js', DASHBOARD));
 const {merge} = await import(new URL('node.js', DASHBOARD));
+const {Rates, quantile} = await import(new URL('http.js', DASHBOARD));
 const {bytes, duration, pretty} = await import(new URL('format.js', DASHBOARD));
 
 function parse(pieces) {
@@ -178,8 +179,11 @@ test('lines: what was dropped is told once for each place', () => {
 	l.drop({reason: 'limit', bytes: 500, kept: 16 << 20});
 	l.add('stdout', 'b\n');
 	l.drop({reason: 'disk', bytes: 7, kept: 0});
+	l.add('stdout', 'c\n');
+	l.drop({reason: 'ring', bytes: 3, kept: 16 << 20});
 	assert.deepEqual(l.list.map((line) => line.text),
-		['a', '[log limit of 16 MiB reached: 1 500 bytes dropped]', 'b', '[no room for the log: 7 bytes dropped]']);
+		['a', '[log limit of 16 MiB reached: 1 500 bytes dropped]', 'b', '[no room for the log: 7 bytes dropped]', 'c',
+			'[the log keeps its last 16 MiB: 3 bytes before them are gone]']);
 });
 
 test('charts: round scales, and gaps where nothing is known', () => {
@@ -203,4 +207,32 @@ test('words: durations, sizes, payloads', () => {
 	assert.deepEqual([0, 1023, 1024, 320 << 20, undefined].map(bytes), ['0 B', '1023 B', '1 KiB', '320 MiB', '–']);
 	assert.equal(pretty('{"a":1}'), '{\n  "a": 1\n}');
 	assert.equal(pretty('{"a":'), '{"a":');
+});
+
+test('HTTP workers: a part of the requests took no longer than this', () => {
+	const bounds = [0.1, 0.2, 1];
+
+	assert.equal(quantile(bounds, [0, 0, 0, 0], 0.5), null);
+	assert.equal(quantile(bounds, [10, 0, 0, 0], 0.5), 0.05);
+	assert.equal(quantile(bounds, [1, 1, 0, 0], 1), 0.2);
+	assert.ok(Math.abs(quantile(bounds, [5, 0, 5, 0], 0.9) - 0.84) < 1e-9);
+	// What took longer than all bounds took at least the last.
+	assert.equal(quantile(bounds, [1, 0, 0, 9], 0.9), 1);
+});
+
+test('HTTP workers: rates are of the last seconds, and counters may begin anew', () => {
+	const rates = new Rates();
+	const counts = (requests, errors = 0) => ({requests, status: {5: errors}, bounds: [1], buckets: [requests, 0]});
+
+	assert.equal(rates.add(counts(100), 0).rate, 0);
+	assert.equal(rates.add(counts(120, 2), 2000).rate, 10);
+	assert.equal(rates.add(counts(120, 2), 4000).errors, 0.5);
+	assert.equal(rates.add(counts(120, 2), 4000).p50, 0.5);
+	// nginx was started again.
+	assert.deepEqual(rates.add(counts(3), 6000), {rate: 0, errors: 0, p50: null, p99: null});
+	assert.equal(rates.add(counts(5), 8000).rate, 1);
+	// What is older than the window does not count.
+	for (let s = 10; s <= 60; s += 2)
+		rates.add(counts(5), s * 1000);
+	assert.equal(rates.add(counts(5), 62000).rate, 0);
 });

@@ -2,6 +2,7 @@
 // A browser, and the daemon's API from outside of it. tests/dashboard/run sets the environment.
 
 import assert from 'node:assert/strict';
+import {request} from 'node:http';
 import {createRequire} from 'node:module';
 import {after, before, test} from 'node:test';
 
@@ -64,6 +65,18 @@ export async function api(who, method, path, body) {
 
 	assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
 	return JSON.parse(text);
+}
+
+// Asks the HTTP worker of alpha at the edge; the status.
+export function askWorker(path) {
+	const [host, port] = env.EDGE_HTTP.split(':');
+
+	return new Promise((resolve, reject) => {
+		request({host, port, path, headers: {Host: 'shop.alpha.localhost'}}, (answer) => {
+			answer.resume();
+			answer.on('end', () => resolve(answer.statusCode));
+		}).on('error', reject).end();
+	});
 }
 
 // Queues one task; its id.

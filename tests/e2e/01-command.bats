@@ -12,8 +12,8 @@ setup_file() {
 	run --separate-stderr sandboxctl help
 	[ "$status" = 0 ]
 	[ -z "$stderr" ]
-	for verb in run logs ps inspect wait cancel rm image policy upload install queue schedule update retry \
-		log status cancel-task cancel-schedule cancel-all rm-code info pause resume webhook stacks codes tasks dead-letters schedules \
+	for verb in run logs ps inspect wait cancel rm image policy deploy dev serve tail secret kv upload install queue schedule update retry \
+		log status cancel-task cancel-schedule cancel-all rm-worker info pause resume webhook stacks workers tasks dead-letters schedules \
 		doctor version; do
 		grep -q "^  $verb " <<<"$output"
 		run --separate-stderr sandboxctl help "$verb"
@@ -21,6 +21,11 @@ setup_file() {
 		[[ $output == *"sandboxctl $verb"* ]]
 		[ "$(sandboxctl "$verb" --help)" = "$output" ]
 		run --separate-stderr sandboxctl help
+	done
+	# IronWorker's words for two of them.
+	for verb in rm-code codes; do
+		! grep -q "^  $verb " <<<"$output"
+		[ "$(sandboxctl help "$verb")" = "$(sandboxctl help "${verb/code/worker}")" ]
 	done
 }
 
@@ -71,12 +76,35 @@ setup_file() {
 	[ "$(jq -r '.checks[] | select(.name == "daemon") | .todo' <<<"$output")" != null ]
 }
 
+@test "doctor fails where there is no image or no policy, for no task can run there" {
+	local -x SANDBOXD_STATE=$BATS_TEST_TMPDIR/state
+	local name
+
+	mkdir "$SANDBOXD_STATE"
+	run sandboxctl doctor
+	[ "$status" = 1 ]
+	for name in images policies; do
+		grep -qE "^FAIL +$name +none: no task can run" <<<"$output" || fail "$output"
+		grep -qE -- '-> as root: sandboxctl (image build|policy install)' <<<"$output" || fail "$output"
+	done
+	sandboxctl policy install --defaults >/dev/null
+	mkdir -p "$SANDBOXD_STATE/images/by-name"
+	ln -s ../0 "$SANDBOXD_STATE/images/by-name/some"
+	run sandboxctl doctor
+	grep -qE '^OK +images +1: some' <<<"$output" || fail "$output"
+	grep -qE '^OK +policies +4: ' <<<"$output" || fail "$output"
+	# Who may not look is told that, and not that there is none.
+	chmod 700 "$SANDBOXD_STATE/images" "$SANDBOXD_STATE/policies"
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$CTL" doctor
+	[ "$(grep -cE '^OK +(images|policies) +only root can see them' <<<"$output")" = 2 ] || fail "$output"
+}
+
 @test "doctor tries whether the state folder's file system can show files as a task's" {
 	export SANDBOXD_STATE=$BATS_TEST_TMPDIR/state
 	mkdir "$SANDBOXD_STATE"
 	run sandboxctl doctor
 	grep -qE "^OK +state folder +$SANDBOXD_STATE" <<<"$output" || fail "$output"
-	# One that cannot.
+	# On a file system that cannot.
 	run unshare --mount -- sh -c 'mount -t ramfs -o mode=755 none "$SANDBOXD_STATE" && "$CTL" doctor'
 	[ "$status" = 1 ]
 	grep -qE "^FAIL +state folder +$SANDBOXD_STATE: no task with files of its own can start" <<<"$output" || fail "$output"
@@ -111,6 +139,8 @@ setup_file() {
 	done <<-'EOT'
 		frobnicate : no verb 'frobnicate'
 		help frobnicate : no verb 'frobnicate'
+		help image build : does not take 'build': 'sandboxctl help image' has all of image
+		--frob ps : no option '--frob'
 		--socket : --socket needs a value
 		run : names no image
 		run python : names no task.json
@@ -149,5 +179,5 @@ setup_file() {
 @test "the command's own words never carry raw control characters" {
 	run sandboxctl "$(printf 'x\033[31m\302\233y')"
 	[ "$status" = 125 ]
-	[[ $output == *'x\x1b[31m\x9by'* ]]
+	[[ $output == *'x\x1b[31m\u009by'* ]]
 }

@@ -3,10 +3,6 @@
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
 
-teardown() {
-	[ -z "${LISTENER:-}" ] || kill "$LISTENER" 2>/dev/null || true
-}
-
 @test "version says both versions" {
 	run --separate-stderr sandboxctl version
 	[ "$status" = 0 ]
@@ -28,6 +24,7 @@ teardown() {
 	grep -qE '^OK +daemon ' <<<"$output"
 	grep -qE "^OK +state folder +$STATE" <<<"$output"
 	grep -qE '^OK +images +1: python' <<<"$output"
+	grep -qE '^OK +policies +4: build default network strict$' <<<"$output"
 }
 
 @test "doctor says what the daemon or the host gives all tasks of one user less of" {
@@ -41,7 +38,7 @@ teardown() {
 	daemon_start
 	grep -qE '^WARN +limits .* 2000 pending signals \(1024 of a task\)' <<<"$output" || fail "$output"
 	grep -q 'LimitSIGPENDING=' <<<"$output" || fail "$output"
-	# What it may it gives.
+	# Where the daemon may, it sets these limits.
 	! grep -q 'unlimited.*unlimited.*unlimited' < <(grep -E '^Max (pending|msgq|locked)' \
 		"/proc/$(role monitor)/limits" | awk '{ print $(NF - 2) }' | tr '\n' ' ') || level=OK
 	grep -qE "^$level +limits" < <(sandboxctl doctor) || fail "$(sandboxctl doctor)"
@@ -63,7 +60,7 @@ teardown() {
 	daemon_stop
 	daemon_start
 	grep -qE "^OK +criu +$WORK/criu 9.87, " <<<"$output" || fail "$output"
-	# Not a word of anybody else's, which root would run.
+	# A criu that belongs to another user is not executed, because root would run it.
 	chown 65534 "$RUN/criu"
 	printf '%s' "$WORK/criu" >"$RUN/criu"
 	run sandboxctl doctor
@@ -76,14 +73,14 @@ teardown() {
 	for name in front logger; do
 		pid=$(role $name)
 		[ "$(realpath "/proc/$pid/exe")" = "$(realpath "$SANDBOXD_LIBEXEC/sandboxd-$name")" ]
-		# No uid, gid or capability of root's, and no way back to one.
+		# The role has no uid, gid or capability of root's, and no way back to one.
 		[ "$(awk '/^(Uid|Gid):/ { print ($2 && $3 && $4 && $5) }' "/proc/$pid/status" | sort -u)" = 1 ]
 		[ "$(awk '/^Cap(Prm|Eff|Inh|Amb):/ { print $2 }' "/proc/$pid/status" | sort -u)" = 0000000000000000 ]
 		[ "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" = 1 ]
 	done
 }
 
-# libraries PID: the shared objects that a process maps, but for a sanitizer and what that maps.
+# libraries PID: the shared objects that a process maps, without a sanitizer and what the sanitizer maps.
 libraries() {
 	local of_asan='^lib(asan|ubsan|stdc\+\+|gcc_s|m|rt|dl|pthread)\.'
 
@@ -92,7 +89,7 @@ libraries() {
 }
 
 @test "what is root, or makes sandboxes, maps no library that reads what others write" {
-	local pid title titles=''
+	local pid title titles='' readers='jansson|sqlite|microhttpd|archive|zip|xml|ssl|gnutls|icu'
 
 	detached python 'import time; time.sleep(600)' --start cold --label maps >/dev/null
 	wait_until "$PATIENCE" status_is "$(id_of maps)" running
@@ -102,14 +99,15 @@ libraries() {
 		[ "$(realpath "/proc/$pid/exe")" = "$(realpath "$DAEMON")" ] || continue
 		title=$(tr '\0' ' ' <"/proc/$pid/cmdline")
 		titles+=" $title"
-		! libraries "$pid" | grep -iE 'jansson|sqlite|microhttpd|archive|zip|xml|ssl|gnutls|icu' ||
-			fail "$title"
+		! libraries "$pid" | grep -iE "$readers" || fail "$title"
 		[ "$(libraries "$pid" | wc -l)" -le 16 ] || fail "$title: $(libraries "$pid")"
 	done
-	# One of each was looked at.
+	# A process of each kind was looked at.
 	[[ $titles == *'sandboxd: monitor'* && $titles == *'sandboxd: init of'* && $titles == *'sandboxd: template'* ]]
-	# The look itself finds such a library where there is one.
+	! libraries "$(role logger)" | grep -iE "$readers" || fail logger
+	# The control: libraries finds such a library where there is one.
 	libraries "$(role front)" | grep -q sqlite
+	libraries "$(role front)" | grep -q libzip
 	sandboxctl cancel --force "$(id_of maps)"
 }
 
@@ -118,7 +116,7 @@ libraries() {
 
 	mkdir "$alone"
 	cp "$DAEMON" "$alone/sandboxd"
-	run -125 "$alone/sandboxd" --state "$BATS_TEST_TMPDIR/state" --run "$BATS_TEST_TMPDIR/run" --http none
+	run -125 "$alone/sandboxd" --state "$BATS_TEST_TMPDIR/state" --run "$BATS_TEST_TMPDIR/run" --http none --edge-http none
 	[[ $output == *"sandboxd-front is neither in $alone nor in $alone/../libexec/sandboxd: install all"* ]]
 	for name in front logger; do
 		run -125 "$SANDBOXD_LIBEXEC/sandboxd-$name"
@@ -140,7 +138,7 @@ libraries() {
 	role_kill front
 	wait_until "$PATIENCE" sandboxctl version
 	[ "$(stat -Lc %i "/proc/$(role front)/exe")" = "$was" ]
-	# The next start has what is there then.
+	# After the next start the file is the one that is there by then.
 	cp "$SANDBOXD_LIBEXEC/sandboxd-front" "$libexec/next"
 	mv "$libexec/next" "$libexec/sandboxd-front"
 	daemon_stop
@@ -176,7 +174,7 @@ libraries() {
 
 @test "a second daemon with the same state folder is refused, and the first one lives" {
 	run timeout "$PATIENCE" "$DAEMON" --state "$STATE" --run "$BATS_TEST_TMPDIR/run" \
-		--cgroup "${GROUP}2" --http none
+		--cgroup "${GROUP}2" --http none --edge-http none
 	[ "$status" = 125 ]
 	[[ $output == *"another sandboxd runs with --state $STATE"* ]]
 	sandboxctl version
@@ -188,7 +186,7 @@ libraries() {
 	id=$(detached python 'import time; time.sleep(600)')
 	wait_until "$PATIENCE" status_is "$id" running
 	run timeout "$PATIENCE" "$DAEMON" --state "$BATS_TEST_TMPDIR/state" \
-		--run "$BATS_TEST_TMPDIR/run" --cgroup "$GROUP" --http none
+		--run "$BATS_TEST_TMPDIR/run" --cgroup "$GROUP" --http none --edge-http none
 	[ "$status" = 125 ]
 	[[ $output == *"another sandboxd runs with --cgroup $GROUP"* ]]
 	status_is "$id" running
@@ -257,16 +255,33 @@ libraries() {
 	daemon_start
 }
 
+@test "--detach fails, and says why, where a role's program cannot be executed" {
+	local role
+
+	mkdir -p own/sbin own/libexec/sandboxd
+	cp "$DAEMON" own/sbin/sandboxd
+	for role in front logger; do
+		cp "$SANDBOXD_LIBEXEC"/sandboxd-{front,logger} own/libexec/sandboxd/
+		chmod 644 "own/libexec/sandboxd/sandboxd-$role"
+		run own/sbin/sandboxd --state s --run r --cgroup "${GROUP}2" --http none --edge-http none --detach 3>&- 4>&-
+		[ "$status" = 125 ] || fail "$status $output"
+		[[ $output == *"monitor: error: execute sandboxd-$role: Permission denied"*'not started; see'* ]] ||
+			fail "$output"
+	done
+}
+
 @test "--detach: folders are taken from where it is started" {
 	local pid
 
 	cd "$BATS_TEST_TMPDIR"
-	timeout "$PATIENCE" "$DAEMON" --state s --run r --cgroup "${GROUP}2" --http none --detach \
+	timeout "$PATIENCE" "$DAEMON" --state s --run r --cgroup "${GROUP}2" --http none --edge-http none --criu /nonexistent --detach \
 		</dev/null >>"$WORK/log" 2>&1 3>&- 4>&-
 	read -r pid <r/sandboxd.pid
 	run "$CTL" --socket "$PWD/r/control.sock" version
 	kill "$pid"
 	[ "$status" = 0 ]
+	# What is wrong is told once.
+	[ "$(grep -c 'no checkpoints: /nonexistent cannot be run' r/sandboxd.log)" = 1 ] || fail "$(cat r/sandboxd.log)"
 	wait_until "$PATIENCE" gone "$pid"
 	[ -d s/front ]
 	[ ! -e /s ] && [ ! -e /r ]
@@ -275,7 +290,7 @@ libraries() {
 @test "it tells systemd when it is ready" {
 	daemon_stop
 	[ -x /usr/bin/python3 ] || fail "no Python to listen with"
-	# A datagram socket, as systemd's; the first word that comes is written down.
+	# Listens on a datagram socket, as systemd does, and writes the first message to a file.
 	/usr/bin/python3 - "$WORK/notify" "$WORK/said" 3>&- 4>&- <<-'EOT' &
 		import socket, sys
 		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -285,7 +300,6 @@ libraries() {
 		    said += s.recv(4096).decode()
 		open(sys.argv[2], "w").write(said)
 	EOT
-	LISTENER=$!
 	wait_until "$PATIENCE" test -S "$WORK/notify"
 	NOTIFY_SOCKET=$WORK/notify daemon_start
 	wait_until "$PATIENCE" file_has "$WORK/said" READY=1

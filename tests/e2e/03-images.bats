@@ -4,7 +4,7 @@
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
 
-# image_json JSON: a folder with this image.json.
+# image_json JSON: makes a folder with this image.json.
 image_json() {
 	mkdir -p "$BATS_TEST_TMPDIR/image"
 	printf '%s' "$1" >"$BATS_TEST_TMPDIR/image/image.json"
@@ -43,6 +43,14 @@ help("if")'
 	[[ $output == *'"if" statement is used for conditional execution'* ]] || fail "$output"
 }
 
+@test "/session/metadata is the folder of a task's package" {
+	mkdir own
+	echo 'print(open("/session/metadata/a.txt").read(), end="")' >own/main.py
+	echo 'of the package' >own/a.txt
+	echo '{"exec": "main.py", "dir": "."}' >own/task.json
+	[ "$(sandboxctl run python own/task.json)" = "of the package" ]
+}
+
 @test "iron's table has the modules that IronWorker's users know" {
 	has_image iron || fail "no image iron"
 	image_link iron
@@ -52,6 +60,13 @@ help("if")'
 	done
 	run sandboxctl image inspect iron
 	[[ $output == *numpy* ]]
+}
+
+@test "web has what HTTP workers are written with" {
+	has_image web || fail "no image web"
+	image_link web
+	sandboxctl run web --code '
+import fastapi, starlette, uvicorn, flask, django, jinja2, httpx, pydantic, numpy, greenlet, httptools, h11, multipart'
 }
 
 @test "an unknown image is an error that names it" {
@@ -122,7 +137,7 @@ help("if")'
 	PIP_NO_INDEX=1 PIP_FIND_LINKS=$PWD/wheels run --separate-stderr sandboxctl image build "$BATS_TEST_TMPDIR/image"
 	[ "$status" = 0 ] || fail "$stderr"
 	[[ $stderr == *'native.so needs libnowhere.so.7, which the image does not have'* ]] || fail "$stderr"
-	# A module, a program that has all of Python in it, and one that has all of the C library.
+	# A module, a program that contains all of Python, and one that contains all of the C library.
 	cat >compile.sh <<-'EOT'
 		set -e
 		cd /tmp
@@ -162,7 +177,7 @@ subprocess.check_call(['sh', '-c', r'''$(<compile.sh)
 
 @test "a build that is interrupted leaves nothing" {
 	image_json '{"name": "fresh", "suite": "host", "packages": ["python3"], "interpreter": "/usr/bin/python3"}'
-	# A process group of its own, as a terminal's Ctrl-C reaches all of it.
+	# In a process group of its own, all of which a terminal's Ctrl-C reaches.
 	setsid "$CTL" image build "$BATS_TEST_TMPDIR/image" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
 	pid=$!
 	wait_until "$PATIENCE" building
@@ -191,7 +206,7 @@ building() {
 @test "image rm forgets an image" {
 	image_link iron
 	sandboxctl image rm iron
-	[ "$(sandboxctl image ls --json | jq -r '.[].name')" = python ]
+	[ "$(sandboxctl image ls --json | jq 'map(.name) | index("iron")')" = null ]
 	run sandboxctl run iron --code 1
 	[ "$status" = 125 ]
 }

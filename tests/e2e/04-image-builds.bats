@@ -30,7 +30,7 @@ setup() {
 	chmod 755 "$SANDBOXD_LIBEXEC/image-build"
 }
 
-# describe MEMBERS: the source's image.json, with these members too.
+# describe MEMBERS: writes the source's image.json, with these members added.
 describe() {
 	printf '{"name": "tiny", "packages": [], "interpreter": "/usr/bin/python3", %s}' "$1" \
 		>"$SRC/image.json"
@@ -48,8 +48,8 @@ building() {
 	! nothing_left
 }
 
-# refused WORDS SCRIPT: a build whose tree SCRIPT spoils fails with these words and leaves
-# the image that was there.
+# refused WORDS SCRIPT: a build whose tree SCRIPT has spoiled fails with these words, and the image that
+# was there stays.
 refused() {
 	local before
 
@@ -91,7 +91,7 @@ refused() {
 	[ "$(sandboxctl image inspect tiny --json | jq -r .description)" = second ]
 }
 
-# runtime WORD: image ls, image inspect and doctor say this of the image's runtime.
+# runtime WORD: image ls, image inspect and doctor call the image's runtime this.
 runtime() {
 	[ "$(sandboxctl image ls --json | jq -r '.[0].runtime')" = "$1" ]
 	[ "$(sandboxctl image inspect tiny --json | jq -r .runtime)" = "$1" ]
@@ -119,6 +119,16 @@ runtime() {
 	runtime current
 	rm "$RUNTIME_DIR/new.py"
 	runtime other
+	mkdir -p "$RUNTIME_DIR/http/own"
+	echo 'pass' >"$RUNTIME_DIR/http/own/new.py"
+	sandboxctl image build "$SRC"
+	runtime current
+	echo 'pass # changed' >"$RUNTIME_DIR/http/own/new.py"
+	runtime other
+	sandboxctl image build "$SRC"
+	runtime current
+	rm -r "$RUNTIME_DIR/http"
+	runtime other
 	mv "$RUNTIME_DIR" "$RUNTIME_DIR.gone"
 	runtime null
 }
@@ -133,7 +143,7 @@ runtime() {
 	echo 'pass # changed' >"$RUNTIME_DIR/boot.py"
 	sandboxctl image build "$SRC"
 	[ "$(digest)" != "$second" ]
-	# The script itself, and each library of its own.
+	# The script itself and each of its libraries count.
 	for script in "$TOP"/scripts/{image-*,pip-build}; do
 		echo '# changed' >>"$SANDBOXD_LIBEXEC/${script##*/}"
 		[[ $(sandboxctl image build "$SRC") == *built* ]]
@@ -169,7 +179,7 @@ runtime() {
 
 @test "an interpreter that is not in the image is refused" {
 	refused "interpreter: /usr/bin/python3 in the image" 'rm "$root/usr/bin/python3.11"'
-	# A link out of the image leads to the image's own, where there is none.
+	# A link that leads out of the image is followed inside it, where its target does not exist.
 	refused "interpreter: /usr/bin/python3 in the image" 'ln -sfn /../../bin/sh "$root/usr/bin/python3"'
 	refused "not a program that all may run" 'chmod 700 "$root/usr/bin/python3.11"'
 }
@@ -193,7 +203,7 @@ runtime() {
 	wait_until "$PATIENCE" gone "$(cat "$SRC/pid")"
 }
 
-# gone PID: no such process, or one that only waits to be reaped.
+# gone PID: the process does not exist, or only waits to be reaped.
 gone() {
 	[ ! -e "/proc/$1" ] || [ "$(cut -d ' ' -f 3 "/proc/$1/stat")" = Z ]
 }
@@ -205,7 +215,7 @@ gone() {
 	pid=$!
 	wait_until "$PATIENCE" test -s "$SRC/pid"
 	left=$(find "$STATE/images" -maxdepth 1 -name '.build*')
-	# Another image's build goes on beside it.
+	# The build of another image goes on beside it.
 	mkdir "$BATS_TEST_TMPDIR/other"
 	echo : >"$BATS_TEST_TMPDIR/other/extra.sh"
 	sed s/tiny/other/ "$SRC/image.json" >"$BATS_TEST_TMPDIR/other/image.json"
@@ -254,7 +264,7 @@ gone() {
 	[ -z "$(find "$STATE/images" -maxdepth 1 -name '[0-9a-f]*' -type d ! -name by-name)" ]
 }
 
-# deb PACKAGE SOURCE FILE...: an archive of a package with these files, unpacked already.
+# deb PACKAGE SOURCE FILE...: writes an archive of a package with these files, and unpacks it.
 deb() {
 	local root=$BATS_TEST_TMPDIR/deb/$1 archives=$OUT/rootfs/var/cache/apt/archives file
 
@@ -281,7 +291,7 @@ deb() {
 	deb libpython stdlib usr/lib/python3.11/test/support.py usr/lib/python3.11/pydoc_data/topics.py usr/lib/python3.11/json.py
 	ln -s perl.1 "$OUT/rootfs/usr/share/man/man1/alias.1"
 	ln -s alias.1 "$OUT/rootfs/usr/share/man/man1/again.1"
-	# To a folder of files that are kept, and to one of files that go.
+	# One link leads to a folder of files that are kept, the other to one of files that are removed.
 	ln -s 5.36.0 "$OUT/rootfs/usr/share/perl/5.36"
 	ln -s ../doc/openssl "$OUT/rootfs/usr/share/man/folder"
 	ln -s /usr/bin/perl "$OUT/rootfs/usr/bin/perl5"

@@ -6,7 +6,7 @@ load far
 
 setup_file() {
 	UNIT=$TOP/scripts/sandboxd.service
-	export UNIT UNDER="bash $BATS_FILE_TMPDIR/under" NETNS=unit-$$-$RANDOM
+	export EDGE=127.0.0.1:0 UNIT UNDER="bash $BATS_FILE_TMPDIR/under" NETNS=unit-$$-$RANDOM
 	ip netns add "$NETNS"
 	there ip link set lo up
 	confinement >"$BATS_FILE_TMPDIR/under"
@@ -14,7 +14,7 @@ setup_file() {
 }
 
 teardown() {
-	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
+	end_background
 	far_remove
 }
 
@@ -24,17 +24,18 @@ teardown_file() {
 	ip netns del "$NETNS"
 }
 
-# unit KEY: all that the unit says of it, on one line.
+# unit KEY: all values of a key of the unit, on one line.
 unit() {
 	sed -n "s/^$1=//p" "$UNIT" | tr '\n' ' '
 }
 
-# confinement: a script that executes its arguments as systemd would, as far as the unit says so: with
-# these capabilities, in a mount namespace where nothing can be written but state and run folder.
+# confinement: prints a script that executes its arguments as systemd would by what the unit says: with
+# its capabilities, in a mount namespace where only the state folder and the run folders can be written.
 confinement() {
 	local caps
 
 	caps=$(unit CapabilityBoundingSet | tr '[:upper:]' '[:lower:]' | sed 's/ *$//; s/cap_/,+/g; s/ //g')
+	[ "$(unit RuntimeDirectory)" = 'sandboxd sandboxd-network ' ]
 	[ "$(unit NoNewPrivileges)$(unit ProtectSystem)$(unit ProtectHome)$(unit PrivateTmp)" = \
 		'yes strict yes yes ' ]
 	cat <<-EOF
@@ -44,19 +45,20 @@ confinement() {
 		fi
 		set -e
 		unset INSIDE
-		mkdir -p "\$STATE" "\$RUN"
-		mount --bind "\$STATE" "\$STATE"
-		mount --bind "\$RUN" "\$RUN"
+		for folder in "\$STATE" "\$RUN" /run/sandboxd-network; do
+			mkdir -p "\$folder"
+			mount --bind "\$folder" "\$folder"
+		done
 		while read -r _ _ _ _ point _; do
 			case \$point in
-			/proc* | /sys* | /dev* | "\$STATE" | "\$RUN") ;;
+			/proc* | /sys* | /dev* | "\$STATE" | "\$RUN" | /run/sandboxd-network) ;;
 			*) mount -o remount,bind,ro "\$point" 2>/dev/null || true ;;
 			esac
 		done </proc/self/mountinfo
 		mount -t tmpfs private-tmp /tmp
 		mount -t tmpfs -o ro,mode=0 no-home /root
 		mount -t tmpfs -o ro,mode=0 no-home /home
-		# It is in force.
+		# The confinement is in force.
 		! touch /etc/sandboxd-unit-test 2>/dev/null
 		exec setpriv --no-new-privs --bounding-set "-all$caps" -- "\$@"
 	EOF
@@ -65,17 +67,18 @@ confinement() {
 @test "systemd knows all that the unit says, and finds it no less confined than it was" {
 	local limit=80 cap
 
-	# Versions of systemd weigh differently; this one's exact sum is known.
-	[[ $(systemd-analyze --version) != 'systemd 252 '* ]] || limit=76
-	# The program need not be installed.
+	# Versions of systemd weigh settings differently; the sum is known for this version.
+	[[ $(systemd-analyze --version) != 'systemd 252 '* ]] || limit=77
+	# systemd-analyze wants the program to exist.
 	sed "s|^ExecStart=.*|ExecStart=/bin/true|" "$UNIT" >sandboxd.service
 	run systemd-analyze verify ./sandboxd.service
 	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
-	# It is bounded by these itself where it has no CAP_SYS_RESOURCE.
+	# Where the daemon has no CAP_SYS_RESOURCE, these limits are its own, and would be those of all
+	# tasks together.
 	[ "$(unit LimitSIGPENDING)$(unit LimitMSGQUEUE)$(unit LimitMEMLOCK)" = 'infinity infinity infinity ' ]
 	run systemd-analyze security --offline=true "--threshold=$limit" sandboxd.service
 	[ "$status" = 0 ] || fail "$output"
-	# Each capability has its reason.
+	# The unit gives a reason for each capability.
 	for cap in $(unit CapabilityBoundingSet); do
 		sed -n 's/^#//p' "$UNIT" | grep -qw "${cap#CAP_}" || fail "$cap: the unit does not say what for"
 	done
@@ -87,7 +90,7 @@ confinement() {
 	status_file=/proc/$(role monitor)/status
 	have=$(capsh --decode="$(awk '/^CapEff/ { print $2 }' "$status_file")" | sed 's/.*=//' | tr ',' '\n' | sort)
 	want=$(unit CapabilityBoundingSet | tr '[:upper:] ' '[:lower:]\n' | sed '/^$/d' | sort)
-	# What this machine itself has not got is no difference.
+	# What this machine does not have either is no difference.
 	[ -z "$(comm -23 <(echo "$have") <(echo "$want"))" ]
 	grep -qE '^NoNewPrivs:\s1' "$status_file"
 	grep -qE '^Seccomp:\s0' "$status_file"
@@ -108,6 +111,11 @@ confinement() {
 	grep -c 'cannot\|denied\|not permitted' "$WORK/log" && fail "$(cat "$WORK/log")" || true
 }
 
+@test "the edge serves, in words while the front says nothing of workers" {
+	there curl -sS -m "$PATIENCE" "http://$(cat "$RUN/edge-http")/" -H 'Host: a b' | grep -q '^400 .*(request '
+	[ "$(pgrep -c -P "$(cat "$WORK/pid")" -u _sandboxd-edge)" = 1 ]
+}
+
 @test "a task with egress has its way out" {
 	far_make
 	ip netns exec "$GROUP" /usr/bin/python3 -c '
@@ -118,7 +126,6 @@ while True:
     c, _ = s.accept()
     c.sendall(b"served")
     c.close()' >port 3>&- 4>&- &
-	SERVER=$!
 	wait_until "$PATIENCE" test -s port
 	jq '.name = "out" | .network = {"mode": "egress", "allow": [{"to": "203.0.113.0/30"}]}' \
 		"$TOP/policies/network.json" >out.json

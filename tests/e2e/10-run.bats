@@ -75,7 +75,7 @@ load daemon
 	[ "$(sandboxctl run python --code "$show" --payload @payload)" = "$odd" ]
 	printf '{"label": "x", "payload":\n%s , "code": %s}' "$odd" "$(jq -Rs . <<<"$show")" >task.json
 	[ "$(sandboxctl run python task.json)" = "$odd" ]
-	# As it is kept, too: this one waits for its turn.
+	# The task that is kept for later has the same; this one waits for its turn.
 	id=$(sandboxctl run -d python task.json)
 	sandboxctl wait "$id"
 	[ "$(sandboxctl logs "$id")" = "$odd" ]
@@ -83,7 +83,7 @@ load daemon
 		'import json, os, decimal; print(json.load(open(os.environ["PAYLOAD_FILE"]), parse_float=decimal.Decimal))'
 	[ "$output" = "{'price': Decimal('0.10')}" ]
 	for bad in '{"a":01}' '[1,]' '1 2' "'x'"; do
-		refused '--payload: is no JSON' run python --code 1 --payload "$bad"
+		refused '--payload: is not JSON' run python --code 1 --payload "$bad"
 	done
 }
 
@@ -212,7 +212,7 @@ all_bytes() {
 	run sandboxctl wait "$id"
 	[ "$status" = 3 ]
 	[ "$output" = 3 ]
-	# A unique prefix names it too.
+	# A prefix of the id also names the task when no other id has it.
 	run sandboxctl wait "${id:0:20}"
 	[ "$status" = 3 ]
 }

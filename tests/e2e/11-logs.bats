@@ -13,7 +13,7 @@ print('first')
 gate()
 print('second')" >out 2>&1 3>&- 4>&- &
 	pid=$!
-	# The task cannot go on before the gate opens, so what is here now came live.
+	# The task cannot go on before the gate opens, so what has come by now was sent live.
 	wait_until "$PATIENCE" file_has out first
 	labelled live running
 	run ! grep second out
@@ -106,7 +106,7 @@ for i in range(5000):
 gate()
 for i in range(100000):
     print('line %d' % i)")
-	# The reading end is open, and never read.
+	# The pipe's reading end is open, and nothing is ever read from it.
 	exec 9<>slow
 	sandboxctl logs -f "$id" >slow 3>&- 4>&- &
 	pid=$!
@@ -239,7 +239,7 @@ for i in range(20000):
 	grep -qF '[31mred' typescript
 }
 
-@test "nobody reads any more: run ends its task" {
+@test "nobody reads the output any longer: run ends its task" {
 	sandboxctl run python --label closed --code '
 import time
 while True:

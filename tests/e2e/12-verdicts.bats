@@ -87,7 +87,6 @@ while True:
 	[ "$(inspect "$(id_of "v-$BATS_TEST_NUMBER")" .usage.memory_peak_bytes)" -gt $((32 << 20)) ]
 }
 
-# bats test_tags=v2
 @test "out of memory in a child is the task's verdict when it fails of it" {
 	verdict 137 oom error '
 import os, sys
@@ -233,7 +232,7 @@ while time.process_time() < end:
 
 # bats test_tags=v2
 @test "the cpu limit holds" {
-	# Half a CPU: a second of CPU time takes two.
+	# With half a processor, a second of processor time takes two.
 	run sandboxctl run python --cpus 0.5 --code '
 import time
 began = time.monotonic()

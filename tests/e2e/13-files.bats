@@ -55,7 +55,7 @@ sub 0o750 True True
 sub/private 0o600 True True
 new 0o755
 mine'
-	# Nothing of it has happened to the package, nor to the folder here.
+	# The task has changed neither the package nor the folder here.
 	[ "$(cat job/tool job/key job/sub/private | tr '\n' ' ')" = '1 2 4 ' ]
 }
 

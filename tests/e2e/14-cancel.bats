@@ -19,8 +19,8 @@ while True:
     time.sleep(1000)
 '
 
-# attached LABEL CODE [OPTION...]: run in the background with its output in ./out, as a
-# terminal's job: SIGINT as a shell leaves it for a foreground command. Sets pid.
+# attached LABEL CODE [OPTION...]: runs a task in the background, with its output in ./out and SIGINT as
+# a shell leaves it for a foreground command. Sets pid.
 attached() {
 	local label=$1 code=$2
 
@@ -29,15 +29,20 @@ attached() {
 	env --default-signal=INT "$CTL" run python --label "$label" --code "$code" "$@" \
 		>out 2>err 3>&- 4>&- &
 	pid=$!
-	# A shell's background job ignores it, until env has undone that.
+	# A shell's background job ignores SIGINT until env has undone that.
 	wait_until "$PATIENCE" hears_int "$pid"
 }
 
 hears_int() {
-	local ignored
+	! has_signals "$1" SigIgn 2
+}
 
-	ignored=$(awk '/^SigIgn:/ { print $2 }' "/proc/$1/status") || return
-	[ $((0x$ignored & 2)) = 0 ]
+# has_signals PID FIELD BITS: one of these bits is in this line of the process's status.
+has_signals() {
+	local bits
+
+	bits=$(awk -v field="$2:" '$1 == field { print $2 }' "/proc/$1/status") || return
+	[ $((0x$bits & $3)) != 0 ]
 }
 
 @test "cancel is TERM: the task may end in its own way" {
@@ -61,7 +66,8 @@ while True:
 	done
 }
 
-# A task that ends in good order, with 0, when it is told to end: by TERM, and then by USR1 as well.
+# A task that ends in good order, with status 0, when it is told to: by TERM first, and then by USR1 as
+# well.
 ORDERLY="$GATE
 import time
 def end(number, frame):
@@ -79,7 +85,8 @@ while True:
 		wait_until "$PATIENCE" log_has "$id" ready
 		sandboxctl cancel "$id"
 		wait_until "$PATIENCE" log_has "$id" half
-		# Who told it to end is in its record, whatever the monitor that did.
+		# The record says why the task was told to end, also after another monitor has taken
+		# over.
 		[ "$mode" != fork ] || wait_until "$PATIENCE" role_kill monitor
 		signal_task "$id" USR1
 		run timeout "$PATIENCE" "$CTL" wait "$id"
@@ -158,7 +165,7 @@ while True:
 	wait_until "$PATIENCE" file_has out ready
 	id=$(id_of int2)
 	kill -INT $pid
-	# The first one has arrived when the daemon has been asked to cancel.
+	# When the daemon was asked to cancel, the first SIGINT has been handled.
 	wait_until "$PATIENCE" cancel_asked "$id" || true
 	kill -INT $pid
 	reap $pid
@@ -167,7 +174,7 @@ while True:
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
 
-# cancel_asked ID: TERM has been delivered (it is ignored: nothing else shows it).
+# cancel_asked ID: TERM has been delivered (the task ignores it, so nothing else shows that).
 cancel_asked() {
 	sandboxctl inspect --json "$1" | jq -e '.history[]? | select(.event == "cancel")' >/dev/null
 }
@@ -181,8 +188,34 @@ cancel_asked() {
 	labelled term cancelled
 }
 
+@test "TERM to run is heard while the front is stopped, and the task ends when the front goes on" {
+	local front statuses=''
+
+	front=$(role front)
+	attached told 'import time; print("in"); time.sleep(1000)'
+	wait_until "$PATIENCE" grep -q in out
+	kill -STOP "$front"
+	kill -TERM "$pid"
+	wait "$pid" || statuses+="$? "
+	mv err told.err
+	attached untold 'import time; time.sleep(1000)'
+	# From here on it has asked, or does so before it looks at signals.
+	wait_until "$PATIENCE" has_signals "$pid" SigBlk 0x4000
+	kill -TERM "$pid"
+	wait "$pid" || statuses+=$?
+	kill -CONT "$front"
+	[ "$statuses" = '143 143' ] || fail "$statuses"
+	grep -q 'left task .* behind' told.err || fail "$(cat told.err)"
+	wait_until "$PATIENCE" is_cancelled told
+	[ "$(sandboxctl ps -a --json | jq '[.[] | select(.label == "untold")] | length')" = 0 ]
+}
+
+is_cancelled() {
+	[ "$(sandboxctl ps -a --json | jq -r --arg l "$1" '.[] | select(.label == $l).verdict')" = cancelled ]
+}
+
 @test "Ctrl-C at any moment of a start leaves nothing running" {
-	# From before the request is sent until after the first line.
+	# At moments from before the request is sent until after the first line.
 	for ms in 0 1 2 3 5 8 12 20 30 50; do
 		attached "early$ms" "$FOREVER" --start cold
 		sleep "$(printf '0.%03d' $ms)"
@@ -201,7 +234,7 @@ none_running() {
 
 @test "Ctrl-C while output is stuck is heard" {
 	mkfifo pipe
-	# Open at both ends and never read.
+	# Both ends of the pipe are open, and nothing is ever read from it.
 	exec 9<>pipe
 	env --default-signal=INT "$CTL" run python --label stuck --code '
 import time
@@ -211,7 +244,7 @@ while True:
 	wait_until "$PATIENCE" labelled stuck running
 	kill -INT $pid
 	wait_until "$PATIENCE" labelled stuck cancelled
-	# What is left is output that nobody takes.
+	# Only output that nobody reads is left.
 	kill -INT $pid
 	reap $pid
 	[ "$status" = 130 ]

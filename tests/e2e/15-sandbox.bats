@@ -8,7 +8,7 @@ setup_file() {
 	WARM=1 daemon_make
 }
 
-# alike CODE: the output of the code in each start mode, which must be the same.
+# alike CODE: prints the output of the code, which must be the same in each start mode.
 alike() {
 	local mode out
 
@@ -138,7 +138,7 @@ except OSError as e:
 	alike '
 import os
 print(sorted(int(fd) for fd in os.listdir("/proc/self/fd")))'
-	# The fourth is the listing of /proc/self/fd itself.
+	# The fourth descriptor is the one by which /proc/self/fd is listed.
 	[ "$output" = "[0, 1, 2, 3]" ]
 }
 
@@ -258,7 +258,7 @@ print(server.accept()[0].recv(20).decode())'
 }
 
 @test "no signal is ignored or blocked but what Python itself ignores" {
-	# The daemon of these tests is a command in the background, for which a shell has SIGINT ignored.
+	# These tests start the daemon as a command in the background, for which a shell ignores SIGINT.
 	[[ $(grep SigIgn "/proc/$(role monitor)/status") != *0 ]]
 	alike '
 import signal

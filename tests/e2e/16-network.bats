@@ -8,7 +8,7 @@ setup_file() {
 	export NETNS=node-$$-$RANDOM
 	ip netns add "$NETNS"
 	there ip link set lo up
-	# As on a host that is no router.
+	# The host is not a router.
 	there sysctl -qw net.ipv4.ip_forward=0
 	daemon_make
 }
@@ -19,7 +19,7 @@ setup() {
 }
 
 teardown() {
-	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
+	end_background
 	ip netns del "$GROUP-lan" 2>/dev/null || true
 	far_remove
 }
@@ -29,37 +29,14 @@ teardown_file() {
 	ip netns del "$NETNS"
 }
 
-# policy NAME JQ: lets tasks out to the far machine, as the filter changes it.
+# policy NAME JQ: installs a policy that lets tasks reach the far machine, changed by the filter.
 policy() {
 	jq --arg name "$1" '.name = $name | .fork.parked = 0 | .network = {"mode": "egress", "allow":
 		[{"to": "203.0.113.0/30"}]}' "$TOP/policies/network.json" | jq "$2" >policy.json
 	sandboxctl policy install policy.json
 }
 
-# serve NETNS ADDRESS: a server there that says "served" to whoever comes, by TCP and UDP; its port
-# is in PORT.
-serve() {
-	rm -f port
-	ip netns exec "$1" /usr/bin/python3 -c '
-import socket, sys, threading
-tcp = socket.create_server((sys.argv[1], 0), backlog=1000)
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.bind(tcp.getsockname())
-def answer():
-    while True:
-        udp.sendto(b"served", udp.recvfrom(100)[1])
-threading.Thread(target=answer, daemon=True).start()
-print(tcp.getsockname()[1], flush=True)
-while True:
-    c, peer = tcp.accept()
-    c.sendall(b"served")
-    c.close()' "$2" >port 3>&- 4>&- &
-	SERVER=$!
-	wait_until "$PATIENCE" test -s port
-	PORT=$(cat port)
-}
-
-# tracked: how many connections the host's table has.
+# tracked: prints how many connections are in the host's table.
 tracked() {
 	there cat /proc/sys/net/netfilter/nf_conntrack_count
 }
@@ -68,7 +45,7 @@ tracked_is() {
 	[ "$(tracked)" = "$1" ]
 }
 
-# Asks the server for an answer, then sends to so many other ports of that machine.
+# Asks the server for an answer, then sends something to so many other ports of that machine.
 MANY='
 import os, socket
 def send_many(n):
@@ -84,7 +61,7 @@ send_many(3000)
 
 # bats test_tags=v2-all
 @test "a task has no more connections at a time than its policy says, and leaves none behind" {
-	serve "$GROUP" 203.0.113.1
+	serve 203.0.113.1 ip netns exec "$GROUP"
 	policy few '.network.connections = 50 | .network.connections_per_second = 60000'
 	for start in $MODES; do
 		[ "$start" = cold ] || sandboxctl image warm python --policy few >/dev/null
@@ -98,23 +75,23 @@ gate()' --policy few --start "$start" -e "PORT=$PORT" -e "PATIENCE=$PATIENCE")
 		[ "$n" -ge 40 ] && [ "$n" -le 50 ]
 		signal_task "$id" USR1
 		sandboxctl wait "$id"
-		# Nor are they the next one's, which has all of its own.
+		# They do not count against the next task either, which gets all of its own.
 		wait_until "$PATIENCE" tracked_is 0
 	done
 	there nft list counters table inet "$GROUP" | grep -A 2 'policy few' | grep -qE 'packets [1-9]'
-	# Without the rules all of them are there.
+	# The control: without the rules all of them are in the table.
 	PORT=$PORT PATIENCE=$PATIENCE there /usr/bin/python3 -c "$MANY"
 	[ "$(tracked)" -ge 3000 ]
 	retire_all
 }
 
 @test "connections that are over count by how many begin a second" {
-	serve "$GROUP" 203.0.113.1
+	serve 203.0.113.1 ip netns exec "$GROUP"
 	policy slow '.network.connections = 20 | .network.connections_per_second = 1'
 	sandboxctl run python --policy slow --start cold -e "PORT=$PORT" --code '
 import os, socket, time
 began = time.monotonic()
-# One is let through, however long it takes; those that are dropped would take for ever.
+# One connection is let through, however long that takes; the dropped ones would never end.
 with socket.create_connection(("203.0.113.1", int(os.environ["PORT"])), timeout=60) as s:
     assert s.recv(100) == b"served"
 served, refused = 1, 0
@@ -130,12 +107,13 @@ print(served, refused, allowed)
 assert served <= allowed and refused, (served, refused, allowed)'
 }
 
-# forwarding INTERFACE: 1 or 0.
+# forwarding INTERFACE: prints 1 or 0.
 forwarding() {
 	there cat "/proc/sys/net/ipv4/conf/$1/forwarding"
 }
 
-# far_is_served: by a third machine, lan, that it can only reach through this one.
+# far_is_served: the far machine gets an answer from a third machine, lan, which it can only reach
+# through this one.
 far_is_served() {
 	[ "$(ip netns exec "$GROUP" timeout 1 bash -c "cat </dev/tcp/198.51.100.1/$PORT")" = served ]
 }
@@ -151,27 +129,65 @@ far_is_served() {
 	ip -n "$GROUP-lan" link set lan up
 	ip -n "$GROUP-lan" route add default via 198.51.100.2
 	ip -n "$GROUP" route add 198.51.100.0/30 via 203.0.113.2
-	serve "$GROUP-lan" 198.51.100.1
-	# A router lets it through, and once it is one the daemon is not in its way.
+	serve 198.51.100.1 ip netns exec "$GROUP-lan"
+	# A router lets it through, and once this host is one, the daemon is not in its way.
 	there sysctl -qw net.ipv4.ip_forward=1
 	wait_until "$PATIENCE" far_is_served
 	there sysctl -qw net.ipv4.ip_forward=0
 	run far_is_served
 	[ "$status" != 0 ]
 	kill "$SERVER"
-	serve "$GROUP" 203.0.113.1
+	serve 203.0.113.1 ip netns exec "$GROUP"
 	policy out .
 	run sandboxctl run python --policy out --start cold -e "PORT=$PORT" -e "PATIENCE=$PATIENCE" --code "$MANY"
 	[ "$output" = served ]
 	[ "$(forwarding all)$(forwarding "$uplink")$(forwarding lan)" = 010 ]
 	kill "$SERVER"
-	serve "$GROUP-lan" 198.51.100.1
+	serve 198.51.100.1 ip netns exec "$GROUP-lan"
 	run far_is_served
 	[ "$status" != 0 ]
-	# Also by another daemon than the one that has changed it.
+	# Another daemon than the one that has switched it on also switches it off.
 	role_kill monitor
 	daemon_stop
 	[ "$(forwarding all)$(forwarding "$uplink")$(forwarding lan)" = 000 ]
+	daemon_start
+}
+
+# build CODE: becomes a build with a network, which runs this.
+build() {
+	exec nsenter --net="/run/netns/$NETNS" "$CTL" image confine --network \
+		"$STATE/images/by-name/python/rootfs" /usr/bin/python3 -Su -c "$1" 3>&- 4>&-
+}
+
+@test "a daemon and a build forward by one interface until both have ended, and so do sandboxes whose daemon is away" {
+	local uplink=far-${GROUP##*-}
+
+	policy both .
+	jq --slurpfile both policy.json '.network = $both[0].network' "$TOP/policies/build.json" >build.json
+	sandboxctl policy install build.json
+	[ "$(forwarding "$uplink")" = 0 ]
+	sandboxctl run python --policy both --start cold --code pass </dev/null
+	(build pass)
+	[ "$(forwarding "$uplink")" = 1 ]
+	build 'import signal; print("up"); signal.pause()' >said 2>&1 &
+	wait_until "$PATIENCE" file_has said up
+	daemon_stop
+	[ "$(forwarding "$uplink")" = 1 ]
+	kill "$!"
+	reap "$!"
+	[ "$status" = 143 ] || fail "$(cat said)"
+	[ "$(forwarding "$uplink")" = 0 ]
+	daemon_start
+	id=$(detached python "$GATE"'gate()' --policy both --start cold)
+	wait_until "$PATIENCE" status_is "$id" running
+	daemon_stop
+	(build pass)
+	[ "$(forwarding "$uplink")" = 1 ]
+	daemon_start
+	signal_task "$id" USR1
+	sandboxctl wait "$id"
+	daemon_stop
+	[ "$(forwarding "$uplink")" = 0 ]
 	daemon_start
 }
 

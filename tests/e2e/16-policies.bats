@@ -5,15 +5,31 @@
 load daemon
 load far
 
+# The host's network is a namespace of this file's own: the daemons of other files have the host's own
+# interfaces forward, and stop that when they end.
+setup_file() {
+	export NETNS=policies-$$-$RANDOM
+	ip netns add "$NETNS"
+	there ip link set lo up
+	daemon_make
+}
+
+# reached ADDRESS: what the server sends to this machine.
+reached() {
+	# shellcheck disable=SC2016 # its own words
+	there timeout 10 bash -c 'cat <"/dev/tcp/$1/$2"' bash "$1" "$PORT"
+}
+
 teardown() {
-	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
+	end_background
 	far_remove
 }
 
-# Clones that wait for a task have their interface already, which is left behind by no one.
+# Parked clones have an interface already, and must not be taken for one that was left behind.
 teardown_file() {
 	retire_all
 	daemon_remove
+	ip netns del "$NETNS"
 }
 
 @test "policy ls has the four" {
@@ -148,42 +164,23 @@ except PermissionError:
 	[ "$output$stderr" = caught ]
 }
 
-# server ADDRESS [COMMAND...]: one that says "served" to whoever connects; its port is in
-# PORT. The command is what it runs under.
-server() {
-	local address=$1
-
-	shift
-	rm -f port
-	"$@" /usr/bin/python3 -c '
-import socket, sys
-s = socket.create_server((sys.argv[1], 0))
-print(s.getsockname()[1], flush=True)
-while True:
-    c, peer = s.accept()
-    c.sendall(b"served")
-    c.close()' "$address" >port 3>&- 4>&- &
-	SERVER=$!
-	wait_until "$PATIENCE" test -s port
-	PORT=$(cat port)
-}
-
-# internet: another machine, with a server.
+# internet: makes another machine with a server.
 internet() {
 	far_make
-	server 203.0.113.1 ip netns exec "$GROUP"
-	# From here it can be reached: what a task does not reach, its policy keeps it from.
-	[ "$(timeout 10 cat <"/dev/tcp/203.0.113.1/$PORT")" = served ]
+	serve 203.0.113.1 ip netns exec "$GROUP"
+	# The control: this machine reaches the server, so when a task does not, its policy keeps it from
+	# it.
+	[ "$(reached 203.0.113.1)" = served ]
 }
 
-# egress NAME JQ: a policy that lets tasks out to 203.0.113.1, as the filter changes it.
+# egress NAME JQ: installs a policy that lets tasks reach 203.0.113.1, changed by the filter.
 egress() {
 	jq --arg name "$1" '.name = $name | .network = {"mode": "egress", "allow":
 		[{"to": "203.0.113.0/30", "proto": "tcp"}]}' "$TOP/policies/network.json" | jq "${2:-.}" >egress.json
 	sandboxctl policy install egress.json
 }
 
-# connect POLICY TARGET [OPTION...]: what a task under this policy gets to hear from there.
+# connect POLICY TARGET [OPTION...]: prints what a task under this policy gets from the target.
 connect() {
 	run timeout "$PATIENCE" "$CTL" run python --policy "$1" -e "TARGET=$2" "${@:3}" --code "$CONNECT"
 	echo "$1 $2: $output"
@@ -205,10 +202,10 @@ except OSError as e:
 	egress out
 	connect out "203.0.113.1:$PORT"
 	[ "$output" = served ]
-	# Not to what it does not name.
+	# Not to an address that the policy does not name.
 	connect out "198.51.100.1:$PORT"
 	[ "$output" != served ]
-	# Clones that wait for a task have their interface already.
+	# Parked clones have an interface already.
 	retire_all
 }
 
@@ -230,11 +227,11 @@ except OSError as e:
 	internet
 	kill "$SERVER"
 	egress out
-	server 203.0.113.2
+	serve 203.0.113.2 nsenter "--net=/run/netns/$NETNS"
 	connect out "203.0.113.2:$PORT"
 	[ "$output" != served ]
 	kill "$SERVER"
-	server 127.0.0.1
+	serve 127.0.0.1 nsenter "--net=/run/netns/$NETNS"
 	connect out "127.0.0.1:$PORT"
 	[ "$output" = refused ]
 }
@@ -246,7 +243,7 @@ except OSError as e:
 	connect restored "203.0.113.1:$PORT" --start restore --label netrestore
 	[ "$output" = served ]
 	[ "$(inspect "$(id_of netrestore)" .start.mode)" = restore ]
-	# Clones that wait for a task have their interface already.
+	# Parked clones have an interface already.
 	retire_all
 }
 
@@ -267,7 +264,8 @@ while True:
 	sandboxctl wait "$one" || true
 }
 
-# What is reached by its own servers, by streams to the ADDRESS:PORTs that it is given, and by datagrams.
+# Prints what the task can reach: its own servers, the ADDRESS:PORTs in its arguments by streams, and
+# other addresses by datagrams.
 REACH='
 import os, socket, sys
 for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
@@ -300,11 +298,11 @@ with open("/proc/net/dev") as table:
 	internet
 	far=203.0.113.1:$PORT
 	kill "$SERVER"
-	server 203.0.113.2
+	serve 203.0.113.2 nsenter "--net=/run/netns/$NETNS"
 	here=203.0.113.2:$PORT
 	kill "$SERVER"
-	server 127.0.0.1
-	[ "$(timeout 10 cat <"/dev/tcp/127.0.0.1/$PORT")" = served ]
+	serve 127.0.0.1 nsenter "--net=/run/netns/$NETNS"
+	[ "$(reached 127.0.0.1)" = served ]
 	sandboxctl image warm python >/dev/null
 	forks python
 	for mode in $MODES; do

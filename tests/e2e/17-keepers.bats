@@ -5,8 +5,8 @@
 load daemon
 load templates
 
-# slow ID: a template's keeper has so little of a processor from now on that a clone takes it a
-# few tenths of a second, whatever the machine.
+# slow ID: gives a template's keeper so little of a processor that a clone takes a few tenths of a second
+# on any machine.
 slow() {
 	local file quota
 
@@ -19,7 +19,7 @@ slow() {
 	done < <(find /sys/fs/cgroup -path "*/$GROUP/template-$1/*" \( -name cpu.max -o -name cpu.cfs_quota_us \))
 }
 
-# keeper ID: its pid, as this machine sees it.
+# keeper ID: the keeper's pid in this machine's pid namespace.
 keeper() {
 	local pid
 
@@ -29,7 +29,7 @@ keeper() {
 	return 1
 }
 
-@test "a keeper that is silent is not asked any more, and its tasks are restored" {
+@test "a keeper that is silent is not asked again, and its tasks are restored" {
 	unparked
 	stopped=$(keeper "$id")
 	kill -STOP "$stopped"
@@ -40,7 +40,7 @@ keeper() {
 	templates "all(.[]; .id != \"$id\" or .state == \"retired\")"
 }
 
-# hangs: tasks of a template whose keeper is stopped: one that has printed and ended, one that runs.
+# hangs: stops the keeper of a template with two tasks, one that has printed and ended and one that runs.
 hangs() {
 	unparked
 	ended=$(detached python "$GATE"'
@@ -54,7 +54,7 @@ sys.exit(3)' --start fork --policy unparked)
 	signal_task "$ended" USR1
 }
 
-# ends ID: exit status, status and verdict of a task, when it has ended.
+# ends ID: waits for a task's end; prints its exit status, status and verdict.
 ends() {
 	timeout "$PATIENCE" "$CTL" wait "$1" >/dev/null || true
 	inspect "$1" '.exit_code, .status, .verdict' | xargs
@@ -85,7 +85,7 @@ ends() {
 	sandboxctl template retire --all
 }
 
-# score PID: its place in the OOM killer's list.
+# score PID: the process's oom_score_adj, by which the OOM killer chooses.
 score() {
 	cat "/proc/$1/oom_score_adj"
 }
@@ -100,7 +100,7 @@ score() {
 	cold=$(detached python "$FOREVER" --start cold --policy unparked)
 	wait_until "$PATIENCE" log_has "$task" ready
 	wait_until "$PATIENCE" log_has "$cold" ready
-	# Without CAP_SYS_RESOURCE it may not be below zero.
+	# Without CAP_SYS_RESOURCE the score cannot be below zero.
 	want=$( (echo -999 >/proc/self/oom_score_adj) 2>/dev/null && echo -999 || echo 0)
 	[ "$(score "$(keeper "$id")")" = "$want" ]
 	[ "$(score "$(payload "$task")") $(score "$(payload "$cold")")" = "500 500" ]
@@ -117,7 +117,7 @@ score() {
 	unparked
 	slow "$id"
 	tasks=()
-	# More than would wait in a socket of the usual size: they wait in this one.
+	# More requests than a socket of the usual size holds; this one holds them.
 	for _ in {1..48}; do
 		tasks+=("$(detached python 'print("right")' --start fork --policy unparked)")
 	done

@@ -100,7 +100,7 @@ print("went on")' --start fork)
 	wait_until "$PATIENCE" templates 'all(.[]; .state != "ready")'
 	run sandboxctl template retire --all
 	[ "$status" = 0 ]
-	# What was parked is gone with it.
+	# Its parked clones have ended with it.
 	wait_until "$PATIENCE" templates 'all(.[]; .parked == 0)'
 	wait_until "$PATIENCE" clean || fail "$(left_overs)"
 }
@@ -112,7 +112,7 @@ print("went on")' --start fork)
 	ready 0 unparked
 }
 
-# waited [OPTION...]: the process of a new task was there before the task.
+# waited [OPTION...]: the process of a new task was there before the task was.
 waited() {
 	local now began
 
@@ -133,7 +133,7 @@ both_waited() {
 	wait_until "$PATIENCE" ready "$(parked default)"
 }
 
-# waiting FILE...: these files of all groups of clones that wait.
+# waiting FILE...: prints these files of the cgroups of all parked clones.
 waiting() {
 	local names=() file
 
@@ -153,7 +153,7 @@ quiet() {
 @test "what waits for a task is one process and its init, with a hundredth of a processor and 64 MiB" {
 	wait_until "$PATIENCE" forked
 	wait_until "$PATIENCE" quiet
-	# With a task it has what that has.
+	# A clone that has a task has the task's limits.
 	waited
 	sandboxctl run python --start fork --label bounds --memory 300M --code 'import os, threading, time
 x = bytearray(200 << 20)
@@ -165,7 +165,7 @@ print("room")' >out
 	[ "$(mode bounds)" = fork ]
 }
 
-# retired_with_task: a template that goes has a task that runs for as long as the test.
+# retired_with_task: retires a template that has a task which runs as long as the test.
 retired_with_task() {
 	wait_until "$PATIENCE" forked
 	held+=("$(detached python 'import signal
@@ -228,7 +228,7 @@ mode_is() {
 		[ -z "$output" ]
 		[[ $stderr == *"${words##*: }"* ]]
 	done <<-'EOT'
-		: needs a word more
+		: what? (ls, inspect, retire)
 		frob : no 'frob'
 		ls me : takes no argument: 'me'
 		inspect : names no template

@@ -4,7 +4,7 @@
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon
 
-# app VALUE [LINE...]: a folder with a module that says so when it is imported.
+# app VALUE [LINE...]: makes a folder with a module that prints something when it is imported.
 app() {
 	mkdir -p app
 	cat >app/app.py <<-EOF
@@ -18,7 +18,7 @@ app() {
 	echo '{"entry": "app:main", "dir": ".", "warm": {"module": "app"'"${3:-}"'}}' >app/task.json
 }
 
-# forked: such a task has come out of a template.
+# forked: such a task is forked.
 forked() {
 	sandboxctl run python app/task.json --label forked >forked.out 2>forked.err || return 1
 	[ "$(mode forked)" = fork ]
@@ -57,7 +57,7 @@ forked() {
 		run --separate-stderr sandboxctl run python app/task.json --label "$label"
 		[ "$status" = 0 ]
 		[ "$(grep -cx importing <<<"$stderr")" = 1 ]
-		# The second is told why, before that or after it.
+		# The second task is told why, sooner or later.
 		[ "$label" = a ] || [[ $stderr == *"warning: cold start: warm: module 'app' does not import"* ]]
 		[ "$(jq -r '.[0]' <<<"$output")" = three ]
 		wait_until "$PATIENCE" file_has "$WORK/log" 'random.random() draws what all tasks would share'
@@ -105,7 +105,7 @@ os.register_at_fork(after_in_child=lambda: threading.Thread(target=burn, daemon=
 		run sandboxctl run python app/task.json --start "$mode" --label env -e MODE=production
 		[ "$(tail -n 1 <<<"$output" | jq -c .)" = '["production","production"]' ]
 		[ "$(mode env)" = "$mode" ]
-		# Another one changes nothing of what it has read.
+		# A variable that the module has not read changes nothing.
 		run sandboxctl run python app/task.json --start "$mode" -e OTHER=production
 		[ "$(tail -n 1 <<<"$output" | jq -c .)" = '["development",null]' ]
 	done
@@ -114,7 +114,8 @@ os.register_at_fork(after_in_child=lambda: threading.Thread(target=burn, daemon=
 @test "one that reads what is another in each task is imported by each task, which is told why" {
 	app six 'import os; ID = os.environ["TASK_ID"]'
 	sed -i 's/return.*/return [ID, os.environ["TASK_ID"]]/' app/app.py
-	# The one before may be pausing for another module of this name: each task asks again.
+	# The task before may be waiting out a pause for another module of this name, so each task asks
+	# again.
 	asked() {
 		sandboxctl run python app/task.json >/dev/null && file_has "$WORK/log" "$1"
 	}
@@ -124,7 +125,8 @@ os.register_at_fork(after_in_child=lambda: threading.Thread(target=burn, daemon=
 	[[ $stderr == *"warning: cold start: warm: module 'app' reads TASK_ID when it is imported"* ]]
 }
 
-# told WORDS: a task starts cold, with what its module has read of its own, and is told why in these words.
+# told WORDS: a task starts cold, its module has read what is the task's own, and a warning has these
+# words.
 told() {
 	sandboxctl run python app/task.json >told.out 2>told.err
 	cat told.out >>told.all

@@ -8,7 +8,8 @@ setup_file() {
 	WARM=1 daemon_make
 }
 
-# same OUTPUT [STATUS]: task.json's task prints this in each start mode, and is started in it.
+# same OUTPUT [STATUS]: the task of task.json prints this in each start mode, and is started in that
+# mode.
 same() {
 	local mode
 
@@ -22,7 +23,7 @@ same() {
 	done
 }
 
-# forked: task.json's task came out of a template; a checkpoint is there too then.
+# forked: the task of task.json is forked; then there is a checkpoint too.
 forked() {
 	sandboxctl run python app/task.json --label forked >/dev/null 2>&1
 	[ "$(mode forked)" = fork ]
@@ -79,7 +80,7 @@ forked() {
 	same 'in the archive /work/app.pyz a __main__' 7
 	echo '{"exec": "src", "dir": ".", "args": ["a"]}' >app/task.json
 	same 'in the archive /work/src a __main__' 7
-	# The folder alone: its links stay inside, and nothing from beside it comes along.
+	# Only the folder is sent: its links stay inside, and nothing from beside it comes along.
 	echo 'import os, sys; print(open("/work/src/link").read(), os.listdir("/work"), sorted(os.listdir("/work/src")))' \
 		>app/src/__main__.py
 	ln -s deep/text app/src/link

@@ -10,8 +10,8 @@ setup_file() {
 	sandboxctl policy install "$WORK/small.json"
 }
 
-# app NAME [MEMBER...]: a folder with a module of that name out of standard input, and a task that
-# does not import it itself; members of task.json.
+# app NAME [MEMBER...]: makes a folder with a module of that name, whose source is stdin, and a task that
+# does not import it itself; members are added to task.json.
 app() {
 	local member
 
@@ -24,14 +24,14 @@ app() {
 	done
 }
 
-# told NAME WORDS [OPTION...]: a task of that folder is told why it is cold. Without OPTION it
-# asks for nothing.
+# told NAME WORDS [OPTION...]: a task of that folder is told in these words why it was started cold.
+# Without OPTION it asks for no mode.
 told() {
 	sandboxctl run python "$1/task.json" --label told "${@:3}" >out 2>err || return 1
 	[ "$(cat out)" = 1 ] && grep -qF "warning: cold start: $2" err && [ "$(mode told)" = cold ]
 }
 
-# restored NAME: such a task came out of a checkpoint, or of a template of that.
+# restored NAME: such a task is restored, or forked from a template of the same checkpoint.
 restored() {
 	sandboxctl run python "$1/task.json" --label restored && [ "$(mode restored)" != cold ]
 }
@@ -41,7 +41,7 @@ restored_of() {
 	sandboxctl run python "$2/task.json" --project "$1" --label "of-$1" && [ "$(mode "of-$1")" != cold ]
 }
 
-# log_lines_are WORDS N: so many lines of this test's part of the daemon's log have them.
+# log_lines_are WORDS N: this test's part of the daemon's log has the words on so many lines.
 log_lines_are() {
 	[ "$(tail -n "+$SINCE" "$WORK/log" | grep -cF "$1")" = "$2" ]
 }
@@ -103,7 +103,7 @@ log_lines_are() {
 	jq '.warm.imports = ["json"]' slow1/task.json >slow1/list.json
 	sandboxctl run python slow1/list.json
 	wait_until "$PATIENCE" log_lines_are "of a task's list" 1
-	# The same package, with another list.
+	# The same package with another list of modules.
 	sandboxctl run python slow1/task.json
 	for n in {2..5}; do
 		sandboxctl run python "slow$n/task.json"
@@ -112,19 +112,19 @@ log_lines_are() {
 	sandboxctl image warm python --imports decimal
 	log_lines_are "of a task's list" 4
 	log_lines_are failed 0
-	# An operator sees them.
+	# An operator sees the warm-ups.
 	sandboxctl template ls --json >list
 	jq -e 'map(select(.state == "warming")) | length == 4 and all(.[]; .policy == "small" and
 		.image == "python" and .memory_bytes > 0) and any(.[]; .warm == ["json", "@module slow1"])' list
 	grep -q "warm-up $(jq -r 'map(select(.state == "warming"))[0].id' list).* begins" "$WORK/log"
-	# Another project waits for none of them, though its module has the name of one.
+	# Another project does not wait for any of them, although its module has the same name as one.
 	sandboxctl project create neighbour >/dev/null
 	mkdir neighbour
 	(cd neighbour && app slow1 <<<"x = 1")
 	wait_until "$PATIENCE" restored_of neighbour neighbour/slow1
 	log_lines_are "of a task's list" 5
 	log_lines_are failed 0
-	# Those that are left end with the daemon.
+	# The warm-ups that are left end with the daemon.
 	daemon_stop
 	daemon_start
 }
@@ -137,7 +137,7 @@ log_lines_are() {
 		wait_until "$PATIENCE" told . "warm: module 'nosuch' does not import: ModuleNotFoundError" \
 			--start "$start"
 	done
-	# Others of the image hear nothing of it.
+	# Other tasks of the image get no warning about it.
 	sandboxctl run python --code 'print(1)' 2>err
 	[ ! -s err ]
 }

@@ -6,7 +6,8 @@
 load daemon
 
 teardown() {
-	# Tests damage checkpoints and change the CRIU: the next one begins anew.
+	end_background
+	# Tests damage checkpoints and replace CRIU, so the next test begins with new ones.
 	if [ -n "${FAKE_CRIU:-}" ]; then
 		unset FAKE_CRIU
 		daemon_stop
@@ -23,13 +24,14 @@ checkpoints() {
 		-regex '.*/[0-9a-f]{64}'
 }
 
-# All of them: more than once when the daemon makes, or uses, one in the background.
+# Removes all checkpoints; more than once, because the daemon may be making or using one in the
+# background.
 forget_checkpoints() {
 	checkpoints | xargs -r rm -rf || return
 	[ -z "$(checkpoints)" ]
 }
 
-# fresh: no checkpoint but a new one of the image python under the default policy.
+# fresh: the only checkpoint is a new one of the image python under the default policy.
 fresh() {
 	wait_until "$PATIENCE" forget_checkpoints
 	sandboxctl image warm python --force >/dev/null
@@ -43,7 +45,7 @@ fresh() {
 	wait_until "$PATIENCE" later fork
 }
 
-# later MODE: a task of the same kind has been started in this mode.
+# later MODE: a task of the same kind is started in this mode at last.
 later() {
 	sandboxctl run python --label later --code 'print(1)' >/dev/null
 	[ "$(mode later)" = "$1" ]
@@ -133,7 +135,8 @@ while True:
 	[ "$(inspect "$(id_of billed)" .verdict)" = oom ]
 }
 
-# falls_back WHAT: an auto start, once, is cold, right, and says one warning.
+# falls_back WHAT: one task with --start auto is started cold, has the right result, and gets one
+# warning.
 falls_back() {
 	run --separate-stderr timeout "$PATIENCE" "$CTL" run python --label "fallback-$1" --code 'print("right")'
 	echo "$1: $status $output $stderr"
@@ -142,7 +145,7 @@ falls_back() {
 	[ "$(mode "fallback-$1")" = cold ] || return 1
 }
 
-# damaged WHAT COMMAND...: a checkpoint changed by the command is not used.
+# damaged WHAT COMMAND...: a checkpoint that the command has changed is not used.
 damaged() {
 	local what=$1
 
@@ -171,7 +174,6 @@ with open(sys.argv[1], "r+b") as f:
     f.write(bytes([b[0] ^ 1]))' "$1"
 }
 
-# bats test_tags=v2
 @test "a flipped bit in CRIU's files: cold, right, one warning" {
 	damaged flipped eval 'flip "$(biggest)"'
 }
@@ -215,7 +217,7 @@ with open(sys.argv[1], "r+b") as f:
 }
 
 @test "no checkpoint and --start restore: cold, right, said" {
-	# Stopped first: it may be making one in the background.
+	# The daemon is stopped first, because it may be making a checkpoint in the background.
 	daemon_stop
 	wait_until "$PATIENCE" forget_checkpoints
 	daemon_start
@@ -226,7 +228,7 @@ with open(sys.argv[1], "r+b") as f:
 	[[ $stderr == *warning* ]]
 }
 
-# with_criu BODY: the daemon uses a shell script in place of criu; the real one is $REAL.
+# with_criu BODY: the daemon uses a shell script in place of criu; the real criu is $REAL.
 with_criu() {
 	local real
 
@@ -276,7 +278,7 @@ warmed() {
 	[ "$(sandboxctl run python task.json --label warmed)" = True ] && [ "$(mode warmed)" = fork ]
 }
 
-# used_again DIR: by its date, which a test has put back to long ago.
+# used_again DIR: the checkpoint was used, by its date, which the test had set to long ago.
 used_again() {
 	[ "$(stat -c %Y "$1")" -gt 1000000000 ]
 }
@@ -293,7 +295,7 @@ used_again() {
 		[ "$(mode used)" = "$mode" ]
 		wait_until "$PATIENCE" used_again "$mine"
 	done
-	# The oldest is one project's only one, the others are another's.
+	# The oldest checkpoint is the only one of its project; the others are another project's.
 	for n in {1..64}; do
 		folder=$(printf '%s/checkpoints/%064x' "$STATE" "$n")
 		mkdir "$folder"
@@ -305,7 +307,7 @@ used_again() {
 	[ -d "$mine" ]
 	[ -d "$(printf '%s/checkpoints/%064x' "$STATE" 1)" ]
 	[ ! -d "$(printf '%s/checkpoints/%064x' "$STATE" 2)" ]
-	# Whose they are is told by what made them.
+	# The group of a checkpoint's folder says whose it is; this one is everybody's.
 	[ "$(stat -c %u:%g:%a "$mine")" = "0:$((2000000 + 65536 * 4096)):755" ]
 	wait_until "$PATIENCE" forget_checkpoints
 }

@@ -9,7 +9,7 @@ setup_file() {
 	WARM=1 daemon_make
 }
 
-# kill_role NAME: and waits until another process has taken its place.
+# kill_role NAME: kills a role, and waits until another process has taken its place.
 kill_role() {
 	local old
 
@@ -17,7 +17,7 @@ kill_role() {
 	[ -n "$old" ] || fail "there is no role $1"
 	kill -KILL "$old"
 	if [ "$1" = monitor ]; then
-		# Nobody above it starts it again here; the roles below end with it.
+		# Nothing starts the monitor again here, and the other roles end with it.
 		wait_until "$PATIENCE" gone "$old"
 		daemon_start
 	else
@@ -32,7 +32,7 @@ replaced() {
 	[ -n "$new" ] && [ "$new" != "$2" ] && sandboxctl version
 }
 
-# A task that says numbered lines on both streams until the gate opens, then a last one.
+# A task that prints numbered lines on both streams until the gate opens, and then a last one.
 COUNTING="$GATE
 import os, time
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
@@ -44,7 +44,7 @@ while not signal.sigtimedwait([signal.SIGUSR1], 0.001):
 os.write(1, b'end %d\n' % n)
 sys.exit(42)"
 
-# complete FILE PREFIX: its numbered lines are 0, 1, 2, ... without a gap or a double.
+# complete FILE PREFIX: the numbered lines are 0, 1, 2, ... without a gap or a repetition.
 complete() {
 	local n
 
@@ -52,7 +52,7 @@ complete() {
 	[ "$n" -gt 0 ] && diff <(grep "^$2 " "$1") <(seq -f "$2 %g" 0 $((n - 1)))
 }
 
-# connected PID: the client that is this process, or its child, has a socket.
+# connected PID: the client, which is this process or its child, has a socket.
 connected() {
 	local pid
 
@@ -61,13 +61,12 @@ connected() {
 	done | grep -q .
 }
 
-# survives MODE KILL...: a task started in this mode and followed by run, logs -f and wait
-# goes through these kills.
+# survives MODE KILL...: a task in this mode, followed by run, logs -f and wait, survives these kills.
 survives() {
 	local mode=$1 label=r-$BATS_TEST_NUMBER-$1 id run logs wait name
 
 	shift
-	: >out # the last one's would be taken for this one's
+	: >out # or the last round's text would be taken for this round's
 	sandboxctl run python --start "$mode" --label "$label" --code "$COUNTING" >out 2>err 3>&- 4>&- &
 	run=$!
 	wait_until "$PATIENCE" file_lines out 20 || return 1
@@ -76,7 +75,7 @@ survives() {
 	logs=$!
 	sandboxctl wait "$id" >wait.out 2>wait.err 3>&- 4>&- &
 	wait=$!
-	# A client that finds no daemon at all ends at once; one that has lost it comes back.
+	# A client that never found a daemon ends at once; one that has lost its daemon connects again.
 	wait_until "$PATIENCE" connected "$logs" && wait_until "$PATIENCE" connected "$wait" || return 1
 	for name; do
 		kill_role "$name" || return 1
@@ -99,6 +98,14 @@ survives() {
 	cmp out after.out
 }
 
+@test "the front is in a network where nothing is, so that no socket of it leads to this machine's" {
+	front=$(role front)
+	[ "$(readlink "/proc/$front/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+	[ "$(nsenter -t "$front" -n ip -br link | wc -l)" = 1 ]
+	[ -z "$(nsenter -t "$front" -n ip -br addr show up)" ]
+	[ "$(readlink "/proc/$(role monitor)/ns/net")" = "$(readlink /proc/self/ns/net)" ]
+}
+
 @test "front killed: tasks go on" {
 	survives cold front
 	survives restore front
@@ -111,11 +118,10 @@ survives() {
 	survives fork logger
 }
 
-# bats test_tags=v2
 @test "monitor killed and started again: tasks are adopted" {
 	survives cold monitor
 	survives restore monitor
-	# The templates were the old monitor's.
+	# The templates ended with the old monitor.
 	forks python
 	survives fork monitor
 	forks python
@@ -179,7 +185,8 @@ $2"
 	[ "$(sandboxctl logs "$id" | wc -c)" = 100008 ]
 }
 
-# not_running PID: gone, or dead and not yet collected, or waiting for room in its pipe.
+# not_running PID: the process does not exist, or is dead and not yet reaped, or waits for room in its
+# pipe.
 not_running() {
 	gone "$1" || [[ $(ps -o stat= -p "$1") == Z* ]]
 }
@@ -210,7 +217,7 @@ in_pipe_write() {
 
 # bats test_tags=v2
 @test "timeouts and limits hold after an adoption" {
-	# It has to say that it is ready before its time is up, be the machine ever so slow.
+	# Long enough for the task to say that it is ready, however slow the machine is.
 	id=$(detached python "$FOREVER" --timeout $((5 * BRIEF)))
 	wait_until "$PATIENCE" log_has "$id" ready
 	kill_role monitor
@@ -230,7 +237,6 @@ while True:
 	[ "$(inspect "$id" .verdict)" = oom ]
 }
 
-# bats test_tags=v2
 @test "cancel works on an adopted task" {
 	id=$(detached python "$FOREVER")
 	wait_until "$PATIENCE" log_has "$id" ready
@@ -258,7 +264,7 @@ gate()")
 }
 
 # bats test_tags=v2
-@test "parked clones end with their monitor, and the next one has no word to lose on them" {
+@test "parked clones end with their monitor, and the next one prints nothing about them" {
 	forks python
 	wait_until "$PATIENCE" parked
 	kill_role monitor
@@ -288,6 +294,6 @@ parked() {
 @test "new tasks run after all of this, and nothing is left" {
 	run sandboxctl run python --code 'print("fine")'
 	[ "$output" = fine ]
-	# Not of keepers either, whose monitor was killed.
+	# Nor of keepers, whose monitor was killed.
 	retire_all
 }

@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154,SC2016,SC2030,SC2031 # stderr is set by run; code for the sandbox
 load daemon
 
-# refused WANT [OPTION...]: task.json is refused with these words, and leaves no task.
+# refused WANT [OPTION...]: task.json is refused with these words, and no task is made.
 refused() {
 	local want=$1
 
@@ -101,7 +101,7 @@ refused() {
 	done
 	echo '{"exec": "script.py"}' >task.json
 	refused "task.json: exec: script.py leads out of task.json's folder"
-	# A link that stays inside is as good as a folder.
+	# A link that stays inside counts as a folder.
 	echo '{"exec": "main.py", "dir": "current"}' >task.json
 	[ "$(sandboxctl run python task.json)" = near ]
 	echo '{"exec": "near.py"}' >task.json
@@ -161,7 +161,7 @@ refused() {
 	refused ": --pids: must be" --pids 0
 	refused ": --start: must be" --start now
 	refused ": --policy: " --policy ../x
-	# What only the daemon knows.
+	# What only the daemon can refuse.
 	refused ": --memory: " --memory 900G
 	refused nosuch --policy nosuch
 	refused payload --payload '{'
@@ -169,7 +169,7 @@ refused() {
 	refused payload --payload @/dev/zero
 	refused env.TASK_DIR -e TASK_DIR=x
 	refused ": --label: " --label ''
-	# What the option has not set is task.json's.
+	# Where the option says nothing, task.json counts.
 	echo '{"code": "1", "start": "now"}' >task.json
 	refused "task.json: start: " --timeout 9
 	refused "UTF-8" -- "$(printf 'a\xffb')"

@@ -15,7 +15,7 @@ setup_file() {
 	WARM=1 daemon_make $FOUND
 }
 
-# each CODE WANT [OPTION...]: in every image and each start mode.
+# each CODE WANT [OPTION...]: the code prints this in every image and each start mode.
 each() {
 	local code=$1 want=$2 name mode
 
@@ -85,7 +85,7 @@ print("%s %s %s" % (json.load(open(os.environ["PAYLOAD_FILE"]))["n"], sys.argv[-
 			run sandboxctl run "$name" --start "$mode" - <<<'{"exec": "app.pyz"}'
 			[ "$output" = "own /work/app.pyz" ]
 		done
-		# Where the library for this could not be loaded, the loader says so.
+		# watch.so was loaded; if it had not been, the loader would have printed an error.
 		run sandboxctl run "$name" --start fork --code 'import sandbox_park
 print(sandbox_park.Parked.last.reads.kept is not None)'
 		[ "$output" = True ]

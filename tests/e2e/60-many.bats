@@ -9,8 +9,8 @@ setup_file() {
 
 N=$(count 100 1000)
 
-# many MODE: N tasks, four at a time. Each says its number by two writes (Python's print does):
-# a shell between puts them on one line.
+# many MODE: runs N tasks, four at a time. Each prints its number, in two writes as Python's print does,
+# and a shell puts them on one line.
 many() {
 	seq "$N" | xargs -P 4 -I{} sh -c 'echo "$("$CTL" run python --start "$1" --code "print($2)")"' sh "$1" {} |
 		sort -n | cmp - <(seq "$N")

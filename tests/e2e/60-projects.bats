@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154 # stderr is set by run
 load daemon
 
-# made NAME [OPTION...]: its id.
+# made NAME [OPTION...]: makes a project; prints its id.
 made() {
 	sandboxctl project create "$@" --json | jq -r .id
 }
@@ -13,7 +13,7 @@ project() {
 	sandboxctl project inspect "$1" --json | jq -c "$2"
 }
 
-# restarted: the front is another process, that has read everything from the store.
+# restarted: another front has taken over, which has read everything from the store.
 restarted() {
 	kill -KILL "$(role front)"
 	wait_until "$PATIENCE" sandboxctl version
@@ -45,7 +45,7 @@ restarted() {
 		"[$(project second .id),43,${address##*:},\"127.0.0.1\"]" ]
 }
 
-@test "names that are none, or taken" {
+@test "names that cannot be names, or are taken" {
 	local name
 
 	refused 'is empty' project create ''
@@ -61,24 +61,26 @@ restarted() {
 	refused "no 'mend'" project mend
 }
 
-@test "quotas: as given, changed, and what is none" {
+@test "quotas: as given, changed, and refused" {
 	made small --quota running=2 --quota memory=1G
 	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
 		{"running":2,"queued":200000,"schedules":100,"memory":1073741824,"package_bytes":4294967296,
-		"package_files":400000,"log_bytes":0,"kept_log_bytes":1073741824,"policies":["default","strict"],"images":["*"]}
+		"package_files":400000,"log_bytes":0,"kept_log_bytes":1073741824,"http_workers":500,"http_versions":100,"http_instances":0,"http_rate":0,
+		"kv_bytes":1073741824,"policies":["default","strict"],"images":["*"],"hosts":["*"]}
 	EOT
 	)" ]
 	sandboxctl project quota small running=0 log_bytes=64K package_bytes=0 package_files=9 policies='*' images=python,iron >out
-	grep -q '^quota .*package_files=9 memory=1G' out
+	grep -q '^quota .*package_files=9 .*memory=1G' out
 	grep -qx 'policies  *\*' out
 	grep -qx 'images  *python,iron' out
 	restarted
 	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
 		{"running":0,"queued":200000,"schedules":100,"memory":1073741824,"package_bytes":0,
-		"package_files":9,"log_bytes":65536,"kept_log_bytes":1073741824,"policies":["*"],"images":["python","iron"]}
+		"package_files":9,"log_bytes":65536,"kept_log_bytes":1073741824,"http_workers":500,"http_versions":100,"http_instances":0,"http_rate":0,
+		"kv_bytes":1073741824,"policies":["*"],"images":["python","iron"],"hosts":["*"]}
 	EOT
 	)" ]
-	# They may be made later.
+	# These may be made later.
 	run --separate-stderr sandboxctl project quota small policies=default,absent images=python,nowhere
 	[ "$status" = 0 ]
 	[ "$stderr" = "sandboxctl: warning: policies: there is no policy \"absent\" (yet): 'sandboxctl policy ls' shows what there is
@@ -157,7 +159,7 @@ sandboxctl: warning: images: there is no image \"nowhere\" (yet): 'sandboxctl im
 	wait_until "$PATIENCE" status_is "$first" running
 	status_is "$second" queued
 	[ "$(project bound .tasks)" = '{"queued":1,"running":1}' ]
-	# Another one's does not wait for it.
+	# The task of another project does not wait for it.
 	[ "$(sandboxctl run python --code 'print(2)')" = 2 ]
 	status_is "$second" queued
 	sandboxctl cancel --force "$first"
@@ -173,7 +175,7 @@ sandboxctl: warning: images: there is no image \"nowhere\" (yet): 'sandboxctl im
 	ended=$(id_of ended)
 	task=$(detached python 'import time; time.sleep(600)' --project short)
 	wait_until "$PATIENCE" status_is "$task" running
-	refused '1 tasks of the project short wait or run' project rm short
+	refused 'tasks of the project short wait or run (1)' project rm short
 	[ "$(project short .id)" = "\"$id\"" ]
 	sandboxctl project rm short --force
 	refused 'no project "short"' project inspect short

@@ -4,7 +4,7 @@
 load daemon
 load http
 
-# The project default, and an operator's token.
+# Makes the project default, and an operator's token.
 setup_file() {
 	daemon_make
 	ONE=000000000000000000000000
@@ -19,12 +19,12 @@ auth() {
 	ask "$1" -H "$(http_auth)" "${@:2}"
 }
 
-# texts FILE: what the events of a stream say, in order.
+# texts FILE: what the events of a stream print, in order.
 texts() {
 	sed -n 's/^data: //p' "$1" | jq -rj '.text // empty'
 }
 
-# told FILE LINE: the events of a stream have said this line.
+# told FILE LINE: the events of a stream have printed this line.
 told() {
 	texts "$1" | grep -qxF -- "$2"
 }
@@ -130,7 +130,7 @@ ended() {
 	payload=$(head -c 60000 /dev/zero | tr '\0' p)
 	printf '{"tasks": [{"code_name": "none", "payload": "%s"}]}' "$payload" >long
 	[ "$(auth "$TASKS" --data-binary @long)" = 404 ]
-	grep -q 'tasks\[0\].code_name: there is no code' "$(http_dir)/body"
+	grep -q 'tasks\[0\].code_name: there is no worker' "$(http_dir)/body"
 	[ "$(role front)" = "$FRONT" ]
 }
 
@@ -168,7 +168,7 @@ ended() {
 		for cut in list(range(1, 700, 9)) + list(range(1000, len(form), 7000)):
 		    s = socket.create_connection((host, int(port)))
 		    s.send(form[:cut])
-		    if cut % 2:  # a reset
+		    if cut % 2:  # by a reset
 		        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 		    s.close()
 	EOF
@@ -378,8 +378,8 @@ metric() {
 	daemon_start
 }
 
-# refused TOKEN: of thirty requests on one connection, which take no thirty seconds on the busiest
-# machine, one was too many.
+# refused TOKEN: of thirty requests on one connection, which take less than thirty seconds on the busiest
+# machine, one was one too many.
 refused() {
 	local urls
 
@@ -399,7 +399,7 @@ refused() {
 		[ "$(auth /metrics)" = 200 ]
 		daemon_stop
 	fi
-	# Not loopback: any name.
+	# The address is not loopback, so any host name is accepted.
 	HTTP=0.0.0.0:0 daemon_start
 	[ "$(ask /metrics)" = 401 ]
 	[ "$(auth /metrics -H 'Host: node.example')" = 200 ]

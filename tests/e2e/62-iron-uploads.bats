@@ -85,7 +85,7 @@ load http
 	upload '{"name":"no","file_name":"a.py","image":"nothing"}'
 	answered 400
 	said 'no image "nothing"'
-	# What lies beside a policy's or an image's name is no name, be it a file, a folder or a link.
+	# A file, a folder or a link beside the policies and images is not a policy or an image.
 	sandboxctl project quota one policies='*'
 	for name in nothing default.json default.bin default.; do
 		upload "{\"name\":\"no\",\"file_name\":\"a.py\",\"image\":\"python\",\"policy\":\"$name\"}"
@@ -119,7 +119,7 @@ load http
 	[ "$(get '[.codes[] | select(.name == "no")] | length')" = 0 ]
 }
 
-# many N ZIP: a zip of so many empty files, and of a.py.
+# many N ZIP: makes a zip of a.py and so many empty files.
 many() {
 	python3 - "$@" <<-'EOT'
 		import sys, zipfile

@@ -104,7 +104,7 @@ ZERO=0001-01-01T00:00:00Z
 		print(open(os.environ["PAYLOAD_FILE"]).read())
 		print("to stderr", file=sys.stderr)
 	EOT
-	# The Go client's form.
+	# In the Go client's form.
 	task=$(queue shape '{"payload": "{\"n\": 1}", "priority": -3, "timeout": 0, "delay": 0, "cluster": null, "label": null}')
 	ends "$task" complete
 	[ "$(get '[.id, .project_id, .code_name, .payload, .priority, .timeout, .delay, .percent, .label, .cluster, .code_rev] | map(tostring) | join("|")')" = \
@@ -202,7 +202,7 @@ ZERO=0001-01-01T00:00:00Z
 	[ "$(get '[.status, .payload, .original_task_id, .delay] | map(tostring) | join(" ")')" = "queued again $task 1000" ]
 	http GET "tasks/$task"
 	[ "$(get .retry_task_id)" = "$next" ]
-	# In any state: one that waits, one that runs, one that is cancelled.
+	# A task can be retried in any state: one that waits, one that runs, one that is cancelled.
 	http POST "tasks/$next/retry"
 	answered 200 'Queued up'
 	code_make runs <<<'import time; time.sleep(1000)'
@@ -231,7 +231,7 @@ ZERO=0001-01-01T00:00:00Z
 	is "$next" cancelled
 	[ -z "$(get '.retry_task_id // ""' || true)" ]
 	is "$task" error
-	# The operator's command by the same id.
+	# The operator's command with the same id.
 	task=$(queue wrong)
 	ends "$task" error
 	next=$(get .retry_task_id)
@@ -259,7 +259,7 @@ ZERO=0001-01-01T00:00:00Z
 	ends "$newer" complete
 	http GET "tasks/$newer/log"
 	[ "$body" = 'new 2' ]
-	# Who asks for it again means the code as it is now.
+	# A retry runs the worker's newest revision.
 	http POST "tasks/$task/retry"
 	ends "$(get '.tasks[0].id')" complete
 }
@@ -513,6 +513,7 @@ ZERO=0001-01-01T00:00:00Z
 	http GET /2/stacks
 	answered 200
 	[ "$(get 'index("python") != null')" = true ]
+	[ "$(get '. == sort')" = true ]
 	code_make stacked '{"image": null, "stack": "python"}' <<<'print(1)'
 	ends "$(queue stacked)" complete
 }
@@ -528,7 +529,7 @@ ZERO=0001-01-01T00:00:00Z
 		"$id $ONE plan scheduled 2037-01-02T03:04:05Z 2038-01-02T10:04:05Z 3600 7 0 $ZERO p 1" ]
 	http GET schedules
 	[ "$(get '.schedules[0].id')" = "$id" ]
-	# IronWorker's own value for no end, and what others write for it.
+	# IronWorker's own value for "no end", and what other clients write for it.
 	for never in 2262-04-11T23:47:16Z 9999-12-31T23:59:59Z $ZERO; do
 		http POST schedules -d "{\"schedules\": [{\"code_name\": \"plan\", \"run_every\": 3600, \"start_at\": \"2037-01-02T03:04:05Z\", \"end_at\": \"$never\"}]}"
 		answered 200 Scheduled

@@ -12,7 +12,7 @@ api() {
 	path=$(http_path "/api$path")
 	http "$1" "$path" "${@:3}"
 	case $(header Content-Type) in
-	*json*) python3 "$E2E/openapi.py" check "$TOP/supervisor/front/api/openapi.json" "$1" "$path" "$code" <<<"$body" ;;
+	*json*) /usr/bin/python3 -IS "$E2E/openapi.py" check "$TOP/supervisor/front/api/openapi.json" "$1" "$path" "$code" <<<"$body" ;;
 	esac
 }
 
@@ -249,7 +249,7 @@ operator() {
 	operator GET /checkpoints
 	[ "$(get "[.checkpoints[].key] | index(\"$checkpoint\") != null")" = true ]
 	[ "$(get '[.checkpoints[] | select(.bytes > 0 and .dump_ms > 0)] | length > 0')" = true ]
-	# Asked for once more it is there already, and what it took is as it was.
+	# Asked for once more, the checkpoint exists already, and its numbers are the same.
 	sandboxctl image warm python
 	operator GET /checkpoints
 	[ "$(get '[.checkpoints[] | select(.bytes > 0 and .dump_ms > 0)] | length > 0')" = true ]
@@ -258,7 +258,7 @@ operator() {
 	operator DELETE /templates/000000000000
 	answered 404
 	operator DELETE /templates/x
-	answered 404
+	answered 400 "request: id: must be a template's id: 12 hex digits"
 }
 
 @test "the node: counts, start times by mode, a sample a second" {
@@ -278,4 +278,44 @@ operator() {
 	[ "$(get "[.samples[].time | tostring | select(. < \"$last\")] | length")" = 0 ]
 	operator GET '/node?since=soon'
 	answered 400
+}
+
+@test "HTTP workers: their secrets, and what they keep" {
+	api GET http/workers
+	answered 200
+	[ "$(get '.workers | length')" = 0 ]
+	api GET http/workers/nothing/versions
+	answered 404
+	api POST http/workers/nothing/trigger -d '{"cron": "0 0 1 1 *"}'
+	answered 404
+	api POST http/workers/nothing/trigger -d '{"cron": "never"}'
+	answered 400
+	said 'cron: '
+	api PUT http/workers/hello/secrets/TOKEN -d '{"value": "hush-hush"}'
+	answered 200 Set
+	api GET http/workers/hello/secrets
+	[ "$(get '[.secrets[].name] | join(" ")')" = TOKEN ]
+	[[ $body != *hush* ]]
+	api PUT http/workers/hello/secrets/1 -d '{"value": "x"}'
+	answered 400
+	said 'secret: must be letters'
+	api DELETE http/workers/hello/secrets/TOKEN
+	answered 200 Removed
+	api DELETE http/workers/hello/secrets/TOKEN
+	answered 404
+
+	api POST http/kv/namespaces -d '{"title": "things"}'
+	answered 201
+	id=$(get .id)
+	sandboxctl kv key put --project one "$id" a-b value
+	api GET "http/kv/namespaces/$id/keys"
+	[ "$(get '[.keys[].name] | join(" ")')" = a-b ]
+	api DELETE "http/kv/namespaces/$id/values/a-b"
+	answered 200
+	api GET http/kv/namespaces/things/keys
+	[ "$(get '.keys | length')" = 0 ]
+	api DELETE http/kv/namespaces/things
+	answered 200 Deleted
+	api GET http/kv/namespaces
+	[ "$(get '.namespaces | length')" = 0 ]
 }

@@ -60,6 +60,12 @@ load http
 	sandboxctl project quota one policies=default,network images=python
 	upload '"image": "python", "policy": "strict"'
 	answered 403
+	cp -P "$STATE/images/by-name/python" "$STATE/images/by-name/other"
+	TOKEN=$OPERATOR_TOKEN http GET /2/stacks
+	[ "$(get 'join(" ")')" = 'other python' ]
+	http GET /2/stacks
+	[ "$(get 'join(" ")')" = python ]
+	rm "$STATE/images/by-name/other"
 	upload '"image": "nothing"'
 	answered 403
 	said 'data: image: workers of the project one may not name "nothing"'
@@ -68,7 +74,8 @@ load http
 	http POST "codes/$(get .id)/pause_task_queue"
 	late=$(queue out)
 
-	# What is taken back holds for what waits already, and for all that would come.
+	# Policies that are taken from a project are refused to its waiting tasks too, and to all that
+	# would come.
 	sandboxctl project quota one policies=default,strict
 	http POST tasks -d '{"tasks": [{"code_name": "out"}]}'
 	answered 403
@@ -81,7 +88,7 @@ load http
 	[[ $(sandboxctl inspect "$late" --json | jq -r .error) == 'policy: workers of the project one may not'* ]]
 	http POST "tasks/$late/retry" -d ''
 	answered 403
-	# The operator's own may name any.
+	# An operator may name any policy.
 	[ "$(sandboxctl run python --project one --policy network --code 'print(1)')" = 1 ]
 	sandboxctl project quota one images='*'
 }
@@ -93,7 +100,7 @@ load http
 	said 'policy: workers of the project two may not name "default"'
 	PROJECT=TWO http POST codes -F 'data={"name": "c", "image": "python", "command": "true", "policy": "strict"}'
 	answered 200
-	# So it is when the list is changed after the upload.
+	# The same when the list is changed after the upload.
 	sandboxctl project quota two policies=default,strict
 	PROJECT=TWO http POST codes -F 'data={"name": "late", "image": "python", "command": "true"}'
 	answered 200
@@ -113,7 +120,7 @@ load http
 	log_removed() {
 		[ "$(sandboxctl inspect "$1" --json | jq .log.removed)" = true ]
 	}
-	# log_away TASK: the logger, which is asked to, has removed it.
+	# log_away TASK: the logger was asked to remove the log, and has.
 	log_away() {
 		[ -z "$(find "$STATE/logs" -name "$1")" ]
 	}
@@ -124,7 +131,7 @@ load http
 		ends "$task" complete
 		tasks+=("$task")
 	done
-	# Each takes 60 KiB, its index and its folder: of five, three have room.
+	# Each log takes 60 KiB, with its index and folder: three of five have room.
 	wait_until "$PATIENCE" log_removed "${tasks[1]}"
 	http GET "tasks/${tasks[0]}/log"
 	answered 404 'Not found: what this task has printed is kept no longer'
@@ -138,7 +145,7 @@ load http
 	[ "${#body}" -ge 60000 ]
 	[ "$(sandboxctl project inspect one --json | jq '.log_bytes <= 262144 and .log_bytes > 180000')" = true ]
 
-	# A front that counts anew comes to the same.
+	# A new front counts anew and comes to the same result.
 	kill -KILL "$(role front)"
 	wait_until "$PATIENCE" sandboxctl version
 	[ "$(sandboxctl project inspect one --json | jq '.log_bytes <= 262144 and .log_bytes > 180000')" = true ]

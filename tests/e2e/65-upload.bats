@@ -6,7 +6,7 @@ load http
 load tenant
 load far
 
-# names ZIP: what is in it.
+# names ZIP: the names of its members.
 names() {
 	python3 -m zipfile -l "$1" | sed 1d | cut -d' ' -f1
 }
@@ -86,7 +86,7 @@ d/ro/key 0o600 True
 d/run 0o755 True
 modes.py 0o644 True
 ['ro', 'run']" ]
-	# A link that somebody has left in the folder is not what the .worker file says.
+	# A link that somebody has put into the folder is not what the .worker file names.
 	mkdir far && echo secret >far/x
 	ln -s /etc/passwd passwd.py
 	ln -s "$PWD/far" w-link
@@ -151,9 +151,10 @@ modes.py 0o644 True
 	[[ $stderr == *'installed aaa==1.0'* && $stderr == *'installed bbb==2.5'* ]] || fail "$stderr"
 	[ "$(sandboxctl info pips --json | jq -r .env_vars.PYTHONPATH)" = /own:/work/__pips__ ]
 	[ "$(sandboxctl queue pips --wait 2>/dev/null)" = '1.0 2.5 /work/__pips__/aaa/__init__.py' ]
-	# The build's task is gone, and it was the project's own.
+	# The build's task has been removed; it belonged to the project.
 	[ "$(sandboxctl ps --all --json | jq '[.[] | select(.label == "build")] | length')" = 0 ]
-	sandboxctl install pips --image python --find-links wheels -o 1.zip
+	# Where nothing names the scripts, they are those of the command's own installation.
+	env -u SANDBOXD_LIBEXEC -u SANDBOXD_SHARE "$CTL" install pips --image python --find-links wheels -o 1.zip
 	sandboxctl install pips --image python --find-links wheels -o 2.zip
 	cmp 1.zip 2.zip
 	[ "$(python3 -m zipfile -e 1.zip x && cat x/__pips__/requirements.lock)" = $'aaa==1.0\nbbb==2.5' ]
@@ -208,7 +209,7 @@ modes.py 0o644 True
 		--image python --find-links .
 }
 
-# image_like IMAGE NAME: another image, of the same files; its folder is in IMAGE.
+# image_like IMAGE NAME: makes another image of the same files; its folder is put into IMAGE.
 image_like() {
 	IMAGE=$STATE/images/$(sha256sum <<<"$2" | cut -d ' ' -f 1)
 	cp -al "$(realpath "$STATE/images/by-name/$1")" "$IMAGE"
@@ -218,7 +219,7 @@ image_like() {
 @test "what the image has is not installed again; what breaks another of its modules is told" {
 	local root
 
-	# With two modules of which one needs the other.
+	# With two modules, one of which needs the other.
 	image_like python two
 	root=$IMAGE/rootfs/usr/lib/python3/dist-packages
 	mkdir -p "$root"
@@ -250,17 +251,17 @@ image_like() {
 	[[ $stderr != *noise* ]]
 	[[ $stderr == *'pip runs in the image python-build, where there is one'* ]] || fail "$stderr"
 	sandboxctl rm "$(id_of build)"
-	# An image that has one is where it is built, not where it runs. With it comes a shared object
-	# that needs one which is nowhere.
+	# Where there is an image for building, the package is built there and not in the image where it
+	# runs. A shared object in it needs one that exists nowhere.
 	image_like python python-build
 	printf '#!/bin/sh\n' >"$IMAGE/rootfs/usr/bin/gcc"
 	chmod 755 "$IMAGE/rootfs/usr/bin/gcc"
-	# And it has a library and a module that the other one has not.
+	# The image for building also has a library and a module that the other image has not.
 	printf 'void nothing(void) {}\n' >x.c
 	gcc -shared -fPIC -o "$IMAGE/rootfs/usr/lib/x86_64-linux-gnu/libbuildonly.so.3" -Wl,-soname,libbuildonly.so.3 x.c
 	python3 "$E2E/wheels.py" modules onlythere 1.0
 	python3 -m zipfile -e modules/onlythere-1.0-*.whl "$IMAGE/rootfs/usr/lib/python3/dist-packages"
-	# What that one lacks, it is told to bring.
+	# The error says to bring along what the image lacks.
 	python3 "$E2E/sdist.py" header-1.0 header 1.0 \
 		'echo "x.c:1:10: fatal error: far/away.h: No such file or directory"; false'
 	tar -czf wheels/header-1.0.tar.gz header-1.0
@@ -285,7 +286,7 @@ image_like() {
 		fail "$stderr"
 	[[ $stderr == *'lacks needs the module onlythere, which python-build has and the image python does not'* ]] || fail "$stderr"
 	[[ $stderr != *libm.so* ]]
-	# Neither build nor check is left.
+	# Neither the build's task nor the check's is left.
 	[ -z "$(sandboxctl ps -a --json | jq -r '.[] | select(.label == "check") | .id')" ]
 }
 
@@ -304,6 +305,26 @@ image_like() {
 	refused "there is no pip for the image's Python 2.7" upload each --image python27 --find-links wheels
 }
 
+@test "what an upload is refused for is told before pip has run" {
+	local before
+
+	before=$(builds)
+	python3 "$E2E/wheels.py" wheels aaa 1.0
+	worker early pass 'pip "aaa"'
+	refused 'there is no image "absent"' upload early --image absent --find-links wheels
+	refused 'workers of the project tenant may not name "network"' \
+		upload early --image python --find-links wheels --policy network
+	refused 'name: must' upload early -n ../x --image python --find-links wheels
+	echo 'runtime "ruby"' >>early.worker
+	refused 'runtime "ruby" is not offered' upload early --image python --find-links wheels
+	[ "$(builds)" = "$before" ]
+}
+
+# builds: the tasks of all builds that have failed.
+builds() {
+	sandboxctl ps -a --json | jq -r '.[] | select(.label == "build") | .id'
+}
+
 @test "a pip that fails says why in its own words, and uploads nothing" {
 	mkdir wheels
 	worker nopip pass 'pip "nowhere==1.2"'
@@ -311,16 +332,16 @@ image_like() {
 	[ "$status" = 125 ]
 	[[ $stderr == *'No matching distribution found for nowhere==1.2'* ]] || fail "$stderr"
 	[[ $stderr == *'nothing was uploaded'* ]]
-	refused "there is no code 'nopip'" info nopip
+	refused "there is no worker 'nopip'" info nopip
 	id=$(id_of build)
 	[ "$(inspect "$id" .project)" = tenant ]
 	[[ $(sandboxctl logs "$id" 2>&1) == *nowhere==1.2* ]]
 	sandboxctl rm "$id"
 	worker norequirements pass 'requirements "none.txt"'
-	refused 'norequirements.worker:2:14: requirements: none.txt: No such file' upload norequirements --find-links wheels
+	refused 'norequirements.worker:2:14: requirements: none.txt: No such file' upload norequirements --image python --find-links wheels
 }
 
-@test "a stack that is an image is also pip's; one that is none is told" {
+@test "a stack that is an image is also pip's; a warning names one that is not" {
 	python3 "$E2E/wheels.py" wheels aaa 1.0
 	worker stacked 'import aaa; print(aaa.VERSION)' 'stack "python"' 'pip "aaa==1.0"'
 	sandboxctl upload stacked --find-links wheels 2>/dev/null
@@ -328,7 +349,7 @@ image_like() {
 	[ "$(sandboxctl queue stacked --wait 2>/dev/null)" = 1.0 ]
 	worker unstacked pass 'stack "python-2.7"'
 	run --separate-stderr sandboxctl upload unstacked
-	[[ $stderr == *'stack "python-2.7" is no image here'*'it runs on iron'* ]] || fail "$stderr"
+	[[ $stderr == *'stack "python-2.7" is not an image here'*'it runs on iron'* ]] || fail "$stderr"
 }
 
 @test "with --find-links the build has no network; remote_build_command makes files" {
@@ -339,7 +360,7 @@ image_like() {
 	run --separate-stderr sandboxctl upload made --image python --find-links wheels
 	[ "$status" = 0 ] || fail "$stderr"
 	[[ $stderr == *built* ]]
-	# One interface: lo.
+	# The only interface is lo.
 	[ "$(sandboxctl queue made --wait 2>/dev/null | head -n 1)" = 1 ]
 	worker unmade pass 'remote_build_command "echo words >&2; exit 7"'
 	run --separate-stderr sandboxctl upload unmade --image python --find-links wheels
@@ -351,7 +372,8 @@ image_like() {
 @test "Ctrl-C ends a build, and leaves nothing" {
 	mkdir wheels tmp
 	worker slow pass 'remote_build_command "echo building >&2; sleep 1000"'
-	# A shell's background jobs ignore Ctrl-C; a session of its own is sent it alone.
+	# A shell's background jobs ignore SIGINT, and in a session of its own the process can be sent it
+	# alone.
 	TMPDIR=$PWD/tmp setsid env --default-signal=INT "$CTL" upload slow --image python --find-links wheels \
 		>out 2>err 3>&- 4>&- &
 	pid=$!
@@ -364,22 +386,21 @@ image_like() {
 	sandboxctl rm "$(id_of build)"
 }
 
-# index: an index of the wheels in index/simple/PACKAGE, on another machine. INDEX is its URL.
+# index: serves the wheels in index/simple/PACKAGE on another machine; the URL is put into INDEX.
 index() {
 	far_make
 	ip netns exec "$GROUP" python3 -u -m http.server --bind 203.0.113.1 --directory index 8000 \
 		>served 2>&1 3>&- 4>&- &
-	SERVER=$!
 	wait_until "$PATIENCE" file_has served Serving
 	INDEX=http://203.0.113.1:8000/simple
 }
 
 teardown() {
-	[ -z "${SERVER:-}" ] || kill "$SERVER"
+	end_background
 	far_remove
 }
 
-@test "without --find-links pip asks this machine's index, by the policy for builds" {
+@test "without --find-links pip asks this machine's index, and needs no way out for it" {
 	python3 "$E2E/wheels.py" index/simple/ccc ccc 3.0
 	index
 	worker net 'import ccc; print(ccc.VERSION)' 'pip "ccc", ">=2"'
@@ -388,10 +409,15 @@ teardown() {
 	[ "$status" = 0 ] || fail "$stderr$(cat served)"
 	[[ $stderr == *'installed ccc==3.0'* ]]
 	[ "$(sandboxctl queue net --wait 2>/dev/null)" = 3.0 ]
-	run --separate-stderr sandboxctl upload net --image python --build-policy default
+	# Nor does a policy that has no network keep it from the index; one that has no sockets does.
+	sandboxctl upload net --image python --build-policy default
+	jq --slurpfile build "$TOP/policies/build.json" '.limits = $build[0].limits' "$TOP/policies/strict.json" >mute.json
+	sandboxctl policy install mute.json --name mute >/dev/null
+	run --separate-stderr sandboxctl upload net --image python --build-policy mute
 	[ "$status" = 125 ]
+	[[ $stderr == *'the policy of this build lets nothing listen'* ]] || fail "$stderr"
 	sandboxctl rm "$(id_of build)"
-	# By pip.conf too, the user's before the machine's.
+	# The index may also come from pip.conf; the user's file counts before the machine's.
 	unset PIP_INDEX_URL
 	mkdir -p "$HOME/.config/pip"
 	printf '[global]\nindex-url = %s\n' "$INDEX" >"$HOME/.config/pip/pip.conf"
@@ -428,5 +454,5 @@ teardown() {
 	refused '--env prod: none of' codes -e prod
 	rm "$HOME/.iron.json"
 	echo '{"token": 1}' >iron.json
-	refused './iron.json: token: must be a string' codes
+	refused './iron.json: token: must be a string' workers
 }

@@ -87,8 +87,13 @@ for i in range(2000, 4000): print('line', i)"
 	id=$(sandboxctl queue held 2>/dev/null)
 	sandboxctl info held | grep -q '^paused  *yes'
 	task_is "$id" queued
+	# What is known only when it starts is not made up.
+	[ "$(inspect "$id" '[.image, .policy, .limits, .image_digest, .policy_digest] | unique | tostring')" = '[null]' ]
+	run sandboxctl inspect "$id"
+	! grep -E '^(image|policy|limits) ' <<<"$output" || fail "$output"
 	[ "$(sandboxctl resume held)" = Resumed ]
 	wait_until "$PATIENCE" task_is "$id" complete
+	[ "$(inspect "$id" '[.image, .policy, .limits, .image_digest, .policy_digest] | index(null)')" = null ]
 	id=$(sandboxctl queue held --delay 1000 2>/dev/null)
 	task_is "$id" queued
 	sandboxctl cancel-task "$id"
@@ -137,7 +142,7 @@ for i in range(2000, 4000): print('line', i)"
 }
 
 @test "wrong words: what is wrong, 125, nothing on stdout" {
-	refused 'names no code' queue
+	refused 'names no worker' queue
 	refused "there is no option --nope" queue x --nope
 	refused '--priority: must be a number from 0 to 2' queue x --priority 3
 	refused "'12' is no task's id" status 12
@@ -180,12 +185,12 @@ for i in range(2000, 4000): print('line', i)"
 	EOT
 	refused "behind 'queue', is empty" queue ''
 	refused '-p: must not be empty' queue x -p ''
-	# What is the task's own may be.
+	# An argument of the task's own may be empty.
 	[ "$(sandboxctl run python -e EMPTY= --code 'import os, sys; print(os.environ["EMPTY"] == sys.argv[-1])' -- '')" = True ]
 }
 
-# A server that says what it is asked on stderr, is busy twice, and then answers in turn: 200, what
-# is no JSON, and an error without words.
+# A server that prints each request on stderr, is busy twice, and then answers in turn: 200, a text that
+# is not JSON, and an error without a message.
 SERVER='
 import http.server
 answers = [(503, ""), (429, ""), (200, "{\"msg\":\"Queued up\",\"tasks\":[{\"id\":\"" + 24 * "a" + "\"}]}"),
@@ -218,7 +223,7 @@ server.serve_forever()'
 	[ "$(sed 1d asked | sort -u)" = \
 		'/api/projects/p2/tasks OAuth t-1 {"tasks":[{"payload":"{\"a\": 1}","priority":2,"code_name":"x"}]}' ]
 	[ "$(sed 1d asked | wc -l)" = 3 ]
-	refused 'what is not JSON: is it sandboxd?' queue x
+	refused 'does not answer with JSON: is it sandboxd?' queue x
 	refused 'HTTP status 500' queue x
 	kill "$server"
 	refused 'no daemon answers' queue x
@@ -238,7 +243,7 @@ server.serve_forever()'
 	wait_until "$PATIENCE" task_is "$id" cancelled
 }
 
-@test "cancel-schedule, cancel-all and rm-code end what they name" {
+@test "cancel-schedule, cancel-all and rm-worker end what they name" {
 	uploaded ended pass
 	schedule=$(sandboxctl schedule ended --start-at 2099-01-01T00:00:00Z 2>/dev/null)
 	other=$(sandboxctl schedule ended --start-at 2099-01-01T00:00:00Z 2>/dev/null)
@@ -251,24 +256,24 @@ server.serve_forever()'
 	task=$(sandboxctl queue ended 2>/dev/null)
 	[ "$(sandboxctl cancel-all ended)" = Cancelled ]
 	task_is "$task" cancelled
-	sandboxctl rm-code ended
-	refused "there is no code 'ended'" info ended
+	sandboxctl rm-worker ended
+	refused "there is no worker 'ended'" info ended
 	[ "$(sandboxctl schedules --json | jq -r '.[] | select(.id == "'"$other"'").status')" = cancelled ]
 }
 
 @test "what is wrong is told in the command line's words" {
 	uploaded told pass
 	[ "$(sandboxctl webhook told --json | jq -r .url)" = "$(sandboxctl webhook told 2>/dev/null)" ]
-	refused "there is no code 'untold'" webhook untold
-	refused 'sandboxctl: code_name: there is no code "untold"' queue untold
+	refused "there is no worker 'untold'" webhook untold
+	refused 'sandboxctl: NAME: there is no worker "untold"' queue untold
 	refused 'give one, once' queue told -p a -f b
 	refused '--label needs a value' queue told --label
 	refused '--wait=x: takes no value' queue told --wait=x
 	refused 'there is no option --frob' queue told --frob
 	refused 'there is no option --cron here' queue told --cron x
-	refused 'takes --delay and --wait alone' retry aaaaaaaaaaaaaaaaaaaaaaaa --priority 1
+	refused 'takes only --delay and --wait' retry aaaaaaaaaaaaaaaaaaaaaaaa --priority 1
 	id=$(sandboxctl queue told 2>/dev/null)
-	[[ $(sandboxctl inspect "$id") == *'code         told ('*'), attempt 1, 0 retries left'* ]]
+	[[ $(sandboxctl inspect "$id") == *'worker       told ('*'), attempt 1, retries left 0'* ]]
 	refused 'there is no task with this id' status aaaaaaaaaaaaaaaaaaaaaaaa
 	refused 'there is no project aaaaaaaaaaaaaaaaaaaaaaaa, or the token of' codes --project-id aaaaaaaaaaaaaaaaaaaaaaaa
 }

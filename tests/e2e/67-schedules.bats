@@ -11,7 +11,7 @@ setup_file() {
 	code_make tick <<<'print("tick")'
 }
 
-# schedule JSON: a new one's id.
+# schedule JSON: makes a schedule; prints its id.
 schedule() {
 	rest POST '/api/{}/schedules' --data "{\"schedules\": [$1]}" | jq -r '.schedules[0].id'
 }
@@ -21,13 +21,13 @@ schedule_get() {
 	rest GET "/api/{}/schedules/$1" | jq -r "${2:-.}"
 }
 
-# schedule_tasks ID [FILTER]: the tasks that came of it.
+# schedule_tasks ID [FILTER]: the tasks that the schedule has queued.
 schedule_tasks() {
 	rest GET '/api/{}/tasks?limit=100' |
 		jq -r --arg id "$1" "[.tasks[] | select(.schedule_id == \$id)] | ${2:-length}"
 }
 
-# reached ID FIELD NUMBER: the schedule's field is as much, at least.
+# reached ID FIELD NUMBER: the schedule's field is at least this much.
 reached() {
 	[ "$(schedule_get "$1" ".$2")" -ge "$3" ]
 }
@@ -36,7 +36,7 @@ is_status() {
 	[ "$(schedule_get "$1" .status)" = "$2" ]
 }
 
-# each_once ID: of every run there is one task.
+# each_once ID: the schedule has queued one task for each of its runs.
 each_once() {
 	[ "$(schedule_get "$1" .run_count)" = "$(schedule_tasks "$1")" ]
 }
@@ -45,7 +45,7 @@ all_complete() {
 	[ "$(schedule_tasks "$1" 'map(.status) | unique | join(" ")')" = complete ]
 }
 
-# past TIME: the clock is past it.
+# past TIME: the time has passed.
 past() {
 	[ "$(date +%s)" -gt "$1" ]
 }
@@ -63,7 +63,7 @@ stamp() {
 	[ "$(schedule_get "$id" .run_count)" = 3 ]
 	[ "$(schedule_tasks "$id")" = 3 ]
 	wait_until "$PATIENCE" all_complete "$id"
-	# Each came in a second of its own.
+	# Each task was queued in another second.
 	[ "$(schedule_tasks "$id" 'map(.created_at[:19]) | unique | length')" = 3 ]
 }
 
@@ -106,7 +106,7 @@ stamp() {
 	rest POST "/api/{}/schedules/$id/cancel" >/dev/null
 	[ "$(schedule_tasks "$once")" = 1 ]
 	each_once "$id"
-	# At least four times had passed: none of its tasks is of then.
+	# At least four times of the schedule had passed: none of its tasks was queued for them.
 	[ "$(schedule_tasks "$id" "map(select(.created_at[:19] < \"$(stamp $((start + 4)) | cut -c -19)\")) | length")" = 0 ]
 }
 
@@ -125,7 +125,7 @@ stamp() {
 	[ "$(schedule_tasks "$id" 'map(.created_at[:19]) | group_by(.) | map(length) | max')" -le 2 ]
 }
 
-@test "cancel: none comes any more, and that is for good" {
+@test "a cancelled schedule queues nothing more, for good" {
 	local id other n
 
 	id=$(schedule '{"code_name": "tick", "cron": "* * * * * *"}')
@@ -165,7 +165,7 @@ stamp() {
 	code=$(rest GET codes | jq -r '.codes[] | select(.name == "held") | .id')
 	rest POST "codes/$code/pause_task_queue" >/dev/null
 	id=$(schedule '{"code_name": "held", "cron": "* * * * * *", "run_times": 1}')
-	says_why() { [ "$(schedule_get "$id" .msg)" = 'its code is paused' ]; }
+	says_why() { [ "$(schedule_get "$id" .msg)" = 'its worker is paused' ]; }
 	wait_until "$PATIENCE" says_why
 	[ "$(schedule_tasks "$id")" = 0 ]
 	rest POST "codes/$code/resume_task_queue" >/dev/null
@@ -182,7 +182,7 @@ stamp() {
 	id=$(schedule '{"code_name": "going", "cron": "@yearly"}')
 	rest DELETE "codes/$code" >/dev/null
 	is_status "$id" cancelled
-	[ "$(schedule_get "$id" .msg)" = 'its code was deleted' ]
+	[ "$(schedule_get "$id" .msg)" = 'its worker was deleted' ]
 }
 
 # refused TEXT JSON
@@ -196,11 +196,11 @@ refused() {
 	refused 'cron: hour: character 3: is more than 23' '{"code_name": "tick", "cron": "0 24 * * *"}'
 	refused '3 fields, where 5 are needed' '{"code_name": "tick", "cron": "* * *"}'
 	refused 'there is no such time in the next 8 years' '{"code_name": "tick", "cron": "0 0 30 2 *"}'
-	refused 'timezone: there is no "Mars/Base" in' \
+	refused 'timezone: there is no zone "Mars/Base" in' \
 		'{"code_name": "tick", "cron": "@daily", "timezone": "Mars/Base"}'
-	refused 'timezone: "../../etc/passwd" is no name' \
+	refused 'timezone: "../../etc/passwd" is not the name of a time zone' \
 		'{"code_name": "tick", "cron": "@daily", "timezone": "../../etc/passwd"}'
-	refused 'there is no code "none"' '{"code_name": "none"}'
+	refused 'there is no worker "none"' '{"code_name": "none"}'
 	refused 'end_at: has passed' '{"code_name": "tick", "end_at": "2001-01-01T00:00:00Z"}'
 	refused 'start_at: must be a time' '{"code_name": "tick", "start_at": "soon"}'
 	run rest POST schedules --data '{"schedules": [{"code_name": "tick", "run_every": 59}]}'
@@ -212,5 +212,5 @@ refused() {
 	sandboxctl project quota one schedules="$(($(sandboxctl project inspect one --json | jq .schedules) + 2))"
 	schedule '{"code_name": "tick", "cron": "@yearly"}'
 	schedule '{"code_name": "tick", "cron": "@yearly"}'
-	refused 'schedules of this project have not ended' '{"code_name": "tick", "cron": "@yearly"}'
+	refused 'have not ended: cancel some' '{"code_name": "tick", "cron": "@yearly"}'
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# Who was let in and is no more: a project that goes, a token that is revoked, while a request of
-# theirs is on its way.
+# Requests of clients who lose access while the request is under way, because their project is removed or
+# their token revoked.
 # shellcheck disable=SC2154 # code and body are set by http
 load daemon
 load http
 
-# begun PATH TOKEN FILE: a request with the half of its body, and the rest once FILE is there; what
-# is answered.
+# begun PATH TOKEN FILE: sends a request with half of its body, and the rest once there is a FILE; prints
+# the answer.
 begun() {
 	python3 - "$(http_url)" "$@" <<-'END'
 		import os, socket, sys, time

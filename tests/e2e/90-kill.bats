@@ -31,14 +31,14 @@ teardown_file() {
 	daemon_remove
 }
 
-# background NAME: starts detached tasks until the file stop is there; those that were
-# acknowledged, with the status that they must have, are in the file acked-NAME.
+# background NAME: starts detached tasks until there is a file stop. The file acked-NAME has those that
+# were acknowledged, with the status that each must have.
 background() {
 	local n=0 status id
 
 	while [ ! -e "$WORK/stop" ]; do
 		n=$((n + 1)) status=$((n % 7))
-		# Without an id it was not acknowledged: the daemon may be starting.
+		# A request without an id was not acknowledged: the daemon may be starting.
 		if id=$(sandboxctl run --detach python --code "$NUMBERED" --label "$1-$n" -- "$status" \
 			2>>"$WORK/runs/$1.err") && [ -n "$id" ]; then
 			echo "$id $status" >>"$WORK/acked-$1"
@@ -47,13 +47,13 @@ background() {
 	done
 }
 
-# fewer_than N: tasks that are not over yet.
+# fewer_than N: fewer than N tasks have not ended.
 fewer_than() {
 	[ "$(sandboxctl ps --json | jq length)" -lt "$1" ]
 }
 
-# foreground NAME: runs whose output and status the command itself must deliver, across the death
-# of whatever it was connected to. A run that was refused (125) has not been acknowledged.
+# foreground NAME: runs whose output and status the command itself must deliver, also when the role that
+# it was connected to is killed. A run that was refused (125) was not acknowledged.
 foreground() {
 	local n=0 status got
 
@@ -67,24 +67,15 @@ foreground() {
 }
 
 @test "$KILLS times kill -9 of a role at a random moment, with tasks running" {
-	local roles=(monitor front logger all) seed=${KILLS_SEED:-$RANDOM} killed=0 worker workers=()
+	local worker workers=()
 
-	echo "# KILLS_SEED=$seed" >&3
-	RANDOM=$seed
 	for worker in a b; do
 		background "$worker" 3>&- &
 		workers+=($!)
 	done
 	foreground c 3>&- &
 	workers+=($!)
-	while [ "$killed" -lt "$KILLS" ]; do
-		sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
-		if role_kill "${roles[RANDOM % 4]}"; then
-			killed=$((killed + 1))
-		fi
-	done
-	touch "$WORK/stop"
-	wait_until "$PATIENCE" sandboxctl version
+	roles_kill "$KILLS"
 	wait "${workers[@]}"
 	echo "# $(cat "$WORK"/acked-* | wc -l) tasks acknowledged, $(wc -l <"$WORK/ran-c") runs" >&3
 	[ "$(cat "$WORK"/acked-* | wc -l)" -ge 20 ]
@@ -141,7 +132,7 @@ sys.exit(7)" >"$WORK/silent" 2>&1 3>&- 4>&- &
 	wait_until "$PATIENCE" silent_runs
 	id=$(id_of silent)
 	wait_until "$PATIENCE" role_kill logger
-	# As long as run waits for a daemon that is gone (CTL_RETRY_FOR_NS), and a little.
+	# A little longer than run waits for a daemon that does not answer (CTL_RETRY_FOR_NS).
 	wait_until "$PATIENCE" older_than 33 "$(date +%s)"
 	wait_until "$PATIENCE" role_kill logger
 	wait_until "$PATIENCE" signal_task "$id" USR1

@@ -18,7 +18,7 @@ setup_file() {
 	echo '{"exec": "main.py", "dir": "."}' >"$WORK/package/task.json"
 }
 
-# one N: a task of the kind that is N's turn; its status must be the expected one.
+# one N: runs a task of the kind whose turn N is; its status must be the expected one.
 one() {
 	local status=0 want=0
 
@@ -35,14 +35,14 @@ one() {
 	[ "$status" = "$want" ] || echo "task $1: status $status, not $want"
 }
 
-# some FROM TO: these tasks, two at a time; prints those with a wrong status.
+# some FROM TO: runs these tasks, two at a time; prints those with a wrong status.
 some() {
 	export -f one sandboxctl
 
 	seq "$1" "$2" | xargs -P 2 -I{} bash -c 'one {}' 3>&-
 }
 
-# counts: what must not grow, as name=number. Memory and time apart.
+# counts: what must not grow, as name=number; memory and time are compared apart.
 counts() {
 	local main
 
@@ -62,9 +62,9 @@ settled() {
 }
 
 @test "$TASKS tasks of all kinds end as they should" {
-	# What is made once is there before anything is counted.
+	# What is made only once exists before anything is counted.
 	some 1 100 >"$WORK/wrong"
-	# Clones that wait for a task have a cgroup and a network already.
+	# Parked clones have a cgroup and a network already.
 	retire_all
 	counts >"$WORK/before"
 	rss >"$WORK/rss"

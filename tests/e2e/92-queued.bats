@@ -17,8 +17,8 @@ import json, os
 print(json.load(open(os.environ["PAYLOAD_FILE"]))["n"] + 1)'
 }
 
-# queued FROM COUNT: so many tasks, one a request, over four connections that are kept. The file ids has
-# "ID N" a line.
+# queued FROM COUNT: queues so many tasks, one in each request, over four connections that are kept. The
+# file ids has a line "ID N" for each.
 queued() {
 	python3 - "$(http_url)" "/2/projects/$ONE/tasks" "$ONE_TOKEN" "$@" >>"$WORK/ids" <<-'EOT'
 		import http.client, json, sys, threading, urllib.parse
@@ -64,7 +64,7 @@ as_before() {
 @test "$REQUESTS requests: each task is answered for, and runs once" {
 	local id n
 
-	# What is made once is there before anything is counted.
+	# What is made only once exists before anything is counted.
 	queued 0 50
 	wait_until 600 drained
 	retire_all

@@ -18,7 +18,7 @@ setup_file() {
 	LIB=$(cd "$root" && echo usr/lib/python3.[0-9]*)
 	[ -f "/$LIB/test/regrtest.py" ] || fail "there is no /$LIB/test: scripts/setup --test installs it"
 	daemon_make
-	# An image leaves the tests out: a copy of it has them, its other files are links.
+	# Images do not have the tests: this copy of an image has them, and its other files are links.
 	image=$STATE/images/$(printf cpython | sha256sum | cut -d ' ' -f 1)
 	cp -al "$(realpath "$STATE/images/by-name/python")" "$image"
 	ln -s "../${image##*/}" "$STATE/images/by-name/cpython"
@@ -33,7 +33,8 @@ setup_file() {
 		"cpus": 2, "timeout": 1800}}' >"$WORK/job/task.json"
 }
 
-# modules: the first of them. Terminals, sockets, event loops, processes, files, what imports and runs.
+# modules: the first modules of this list: of terminals, sockets, event loops, processes, files,
+# importing and running.
 modules() {
 	tr ' ' '\n' <<-'EOT' | grep . | head -n "$MODULES"
 		test_pty test_openpty test_socketserver
@@ -58,7 +59,7 @@ modules() {
 	EOT
 }
 
-# in_bwrap MODULE: in the same root, and nothing that is refused.
+# in_bwrap MODULE: runs the module's tests in the same root, where no system call is refused.
 in_bwrap() {
 	bwrap --unshare-all --die-with-parent --new-session --uid 1000 --gid 1000 \
 		--ro-bind "$ROOT" / --proc /proc --dev /dev --tmpfs /dev/shm --tmpfs /tmp --tmpfs /run --tmpfs /work \
@@ -67,12 +68,12 @@ in_bwrap() {
 		/usr/bin/python3 -u -B /work/cpython.py "$1" </dev/null
 }
 
-# passed FILE: the tests that have.
+# passed FILE: the tests that have passed.
 passed() {
 	sed -n 's/ ok$//p' "$1" | sort
 }
 
-# by_name: of the tests of stdin, those that the policy's refusals are no reason for.
+# by_name: reads tests from stdin; prints those that the policy's refusals do not account for.
 by_name() {
 	grep -vxE -f <(sed -n 's/^\([^#[:space:]]\+\).*/\1/p' "$E2E/cpython.refused") || true
 }

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# lib.bash for a script that is no bats file. At its end its daemon is removed, with what a
-# failed test has left; what is left all the same makes the script fail.
+# lib.bash for a script that is not a bats file. When the script ends, its daemon is removed, with
+# what a failed test has left; if something is left all the same, the script fails.
 
-# What bats has: the library is made for it.
+# bats defines this function, and lib.bash calls it.
 bats_require_minimum_version() { :; }
 # shellcheck source=tests/e2e/lib.bash
 . "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
-# By the trap.
+# Called by the trap.
 # shellcheck disable=SC2317
 finish() {
 	local status=$?

@@ -56,7 +56,7 @@ def main():
     support.use_resources = ["cpu", "network", "subprocess"]
     result = Result()
     try:
-        # As regrtest: out of a folder of its own, with faults that end it told.
+        # As regrtest does it: in a folder of its own, and with a traceback after a fatal fault.
         os.makedirs("/tmp/cpython", exist_ok=True)
         os.chdir("/tmp/cpython")
         module = importlib.import_module("test." + name)

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the daemon's tasks and roles hold of this machine, and what is left of tasks that have ended.
-# Part of lib.bash.
+# What of this machine the daemon's tasks and roles hold, and what is left of tasks that have ended.
+# lib.bash loads it.
 
-# processes: all that live in a cgroup of this test's daemon, roles or tasks.
+# processes: all processes in the cgroups of this test's daemon, of roles and of tasks.
 processes() {
 	[ -n "${GROUP:-}" ] || return 0
 	grep -ls "$GROUP" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
 }
 
-# task_groups: cgroups of single tasks (their ids are in the names).
+# task_groups: the cgroups of single tasks, which have the tasks' ids in their names.
 task_groups() {
 	find /sys/fs/cgroup -type d -path "*/$GROUP*" -regextype posix-extended \
 		-regex '.*[0-9a-f]{24}[^/]*' 2>/dev/null || true
 }
 
-# task_processes: those of them that are in the cgroup of a task.
+# task_processes: the processes in those cgroups.
 task_processes() {
 	[ -n "${GROUP:-}" ] || return 0
 	grep -lsE "$GROUP.*[0-9a-f]{24}" /proc/[0-9]*/cgroup | cut -d/ -f3 || true
 }
 
-# left_overs: what ended tasks have left on this machine; nothing, that is.
+# left_overs: prints what ended tasks have left on this machine, which should be nothing.
 left_overs() {
 	local pid
 
@@ -34,13 +34,13 @@ left_overs() {
 	interfaces
 }
 
-# there COMMAND...: in the daemon's network namespace.
+# there COMMAND...: runs a command in the daemon's network namespace.
 there() {
 	${NETNS:+nsenter "--net=/run/netns/$NETNS"} "$@"
 }
 
-# interfaces: this machine's ends of the tasks' veth pairs. Their names begin as in the
-# daemon's nft table, which is there once a task had a network.
+# interfaces: this machine's ends of the tasks' veth pairs. The daemon's nft table, which exists
+# once a task had a network, tells how their names begin.
 interfaces() {
 	local prefix
 
@@ -52,26 +52,27 @@ clean() {
 	[ -z "$(left_overs)" ]
 }
 
-# One that was asked for a moment ago may come only now.
+# Retires all templates again and again, because one that was asked for a moment ago may come late.
 no_templates() {
 	sandboxctl template retire --all >/dev/null
 	[ "$(sandboxctl --json template ls)" = '[]' ] && clean &&
 		[ -z "$(find /sys/fs/cgroup -type d -path "*/$GROUP/*" \( -name 'parked-*' -o -name 'template-*' \))" ]
 }
 
-# retire_all: no template and nothing that is parked is left, to be counted with what leaked.
+# retire_all: waits until no template and no parked clone is left that would be counted as a leak.
 retire_all() {
 	wait_until "$PATIENCE" no_templates || fail "$(sandboxctl template ls)$(left_overs)"
 }
 
-# role_pids: of the roles that are up.
+# role_pids: the pids of the roles that run.
 role_pids() {
 	cat "$WORK/pid"
 	pgrep -P "$(cat "$WORK/pid")" -u _sandboxd,_sandboxd-log
 }
 
-# fds: open files of the roles together, but for the pool of network namespaces, which is as
-# full as there was time to fill it. netns: those. rss: the roles' anonymous kilobytes.
+# fds: how many files the roles have open together, without the pool of network namespaces, which is
+# as full as there was time to fill it. netns: how many the pool has. rss: the roles' anonymous
+# memory in KiB.
 fds() {
 	local pid n=0
 

@@ -10,20 +10,20 @@ bats_require_minimum_version 1.5.0
 
 E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$E2E/../.." && pwd)
-# Start modes: what must be alike in all is tried in each.
+# Start modes: what must be the same in all of them is tried in each.
 # shellcheck disable=SC2034 # used by the tests
 MODES='cold restore fork'
-# A machine under emulation is slow: this is how long things may take, never how long
-# they are waited for when they are ready.
+# The longest that anything may take, for an emulated machine is slow. No test waits longer than
+# until it is ready.
 PATIENCE=${PATIENCE:-60}
-# Seconds in which an interpreter is started, and no test is held up for long.
+# Seconds: long enough for an interpreter to start, and too short to hold up the tests.
 BRIEF=1
 [ -z "${SANDBOXD_V2:-}" ] || PATIENCE=300 BRIEF=5
 export E2E TOP PATIENCE BRIEF
 
-# count FEW MANY: how often a test does what is the more telling the more often it is done: FEW times in
-# every run of the tests, MANY in each round of scripts/test soak-all. The daemon keeps 10,000 ended
-# tasks: a test that looks at all of its own makes fewer.
+# count FEW MANY: how often to do something that tells more the more often it is done: FEW times in
+# every run of the tests, MANY times in each round of scripts/test soak-all. The daemon keeps 10,000
+# ended tasks, so a test that looks at all of its own makes fewer.
 count() {
 	echo $((${SOAK:-0} ? $2 : $1))
 }
@@ -31,7 +31,7 @@ count() {
 # shellcheck source=tests/e2e/leaks.bash
 . "$E2E/leaks.bash"
 
-# paths: where the programs under test are.
+# paths: finds the programs under test.
 paths() {
 	if [ -n "${SANDBOXD_BUILD:-}" ]; then
 		CTL=$SANDBOXD_BUILD/usr/local/bin/sandboxctl
@@ -50,14 +50,16 @@ sandboxctl() {
 	"$CTL" "$@"
 }
 
-# daemon_make [IMAGE...]: a state folder with these images (hard links; default: python)
-# and the policies, then a daemon of its own. WARM=1: and a checkpoint and a template of each image.
+# daemon_make [IMAGE...]: makes a state folder with the policies and these images (as hard links;
+# default: python), and starts a daemon of its own. WARM=1: also makes a checkpoint and a template
+# of each image.
 daemon_make() {
 	local name
 
 	paths
-	# Not beneath bats' own folder: the roles give up root and must reach it, and hard
-	# links need the images' file system. In pid namespaces side by side, $$ may be the same.
+	# Not in bats' own folder: the roles are not root and must be able to reach it, and hard
+	# links need the images' file system. In two pid namespaces $$ may be
+	# the same, so the group's name has $RANDOM too.
 	WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/sandboxd-e2e.XXXXXX")
 	chmod 755 "$WORK"
 	export WORK STATE=$WORK/state RUN=$WORK/run GROUP=sandboxd-e2e-$$-$RANDOM
@@ -75,8 +77,8 @@ daemon_make() {
 	done
 }
 
-# forks IMAGE [OPTION...]: waits until a task like this comes out of a template; for the others
-# after it there is one.
+# forks IMAGE [OPTION...]: runs such tasks until one is forked; from then on there is a template for
+# them.
 forks() {
 	wait_until "$PATIENCE" forked_once "$@" || fail "no task is forked: $(tail -n 3 "$WORK/log")"
 }
@@ -86,7 +88,7 @@ forked_once() {
 		[ "$(inspect "$(id_of forked-once)" .start.mode)" = fork ]
 }
 
-# image_link NAME: the image in this test's state folder, its files as hard links.
+# image_link NAME: puts the image into this test's state folder, its files as hard links.
 image_link() {
 	local digest
 
@@ -98,15 +100,31 @@ image_link() {
 	ln -sfn "$digest" "$STATE/images/by-name/$1"
 }
 
+# image_with_pip NAME: this test's image of the name gets a pip of its own, with the bytecode that an
+# install needs. In an image without one each build unpacks this machine's and compiles it.
+image_with_pip() {
+	local from to pip=(/usr/share/python-wheels/pip-*.whl) modules=usr/lib/python3/dist-packages
+
+	from=$(realpath "$STATE/images/by-name/$1")
+	to=$STATE/images/$(printf 'pip %s' "$1" | sha256sum | cut -d ' ' -f 1)
+	cp -al "$from" "$to"
+	mkdir -p "$to/rootfs/$modules"
+	unzip -q "${pip[0]}" -d "$to/rootfs/$modules"
+	env -u PYTHONDONTWRITEBYTECODE chroot "$to/rootfs" /usr/bin/python3 -m pip install --break-system-packages \
+		--no-index nothing >/dev/null 2>&1 || true
+	[ -d "$to/rootfs/$modules/pip/_internal/__pycache__" ] || fail "pip does not run in the image $1"
+	ln -sfn "../${to##*/}" "$STATE/images/by-name/$1"
+}
+
 has_image() {
 	paths
 	[ -L "$IMAGES/by-name/$1" ]
 }
 
-# daemon_options: what every start of this test's daemon is given; HTTP is an ADDRESS:PORT, and
-# MORE_OPTIONS are words.
+# daemon_options: the options of every start of this test's daemon. HTTP: an ADDRESS:PORT to listen
+# on. EDGE: the edge's. MORE_OPTIONS: further words.
 daemon_options() {
-	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP" --http "${HTTP:-127.0.0.1:0}"
+	printf '%s\n' --state "$STATE" --run "$RUN" --cgroup "$GROUP" --http "${HTTP:-127.0.0.1:0}" --edge-http "${EDGE:-none}"
 	# shellcheck disable=SC2086
 	[ -z "${MORE_OPTIONS:-}" ] || printf '%s\n' $MORE_OPTIONS
 	if [ -n "${FAKE_CRIU:-}" ]; then
@@ -116,7 +134,7 @@ daemon_options() {
 	fi
 }
 
-# NETNS: a network namespace by name; the daemon has it for the machine's own. UNDER: words of a
+# NETNS: the name of a network namespace that the daemon takes for the machine's. UNDER: words of a
 # command that executes the daemon.
 daemon_start() {
 	local options
@@ -132,7 +150,7 @@ daemon_start() {
 	}
 }
 
-# daemon_stop: the roles end; tasks go on.
+# daemon_stop: ends the roles; running tasks go on.
 daemon_stop() {
 	local pid
 
@@ -141,15 +159,17 @@ daemon_stop() {
 	wait_until "$PATIENCE" gone "$pid"
 }
 
-# daemon_remove: for teardown_file. What is left of any task fails the file.
+# daemon_remove: for teardown_file. The file fails when anything is left of a task.
 daemon_remove() {
 	local left='' pid group
 
-	# Without a name, everything on this machine would be this test's.
+	# Without a name, everything on this machine would count as this test's.
 	[ -n "${GROUP:-}" ] || return 0
 	gone "$(cat "$WORK/pid")" && left="the daemon died; its last words: $(tail -n 20 "$WORK/log")"$'\n'
-	# What has ended is cleaned up by the daemon, a moment later; what runs is a mistake.
-	wait_until "$PATIENCE" clean || true
+	# The daemon removes what ended tasks have left a moment later. A parked clone has an
+	# interface, which is gone with its template. A task that still runs is a mistake of the
+	# test's.
+	clean || wait_until "$PATIENCE" no_templates || true
 	daemon_stop || true
 	left+=$(left_overs)
 	there nft delete table inet "$GROUP" 2>/dev/null || true
@@ -166,12 +186,12 @@ daemon_remove() {
 	rm -rf "$WORK"
 }
 
-# http_url: where the daemon's HTTP server is. A daemon that is started again has another port.
+# http_url: the URL of the daemon's HTTP server, whose port is another after each start.
 http_url() {
 	echo "http://$(cat "$RUN/http")"
 }
 
-# role NAME: the pid of a role: monitor, front or logger.
+# role NAME: the pid of a role: monitor, front, logger or edge.
 role() {
 	local main user
 
@@ -180,6 +200,7 @@ role() {
 	monitor) echo "$main" && return ;;
 	front) user=_sandboxd ;;
 	logger) user=_sandboxd-log ;;
+	edge) user=_sandboxd-edge ;;
 	esac
 	pgrep -P "$main" -u "$user" | head -n 1
 }
@@ -188,7 +209,8 @@ gone() {
 	! kill -0 "$1" 2>/dev/null
 }
 
-# wait_until SECONDS COMMAND...: polls; fails when the command has not become true.
+# wait_until SECONDS COMMAND...: tries the command again and again; fails when it has not succeeded
+# in that time.
 wait_until() {
 	local end=$((SECONDS + $1))
 
@@ -201,7 +223,8 @@ wait_until() {
 	done
 }
 
-# role_kill ROLE: kill -9 of it, or of all at once. Fails when the role is just being started again.
+# role_kill ROLE: kills the role, or all of them at once, by kill -9. Fails while the role is being
+# started again.
 role_kill() {
 	local main pids
 
@@ -211,7 +234,7 @@ role_kill() {
 	else
 		pids=$(role "$1")
 	fi
-	# shellcheck disable=SC2086 # one or more
+	# shellcheck disable=SC2086 # one word or more
 	[ -n "$pids" ] && kill -KILL $pids 2>/dev/null || return 1
 	if [ "$1" = monitor ] || [ "$1" = all ]; then
 		wait_until "$PATIENCE" gone "$main"
@@ -219,8 +242,56 @@ role_kill() {
 	fi
 }
 
-# reap PID: waits for a background command of this shell; its exit status is in $status.
-# (bats' run waits in a subshell, whose child it is not.)
+# roles_kill N: kills roles so many times, each at a random moment: one, or all at once. The random moments
+# come from KILLS_SEED, which is printed; WORK/killed has how many there were. Then makes WORK/stop, and
+# waits until the daemon answers.
+roles_kill() {
+	local roles=(monitor front logger all) seed=${KILLS_SEED:-$RANDOM} killed=0
+
+	echo "# KILLS_SEED=$seed" >&3
+	RANDOM=$seed
+	while [ "$killed" -lt "$1" ]; do
+		sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
+		if role_kill "${roles[RANDOM % 4]}"; then
+			killed=$((killed + 1))
+			echo "$killed" >"$WORK/killed"
+		fi
+	done
+	touch "$WORK/stop"
+	wait_until "$PATIENCE" sandboxctl version
+}
+
+# end_tree PID: kills a process and all that it has started. Each is stopped first, so that it starts
+# no more meanwhile.
+end_tree() {
+	local child
+
+	kill -STOP "$1" 2>/dev/null || return 0
+	for child in $(pgrep -P "$1"); do
+		end_tree "$child"
+	done
+	kill -KILL "$1"
+}
+
+# end_background: ends what the test has left in the background, except daemons. Each teardown calls
+# it: such a process has bats' output open, also where the test has closed it for a function, and
+# the run would not end before the process does.
+end_background() {
+	local pid
+
+	for pid in $(jobs -rp); do
+		end_tree "$pid"
+		wait "$pid" 2>/dev/null || true
+	done
+}
+
+# A file that defines another one calls end_background there.
+teardown() {
+	end_background
+}
+
+# reap PID: waits for a background command of this shell, and puts its exit status into $status.
+# (bats' run waits in a subshell, and the command is not a child of that.)
 # shellcheck disable=SC2034 # the tests read it
 reap() {
 	status=0
@@ -232,7 +303,8 @@ fail() {
 	return 1
 }
 
-# refused TEXT COMMAND...: exit status 125, nothing on stdout, and this is said.
+# refused TEXT COMMAND...: the command must exit with status 125, print nothing on stdout, and print
+# the text on stderr.
 # shellcheck disable=SC2154 # run sets status and stderr
 refused() {
 	run --separate-stderr sandboxctl "${@:2}"
@@ -241,8 +313,8 @@ refused() {
 	[[ $stderr == *"$1"* ]] || fail "$stderr"
 }
 
-# policies_refused: for each line "JQ|WORDS" of stdin, `policy check` says the words of the default
-# policy that is changed so.
+# policies_refused: stdin has lines "JQ|WORDS". For each, `policy check` must say the words about
+# the default policy as the jq filter changes it.
 policies_refused() {
 	local edit want
 
@@ -253,7 +325,7 @@ policies_refused() {
 	done
 }
 
-# inspect ID [JQ]: a task's object, or what the jq filter says of it.
+# inspect ID [JQ]: prints a task's object, or what a jq filter makes of it.
 inspect() {
 	sandboxctl inspect --json "$1" | jq -r "${2:-.}"
 }
@@ -264,7 +336,7 @@ id_of() {
 		jq -er --arg l "$1" '[.[] | select(.label == $l)] | max_by(.created_at) | .id'
 }
 
-# mode LABEL: how the newest task with this label was started.
+# mode LABEL: the start mode of the newest task with the label.
 mode() {
 	inspect "$(id_of "$1")" .start.mode
 }
@@ -302,8 +374,8 @@ detached() {
 	sandboxctl run --detach "$image" --code "$code" "$@"
 }
 
-# groups_of ID: the cgroups of a task. A group of cgroup v2 cannot be renamed: that of a forked
-# task is called as it was when it waited, which its record tells.
+# groups_of ID: the cgroups of a task. cgroup v2 cannot rename a group, so a forked task's group has
+# the name that it was parked with, which its record tells.
 groups_of() {
 	local parked
 
@@ -312,13 +384,14 @@ groups_of() {
 	find /sys/fs/cgroup -type d -path "*/$GROUP/$parked*"
 }
 
-# payload ID: the pid of a task's first Python process, as this machine sees it.
+# payload ID: the pid of a task's first Python process in this machine's pid namespace.
 payload() {
 	local pid group
 
 	while read -r group; do
 		while read -r pid; do
-			# Pid 2 of its own namespace; 1 is the sandbox's init.
+			# The process that is pid 2 of its own namespace; pid 1 is the sandbox's
+			# init.
 			if [ "$(awk '/^NSpid:/ { print $NF }' "/proc/$pid/status" 2>/dev/null)" = 2 ]; then
 				echo "$pid"
 				return
@@ -328,12 +401,12 @@ payload() {
 	return 1
 }
 
-# signal_task ID SIGNAL: to a task's Python, from outside.
+# signal_task ID SIGNAL: sends a signal to a task's Python, from outside the sandbox.
 signal_task() {
 	kill -s "$2" "$(payload "$1")"
 }
 
-# A task that waits for signal_task ID USR1 where it calls gate(). It says nothing by itself.
+# A task that, when it calls gate(), waits for signal_task ID USR1. It prints nothing itself.
 # shellcheck disable=SC2034 # used by the tests
 GATE='
 import signal, sys
@@ -342,7 +415,7 @@ def gate():
     signal.sigwait([signal.SIGUSR1])
 '
 
-# A task that never ends by itself, once it has said "ready".
+# A task that prints "ready" and then never ends by itself.
 # shellcheck disable=SC2034
 FOREVER='
 import time
@@ -351,7 +424,7 @@ while True:
     time.sleep(1000)
 '
 
-# is_v2: limits come from cgroup v2 on this machine.
+# is_v2: whether limits on this machine are those of cgroup v2.
 is_v2() {
 	[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
 }

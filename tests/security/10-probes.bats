@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
-# SPDX-License-Identifier: Apache-2.0
 # bats file_tags=v2-all
-# The probes of ./probes in every start mode under every policy. Each is judged against what
-# it must get inside; what it gets where nothing confines it is the positive control; and the
+# SPDX-License-Identifier: Apache-2.0
+# The probes of ./probes in every start mode under every policy. Each result is judged by what it must be
+# inside a sandbox. What the probe gets where nothing confines it is the positive control. And the start
 # modes must not differ.
 
 load lib.bash
@@ -18,7 +18,7 @@ setup_file() {
 	done
 }
 
-# in_sandboxes SCRIPT: runs it in every mode under every policy and judges all.
+# in_sandboxes SCRIPT: runs a probe in every mode under every policy, and judges all results.
 in_sandboxes() {
 	local script=$1 policy mode label out files bad=0
 

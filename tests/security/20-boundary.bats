@@ -11,8 +11,8 @@ setup_file() {
 	warm python
 }
 
-# craft NAME COMMAND: a copy of the image python (hard links), changed by a shell command
-# that runs in its root, under a digest that is none.
+# craft NAME COMMAND: makes a copy of the image python (hard links), changes it by a shell command that
+# runs in its root, and gives it a made-up digest.
 craft() {
 	local digest
 	digest=$(printf '%s' "$1" | sha256sum | cut -d' ' -f1)
@@ -23,8 +23,8 @@ craft() {
 	(cd "$CRAFTED/rootfs" && eval "$2")
 }
 
-# contained: what a crafted image's task may come to: its own output, or status 125 with a
-# reason. Nothing on this machine may have changed, and the daemon serves the next.
+# contained: what may become of a crafted image's task: it prints its own output, or ends with status 125
+# and a reason. Nothing on this machine may have changed, and the daemon must serve the next task.
 contained() {
 	local status=0 before=$WORK/bait-before after=$WORK/bait-after
 
@@ -123,7 +123,7 @@ import subprocess
 subprocess.run(['/usr/bin/suid-python', '-c', '$code'])"
 	[ "$status" -eq 0 ]
 	[ "$output" = False ]
-	# The control: outside it does gain.
+	# The control: outside a sandbox the program does gain root.
 	run chroot --userspec=65534:65534 --groups= "$CRAFTED/rootfs" /usr/bin/suid-python -c "$code"
 	[ "$output" = True ]
 }
@@ -243,14 +243,15 @@ os.kill(0, signal.SIGTERM)'
 @test "core: a crash starts no handler of this machine's" {
 	local pattern handler=$WORK/handler before root
 
-	# The kernel starts it outside of all namespaces, where the root of these tests may be a folder.
+	# The kernel starts a core handler outside of all namespaces, where the root of these tests may
+	# be a folder.
 	root=$(awk '$5 == "/" { print $4; exit }' /proc/self/mountinfo)
 	[ -w /proc/sys/kernel/core_pattern ]
 	pattern=$(cat /proc/sys/kernel/core_pattern)
 	printf '#!/bin/sh\necho "$@" >>%s/cores\n' "${root%/}$WORK" >"$handler"
 	chmod 755 "$handler"
 	echo "|${root%/}$handler %P %e" >/proc/sys/kernel/core_pattern
-	# The control: a crash outside does start it.
+	# The control: a crash outside a sandbox does start the handler.
 	(ulimit -c unlimited && exec /usr/bin/python3 -c 'import os; os.abort()') || true
 	wait_until "$PATIENCE" test -s "$WORK/cores" || true
 	before=$(wc -l <"$WORK/cores")
@@ -281,7 +282,7 @@ os.abort()'
 	refute grep -qaF $'\xe2\x80\xae' "$WORK/out/tty"
 }
 
-# clones MODE: four at once; what one writes to memory, /tmp and the work folder no other sees.
+# clones MODE: four tasks at once; what one writes to memory, /tmp and the work folder, no other sees.
 clones() {
 	local i ids=()
 
@@ -311,6 +312,6 @@ print(json.mark, set(json.decoder.mark), open('/tmp/mark').read(), sorted(os.lis
 
 @test "clones: what one forked task writes, neither another one nor the template sees" {
 	clones fork
-	# Out of the same template, after them.
+	# From the same template, after them.
 	clones fork
 }

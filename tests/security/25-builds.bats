@@ -15,11 +15,11 @@ setup_file() {
 	SANDBOXCTL_FULL=$(dirname "$CTL")/sandboxctl-full
 	[ -x "$SANDBOXCTL_FULL" ] || SANDBOXCTL_FULL=$(dirname "$CTL")/../libexec/sandboxd/sandboxctl-full
 	mkdir -p "$OUT" "$WORK/secret" "$WORK/evil-1.0"
-	# A copy: what is built is written to.
+	# A copy, because builds write to it.
 	cp -a "$(realpath "$IMAGES/by-name/python")/rootfs" "$OUT/rootfs"
 	chmod 700 "$WORK/secret"
 	(umask 077 && echo canary >"$SECRET")
-	# A service of the host's that listens on its loopback alone.
+	# A service on the host's loopback only.
 	python3 -u -m http.server --bind 127.0.0.1 --directory "$WORK/evil-1.0" 0 >"$WORK/served" 2>&1 3>&- 4>&- &
 	echo $! >"$WORK/server"
 	wait_until "$PATIENCE" file_has "$WORK/served" Serving
@@ -32,7 +32,8 @@ setup_file() {
 		>"$WORK/evil-1.0/pyproject.toml"
 	mkdir "$WORK/wheels"
 	tar -C "$WORK" -czf "$WORK/wheels/evil-1.0.tar.gz" evil-1.0
-	# Out of a folder, and all the same with a way out: that is where more can be tried.
+	# The packages come from a folder, but the build has a network, because that gives an attack more
+	# to try.
 	unset "${!PIP_@}"
 	export PIP_FIND_LINKS=$WORK/wheels PIP_INDEX_URL=file:///nowhere
 	listing "$OUT/rootfs" | grep -Ev '^usr(/local| )' >"$WORK/before"
@@ -45,19 +46,27 @@ teardown_file() {
 	rm -rf "$WORK"
 }
 
-# nothing_worked FILE: every try was made, and failed.
+# nothing_worked FILE: each attempt was made, and failed.
 nothing_worked() {
 	[ "$(grep -c ' no$' "$1")" = "$(wc -l <"$WORK/control")" ] || fail "$(cat "$1")"
 	refute grep ' yes$' "$1"
 }
 
-# in_image OPTION... -- COMMAND...: as image-build runs a command of the image.
+# open_network: builds have a way out from now on, as tasks of the policy network have.
+open_network() {
+	jq --slurpfile network "$TOP/policies/network.json" '.network = $network[0].network' \
+		"$TOP/policies/build.json" >"$WORK/build.json"
+	sandboxctl policy install "$WORK/build.json" >/dev/null
+}
+
+# in_image OPTION... -- COMMAND...: runs a command of the image as image-build does.
 in_image() {
 	"$E2E/image-steps" "$OUT" "in_image $*"
 }
 
 setup() {
-	# The control: as root, with nothing around it, all works but what there is not here.
+	# The control: as root and unconfined, each attempt works, except those that need what is not
+	# here.
 	python3 "$SECURITY/builds/attack.py" "$SECRET" "$PORT" >"$WORK/control"
 }
 
@@ -72,7 +81,7 @@ setup() {
 }
 
 @test "a package's .pth gets nowhere at a later start; none runs while bytecode is written" {
-	# Whoever follows the link that it has left changes this machine's files.
+	# A program that followed the link which the package has left would change this machine's files.
 	before=$(stat -c '%U %a %Z' /etc /etc/passwd)
 	"$E2E/image-steps" "$OUT" compile_python check_image list_modules seal
 	[ "$(stat -c '%U %a %Z' /etc /etc/passwd)" = "$before" ]
@@ -83,7 +92,7 @@ setup() {
 	echo "$stderr" >"$WORK/said"
 	nothing_worked "$WORK/said"
 	[ -z "$(find "$OUT/rootfs" ! -user root)" ]
-	# What the package left open to all is open to nobody; the group's rights bound an access list's.
+	# What the package had opened to everybody is closed; the group's rights bound an access list's.
 	[ "$(stat -c '%a %n' "$OUT/rootfs/usr/local/lib/open"{,/to-all,/to-one} | sed 's, .*/, ,')" = $'1755 open\n644 to-all\n644 to-one' ]
 	[ -z "$(find "$OUT/rootfs" ! -type l -perm /022 ! -path '*rootfs/tmp' ! -path '*rootfs/var/tmp')" ]
 }
@@ -91,7 +100,9 @@ setup() {
 @test "the walls are a task's: its probes find nothing more" {
 	cp -r "$SECURITY/probes" "$WORK/probes"
 	hostname >"$WORK/probes/hostname"
-	# Without what the test's package starts, and what the builder's environment has more.
+	open_network
+	# Without what the test's package starts, and without the variables that only the builder's
+	# environment has.
 	for probe in syscalls sockets identity files processes init; do
 		in_image --network --files "$WORK/probes" -- /usr/bin/env -u SOURCE_DATE_EPOCH \
 			/usr/bin/python3 -S "/work/$probe.py" policy=network >"$WORK/probe-$probe"
@@ -99,7 +110,7 @@ setup() {
 	done
 }
 
-# held: a build's sandbox that has a network, until the other side ends its connection.
+# held: a build's sandbox with a network, which lasts until the other side ends its connection.
 held() {
 	nsenter --net="/run/netns/$NETWORK" "$E2E/image-steps" "$OUT" "in_image --network -- /usr/bin/python3 \
 		-S -c 'import socket; socket.create_connection((\"203.0.113.1\", 8000)).recv(1)'" 3>&- 4>&-
@@ -109,8 +120,20 @@ forwards() {
 	[ "$(nsenter --net="/run/netns/$NETWORK" cat /proc/sys/net/ipv4/conf/uplink/forwarding)" = "$1" ]
 }
 
+# left N PID...: so many of these processes have not ended.
+left() {
+	local n=0 pid
+
+	for pid in "${@:2}"; do
+		gone "$pid" || n=$((n + 1))
+	done
+	[ "$n" = "$1" ]
+}
+
 @test "the host forwards for builds as long as the last of them" {
-	# A host, and another machine that takes connections and ends one for each line that it is told.
+	open_network
+	# The host, and another machine that accepts connections and ends one for each line that it is
+	# told.
 	ip netns add "$NETWORK"
 	ip netns add "$NETWORK-far"
 	ip link add uplink netns "$NETWORK" type veth peer name far netns "$NETWORK-far"
@@ -124,29 +147,30 @@ forwards() {
 import socket, sys
 server = socket.create_server(("203.0.113.1", 8000))
 taken = []
-for i in range(2):
+for i in range(4):
     taken.append(server.accept()[0])
     print(len(taken))
 for line in sys.stdin:
     taken.pop().close()' <"$WORK/tell" >"$WORK/taken" 3>&- 4>&- &
 	exec 9>"$WORK/tell"
-	held 9>&- &
-	first=$!
-	held 9>&- &
-	second=$!
-	wait_until "$PATIENCE" file_lines "$WORK/taken" 2
+	for i in 1 2 3 4; do
+		held 9>&- &
+		builds[i]=$!
+	done
+	wait_until "$PATIENCE" file_lines "$WORK/taken" 4
+	for i in 3 2 1; do
+		forwards 1
+		echo >&9
+		wait_until "$PATIENCE" left "$i" "${builds[@]}"
+	done
 	forwards 1
-	echo >&9
-	wait_until "$PATIENCE" one_gone "$first" "$second"
-	forwards 1
-	echo >&9
 	exec 9>&-
-	wait "$first" "$second"
+	wait "${builds[@]}"
 	forwards 0
 	[ -z "$(nsenter --net="/run/netns/$NETWORK" nft list tables)" ]
 }
 
-# endless: one whose command does not end by itself; its output is in $WORK/said.
+# endless: runs a command that does not end by itself; its output goes to $WORK/said.
 endless() {
 	rm -f "$WORK/said"
 	nsenter --net="/run/netns/$NETWORK" "$SANDBOXCTL_FULL" image confine --network "$OUT/rootfs" \
@@ -164,16 +188,18 @@ build_groups() {
 }
 
 @test "a build's sandbox ends with its maker; a killed one's traces are gone with the next" {
+	open_network
 	ip netns add "$NETWORK"
 	endless
 	kill -KILL "$maker"
 	wait_until "$PATIENCE" gone "$init"
 	killed=$cgroup
 	[ -n "$(build_groups "$killed")" ]
-	# As an interface is that the kernel has not taken away yet.
+	# Takes the interface's name, as an interface does that the kernel has not removed yet.
 	wait_until "$PATIENCE" ip -n "$NETWORK" link add sbx1-2048 type veth peer name taken
 	endless
 	[ -z "$(build_groups "$killed")" ]
+	ip -n "$NETWORK" link del sbx1-2048
 	kill -TERM "$maker"
 	status=0
 	wait "$maker" || status=$?
@@ -183,11 +209,8 @@ build_groups() {
 	[ -z "$(nsenter --net="/run/netns/$NETWORK" nft list tables)" ]
 }
 
-one_gone() {
-	gone "$1" || gone "$2"
-}
-
 teardown() {
+	end_background
 	ip netns del "$NETWORK" 2>/dev/null || true
 	ip netns del "$NETWORK-far" 2>/dev/null || true
 }
@@ -198,7 +221,7 @@ teardown() {
 	run --separate-stderr env SANDBOXD_STATE="$WORK/fresh" SANDBOXD_SHARE="$WORK" "${confine[@]}"
 	[ "$status" = 125 ]
 	[[ $stderr == *"no policy build, neither installed nor in $WORK/policies"*'policy install FILE'* ]] || fail "$stderr"
-	# One that was installed and is lost is not replaced by another one.
+	# A policy that was installed and is lost is not replaced by another one.
 	SANDBOXD_STATE=$WORK/lost sandboxctl policy install "$TOP/policies/build.json" >/dev/null
 	rm "$WORK/lost/policies/"*.bin
 	run --separate-stderr env SANDBOXD_STATE="$WORK/lost" "${confine[@]}"
@@ -206,7 +229,7 @@ teardown() {
 	[[ $stderr == *'policy build: '*'install it again'* ]] || fail "$stderr"
 }
 
-# takes_room KIND STEP...: a build that takes all the room that it gets, and then these steps.
+# takes_room KIND STEP...: a build that takes all the room that it can get, and then does these steps.
 takes_room() {
 	run --separate-stderr "$E2E/image-steps" "$OUT" "trap drop_local EXIT" open_local \
 		"in_image --writable usr/local --files '$SECURITY/builds' -- /usr/bin/python3 -S /work/room.py $1" "${@:2}"
@@ -221,7 +244,7 @@ takes_room() {
 		[[ $stderr == *'No space left'*'has filled /usr/local, 1'*'lets it have 16 MiB (limits.disk)'* ]] ||
 			fail "$kind: $stderr"
 	done
-	# What has no name is gone with the command.
+	# Files without a name end with the command.
 	takes_room unnamed
 	[[ $stderr == *'No space left'* ]] || fail "$stderr"
 	for kind in links:'more than 2048 files' holes:'more than 15 MiB' deep:'nested deeper than 60'; do
@@ -252,13 +275,14 @@ takes_room() {
 	sandboxctl policy install "$WORK/build.json" >/dev/null
 	run --separate-stderr in_image -- /usr/bin/python3 -S -c "'x=bytearray(128<<20)'"
 	[[ $stderr == *'needs more memory than policy build lets it (limits.memory: 64 MiB)'* ]] || fail "$stderr"
-	# A command that closes what it says things on is still one that runs.
+	# A command that closes its output still runs.
 	jq '.limits.timeout = 1' "$WORK/build.json" >"$WORK/short.json"
 	sandboxctl policy install "$WORK/short.json" --name build >/dev/null
 	run --separate-stderr in_image -- /usr/bin/python3 -S -c \
 		"'import os, signal; os.close(1); os.close(2); signal.pause()'"
 	[[ $stderr == *'takes longer than policy build lets it (limits.timeout: 1 s)'* ]] || fail "$stderr"
-	run --separate-stderr in_image --network -- /usr/bin/true
-	[ "$status" = 125 ]
-	[[ $stderr == *'policy build has no network'* ]] || fail "$stderr"
+	# Without one in the policy, there is no network, whoever asks for it.
+	[ "$(in_image --network -- /usr/bin/cat /proc/net/route | wc -l)" = 1 ]
+	open_network
+	[ "$(in_image --network -- /usr/bin/cat /proc/net/route | wc -l)" = 2 ]
 }

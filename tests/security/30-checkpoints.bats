@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A checkpoint that is not exactly what was dumped is never restored, and costs no more than time. None holds anything of a task's.
+# A checkpoint that is not exactly what was dumped is never restored, and costs nothing but time. No
+# checkpoint has anything of a task in it.
 
 load lib.bash
 
@@ -12,8 +13,8 @@ setup_file() {
 	cp -a "$CHECKPOINT" "$WORK/pristine"
 }
 
-# pristine: the checkpoint as it was dumped, with the daemon restarted, so that nothing that it
-# remembers of an earlier check counts.
+# pristine: puts back the checkpoint as it was dumped, and restarts the daemon, so that no earlier check
+# is remembered.
 pristine() {
 	daemon_stop
 	rm -rf "$CHECKPOINT"
@@ -21,7 +22,7 @@ pristine() {
 	daemon_start
 }
 
-# refused WHAT: the right result, by a cold start, with one warning on stderr.
+# refused WHAT: a task has the right result by a cold start, with one warning on stderr.
 refused() {
 	local label="refused-$RANDOM$RANDOM"
 
@@ -40,7 +41,7 @@ refused() {
 		[ "$(stat -c %U "$file")" = root ]
 		[ $((0$(stat -c %a "$file") & 022)) = 0 ]
 	done < <(find "$CHECKPOINT" -type f)
-	# The control: as it is, it restores.
+	# The control: unchanged, the checkpoint is restored.
 	"$CTL" run python --start restore --label good --code 'print(1)'
 	[ "$(modes_of good)" = restore ]
 }
@@ -160,7 +161,8 @@ with open("/proc/self/maps") as f:
 for fields in maps:
     if fields[1].startswith("rw") and len(fields) > 5 and fields[5].startswith("/run/"):
         low, high = (int(x, 16) for x in fields[0].split("-"))
-        for page in range(low, high, 4096):  # the same byte: the page is written, and all stays right
+        # the byte that is there already: the page is written to, and nothing changes
+        for page in range(low, high, 4096):
             ctypes.memset(page, ctypes.string_at(page, 1)[0], 1)
 for fields in maps:
     if len(fields) > 5 and fields[5].startswith("/run/"):
@@ -183,7 +185,7 @@ for fields in maps:
 	done
 	"$CTL" image warm python --force >/dev/null
 	refute grep -rqF -e "$secret" "$STATE/checkpoints"
-	# The control: it is where it must be.
+	# The control: the secret is where it must be.
 	grep -rqF -e "$secret" "$STATE/front"
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A module of an image that takes over the process while it is warmed, and a checkpoint that says
-# what it likes: nothing of it is ever outside of all of its sandbox's walls.
+# A module of an image that takes over its process while it is warmed, and a checkpoint with arbitrary
+# content: no part of either is ever outside of any wall of its sandbox.
 
 load lib.bash
 
-# A host setting that root may write, and nobody else; nothing depends on it for a moment.
+# A setting of the host that only root may write; nothing depends on its value for a moment.
 PROOF=/proc/sys/kernel/printk_ratelimit_burst
 
 setup_file() {
@@ -17,11 +17,12 @@ setup_file() {
 }
 
 teardown() {
-	# What must not have been written is put back.
+	end_background
+	# Puts back the value, in case an attack has changed it.
 	echo "$BURST" >"$PROOF"
 }
 
-# evil SOURCE: the module that is warmed. It does its worst in the park mode only.
+# evil SOURCE: makes the module that is warmed. It does its worst only in the mode park.
 evil() {
 	printf 'if open("/proc/self/cmdline").read().endswith("park\\0"):%s\n' "${1//$'\n'/$'\n    '}" >"$WORK/evil.py"
 	cp "$WORK/evil.py" "$EVIL/rootfs/usr/lib/python3/dist-packages/evil.py"
@@ -32,7 +33,7 @@ run_evil() {
 		timeout "$PATIENCE" "$CTL" run evil - --start restore 2>"$WORK/out/err"
 }
 
-# Code of every hostile module: what would be done with any right outside of the sandbox.
+# Code that every hostile module has: what it would do with any right outside of the sandbox.
 # shellcheck disable=SC2016
 GRAB='
 from hold import *
@@ -50,7 +51,8 @@ def sibling(flags):
             time.sleep(0.001)
 '
 
-# alone_or_nothing ACT REASON: what is done so beside a dump makes no checkpoint; the task is right.
+# alone_or_nothing ACT REASON: if the module does this, so that something would run beside the dump, no
+# checkpoint is made, and the task has the right result.
 alone_or_nothing() {
 	local before
 
@@ -67,16 +69,16 @@ alone_or_nothing() {
 @test "nothing runs beside a dump: siblings, children, threads, in any way they can be made" {
 	local flags
 
-	# Of its parent; with its memory; both; and children.
+	# A sibling; a sibling that shares memory; a child that does; and a child.
 	for flags in 0x8000 0x8100 0x100 0; do
 		alone_or_nothing "
 if $flags & 0x100:
     parked(lambda: child($flags | 17))
 else:
-    parked(lambda: sibling($flags))" 'left 1 processes'
+    parked(lambda: sibling($flags))" 'left processes (1)'
 	done
 	alone_or_nothing 'parked(lambda: thread())' 'left 2 threads'
-	# Lent to a child until that ends.
+	# Memory that is lent to a child until the child ends.
 	alone_or_nothing 'waits(lambda: vforked())' 'warm: stop'
 }
 
@@ -117,25 +119,26 @@ def act():
         os._exit(3)
 parked(act)"
 	"$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1 || fail "$(cat "$WORK/out/warm")"
-	# The control: it is a process that is there.
+	# The control: the process that is to be found exists.
 	evil "$GRAB
 parked(lambda: os.stat('/proc/1000/status') and os._exit(3))"
 	refute "$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1
 	grep -q 'interpreter ended' "$WORK/out/warm" || fail "$(cat "$WORK/out/warm")"
-	# It can end criu, which has its user: no checkpoint comes of that.
+	# The module can end criu, which is the same user: then no checkpoint is made.
 	evil "$GRAB
 parked(lambda: os.kill(1000, 9))"
 	refute "$CTL" image warm evil --imports evil --force >"$WORK/out/warm" 2>&1
 }
 
-# forge EDIT...: the checkpoint as it was dumped, changed so and sealed as if it were right.
+# forge EDIT...: changes the checkpoint as it was dumped, and seals it as if it were right.
 forge() {
 	rm -rf "$CHECKPOINT"
 	cp -a "$WORK/pristine" "$CHECKPOINT"
 	"$SECURITY/forge.py" "$CHECKPOINT" "$@"
 }
 
-# removed WHAT EDIT...: it gives nothing; the task is right, started cold; it is gone, and said so.
+# removed WHAT EDIT...: the forged checkpoint gives a task nothing: the task has the right result by a
+# cold start, and the checkpoint is removed, with a warning.
 removed() {
 	local label=forged-$RANDOM$RANDOM n
 
@@ -151,7 +154,7 @@ removed() {
 	[ ! -e "$CHECKPOINT" ] || fail "$1: it is still there"
 }
 
-# gives_nothing WHAT EDIT...: it is restored, and is what each task is.
+# gives_nothing WHAT EDIT...: the forged checkpoint is restored, and the task is what every task is.
 gives_nothing() {
 	local label=forged-$RANDOM$RANDOM
 
@@ -162,7 +165,8 @@ gives_nothing() {
 	[ "$(cat "$PROOF")" = "$BEFORE" ]
 }
 
-# told_without WORDS: a task that is to be restored, with no checkpoint, starts cold, and is told this.
+# told_without WORDS: a task that is to be restored starts cold without a checkpoint, and is told so in
+# these words.
 told_without() {
 	[ "$("$CTL" run python --start restore --code 'print(1)' 2>"$WORK/out/err")" = 1 ]
 	grep -q "cold start: $1" "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
@@ -192,10 +196,11 @@ print(42)'
 	local caps='[0xffffffff, 0x1ff]' other=$((2000000 + 65536 * 7 + 1000))
 
 	forged_setup
-	# The controls: sealed again it is restored; a change counts.
+	# The controls: sealed again, an unchanged checkpoint is restored, and a changed one is not.
 	gives_nothing 'nothing'
 	removed 'uids' core-2:5.10.{1,3,5,7}=0
-	# It is remembered, so that not each task has another one made; until one is restored.
+	# The daemon remembers that the checkpoint was wrong, so that not every task has another one
+	# made, until one is restored.
 	told_without 'the last checkpoint was not right and was removed: '
 	gives_nothing 'nothing'
 	rm -rf "$CHECKPOINT"
@@ -206,13 +211,13 @@ print(42)'
 	removed 'groups' core-2:5.10.14='[0, 27]'
 	removed 'all capabilities' "core-2:5.10.9=$caps" "core-2:5.10.10=$caps" "core-2:5.10.11=$caps" "core-2:5.10.12=$caps" \
 		"core-2:5.10.19=$caps" core-2:5.10.18=0
-	# The one that criu has.
+	# CAP_CHECKPOINT_RESTORE, which criu itself has.
 	removed 'a capability' "core-2:5.10.12=$caps" core-2:5.10.10='[0, 0x100]' core-2:5.10.11='[0, 0x100]'
 	grep -q 'expected CapPrm' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
 	removed 'root, all capabilities, no no_new_privs' core-2:5.10.{1,2,3,4,5,6,7,8}=0 "core-2:5.10.10=$caps" \
 		"core-2:5.10.11=$caps" core-2:5.10.18=0
 	gives_nothing 'no no_new_privs' "core-2:5.10.12=$caps" core-2:5.10.18=0
-	removed 'a filter that is none' core-2:5.11=2 core-2:5.12=0
+	removed 'a filter without content' core-2:5.11=2 core-2:5.12=0
 	removed 'strict mode' core-2:5.11=1
 }
 
@@ -224,15 +229,15 @@ print(42)'
 	removed 'a mount namespace' ids-2:9=77
 	removed 'a network namespace' ids-2:6=77
 	removed 'a pid namespace' ids-2:5=77
-	# 0 would have the host's handler run, and more than there is cannot be had.
+	# A limit of 0 would have the host's handler run, and a limit above the task's own cannot be had.
 	removed 'a limit of core files' core-2:3.8.1#4.1=0 core-2:3.8.1#4.2=0
 	gives_nothing 'no limit of core files' core-2:3.8.1#4.1=-1 core-2:3.8.1#4.2=-1
 	gives_nothing 'a personality' core-2:3.3=0x40000
 	removed 'another pid' pstree:1=77
-	# Where criu leaves it to us it must be in its read, with no signal of its own on the way.
+	# Where criu leaves this to us: the process must be in its read, and no signal may be on its way.
 	removed 'another place in its program' core-2:2.2.17=0x1000
 	grep -q 'it is not in its read' "$WORK/out/err" || fail "$(cat "$WORK/out/err")"
-	# What would wake it before it is confined.
+	# Whatever would wake the process before it is confined.
 	removed 'an interval timer' core-2:3.7.1.3=1
 	removed 'a timer' 'core-2:3.7.4="x"'
 	removed "its parent's end" core-2:5.8=18
@@ -243,7 +248,7 @@ print(42)'
 	removed 'a sysctl' 'files:[/dev/null]3.6="/proc/sys/kernel/printk_ratelimit_burst"' 'files:[/proc/sys]3.2=2'
 	removed 'a file of the checkpoint' 'files:[/dev/null]3.6="/proc/self/fd/8/heap"'
 	removed 'the folder of processes' 'files:[/dev/null]3.6="/proc"' 'files:[/proc]3.2=0x10000'
-	# The folder of the checkpoint and one in /run, by what criu has open.
+	# The checkpoint's folder, and one in /run, by descriptors that criu has open.
 	cwd=$(od -An -tx1 -j13 -N1 "$WORK/pristine/fs-2.img")
 	cwd=files:$(printf '%b' "[\\x08\\x${cwd# }\\x10]")3.6
 	removed 'a folder of the host to be in' "$cwd='/proc/1000/fd/8'"
@@ -256,7 +261,7 @@ print(42)'
 	removed 'another program' 'files:[/usr/bin/python]3.6="/run/heap"' 'files:[/run/heap]3.8=None'
 }
 
-@test "no file of /work, where a task's package will be, can be in a checkpoint" {
+@test "nothing is written to /work, where a task's package will be, while a checkpoint is made" {
 	evil "
 import os
 try:
@@ -270,7 +275,8 @@ os._exit(9)"
 }
 
 @test "the heap file does not fill the host's disk" {
-	# The policy's bound for memory is 8 GiB and a file's 4 GiB; room is taken, not written.
+	# The policy's bound for memory is 8 GiB and that for a file 4 GiB; the file takes the room
+	# without being written.
 	evil "
 import os
 fd = os.open('/run/heap', os.O_RDWR)

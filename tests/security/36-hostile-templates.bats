@@ -30,7 +30,8 @@ at_once(act)'
 		never_warm "parked(lambda: os.close($fd))" 'changed fd\|interpreter ended'
 	done
 	never_warm 'parked(lambda: os.closerange(0, 1 << 16))' 'interpreter ended\|did not end\|changed fd'
-	# A pipe for a pipe: each start puts its own there; the other end is left over.
+	# One pipe in place of another: each start puts its own pipes there, and the other end would be
+	# left over.
 	never_warm 'parked(lambda: os.dup2(os.pipe()[0], 3))' 'file descriptor [0-9]* is open'
 }
 
@@ -41,7 +42,7 @@ at_once(act)'
 }
 
 @test "a child that shares its memory: refused when it is warmed" {
-	never_warm 'parked(lambda: sharing_child())' 'left 1 processes'
+	never_warm 'parked(lambda: sharing_child())' 'left processes (1)'
 }
 
 @test "handlers for all signals, SIGTRAP and SIGCHLD ignored, everything blocked" {
@@ -58,7 +59,7 @@ def act():
 parked(act)'
 }
 
-# A signal could wake it after criu has left it stopped, and before it is confined.
+# A signal could wake the process after criu has left it stopped and before it is confined.
 @test "timers of all kinds: refused when it is warmed" {
 	local kind
 
@@ -66,13 +67,13 @@ parked(act)'
 		never_warm "parked(lambda: signal.setitimer(signal.ITIMER_$kind, 500))" 'timer .* is set'
 	done
 	never_warm 'parked(lambda: timer(signal.SIGCONT, 500))' 'timer .* is set'
-	# They come while criu works.
+	# The timers expire while criu works.
 	never_warm '
 def act():
     signal.signal(signal.SIGCONT, lambda *_: None)
     for n in range(500):
         timer(signal.SIGCONT, 0.001 + n / 5000)
-parked(act)' 'timer .* is set\|criu does not dump it\|not in its read\|an unexpected stop'
+parked(act)' 'timer .* is set\|criu does not dump it\|not in its read\|does not wait where it parks\|an unexpected stop'
 }
 
 @test "a signal that waits, or comes with its parent's end: refused when it is warmed" {
@@ -109,8 +110,8 @@ parked(act)' 'PermissionError'
 }
 
 @test "a filter of its own, which would not be restored" {
-	# setns, clone3, recvmsg, capset, mmap, munmap, setrlimit, prctl, socketpair, set_robust_list, setsid
-	# The shipped policies let nobody have one.
+	# setns, clone3, recvmsg, capset, mmap, munmap, setrlimit, prctl, socketpair, set_robust_list,
+	# setsid; the shipped policies let no process have a filter of its own.
 	jq '.name = "filters" | .seccomp.syscalls += [
 		{"names": ["seccomp"], "action": "SCMP_ACT_ALLOW",
 			"args": [{"index": 0, "value": 4294967295, "valueTwo": 1, "op": "SCMP_CMP_MASKED_EQ"}]},
@@ -152,7 +153,7 @@ parked(act)' 'Too many open files'
 
 @test "an address space that is full of holes, locked, or huge" {
 	holds fork 'parked(lambda: holes(30000))'
-	# No room for another mapping: vm.max_map_count.
+	# vm.max_map_count leaves no room for another mapping.
 	harmless 'parked(lambda: holes(1 << 20))'
 	holds fork '
 def act():
@@ -173,7 +174,7 @@ parked(act)' 'MiB of memory'
 }
 
 @test "registers, stack, thread pointer, robust list and alternate stack of garbage" {
-	# It closes the pipe that its clones wait at: those that are parked end by that.
+	# The template closes the pipe on which its clones wait: those that are parked end by that.
 	LOGGED=1 REASON=template
 	evil 'waits(lambda: garbage() or wait_go())' || fail "$(cat "$WORK/out/warm")"
 	wait_until "$PATIENCE" settled
@@ -188,14 +189,15 @@ parked(act)' 'MiB of memory'
 }
 
 @test "addresses for the kernel to write to, in the memory where the code will be" {
-	# set_tid_address: of what a clone3 with CLONE_CHILD_SETTID would write. And all that follows it.
+	# set_tid_address with the address at which a clone3 with CLONE_CHILD_SETTID would write; and
+	# what follows from it.
 	harmless 'parked(lambda: libc.syscall(218, where_the_page_will_be() + 0x33e))'
 }
 
 @test "an rseq area that sends injected code elsewhere" {
-	# Another area than libc's, and a critical section of all memory but the way out.
+	# Another area than libc's, with a critical section that covers all memory except the way out.
 	harmless 'parked(lambda: rseq_trap())'
-	# In memory that would be shared: set at any time, by a clone.
+	# In shared memory, where a clone could set it at any time.
 	harmless 'parked(lambda: rseq_trap(shared=True))'
 }
 
@@ -208,9 +210,9 @@ parked(act)' 'MiB of memory'
 @test "dead before it is held, or a moment later" {
 	never_warm 'parked(lambda: os._exit(0))' 'interpreter ended'
 	never_warm 'parked(lambda: os.write(4, b"P") and os.kill(os.getpid(), 9))' 'interpreter ended'
+	# The kernel looks at this limit when the process has used some time, which may be before it is held.
 	LOGGED=1 REASON=template
-	evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)))'
-	wait_until "$PATIENCE" settled
+	! evil 'parked(lambda: resource.setrlimit(resource.RLIMIT_CPU, (0, 0)))' || wait_until "$PATIENCE" settled
 	for _ in 1 2 3; do
 		run_evil 'print(6 * 7)'
 		[[ $status = 137 || $status = 125 || "$status $output" = "0 42" ]] || fail "$status $output $stderr"
@@ -228,7 +230,7 @@ parked(act)' 'MiB of memory'
 		evil "cloned(lambda: $worst)" || fail "$(cat "$WORK/out/warm")"
 		wait_until "$PATIENCE" settled
 		for _ in 1 2 3; do
-			# Their result is their own; their end is not.
+			# The results of such tasks are their own; how they end is not.
 			run_evil 'print(6 * 7)' --timeout 3
 			[ "$status" != 124 ] || [ "$(field "$MODULE" .verdict)" = timeout ] || fail "$worst: hangs"
 			[ "$status" != 125 ] || [ -n "$stderr" ] || fail "$worst: no words"
@@ -255,8 +257,9 @@ at_once(act)' --policy "$policy" || fail "$(cat "$WORK/out/warm")"
 			wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
 		done
 		[ "$(field "$MODULE" .start.mode)" = fork ]
-		# Not what the init itself may, as the probe is loaded: that is before the dump here, and
-		# while there is no task the init has what a task's begin takes (caps_keep_for_task).
+		# Without what the init itself may do when the probe is loaded: here that is before the
+		# dump, and an init that has no task yet keeps what the begin of a task takes
+		# (caps_keep_for_task).
 		grep -v '"init:standing"' <<<"$output" >"$WORK/out/waiting"
 		"$CTL" run evil --start cold --policy "$policy" --code "$(cat "$WORK/out/cold.py")" |
 			grep -v '"init:standing"' >"$WORK/out/cold"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 of whatever takes part in a fork, at any moment of it: the template, its keeper, the
-# process that clones, the init, the builder, the clone. A task ends with the right result or in
-# words, the monitor lives, nothing is left, and the next ones are forked again.
+# kill -9 of every process that takes part in a fork, at random moments: the template, its keeper, the
+# process that clones, the init, the builder, the clone. A task ends with the right result or with a
+# reason, the monitor lives, nothing is left behind, and later tasks are forked again.
 #
-#	KILLS  how many clones; a sixth as many templates, for which the daemon takes its time
-#	KILLS_SEED  of the random moments (printed)
+#   KILLS       how many clones; a sixth as many templates, for which the daemon takes its time
+#   KILLS_SEED  of the random moments (printed)
 
 load lib.bash
 
@@ -21,7 +21,7 @@ setup_file() {
 	role monitor >"$WORK/monitor"
 }
 
-# killed WHAT POLICY COUNT: tasks of this policy while killer.py kills; each is judged.
+# killed WHAT POLICY COUNT: runs tasks of this policy while killer.py kills; judges each of them.
 killed() {
 	local killer n=0 right=0
 
@@ -36,7 +36,7 @@ killed() {
 			[ "$output" = 42 ] || fail "task $n: $output"
 			right=$((right + 1))
 		else
-			# By the kernel's word, or by ours.
+			# The kernel's message, or the daemon's.
 			[[ ($status == 137 || $status == 125) && -n $stderr ]] || fail "task $n: $status: $stderr"
 		fi
 	done

@@ -9,7 +9,7 @@ load templates.bash
 
 @test "files that its clones would have in common: refused, but for the image" {
 	holds fork 'parked(lambda: os.open("/usr/bin/python3", os.O_RDONLY))'
-	# Nobody has its memory as a file to write to, not for a moment.
+	# No process can open its memory as a file to write to, not even for a moment.
 	never_warm 'parked(lambda: os.open("/proc/self/mem", os.O_RDWR))' 'Read-only file system'
 	for file in 'os.open("/proc/self/mem", os.O_RDONLY)' 'os.dup2(os.open("/proc/self/mem", os.O_RDONLY), 0)' \
 		'os.open("/tmp/x", os.O_RDWR | os.O_CREAT)' 'os.open("/proc", os.O_PATH)' 'os.open("/", os.O_RDONLY)' \
@@ -20,7 +20,7 @@ load templates.bash
 	done
 }
 
-# reads [OPTION...]: what a task reads of files that its template has open, and where it is then.
+# reads [OPTION...]: what a task reads from files that its template has open, and the offset afterwards.
 reads() {
 	run_evil 'import fcntl, os
 print([(os.read(n, 4), os.get_inheritable(n), fcntl.fcntl(n, fcntl.F_GETFL)) for n in (50, 51, 52)],
@@ -33,7 +33,7 @@ print([(os.read(n, 4), os.get_inheritable(n), fcntl.fcntl(n, fcntl.F_GETFL)) for
 
 	echo 'abcdefghijklmnopqrstuvwxyz' >"$EVIL/rootfs/usr/lib/python3/dist-packages/letters"
 	LOGGED=$(($(wc -l <"$WORK/log") + 1)) REASON='the template is held'
-	# 51 is 50 by another number, 52 is not.
+	# Descriptor 51 is a duplicate of 50; 52 is not.
 	evil '
 def act():
     for n in 50, 52:
@@ -65,7 +65,7 @@ parked(act)'
 
 @test "memory that its clones would write to in common: refused" {
 	holds restore 'parked(lambda: kept.append(mmap.mmap(-1, 4096)))' 'memory is shared'
-	# Read-only now, and not for ever.
+	# The mapping is read-only now, but could be made writable.
 	holds restore 'parked(lambda: map_shared_readonly())' 'memory is shared'
 	never_warm 'parked(lambda: libc.shmat(libc.shmget(0, 4096, 0o1600), None, 0))' 'SysVIPC'
 	holds fork '

@@ -1,20 +1,20 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A clone that has got its task and ends before the first bytecode of it, however: the task is
-# started in another way, once, and nothing of it is lost, doubled, or run twice.
+# A clone that has got its task and ends in some way before the task's first bytecode: the task is
+# started in another mode, once, and nothing of it is lost, doubled, or run twice.
 # shellcheck disable=SC2034,SC2154 # what run sets; LOGGED and REASON are of templates.bash
 
 load lib.bash
 load templates.bash
 
-# begins ACT [OPTION...]: a template whose clones do this once they have got a task.
+# begins ACT [OPTION...]: makes a template whose clones do this once they have a task.
 begins() {
 	LOGGED=1 REASON=template
 	evil "begun(lambda: $1)" "${@:2}" || fail "$(cat "$WORK/out/warm")"
 	wait_until "$PATIENCE" its_template 'any(.[]; .state == "ready")'
 }
 
-# held CODE: a task whose clone has got it and waits: a background run, in $RUN_PID and $ID.
+# held CODE: runs a task in the background whose clone has got it and then waits; sets $RUN_PID and $ID.
 held() {
 	LABEL=held-$MODULE
 	jq -n --arg code "$1" --arg name "$MODULE" \
@@ -26,13 +26,13 @@ held() {
 	ID=$(id_of "$LABEL")
 }
 
-# init_of LABEL: the pid of the task's init, as this machine sees it.
+# init_of LABEL: the pid of the task's init in this machine's pid namespace.
 init_of() {
 	local pid group
 
 	for group in $(groups_of "$(id_of "$1")"); do
 		while read -r pid; do
-			# In its own namespace it is pid 1.
+			# The init is pid 1 of its own pid namespace.
 			[ "$(awk '/^NSpid:/ { print $NF }' "/proc/$pid/status" 2>/dev/null)" != 1 ] ||
 				{ echo "$pid" && return; }
 		done <"$group/cgroup.procs"
@@ -55,7 +55,7 @@ other_logger() {
 	now=$(role logger) && [ -n "$now" ] && [ "$now" != "$1" ] && "$CTL" version
 }
 
-# other_monitor: the one that runs is killed, and a new one has taken its place.
+# other_monitor: kills the monitor, and waits until a new one has taken its place.
 other_monitor() {
 	kill -KILL "$(cat "$WORK/monitor")"
 	wait_until "$PATIENCE" gone "$(cat "$WORK/monitor")"
@@ -63,7 +63,7 @@ other_monitor() {
 	role monitor >"$WORK/monitor"
 }
 
-# parked_inits: of clones of this daemon's without a task.
+# parked_inits: the inits of this daemon's clones that have no task.
 parked_inits() {
 	local pid
 
@@ -89,7 +89,7 @@ no_payload() {
 			[[ $stderr == *"restored: fork: "* ]] || fail "$stderr"
 		done
 		[ "$(modes_of "$MODULE" | sort -u)" = restore ]
-		# It is asked for no more of them for a while.
+		# For a while no clone is asked from this template.
 		wait_until "$PATIENCE" its_template 'all(.[]; .state != "ready")'
 		new_log | grep -q 'its clones end before the first bytecode of their tasks'
 		unharmed
@@ -156,7 +156,7 @@ no_payload() {
 	kill -KILL "$(payload "$ID")"
 	reap "$RUN_PID"
 	[ "$status $(cat "$WORK/out/held")" = "137 said" ] || fail "$status $(cat "$WORK/out/held"*)"
-	# More than a pipe holds, and before anybody had to read it.
+	# More than a pipe holds, before any reader has to be there.
 	begins 'os.write(1, b"x" * (1 << 20))'
 	run_evil 'print(6 * 7)'
 	[ "$status ${#output} ${output: -2}" = "0 $(((1 << 20) + 2)) 42" ] || fail "$status ${#output} $stderr"
@@ -164,7 +164,7 @@ no_payload() {
 	unharmed
 }
 
-# polite: a task of this template is seen to run, takes a TERM, and is started once.
+# polite: a task of this template is seen running, gets a TERM, and has been started once.
 polite() {
 	local id end code='
 import signal, sys, time
@@ -194,7 +194,7 @@ time.sleep(1000)'
 	done
 }
 
-# waits ID: its Python sleeps (clock_nanosleep, 230).
+# waits ID: the task's Python sleeps (clock_nanosleep, 230).
 waits() {
 	[ "$(cut -d ' ' -f 1 "/proc/$(payload "$1")/syscall")" = 230 ]
 }
@@ -203,7 +203,7 @@ waits() {
 	local policy act
 
 	for policy in default unparked; do
-		# An early byte, an early stamp, one P too many, or the pipe is another one's.
+		# A byte too early, a stamp too early, a second P, or another pipe in this one's place.
 		for act in 'os.write(4, b"x")' 'os.write(4, b"S 1\n")' 'os.write(4, b"PP")' \
 			'os.dup2(os.open("/dev/null", os.O_WRONLY), 4)'; do
 			evil "os.register_at_fork(after_in_child=lambda: $act)" --policy "$policy" ||

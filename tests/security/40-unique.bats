@@ -9,7 +9,7 @@ load lib.bash
 
 RESTORES=${RESTORES:-$(count 200 1000)}
 FORKS=${FORKS:-$(count 300 8000)}
-# Warmed, so that their state is in the checkpoint.
+# Modules that are warmed, so that their state is in the checkpoint.
 IMPORTS='["random","uuid","tempfile","secrets","ssl","multiprocessing","numpy","bson","sqlite3"]'
 
 setup_file() {
@@ -30,7 +30,7 @@ for _ in range(2):
 	[ "$(echo "$output" | sort -u | wc -l)" = 1 ]
 }
 
-# draw MODE COUNT: what that many tasks draw, two at a time, in a file.
+# draw MODE COUNT: writes to a file what so many tasks draw, two at a time.
 draw() {
 	local modes
 
@@ -62,7 +62,7 @@ draw() {
 	NOT_BEFORE=0 "$SECURITY/duplicates.py" "$WORK/out/draws-fork" $((RESTORES + FORKS))
 }
 
-# draws_forked IMAGE: the draws of this image come out of a template.
+# draws_forked IMAGE: tasks of this image are forked.
 draws_forked() {
 	"$CTL" run "$1" "$WORK/probes/task.json" --start fork --label "forked-$1" >/dev/null &&
 		[ "$(field "forked-$1" .start.mode)" = fork ]
@@ -84,7 +84,7 @@ draws_forked() {
 
 	cp -al "$(dirname "$(rootfs iron)")" "$STATE/images/$digest"
 	ln -sfn "../$digest" "$STATE/images/by-name/drawn"
-	# Every generator has state by the time of the dump, above all OpenSSL's.
+	# Every generator has drawn before the dump, above all OpenSSL's.
 	cat >"$STATE/images/$digest/rootfs/usr/lib/python3/dist-packages/drawn.py" <<-'END'
 		import random, secrets, sqlite3, ssl, tempfile, uuid, multiprocessing
 		import numpy

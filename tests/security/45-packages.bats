@@ -65,7 +65,7 @@ code_id() {
 	done
 }
 
-@test "who unpacks is no more than the front, and nobody else reads what it has made" {
+@test "the process that unpacks has no more rights than the front, and nobody else reads what it makes" {
 	upload python "$WORK/zips/python.zip"
 	answered 200
 	[ "$(find "$STATE/packages" -printf '%u\n' | sort -u)" = _sandboxd ]

@@ -11,14 +11,14 @@ setup_file() {
 	cat >"$WORK/neighbour.json" <<-'END'
 		{"code": "print(6 * 7)"}
 	END
-	# What it allocates once is there before anything is compared.
+	# What the daemon allocates only once exists before anything is compared.
 	warm python
 	"$CTL" run python "$WORK/neighbour.json" >/dev/null
 	rss >"$WORK/memory"
 }
 
-# attack VERDICT SCRIPT OPTIONS... -- ARGS...: in each mode; a neighbour runs in the meantime. VERDICT is a
-# regular expression.
+# attack VERDICT SCRIPT OPTIONS... -- ARGS...: runs the attack in each mode, beside a neighbour. VERDICT
+# is a regular expression.
 attack() {
 	local verdict=$1 script=$2 mode label pid grown
 
@@ -47,7 +47,7 @@ attack() {
 	done
 }
 
-# has_children_at_most NUMBER: of the daemon's first process; the roles and no helper.
+# has_children_at_most NUMBER: of the monitor: the roles, and no helper.
 has_children_at_most() {
 	[ "$(pgrep -c -P "$(cat "$WORK/pid")")" -le "$1" ]
 }
@@ -58,7 +58,7 @@ nothing_left() {
 		fail "cgroups of $1 are left"
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "fork bomb: pids" {
 	attack pids fork_bomb
 	[ "$STATUS" -eq 1 ]
@@ -83,7 +83,7 @@ nothing_left() {
 	[ "$all" -gt 0 ] && [ "$all" -lt "$most" ]
 }
 
-# bats test_tags=v2
+# bats test_tags=v2-all
 @test "memory bomb: anonymous" {
 	attack oom memory_bomb --memory 64M -- anonymous
 	[ "$STATUS" -eq 137 ]
@@ -104,8 +104,8 @@ nothing_left() {
 # bats test_tags=v2-all
 @test "memory bomb: many small processes" {
 	attack 'oom|exit' memory_bomb --memory 64M -- children
-	# The first process goes on, and ends by itself, where only one is killed (cgroup v1): that others
-	# were killed is said beside its own end.
+	# On cgroup v1 only one process is killed. When that is not the first, the first ends by itself,
+	# and the end says that others were killed.
 	[ "$STATUS $(field "$LABEL" .verdict)" = '137 oom' ] ||
 		[[ "$STATUS $(field "$LABEL" '[.verdict, .warning] | join(" ")')" == '1 exit '*'out of memory' ]]
 }
@@ -144,7 +144,7 @@ nothing_left() {
 
 # bats test_tags=v2
 @test "sockets: what waits in them is bounded by the memory limit" {
-	# Or it is killed for it, where it counts as memory.
+	# Or the task is killed, where data in sockets counts as memory.
 	attack 'ok|oom' socket_bomb --memory 64M
 	[ "$(cat "$WORK/out/attack")" -le 64 ] || [ "$STATUS" = 137 ] || fail "$(cat "$WORK/out/attack") MiB"
 }
@@ -195,7 +195,7 @@ nothing_left() {
 	for _ in 1 2 3; do
 		"$CTL" run python "$WORK/neighbour.json" >/dev/null
 	done
-	# Until nothing is left of any task, not its record either.
+	# Waits until nothing is left of any task, nor its record.
 	retire_all
 	wait_until "$PATIENCE" fds_at_most "$before" || fail "$before fds became $(fds)"
 	refute grep -q "$WORK" <(tr ' ' '\n' </proc/self/mountinfo)

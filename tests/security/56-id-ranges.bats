@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # bats file_tags=v2-all
 # SPDX-License-Identifier: Apache-2.0
-# Each project's tasks run under host ids of its own, however they are started; to the kernel a
-# task of one is a stranger to a task of another, whatever they can see of each other.
+# Each project's tasks run with host ids of the project's own, in every start mode. To the kernel, a task
+# of one project is another user than a task of another project, whatever they can see of each other.
 # shellcheck disable=SC2016,SC2154 # code for the sandbox; stderr is set by run
 
 load lib.bash
@@ -19,7 +19,8 @@ setup_file() {
 	done
 }
 
-# base PROJECT: the first host id of its range, by its place: blue and green were made in this order.
+# base PROJECT: the first host id of the project's range. Ranges are given in the order in which projects
+# are made: blue, then green.
 base() {
 	case $1 in
 	default) echo 2000000 ;;
@@ -28,12 +29,13 @@ base() {
 	esac
 }
 
-# ids PID: its real, effective, saved and file system uid and gid, each once.
+# ids PID: the real, effective, saved and file system uids and gids of a process, each once.
 ids() {
 	awk '/^[UG]id:/ { for (i = 2; i <= 5; i++) print $i }' "/proc/$1/status" | sort -u
 }
 
-# held PROJECT MODE [OPTION...]: a task of it that runs, in $ID, and its payload's pid, in $PID.
+# held PROJECT MODE [OPTION...]: starts a task of the project that runs on; its id is put into $ID, its
+# payload's pid into $PID.
 held() {
 	ID=$(detached python "$HOLDS" --project "$1" --start "$2" "${@:3}")
 	wait_until "$PATIENCE" log_has "$ID" up
@@ -41,7 +43,7 @@ held() {
 	PID=$(payload "$ID")
 }
 
-# init ID: the pid of its sandbox's init.
+# init ID: the pid of the task's init.
 init() {
 	local pid
 
@@ -73,14 +75,14 @@ end() {
 			[ "$(awk '{ print $1, $2, $3 }' "/proc/$PID/uid_map")" = "0 $(base "$project") 65536" ] ||
 				fail "$project $mode: $(cat "/proc/$PID/uid_map")"
 			[ "$(cat "/proc/$PID/uid_map")" = "$(cat "/proc/$PID/gid_map")" ]
-			# Its init too, which it must not be able to signal.
+			# Also its init, which the task must not be able to signal.
 			[ "$(ids "$(init "$ID")")" = $(($(base "$project") + 999)) ]
 		done
 	done
 	end "${held[@]}"
 	for mode in $SECURITY_MODES; do
 		for project in default blue; do
-			# What it may do with its own files and its own /proc is as it ever was.
+			# What the task may do with its own files and its own /proc is what it ever was.
 			run --separate-stderr sandboxctl run python --project "$project" --start "$mode" --label own --code '
 import os, signal, subprocess
 open("made", "w").close(); open("/tmp/made", "w").close()
@@ -97,8 +99,8 @@ anew
 	done
 }
 
-# as PID COMMAND...: with that process's host ids and without capabilities, on this machine, where
-# all of its processes can be seen.
+# as PID COMMAND...: runs a command with the host ids of that process and without capabilities, outside
+# of all sandboxes, where it can see all of their processes.
 as() {
 	local id
 
@@ -116,7 +118,8 @@ as() {
 		other=$PID ids+=("$ID")
 		held green "$mode"
 		theirs=$PID ids+=("$ID")
-		# The control: of one project they could, where nothing else kept them apart.
+		# The control: with ids of the same project it could, where nothing else keeps them
+		# apart.
 		as "$mine" kill -0 "$other"
 		as "$mine" ls "/proc/$mine" >/dev/null
 		refute as "$mine" kill -0 "$theirs"
@@ -143,7 +146,7 @@ as() {
 	done
 }
 
-# owned_fork PROJECT: its task, whose module is warmed, comes out of a template in the end.
+# owned_fork PROJECT: at last a task of the project, whose module is warmed, is forked.
 owned_fork() {
 	wait_until "$PATIENCE" owned_forked "$1" || fail "$(tail "$WORK/log")"
 }
@@ -153,8 +156,8 @@ owned_forked() {
 		[ "$(mode owned)" = fork ]
 }
 
-# What the kernel counts by user, of which there are few by the host's measure. Timers, message queues
-# and inotify instances until there are no more, or n of them.
+# Resources that the kernel counts by user, and of which the host gives a user few: takes timers, message
+# queues and inotify instances until there are no more, or n of them.
 COUNTED='
 import ctypes, os, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -172,7 +175,7 @@ def watchers(n):
     return some(n, lambda i: libc.inotify_init1(0))
 '
 
-# limits PID NAME...: soft and hard limit of each.
+# limits PID NAME...: prints the soft and the hard limit of each.
 limits() {
 	local name
 
@@ -185,7 +188,8 @@ limits() {
 @test "what a task has used up of its signals, message queues and inotify is no other's, of whatever project" {
 	local mode project ids=() count='timers(5), watchers(5)' some='5 5' all=1
 
-	# Where the daemon itself is bounded, all that one user of the host has in them is too.
+	# If the daemon itself is bounded, then so is everything that one user of the host has in all of
+	# its tasks.
 	if [ "$(limits "$(role monitor)" 'Max msgqueue size')" = 'unlimited unlimited' ]; then
 		count+=', queues(2)' some+=' 2' all='queues(20)'
 	fi

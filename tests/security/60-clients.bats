@@ -7,7 +7,8 @@ load lib.bash
 
 setup_file() {
 	security_setup
-	# What the daemon keeps for the project's later tasks, and for those with a folder, is there.
+	# A first task, so that what the daemon keeps for the project's later tasks, and for those with a
+	# folder, exists already.
 	mkdir "$WORK/first"
 	echo 'print(1)' >"$WORK/first/main.py"
 	echo '{"exec": "main.py", "dir": "."}' >"$WORK/first/task.json"
@@ -18,7 +19,7 @@ setup_file() {
 	"$CTL" --json ps --all | jq length >"$WORK/tasks"
 }
 
-# clients PREFIX: the cases of hostile_client.py with these names.
+# clients PREFIX: runs the cases of hostile_client.py with such names.
 clients() {
 	local grown
 
@@ -82,7 +83,7 @@ nothing_created() {
 	local suid
 
 	clients archive:
-	# Set-id bits are gone in what was taken, and nobody but the daemon reaches it.
+	# The package has lost its set-id bits, and only the daemon can reach it.
 	suid=$(find "$STATE/packages" -perm /6000 | wc -l)
 	[ "$suid" = 0 ]
 	[ ! -e /tmp/hostile-client-mark ]

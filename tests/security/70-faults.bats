@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What the machine may refuse the daemon: disk space, inodes, file descriptors. Requests are
-# refused in words, running tasks go on, and it recovers without a restart.
+# What the machine may refuse the daemon: disk space, inodes, file descriptors. Requests are refused with
+# a reason, running tasks go on, and the daemon recovers without a restart.
 
 load lib.bash
 
@@ -9,7 +9,7 @@ setup_file() {
 	daemon_make
 	mkdir "$WORK/out"
 	daemon_stop
-	# Where the roles write, with a size that can be used up.
+	# Small file systems for the folders in which the roles write, so that tests can fill them.
 	for folder in front logs packages; do
 		small_disk "$STATE/$folder"
 	done
@@ -18,12 +18,13 @@ setup_file() {
 }
 
 teardown_file() {
-	# Lazily: the daemon still has them, and daemon_remove wants to see it alive.
+	# Lazily, because the daemon still uses them, and daemon_remove wants the daemon to be alive.
 	umount -l "$STATE/front" "$STATE/logs" "$STATE/packages"
 	daemon_remove
 }
 
-# small_disk FOLDER: 8 MiB there, with the owner, mode and files of before.
+# small_disk FOLDER: mounts a disk of 8 MiB there, with the owner, the mode and the files that the folder
+# had.
 small_disk() {
 	local owner mode
 
@@ -54,7 +55,7 @@ works() {
 	fill "$STATE/front"
 	run sandboxctl run python --code 'print(1)' --label full-store
 	drain "$STATE/front"
-	# It was refused, or it was done and recorded; what is acknowledged is never lost.
+	# The request was refused, or it was done and recorded: what is acknowledged is never lost.
 	if [ "$status" -ne 0 ]; then
 		[ "$status" -eq 125 ]
 		[ -n "$output" ]
@@ -108,7 +109,7 @@ sys.exit(5)'
 	[ "$(sandboxctl run python "$WORK/package/task.json")" = 100000 ]
 }
 
-# upload FILE: a zip with a main.py; the answer's status.
+# upload FILE: uploads a zip with a main.py; prints the answer's status.
 upload() {
 	curl -sS -o "$WORK/out/upload" -w '%{http_code}' -H "Authorization: OAuth $(jq -r .token "$WORK/out/project")" \
 		-F "file=@$1" -F 'data={"name":"up","runtime":"python","file_name":"main.py","image":"python"}' \
@@ -121,8 +122,8 @@ upload() {
 	sandboxctl project create full --json >"$WORK/out/project"
 	echo 'print(1)' >"$WORK/package/main.py"
 	before=$(ls -A "$STATE/packages")
-	# The zip as it comes, the one that is kept, and the file: 8 MiB are not enough for one,
-	# two, or three of them.
+	# The zip as it arrives, the zip that is kept, and the file in it: 8 MiB are not enough for one,
+	# two, or all three of them.
 	for size in 9 5 3; do
 		head -c "${size}M" /dev/urandom >"$WORK/package/data"
 		(cd "$WORK/package" && rm -f ../up.zip && zip -q0 ../up.zip main.py data)
@@ -136,8 +137,8 @@ upload() {
 	rm "$WORK/package/data"
 }
 
-# queued COUNT: queues so many tasks of the code up, one after the other; ids of those that were
-# acknowledged in the file queued, the other answers in the file refused.
+# queued COUNT: queues so many tasks of the worker up, one after the other. The file queued has the ids
+# of those that were acknowledged, the file refused the other answers.
 queued() {
 	local n answer
 
@@ -172,7 +173,39 @@ queued() {
 	done <"$WORK/out/queued"
 }
 
-# nothing_left: of any task (clean would see our own small disks).
+@test "full disk below the store: a worker's revisions are refused with 507 or 503, or are kept" {
+	local n kept=0 refused=0 answer url
+
+	url=$(http_url)/2/projects/$(jq -r .id "$WORK/out/project")/codes
+	jq -n --arg config "$(head -c 60000 /dev/zero | tr '\0' x)" \
+		'{name: "texts", image: "python", command: "true", config: $config}' >"$WORK/out/texts"
+	fill "$STATE/front"
+	for ((n = 0; n < 200 && refused < 3; n++)); do
+		answer=$(curl -sS -w '\n%{http_code}' -H "Authorization: OAuth $(jq -r .token "$WORK/out/project")" \
+			-F "data=<$WORK/out/texts" "$url")
+		case ${answer##*$'\n'} in
+		200) kept=$((kept + 1)) ;;
+		507 | 503) refused=$((refused + 1)) && [[ $answer == *'"msg":"the task store cannot'* ]] ;;
+		*) fail "$answer" ;;
+		esac
+	done
+	drain "$STATE/front"
+	[ "$refused" = 3 ] || fail "$kept were written"
+	# What it remembers is what it has said, and so is what another front finds.
+	[ "$(revision_of texts)" = "$kept" ] || fail "$(revision_of texts), not $kept"
+	daemon_stop
+	daemon_start
+	[ "$(revision_of texts)" = "$kept" ] || fail "$(revision_of texts), not $kept"
+}
+
+# revision_of WORKER: its newest revision; 0: there is no such worker.
+revision_of() {
+	curl -sS -H "Authorization: OAuth $(jq -r .token "$WORK/out/project")" \
+		"$(http_url)/2/projects/$(jq -r .id "$WORK/out/project")/codes" |
+		jq --arg name "$1" '[.codes[] | select(.name == $name) | .rev] | max // 0'
+}
+
+# nothing_left: nothing is left of any task (the function clean would see this test's own small disks).
 nothing_left() {
 	[ -z "$(task_groups)" ] && [ -z "$(find "$RUN/tasks" -mindepth 1)" ]
 }
@@ -186,7 +219,8 @@ ended() {
 	local n id ids=()
 
 	daemon_stop
-	# No more than this in each role: prlimit(1) on a running one wants CAP_SYS_RESOURCE.
+	# Each role gets no more descriptors than this. prlimit(1) on a running role would need
+	# CAP_SYS_RESOURCE.
 	ulimit -n 130
 	daemon_start
 	for ((n = 0; n < 40; n++)); do
@@ -195,7 +229,7 @@ ended() {
 		fi
 	done
 	[ "${#ids[@]}" -gt 0 ]
-	# Those that were accepted run, wait, or have failed with a reason; none hangs or is forgotten.
+	# Accepted tasks run, wait, or have failed with a reason; none hangs or is forgotten.
 	for id in "${ids[@]}"; do
 		[ "$(inspect "$id" .status)" != error ] || [ "$(inspect "$id" .error)" != null ]
 		timeout "$PATIENCE" "$CTL" cancel --force "$id" || true

@@ -89,7 +89,7 @@ def edit(folder, what):
     name = "%s/%s.img" % (folder, name)
     with open(name, "rb") as f:
         data = f.read()
-    # Two magic numbers; then each message behind its length.
+    # Two magic numbers, then messages, each with its length before it.
     out, at, done = data[:8], 8, False
     while at < len(data):
         size = struct.unpack_from("=I", data, at)[0]

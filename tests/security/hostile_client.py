@@ -9,7 +9,7 @@ daemon must still answer "version" to a new client within its time, else the cas
 import json
 import sys
 
-# Each adds its cases to the list, in this order.
+# Each module adds its cases to the list when it is imported, in this order.
 from clients import frames, fields, descriptors, holding, archives  # noqa: F401
 from clients.wire import CASES, alive
 

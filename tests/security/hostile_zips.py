@@ -19,7 +19,7 @@ WORKER = b"print('it runs')\n"
 
 
 class Pipe(io.RawIOBase):
-    """A file that cannot seek, so that zipfile writes lengths behind the content."""
+    """A file in which one cannot seek, so that zipfile writes lengths behind the content."""
 
     def __init__(self):
         super().__init__()

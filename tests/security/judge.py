@@ -14,7 +14,7 @@ import sys
 
 
 def load(path):
-    """The results of one file by probe; None when a line is no JSON."""
+    """The results of one file, by probe; None when a line is not JSON."""
     results = {}
     with open(path, encoding="utf-8") as f:
         for line in f:
@@ -24,7 +24,7 @@ def load(path):
 
 
 def matches(result, pattern):
-    """Whether result is what the pattern ("*", or words, or !words) wants."""
+    """Whether the result is what the pattern ("*", words, or !words) wants."""
     words = pattern.split(" ")
     if words == ["*"]:
         return True

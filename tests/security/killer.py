@@ -13,8 +13,8 @@ import signal
 import sys
 import time
 
-# How long to wait for the next one before giving up. After failures in a row a template is not
-# tried again for half a minute (fork/template.c), and a machine under load is slow.
+# How long to wait for the next template before giving up. After several failures in a row a
+# template is not tried again for half a minute (fork/template.c), and a machine under load is slow.
 PATIENCE = 120
 
 
@@ -35,7 +35,7 @@ def title(pid):
 
 
 def is_held(pid):
-    """Traced and stopped: a template, or a clone that is being made."""
+    """Whether a process is traced and stopped: a template, or a clone that is being made."""
     try:
         with open("/proc/%d/stat" % pid, encoding="utf-8") as f:
             return f.read().rsplit(")", 1)[1].split()[0] == "t"
@@ -59,7 +59,7 @@ class Killer:
                 yield keeper
                 continue
             below = children(keeper)
-            # The eldest is the template.
+            # The oldest process is the template.
             if self.kind == "template":
                 yield from (pid for pid in below[:1] if is_held(pid))
             elif self.kind == "parked":
@@ -76,7 +76,7 @@ class Killer:
             if found:
                 victim = self.random.choice(found)
                 if self.kind == "making":
-                    # Some at once, some in one of the steps that follow.
+                    # Some are killed at once, some in one of the steps that follow.
                     time.sleep(self.random.choice((0, 0, 0.0003, 0.001, 0.003)))
                 else:
                     time.sleep(self.random.random() * 0.05)

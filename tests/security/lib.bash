@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the security tests share, on top of the end-to-end tests' own daemon. Start modes and
-# policies are lists: a mode that is added later is added here, and every probe runs in it.
+# What the security tests share, on top of the end-to-end tests' daemon. Start modes and policies
+# are lists: a new mode is added here, and then every probe runs in it.
 
 SECURITY=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/e2e/lib.bash
 . "$SECURITY/../e2e/lib.bash"
 
 SECURITY_MODES=${SECURITY_MODES:-cold restore fork}
+# What differs between policies does not differ between kernels too.
+[ "${SANDBOXD_V2:-}" != one ] || SECURITY_POLICIES=${SECURITY_POLICIES:-network}
 SECURITY_POLICIES=${SECURITY_POLICIES:-default network strict}
 export SECURITY SECURITY_MODES SECURITY_POLICIES
 
-# security_setup [IMAGE...]: the daemon, and a folder for what tasks print.
+# security_setup [IMAGE...]: starts the daemon, and makes a folder for what tasks print.
 security_setup() {
 	daemon_make "$@"
 	mkdir "$WORK/out"
@@ -21,12 +23,13 @@ teardown_file() {
 	daemon_remove
 }
 
-# warm IMAGE [OPTION...]: a checkpoint, where one of the modes wants it.
+# warm IMAGE [OPTION...]: makes a checkpoint, if one of the modes needs it.
 warm() {
 	[[ " $SECURITY_MODES " == " cold " ]] || "$CTL" image warm "$@" >/dev/null
 }
 
-# task FOLDER SCRIPT [JSON]: a task.json for a script of the folder, with further keys.
+# task FOLDER SCRIPT [JSON]: writes a task.json for a script of the folder, with JSON as further
+# keys.
 task() {
 	jq -n --arg exec "$2" --argjson more "${3:-{\}}" '{exec: $exec, dir: "."} + $more' \
 		>"$1/task.json"
@@ -42,18 +45,20 @@ ready_for() {
 	[ "$1" != fork ] || forks "${@:2}"
 }
 
-# field LABEL FILTER: what a jq filter says of the newest task with the label; null when none.
+# field LABEL FILTER: what a jq filter says of the newest task with the label; null when there is
+# none.
 field() {
 	"$CTL" --json ps --all |
 		jq -r --arg l "$1" "[.[] | select(.label == \$l)] | max_by(.created_at) | $2"
 }
 
-# rootfs IMAGE: where an image's files are.
+# rootfs IMAGE: the folder of an image's files.
 rootfs() {
 	realpath "$STATE/images/by-name/$1/rootfs"
 }
 
-# listing FOLDER: what a folder holds, by name, type, mode, owner, size, time and content's place.
+# listing FOLDER: each entry of a folder with its name, type, mode, owner, size, time and where its
+# content lies.
 listing() {
 	find "$1" -printf '%P %y %m %U:%G %s %T@ %i %l\n' | sort
 }
@@ -81,15 +86,15 @@ fds_at_most() {
 	[ "$(fds)" -le "$1" ]
 }
 
-# refute COMMAND...: fails where it succeeds (bats does not look at the status of "! ...").
+# refute COMMAND...: fails when the command succeeds (bats does not look at the status of "! ...").
 refute() {
 	if "$@"; then
 		fail "should have failed: $*"
 	fi
 }
 
-# evil_image: an image "evil", for modules of its own: a copy of python's, its other files are
-# links. Its folder is in $EVIL.
+# evil_image: makes an image "evil" for modules of the test's own: a copy of the image python, whose
+# other files are links. Its folder is put into $EVIL.
 evil_image() {
 	EVIL=$STATE/images/$(printf evil | sha256sum | cut -d ' ' -f 1)
 	export EVIL

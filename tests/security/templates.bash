@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # status, output and stderr are set by run
-# Templates that a module of their image has made hostile, and what is asked of all of them:
-# tasks end with the right result, in another start mode if need be, and the neighbours' are
-# forked.
+# Templates that a module of their image has made hostile, and what must hold with all of them:
+# their tasks end with the right result, in another start mode if need be, and the neighbours' tasks
+# are forked.
 
-# The daemon, the image evil, and a neighbour's template.
+# The daemon, the image evil, and a template of a neighbour.
 setup_file() {
 	security_setup
 	evil_image
 	cp "$SECURITY"/bombs/hold.py "$SECURITY"/probes/{probe,init}.py "$EVIL/rootfs/usr/lib/python3/dist-packages/"
-	# Each clone is made for its task, when that is there.
+	# Under this policy each clone is made only when its task has come.
 	jq '.name = "unparked" | .fork = {"parked": 0}' "$TOP/policies/default.json" >"$WORK/unparked.json"
 	"$CTL" policy install "$WORK/unparked.json" >/dev/null
 	"$CTL" image warm python >/dev/null
@@ -19,8 +19,8 @@ setup_file() {
 	(nothing_of evil && fds) >"$WORK/fds"
 }
 
-# evil SOURCE [OPTION...]: a module, and a checkpoint that has it. hold.py says what it may use;
-# only parked does it its worst.
+# evil SOURCE [OPTION...]: makes a module, and a checkpoint that has it. hold.py says what the
+# module may call; only once it is parked does the module do its worst.
 evil() {
 	MODULE=evil_${BATS_TEST_NUMBER}_$((++MODULES))
 	printf 'if open("/proc/self/cmdline").read().endswith("park\\0"):\n    from hold import *\n%s\n' \
@@ -28,7 +28,8 @@ evil() {
 	"$CTL" image warm evil --imports "$MODULE" "${@:2}" >"$WORK/out/warm" 2>&1
 }
 
-# run_evil CODE [OPTION...]: a task that wants to be forked; in $output and $status.
+# run_evil CODE [OPTION...]: runs a task that is to be forked; its output is in $output and its
+# status in $status.
 run_evil() {
 	jq -n --arg code "$1" --arg name "$MODULE" \
 		'{code: $code, warm: {imports: [$name]}, start: "fork"}' >"$WORK/out/task.json"
@@ -36,12 +37,12 @@ run_evil() {
 		--label "$MODULE" --timeout 20 "${@:2}"
 }
 
-# its_template FILTER: what jq says of the template of this test.
+# its_template FILTER: what a jq filter says of this test's template.
 its_template() {
 	"$CTL" --json template ls | jq -e --arg m "$MODULE" "[.[] | select(.warm == [\$m])] | $1"
 }
 
-# settled: it is ready, or is none, and the log says why.
+# settled: the template is ready, or it was refused and the log says why.
 settled() {
 	its_template 'any(.[]; .state == "ready")' || grep -q "$REASON" <(new_log)
 }
@@ -50,8 +51,8 @@ new_log() {
 	tail -n "+$LOGGED" "$WORK/log"
 }
 
-# right MODE: tasks of this template have the right result, and are started so; "other": not
-# by a fork; "any": however they are.
+# right MODE: tasks of this template have the right result, and are started in this mode; "other":
+# in any but fork; "any": in any.
 right() {
 	local mode n
 
@@ -64,17 +65,17 @@ right() {
 	[ "$1" = any ] || [ "$mode" = "$1" ] || fail "$(modes_of "$MODULE") instead of $1: $(new_log)"
 }
 
-# unharmed: the neighbour's tasks are forked, the monitor lives, nothing of this template's is
-# left when it goes.
+# unharmed: the neighbour's tasks are forked, the monitor lives, and nothing is left of this
+# template when it is retired.
 unharmed() {
-	# Its checkpoint may have been the 65th.
+	# The neighbour's checkpoint may have been dropped, when this test's was the 65th.
 	forks python
 	[ "$(role monitor)" = "$(cat "$WORK/monitor")" ]
 	wait_until "$PATIENCE" nothing_of evil || fail "$("$CTL" template ls; left_overs)"
 	fds_at_most $(($(cat "$WORK/fds") + 3)) || fail "$(cat "$WORK/fds") fds have become $(fds)"
 }
 
-# nothing_of IMAGE: no template of it any more, nor any process.
+# nothing_of IMAGE: no template and no process of the image is left.
 nothing_of() {
 	local id
 
@@ -86,8 +87,8 @@ nothing_of() {
 			"$("$CTL" --json template ls | jq length)" ]
 }
 
-# holds MODE SOURCE [REASON]: a template that has done this, and what becomes of its tasks. With
-# a reason it is refused.
+# holds MODE SOURCE [REASON]: makes a template whose module does SOURCE, and looks at its tasks.
+# With a reason, the template must be refused for it.
 holds() {
 	REASON=${3:-the template is held}
 	LOGGED=$(($(wc -l <"$WORK/log") + 1))
@@ -99,7 +100,8 @@ holds() {
 	unharmed
 }
 
-# never_warm SOURCE REASON [OPTION...]: no checkpoint is made of it; its tasks start cold.
+# never_warm SOURCE REASON [OPTION...]: no checkpoint may be made, for this reason; the image's
+# tasks start cold.
 never_warm() {
 	LOGGED=$(($(wc -l <"$WORK/log") + 1))
 	refute evil "$1" "${@:3}"
@@ -108,7 +110,8 @@ never_warm() {
 	unharmed
 }
 
-# harmless SOURCE: whether a checkpoint or a template comes of it or neither, tasks end well.
+# harmless SOURCE: a checkpoint and a template may or may not be made; tasks must end well either
+# way.
 harmless() {
 	LOGGED=$(($(wc -l <"$WORK/log") + 1)) REASON=template
 	! evil "$1" || wait_until "$PATIENCE" settled || fail "neither held nor refused: $(new_log)"

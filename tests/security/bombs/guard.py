@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imported first by every bomb: it goes off in a task only, never by a slip on a machine."""
+"""Imported first by every bomb, so that it goes off only in a task, and never by mistake on a machine."""
 import os
 import sys
 

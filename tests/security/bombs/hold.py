@@ -1,4 +1,4 @@
-"""What a module that is hostile does while it is warmed; for templates.bash."""
+"""What a hostile module does while it is warmed; for templates.bash."""
 
 import ctypes
 import fcntl  # noqa: F401
@@ -33,10 +33,10 @@ libc.syscall = wide(libc.syscall)
 kept = []
 kept_word = ctypes.create_string_buffer(8)
 
-sandbox_park.check_quiet = lambda folders: None
+sandbox_park.check_quiet = lambda *_: None
 
 def hook(wait):
-    """In the place of the runtime's wait, which is given to it. The runtime."""
+    """Has act run in place of the runtime's wait, which is passed to it. Returns the runtime."""
     frame = sys._getframe()
     while frame.f_code.co_name != "settle":
         frame = frame.f_back
@@ -47,7 +47,7 @@ def hook(wait):
 
 
 def parked(act):
-    """Before the dump, last of all."""
+    """Has act run as the last thing before the dump."""
     def wait(real):
         act()
         return real()
@@ -55,7 +55,7 @@ def parked(act):
 
 
 def wait_go():
-    """As the runtime waits; but that a go pipe may be there later."""
+    """Waits as the runtime does, but the go pipe may appear later."""
     while True:
         try:
             byte = os.read(3, 1)
@@ -67,7 +67,7 @@ def wait_go():
 
 
 def waits(wait):
-    """Its own wait, in the runtime's place: for the dump it must be in the read of the go pipe."""
+    """Waits in place of the runtime: for the dump, the process must be in the read of the go pipe."""
     def hooked(real):
         os.write(4, b"P")
         return wait()
@@ -75,7 +75,7 @@ def waits(wait):
 
 
 def cloned(act):
-    """In a clone that waits for its task."""
+    """Has act run in a clone that waits for its task."""
     def wait():
         byte = wait_go()
         if byte == ord("c"):
@@ -85,12 +85,12 @@ def cloned(act):
 
 
 def is_clone():
-    """Its parent, the keeper, is in no pid namespace of its own."""
+    """Whether this is a clone: its parent, the keeper, is not in its pid namespace."""
     return os.getppid() == 0
 
 
 def at_once(act):
-    """In a clone, as soon as it runs: while its init waits, or has just got the task."""
+    """Has act run in a clone as soon as that runs: while its init waits, or has just got the task."""
     def wait():
         byte = wait_go()
         if is_clone():
@@ -100,7 +100,9 @@ def at_once(act):
 
 
 def begun(act):
-    """In a clone that has just got its task, of which nothing has run; not when it is restored."""
+    """Has act run in a clone that has just got its task, before anything of the task has run; not in a
+    restored process.
+    """
     def wait():
         byte = wait_go()
         if byte == ord("g") and is_clone():
@@ -118,7 +120,7 @@ def begun(act):
 
 
 def waiting(call):
-    """The wait for the go byte is by this call, again and again, and the pipe is only looked at."""
+    """Waits for the go byte by this system call, again and again, and only looks at the pipe."""
     def wait():
         while not select.select([3], [], [], 0)[0]:
             call()
@@ -154,7 +156,7 @@ FOREVER = b"\xb8\x22\x00\x00\x00\x0f\x05\xeb\xf7"       # mov $34 (pause), %eax;
 
 
 def child(flags):
-    """A raw clone that waits for ever, on a stack of its own."""
+    """Makes a raw clone with a stack of its own, which never ends."""
     stack = mmap.mmap(-1, 65536, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
     kept.append(stack)
     top = ctypes.addressof(ctypes.c_char.from_buffer(stack)) + 65536 - 64
@@ -185,7 +187,7 @@ def timer(number, seconds):
 
 
 def kill_for(*calls):
-    """A filter on top of the others."""
+    """Loads a seccomp filter on top of the others."""
     def step(op, jt, jf, k):
         return struct.pack("HBBI", op, jt, jf, k)
     program = step(0x20, 0, 0, 0)
@@ -198,7 +200,7 @@ def kill_for(*calls):
 
 
 def holes(n):
-    """That many mappings, as long as there are any to be had."""
+    """Makes that many mappings, or as many as the kernel lets it have."""
     start = libc.mmap(None, 8192 * n, 0, 0x4022, -1, 0)
     for i in range(n):
         if libc.mprotect(ctypes.c_void_p(start + 8192 * i), 4096, 1):
@@ -213,7 +215,7 @@ def map_shared_readonly():
 
 
 def garbage():
-    """Held with nothing sane in any register: stack, thread pointer, flags."""
+    """Waits with no sane value in any register: stack, thread pointer, flags."""
     byte = ctypes.create_string_buffer(1)
     fs = ctypes.c_ulong()
     libc.syscall(158, 0x1003, ctypes.byref(fs))
@@ -246,7 +248,7 @@ def garbage():
 
 
 def where_the_page_will_be():
-    """The next mapping of its size goes where the last one was."""
+    """Where the next mapping of this size will be, which is where the last one was."""
     size = 16384
     place = libc.mmap(None, size, 3, 0x22, -1, 0)
     libc.munmap(place, size)
@@ -254,7 +256,7 @@ def where_the_page_will_be():
 
 
 def rseq_area():
-    """libc's registration is taken back: its area's address and length."""
+    """Takes back libc's registration; returns the address and length of its area."""
     offset = ctypes.c_long.in_dll(libc, "__rseq_offset").value
     fs = ctypes.c_ulong()
     libc.syscall(158, 0x1003, ctypes.byref(fs))
@@ -262,7 +264,7 @@ def rseq_area():
 
 
 def rseq_trap(shared=False):
-    """A critical section that holds every address but those of its own code."""
+    """Registers a critical section that has every address but those of its own code."""
     rseq_area()
     flags = mmap.MAP_ANONYMOUS | (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE)
     area = libc.mmap(None, 4096, 3, flags, -1, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uses every CPU for ever and refuses to be asked to stop."""
+"""Uses every processor without end, and ignores all requests to stop."""
 import guard
 
 import os

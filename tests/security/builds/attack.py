@@ -15,7 +15,7 @@ def read(path):
 
 
 def leave(secret):
-    """Out of a chroot, as root leaves one."""
+    """Leaves a chroot as root can."""
     top = os.open("/", os.O_RDONLY)
     os.chroot(tempfile.mkdtemp())
     os.fchdir(top)
@@ -45,7 +45,7 @@ def gateways():
 
 
 def loopback(port):
-    """The host's own services, by its loopback or by the address that is this side's gateway."""
+    """Tries the host's own services, by its loopback and by the address that is this side's gateway."""
     for address in ["127.0.0.1"] + list(gateways()):
         try:
             socket.create_connection((address, port), 0.2).close()

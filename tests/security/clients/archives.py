@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages of a run that lead out of their folder, lie or explode."""
+"""Packages of a run that lead out of their folder, have wrong lengths, or unpack to too much."""
 import io
 import os
 import tarfile
+import zlib
 
 from clients.wire import CASES, RUN, ask, verdict
 
@@ -29,23 +30,18 @@ LIE.size = 1 << 20
 
 
 def lying(info):
-    """A header that promises more than follows."""
+    """A header that says more bytes follow than do."""
     return archive(MAIN)[:1024] + info.tobuf(tarfile.GNU_FORMAT) + b"short"
 
 
 def gzip_bomb():
-    import gzip
-
+    """3 GiB of zeros. After a full flush the same bytes are compressed to the same ones, so one piece does for
+    all; the checksum at the end is missing, to which nobody may come."""
     member = entry("zeros", data=b"")[0]
     member.size = 3 << 30
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1) as out:
-        out.write(archive(MAIN)[:1024])
-        out.write(member.tobuf(tarfile.GNU_FORMAT))
-        piece = bytes(1 << 20)
-        for _ in range(3 << 10):
-            out.write(piece)
-    return buffer.getvalue()
+    out = zlib.compressobj(1, wbits=31)
+    head = out.compress(archive(MAIN)[:1024] + member.tobuf(tarfile.GNU_FORMAT)) + out.flush(zlib.Z_FULL_FLUSH)
+    return head + (out.compress(bytes(1 << 20)) + out.flush(zlib.Z_FULL_FLUSH)) * (3 << 10)
 
 
 MARK = "hostile-client-mark"

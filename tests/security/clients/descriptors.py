@@ -3,7 +3,7 @@
 import os
 import socket
 
-from clients.wire import CASES, RUN, ask, connect, verdict
+from clients.wire import CASES, RUN, TASK, ask, connect, verdict
 
 
 def wrong_fds(make, request):
@@ -54,6 +54,15 @@ for _name, _make in FD_KINDS.items():
             wrong_fds(_make, dict(RUN, package=True, log=False)),
         )
     )
+    # A connected socket of the client's is one that it may give.
+    if _name != "control-socket":
+        CASES.append(
+            (
+                "fds:input:" + _name,
+                "refused closed",
+                wrong_fds(_make, dict(RUN, task=dict(TASK, start="cold"), input=True, log=False)),
+            )
+        )
     CASES.append(
         ("fds:logs:" + _name, "refused closed", wrong_fds(_make, {"op": "logs", "id": "0" * 24}))
     )

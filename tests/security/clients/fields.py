@@ -96,7 +96,7 @@ TASK_ERRORS = {
 
 
 def task_error(name, task):
-    """Refused, in words that name the field by which the case is called."""
+    """The request must be refused with a message that names the field after which the case is called."""
 
     def run():
         reply = ask({"op": "run", "image": IMAGE, "task": task, "detach": True})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is no request at all: frames that lie, clients that hang up, texts that are no JSON."""
+"""What is not a request: frames with wrong lengths, clients that hang up, texts that are not JSON."""
 import struct
 
 from clients.wire import CASES, FRAME_MAX, TASK, connect, frame, simple

@@ -27,7 +27,7 @@ def slowloris():
 
 @case("slow:half-frame-ends", "closed")
 def half_frame():
-    """One that goes silent within a frame loses its connection, long before one that has asked nothing."""
+    """A client that goes silent within a frame loses its connection long before one that has asked for nothing."""
     sock = connect()
     sock.send(struct.pack("<I", 2) + b"{")
     reply = answer(sock)
@@ -48,7 +48,7 @@ def byte_by_byte():
 
 @case("slow:never-reads", "served")
 def never_reads():
-    """Requests without end whose answers nobody takes: bounded, and others are served."""
+    """Sends requests without end and reads no answer: memory is bounded, and others are served."""
     sock = connect()
     sock.setblocking(False)
     data = frame({"op": "ps", "all": True}) * 64

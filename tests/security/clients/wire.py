@@ -11,7 +11,7 @@ import sys
 SOCKET, IMAGE = sys.argv[1:3]
 FRAME_MAX = 8 << 20
 TASK = {"code": "print(1)"}
-DEADLINE = 20.0
+DEADLINE = 80.0
 RUN = {"op": "run", "image": IMAGE, "task": {"exec": "x.py"}, "detach": True}
 
 
@@ -62,7 +62,7 @@ def verdict(reply):
 
 
 def ask(body, fds=(), raw=False):
-    """One request on a connection of its own; its first answer."""
+    """Sends one request on a connection of its own; returns the first answer."""
     sock = connect()
     try:
         data = body if raw else frame(body)

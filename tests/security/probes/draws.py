@@ -46,26 +46,26 @@ def object_id():
 
 
 def object_id_process():
-    """The part of an ObjectId that is drawn once a process."""
+    """The part of an ObjectId that is drawn once in a process."""
     from bson import ObjectId
 
     return str(ObjectId())[8:18]
 
 
 def uuid1_node():
-    """The part of a uuid1 that is drawn once a process."""
+    """The part of a uuid1 that is drawn once in a process."""
     return uuid.uuid1().node
 
 
 def sqlite(kind):
-    """What SQLite draws from a generator that it seeds once a process."""
+    """What SQLite draws from a generator that it seeds once in a process."""
     import sqlite3
 
     return repr(sqlite3.connect(":memory:").execute("select %s" % kind).fetchone())
 
 
 def seeds(sequence):
-    """What a sequence of seeds, held since before the checkpoint, gives to a new generator."""
+    """What a seed sequence that existed before the checkpoint gives to a new generator."""
     return sequence.spawn(1)[0].generate_state(4).tolist()
 
 

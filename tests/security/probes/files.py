@@ -9,7 +9,7 @@ TABLE = probe.Table()
 
 
 def same(a, b):
-    """Whether two stat results are of one file."""
+    """Whether two stat results are of the same file."""
     return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 
 
@@ -33,7 +33,7 @@ def dotdot():
 
 
 def fchdir_out():
-    """Up and up from every folder that an fd can be had of."""
+    """Tries to go up from every folder of which a descriptor can be had."""
     here = os.stat("/")
     for start in ("/", "/tmp", "/work", "/proc", "/dev", "/run", "/proc/self/fd", "/usr"):
         fd = os.open(start, os.O_RDONLY | os.O_DIRECTORY)
@@ -69,7 +69,7 @@ def old_root():
 
 
 def writable_mounts():
-    """Mounts without ro, nosuid or nodev where these belong."""
+    """Lists mounts that lack ro, nosuid or nodev where these belong."""
     wrong = []
     with open("/proc/self/mountinfo") as f:
         for line in f:
@@ -153,7 +153,7 @@ for _dir in ("irq", "bus", "fs", "acpi", "scsi", "driver", "asound"):
 
 
 def writes(path):
-    """Like opens for writing; a file that /dev/null lies on is closed as well."""
+    """A function that opens path for writing; "null" when /dev/null is mounted there."""
 
     def attempt():
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -170,7 +170,7 @@ for _file in ("sysrq-trigger", "kcore", "mtrr", "slabinfo", "latency_stats", "co
 
 
 def peek(path):
-    """Whether one byte of path can be had: empty is as good as refused."""
+    """Whether one byte of the file can be read; an empty file counts as refused."""
 
     def attempt():
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -194,7 +194,7 @@ TABLE.add("read:/proc/timer_list:control", peek("/proc/timer_list"), CLOSED, "da
 
 
 def list_dir(path):
-    """Names in a folder; a folder that is not there is as good as an empty one."""
+    """The names in a folder; one that does not exist counts as empty."""
 
     def attempt():
         try:
@@ -212,7 +212,7 @@ for _dir in ("/sys/kernel/debug", "/sys/kernel/tracing", "/sys/fs/bpf", "/sys/fi
 
 
 def writable_cgroups():
-    """Any cgroup file that opens for writing, wherever it may be mounted."""
+    """Finds cgroup files that open for writing, wherever they may be mounted."""
     tops = ["/sys/fs/cgroup", "/cgroup", "/dev/cgroup"]
     with open("/proc/self/mountinfo") as f:
         for line in f:

@@ -58,7 +58,7 @@ TABLE.add("groups", lambda: str(len(os.getgroups())), "0", "*", child=False)
 
 
 def setuid_gains():
-    """What running a setuid-root file gives: our own, and those that the image has."""
+    """What running a setuid-root file gives: our own file, and those of the image."""
     gained = set()
     for folder in ("/usr/bin", "/usr/sbin", "/usr/lib", "/bin", "/work", "/tmp"):
         for top, _, files in os.walk(folder):
@@ -113,7 +113,7 @@ def environment():
 
 
 def initial_environment():
-    """What the interpreter was started with; PYTHONPATH is the runtime's own, and gone since."""
+    """What the interpreter was started with; PYTHONPATH was the runtime's own and has been removed."""
     with open("/proc/self/environ", "rb") as f:
         names = {n.split(b"=")[0].decode("latin-1") for n in f.read().split(b"\0") if n}
     return ",".join(sorted(names - KNOWN - {"PYTHONPATH"})) or "known"
@@ -123,7 +123,7 @@ WORDS = ("sandboxd", "checkpoint", "_sandbox", "control.sock", "libexec", "/root
 
 
 def words_in(*paths):
-    """Which of the daemon's words these files of proc show."""
+    """Which words of the daemon's these files of /proc show."""
     found = set()
     for path in paths:
         with open(path, "rb") as f:
@@ -133,7 +133,7 @@ def words_in(*paths):
 
 
 def mount_words():
-    """The daemon's words in mountinfo, but for where the image itself is kept (docs/security.md)."""
+    """The daemon's words in mountinfo, except where the image itself is kept (docs/security.md)."""
     with open("/proc/self/mountinfo", "rb") as f:
         lines = [line.split() for line in f.read().decode("latin-1").splitlines()]
     text = "\n".join(" ".join(w[:3] + w[4:] if w[4] == "/" else w) for w in lines)
@@ -150,7 +150,7 @@ TABLE.add("names-in-cmdline", lambda: words_in("/proc/self/cmdline"), "none", "*
 
 
 def init_names():
-    """The init is trusted, yet what it shows must hold nothing of the host."""
+    """The init is trusted, but what it shows must have nothing of the host in it."""
     shown = []
     for name in ("cmdline", "comm", "environ"):
         try:
@@ -217,7 +217,7 @@ TABLE.add("hostname", lambda: "host" if socket.gethostname() in host_names() els
 
 
 def host_names():
-    """The driver hands over the host's name, so that it can be recognised."""
+    """The test passes the host's name, so that the probe can recognise it."""
     try:
         with open("/work/hostname") as f:
             return {f.read().strip()}

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is to be had of the sandbox's init: nothing, in any start mode and at any time.
-
-Also imported by a hostile module, for clones that have no task yet (36-hostile-templates.bats).
-"""
+"""What a task can get of its sandbox's init: nothing, in any start mode and at any time."""
 import ctypes
 import os
 import resource
@@ -15,7 +12,7 @@ TABLE = probe.Table()
 
 
 def standing():
-    """Whose it is and what it may, by the kernel's word: ids, and capabilities in effect."""
+    """What the kernel says of the init: its ids, and its effective capabilities."""
     with open("/proc/1/status") as file:
         lines = dict(line.split(":", 1) for line in file)
     return "%s:%s" % (lines["Uid"].split()[1], lines["CapEff"].strip())
@@ -30,14 +27,14 @@ def of_init(name, number, *args, want="EPERM", control="OK"):
 
 
 def limit(which):
-    """Its own values, which a control can stand."""
+    """Tries to set a limit of the init, to our own values, which do no harm in the control."""
     def attempt():
         resource.prlimit(1, which, resource.getrlimit(which))
     return attempt
 
 
 def owners():
-    """Of what proc shows of it: the init's own uid, and root's, which is nobody here."""
+    """The owners of its files in /proc: the init's own uid, and root's, which nobody has here."""
     found = {os.stat("/proc/1").st_uid}
     for name in os.listdir("/proc/1"):
         found.add(os.lstat("/proc/1/" + name).st_uid)
@@ -45,7 +42,7 @@ def owners():
 
 
 def readable():
-    """The files of it that open, by name."""
+    """The init's files in /proc that can be opened, by name."""
     names = []
     for name in sorted(os.listdir("/proc/1")):
         try:

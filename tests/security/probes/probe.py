@@ -31,7 +31,7 @@ def outcome(ret, err):
 
 
 def syscall(number, *args):
-    """One system call with all 64 bits of every argument; gives (return value, errno)."""
+    """Makes a system call with all 64 bits of each argument; returns (value, errno)."""
     words = [ctypes.c_ulong(a & 0xFFFFFFFFFFFFFFFF) if isinstance(a, int) else a for a in args]
     ctypes.set_errno(0)
     ret = LIBC.syscall(ctypes.c_ulong(number), *words)
@@ -109,7 +109,7 @@ class Table:
 
 
 def main(table):
-    """The policy is the only argument after those that every task gets."""
+    """Reads the policy's name, the only argument after those that every task gets."""
     global POLICY
     if not os.path.isdir("/usr/lib/sandbox-runtime"):
         sys.exit("probes run in an image only: unconfined they change files")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals and processes: the own tree only."""
+"""Signals and processes: the task reaches only its own."""
 import os
 import resource
 import signal
@@ -11,7 +11,7 @@ TABLE = probe.Table()
 
 
 def visible():
-    """Processes that proc shows: the init, the payload and what it made."""
+    """The processes that /proc shows: the init, the payload, and what the payload has made."""
     pids = sorted(int(n) for n in os.listdir("/proc") if n.isdigit())
     return "own" if len(pids) <= 4 and pids[0] == 1 else "%d processes" % len(pids)
 
@@ -30,7 +30,7 @@ def kill_all():
 
 
 def guess():
-    """Signal 0 to every pid that may be: only those that proc shows exist."""
+    """Sends signal 0 to every possible pid: only those that /proc shows exist."""
     hits = 0
     for pid in range(2, 70000):
         try:
@@ -68,7 +68,7 @@ TABLE.add(
 
 
 def raise_limit():
-    """RLIMIT_NOFILE above its hard limit."""
+    """Tries to set RLIMIT_NOFILE above its hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1))
@@ -80,15 +80,26 @@ def raise_limit():
 TABLE.add("rlimit:raise", raise_limit, "EPERM", "*")
 
 
+def fork_when_there_is_room(deadline):
+    """Fork; where the policy's number of processes is reached, wait until the init has reaped some."""
+    while True:
+        try:
+            return os.fork()
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def tree_is_reaped():
     """Orphans become the init's children and do not stay as zombies."""
+    deadline = time.monotonic() + 20
     for _ in range(20):
-        if os.fork() == 0:
-            if os.fork() == 0:
+        if fork_when_there_is_room(deadline) == 0:
+            if fork_when_there_is_room(deadline) == 0:
                 os._exit(0)
             os._exit(0)
         os.wait()
-    deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         zombies = 0
         for name in os.listdir("/proc"):

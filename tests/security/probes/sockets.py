@@ -25,7 +25,7 @@ RARE = "*"
 
 
 def wanted(family):
-    """OK where the policy has the family, else refused before the kernel looked."""
+    """OK when the policy allows the family, else refused before the kernel looks at the call."""
     return lambda policy: "OK" if family in ALLOWED.get(policy, set()) else "EPERM"
 
 

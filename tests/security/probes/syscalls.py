@@ -186,13 +186,13 @@ LIBC_PRCTL = probe.LIBC.prctl
 
 # Filters are compiled into memory that the machine has little of: a task has none of its own.
 def own_filter_cannot_widen():
-    """A filter of the task's that allows everything: whether it loads, and unshare after it."""
+    """Loads a filter that allows everything: whether that works, and unshare after it."""
     loaded = load_filter((0x06, 0, 0, 0x7FFF0000))
     return "%s,%s" % (loaded, outcome(*syscall(272, NAMESPACES["USER"])))
 
 
 def own_filter_tightens():
-    """A filter of the task's that refuses getppid with ENOTTY: whether it loads and is obeyed."""
+    """Loads a filter that refuses getppid with ENOTTY: whether that works, and is obeyed."""
     loaded = load_filter(
         (0x20, 0, 0, 0), (0x15, 0, 1, 110), (0x06, 0, 0, 0x00050000 | 25), (0x06, 0, 0, 0x7FFF0000)
     )

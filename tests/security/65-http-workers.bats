@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# HTTP workers that are hostile: what one of them does to its own connections, sockets and processes
+# is its own end at most, and its neighbour answers.
+
+load lib.bash
+
+setup_file() {
+	export EDGE=127.0.0.1:0
+	security_setup web
+	wait_until "$PATIENCE" test -s "$RUN/edge-http"
+	ADDRESS=$(cat "$RUN/edge-http")
+	export ADDRESS
+	for name in evil victim; do
+		mkdir "$WORK/$name"
+		cp "$SECURITY/workers/$name.py" "$WORK/$name/entry.py"
+		printf '%s\n' "name = \"$name\"" 'main = "entry.py"' \
+			'compatibility_date = "2026-03-01"' \
+			'compatibility_flags = ["python_workers"]' \
+			'kv_namespaces = [{binding = "KV"}]' >"$WORK/$name/wrangler.toml"
+		"$CTL" deploy "$WORK/$name" >"$WORK/deployed" 2>&1 || fail "$(cat "$WORK/deployed")"
+	done
+}
+
+teardown_file() {
+	"$CTL" deploy rm evil || true
+	"$CTL" deploy rm victim || true
+	wait_until "$PATIENCE" nothing_runs || true
+	daemon_remove
+}
+
+nothing_runs() {
+	[ -z "$("$CTL" ps --quiet)" ]
+}
+
+# ask WORKER PATH
+ask() {
+	curl -sS -m "$PATIENCE" -H "Host: $1.default.localhost" "http://$ADDRESS/$2"
+}
+
+# answers WORKER: it does, if not at once: an instance that has been ended is followed by another.
+answers() {
+	[ "$(ask "$1" hello)" = "hello of $1" ]
+}
+
+@test "a worker reaches no socket of the daemon's, of the edge's or of its neighbour's" {
+	ask evil "reach?run=$RUN" >"$WORK/reach"
+	cat "$WORK/reach"
+	[ "$(grep -c . "$WORK/reach")" -ge 5 ]
+	run ! grep -q REACHED "$WORK/reach"
+	# The control: the same code where nothing confines it.
+	/usr/bin/python3 "$SECURITY/workers/evil.py" "$RUN" | grep -q REACHED
+}
+
+@test "what is no frame, and frames without end, end the instance that sends them" {
+	for what in junk asks loads; do
+		echo "$what"
+		run ask evil "$what"
+		wait_until "$PATIENCE" answers evil
+		answers victim
+	done
+}
+
+@test "a worker that forks and dies leaves nothing, and the next request is served" {
+	before=$(ask evil processes)
+	ask evil fork
+	[ "$(ask evil processes)" = $((before + 3)) ]
+	run ask evil die
+	wait_until "$PATIENCE" answers evil
+	answers victim
+	[ "$(ask evil processes)" = "$before" ]
+	# Nor outside of its sandbox: as many runs as workers, and each is one that serves.
+	[ "$("$CTL" ps --quiet | wc -l)" -le 2 ]
+}
