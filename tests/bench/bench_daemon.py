@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A daemon to be measured, and what the kernel says about it and about the machine."""
+import contextlib
 import json
 import os
 import shutil
@@ -12,8 +13,8 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(TOP, "build")))
 IMAGES = os.environ.get("SANDBOXD_TEST_IMAGES", "/var/lib/sandboxd")
 ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-# What is asked for: start mode and policy. fork is with parked clones, as many as the
-# default policy says; fork-0 makes every clone when it is asked for.
+# The ways to start: start mode and policy. With fork, as many clones wait parked as the default policy
+# says; with fork-0, a clone is made when a task asks for it.
 HOWS = {"cold": ("cold", "default"), "restore": ("restore", "default"),
         "fork": ("fork", "default"), "fork-0": ("fork", "bench-parked-0")}
 READY_S = 15.0
@@ -24,7 +25,7 @@ class BenchError(Exception):
 
 
 def program(name):
-    """One of tests/bench/*.c, built."""
+    """Builds a program of tests/bench/*.c; returns its path."""
     path = "%s/bench/%s" % (BUILD, name)
     if not os.access(path, os.X_OK):
         raise BenchError("%s is not there: make BUILD=%s bench-programs" % (path, BUILD))
@@ -32,7 +33,7 @@ def program(name):
 
 
 def command(*args, env=None):
-    """Runs to the end; the output. A failure is the bench's own."""
+    """Runs a command to its end; returns its output. A failure is the benchmark's own."""
     result = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, env=env or ENV, check=False)
     if result.returncode != 0:
@@ -42,7 +43,7 @@ def command(*args, env=None):
 
 
 def read(path):
-    """A file of /proc; empty when its process is gone."""
+    """The content of a file of /proc; empty when its process has ended."""
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()
@@ -58,7 +59,7 @@ def busy_ms():
 
 
 def available_kib():
-    """MemAvailable; the median of some, for it moves."""
+    """MemAvailable; the median of several reads, because it changes all the time."""
     values = []
     for _ in range(9):
         for line in read("/proc/meminfo").splitlines():
@@ -67,11 +68,13 @@ def available_kib():
         time.sleep(0.1)
     return sorted(values)[len(values) // 2]
 
+EDGE_API = "sandboxd.localhost"  # where the edge leads to the API
+
 
 class Daemon:
     """sandboxd with a state folder, socket and cgroup root of its own (or a running one)."""
 
-    def __init__(self, work, running_max=0):
+    def __init__(self, work, running_max=0, edge=False, keys=None):
         self.process = self.log = None
         self.pid = 0  # of the monitor
         tree = os.environ.get("SANDBOXD_BUILD")
@@ -86,12 +89,13 @@ class Daemon:
         # On a tmpfs, as /run is on every machine with systemd.
         self.state, self.run = work + "/state", "/dev/shm/%s-run" % os.path.basename(work)
         self.group = "sandboxd-%s-%d" % (os.path.basename(work).lower()[-24:], os.getpid())
-        self.running_max = running_max
-        self.refused = {}  # policies that cannot be had here, and why
-        self.lacking = {}  # ways to start an image that are not there, and why
+        # keys: the folder of certificates of an edge that is to be asked by TLS as well.
+        self.running_max, self.edge, self.keys = running_max, edge, keys
+        self.refused = {}  # policies that this machine cannot have, and why
+        self.lacking = {}  # ways to start an image that this machine does not have, and why
 
     def start(self):
-        """The images are hard links: nothing is copied, nothing of the source is written."""
+        """Links the images into the state folder: nothing is copied, and nothing of the source is written to."""
         self.env["SANDBOXD_SOCKET"] = self.run + "/control.sock"
         self.env["SANDBOXD_STATE"] = self.state
         os.makedirs(self.state)
@@ -101,6 +105,12 @@ class Daemon:
                 "--cgroup", self.group]
         if "--http " in command(self.binary, "--help"):
             args += ["--http", "127.0.0.1:0"]
+        if "--edge-http " in command(self.binary, "--help"):
+            args += ["--edge-http", "127.0.0.1:0" if self.edge else "none"]
+        if self.keys:
+            args += ["--edge-https", "127.0.0.1:0", "--certificates", self.keys]
+        if self.edge and "--api-name " in command(self.binary, "--help"):
+            args += ["--api-name", EDGE_API]
         criu = os.environ.get("SANDBOXD_CRIU")
         if criu:
             args += ["--criu", criu + "/sbin/criu" if os.path.isdir(criu) else criu]
@@ -119,7 +129,7 @@ class Daemon:
             time.sleep(0.02)
 
     def use_running(self, socket):
-        """Nothing is installed there: it is somebody's."""
+        """Does nothing, because the state folder belongs to somebody."""
         self.env["SANDBOXD_SOCKET"] = socket
         self.env["SANDBOXD_STATE"] = self.state = IMAGES
         self.pid = int(read(os.path.dirname(socket) + "/sandboxd.pid") or "0")
@@ -127,7 +137,7 @@ class Daemon:
             self.refused["bench-parked-%d" % parked] = "the daemon is not the bench's own"
 
     def stop(self):
-        """The daemon keeps its cgroups for its next start, which will not come."""
+        """Removes the cgroups that the daemon keeps for its next start, because there will be none."""
         if not self.process:
             return
         self.process.terminate()
@@ -141,7 +151,8 @@ class Daemon:
         os.unlink(self.log.name)
         for folder in self.cgroups():
             for pid in read(folder + "/cgroup.procs").split():
-                os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ends by itself
+                    os.kill(int(pid), signal.SIGKILL)
         end = time.monotonic() + 10
         for folder in self.cgroups():
             while os.path.isdir(folder):
@@ -153,7 +164,7 @@ class Daemon:
                     time.sleep(0.05)
 
     def call(self, *args):
-        """A verb of sandboxctl with --json: its object."""
+        """Runs a verb of sandboxctl with --json; returns the object that it prints."""
         return json.loads(command(self.ctl, "--json", *args, env=self.env))
 
     def rootfs(self, image):
@@ -165,7 +176,7 @@ class Daemon:
                 for t in self.call("ps", "--all") if t.get("label")}
 
     def park_policy(self, parked):
-        """A copy of the default policy with so many parked clones; its name."""
+        """Makes a copy of the default policy with so many parked clones; returns its name."""
         name = "bench-parked-%d" % parked
         if name in self.refused or os.path.exists("%s/%s.json" % (self.run, name)):
             return name
@@ -212,7 +223,7 @@ class Daemon:
             time.sleep(0.2)
 
     def processes(self):
-        """Parent of each of the daemon's processes: its roles, sandboxes, templates."""
+        """The parent of each of the daemon's processes: of its roles, sandboxes and templates."""
         parents, mine = {}, {}
         if not self.pid:
             return mine
@@ -235,7 +246,7 @@ class Daemon:
                 if title in ("sandboxd: monitor", "sandboxd: front", "sandboxd: logger")}
 
     def pid_of(self, ident):
-        """The interpreter of a task or template: the eldest child of its init."""
+        """The interpreter of a task or template: the oldest child of its init."""
         parents = self.processes()
         for pid in parents:
             title = read("/proc/%d/cmdline" % pid)
@@ -249,7 +260,7 @@ class Daemon:
         return None
 
     def cpu_ms(self):
-        """Of all its processes, and of those of them that were waited for."""
+        """The processor time of all its processes, and of those that were waited for."""
         ticks = 0
         for pid in self.processes():
             words = read("/proc/%d/stat" % pid).rsplit(")", 1)[-1].split()
@@ -257,7 +268,7 @@ class Daemon:
         return ticks * 1000.0 / os.sysconf("SC_CLK_TCK")
 
     def settle(self, at_most=120.0):
-        """Until it has hardly used a CPU for two seconds."""
+        """Waits until the daemon has hardly used a processor for two seconds."""
         quiet, last, end = 0, self.cpu_ms(), time.monotonic() + at_most
         while quiet < 2 and time.monotonic() < end:
             time.sleep(1)
@@ -266,12 +277,12 @@ class Daemon:
             last = now
 
     def cgroups(self):
-        """Its folders in all hierarchies, the deepest first."""
+        """The daemon's cgroup folders in all hierarchies, the deepest first."""
         return [top for top, _, _ in os.walk("/sys/fs/cgroup", topdown=False)
                 if self.group in top.split("/")]
 
     def sizes(self):
-        """What must not grow with the number of tasks that have been."""
+        """What must not grow with the number of tasks that have run."""
         sizes = {"processes": len(self.processes()), "cgroups": len(self.cgroups()),
                  "MemAvailable KiB": available_kib()}
         for role, pid in sorted(self.roles().items()):
@@ -282,7 +293,7 @@ class Daemon:
         return sizes
 
     def templates(self):
-        """What `template ls` says; nothing where there is no such verb."""
+        """What `template ls` prints; nothing when there is no such verb."""
         try:
             found = self.call("template", "ls")
         except (BenchError, ValueError):

@@ -15,7 +15,7 @@ MEM_N = int(os.environ.get("MEM_N", "500"))
 LOW_RATE = int(os.environ.get("LOW_RATE", "0"))
 LOW_RATE_HOW = os.environ.get("LOW_RATE_HOW", "fork")
 LOW_RATE_EVERY_MS = os.environ.get("LOW_RATE_EVERY_MS", "20")
-# There, with all that a task of the kind has in memory, and doing nothing.
+# Has everything in memory that a task of its kind has, and does nothing.
 ASLEEP = {"hello": "import signal\nsignal.pause()",
           "numpy": "import signal, numpy\nsignal.pause()"}
 
@@ -27,7 +27,7 @@ def load_args(daemon, image, code, how, *options):
 
 
 def load(daemon, image, code, how, *options):
-    """Its result: seconds, late, warning, and of each task first ms, whole ms, mode, verdict."""
+    """Runs load; returns its result: seconds, late, warning, and for each task first ms, whole ms, mode, verdict."""
     args = load_args(daemon, image, code, how, *options)
     result = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, env=ENV, check=False)
@@ -44,7 +44,7 @@ def load_lacks(daemon, image, code, how):
 
 
 def wrong_modes(result, how):
-    """Those that were started otherwise than asked, as text; None when there are none."""
+    """The tasks that were started in another mode than was asked for, as text; None when there are none."""
     used = [t[2] for t in result["tasks"] if t[2]]
     other = [mode for mode in used if mode != HOWS[how][0]]
     return other and "%d of %d started as %s%s" % (
@@ -60,7 +60,7 @@ def samples(result, how):
 
 
 def rates(daemon, table, kinds, hows):
-    """As many whole lifecycles as fit, with so many at a time; kinds: image and code."""
+    """Runs as many whole lives of tasks as fit, with so many at a time; kinds: image and code."""
     for task, (image, code) in kinds.items():
         for how in hows:
             why = load_lacks(daemon, image, code, how)
@@ -124,7 +124,7 @@ class Held:
 
 
 def held_kib(daemon, image, code, how, n):
-    """KiB of MemAvailable that each of n tasks takes, how many they were, wrong modes."""
+    """How many KiB of MemAvailable each of n tasks takes, how many tasks there were, and wrong modes."""
     with Held(daemon, image, code, how, n) as held:
         daemon.settle()
         before = available_kib()
@@ -144,7 +144,7 @@ def parked_kib(daemon, image, code):
     for parked in (0, 8):
         how = "parked-%d" % parked
         HOWS[how] = ("fork", daemon.park_policy(parked))
-        # The checkpoint is there before: it is not what a template takes.
+        # The checkpoint is made before: its memory is not what a template takes.
         if HOWS[how][1] not in daemon.refused:
             daemon.call("image", "warm", image, "--policy", HOWS[how][1])
         daemon.settle()
@@ -169,8 +169,8 @@ def memory_of(daemon, table, task, image, hows):
         if why:
             table.missing("memory", task, how, why)
             continue
-        # Some first: by them it is known how many the machine can hold, and what only the
-        # first ones take is there before the rest are measured.
+        # A few first: they tell how many tasks the machine can hold, and what only the first ones take
+        # is taken before the rest are measured.
         each, _, _ = held_kib(daemon, image, code, how, min(MEM_N, 16))
         n = max(1, min(MEM_N, int(0.7 * available_kib() / max(each, 1024))))
         each, n, wrong = held_kib(daemon, image, code, how, n)
@@ -188,7 +188,7 @@ def memory_of(daemon, table, task, image, hows):
 
 
 def memory(work, table, images, hows):
-    """In a daemon of its own for each image, so that nothing else comes and goes in it."""
+    """Measures in a daemon of its own for each image, so that nothing else comes and goes in it."""
     for task, image in images.items():
         folder = "%s/memory-%s" % (work, task)
         os.mkdir(folder)
@@ -202,7 +202,7 @@ def memory(work, table, images, hows):
 
 
 def low_rate(daemon, table, task, image, code):
-    """LOW_RATE tasks, one every so often; what has grown meanwhile is noted."""
+    """Runs LOW_RATE tasks at a slow pace, and notes what has grown meanwhile."""
     how = LOW_RATE_HOW
     why = load_lacks(daemon, image, code, how)
     if why:

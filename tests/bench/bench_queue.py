@@ -10,7 +10,7 @@ import threading
 import time
 import zipfile
 
-from bench_daemon import ENV, BenchError, busy_ms, command, program, read
+from bench_daemon import EDGE_API, ENV, BenchError, busy_ms, command, program, read
 
 QUEUE_N = int(os.environ.get("QUEUE_N", "20000"))
 QUEUE_FIRST_N = int(os.environ.get("QUEUE_FIRST_N", "200"))
@@ -21,7 +21,7 @@ STALL_S = 120
 
 
 class Project:
-    """A tenant of the daemon's, and its REST API."""
+    """A tenant of the daemon, and its requests to the REST API."""
 
     def __init__(self, daemon, name):
         made = daemon.call("project", "create", name, "--quota", "queued=0")
@@ -90,10 +90,14 @@ class Project:
         tasks = self.daemon.call("project", "inspect", self.name)["tasks"]
         return tasks["queued"] + tasks["running"]
 
-    def enqueue(self, code, n, *options):
+    def enqueue(self, code, n, *options, by_edge=False):
         """tests/bench/enqueue.c."""
+        address = self.address()
+        if by_edge:
+            address = read(self.daemon.run + "/edge-http").strip().rsplit(":", 1)
+            options += ("--host", EDGE_API)
         out = command(program("enqueue"), "--tasks", str(n),
-                      *options, *self.address(), self.id, code, env=dict(ENV, TOKEN=self.token))
+                      *options, *address, self.id, code, env=dict(ENV, TOKEN=self.token))
         result = json.loads(out)
         if result["refused"]:
             raise BenchError("%d requests refused: %s" % (result["refused"], result["error"]))
@@ -110,28 +114,34 @@ def quantiles(values):
 
 
 def take_in(table, project, code):
-    """Into a code that is paused, so that nothing else is done meanwhile; then they go."""
+    """Queues tasks of a paused worker, so that nothing else is done meanwhile; then they are removed."""
     project.pause(code, True)
-    for connections, batch in ((QUEUE_CONNECTIONS, "1"), ("64", "1"), (QUEUE_CONNECTIONS, "10")):
+    ways = [(QUEUE_CONNECTIONS, "1", False), ("64", "1", False), (QUEUE_CONNECTIONS, "10", False)]
+    if os.path.exists(project.daemon.run + "/edge-http"):
+        ways[1:1] = [(QUEUE_CONNECTIONS, "1", True)]
+        ways[3:3] = [("64", "1", True)]
+    for connections, batch, by_edge in ways:
         table.show("queue: enqueue, %s connections, %s a request" % (connections, batch))
         cpu, busy = project.daemon.cpu_ms(), busy_ms()
-        r = project.enqueue("nop", QUEUE_N, "--batch", batch, "--connections", connections)
-        table.note("queue: %d tasks, %s a request, %s connections: %.0f a second, durable; a "
+        r = project.enqueue("nop", QUEUE_N, "--batch", batch, "--connections", connections,
+                            by_edge=by_edge)
+        table.note("queue: %d tasks, %s a request, %s connections%s: %.0f a second, durable; a "
                    "request p50 %.2f ms, p99 %.2f ms; a task %.3f ms of CPU, of the whole machine "
-                   "%.3f" % (r["tasks"], batch, connections, r["per_second"], r["p50_ms"],
-                             r["p99_ms"], (project.daemon.cpu_ms() - cpu) / r["tasks"],
+                   "%.3f" % (r["tasks"], batch, connections, " by the edge" if by_edge else "",
+                             r["per_second"], r["p50_ms"], r["p99_ms"],
+                             (project.daemon.cpu_ms() - cpu) / r["tasks"],
                              (busy_ms() - busy) / r["tasks"]))
         project.rest("POST", "/2/{}/codes/%s/cancel_all" % code)
     project.pause(code, False)
 
 
 def first(table, project, how="fork"):
-    """From the request to the first user bytecode, on a node that does nothing else."""
+    """The time from the request to the first user bytecode, on a node that does nothing else."""
     samples, others = [], {}
     for n in range(QUEUE_FIRST_N + 10):
         table.show("queue: first %d/%d" % (n, QUEUE_FIRST_N))
         start = project.ended(project.submit("nop"))["start"]
-        if n >= 10:  # by then a template is there
+        if n >= 10:  # by then there is a template
             if start["mode"] == how:
                 samples.append(start["ms"])
             else:
@@ -143,7 +153,7 @@ def first(table, project, how="fork"):
 
 
 class Neighbour(threading.Thread):
-    """One task of another project now and then: how long it waits."""
+    """Queues a task of another project now and then, and notes how long it waits."""
 
     def __init__(self, project):
         super().__init__()
@@ -161,7 +171,7 @@ class Neighbour(threading.Thread):
 
 
 def hows(project):
-    """Start modes of the newest tasks, and how many of them did not end well."""
+    """The start modes of the newest tasks, and how many of those did not end well."""
     counts = {}
     for task in project.rest("GET", "/api/{}/tasks?limit=100")["tasks"]:
         how = (task["start"] or {}).get("mode") if task["status"] == "complete" else task["status"]
@@ -184,10 +194,10 @@ def wait_empty(table, project, n):
 
 
 def drain(daemon, table, project, code, other):
-    """QUEUE_DRAIN_N tasks are queued, then run, while the other project has one now and then."""
-    project.enqueue("nop", 500)  # what only the first ones take is there before
+    """Queues QUEUE_DRAIN_N tasks and runs them, while the other project queues one now and then."""
+    project.enqueue("nop", 500)  # what only the first tasks take is taken before
     wait_empty(table, project, 500)
-    for _ in range(10):  # the other's template too
+    for _ in range(10):  # also for the other project's template
         other.ended(other.submit("nop"))
     daemon.settle()
     before = daemon.sizes()

@@ -16,7 +16,7 @@ PAUSE_S = 0.002
 
 
 class Victim(threading.Thread):
-    """One cheap request after the other, on one connection, and how long each took."""
+    """Makes one cheap request after the other on one connection, and notes how long each takes."""
 
     def __init__(self, project):
         super().__init__()
@@ -50,7 +50,7 @@ class Load:
 
 
 def longest_turn_ms(project, token):
-    """Since the front's start."""
+    """The longest turn since the front has started."""
     request = urllib.request.Request("http://%s/metrics" % ":".join(project.address()),
                                      headers={"Authorization": "OAuth " + token})
     with urllib.request.urlopen(request) as answer:
@@ -69,7 +69,9 @@ class Bench:
         self.operator = made["text"] if "text" in made else made["token"]
 
     def beside(self, what, during):
-        """The victim's times, and one run's, while during() goes on; it gives what is to be said."""
+        """Measures the victim's requests and one run while during() goes on; during() returns what is to be
+        printed.
+        """
         self.table.show("tenants: " + what)
         victim = Victim(self.b)
         victim.start()
@@ -120,7 +122,7 @@ def idle():
 
 def tenants(daemon, work, table):
     bench = Bench(daemon, work, table)
-    # Every run below is like the others: by a template that is there.
+    # After these there is a template, so that every run below is like the others.
     for _ in range(3):
         bench.run_once()
     daemon.call("project", "quota", "tenant-a", "queued=%d" % (2 * TENANTS_N + 1000000))
@@ -134,7 +136,7 @@ def tenants(daemon, work, table):
     bench.get("page=100000&per_page=100", 64, "/2/{}/tasks?page=100000&per_page=100")
     bench.get("page=0&per_page=100", 64, "/2/{}/tasks?per_page=100")
     bench.get("a filter that none meets", 64, "/api/{}/tasks?status=running,error&limit=100")
-    # Those that come meanwhile are cancelled with the others.
+    # Tasks that are queued meanwhile are cancelled with the others.
     bench.load("1000 tasks a request", 64, "--batch", "1000", *bench.a.address(), bench.a.id, "nop")
     bench.beside("cancel_all", bench.cancel_all)
     bench.beside("removal of the project", bench.remove)

@@ -7,6 +7,7 @@
  *   --tasks N         in all (10000)
  *   --batch N         of one request (1)
  *   --payload TEXT    of each
+ *   --host NAME       that the requests are for (ADDRESS:PORT)
  *   --get PATH        asks for this in place of queueing, as often as --tasks says
  *
  * A task counts when the answer with its id is there: it is durable then. One process and one
@@ -124,7 +125,7 @@ static void make_get(struct load *l, const char *host, const char *path)
 	l->request_len = strlen(l->request);
 }
 
-/* Length of the answer once its head is there; 0: not yet. */
+/* The answer's length once its header has come; 0: it has not. */
 static size_t answer_len(const struct link *k, const char **ret_body)
 {
 	const char *body = strstr(k->answer, "\r\n\r\n"), *len;
@@ -250,10 +251,12 @@ int main(int argc, char **argv)
 						{"batch", required_argument, NULL, 'b'},
 						{"payload", required_argument, NULL, 'p'},
 						{"get", required_argument, NULL, 'g'},
+						{"host", required_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
 	struct load l = {.n_links = 8, .wanted = 10000, .batch = 1};
 	const char *payload = "{}", *path = NULL;
-	char host[64];
+	const char *name = NULL;
+	char host[256];
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -267,6 +270,8 @@ int main(int argc, char **argv)
 			payload = optarg;
 		else if (c == 'g')
 			path = optarg;
+		else if (c == 'h')
+			name = optarg;
 		else
 			return 1;
 	}
@@ -278,7 +283,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	l.to.sin_port = htons((uint16_t)strtoul(argv[optind + 1], NULL, 10));
-	(void)snprintf(host, sizeof(host), "%s:%s", argv[optind], argv[optind + 1]);
+	(void)snprintf(host, sizeof(host), "%s%s%s", name ? name : argv[optind], name ? "" : ":",
+		       name ? "" : argv[optind + 1]);
 	l.links = calloc(l.n_links, sizeof(*l.links));
 	l.pfds = calloc(l.n_links, sizeof(*l.pfds));
 	l.times = calloc(l.wanted / l.batch + l.n_links + 1, sizeof(*l.times));

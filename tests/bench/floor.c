@@ -61,7 +61,8 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* One page more is asked for and given back: neighbours would become one mapping. */
+/* Asks for one page more and gives it back; without a gap the kernel would merge neighbours into
+ * one mapping. */
 static void add_mapping(const struct mapping *m, int file)
 {
 	size_t size = m->end - m->start;
@@ -88,7 +89,7 @@ static void add_mapping(const struct mapping *m, int file)
 	total_kib += m->anon_kib ? m->rss_kib : 0;
 }
 
-/* "START-END PERMS OFFSET DEVICE INODE NAME", which is the first line of each. */
+/* Reads a mapping's first line, "START-END PERMS OFFSET DEVICE INODE NAME". */
 static bool read_head(const char *line, struct mapping *m)
 {
 	char *at;
@@ -121,7 +122,8 @@ static void copy_mappings(const char *pid)
 
 	(void)snprintf(path, sizeof(path), "/proc/%s/smaps", pid);
 	f = fopen(path, "re");
-	/* Larger than any of its mappings: what lies behind the end cannot be touched. */
+	/* Larger than any of the mappings, because a page behind the file's end cannot be
+	 * touched. */
 	if (!f || file < 0 || ftruncate(file, 1L << 36) < 0)
 		die(path);
 	while (fgets(line, sizeof(line), f)) {
@@ -130,9 +132,9 @@ static void copy_mappings(const char *pid)
 		read_kib(line, "Rss:", &m.rss_kib);
 		read_kib(line, "Anonymous:", &m.anon_kib);
 		read_kib(line, "AnonHugePages:", &m.huge_kib);
-		if (strncmp(line, "VmFlags:", 8) != 0) /* the last line of each */
+		if (strncmp(line, "VmFlags:", 8) != 0) /* the last line of each mapping */
 			continue;
-		/* The stack and the kernel's own we have as well. */
+		/* This process has a stack and the kernel's own mappings already. */
 		if (m.name[0] != '[' || !strncmp(m.name, "[heap]", 6) ||
 		    !strncmp(m.name, "[anon", 5))
 			add_mapping(&m, file);
@@ -162,7 +164,8 @@ static unsigned count_mounts(const char *pid)
 	return n;
 }
 
-/* An empty root in a namespace of its own: the clone copies this table, not the host's. */
+/* An empty root in a mount namespace of its own, so that the clone copies this mount table and not
+ * the host's. */
 static void make_mounts(unsigned n)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
@@ -287,7 +290,8 @@ int main(int argc, char **argv)
 		serve(first);
 		return 0;
 	}
-	(void)clone_once(first); /* not measured: what the first one alone has to do */
+	/* not measured: the first clone has to do what the others find done */
+	(void)clone_once(first);
 	for (unsigned long i = 0; i < n; i++) {
 		samples[i] = clone_once(first);
 		if (raw)

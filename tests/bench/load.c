@@ -20,7 +20,7 @@
 
 #include "supervisor/ctl/ctl.h"
 
-#define STALL_MS 10000 /* no task has started for so long: the rest waits for its turn */
+#define STALL_MS 10000 /* no task has started for so long: the others wait for their turn */
 
 struct slot {
 	struct ctl_conn conn;
@@ -39,7 +39,8 @@ struct load {
 	struct slot *slots;
 	struct pollfd *pfds;
 	uint64_t submitted, late;
-	json_t *ended; /* [ms to the first bytecode, ms of the whole, mode, verdict] of each */
+	/* for each task: [ms to the first bytecode, ms of the whole, mode, verdict] */
+	json_t *ended;
 	char warning[512];
 };
 
@@ -109,7 +110,7 @@ static void take_reply(struct load *l, struct slot *s, const json_t *reply)
 	}
 }
 
-/* Waits for replies and takes what is there; false when nothing came in time. */
+/* Waits for replies and takes all that have come; false when none came in time. */
 static bool take_replies(struct load *l, int timeout_ms)
 {
 	int r, n = poll(l->pfds, l->at_once, timeout_ms);
@@ -127,7 +128,7 @@ static bool take_replies(struct load *l, int timeout_ms)
 		}
 		if (r < 0 && s->busy)
 			die(e.msg);
-		/* The daemon ends those that ask for nothing for two minutes. */
+		/* The daemon closes connections that ask for nothing for two minutes. */
 		if (r < 0) {
 			ctl_close(&s->conn);
 			join(l, i);
@@ -152,7 +153,7 @@ static bool more(const struct load *l, uint64_t begin)
 	       (!l->seconds || util_monotonic_ns() - begin < l->seconds * 1000000000u);
 }
 
-/* Each connection has its next task as soon as its last one has ended. */
+/* Each connection gets its next task as soon as its last one has ended. */
 static void run_through(struct load *l, uint64_t begin)
 {
 	do {
@@ -163,7 +164,8 @@ static void run_through(struct load *l, uint64_t begin)
 	} while (l->n_busy > 0 || more(l, begin));
 }
 
-/* By the clock, whatever has become of those before; what cannot be in time is counted. */
+/* Submits by the clock, whatever has become of earlier tasks; a task for which no connection is
+ * free is counted. */
 static void run_by_clock(struct load *l, uint64_t begin)
 {
 	uint64_t every = l->every_ms * 1000000u, due = begin;
@@ -198,9 +200,9 @@ static void say_and_wait(const char *word, unsigned n)
 }
 
 /*
- * For who measures tasks that are just there: "connected N"; at a line of stdin the tasks
- * are submitted; "started N" when they run, or as many as the daemon lets; at another
- * line all are ended.
+ * For a caller that measures tasks which are just there. Prints "connected N"; at a line of stdin
+ * submits the tasks; prints "started N" when they run, or as many of them as the daemon lets run;
+ * at another line ends all of them.
  */
 static void hold(struct load *l)
 {

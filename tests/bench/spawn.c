@@ -27,7 +27,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Reads to the end; keeps the beginning, which holds the first line. */
+/* Reads to the end, and keeps the beginning, which has the first line. */
 static void drain(int fd, char *head, size_t size)
 {
 	char buf[65536];

@@ -126,7 +126,7 @@ test('schedules: made, listed, run, cancelled; too often is an error', LIMIT, as
 });
 
 test('errors come with their words', LIMIT, async () => {
-	await assert.rejects(call('tasksCreate', 'nobody', {}, {}), /there is no code "nobody"/);
+	await assert.rejects(call('tasksCreate', 'nobody', {}, {}), /there is no worker "nobody"/);
 	await assert.rejects(call('tasksGet', '0'.repeat(24)), /there is no task/);
 	await assert.rejects(on(client.api, 'codesUpload', {
 		data: '{"name": "broken", "runtime": "python", "file_name": "x.py"}',

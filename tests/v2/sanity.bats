@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # bats file_tags=v2-all
-# The cgroup v2 machine itself: is it what the other tests take it to be?
+# Checks of the cgroup v2 machine itself: that it is what the other tests take it for.
 
 setup() {
 	[ -n "${SANDBOXD_V2:-}" ] || skip "only inside the cgroup v2 machine"
