@@ -42,13 +42,14 @@ struct front {
 	uint64_t started_ns; /* CLOCK_REALTIME */
 	struct turn *turn;   /* turn.c: works and timers */
 	struct store *store;
-	struct changes *changes; /* store/change.h */
-	struct core *core;	 /* core/core.h */
-	struct run *run;	 /* run/run.h */
-	struct serve *serve;	 /* serve/serve.h */
-	struct api *api;	 /* api/sync.h */
-	struct web *web;	 /* web/web.h */
-	struct edge *edge;	 /* edge/edge.c; NULL: there is none */
+	struct changes *changes;	   /* store/change.h */
+	struct core *core;		   /* core/core.h */
+	struct run *run;		   /* run/run.h */
+	struct serve *serve;		   /* serve/serve.h */
+	struct api *api;		   /* api/sync.h */
+	struct web *web;		   /* web/web.h */
+	struct edge *edge;		   /* edge/edge.c; NULL: there is none */
+	struct edge_waiting *edge_waiting; /* edge/wake.c; NULL: there is no edge */
 };
 
 #endif

@@ -423,7 +423,10 @@ void edge_on_told(struct front *f, void (*told)(struct front *f, const char *key
 static int edge_load(struct front *f, struct err *e)
 {
 	struct edge *x;
+	int r = edge_wake_load(f, e);
 
+	if (r < 0)
+		return r;
 	/* The monitor has made the socket before it has started this role. */
 	if (f->cfg.edge_dirfd < 0 || faccessat(f->cfg.edge_dirfd, "edge.sock", F_OK, 0) < 0)
 		return 0;
@@ -443,10 +446,9 @@ static int edge_load(struct front *f, struct err *e)
 /* Also with nothing to tell: so that the edge need not wait for a word of this front. */
 static int edge_begin(struct front *f, struct err *e)
 {
-	(void)e;
 	if (f->edge)
 		mark_all(f->edge);
-	return 0;
+	return edge_wake_start(f, e);
 }
 
 static void edge_clear(struct front *f)
@@ -454,6 +456,7 @@ static void edge_clear(struct front *f)
 	struct edge *x = f->edge;
 	struct idnode *n;
 
+	edge_wake_clear(f);
 	if (!x)
 		return;
 	hang_up(x);
@@ -466,4 +469,9 @@ static void edge_clear(struct front *f)
 }
 
 const struct capability edge_capability = {
-	.name = "edge", .load = edge_load, .start = edge_begin, .clear = edge_clear};
+	.name = "edge",
+	.load = edge_load,
+	.start = edge_begin,
+	.stop = edge_wake_stop,
+	.clear = edge_clear,
+};

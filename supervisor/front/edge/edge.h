@@ -13,8 +13,10 @@
 #define SUPERVISOR_FRONT_EDGE_EDGE_H
 
 #include <jansson.h>
+#include <sys/queue.h>
 
 #include "supervisor/front/base/capability.h"
+#include "supervisor/front/base/turn.h"
 
 #define EDGE_ID_LEN 32
 #define EDGE_HEAD_MAX 4096u /* of an answer of the edge's */
@@ -33,7 +35,45 @@ bool edge_has(const struct front *f, const char *key);
  * only, for good. */
 void edge_on_told(struct front *f, void (*told)(struct front *f, const char *key));
 
-/* Without an edge everything above does nothing, and edge_has is true: so ask it after each put, and
+/* wake.c: a request that waits at the edge until there is an instance for it. */
+struct edge_asker;
+struct edge_wake {
+	TAILQ_ENTRY(edge_wake) next;
+	struct edge_asker *asker;
+	struct timer late;
+};
+TAILQ_HEAD(edge_wakes,
+	   edge_wake); /* which wait for the same; whoever has it begins it (TAILQ_INIT) */
+/* The edge has no instance of this version of PROJECT/NAME. 0: the request waits in *ret, which is
+ * answered later. -ENOENT: it is not for this one to say, and *e is not looked at. Else *e is what the
+ * client is told. */
+typedef int (*edge_wake_fn)(struct front *f, const char *project, const char *name,
+			    const char *version, struct edge_wakes **ret, struct err *e);
+/* They are asked in turn, for good. */
+void edge_on_wake(struct front *f, edge_wake_fn fn);
+/* All of them are answered: with an instance, whose socket has its name; NULL: with why there is none. */
+void edge_wake_answer(struct edge_wakes *wakes, const char *instance, const struct err *error);
+int edge_wake_load(struct front *f, struct err *e);
+int edge_wake_start(struct front *f, struct err *e);
+void edge_wake_stop(struct front *f);
+void edge_wake_clear(struct front *f);
+
+/* socket.c: a socket that listens, RUN/edge/i/NAME.sock. A run's has its id as its name, or begins
+ * with that. */
+#define EDGE_SOCKET_MAX 60u
+int edge_socket_make(struct front *f, const char *name, int *ret, struct err *e);
+void edge_socket_remove(struct front *f, const char *name);
+/* A connection to it, non-blocking; or -errno, -EAGAIN where too many wait to be accepted. */
+int edge_socket_connect(const struct front *f, const char *name);
+
+/* address.c: where NAME of the project answers without a route, as the node itself would ask for it,
+ * "http://NAME.PROJECT.DOMAIN:PORT"; "": nowhere. */
+#define EDGE_URL_MAX 512u
+void edge_url(struct front *f, const char *name, const char *project, char *buf, size_t size);
+/* The domain of such hosts; "": there is none. */
+void edge_domain(struct front *f, char *buf, size_t size);
+
+/* Without an edge everything above but the sockets does nothing, and edge_has is true: so ask it after each put, and
  * wait for told only if it is false. */
 extern const struct capability edge_capability;
 

@@ -129,6 +129,10 @@ void registry_each(struct front *f, void (*fn)(struct front *f, struct task *t, 
 		   void *arg);
 
 /* What happens to a task, in the order of its life. */
+/* The record of a run that lasts or builds, of which the caller has made the id, for a project's
+ * package. It is the caller's until flow_accept takes it. NULL: out of memory. */
+struct task *run_new(struct project *p, const char *id, const char *wanted_by,
+		     const uint8_t package[32]);
 /* A new task, whose record is filled, waits for its turn from now on, and is written at the end of
  * this turn. -ENOMEM, -ENOENT (its project was removed): it is the caller's still. */
 int flow_accept(struct front *f, struct task *t);

@@ -518,6 +518,24 @@ fail:
 	flow_end(f, t, VERDICT_FAILED, e.msg);
 }
 
+struct task *run_new(struct project *p, const char *id, const char *wanted_by,
+		     const uint8_t package[32])
+{
+	struct task *t = registry_new(id);
+
+	if (!t)
+		return NULL;
+	t->project = p;
+	(void)snprintf(t->rec.project, sizeof(t->rec.project), "%s", p->id);
+	(void)snprintf(t->rec.wanted_by, sizeof(t->rec.wanted_by), "%s", wanted_by);
+	t->rec.created_ns = util_realtime_ns();
+	t->received_ns = util_monotonic_ns();
+	t->rec.together = 1;
+	t->rec.has_package = 1;
+	memcpy(t->rec.package, package, sizeof(t->rec.package));
+	return t;
+}
+
 int flow_accept(struct front *f, struct task *t)
 {
 	int r = queue_push(f, t);

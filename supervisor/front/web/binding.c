@@ -28,7 +28,7 @@ static struct web_channel *waiting(struct front *f, const char *run)
 {
 	struct web_channel *c = web_channel_of_run(f, run);
 
-	if (!c || c->fd < 0 || c->n_asks == 0)
+	if (!c || c->line.fd < 0 || c->n_asks == 0)
 		return NULL;
 	c->n_asks--;
 	return c;
@@ -76,7 +76,7 @@ void web_binding_ask(struct web_channel *c, json_t *head)
 
 	/* The runtime never asks for more at a time: this is somebody else's code. */
 	if (c->n_asks >= ASKS_MAX) {
-		c->dead = true;
+		c->line.dead = true;
 		web_channel_send(c, json_object(), NULL, 0);
 		return;
 	}

@@ -18,7 +18,7 @@ static struct web_instance *pick(struct web_version *v)
 	struct web_instance *i, *best = NULL;
 
 	LIST_FOREACH(i, &v->instances, next)
-		if (i->replica.state == REPLICA_UP && i->published && i->channel.fd >= 0 &&
+		if (i->replica.state == REPLICA_UP && i->published && i->channel.line.fd >= 0 &&
 		    (!best || i->n_calls < best->n_calls))
 			best = i;
 	return best;

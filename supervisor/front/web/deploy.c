@@ -699,7 +699,7 @@ static void take_manifest(struct web_build *b)
 	struct err e = {0};
 	int fd;
 
-	b->manifest = strndup((const char *)b->channel.in.body, b->channel.in.body_len);
+	b->manifest = strndup((const char *)b->channel.line.in.body, b->channel.line.in.body_len);
 	if (!b->manifest)
 		(void)err_set(&e, ERR_SYSTEM, ENOMEM, "manifest");
 	else if (worker_manifest_read("manifest", b->manifest, strlen(b->manifest), &m, &e) == 0 &&
@@ -726,7 +726,7 @@ static void take_manifest(struct web_build *b)
 /* The next piece of the package. */
 static void take_package(struct web_build *b)
 {
-	const struct serve_in *in = &b->channel.in;
+	const struct serve_in *in = &b->channel.line.in;
 	struct err e = {0};
 	int r;
 
@@ -765,7 +765,7 @@ static void start_again(struct front *f, struct timer *t)
 static void take_again(struct web_build *b, const json_t *head)
 {
 	const char *image = json_string_value(json_object_get(head, "image"));
-	const struct serve_in *in = &b->channel.in;
+	const struct serve_in *in = &b->channel.line.in;
 	struct err e = {0};
 
 	if (!image || !util_is_name(image) || b->config) {
@@ -803,7 +803,7 @@ static void check_ended(struct web_build *b, const char *error)
 {
 	struct err e = {0};
 
-	if (b->step != BUILD_READ || *b->run || b->channel.fd >= 0 || timer_is_set(&b->again))
+	if (b->step != BUILD_READ || *b->run || b->channel.line.fd >= 0 || timer_is_set(&b->again))
 		return;
 	(void)err_set(&e, ERR_INPUT, 0, "%s: sandboxctl logs %s",
 		      *error ? error : "it has ended without an answer", b->log);
@@ -914,7 +914,7 @@ static void start_build(struct web_build *b, struct err *e)
 	r = web_channel_open(f, &b->channel, pair[1], BUILD_BODY_MAX);
 	util_new_id(b->run);
 	memcpy(b->log, b->run, sizeof(b->log));
-	t = r < 0 ? NULL : web_run_new(b->project, b->run, WANTED_BY, b->source);
+	t = r < 0 ? NULL : run_new(b->project, b->run, WANTED_BY, b->source);
 	if (!t) {
 		b->run[0] = '\0';
 		(void)err_set(e, ERR_SYSTEM, ENOMEM, "cannot begin the build");
@@ -1011,8 +1011,8 @@ int web_deploy_begin(struct front *f, struct project *p, struct web_deploy *ask,
 	b->began_ns = util_monotonic_ns();
 	b->serve_fd = b->package_fd = -1;
 	(void)snprintf(b->image, sizeof(b->image), "%s", WEB_IMAGE_DEFAULT);
-	b->channel =
-		(struct web_channel){.fd = -1, .take = build_take, .ended = build_channel_ended};
+	b->channel = (struct web_channel){
+		.line.fd = -1, .take = build_take, .ended = build_channel_ended};
 	LIST_INSERT_HEAD(&f->web->builds, b, next);
 	b->unpacking = true;
 	if (b->ask.is_file && is_zip(archive_fd))

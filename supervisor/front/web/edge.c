@@ -143,19 +143,6 @@ void web_edge_hosts(struct front *f)
 		msg_err("the edge is not told of routes: %s", e.msg);
 }
 
-/* A file of RUN, which the monitor has written: text, without a newline; "": there is none. */
-static void read_run(struct front *f, const char *name, char *buf, size_t size)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
-	char path[64];
-
-	buf[0] = '\0';
-	(void)snprintf(path, sizeof(path), "../%s", name);
-	if (util_read_file_at(f->cfg.edge_dirfd, path, size - 1, &text, &len) == 0)
-		(void)snprintf(buf, size, "%.*s", (int)strcspn(text, "\n"), text);
-}
-
 /* Whether there is a host that both mean. */
 static bool hosts_meet(const struct route_pattern *a, const struct route_pattern *b)
 {
@@ -248,7 +235,7 @@ int web_edge_check_routes(struct front *f, const struct web_worker *of,
 	char domain[256];
 	int r = 0;
 
-	read_run(f, "edge-domain", domain, sizeof(domain));
+	edge_domain(f, domain, sizeof(domain));
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = check_host(f, of->project, &routes[i].pattern, domain, e);
 	for (struct project *p = f->core->projects; r == 0 && p && n; p = p->next) {
@@ -288,25 +275,9 @@ bool web_edge_has_routes(struct front *f)
 	return edge_has(f, "");
 }
 
-/* Where the worker answers without a route, as the node itself would ask for it. */
 void web_edge_url(struct front *f, const struct web_worker *w, char *buf, size_t size)
 {
-	char domain[256], at[128];
-	const char *scheme = "http", *port;
-
-	read_run(f, "edge-domain", domain, sizeof(domain));
-	read_run(f, "edge-http", at, sizeof(at));
-	if (!*at) {
-		scheme = "https";
-		read_run(f, "edge-https", at, sizeof(at));
-	}
-	port = strrchr(at, ':');
-	if (port && strcmp(port, strcmp(scheme, "http") == 0 ? ":80" : ":443") == 0)
-		port = "";
-	buf[0] = '\0';
-	if (*domain && port)
-		(void)snprintf(buf, size, "%s://%s.%s.%s%s", scheme, w->row.name, w->project->name,
-			       domain, port);
+	edge_url(f, w->row.name, w->project->name, buf, size);
 }
 
 void web_edge_start(struct front *f)

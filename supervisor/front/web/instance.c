@@ -20,7 +20,6 @@
 
 #define WANTED_BY "web:" /* and the version's id: task_record.wanted_by */
 #define ENTRY ((char *)"_sandboxd_http.instance:main")
-#define LISTEN_BACKLOG 1024
 /* One without requests for so long is let go, where the version may have fewer. */
 #define IDLE_NS (60 * SEC)
 /* A version whose run could not start is tried again by a request after so long, not by each. */
@@ -45,48 +44,6 @@ static const struct replica_rules rules = {
 
 static void instance_step(struct web_instance *i, enum replica_event event);
 static void arm(struct web_instance *i);
-
-/* In the folder of the edge, through the front's descriptor of it: no folder above it has to be
- * searchable by this role. */
-static void socket_name(const struct front *f, const char *run, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-	(void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/i/%s.sock",
-		       f->cfg.edge_dirfd, run);
-}
-
-void web_socket_remove(struct front *f, const char *run)
-{
-	char name[TASK_ID_LEN + 16];
-
-	(void)snprintf(name, sizeof(name), "i/%s.sock", run);
-	(void)unlinkat(f->cfg.edge_dirfd, name, 0);
-}
-
-int web_socket_make(struct front *f, const char *run, int *ret, struct err *e)
-{
-	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un name;
-
-	socket_name(f, run, &name);
-	/* The folder lets the edge in and nobody else. */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ||
-	    chmod(name.sun_path, 0666) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "cannot make an instance's socket");
-	*ret = TAKE_FD(fd);
-	return 0;
-}
-
-int web_socket_connect(const struct front *f, const char *run)
-{
-	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un name;
-
-	socket_name(f, run, &name);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
 
 /*
  * They are in the frame's head where it has room for them, else in its body. The text was written here,
@@ -206,7 +163,7 @@ static void channel_ended(struct web_channel *c, const char *why)
 /* -EAGAIN: too many wait to be accepted. */
 static int channel_connect(struct web_instance *i)
 {
-	_cleanup_fd_ int fd = web_socket_connect(i->f, i->run);
+	_cleanup_fd_ int fd = edge_socket_connect(i->f, i->run);
 	struct err e = {0};
 	int r;
 
@@ -294,7 +251,7 @@ static void on_timer(struct front *f, struct timer *t)
 		instance_step(i, REPLICA_TIMER);
 		return;
 	}
-	if (i->replica.state == REPLICA_STARTING && i->channel.fd < 0)
+	if (i->replica.state == REPLICA_STARTING && i->channel.line.fd < 0)
 		begin_channel(i);
 	else if (is_idle(i) && now - i->idle_ns >= IDLE_NS && is_spare(i))
 		instance_step(i, REPLICA_WANT_DOWN);
@@ -311,7 +268,7 @@ static void arm(struct web_instance *i)
 		at = other = util_monotonic_ns();
 	else if (is_idle(i))
 		other = i->idle_ns + IDLE_NS;
-	else if (i->replica.state == REPLICA_STARTING && i->channel.fd < 0)
+	else if (i->replica.state == REPLICA_STARTING && i->channel.line.fd < 0)
 		other = util_monotonic_ns() + CONNECT_AGAIN_NS;
 	if (other && (!at || other < at))
 		at = other;
@@ -326,7 +283,7 @@ static void forget_run(struct web_instance *i)
 	util_close_fd(&i->listen_fd);
 	/* The edge and the next front find a run that goes on by its socket. */
 	if (*i->run && !i->f->web->stopped)
-		web_socket_remove(i->f, i->run);
+		edge_socket_remove(i->f, i->run);
 	idtable_remove(&i->f->web->channels, &i->channel.node);
 	i->run[0] = '\0';
 }
@@ -340,7 +297,7 @@ static int start_run(struct web_instance *i, struct err *e)
 	int r;
 
 	util_new_id(i->run);
-	r = web_socket_make(f, i->run, &i->listen_fd, e);
+	r = edge_socket_make(f, i->run, &i->listen_fd, e);
 	if (r < 0)
 		return r;
 	t = web_run_of(v, i->run, WANTED_BY);
@@ -434,7 +391,7 @@ void web_instances_replace(struct front *f, struct web_worker *w)
 	LIST_FOREACH(v, &w->versions, next)
 		LIST_FOREACH(i, &v->instances, next) {
 			/* One that is not connected yet will be told the new ones. */
-			if (i->channel.fd < 0)
+			if (i->channel.line.fd < 0)
 				continue;
 			i->stale = true;
 			if (i->replica.state == REPLICA_UP)
@@ -561,7 +518,7 @@ static struct web_instance *instance_new(struct front *f, struct web_version *v)
 	i->channel = (struct web_channel){.f = f,
 					  .run = i->run,
 					  .version = v,
-					  .fd = -1,
+					  .line.fd = -1,
 					  .take = channel_take,
 					  .ended = channel_ended};
 	TAILQ_INIT(&i->calls);
@@ -842,6 +799,7 @@ static void adopt(struct front *f, struct task *t, void *arg)
 	/* Its version was removed, or serves no more: it has nothing to finish that anybody could
 	 * answer by now. */
 	if (!i) {
+		edge_socket_remove(f, t->rec.id);
 		(void)flow_cancel(f, t, false);
 		return;
 	}

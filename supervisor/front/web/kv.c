@@ -176,8 +176,8 @@ static void ask_adopt(struct front *f, struct change *c, bool durable)
 	struct web_ask *a = OWNER(c, struct web_ask, change);
 	struct web_channel *asker = *a->run ? web_channel_of_run(f, a->run) : NULL;
 
-	if (asker && asker->held >= a->len)
-		asker->held -= a->len;
+	if (asker && asker->line.held >= a->len)
+		asker->line.held -= a->len;
 	a->project->n_coming--;
 	a->project->web->kv_bytes -= a->len;
 	if (durable) {
@@ -269,7 +269,7 @@ static void write_key(struct web_channel *c, json_int_t id, struct web_namespace
 		      const struct kv_ask *ask)
 {
 	struct project *p = c->version->worker->project;
-	const struct serve_in *in = &c->in;
+	const struct serve_in *in = &c->line.in;
 	const struct web_kv_put value = {in->body, in->body_len, ask->metadata, ask->expires_s};
 	const struct web_kv_put *put = ask->method == KV_PUT ? &value : NULL;
 	struct err e = {0};
@@ -279,7 +279,7 @@ static void write_key(struct web_channel *c, json_int_t id, struct web_namespace
 	else if (web_kv_write(c->f, p, n, ask->key, put, NULL, c->run, id) < 0)
 		web_answer_error(c->f, c->run, id, "Error", "out of memory");
 	else if (put)
-		c->held += put->len;
+		c->line.held += put->len;
 }
 
 void web_kv_ask(struct web_channel *c, const struct manifest_binding *b, json_int_t id,
@@ -299,7 +299,7 @@ void web_kv_ask(struct web_channel *c, const struct manifest_binding *b, json_in
 		kv_refuse(&reply, "Error", e.msg);
 	else if (n->going)
 		kv_refuse(&reply, "Error", "the namespace is being removed");
-	else if (kv_ask_read(head, c->in.body_len, &ask, &reply)) {
+	else if (kv_ask_read(head, c->line.in.body_len, &ask, &reply)) {
 		if (ask.method == KV_PUT || ask.method == KV_DELETE) {
 			write_key(c, id, n, &ask);
 			return;

@@ -86,31 +86,13 @@ int web_version_open(struct web_version *v, struct err *e)
 				    strlen(v->row.manifest), &v->manifest, e);
 }
 
-struct task *web_run_new(struct project *p, const char *run, const char *wanted_by,
-			 const uint8_t package[32])
-{
-	struct task *t = registry_new(run);
-
-	if (!t)
-		return NULL;
-	t->project = p;
-	(void)snprintf(t->rec.project, sizeof(t->rec.project), "%s", p->id);
-	(void)snprintf(t->rec.wanted_by, sizeof(t->rec.wanted_by), "%s", wanted_by);
-	t->rec.created_ns = util_realtime_ns();
-	t->received_ns = util_monotonic_ns();
-	t->rec.together = 1;
-	t->rec.has_package = 1;
-	memcpy(t->rec.package, package, sizeof(t->rec.package));
-	return t;
-}
-
 struct task *web_run_of(const struct web_version *v, const char *run, const char *wanted_by)
 {
 	char whole[sizeof(((struct task_record *)NULL)->wanted_by)];
 	struct task *t;
 
 	(void)snprintf(whole, sizeof(whole), "%s%s", wanted_by, v->row.id);
-	t = web_run_new(v->worker->project, run, whole, v->row.package);
+	t = run_new(v->worker->project, run, whole, v->row.package);
 	if (t)
 		(void)snprintf(t->rec.code_name, sizeof(t->rec.code_name), "%s",
 			       v->worker->row.name);
@@ -333,7 +315,7 @@ static void sweep_sockets(struct front *f, const char *folder)
 		char run[TASK_ID_LEN + 1];
 
 		(void)snprintf(run, sizeof(run), "%.*s", TASK_ID_LEN, entry->d_name);
-		if (entry->d_name[0] != '.' && !idtable_find(&f->web->channels, run))
+		if (entry->d_name[0] != '.' && !registry_find(f, run))
 			(void)unlinkat(dirfd(dir), entry->d_name, 0);
 	}
 	(void)closedir(dir);
@@ -363,8 +345,7 @@ static int web_load(struct front *f, struct err *e)
 
 static int web_start(struct front *f, struct err *e)
 {
-	int r;
-
+	(void)e;
 	if (f->cfg.edge_dirfd < 0)
 		return 0;
 	web_edge_start(f);
@@ -372,9 +353,7 @@ static int web_start(struct front *f, struct err *e)
 	web_instances_load(f);
 	sweep_sockets(f, "i");
 	sweep_sockets(f, "v");
-	r = web_wake_start(f, e);
-	if (r < 0)
-		return r;
+	web_wake_start(f);
 	for (struct project *p = f->core->projects; p; p = p->next) {
 		struct web_worker *w;
 
@@ -387,7 +366,6 @@ static int web_start(struct front *f, struct err *e)
 static void web_stop(struct front *f)
 {
 	web_builds_clear(f, NULL);
-	web_wake_clear(f);
 	web_triggers_told(f);
 	f->web->stopped = true;
 }

@@ -127,9 +127,9 @@ static int say_hello(struct web_request *q, int connection, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (!c->out.first)
+	if (!c->line.out.first)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot begin a request");
-	r = serve_out_pass(&c->out, c->fd, connection);
+	r = serve_out_pass(&c->line.out, c->line.fd, connection);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot pass a request on") : 0;
 }
 

@@ -58,7 +58,7 @@ static void served_free(struct web_served *s)
 	util_close_fd(&s->log);
 	util_close_fd(&s->serve_fd);
 	if (!s->builds)
-		web_socket_remove(s->f, s->run);
+		edge_socket_remove(s->f, s->run);
 	if (s->task)
 		registry_free_task(s->f, s->task);
 	LIST_REMOVE(s, next);
@@ -103,7 +103,7 @@ static int link_ready(sd_event_source *source, int fd, uint32_t events, void *ar
 		return 0;
 	}
 	for (ssize_t i = 0; i < n && r == 0; i++) {
-		_cleanup_fd_ int made = web_socket_connect(s->f, s->run);
+		_cleanup_fd_ int made = edge_socket_connect(s->f, s->run);
 
 		r = give(s, made);
 	}
@@ -117,7 +117,7 @@ static int make_sockets(struct web_served *s, struct err *e)
 	int pair[2], r = 0;
 
 	if (!s->builds) {
-		r = web_socket_make(s->f, s->run, &s->serve_fd, e);
+		r = edge_socket_make(s->f, s->run, &s->serve_fd, e);
 	} else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		r = err_set(e, ERR_SYSTEM, errno, "cannot make a socket");
 	} else {

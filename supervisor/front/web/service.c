@@ -54,8 +54,8 @@ static void fetch_free(struct web_fetch *x)
 {
 	struct web_channel *c = web_channel_of_run(x->f, x->run);
 
-	if (c && c->held >= x->held)
-		c->held -= x->held;
+	if (c && c->line.held >= x->held)
+		c->line.held -= x->held;
 	x->project->web->fetch_bytes -= x->out_len + x->in_size;
 	x->project->web->n_fetches--;
 	LIST_REMOVE(x, next);
@@ -172,7 +172,7 @@ static bool waits(struct web_fetch *x)
 {
 	const struct web_channel *c = web_channel_of_run(x->f, x->run);
 
-	if (!c || c->out.bytes == 0 || c->out.bytes + x->in_len <= WAY_MAX)
+	if (!c || c->line.out.bytes == 0 || c->line.out.bytes + x->in_len <= WAY_MAX)
 		return false;
 	timer_set(x->f, &x->late, util_monotonic_ns() + WAY_AGAIN_NS, take_again);
 	return true;
@@ -410,11 +410,12 @@ static int compose(struct web_fetch *x, const struct web_channel *c,
 		      (int)r->target_len, r->target);
 	put_whom(out, c->version, b, json_integer_value(json_object_get(http, "depth")));
 	fine = put_fields(out, json_object_get(http, "headers"));
-	if (c->in.body_len || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
-		(void)fprintf(out, "Content-Length: %zu\r\n", (size_t)c->in.body_len);
+	if (c->line.in.body_len ||
+	    (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
+		(void)fprintf(out, "Content-Length: %zu\r\n", (size_t)c->line.in.body_len);
 	(void)fputs("\r\n", out);
-	if (c->in.body_len)
-		(void)fwrite(c->in.body, 1, c->in.body_len, out);
+	if (c->line.in.body_len)
+		(void)fwrite(c->line.in.body, 1, c->line.in.body_len, out);
 	if (fclose(out) != 0 || !x->out)
 		return -ENOMEM;
 	return fine ? 0 : -EINVAL;
@@ -463,7 +464,7 @@ static void begin_fetch(struct web_channel *c, const struct manifest_binding *b,
 		return;
 	}
 	if (p->web->n_fetches >= FETCHES_MAX ||
-	    p->web->fetch_bytes + c->in.body_len > FETCH_BYTES_MAX) {
+	    p->web->fetch_bytes + c->line.in.body_len > FETCH_BYTES_MAX) {
 		web_answer_error(c->f, c->run, id, "Error",
 				 "the project has too many requests between workers at a time");
 		return;
@@ -477,10 +478,10 @@ static void begin_fetch(struct web_channel *c, const struct manifest_binding *b,
 				.project = p,
 				.id = id,
 				.without_body = strcmp(r.method, "HEAD") == 0,
-				.held = c->in.body_len,
+				.held = c->line.in.body_len,
 				.fd = -1};
 	memcpy(x->run, c->run, sizeof(x->run));
-	c->held += x->held;
+	c->line.held += x->held;
 	LIST_INSERT_HEAD(&p->web->fetches, x, next);
 	p->web->n_fetches++;
 	timer_set(c->f, &x->late, util_monotonic_ns() + LATE_NS, is_late);

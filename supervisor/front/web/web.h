@@ -15,12 +15,13 @@
 
 #include "spec/worker_manifest.h"
 #include "supervisor/front/api/verbs.h"
+#include "supervisor/front/edge/edge.h"
 #include "supervisor/front/edge/stats.h"
+#include "supervisor/front/run/channel.h"
 #include "supervisor/front/run/replica.h"
 #include "supervisor/front/run/run.h"
 #include "supervisor/front/run/source.h"
 #include "supervisor/front/store/web.h"
-#include "wire/serve.h"
 
 /* Of a version, where its manifest does not say. */
 #define WEB_INSTANCES_MAX 4u
@@ -35,7 +36,7 @@ struct web_version;
 struct web_result;
 struct web_instance;
 
-/* channel.c: one connection to the code of a sandbox, in frames. */
+/* channel.c: one connection to the code of a sandbox, in frames (run/channel.h). */
 struct web_channel {
 	struct front *f;
 	/* Of a run that serves: what it asks for is found by its run, and is what its version may. */
@@ -43,16 +44,9 @@ struct web_channel {
 	const char *run;
 	struct web_version *version;
 	unsigned n_asks; /* that are not answered yet */
-	int fd;		 /* -1: none */
-	sd_event_source *io;
-	struct serve_in in;
-	struct serve_out out;
-	size_t held; /* bytes of what was asked by it, in what is not done yet */
-	bool dead;   /* it is ended when the function that runs now has returned */
-	/* A frame has come: its head, strict and an object, and in.body. Not called again after it has
-	 * ended the channel. */
+	struct channel line;
+	/* As those of the line. */
 	void (*take)(struct web_channel *c, const char *op, json_t *head);
-	/* It has ended, for this reason: what it had is freed. */
 	void (*ended)(struct web_channel *c, const char *why);
 };
 /* fd is taken, also on failure. */
@@ -107,7 +101,7 @@ struct web_version {
 	struct web_door *door; /* request.c; NULL: nobody can ask it by one */
 	LIST_HEAD(, web_request) requests;
 	unsigned n_requests;
-	TAILQ_HEAD(, web_wake) wakes; /* requests that wait for an instance */
+	struct edge_wakes wakes;      /* requests that wait for an instance */
 	TAILQ_HEAD(, web_call) calls; /* the same without a request */
 	bool goes;		      /* with the change that is written: it is one too many */
 	bool snapshot_due; /* snapshot.c: whether there is a checkpoint is to be looked at */
@@ -158,13 +152,6 @@ struct web_instance {
 	bool stale;	/* its secrets are of before a change: it serves nobody, and is replaced */
 };
 
-/* A request that waits at the edge until there is an instance (wake.c). */
-struct web_wake {
-	TAILQ_ENTRY(web_wake) next;
-	struct web_asker *asker;
-	struct timer late;
-};
-
 /* A handler that is called without a request. Whoever wants it has it as a member, and frees that. */
 struct web_call {
 	TAILQ_ENTRY(web_call) next; /* of its instance; before it is sent, of its version */
@@ -204,9 +191,6 @@ extern const struct web_start_bound web_start_bounds[WEB_START_BUCKETS];
 struct web {
 	struct idtable channels; /* by the runs that serve */
 	struct idnode *buckets[WEB_BUCKETS];
-	sd_event_source *wake_listen;
-	LIST_HEAD(, web_asker) askers;
-	unsigned n_askers;
 	LIST_HEAD(, web_build) builds;
 	LIST_HEAD(, web_secret_change) secret_changes; /* secrets.c */
 	LIST_HEAD(, web_served) served;		       /* served.c */
@@ -245,11 +229,7 @@ bool web_version_serves(struct web_version *v);
 struct web_version *web_version_draw(struct web_worker *w);
 /* Reads row.manifest unless that was done. */
 int web_version_open(struct web_version *v, struct err *e);
-/* The record of a run, of which the caller has made the id, for a project's package. It is the
- * caller's until flow_accept takes it. NULL: out of memory. */
-struct task *web_run_new(struct project *p, const char *run, const char *wanted_by,
-			 const uint8_t package[32]);
-/* The same of a version: wanted_by is followed by its id. */
+/* run_new of a version: wanted_by is followed by its id. */
 struct task *web_run_of(const struct web_version *v, const char *run, const char *wanted_by);
 struct web_worker *web_worker_new(struct project *p, const char *name);
 struct web_version *web_version_new(struct web_worker *w);
@@ -304,12 +284,6 @@ void web_take_failed(struct web_version *v, const json_t *head);
 /* The job of a run that serves. */
 int web_job(struct front *f, struct task *t, struct web_version *v, const char *isolation,
 	    char **ret, struct err *e);
-
-/* The socket that a run listens on, in the folder of the edge. */
-int web_socket_make(struct front *f, const char *run, int *ret, struct err *e);
-void web_socket_remove(struct front *f, const char *run);
-/* A connection to it, non-blocking; or -errno, -EAGAIN where too many wait to be accepted. */
-int web_socket_connect(const struct front *f, const char *run);
 
 /* served.c: runs that belong to a client. */
 extern const struct capability web_served_capability, web_served_build_capability;
@@ -459,8 +433,7 @@ void web_assets_give(struct front *f, const uint8_t package[32]);
 json_t *web_assets_json(const struct web_version *v, bool by_worker);
 
 /* wake.c */
-int web_wake_start(struct front *f, struct err *e);
-void web_wake_clear(struct front *f);
+void web_wake_start(struct front *f);
 /* All requests that wait for the version are answered: with an instance, or with why there is none. */
 void web_wake_answer(struct front *f, struct web_version *v, struct web_instance *i,
 		     const struct err *error);
@@ -478,7 +451,7 @@ void web_edge_start(struct front *f);
 /* What was put last of the worker has reached it. */
 bool web_edge_has(struct front *f, const struct web_worker *w);
 bool web_edge_has_routes(struct front *f);
-#define WEB_URL_MAX 512u
+#define WEB_URL_MAX EDGE_URL_MAX
 /* Where the worker answers, "http://NAME.PROJECT.DOMAIN:PORT"; "": nowhere. */
 void web_edge_url(struct front *f, const struct web_worker *w, char *buf, size_t size);
 /* All routes of all workers. */
