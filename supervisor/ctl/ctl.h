@@ -81,6 +81,14 @@ int ctl_fail(const struct err *e);
 int ctl_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same after getopt_long(3) has returned '?' or ':'. */
 int ctl_bad_option(const char *verb, char **argv);
+/* An option that was given: val of its row, and its value, which lives as long as argv. 0, or the exit
+ * status by which reading ends; what is wrong was printed. */
+struct option;
+typedef int (*ctl_option_fn)(void *arg, int option, const char *value);
+/* Reads the options of a verb, or of a word of one, as getopt_long(3) does; letters begins with ':'. 0, and
+ * optind is at the first word behind them; or an exit status, and what is no option was printed. */
+int ctl_read_options(const char *verb, int argc, char **argv, const char *letters,
+		     const struct option *options, ctl_option_fn take, void *arg);
 /* The same where a word of the verb has other than min to max words behind it. */
 int ctl_bad_count(const char *verb, const char *word, int min, int max);
 /* Prints "sandboxctl: ..." on stderr, while the verb goes on. */

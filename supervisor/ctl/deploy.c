@@ -68,6 +68,34 @@ static int add_var(struct deploy_options *o, const char *text)
 	return 0;
 }
 
+static int take_option(void *arg, int option, const char *value)
+{
+	struct deploy_options *o = arg;
+
+	switch (option) {
+	case 'd':
+		o->dry_run = true;
+		break;
+	case 'e':
+		o->env = value;
+		break;
+	case 'n':
+		o->name = value;
+		break;
+	case 'm':
+		o->message = value;
+		break;
+	case 't':
+		o->tag = value;
+		break;
+	case 'v':
+		return add_var(o, value);
+	default: /* 'p' */
+		o->project = value;
+	}
+	return 0;
+}
+
 static int read_options(struct deploy_options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -76,37 +104,10 @@ static int read_options(struct deploy_options *o, int argc, char **argv)
 		{"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, 't'},
 		{"project", required_argument, NULL, 'p'}, {0},
 	};
-	int c, r;
+	int r = ctl_read_options("deploy", argc, argv, ":", options, take_option, o);
 
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'd':
-			o->dry_run = true;
-			break;
-		case 'e':
-			o->env = optarg;
-			break;
-		case 'n':
-			o->name = optarg;
-			break;
-		case 'm':
-			o->message = optarg;
-			break;
-		case 't':
-			o->tag = optarg;
-			break;
-		case 'p':
-			o->project = optarg;
-			break;
-		case 'v':
-			r = add_var(o, optarg);
-			if (r)
-				return r;
-			break;
-		default:
-			return ctl_bad_option("deploy", argv);
-		}
-	}
+	if (r)
+		return r;
 	if (argc - optind > 1)
 		return ctl_usage("deploy", "one folder at most: '%s'", argv[optind + 1]);
 	if (optind < argc)

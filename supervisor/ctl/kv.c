@@ -51,6 +51,34 @@ static int read_number(const char *option, const char *text, json_int_t *ret)
 		       : 0;
 }
 
+static int take_option(void *arg, int option, const char *value)
+{
+	struct words *w = arg;
+	int r = 0;
+
+	switch (option) {
+	case 'f':
+		w->path = value;
+		break;
+	case 'm':
+		w->metadata = value;
+		break;
+	case 'x':
+		w->prefix = value;
+		break;
+	case 'e':
+		r = read_number("--expiration", value, &w->expiration);
+		break;
+	case 't':
+		r = read_number("--ttl", value, &w->expiration);
+		w->expiration += (json_int_t)(util_realtime_ns() / SEC);
+		break;
+	default: /* 'p' */
+		w->project = value;
+	}
+	return r;
+}
+
 /* min to max words beside the options. 0 or an exit status. */
 static int read_words(struct words *w, int min, int max, int argc, char **argv)
 {
@@ -61,27 +89,10 @@ static int read_words(struct words *w, int min, int max, int argc, char **argv)
 						{"ttl", required_argument, NULL, 't'},
 						{"expiration", required_argument, NULL, 'e'},
 						{0}};
-	int c, r = 0;
+	int r;
 
 	*w = (struct words){.project = "default", .word = argv};
-	optind = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (c == 'p')
-			w->project = optarg;
-		else if (c == 'f')
-			w->path = optarg;
-		else if (c == 'm')
-			w->metadata = optarg;
-		else if (c == 'x')
-			w->prefix = optarg;
-		else if (c == 't' || c == 'e')
-			r = read_number(c == 't' ? "--ttl" : "--expiration", optarg,
-					&w->expiration);
-		else
-			return ctl_bad_option("kv", argv);
-		if (c == 't')
-			w->expiration += (json_int_t)(util_realtime_ns() / SEC);
-	}
+	r = ctl_read_options("kv", argc, argv, ":", options, take_option, w);
 	if (r)
 		return r;
 	w->word = argv + optind;

@@ -164,6 +164,18 @@ int ctl_bad_option(const char *verb, char **argv)
 	return ctl_usage(verb, "there is no option %s", word);
 }
 
+int ctl_read_options(const char *verb, int argc, char **argv, const char *letters,
+		     const struct option *options, ctl_option_fn take, void *arg)
+{
+	int option, r = 0;
+
+	optind = 0; /* another word of the verb may have had its options read */
+	while (r == 0 && (option = getopt_long(argc, argv, letters, options, NULL)) != -1)
+		r = option == '?' || option == ':' ? ctl_bad_option(verb, argv)
+						   : take(arg, option, optarg);
+	return r;
+}
+
 int ctl_bad_count(const char *verb, const char *word, int min, int max)
 {
 	if (min != max)

@@ -46,6 +46,35 @@ static int add_word(char words[WORDS_MAX], const char *option, const char *word)
 	return 0;
 }
 
+static int take_option(void *arg, int option, const char *value)
+{
+	struct options *o = arg;
+
+	switch (option) {
+	case 'f':
+		if (strcmp(value, "json") != 0 && strcmp(value, "pretty") != 0)
+			return ctl_usage("tail", "--format %s: must be pretty or json", value);
+		o->json = o->json || strcmp(value, "json") == 0;
+		break;
+	case 's':
+		return add_word(o->status, "--status", value);
+	case 'm':
+		return add_word(o->methods, "--method", value);
+	case 'x':
+		o->search = value;
+		break;
+	case 'r':
+		o->rate = value;
+		break;
+	case 'v':
+		o->version = value;
+		break;
+	default: /* 'p' */
+		o->project = value;
+	}
+	return 0;
+}
+
 static int read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {{"project", required_argument, NULL, 'p'},
@@ -56,38 +85,8 @@ static int read_options(struct options *o, int argc, char **argv)
 						{"version", required_argument, NULL, 'v'},
 						{"sampling-rate", required_argument, NULL, 'r'},
 						{0}};
-	int c, r = 0;
+	int r = ctl_read_options("tail", argc, argv, ":", options, take_option, o);
 
-	while (r == 0 && (c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			o->project = optarg;
-			break;
-		case 'f':
-			if (strcmp(optarg, "json") != 0 && strcmp(optarg, "pretty") != 0)
-				return ctl_usage("tail", "--format %s: must be pretty or json",
-						 optarg);
-			o->json = o->json || strcmp(optarg, "json") == 0;
-			break;
-		case 's':
-			r = add_word(o->status, "--status", optarg);
-			break;
-		case 'm':
-			r = add_word(o->methods, "--method", optarg);
-			break;
-		case 'x':
-			o->search = optarg;
-			break;
-		case 'r':
-			o->rate = optarg;
-			break;
-		case 'v':
-			o->version = optarg;
-			break;
-		default:
-			return ctl_bad_option("tail", argv);
-		}
-	}
 	if (r)
 		return r;
 	if (argc - optind != 1)

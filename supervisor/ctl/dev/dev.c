@@ -803,6 +803,36 @@ static int read_port(struct dev *d, const char *text)
 	return 0;
 }
 
+static int take_option(void *arg, int option, const char *value)
+{
+	struct dev *d = arg;
+
+	switch (option) {
+	case 'P':
+		return read_port(d, value);
+	case 'v':
+		return add_var(d, value);
+	case 'i':
+		d->ip = value;
+		break;
+	case 'e':
+		d->env = value;
+		break;
+	case 'c':
+		d->config = value;
+		break;
+	case 's':
+		d->persist = value;
+		break;
+	case 't':
+		d->test_scheduled = true;
+		break;
+	default: /* 'p' */
+		d->project = value;
+	}
+	return 0;
+}
+
 static int read_options(struct dev *d, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -816,38 +846,8 @@ static int read_options(struct dev *d, int argc, char **argv)
 		{"project", required_argument, NULL, 'p'},
 		{0},
 	};
-	int c, r = 0;
+	int r = ctl_read_options("dev", argc, argv, ":", options, take_option, d);
 
-	while (r == 0 && (c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'P':
-			r = read_port(d, optarg);
-			break;
-		case 'i':
-			d->ip = optarg;
-			break;
-		case 'e':
-			d->env = optarg;
-			break;
-		case 'c':
-			d->config = optarg;
-			break;
-		case 'v':
-			r = add_var(d, optarg);
-			break;
-		case 's':
-			d->persist = optarg;
-			break;
-		case 't':
-			d->test_scheduled = true;
-			break;
-		case 'p':
-			d->project = optarg;
-			break;
-		default:
-			return ctl_bad_option("dev", argv);
-		}
-	}
 	if (r == 0 && argc - optind > 1)
 		return ctl_usage("dev", "one folder at most: '%s'", argv[optind + 1]);
 	if (r == 0 && optind < argc && d->config)

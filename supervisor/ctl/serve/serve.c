@@ -648,6 +648,35 @@ static int add_override(struct overrides *o, const char *option, const char *tex
 	return o->list[o->n++].name ? 0 : 125;
 }
 
+static int take_option(void *arg, int option, const char *value)
+{
+	struct serve_command *c = arg;
+
+	switch (option) {
+	case 's':
+		return add_override(&c->sockets, "-s", value);
+	case 'd':
+		return add_override(&c->disks, "-d", value);
+	case 'e':
+		return add_override(&c->externals, "-e", value);
+	case 'k':
+		c->kv_path = value;
+		break;
+	case 'p':
+		c->project = value;
+		break;
+	case 't':
+		c->test = true;
+		break;
+	case 'v':
+		c->verbose = true;
+		break;
+	default: /* workerd wants "experimental" said for Python */
+		break;
+	}
+	return 0;
+}
+
 static int read_options(struct serve_command *c, const char **path, int argc, char **argv)
 {
 	static const struct option options[] = {{"socket-addr", required_argument, NULL, 's'},
@@ -659,26 +688,8 @@ static int read_options(struct serve_command *c, const char **path, int argc, ch
 						{"kv", required_argument, NULL, 'k'},
 						{"project", required_argument, NULL, 'p'},
 						{0}};
-	int ch, r = 0;
+	int r = ctl_read_options("serve", argc, argv, ":s:d:e:", options, take_option, c);
 
-	while (r == 0 && (ch = getopt_long(argc, argv, ":s:d:e:", options, NULL)) != -1) {
-		if (ch == 's')
-			r = add_override(&c->sockets, "-s", optarg);
-		else if (ch == 'd')
-			r = add_override(&c->disks, "-d", optarg);
-		else if (ch == 'e')
-			r = add_override(&c->externals, "-e", optarg);
-		else if (ch == 'k')
-			c->kv_path = optarg;
-		else if (ch == 'p')
-			c->project = optarg;
-		else if (ch == 't')
-			c->test = true;
-		else if (ch == 'v')
-			c->verbose = true;
-		else if (ch != 'x') /* workerd wants it said for Python */
-			r = ctl_bad_option("serve", argv);
-	}
 	if (r == 0 && argc - optind > 2)
 		r = ctl_usage("serve", "a configuration and a constant at most: '%s'",
 			      argv[optind + 2]);
