@@ -32,11 +32,70 @@ bool log_retry_is_over(const struct log_retry *r, uint64_t patience_ns)
 	return r->broke_ns && util_monotonic_ns() - r->broke_ns > patience_ns;
 }
 
+static int fd_of(const struct log_client *c, int stream)
+{
+	return stream == 0 ? c->opts.out_fd : c->opts.err_fd;
+}
+
+static pthread_mutex_t *turn_of(const struct log_client *c, int stream)
+{
+	return stream == 0 ? c->opts.out_turn : c->opts.err_turn;
+}
+
+/* Writes n of the bytes that are held. */
+static int write_held(struct log_client *c, int stream, size_t n, const char *stamp)
+{
+	const bool escape = stream == 0 ? c->opts.escape_out : c->opts.escape_err;
+	struct log_held *h = &c->held[stream];
+	int r;
+
+	(void)pthread_mutex_lock(turn_of(c, stream));
+	r = log_text_print(fd_of(c, stream), &c->text[stream], h->bytes, n, escape, stamp);
+	(void)pthread_mutex_unlock(turn_of(c, stream));
+	h->len -= n;
+	memmove(h->bytes, h->bytes + n, h->len);
+	return r;
+}
+
+static int write_lines(struct log_client *c, int stream, const char *data, size_t len,
+		       const char *stamp)
+{
+	struct log_held *h = &c->held[stream];
+	const char *end;
+
+	if (h->size - h->len < len) {
+		char *more = realloc(h->bytes, h->len + len);
+
+		if (!more)
+			return -ENOMEM;
+		h->bytes = more;
+		h->size = h->len + len;
+	}
+	if (len == 0)
+		return 0;
+	memcpy(h->bytes + h->len, data, len);
+	h->len += len;
+	end = memrchr(h->bytes, '\n', h->len);
+	if (end)
+		return write_held(c, stream, (size_t)(end - h->bytes) + 1, stamp);
+	return h->len < LOG_CLIENT_LINE_MAX ? 0 : write_held(c, stream, h->len, stamp);
+}
+
+/* Of a line whose end will not come, or not before something else is written. */
+static int end_line(struct log_client *c, int stream)
+{
+	const struct log_held *h = &c->held[stream];
+
+	if (!turn_of(c, stream) || (h->len == 0 && !c->text[stream].mid_line))
+		return 0;
+	return write_lines(c, stream, "\n", 1, NULL);
+}
+
 static int write_text(struct log_client *c, int stream, const struct log_frame *head,
 		      const uint8_t *data)
 {
 	const bool escape = stream == 0 ? c->opts.escape_out : c->opts.escape_err;
-	const int fd = stream == 0 ? c->opts.out_fd : c->opts.err_fd;
+	const int fd = fd_of(c, stream);
 	char stamp[40] = "";
 
 	if (fd < 0)
@@ -45,6 +104,9 @@ static int write_text(struct log_client *c, int stream, const struct log_frame *
 		util_format_time(head->time_ns, stamp, sizeof(stamp) - 1);
 		strcat(stamp, " ");
 	}
+	if (turn_of(c, stream))
+		return write_lines(c, stream, (const char *)data, head->len,
+				   c->opts.timestamps ? stamp : NULL);
 	return log_text_print(fd, &c->text[stream], data, head->len, escape,
 			      c->opts.timestamps ? stamp : NULL);
 }
@@ -77,10 +139,15 @@ static int write_marker(struct log_client *c, bool final)
 	c->dropped_told = c->dropped;
 	if (c->opts.quiet || c->opts.err_fd < 0)
 		return 0;
+	r = end_line(c, 1);
 	n = c->text[1].mid_line ? 1 : 0;
 	n += log_marker_text(c->drop_reason, c->kept, c->dropped, final, text + n,
 			     sizeof(text) - (size_t)n);
-	r = log_text_write(c->opts.err_fd, text, (size_t)n);
+	if (c->opts.err_turn)
+		(void)pthread_mutex_lock(c->opts.err_turn);
+	r = r < 0 ? r : log_text_write(c->opts.err_fd, text, (size_t)n);
+	if (c->opts.err_turn)
+		(void)pthread_mutex_unlock(c->opts.err_turn);
 	c->text[1].mid_line = false;
 	return r;
 }
@@ -91,10 +158,16 @@ static int settle_streams(struct log_client *c)
 	int r = 0;
 
 	for (int s = 0; s < 2; s++) {
-		struct log_text_out o = {.fd = s == 0 ? c->opts.out_fd : c->opts.err_fd};
+		struct log_text_out o = {.fd = fd_of(c, s)};
 
 		if (o.fd < 0)
 			continue;
+		if (turn_of(c, s)) {
+			int ended = end_line(c, s);
+
+			r = r < 0 ? r : ended;
+			continue;
+		}
 		log_text_settle(&o, &c->text[s]);
 		log_text_flush(&o);
 		if (r == 0)
@@ -234,5 +307,7 @@ int log_client_init(struct log_client *c, const struct log_client_options *opts)
 void log_client_clear(struct log_client *c)
 {
 	util_free_ptr(&c->buf);
+	for (int s = 0; s < 2; s++)
+		util_free_ptr(&c->held[s].bytes);
 	c->n_buf = 0;
 }

@@ -22,6 +22,8 @@
 #ifndef WIRE_LOG_CLIENT_H
 #define WIRE_LOG_CLIENT_H
 
+#include <pthread.h>
+
 #include "lib/text.h"
 #include "lib/util.h"
 #include "wire/proto.h"
@@ -34,11 +36,24 @@ struct log_client_options {
 	bool timestamps;	     /* each line begins with the time when it came */
 	bool escape_out, escape_err; /* make control characters visible, for terminals */
 	bool quiet;		     /* no markers about dropped bytes */
+	/* Of each descriptor, where others write there too: only whole lines are written, while this is
+	 * locked. A line that is longer than LOG_CLIENT_LINE_MAX goes in pieces, and one that has no end
+	 * gets one. The caller's; NULL: what comes is written as it comes. */
+	pthread_mutex_t *out_turn, *err_turn;
+};
+
+#define LOG_CLIENT_LINE_MAX 65536u
+
+/* What was read of a line whose end has not come. */
+struct log_held {
+	char *bytes;
+	size_t len, size;
 };
 
 struct log_client {
 	struct log_client_options opts;
 	struct log_text text[2]; /* stdout, stderr */
+	struct log_held held[2]; /* where there is a turn */
 	uint64_t next_cursor;
 	uint64_t dropped, dropped_told, kept; /* bytes; dropped_told: what the last marker said */
 	uint8_t drop_reason;

@@ -11,8 +11,10 @@
 #define SUPERVISOR_CTL_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/util.h"
 #include "wire/frame.h"
@@ -93,6 +95,11 @@ int ctl_read_options(const char *verb, int argc, char **argv, const char *letter
 int ctl_bad_count(const char *verb, const char *word, int min, int max);
 /* Prints "sandboxctl: ..." on stderr, while the verb goes on. */
 void ctl_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Prints a line for a person on stdout or stderr, at once and whole, whatever other threads print there by
+ * ctl_turn. What is in it must not act on a terminal; the newline is added. */
+void ctl_line(FILE *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What is locked while a line is written to descriptor 1 or 2: the same, where both are one file. */
+pthread_mutex_t *ctl_turn(int fd);
 
 /* How long, and how often, a daemon is asked again that went away during a verb. */
 #define CTL_RETRY_FOR_NS (30 * SEC)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "lib/text.h"
@@ -111,17 +112,57 @@ void ctl_print_table(const struct ctl_table *table, const json_t *rows)
 	}
 }
 
+static pthread_mutex_t turns[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+static bool one_file;
+
+static void look_at_files(void)
+{
+	struct stat out, err;
+
+	one_file = fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+		   out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+}
+
+pthread_mutex_t *ctl_turn(int fd)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, look_at_files);
+	return &turns[fd == STDERR_FILENO && !one_file];
+}
+
+void ctl_line(FILE *to, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	(void)pthread_mutex_lock(ctl_turn(fileno(to)));
+	text[n] = '\n'; /* in the place of its NUL */
+	(void)fwrite(text, 1, (size_t)n + 1, to);
+	(void)fflush(to);
+	(void)pthread_mutex_unlock(ctl_turn(fileno(to)));
+}
+
 static void say(const char *verb, const char *fmt, va_list ap)
 {
+	_cleanup_free_ char *line = NULL;
 	char text[ERR_MSG_MAX + 256];
+	size_t len;
+	FILE *out;
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	fputs("sandboxctl", stderr);
-	if (verb)
-		fprintf(stderr, " %s", verb);
-	fputs(": ", stderr);
-	print_escaped(stderr, text);
-	fputc('\n', stderr);
+	out = open_memstream(&line, &len);
+	if (!out)
+		return;
+	print_escaped(out, text);
+	if (fclose(out) == 0)
+		ctl_line(stderr, "sandboxctl%s%s: %s", verb ? " " : "", verb ? verb : "", line);
 }
 
 void ctl_say(const char *fmt, ...)

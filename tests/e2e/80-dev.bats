@@ -43,6 +43,9 @@ setup_file() {
 		        if path == "exit":
 		            import os
 		            os._exit(3)
+		        if path in ("begins", "ends"):
+		            print("begun" if path == "begins" else ", and ended\n", end="", flush=True)
+		            return Response(text.TEXT)
 		        print(f"seen {path}\n", end="", flush=True)
 		        return Response(text.TEXT)
 
@@ -121,6 +124,32 @@ shows() {
 	ask exit || true
 	wait_until "$PATIENCE" complained 'the worker has ended \(exit status 3\)'
 	[ "$(ask "")" = first ]
+}
+
+@test "a line of the worker's is whole, also where it is printed in pieces" {
+	[ "$(ask begins)" = first ]
+	wait_until "$PATIENCE" log_has begun
+	[ -n "$(ask vars)" ]
+	wait_until "$PATIENCE" said '^\[wrangler:info\] GET /vars 200 OK \([0-9]+ms\)$'
+	[ "$(ask ends)" = first ]
+	wait_until "$PATIENCE" said '^begun, and ended$'
+	# What has no end when the worker ends gets one.
+	[ "$(ask begins)" = first ]
+	wait_until "$PATIENCE" log_has $'ended\nbegun'
+	ask exit || true
+	wait_until "$PATIENCE" complained 'the worker has ended'
+	[ "$(ask page)" = first ]
+	wait_until "$PATIENCE" said '^begun$'
+}
+
+# log_has TEXT: the node has it of a run.
+log_has() {
+	local id
+
+	for id in $(sandboxctl ps --quiet); do
+		[[ $(sandboxctl logs "$id") != *"$1"* ]] || return 0
+	done
+	return 1
 }
 
 @test "a change is served at once, and no request is refused meanwhile" {

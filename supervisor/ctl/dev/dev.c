@@ -113,19 +113,7 @@ struct dev {
 	int status;
 };
 
-static void info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static void info(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("[wrangler:info] ", stdout);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-	(void)fflush(stdout);
-}
+#define info(fmt, ...) ctl_line(stdout, "[wrangler:info] " fmt, __VA_ARGS__)
 
 static struct version *version_new(void)
 {
@@ -336,7 +324,7 @@ static void on_started(void *arg, const char *mode, double ms)
 	if (!i->baseline && strcmp(mode, "cold") == 0)
 		prepare_lost(i->dev->prepare);
 	if (i->dev->trace)
-		fprintf(stderr, "sandboxctl: +%.1f ms %s\n", ms, mode);
+		ctl_line(stderr, "sandboxctl: +%.1f ms %s", ms, mode);
 }
 
 static void on_event(void *arg, const json_t *head)

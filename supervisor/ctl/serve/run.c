@@ -443,6 +443,9 @@ static int begin(struct served *s, const struct served_spec *spec, struct err *e
 	int pair[2], fds[4], r;
 
 	log_client_defaults(&opts);
+	/* Other runs and this command print there, too. */
+	opts.out_turn = ctl_turn(STDOUT_FILENO);
+	opts.err_turn = ctl_turn(STDERR_FILENO);
 	s->log = calloc(1, sizeof(*s->log));
 	if (!s->log)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot follow a log");

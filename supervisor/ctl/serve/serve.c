@@ -103,9 +103,9 @@ static void begin_worker(struct service *s);
 static void trace(const struct serve_command *c, const char *name, const char *what, double ms)
 {
 	if (c->trace || c->verbose)
-		fprintf(stderr, "sandboxctl: +%.1f ms %s%s%s (%.1f ms)\n",
-			(double)(util_monotonic_ns() - c->began_ns) / 1e6, name, *name ? ": " : "",
-			what, ms);
+		ctl_line(stderr, "sandboxctl: +%.1f ms %s%s%s (%.1f ms)",
+			 (double)(util_monotonic_ns() - c->began_ns) / 1e6, name, *name ? ": " : "",
+			 what, ms);
 }
 
 static int end_late(sd_event_source *source, uint64_t usec, void *arg)
@@ -293,7 +293,7 @@ static void open_doors(struct serve_command *c)
 			end(c, ctl_fail(&e));
 			return;
 		}
-		fprintf(stderr, "Ready on %s (%s)\n", l->url ? l->url : "?", l->name);
+		ctl_line(stderr, "Ready on %s (%s)", l->url ? l->url : "?", l->name);
 	}
 }
 
@@ -308,7 +308,7 @@ static void check_tested(struct serve_command *c)
 		end(c, 1);
 		return;
 	}
-	printf("%u passed, %u failed\n", c->n_passed, c->n_failed);
+	ctl_line(stdout, "%u passed, %u failed", c->n_passed, c->n_failed);
 	end(c, c->n_failed ? 1 : 0);
 }
 
@@ -322,11 +322,10 @@ static void tested(void *arg, bool ok, const char *message, const char *tracebac
 	c->n_testing--;
 	/* Its traceback is in the worker's log, which is printed as it comes. */
 	(void)traceback;
-	printf("[ %s ] %s (%.1f ms)%s%s\n", ok ? "PASS" : "FAIL", s->name, ms, ok ? "" : ": ",
-	       ok ? "" : util_escape(message, shown, sizeof(shown)));
+	ctl_line(stdout, "[ %s ] %s (%.1f ms)%s%s", ok ? "PASS" : "FAIL", s->name, ms,
+		 ok ? "" : ": ", ok ? "" : util_escape(message, shown, sizeof(shown)));
 	c->n_passed += ok;
 	c->n_failed += !ok;
-	(void)fflush(stdout);
 	if (!c->ending)
 		check_tested(c);
 }

@@ -28,6 +28,7 @@ static int setup(void **state)
 	assert_int_equal(pipe2(out_pipe, O_CLOEXEC | O_NONBLOCK), 0);
 	assert_int_equal(pipe2(err_pipe, O_CLOEXEC | O_NONBLOCK), 0);
 	(void)fcntl(out_pipe[1], F_SETPIPE_SZ, 1 << 20);
+	(void)fcntl(err_pipe[1], F_SETPIPE_SZ, 1 << 20);
 	opts.out_fd = out_pipe[1];
 	opts.err_fd = err_pipe[1];
 	assert_int_equal(log_client_init(&client, &opts), 0);
@@ -258,6 +259,41 @@ static void test_timestamps(void **state)
 	expect_text(err_pipe, STAMP "\n");
 }
 
+/* Where others write, too, only whole lines are written, and each in its turn. */
+static void test_whole_lines(void **state)
+{
+	static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+	static char full[LOG_CLIENT_LINE_MAX];
+
+	(void)state;
+	client.opts.out_turn = client.opts.err_turn = &turn;
+	frame(LOG_FRAME_OUT, 0, "begun ", 6);
+	assert_int_equal(feed(), 0);
+	expect_text(out_pipe, "");
+	frame(LOG_FRAME_ERR, 1, "a line\nand ", 11);
+	frame(LOG_FRAME_OUT, 2, "and ended\n\nmore", 15);
+	assert_int_equal(feed(), 0);
+	expect_text(out_pipe, "begun and ended\n\n");
+	expect_text(err_pipe, "a line\n");
+	/* What is told of the log stands in a line of its own. */
+	frame_dropped(3, LOG_DROP_DISK, 5, 0);
+	assert_int_equal(feed(), 0);
+	expect_text(err_pipe, "and \n[no room for the log: 5 bytes dropped so far]\n");
+	/* A line without end is not kept without end. */
+	memset(full, 'x', sizeof(full));
+	for (size_t at = 0; at < sizeof(full); at += 4096)
+		frame(LOG_FRAME_ERR, 4 + at, full + at, 4096);
+	assert_int_equal(feed(), 0);
+	assert_int_equal(read(err_pipe[0], text, sizeof(text)), sizeof(full));
+	frame_end(4 + sizeof(full), true);
+	assert_int_equal(feed(), LOG_CLIENT_END);
+	expect_text(out_pipe, "more\n");
+	expect_text(err_pipe, "\n");
+	/* Every turn was given up. */
+	assert_int_equal(pthread_mutex_trylock(&turn), 0);
+	(void)pthread_mutex_unlock(&turn);
+}
+
 static void test_markers(void **state)
 {
 	int pair[2];
@@ -379,6 +415,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_terminal_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timestamps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whole_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_markers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_markers_afterwards, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ends, setup, teardown),
