@@ -172,7 +172,9 @@ struct mon_running {
 struct mon_warmed {
 	struct proto_head h;
 	uint32_t tag;
-	int32_t status; /* 0 or -errno */
+	/* 0 or -errno. Not now: -EAGAIN, for the last one has failed lately; -EBUSY, for it has to wait for
+	 * its turn. */
+	int32_t status;
 	uint64_t dump_us, bytes;
 	char key[65];	 /* hex */
 	uint8_t existed; /* 1: nothing was done, because there was a valid checkpoint */

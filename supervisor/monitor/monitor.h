@@ -224,6 +224,9 @@ void warm_used(struct monitor *m, const uint8_t key[32]);
 const char *warm_past_why(const struct monitor *m, const struct recipe *of, enum warm_for list);
 bool warm_past_allows(const struct monitor *m, const struct recipe *of, enum warm_for list,
 		      uint64_t now_ns);
+/* The same with why not. -EAGAIN: it has failed; -EBUSY: nothing has, and its turn comes soon. */
+int warm_past_check(const struct monitor *m, const struct recipe *of, enum warm_for list,
+		    uint64_t now_ns, struct err *e);
 void warm_past_begin(struct monitor *m, const struct recipe *of, uint64_t now_ns);
 /* why: the reason of the failure; "": the checkpoint is made. */
 void warm_past_end(struct monitor *m, const struct recipe *of, enum warm_for list, const char *why,

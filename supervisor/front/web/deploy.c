@@ -40,8 +40,12 @@
 #define BUILD_BODY_MAX (1u << 20) /* a manifest, a piece of the package, or what was read */
 #define INDEX_MAX (1u << 20)
 #define BUILDS_MAX 4u  /* of a project, at a time */
-#define NOT_NOW_MAX 3u /* times that a snapshot may be put off */
+#define NOT_NOW_MAX 3u /* times that a snapshot may be put off because the last one has failed */
 #define NOT_NOW_NS (1 * SEC + 50 * MSEC)
+/* There is a pause between two of the project's that have like lists, and room for so many at a time: who
+ * has to wait for that asks again soon. */
+#define TURN_NS (250 * MSEC)
+#define TURNS_MAX 240u
 
 enum build_step {
 	BUILD_UNPACK = 0,
@@ -83,8 +87,8 @@ struct web_build {
 	struct web_version *version;
 	bool new_worker;
 	struct warm *warm;
-	enum web_snapshot snapshot; /* that is being made */
-	unsigned n_not_now;	    /* times that it was put off */
+	enum web_snapshot snapshot;  /* that is being made */
+	unsigned n_not_now, n_turns; /* times that it was put off, and has waited for its turn */
 	struct web_instance *instance;
 	struct change change;
 	struct web_worker_row row; /* the worker's, as it will be */
@@ -522,9 +526,11 @@ static void take_warmed(struct web_build *b, const struct mon_warmed *m)
 		do_start(b);
 		return;
 	}
-	/* There is a pause between two of the project's that have like lists. */
-	if (m->status == -EAGAIN && b->n_not_now++ < NOT_NOW_MAX) {
-		timer_set(b->f, &b->again, util_monotonic_ns() + NOT_NOW_NS, snapshot_again);
+	if ((m->status == -EAGAIN && b->n_not_now++ < NOT_NOW_MAX) ||
+	    (m->status == -EBUSY && b->n_turns++ < TURNS_MAX)) {
+		timer_set(b->f, &b->again,
+			  util_monotonic_ns() + (m->status == -EBUSY ? TURN_NS : NOT_NOW_NS),
+			  snapshot_again);
 		return;
 	}
 	if (b->snapshot == WEB_SNAPSHOT_DEDICATED)

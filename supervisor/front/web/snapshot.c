@@ -220,7 +220,7 @@ static void on_warmed(struct front *f, struct warm *w, const struct mon_warmed *
 	while ((v = each(f, is_made, w))) {
 		v->snapshot_warm = NULL;
 		/* Not now: there is a pause between two of a project's that have like lists. */
-		if (m->status == -EAGAIN) {
+		if (m->status == -EAGAIN || m->status == -EBUSY) {
 			v->snapshot_due = true;
 			later = true;
 			continue;

@@ -135,16 +135,31 @@ const char *warm_past_why(const struct monitor *m, const struct recipe *of, enum
 	return p ? p->why : "";
 }
 
+int warm_past_check(const struct monitor *m, const struct recipe *of, enum warm_for list,
+		    uint64_t now_ns, struct err *e)
+{
+	static const enum past_kind failures[] = {PAST_FAILED, PAST_BAD};
+	const struct warm_past *p;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(failures); i++) {
+		p = past_look_up(m, of, list, failures[i]);
+		if (!p || now_ns >= p->retry_ns)
+			continue;
+		(void)err_set(e, ERR_LIMIT, 0, "it has failed lately: %s", p->why);
+		return -EAGAIN;
+	}
+	p = past_look_up(m, of, list, PAST_PAUSE);
+	if (!p || now_ns >= p->retry_ns)
+		return 0;
+	(void)err_set(e, ERR_LIMIT, 0,
+		      "another one of the project's, with the same list, has begun just now");
+	return -EBUSY;
+}
+
 bool warm_past_allows(const struct monitor *m, const struct recipe *of, enum warm_for list,
 		      uint64_t now_ns)
 {
-	for (enum past_kind kind = PAST_FAILED; kind <= PAST_BAD; kind++) {
-		const struct warm_past *p = past_look_up(m, of, list, kind);
-
-		if (p && now_ns < p->retry_ns)
-			return false;
-	}
-	return true;
+	return warm_past_check(m, of, list, now_ns, NULL) == 0;
 }
 
 void warm_past_begin(struct monitor *m, const struct recipe *of, uint64_t now_ns)

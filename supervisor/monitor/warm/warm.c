@@ -33,7 +33,7 @@ struct warmup {
 	struct box box;
 	struct mon_warm req;
 	struct limits limits;
-	bool not_now; /* it was refused for the time being: nothing has failed */
+	int not_now; /* why it was refused for the time being: -EAGAIN, -EBUSY; 0: it was not */
 	uint64_t dump_us;
 	int package_fd;			  /* of the package whose module is warmed; or -1 */
 	char dir[64];			  /* in which the checkpoint is made; "": none yet */
@@ -178,21 +178,22 @@ static int warm_check_room(const struct monitor *m, const struct warmup *mine, s
 	return 0;
 }
 
-/* Whether it may run now. -EAGAIN: not now, but nothing has failed and nothing is remembered. */
+/* Whether it may run now. -EAGAIN: not now, for the last one has failed; -EBUSY: not now, but nothing has
+ * failed. Neither is remembered. */
 static int warm_check_time(struct monitor *m, struct warmup *w, const struct recipe *of,
 			   struct err *e)
 {
 	const uint64_t now = util_monotonic_ns();
+	int r = 0;
 
 	if (w->req.tag == 0)
 		return 0;
 	if (warm_check_room(m, w, e) < 0)
-		return -EAGAIN;
-	if (w->req.wish != WARM_FOR_OPERATOR &&
-	    !warm_past_allows(m, of, (enum warm_for)w->req.wish, now)) {
-		(void)err_set(e, ERR_LIMIT, 0, "warm: it has failed lately");
-		return -EAGAIN;
-	}
+		return -EBUSY;
+	if (w->req.wish != WARM_FOR_OPERATOR)
+		r = warm_past_check(m, of, (enum warm_for)w->req.wish, now, e);
+	if (r < 0)
+		return err_wrap(e, r, "warm");
 	warm_past_begin(m, of, now);
 	return 0;
 }
@@ -306,7 +307,7 @@ int start_warm(struct monitor *m, const struct mon_warm *req, int package_fd)
 	if (r < 0) {
 		(void)snprintf(b->error, sizeof(b->error), "%s", e.msg);
 		b->failed = r != -EEXIST;
-		w->not_now = r == -EAGAIN;
+		w->not_now = r == -EAGAIN || r == -EBUSY ? r : 0;
 		start_undo(b);
 		warm_ended(w, r == -EEXIST);
 	}
@@ -599,7 +600,7 @@ static void warm_ended(struct warmup *w, bool ok)
 	for (size_t n = strlen(w->output); n > 0 && w->output[n - 1] == '\n'; n--)
 		w->output[n - 1] = '\0';
 	if (w->not_now)
-		told->status = -EAGAIN;
+		told->status = w->not_now;
 	else
 		warm_remember(w, told->status);
 	if (told->status && w->output[0])

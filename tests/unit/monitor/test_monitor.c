@@ -426,10 +426,24 @@ static void test_warm_past_of_lists(void **state)
 {
 	const struct recipe one = {.owner = 1, .package_fd = -1, .warm = "json"};
 	const struct recipe two = {.owner = 2, .package_fd = -1, .warm = "json"};
+	const struct recipe pack = {
+		.package = {1}, .package_fd = STDIN_FILENO, .warm = "@module app"};
+	const struct recipe changed = {
+		.package = {2}, .package_fd = STDIN_FILENO, .warm = "@module app"};
 	struct monitor *m = monitor_new();
 	const uint64_t now = 1000 * SEC;
+	struct err e = {0};
 
 	(void)state;
+	/* One that only has to wait for its turn has not failed. */
+	warm_past_begin(m, &pack, now);
+	assert_int_equal(warm_past_check(m, &changed, WARM_FOR_TASK, now, &e), -EBUSY);
+	assert_null(strstr(e.msg, "failed"));
+	assert_int_equal(warm_past_check(m, &changed, WARM_FOR_TASK, now + SEC, &e), 0);
+	warm_past_end(m, &pack, WARM_FOR_TASK, "too slow", now);
+	assert_int_equal(warm_past_check(m, &pack, WARM_FOR_TASK, now, &e), -EAGAIN);
+	assert_non_null(strstr(e.msg, "it has failed lately: too slow"));
+	assert_int_equal(warm_past_check(m, &changed, WARM_FOR_TASK, now, &e), -EBUSY);
 	warm_past_end(m, &one, WARM_FOR_TASK, "late", now);
 	assert_int_equal(pause_s(m, &one, WARM_FOR_TASK, now), 1);
 	assert_int_equal(pause_s(m, &two, WARM_FOR_TASK, now), 0);
