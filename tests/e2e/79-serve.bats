@@ -112,6 +112,7 @@ configuration() {
 		    (name = "disk", address = "localhost:0", http = (), service = "shown"),
 		    (name = "away", address = "unix:away.sock", http = (), service = "server"),
 		    (name = "back", address = "localhost:0", http = (), service = "back"),
+		    (name = "admin", address = "localhost:0", http = (), service = (name = "back", entrypoint = "Admin")),
 		  ]
 		);
 		const main :Workerd.Worker = (
@@ -259,6 +260,8 @@ ask() {
 	[ "$(ask "$main/admin")" = "for workers alone ok ['0 * * * *'], ValueError: of back" ]
 	# What a worker may choose, a client may not.
 	[[ $(ask -H 'X-Sandboxd-Depth: 1' -H 'X-Sandboxd-Entrypoint: Admin' "$(url back)/") == 'back of GET '* ]]
+	# A socket of a named entrypoint.
+	[ "$(ask "$(url admin)/")" = 'for workers alone' ]
 	# A folder: what is in it, and nothing beside it.
 	[ "$(ask "$main/files/a.txt")" = 'a file' ]
 	[ "$(ask -o body -w '%{http_code}' "$main/files/link")" = 404 ]

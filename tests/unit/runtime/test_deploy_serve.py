@@ -98,6 +98,15 @@ class ServeTest(DeployTest):
         self.assertEqual([(socket["name"], socket["service"]) for socket in told["sockets"]],
                          [("http", "front-door"), ("disk", "sandboxd-socket-1")])
 
+    def test_a_socket_of_an_entrypoint(self):
+        frames = self.build(dict(FILES, **{"config.capnp": CONFIG.replace(
+            'service = "Front Door"', 'service = (name = "Front Door", entrypoint = "Admin")')}))
+        self.assertEqual(frames.status, 0, frames.last())
+        made = {head["service"]: json.loads(body) for head, body in frames.frames if head["op"] == "manifest"}
+        self.assertEqual(made["sandboxd-socket-0"]["bindings"], [
+            {"name": "SERVICE", "type": "service", "service": "front-door", "entrypoint": "Admin"}])
+        self.assertEqual(json.loads(frames.last()[1])["sockets"][0]["service"], "sandboxd-socket-0")
+
     def test_a_constant_is_chosen(self):
         frames = self.build(dict(FILES, **{"config.capnp": CONFIG.replace('(name = "BACK", service = "back"),', "")}),
                             "other")
@@ -119,11 +128,15 @@ class ServeTest(DeployTest):
         for old, new, want in (
                 ('pythonModule = embed "front.py"', 'esModule = embed "front.py"',
                  ":18: the worker Front Door: modules: has no pythonModule"),
-                ('http = (), service = "files"', 'https = (), service = "files"', "speaks plain HTTP"),
-                ('service = "Front Door"', 'service = (name = "Front Door", entrypoint = "Admin")', "entrypoint"),
+                ('http = (), service = "files"', 'https = (), service = "files"',
+                 ":13: the socket disk: https: 'sandboxctl serve' speaks plain HTTP"),
+                ('http = (), service = "files"', 'tcp = (), service = "files"', ":13: tcp: Socket has no such field"),
+                ('service = "files"', 'service = (name = "files", entrypoint = "Admin")',
+                 ":13: the socket disk: service: entrypoint: files is no worker"),
                 ('globalOutbound = "away"', 'globalOutbound = "nowhere"', ":6: the worker back: globalOutbound: there is"
                                                                           " no service 'nowhere'"),
-                ('https = (certificateHost = "www.example.com")', "tcp = ()", "only http and https"),
+                ('https = (certificateHost = "www.example.com")', "tcp = ()",
+                 ":9: the external server away: tcp: only http and https"),
                 ('embed "src/back.py"', 'embed "src/none.py"', "embed 'src/none.py'"),
         ):
             with self.subTest(new):

@@ -17,9 +17,10 @@ import shutil
 from . import DeployError, manifest, resolve
 from .build import Build
 from .capnp import read_capnp
-from .read import read_file
+from .read import read_file, show
 
-# A socket that leads to a service without code has this worker before it, which speaks HTTP.
+# A socket that leads to a service without code, or to a named entrypoint, has this worker before it, which speaks
+# HTTP and has a binding to it.
 RELAY_NAME = "sandboxd-socket-"
 RELAY_DATE = "2025-01-01"
 RELAY = b"""async def on_fetch(request, env):
@@ -27,11 +28,13 @@ RELAY = b"""async def on_fetch(request, env):
 """
 
 
-def relay(name, service, doc):
+def relay(name, socket, doc):
     config = manifest.Config(doc, [])
     config.name, config.main, config.date = name, "relay.py", RELAY_DATE
     config.modules = [("relay.py", RELAY)]
-    config.bindings = [{"name": "SERVICE", "type": "service", "service": service}]
+    config.bindings = [{"name": "SERVICE", "type": "service", "service": socket["service"]}]
+    if socket.get("entrypoint"):
+        config.bindings[0]["entrypoint"] = socket["entrypoint"]
     return config
 
 
@@ -44,7 +47,7 @@ class ServeBuild(Build):
         capnp = read_capnp(self.name, read_file(self.top, self.name), self.top, asked.get("constant"))
         services, sockets = manifest.services(self.name, capnp, self.today or datetime.datetime.now(
             datetime.timezone.utc).date())
-        self.check(services, sockets)
+        self.check(services, sockets, capnp)
         self.relay(services, sockets, manifest.Place(self.name, capnp, ""))
         workers = [service for service in services if service["kind"] == "worker"]
         if not workers:
@@ -84,26 +87,27 @@ class ServeBuild(Build):
             if key != "style":
                 yield "%s:%d: %s: %s has no effect here" % (options.file, options.lines[key], name, key)
 
-    def check(self, services, sockets):
-        for socket in sockets:
+    def check(self, services, sockets, capnp):
+        """What is of workerd's and not of this command, by its field and line."""
+        kinds = {service["name"]: service["kind"] for service in services}
+        for socket, given in zip(sockets, capnp.get("sockets", ())):
+            place = manifest.Place(self.name, given, "the socket %s" % show(socket["name"]))
             if socket["tls"]:
-                raise DeployError("the socket %s: https: 'sandboxctl serve' speaks plain HTTP: put a TLS server "
-                                  "before it, or deploy the worker" % socket["name"], self.name)
-            if socket.get("entrypoint"):
-                raise DeployError("the socket %s: entrypoint: sockets lead to the default entrypoint alone here"
-                                  % socket["name"], self.name)
-        for service in services:
+                raise place.error(("https",), "'sandboxctl serve' speaks plain HTTP: put a TLS server before it, or "
+                                  "deploy the worker")
+            if socket["entrypoint"] and kinds[socket["service"]] != "worker":
+                raise place.error(("service",), "entrypoint: %s is no worker, and has none" % socket["service"])
+        for service, given in zip(services, capnp.get("services", ())):
             if service["kind"] == "external" and service["external"]["scheme"] == "tcp":
-                raise DeployError("the external server %s: tcp: only http and https can be asked here"
-                                  % service["name"], self.name)
+                raise manifest.Place(self.name, given["external"], "the external server %s" % service["name"]).error(
+                    ("tcp",), "only http and https can be asked here")
 
     def relay(self, services, sockets, doc):
         kinds = {service["name"]: service["kind"] for service in services}
         for i, socket in enumerate(sockets):
-            if kinds[socket["service"]] != "worker":
+            if kinds[socket["service"]] != "worker" or socket["entrypoint"]:
                 name = RELAY_NAME + str(i)
-                services.append({"name": name, "kind": "worker",
-                                 "worker": relay(name, socket["service"], doc)})
+                services.append({"name": name, "kind": "worker", "worker": relay(name, socket, doc)})
                 socket["service"] = name
 
     def one(self, service, image):
