@@ -393,7 +393,16 @@ says_hello() {
 
 @test "a folder with a wrangler.toml is served, too" {
 	printf '%s\n' 'name = "from-toml"' 'main = "entry.py"' 'compatibility_date = "2024-01-01"' '[vars]' 'A = "b"' >wrangler.toml
-	printf '%s\n' 'from workers import Response' 'def on_fetch(request, env):' '    return Response(env.A)' >entry.py
+	printf '%s\n' '[assets]' 'directory = "public"' 'binding = "FILES"' 'html_handling = "none"' >>wrangler.toml
+	printf '%s\n' 'from workers import Response, fetch' 'async def on_fetch(request, env):' \
+		'    if request.url.endswith("/file"):' '        return await env.FILES.fetch("http://any/sub/page.html")' \
+		'    return Response(env.A)' >entry.py
+	mkdir -p public/sub
+	echo '<b>page</b>' >public/sub/page.html
 	serve -s http=localhost:0 .
 	[ "$(ask "$(url http)")" = b ]
+	# Its assets are answered before it, and by their binding.
+	[ "$(ask -w '%{content_type}' "$(url http)/sub/page.html")" = $'<b>page</b>\ntext/html; charset=utf-8' ]
+	[ "$(ask "$(url http)/file")" = '<b>page</b>' ]
+	[ "$(ask -X POST "$(url http)/sub/page.html")" = b ]
 }

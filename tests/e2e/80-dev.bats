@@ -255,6 +255,103 @@ imported_ahead() {
 	rm "$APP/other.toml"
 }
 
+# two_folders: the workers front and prices, of which one has bindings to the other.
+two_folders() {
+	mkdir -p "$BATS_TEST_TMPDIR/front" "$BATS_TEST_TMPDIR/prices"
+	cd "$BATS_TEST_TMPDIR" || return
+	cat >front/wrangler.toml <<-'END'
+		name = "front"
+		main = "entry.py"
+		compatibility_date = "2026-03-01"
+		compatibility_flags = ["python_workers"]
+		services = [{binding = "PRICES", service = "prices"}, {binding = "ADMIN", service = "prices", entrypoint = "Admin"}]
+	END
+	cat >front/entry.py <<-'END'
+		from workers import Response, WorkerEntrypoint
+
+
+		class Default(WorkerEntrypoint):
+		    async def fetch(self, request):
+		        path = request.url.split("/", 3)[3]
+		        try:
+		            if path == "admin":
+		                ran = await self.env.ADMIN.scheduled(cron="0 * * * *")
+		                return Response(await (await self.env.ADMIN.fetch("http://x/")).text() + " " + ran.outcome)
+		            answer = await self.env.PRICES.fetch("https://some.host/tea?n=1", method="POST", body="two")
+		            return Response("%d %s" % (answer.status, await answer.text()))
+		        except Exception as error:
+		            return Response("raised: %s" % error)
+	END
+	printf '%s\n' 'name = "prices"' 'main = "entry.py"' 'compatibility_date = "2026-03-01"' \
+		'compatibility_flags = ["python_workers"]' '[vars]' 'COIN = "pence"' >prices/wrangler.toml
+	echo 'COIN=cents' >prices/.dev.vars
+	cat >prices/entry.py <<-'END'
+		from workers import Response, WorkerEntrypoint
+
+		crons = []
+
+
+		class Default(WorkerEntrypoint):
+		    async def fetch(self, request):
+		        if "/raises" in request.url:
+		            raise ValueError("of prices")
+		        body = await request.text()
+		        return Response("%s %s %s: 320 %s" % (request.method, request.url, body, self.env.COIN), status=203)
+
+
+		class Admin(WorkerEntrypoint):
+		    def fetch(self, request):
+		        return Response("crons %s" % crons)
+
+		    def scheduled(self, controller):
+		        crons.append(controller.cron)
+	END
+}
+
+@test "bindings to services lead to the workers of other folders, which are looked at, too" {
+	end
+	two_folders
+	begin --config front/wrangler.toml -c prices --var COIN=given
+	[ "$(ask "")" = '203 POST https://some.host/tea?n=1 two: 320 cents' ]
+	[ "$(ask admin)" = "crons ['0 * * * *'] ok" ]
+	wait_until "$PATIENCE" said '^\[wrangler:info\] GET / 200 OK'
+	wait_until "$PATIENCE" said '^\[wrangler:info\] prices: POST /tea\?n=1 203'
+	# What a worker may choose, a client may not.
+	[[ $(ask -H 'X-Sandboxd-Depth: 16' -H 'X-Sandboxd-Entrypoint: Admin' "") == '203 POST '* ]]
+	sed -i 's/320/330/' prices/entry.py
+	wait_until "$PATIENCE" answers "" '203 POST https://some.host/tea?n=1 two: 330 cents'
+	wait_until "$PATIENCE" said '^\[wrangler:info\] prices: Local server updated and ready'
+	# What it raises is raised, and one that has ended by itself is started by who asks for it.
+	sed -i 's,some.host/tea,some.host/raises,' front/entry.py
+	wait_until "$PATIENCE" answers_like 'raised: ValueError: of prices'
+	sed -i 's/^crons = \[\]/crons = [][0]/' prices/entry.py
+	wait_until "$PATIENCE" answers_like 'raised: entry.py cannot be imported: IndexError: '
+	sed -i 's/^crons = .*/crons = []/' prices/entry.py
+	sed -i 's/raise ValueError.*/__import__("os")._exit(3)/' prices/entry.py
+	wait_until "$PATIENCE" ends_prices
+	sed -i 's,some.host/raises,some.host/tea,; s/n=1/n=2/' front/entry.py
+	wait_until "$PATIENCE" answers "" '203 POST https://some.host/tea?n=2 two: 330 cents'
+	# One that cannot be built says so by the binding's name.
+	sed -i 's/^main = .*/main = "missing.py"/' prices/wrangler.toml
+	wait_until "$PATIENCE" answers_like 'raised: the binding PRICES leads to the worker prices, which cannot be built: wrangler.toml:2: '
+	sed -i 's/^main = .*/main = "entry.py"/' prices/wrangler.toml
+	wait_until "$PATIENCE" answers admin "crons ['0 * * * *'] ok"
+	end
+	[ ! -e prices/.wrangler ]
+	# Without its folder.
+	begin --config front/wrangler.toml
+	[[ $(ask "") == 'raised: the binding PRICES leads to the worker prices, which does not run here: give its folder, too, by one more -c'* ]]
+}
+
+ends_prices() {
+	ask "" >/dev/null
+	complained 'prices: the worker has ended \(exit status 3\)'
+}
+
+answers_like() {
+	[[ $(ask "") == "$1"* ]]
+}
+
 @test "what is required is resolved once, and again when something else is" {
 	end
 	mkdir -p "$BATS_TEST_TMPDIR/index/simple" "$BATS_TEST_TMPDIR/app"

@@ -8,6 +8,9 @@
  *	a build		-> an instance of it		(start_instance)
  *	it is ready	-> it is the one that serves; the one before finishes what it has
  *
+ * Other workers, each of a folder of its own that is looked at, too, are what its bindings to services lead
+ * to: they are asked by a door, on which connections wait as those of clients do.
+ *
  * Connections wait from a change until its instance is ready. One that cannot be imported serves too, a
  * page that says why; a build that fails is answered for here. A change during a build is built next.
  */
@@ -37,16 +40,18 @@
 #define WAITING_MAX 1000u
 #define LINES_AROUND 4u
 #define PAGE_SOURCE_MAX (1u << 20)
+#define WORKERS_MAX 16u
 
 static const char dev_help[] =
-	"usage: sandboxctl dev [DIR] [--port PORT] [--ip ADDRESS] [--env NAME] [--config FILE]\n"
+	"usage: sandboxctl dev [DIR] [--port PORT] [--ip ADDRESS] [--env NAME] [-c FILE]...\n"
 	"                      [--var KEY=VALUE]... [--persist-to DIR] [--test-scheduled]\n\n"
 	"Runs the HTTP worker of DIR (.) while it is written, with its output, and a new one\n"
 	"whenever a file of it changes. Ctrl-C ends it.\n\n"
 	"  --port PORT       8787, or another one where that is taken\n"
 	"  --ip ADDRESS      127.0.0.1; with 0.0.0.0 others can reach it too\n"
 	"  --env NAME        the configuration's [env.NAME]\n"
-	"  --config FILE     a configuration of another name; its folder is the project's\n"
+	"  -c, --config FILE a configuration of another name; its folder is the project's. More\n"
+	"                    of them, or folders, are workers that the first one has bindings to\n"
 	"  --var K=V         a variable in place of the configuration's and of .dev.vars\n"
 	"  --persist-to DIR  where KV is kept (DIR/.wrangler/state)\n"
 	"  --test-scheduled  /__scheduled?cron=... calls the handler `scheduled`, as\n"
@@ -75,21 +80,19 @@ struct waiting {
 	struct serve_conn *conn;
 };
 
-struct dev {
-	struct ctl *ctl;
-	/* Options */
-	const char *dir, *project, *env, *config, *ip, *persist;
-	unsigned port; /* 0: any that is free */
-	bool port_given, test_scheduled, trace;
-	json_t *given; /* owned: --var */
+struct dev_command;
 
-	sd_event *loop;
-	int dirfd, state; /* the project's folder, and that of its state */
-	char url[256];
+/* One worker, of a folder of its own. */
+struct dev {
+	struct dev_command *of;
+	const char *dir, *config; /* as it was given: a folder, or its configuration; one of them */
+	char label[64];		  /* before what is told of it; "": it is the one that is served */
 	char folder[PATH_MAX], config_name[NAME_MAX + 1];
-	struct kv *kv;
-	struct serve_http *http;
-	struct serve_proxy *proxy;
+	int dirfd;
+	/* By it other workers ask this one, whichever instance of it. */
+	int door;
+	struct serve_proxy *inner;
+	char key[SERVE_KEY_LEN + 1];
 	struct prepare *prepare;
 	struct watch *watch;
 	sd_event_source *changes;
@@ -106,10 +109,29 @@ struct dev {
 	LIST_HEAD(, instance) instances;
 	STAILQ_HEAD(, waiting) waiting;
 	unsigned n_waiting;
-	char *page; /* why nothing could be built; NULL: it could */
-	bool told_ready, quits;
+	char *page;		    /* why nothing could be built; NULL: it could */
+	bool ready;		    /* something has served, if it was only a page */
 	char *warned;		    /* the warnings that were said last */
 	char files[DEV_VARS_FILES]; /* with variables, that were said last */
+};
+
+struct dev_command {
+	struct ctl *ctl;
+	/* Options */
+	const char *project, *env, *ip, *persist;
+	unsigned port; /* 0: any that is free */
+	bool port_given, test_scheduled, trace;
+	json_t *given; /* owned: --var */
+
+	sd_event *loop;
+	int state; /* the folder of the state, which is in that of the first worker */
+	char url[256];
+	struct kv *kv;
+	struct serve_http *http;
+	struct serve_proxy *proxy;
+	struct dev workers[WORKERS_MAX]; /* the first one is served; others are asked by it */
+	unsigned n_workers;
+	bool quits;
 	int status;
 };
 
@@ -167,10 +189,16 @@ static void release_waiting(struct dev *d)
 
 static void start_instance(struct dev *d, struct version *v);
 
+/* Something newer is about to serve. */
+static bool is_busy(const struct dev *d)
+{
+	return d->build || d->coming || d->changed_ns;
+}
+
 static void want(void *arg, struct serve_conn *conn)
 {
 	struct dev *d = arg;
-	const bool busy = d->build || d->coming || d->changed_ns;
+	const bool busy = is_busy(d);
 	struct waiting *w;
 
 	if (!busy && d->page) {
@@ -196,17 +224,26 @@ static void want(void *arg, struct serve_conn *conn)
 		release_waiting(d);
 }
 
+static bool all_ready(const struct dev_command *c)
+{
+	for (unsigned n = 0; n < c->n_workers; n++)
+		if (!c->workers[n].ready)
+			return false;
+	return true;
+}
+
 /* Something serves, if it is only a page. */
 static void tell_ready(struct dev *d)
 {
 	const uint64_t took_ns = util_monotonic_ns() - d->began_ns;
+	const bool was_ready = d->ready;
 
-	if (!d->told_ready)
-		info("Ready on %s", d->url);
-	else if (d->began_ns)
-		info("Local server updated and ready (%llu ms)",
+	d->ready = true;
+	if (!was_ready && all_ready(d->of))
+		info("Ready on %s", d->of->url);
+	else if (was_ready && d->began_ns)
+		info("%sLocal server updated and ready (%llu ms)", d->label,
 		     (unsigned long long)(took_ns / MSEC));
-	d->told_ready = true;
 	d->began_ns = 0;
 	release_waiting(d);
 }
@@ -260,28 +297,33 @@ static char *make_page(const struct dev *d, const char *message)
 
 static void fail_change(struct dev *d, const struct err *error)
 {
-	ctl_say("%s", error->msg);
+	ctl_say("%s%s", d->label, error->msg);
 	set_page(d, make_page(d, error->msg));
 	tell_ready(d);
 }
 
 /* Instances */
 
-static void quit_if_done(struct dev *d)
+static void quit_if_done(struct dev_command *c)
 {
-	if (d->quits && LIST_EMPTY(&d->instances))
-		(void)sd_event_exit(d->loop, d->status);
+	bool done = c->quits;
+
+	for (unsigned n = 0; n < c->n_workers; n++)
+		done = done && LIST_EMPTY(&c->workers[n].instances);
+	if (done)
+		(void)sd_event_exit(c->loop, c->status);
 }
 
 static struct serve_worker_spec spec_of(const struct dev *d, const struct version *v, json_t *job)
 {
-	return (struct serve_worker_spec){.project = d->project,
+	return (struct serve_worker_spec){.inner_key = d->key,
+					  .project = d->of->project,
 					  .name = v->made->manifest.name,
 					  .made = v->made,
 					  .secrets = v->vars,
-					  .kv = d->kv,
+					  .kv = d->of->kv,
 					  .job = job,
-					  .trace = d->trace,
+					  .trace = d->of->trace,
 					  .outbound = true};
 }
 
@@ -323,38 +365,86 @@ static void on_started(void *arg, const char *mode, double ms)
 
 	if (!i->baseline && strcmp(mode, "cold") == 0)
 		prepare_lost(i->dev->prepare);
-	if (i->dev->trace)
+	if (i->dev->of->trace)
 		ctl_line(stderr, "sandboxctl: +%.1f ms %s", ms, mode);
 }
 
 static void on_event(void *arg, const json_t *head)
 {
+	const struct instance *i = arg;
 	char method[64], target[2048], reason[128];
 
-	(void)arg;
 	if (strcmp(ctl_text(head, "op"), "request") != 0)
 		return;
 	(void)util_escape(ctl_text(head, "method"), method, sizeof(method));
 	(void)util_escape(ctl_text(head, "target"), target, sizeof(target));
 	(void)util_escape(ctl_text(head, "reason"), reason, sizeof(reason));
-	info("%s %s %lld %s (%.0fms)", method, target,
+	info("%s%s %s %lld %s (%.0fms)", i->dev->label, method, target,
 	     (long long)json_integer_value(json_object_get(head, "status")), reason,
 	     json_number_value(json_object_get(head, "ms")));
+}
+
+/* What a binding to a service leads to. NULL: the ask was answered. */
+static struct dev *service_of(struct dev_command *c, struct serve_ask *a)
+{
+	const struct manifest_binding *b = a->binding;
+	struct dev *to = NULL;
+	bool all_known = true;
+	char text[ERR_MSG_MAX];
+
+	for (unsigned n = 0; n < c->n_workers && !to; n++) {
+		const struct version *v = c->workers[n].version;
+
+		all_known = all_known && v;
+		if (v && strcmp(v->made->manifest.name, b->target) == 0)
+			to = &c->workers[n];
+	}
+	if (to && (!to->page || is_busy(to)))
+		return to;
+	if (to)
+		(void)snprintf(text, sizeof(text),
+			       "the binding %s leads to the worker %s, which cannot be built: %.*s",
+			       b->name, b->target, (int)strcspn(to->page, "\n"), to->page);
+	else if (!all_known)
+		(void)snprintf(
+			text, sizeof(text),
+			"the binding %s leads to the worker %s, which has not been built yet",
+			b->name, b->target);
+	else
+		(void)snprintf(text, sizeof(text),
+			       "the binding %s leads to the worker %s, which does not run here: "
+			       "give its folder, too, by one more -c",
+			       b->name, b->target);
+	serve_answer_error(a, "Error", text);
+	return NULL;
 }
 
 /* fetch() goes out from this machine, wherever its user could go. */
 static void on_ask(void *arg, struct serve_ask *a)
 {
 	struct instance *i = arg;
+	struct dev_command *c = i->dev->of;
 	json_auto_t *allow = json_pack("[s, s, s, s]", "public", "private", "local", "network");
 	json_auto_t *deny = json_array();
+	struct dev *to;
 
-	if (!a->binding)
-		serve_http_network(i->dev->http, a, allow, deny);
+	if (!a->binding) {
+		serve_http_network(c->http, a, allow, deny);
+		return;
+	}
+	if (a->binding->type != BINDING_SERVICE) {
+		serve_answer_error(a, "Error", "the worker has no assets.directory");
+		return;
+	}
+	to = service_of(c, a);
+	if (!to)
+		return;
+	if (strcmp(ctl_text(a->head, "method"), "scheduled") != 0)
+		serve_http_worker(c->http, a, to->door, to->key);
+	else if (to->current)
+		serve_worker_scheduled(to->current->worker, a);
 	else
-		serve_answer_error(a, "Error",
-				   "this binding leads to another worker, and `dev` runs one: "
-				   "deploy both, or run both by `sandboxctl serve`");
+		serve_answer_error(a, "Error", "the service's worker does not run: try again");
 }
 
 static void on_over(void *arg, const char *error, int exit_code)
@@ -370,8 +460,8 @@ static void on_over(void *arg, const char *error, int exit_code)
 	LIST_REMOVE(i, next);
 	version_drop(i->version);
 	free(i);
-	if (d->quits) {
-		quit_if_done(d);
+	if (d->of->quits) {
+		quit_if_done(d->of);
 		return;
 	}
 	(void)util_escape(error, shown, sizeof(shown));
@@ -381,15 +471,15 @@ static void on_over(void *arg, const char *error, int exit_code)
 			      shown);
 		fail_change(d, &e);
 	} else if (was_current) {
-		ctl_say("the worker has ended (exit status %d)%s%s: the next request starts it "
+		ctl_say("%sthe worker has ended (exit status %d)%s%s: the next request starts it "
 			"again",
-			exit_code, *shown ? ": " : "", shown);
+			d->label, exit_code, *shown ? ": " : "", shown);
 	}
 }
 
 static json_t *job_of(const struct dev *d, const struct version *v)
 {
-	return json_pack("{s:b, s:b, s:O*}", "dev", 1, "test_scheduled", d->test_scheduled,
+	return json_pack("{s:b, s:b, s:O*}", "dev", 1, "test_scheduled", d->of->test_scheduled,
 			 "assets", json_object_get(v->made->manifest.doc, "assets"));
 }
 
@@ -409,7 +499,8 @@ static void start_instance(struct dev *d, struct version *v)
 	spec.baseline = !prepare_has(d->prepare, &spec);
 	if (!i)
 		(void)err_set(&e, ERR_SYSTEM, ENOMEM, "cannot start the worker");
-	if (!i || serve_worker_start(d->ctl, d->loop, &spec, &calls, i, &i->worker, &e) < 0) {
+	if (!i ||
+	    serve_worker_start(d->of->ctl, d->of->loop, &spec, &calls, i, &i->worker, &e) < 0) {
 		free(i);
 		fail_change(d, &e);
 		return;
@@ -437,7 +528,7 @@ static void say_warnings(struct dev *d, const json_t *warnings)
 
 	if (text && (!d->warned || strcmp(text, d->warned) != 0))
 		json_array_foreach(warnings, n, warning)
-			ctl_say("warning: %s", json_string_value(warning));
+			ctl_say("%swarning: %s", d->label, json_string_value(warning));
 	free(d->warned);
 	d->warned = text;
 }
@@ -494,14 +585,14 @@ static void built(void *arg, const struct err *error)
 static int fill_vars(struct dev *d, struct version *v, struct err *e)
 {
 	char files[DEV_VARS_FILES];
-	int r = dev_vars_read(d->dirfd, d->env, &v->vars, files, e);
+	int r = dev_vars_read(d->dirfd, d->of->env, &v->vars, files, e);
 
 	if (r == 0 && *files && strcmp(files, d->files) != 0)
-		ctl_say("variables of %s", files);
+		ctl_say("%svariables of %s", d->label, files);
 	if (r == 0)
 		(void)snprintf(d->files, sizeof(d->files), "%s", files);
-	/* Those of the command line go over all others. */
-	if (r == 0 && json_object_update(v->vars, d->given) < 0)
+	/* Those of the command line go over all others, and are the first worker's. */
+	if (r == 0 && d == d->of->workers && json_object_update(v->vars, d->of->given) < 0)
 		r = err_set(e, ERR_SYSTEM, ENOMEM, "--var");
 	return r;
 }
@@ -516,7 +607,7 @@ static int package_of(const struct dev *d)
 static int begin_build(struct dev *d, bool indexed, struct err *e)
 {
 	struct serve_build_ask ask = {
-		.project = d->project,
+		.project = d->of->project,
 		.dir = d->folder,
 		.keep_fd = package_of(d),
 		/* One that reads no configuration fails, and the next one begins
@@ -533,9 +624,9 @@ static int begin_build(struct dev *d, bool indexed, struct err *e)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot begin a build");
 	r = fill_vars(d, d->building, e);
 	if (r == 0) {
-		ask.payload = json_pack("{s:b, s:s*, s:s*}", "keep", 1, "env", d->env, "file",
+		ask.payload = json_pack("{s:b, s:s*, s:s*}", "keep", 1, "env", d->of->env, "file",
 					*d->config_name ? d->config_name : NULL);
-		r = serve_build_begin(d->ctl, d->loop, &ask, &d->build, e);
+		r = serve_build_begin(d->of->ctl, d->of->loop, &ask, &d->build, e);
 	}
 	if (r < 0) {
 		version_drop(d->building);
@@ -578,7 +669,7 @@ static int on_change(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)s;
 	(void)fd;
 	(void)events;
-	if (!watch_read(d->watch) || d->quits)
+	if (!watch_read(d->watch) || d->of->quits)
 		return 0;
 	if (!d->changed_ns)
 		d->changed_ns = now;
@@ -593,24 +684,28 @@ static int on_change(sd_event_source *s, int fd, uint32_t events, void *arg)
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
 {
-	struct dev *d = arg;
-	struct instance *i;
+	struct dev_command *c = arg;
 
 	(void)s;
 	(void)si;
 	/* Who asks twice does not want to wait. */
-	if (d->quits)
-		return sd_event_exit(d->loop, d->status);
-	d->quits = true;
-	(void)sd_event_source_set_enabled(d->quiet, SD_EVENT_OFF);
-	serve_proxy_stop(d->proxy);
-	d->proxy = NULL;
-	if (d->build)
-		serve_build_cancel(d->build);
-	d->build = NULL;
-	LIST_FOREACH(i, &d->instances, next)
-		serve_worker_end(i->worker);
-	quit_if_done(d);
+	if (c->quits)
+		return sd_event_exit(c->loop, c->status);
+	c->quits = true;
+	serve_proxy_stop(c->proxy);
+	c->proxy = NULL;
+	for (unsigned n = 0; n < c->n_workers; n++) {
+		struct dev *d = &c->workers[n];
+		struct instance *i;
+
+		(void)sd_event_source_set_enabled(d->quiet, SD_EVENT_OFF);
+		if (d->build)
+			serve_build_cancel(d->build);
+		d->build = NULL;
+		LIST_FOREACH(i, &d->instances, next)
+			serve_worker_end(i->worker);
+	}
+	quit_if_done(c);
 	return 0;
 }
 
@@ -631,77 +726,84 @@ static int make_folders(char *path)
 	}
 }
 
-static int open_state(struct dev *d, char *real, struct err *e)
+static int open_state(struct dev_command *c, char *real, struct err *e)
 {
 	char path[PATH_MAX];
-	int n = d->persist ? snprintf(path, sizeof(path), "%s", d->persist)
-			   : snprintf(path, sizeof(path), "%s/" STATE_DEFAULT, d->folder);
+	int n = c->persist
+			? snprintf(path, sizeof(path), "%s", c->persist)
+			: snprintf(path, sizeof(path), "%s/" STATE_DEFAULT, c->workers[0].folder);
 	int r = n >= (int)sizeof(path) - (int)sizeof("/" STATE_FILE) ? -ENAMETOOLONG
 								     : make_folders(path);
 
 	if (r == 0 && !realpath(path, real))
 		r = -errno;
-	d->state = r < 0 ? -1 : open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (r == 0 && d->state < 0)
+	c->state = r < 0 ? -1 : open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r == 0 && c->state < 0)
 		r = -errno;
 	if (r < 0)
 		return err_set(e, ERR_INPUT, -r, "%s", path);
 	(void)strcat(path, "/" STATE_FILE);
-	return kv_open(path, &d->kv, e);
+	return kv_open(path, &c->kv, e);
 }
 
 static int find_folder(struct dev *d, struct err *e)
 {
+	const char *given = d->config ? d->config : d->dir, *name;
 	char path[PATH_MAX];
-	const char *name;
+	struct stat st;
+	bool is_file;
 
-	if (snprintf(path, sizeof(path), "%s", d->config ? d->config : d->dir) >= (int)sizeof(path))
-		return err_set(e, ERR_INPUT, ENAMETOOLONG, "%s", d->config ? d->config : d->dir);
-	if (d->config) {
-		name = strrchr(d->config, '/');
+	if (snprintf(path, sizeof(path), "%s", given) >= (int)sizeof(path))
+		return err_set(e, ERR_INPUT, ENAMETOOLONG, "%s", given);
+	if (stat(given, &st) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", given);
+	is_file = d->config && !S_ISDIR(st.st_mode);
+	if (is_file) {
+		name = strrchr(given, '/');
 		(void)snprintf(d->config_name, sizeof(d->config_name), "%s",
-			       name ? name + 1 : d->config);
+			       name ? name + 1 : given);
 	}
-	if (!realpath(d->config ? dirname(path) : path, d->folder))
-		return err_set(e, ERR_INPUT, errno, "%s", d->config ? d->config : d->dir);
+	if (!realpath(is_file ? dirname(path) : path, d->folder))
+		return err_set(e, ERR_INPUT, errno, "%s", given);
 	d->dirfd = open(d->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->dirfd < 0)
-		return err_set(e, ERR_INPUT, errno, "%s", d->dir);
-	if (d->config && faccessat(d->dirfd, d->config_name, R_OK, 0) < 0)
-		return err_set(e, ERR_INPUT, errno, "%s", d->config);
+	if (d->dirfd < 0 || (is_file && faccessat(d->dirfd, d->config_name, R_OK, 0) < 0))
+		return err_set(e, ERR_INPUT, errno, "%s", given);
+	name = strrchr(d->folder, '/');
+	if (d != d->of->workers)
+		(void)snprintf(d->label, sizeof(d->label), "%.60s: ", name + 1);
 	return 0;
 }
 
-static int begin_listening(struct dev *d, struct err *e)
+static int begin_listening(struct dev_command *c, struct err *e)
 {
-	const char *ip = d->ip ? d->ip : "127.0.0.1";
+	const char *ip = c->ip ? c->ip : "127.0.0.1";
 	_cleanup_free_ char *url = NULL;
 	char address[128];
 	const char *colon;
 	int fd, r;
 
 	(void)snprintf(address, sizeof(address), strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip,
-		       d->port);
+		       c->port);
 	r = serve_listen(address, PORT_DEFAULT, &fd, &url, e);
-	if (r == -EADDRINUSE && !d->port_given) {
+	if (r == -EADDRINUSE && !c->port_given) {
 		(void)snprintf(address, sizeof(address), strchr(ip, ':') ? "[%s]:0" : "%s:0", ip);
 		r = serve_listen(address, PORT_DEFAULT, &fd, &url, e);
 	}
 	if (r < 0)
 		return r;
 	colon = strrchr(url, ':');
-	if (d->ip || !colon)
-		(void)snprintf(d->url, sizeof(d->url), "%s", url);
+	if (c->ip || !colon)
+		(void)snprintf(c->url, sizeof(c->url), "%s", url);
 	else
-		(void)snprintf(d->url, sizeof(d->url), "http://localhost%s", colon);
-	return serve_proxy_start(d->loop, fd, want, d, &d->proxy, e);
+		(void)snprintf(c->url, sizeof(c->url), "http://localhost%s", colon);
+	return serve_proxy_start(c->loop, fd, want, c->workers, &c->proxy, e);
 }
 
-static int begin_loop(struct dev *d, struct err *e)
+static int begin_loop(struct dev_command *c, struct err *e)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	sigset_t all;
-	int r = sd_event_new(&d->loop);
+	int r = sd_event_new(&c->loop);
 
 	(void)sigemptyset(&all);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
@@ -709,42 +811,66 @@ static int begin_loop(struct dev *d, struct err *e)
 	if (r >= 0)
 		r = -pthread_sigmask(SIG_BLOCK, &all, NULL);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
-		r = sd_event_add_signal(d->loop, NULL, signals[i], on_signal, d);
-	if (r >= 0)
-		r = sd_event_add_time(d->loop, &d->quiet, CLOCK_MONOTONIC, 0, 1000, on_quiet, d);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(d->quiet, SD_EVENT_OFF);
+		r = sd_event_add_signal(c->loop, NULL, signals[i], on_signal, c);
 	return r < 0 ? err_set(e, ERR_SYSTEM, -r, "cannot begin") : 0;
 }
 
-static int begin(struct dev *d, struct err *e)
+/* A worker's folder is looked at, and what is in it is built. state: the folder of the state, in which nothing
+ * is looked at. */
+static int begin_worker(struct dev *d, const char *state, struct err *e)
 {
-	char state[PATH_MAX];
-	int r = find_folder(d, e);
+	struct dev_command *c = d->of;
+	char note[32] = "prepared.json";
+	int fd, r;
 
+	if (d != c->workers)
+		(void)snprintf(note, sizeof(note), "prepared-%u.json", (unsigned)(d - c->workers));
+	r = serve_key_make(d->key);
 	if (r == 0)
-		r = begin_loop(d, e);
+		r = sd_event_add_time(c->loop, &d->quiet, CLOCK_MONOTONIC, 0, 1000, on_quiet, d);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(d->quiet, SD_EVENT_OFF);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cannot begin");
+	r = prepare_new(c->ctl, c->loop, c->state, note, &d->prepare, e);
 	if (r == 0)
-		r = serve_http_new(d->loop, &d->http, e);
+		r = serve_listen_door(&fd, &d->door, e);
 	if (r == 0)
-		r = open_state(d, state, e);
-	if (r == 0)
-		r = prepare_new(d->ctl, d->loop, d->state, &d->prepare, e);
+		r = serve_proxy_start(c->loop, fd, want, d, &d->inner, e);
 	if (r == 0)
 		r = watch_open(d->folder, state, &d->watch, e);
-	if (r == 0) {
-		r = sd_event_add_io(d->loop, &d->changes, watch_fd(d->watch), EPOLLIN, on_change,
-				    d);
-		/* Before a connection that has come after it. */
-		if (r >= 0)
-			r = sd_event_source_set_priority(d->changes, SD_EVENT_PRIORITY_IMPORTANT);
-		if (r < 0)
-			return err_set(e, ERR_SYSTEM, -r, "cannot watch %s", d->folder);
-	}
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(c->loop, &d->changes, watch_fd(d->watch), EPOLLIN, on_change, d);
+	/* Before a connection that has come after it. */
+	if (r >= 0)
+		r = sd_event_source_set_priority(d->changes, SD_EVENT_PRIORITY_IMPORTANT);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, -r, "cannot watch %s", d->folder);
+	return 0;
+}
+
+static int begin(struct dev_command *c, struct err *e)
+{
+	char state[PATH_MAX];
+	int r = 0;
+
+	for (unsigned n = 0; n < c->n_workers && r == 0; n++)
+		r = find_folder(&c->workers[n], e);
 	if (r == 0)
-		r = begin_listening(d, e);
+		r = begin_loop(c, e);
+	if (r == 0)
+		r = serve_http_new(c->loop, &c->http, e);
+	if (r == 0)
+		r = open_state(c, state, e);
+	for (unsigned n = 0; n < c->n_workers && r == 0; n++)
+		r = begin_worker(&c->workers[n], state, e);
+	if (r == 0)
+		r = begin_listening(c, e);
 	/* Without a daemon there is nothing to wait for. */
-	return r < 0 ? r : begin_build(d, false, e);
+	for (unsigned n = 0; n < c->n_workers && r == 0; n++)
+		r = begin_build(&c->workers[n], false, e);
+	return r;
 }
 
 static void dev_clear(struct dev *d)
@@ -753,20 +879,29 @@ static void dev_clear(struct dev *d)
 	version_drop(d->version);
 	version_drop(d->building);
 	prepare_free(d->prepare);
-	serve_http_free(d->http);
-	kv_close(d->kv);
 	watch_close(d->watch);
+	if (d->inner)
+		serve_proxy_stop(d->inner);
 	free(d->page);
 	free(d->warned);
-	json_decref(d->given);
 	d->changes = sd_event_source_unref(d->changes);
 	d->quiet = sd_event_source_unref(d->quiet);
-	d->loop = sd_event_unref(d->loop);
-	util_close_fd(&d->state);
+	util_close_fd(&d->door);
 	util_close_fd(&d->dirfd);
 }
 
-static int add_var(struct dev *d, const char *text)
+static void command_clear(struct dev_command *c)
+{
+	for (unsigned n = 0; n < c->n_workers; n++)
+		dev_clear(&c->workers[n]);
+	serve_http_free(c->http);
+	kv_close(c->kv);
+	json_decref(c->given);
+	c->loop = sd_event_unref(c->loop);
+	util_close_fd(&c->state);
+}
+
+static int add_var(struct dev_command *c, const char *text)
 {
 	const char *equals = strchr(text, '=');
 	_cleanup_free_ char *key = NULL;
@@ -774,54 +909,65 @@ static int add_var(struct dev *d, const char *text)
 	if (!equals || equals == text)
 		return ctl_usage("dev", "--var: '%s' is not KEY=VALUE", text);
 	key = strndup(text, (size_t)(equals - text));
-	if (!key || json_object_set_new(d->given, key, json_string(equals + 1)) < 0)
+	if (!key || json_object_set_new(c->given, key, json_string(equals + 1)) < 0)
 		return ctl_usage("dev", "--var: '%s' must be UTF-8", text);
 	return 0;
 }
 
-static int read_port(struct dev *d, const char *text)
+static int read_port(struct dev_command *c, const char *text)
 {
 	char *end;
 	const unsigned long port = strtoul(text, &end, 10);
 
 	if (*end || end == text || port > 65535)
 		return ctl_usage("dev", "--port: '%s' is not from 0 to 65535", text);
-	d->port = (unsigned)port;
-	d->port_given = true;
+	c->port = (unsigned)port;
+	c->port_given = true;
+	return 0;
+}
+
+static int add_worker(struct dev_command *c, const char *dir, const char *config)
+{
+	struct dev *d = &c->workers[c->n_workers];
+
+	if (c->n_workers >= WORKERS_MAX)
+		return ctl_usage("dev", "%u workers at most: '%s'", WORKERS_MAX, config);
+	*d = (struct dev){.of = c, .dir = dir, .config = config, .dirfd = -1, .door = -1};
+	STAILQ_INIT(&d->waiting);
+	c->n_workers++;
 	return 0;
 }
 
 static int take_option(void *arg, int option, const char *value)
 {
-	struct dev *d = arg;
+	struct dev_command *c = arg;
 
 	switch (option) {
 	case 'P':
-		return read_port(d, value);
+		return read_port(c, value);
 	case 'v':
-		return add_var(d, value);
+		return add_var(c, value);
 	case 'i':
-		d->ip = value;
+		c->ip = value;
 		break;
 	case 'e':
-		d->env = value;
+		c->env = value;
 		break;
 	case 'c':
-		d->config = value;
-		break;
+		return add_worker(c, NULL, value);
 	case 's':
-		d->persist = value;
+		c->persist = value;
 		break;
 	case 't':
-		d->test_scheduled = true;
+		c->test_scheduled = true;
 		break;
 	default: /* 'p' */
-		d->project = value;
+		c->project = value;
 	}
 	return 0;
 }
 
-static int read_options(struct dev *d, int argc, char **argv)
+static int read_options(struct dev_command *c, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"port", required_argument, NULL, 'P'},
@@ -834,27 +980,25 @@ static int read_options(struct dev *d, int argc, char **argv)
 		{"project", required_argument, NULL, 'p'},
 		{0},
 	};
-	int r = ctl_read_options("dev", argc, argv, ":", options, take_option, d);
+	int r = ctl_read_options("dev", argc, argv, ":c:", options, take_option, c);
 
 	if (r == 0 && argc - optind > 1)
 		return ctl_usage("dev", "one folder at most: '%s'", argv[optind + 1]);
-	if (r == 0 && optind < argc && d->config)
+	if (r == 0 && optind < argc && c->n_workers > 0)
 		return ctl_usage("dev", "the folder is that of --config: leave '%s' away",
 				 argv[optind]);
-	if (r == 0 && optind < argc)
-		d->dir = argv[optind];
+	if (r == 0 && c->n_workers == 0)
+		r = add_worker(c, optind < argc ? argv[optind] : ".", NULL);
 	return r;
 }
 
 int ctl_dev(struct ctl *ctl, int argc, char **argv)
 {
-	struct dev d = {.ctl = ctl,
-			.dir = ".",
-			.project = "default",
-			.port = PORT_DEFAULT,
-			.dirfd = -1,
-			.state = -1,
-			.given = json_object()};
+	struct dev_command c = {.ctl = ctl,
+				.project = "default",
+				.port = PORT_DEFAULT,
+				.state = -1,
+				.given = json_object()};
 	const char *trace = getenv("PYTHON_TRACE");
 	struct err e = {0};
 	int r;
@@ -863,13 +1007,12 @@ int ctl_dev(struct ctl *ctl, int argc, char **argv)
 		fputs(dev_help, stdout);
 		return ctl_flush(0);
 	}
-	STAILQ_INIT(&d.waiting);
-	d.trace = trace && strcmp(trace, "1") == 0;
-	r = read_options(&d, argc, argv);
+	c.trace = trace && strcmp(trace, "1") == 0;
+	r = read_options(&c, argc, argv);
 	if (r == 0) {
-		r = begin(&d, &e);
-		r = r < 0 ? ctl_fail(&e) : sd_event_loop(d.loop);
+		r = begin(&c, &e);
+		r = r < 0 ? ctl_fail(&e) : sd_event_loop(c.loop);
 	}
-	dev_clear(&d);
+	command_clear(&c);
 	return ctl_flush(r < 0 ? 125 : r);
 }

@@ -9,7 +9,6 @@
 #define AGAIN_US 400000u
 #define TRIES_MAX 25u
 #define EMPTY_TAR 1024
-#define NOTE "prepared.json"
 #define NOTE_MAX (1u << 20)
 #define NOTHING "gc:enable" /* what the run calls */
 
@@ -19,6 +18,7 @@ struct prepare {
 	sd_event_source *again;
 	int package_fd; /* an archive with nothing in it */
 	int state;	/* borrowed */
+	char note[32];	/* a file in it: what was prepared */
 	json_t *wanted; /* what is prepared: a task that does nothing; NULL: nothing is */
 	json_t *has;	/* what was, at last */
 	char project[64], image[64];
@@ -76,7 +76,7 @@ static void write_note(const struct prepare *p)
 	_cleanup_free_ char *text = json_dumps(p->has, JSON_COMPACT);
 
 	if (text)
-		(void)util_write_file_at(p->state, NOTE, 0644, text, strlen(text));
+		(void)util_write_file_at(p->state, p->note, 0644, text, strlen(text));
 }
 
 static void read_note(struct prepare *p)
@@ -84,7 +84,7 @@ static void read_note(struct prepare *p)
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
-	if (util_read_file_at(p->state, NOTE, NOTE_MAX, &text, &len) == 0)
+	if (util_read_file_at(p->state, p->note, NOTE_MAX, &text, &len) == 0)
 		p->has = json_loadb(text, len, 0, NULL);
 }
 
@@ -92,7 +92,7 @@ void prepare_lost(struct prepare *p)
 {
 	json_decref(p->has);
 	p->has = NULL;
-	(void)unlinkat(p->state, NOTE, 0);
+	(void)unlinkat(p->state, p->note, 0);
 }
 
 static void on_over(void *arg, const char *error, int exit_code)
@@ -163,7 +163,8 @@ bool prepare_has(const struct prepare *p, const struct serve_worker_spec *spec)
 	return task && json_equal(task, p->has);
 }
 
-int prepare_new(struct ctl *ctl, sd_event *loop, int state, struct prepare **ret, struct err *e)
+int prepare_new(struct ctl *ctl, sd_event *loop, int state, const char *note, struct prepare **ret,
+		struct err *e)
 {
 	struct prepare *p = calloc(1, sizeof(*p));
 	int r;
@@ -173,6 +174,7 @@ int prepare_new(struct ctl *ctl, sd_event *loop, int state, struct prepare **ret
 	p->ctl = ctl;
 	p->loop = loop;
 	p->state = state;
+	(void)snprintf(p->note, sizeof(p->note), "%s", note);
 	read_note(p);
 	p->package_fd = memfd_create("package", MFD_CLOEXEC);
 	r = p->package_fd < 0 || ftruncate(p->package_fd, EMPTY_TAR) < 0 ? -errno : 0;

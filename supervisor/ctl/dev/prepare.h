@@ -10,8 +10,10 @@
 #include "supervisor/ctl/serve/serve.h"
 
 struct prepare;
-/* state: the folder, which stays the caller's and open. */
-int prepare_new(struct ctl *ctl, sd_event *loop, int state, struct prepare **ret, struct err *e);
+/* state: the folder, which stays the caller's and open; note: the name of its file there, of less than 32
+ * bytes. */
+int prepare_new(struct ctl *ctl, sd_event *loop, int state, const char *note, struct prepare **ret,
+		struct err *e);
 /* The loop does not run any more. NULL: nothing. */
 void prepare_free(struct prepare *p);
 /* Begins for the worker of spec, unless that was done, in place of what it was done for before. */

@@ -212,9 +212,7 @@ static void worker_ask(void *arg, struct serve_ask *a)
 	const json_t *disk;
 
 	if (a->binding && a->binding->type != BINDING_SERVICE) {
-		serve_answer_error(
-			a, "Error",
-			"assets are served by 'sandboxctl dev' and by a deploy, and not here");
+		serve_answer_error(a, "Error", "the worker has no assets.directory");
 		return;
 	}
 	if (!name || !*name)
@@ -440,11 +438,14 @@ static void begin_worker(struct service *s)
 							.started = worker_started,
 							.over = worker_over};
 	struct serve_command *c = s->of;
+	const json_t *assets = json_object_get(s->made->manifest.doc, "assets");
+	json_auto_t *job = json_pack("{s:O*}", "assets", assets);
 	const struct serve_worker_spec spec = {.project = c->project,
 					       .name = s->name,
 					       .made = s->made,
 					       .secrets = s->secrets,
 					       .kv = c->kv,
+					       .job = job,
 					       .trace = c->trace,
 					       .outbound = true};
 	struct err e = {0};

@@ -132,8 +132,12 @@ struct serve_worker_calls {
 	void (*over)(void *arg, const char *error, int exit_code);
 };
 
+/* By a key a worker knows a request of this command's from one of a client's. 0 or -errno. */
+#define SERVE_KEY_LEN 32u
+int serve_key_make(char key[SERVE_KEY_LEN + 1]);
+
 struct serve_worker_spec {
-	const char *inner_key; /* set by serve_worker_start */
+	const char *inner_key; /* NULL: it has one of its own (serve_worker_key) */
 	const char *project, *name;
 	const struct serve_made *made; /* stays the caller's, for as long as the worker */
 	json_t *secrets;	       /* an object of texts, or NULL; borrowed */

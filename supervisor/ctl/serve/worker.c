@@ -13,7 +13,6 @@
 #define TIMEOUT_S 60
 /* What a run may have asked for at a time: its own code never asks for more. */
 #define ASKS_MAX 64u
-#define KEY_BYTES 16
 #define LIMIT_KEYS_MAX 10000u
 
 struct pending_call {
@@ -43,7 +42,7 @@ struct serve_worker {
 	json_int_t last_call;
 	json_t *handlers; /* that it has; NULL: it was not ready yet */
 	/* By it the worker knows a request of this command's from one of a client's. */
-	char key[2 * KEY_BYTES + 1];
+	char key[SERVE_KEY_LEN + 1];
 };
 
 static void ask_free(struct serve_ask *a)
@@ -350,6 +349,16 @@ json_t *serve_worker_task(const struct serve_worker_spec *s)
 			 "limits", limits);
 }
 
+int serve_key_make(char key[SERVE_KEY_LEN + 1])
+{
+	uint8_t bytes[SERVE_KEY_LEN / 2];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return -EIO;
+	util_hex(bytes, sizeof(bytes), key);
+	return 0;
+}
+
 int serve_worker_start(struct ctl *ctl, sd_event *loop, const struct serve_worker_spec *spec,
 		       const struct serve_worker_calls *calls, void *arg, struct serve_worker **ret,
 		       struct err *e)
@@ -362,15 +371,15 @@ int serve_worker_start(struct ctl *ctl, sd_event *loop, const struct serve_worke
 				  .image = m->sandbox.image ? m->sandbox.image : "web",
 				  .package_fd = spec->made->package_fd,
 				  .input_fd = -1};
-	uint8_t key[KEY_BYTES];
 	int r;
 
-	if (!w || getrandom(key, sizeof(key), 0) != sizeof(key)) {
+	if (!w || (!spec->inner_key && serve_key_make(w->key) < 0)) {
 		free(w);
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot start a worker");
 	}
-	util_hex(key, sizeof(key), w->key);
 	w->spec = *spec;
+	if (spec->inner_key)
+		(void)snprintf(w->key, sizeof(w->key), "%s", spec->inner_key);
 	w->spec.inner_key = w->key;
 	w->spec.secrets = json_incref(spec->secrets);
 	run.task = serve_worker_task(&w->spec);

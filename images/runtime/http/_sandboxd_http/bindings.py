@@ -569,8 +569,8 @@ class Fetcher(Binding):
             clean = js.Request(request)
             # In a task of its own, as another request: with its own context variables.
             return await worker.loop.create_task(self._within(worker, clean))
-        if self._assets and worker.dev is not None and worker.dev.assets is not None:
-            return worker.dev.fetch_asset(request)
+        if self._assets and worker.assets is not None:
+            return worker.assets.fetch(request)
         return await fetch_by(worker, self._binding, request)
 
     async def _within(self, worker, request):

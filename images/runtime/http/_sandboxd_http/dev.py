@@ -11,10 +11,9 @@ import os
 import traceback
 from urllib.parse import parse_qs
 
-from _sandboxd_js import JsException, received
+from _sandboxd_js import JsException
 
 from . import warm
-from .message import url_of
 
 AROUND = 4              # lines before and after the one that has failed
 LINE_MAX = 400          # characters of a line
@@ -126,10 +125,6 @@ class Dev:
         self.root = warm.package_root()
         self.test_scheduled = bool(worker.config.get("test_scheduled"))
         self.broken = None      # why the worker could not be imported
-        self.assets = None
-        if worker.config.get("assets"):
-            from .dev_assets import Assets
-            self.assets = Assets(self.root, worker.config["assets"], worker.config.get("compatibility_flags") or ())
 
     def wants_page(self, exchange):
         return b"text/html" in (exchange.header(b"accept") or b"").lower()
@@ -151,7 +146,12 @@ class Dev:
         """Answer a request that is none for the worker; False: it is one."""
         if self.broken is not None:
             error, lines = self.broken
-            self.answer(exchange, call.id, error, lines, "%s cannot be imported" % self.worker.main_file)
+            what = "%s cannot be imported" % self.worker.main_file
+            if exchange.inner is not None:
+                from .dispatch import raise_there, told
+                raise_there(exchange, "%s: %s" % (what, told(error)))
+            else:
+                self.answer(exchange, call.id, error, lines, what)
             return True
         path, _, query = exchange.target.partition("?")
         if path in SCHEDULED:
@@ -160,31 +160,8 @@ class Dev:
             await self.run(query, call)
             self.say(exchange, 200, "Ran scheduled event")
         else:
-            return self.assets is not None and self.by_asset(exchange)
-        return True
-
-    def by_asset(self, exchange):
-        """Answer by an asset, as the edge does before a worker that is deployed; False: none does."""
-        from .dev_assets import split
-        host, path, query = split(url_of(exchange))
-        navigates = exchange.header(b"sec-fetch-mode") == b"navigate"
-        answer = self.assets.outside(exchange.method, host, path, query, navigates)
-        if answer is None:
             return False
-        status, fields, body = self.assets.whole(answer, host, path)
-        exchange.respond(status, [(name.encode(), value.encode("latin-1", "replace")) for name, value in fields], body)
         return True
-
-    def fetch_asset(self, request):
-        """What the binding of the assets answers."""
-        from .dev_assets import Answer, split
-        host, path, query = split(request.url)
-        answer = Answer(405)
-        if request.method in ("GET", "HEAD"):
-            answer = self.assets.answer(host, path, query, True) or Answer(404)
-        status, fields, body = self.assets.whole(answer, host, path)
-        return received(status, [(name.encode(), value.encode("latin-1", "replace")) for name, value in fields],
-                        b"" if request.method == "HEAD" else body, request.url, False, None)
 
     def tell(self, exchange):
         """Tell the front of a request that has ended."""

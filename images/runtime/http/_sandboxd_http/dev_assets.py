@@ -1,4 +1,5 @@
-"""A worker's assets in dev mode, where no edge stands before the instance: the rules of supervisor/edge/assets.lua.
+"""A worker's assets where no edge stands before the instance: in `dev` and `serve`, by the rules of
+supervisor/edge/assets.lua.
 
 Both are held to what miniflare answers (tests/assets).
 """
@@ -8,6 +9,10 @@ import os
 import re
 from mimetypes import types_map
 from urllib.parse import quote, unquote_to_bytes
+
+from _sandboxd_js import received
+
+from .message import url_of
 
 # What the types that Python knows by itself lack, or have otherwise.
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".ico": "image/vnd.microsoft.icon", ".map": "application/json",
@@ -248,6 +253,32 @@ class Assets:
             fields.append(("allow", "GET, HEAD"))
         self.change(host, path, fields)
         return answer.status, fields, body
+
+    # Requests
+
+    def takes(self, exchange):
+        """Answer by an asset, as the edge does before a worker that is deployed; False: none does."""
+        host, path, query = split(url_of(exchange))
+        navigates = exchange.header(b"sec-fetch-mode") == b"navigate"
+        answer = self.outside(exchange.method, host, path, query, navigates)
+        if answer is None:
+            return False
+        status, fields, body = self.whole(answer, host, path)
+        exchange.respond(status, encoded(fields), body)
+        return True
+
+    def fetch(self, request):
+        """What the binding of the assets answers."""
+        host, path, query = split(request.url)
+        answer = Answer(405)
+        if request.method in ("GET", "HEAD"):
+            answer = self.answer(host, path, query, True) or Answer(404)
+        status, fields, body = self.whole(answer, host, path)
+        return received(status, encoded(fields), b"" if request.method == "HEAD" else body, request.url, False, None)
+
+
+def encoded(fields):
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in fields]
 
 
 def split(url):

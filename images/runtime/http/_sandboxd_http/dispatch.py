@@ -118,6 +118,12 @@ def depth_of(value):
     return int(value) if value is not None and value.isdigit() and len(value) < 4 else 0
 
 
+def raise_there(exchange, text):
+    """Answer another worker's request by an exception, which its code gets."""
+    exchange.respond(500, [(b"content-type", b"text/plain;charset=UTF-8"), (b"x-sandboxd-exception", b"1")],
+                     text.encode("utf-8", "replace"))
+
+
 def told(error):
     """An exception in one line, for another worker: an Error of JavaScript's by its message alone."""
     name = getattr(error, "name", None) or type(error).__name__
@@ -166,6 +172,11 @@ class Worker:
         if config.get("dev"):
             from .dev import Dev    # which is in no snapshot of a worker that is deployed
             self.dev = Dev(self)
+        self.assets = None
+        if config.get("assets"):    # where no edge serves them
+            from . import warm
+            from .dev_assets import Assets
+            self.assets = Assets(warm.package_root(), config["assets"], config.get("compatibility_flags") or ())
 
     # Loading
 
@@ -272,7 +283,7 @@ class Worker:
         cls = self.default
         # An event is told when the answer is complete, and what is served so may go on after that.
         if cls.fetch is not fetch or cls.__init__ is not init or call.record is not None or self.trace \
-                or self.dev is not None or exchange.upgrade is not None or exchange.inner is not None:
+                or self.dev is not None or self.assets is not None or exchange.upgrade is not None or exchange.inner is not None:
             return None
         return serve
 
@@ -304,7 +315,8 @@ class Worker:
             serve = self.direct and self.direct_for(exchange, call)
             if serve:
                 await serve(exchange, self)
-            elif self.dev is None or not await self.dev.takes(exchange, call):
+            elif not (self.dev is not None and await self.dev.takes(exchange, call)) \
+                    and not (self.assets is not None and self.assets.takes(exchange)):
                 ctx = ExecutionContext(self, call)
                 response = await self.fetch(request_of(exchange), ctx, entrypoint)
                 await send(exchange, response)
@@ -340,13 +352,12 @@ class Worker:
         self.log_error(call, error, "%s %s" % (exchange.method, exchange.target), text)
         if exchange.status or exchange.gone:
             return
-        if self.dev is not None and text is None:
-            self.dev.answer(exchange, call.id, error, format_error(error))
-            return
         if exchange.inner is not None and text is None:
             # The worker that has asked gets the exception, as it would in one process.
-            exchange.respond(500, [(b"content-type", b"text/plain;charset=UTF-8"), (b"x-sandboxd-exception", b"1")],
-                             told(error).encode("utf-8", "replace"))
+            raise_there(exchange, told(error))
+            return
+        if self.dev is not None and text is None:
+            self.dev.answer(exchange, call.id, error, format_error(error))
             return
         exchange.respond(status, [(b"content-type", b"text/plain;charset=UTF-8")],
                          ("%s (request %s)\n" % (text or "Internal Server Error", call.id)).encode())
