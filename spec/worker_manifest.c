@@ -101,6 +101,12 @@ static bool is_binding_name(const char *s)
 	return made_of(s, ALNUM "_.$-", BINDING_NAME_MAX) && !strchr(DIGITS "-.", s[0]);
 }
 
+/* A class of Python's: it is sent in a header, and in the words of JavaScript. */
+static bool is_entrypoint(const char *s)
+{
+	return made_of(s, ALNUM "_$", MANIFEST_ENTRYPOINT_MAX) && !strchr(DIGITS, s[0]);
+}
+
 static bool is_image(const char *s)
 {
 	return made_of(s, LOWER DIGITS "-", 32) && s[0] >= 'a' && s[0] <= 'z';
@@ -292,6 +298,11 @@ static void read_binding(struct json_strict *s, struct manifest_binding *b)
 				       "must have 1 to 64 letters, digits, '_' and '-'");
 	if (b->type == BINDING_SERVICE && b->target && !worker_manifest_is_name(b->target))
 		(void)json_strict_fail(s, "service", "must be a worker's name");
+	if (b->entrypoint && !is_entrypoint(b->entrypoint))
+		(void)json_strict_fail(s, "entrypoint",
+				       "must be a class's name of at most %d letters, digits and "
+				       "'_'",
+				       MANIFEST_ENTRYPOINT_MAX);
 	if (b->type == BINDING_RATELIMIT)
 		read_simple(s, b);
 }

@@ -40,6 +40,7 @@
 
 #define MANIFEST_MAX (1u << 20) /* bytes of the document */
 #define MANIFEST_NAME_MAX 63
+#define MANIFEST_ENTRYPOINT_MAX 100
 #define MANIFEST_FLAGS_MAX 64
 #define MANIFEST_BINDINGS_MAX 128
 #define MANIFEST_TEXT_MAX (128u << 10) /* bytes of a variable's text */

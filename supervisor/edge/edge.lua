@@ -253,8 +253,8 @@ function M.fetch()
 	local var = ngx.var
 	local target = var.http_x_sandboxd_target
 	local host = var.http_x_sandboxd_host:lower()
-	local own = var.http_x_sandboxd_assets
 	local key = var.http_x_sandboxd_worker
+	local own = not key and var.http_x_sandboxd_assets
 	local e
 
 	var.sandboxd_inner = "1"

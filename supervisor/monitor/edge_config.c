@@ -339,14 +339,16 @@ static void put_fronts_server(FILE *f, const struct config *cfg)
 		      "\t\tlocation / { content_by_lua_block { require(\"control\").serve() } }\n",
 		      cfg->run);
 	put_proxy(f);
-	/* What a worker asks of another one has the fields that it has given. */
+	/* What a worker asks of another one has the fields that it has given. Behind such a request
+	 * nothing is read: it could tell the edge what the front alone may. */
 	(void)fputs("\t\tproxy_set_header Host $http_x_sandboxd_host;\n"
 		    "\t\tproxy_set_header X-Forwarded-Proto $http_x_sandboxd_scheme;\n"
 		    "\t\tproxy_set_header X-Sandboxd-Host \"\";\n"
 		    "\t\tproxy_set_header X-Sandboxd-Scheme \"\";\n"
 		    "\t\tproxy_set_header X-Sandboxd-Target \"\";\n"
 		    "\t\tproxy_set_header X-Sandboxd-Worker \"\";\n"
-		    "\t\tlocation = /.sandboxd/fetch {\n",
+		    "\t\tlocation = /.sandboxd/fetch {\n"
+		    "\t\t\tkeepalive_timeout 0;\n",
 		    f);
 	put_begin(f);
 	(void)fputs("\t\t\tset $sandboxd_target \"\";\n"

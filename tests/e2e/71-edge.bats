@@ -457,6 +457,24 @@ with_assets() {
 	[ "${lines[0]}" = one ] || [ "${lines[0]}" = two ]
 }
 
+@test "behind what is asked for a worker the edge reads nothing, whatever it says of the connection" {
+	python3 - "$RUN/edge/test.sock" >answers <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(sys.argv[1])
+		s.sendall(b"GET /.sandboxd/fetch HTTP/1.1\r\nHost: edge\r\nX-Sandboxd-Host: h\r\n"
+		          b"X-Sandboxd-Scheme: http\r\nX-Sandboxd-Target: /who\r\nX-Sandboxd-Worker: p/hello\r\n"
+		          b"X-Sandboxd-Depth: 1\r\nConnection: keep-alive\r\nX-Sandboxd-Assets: {\"path\":\"v2\"}\r\n\r\n"
+		          b"PUT /workers/p/stolen HTTP/1.1\r\nHost: edge\r\nContent-Length: 2\r\n\r\n{}")
+		while part := s.recv(65536):
+		    sys.stdout.buffer.write(part)
+	END
+	[ "$(grep -c ^HTTP/ answers)" = 1 ] || fail "$(cat answers)"
+	grep -qE '^HTTP/1.1 200' answers
+	grep -qE '^(one|two)$' answers
+	[ "$(edge /table | jq '.workers["p/stolen"]')" = null ]
+}
+
 @test "the table refuses what is wrong, and says what it has and what was asked" {
 	put /workers/p/bad '{"versions": [{"percent": 1}]}' 400
 	[[ $output == *'each needs an id'* ]]

@@ -30,7 +30,6 @@
 #define WAY_AGAIN_NS (20 * MSEC)
 #define TARGET_MAX 8192u
 #define METHOD_MAX 24u
-#define ENTRYPOINT_MAX 100u
 /* The edge ends what takes too long; this is for an edge that does not. */
 #define LATE_NS ((MANIFEST_TIMEOUT_MAX + 300) * SEC)
 #define MESSAGE_MAX 2000 /* of another worker's exception */
@@ -373,8 +372,8 @@ static bool put_fields(FILE *out, const json_t *fields)
 	return true;
 }
 
-/* Who is asked: the fields of the edge's own. */
-static void put_whom(FILE *out, const struct web_version *v, const struct manifest_binding *b,
+/* Who is asked: the fields of the edge's own. False: a part of them could be a field by itself. */
+static bool put_whom(FILE *out, const struct web_version *v, const struct manifest_binding *b,
 		     json_int_t depth)
 {
 	char *own;
@@ -386,12 +385,15 @@ static void put_whom(FILE *out, const struct web_version *v, const struct manife
 		json_decref(assets);
 		(void)fprintf(out, "X-Sandboxd-Assets: %s\r\n", own ? own : "");
 		free(own);
-		return;
+		return true;
 	}
+	if (b->entrypoint && !is_token(b->entrypoint, strlen(b->entrypoint)))
+		return false;
 	(void)fprintf(out, "X-Sandboxd-Worker: %s/%s\r\nX-Sandboxd-Depth: %d\r\n",
 		      v->worker->project->name, b->target, (int)depth + 1);
 	if (b->entrypoint)
 		(void)fprintf(out, "X-Sandboxd-Entrypoint: %s\r\n", b->entrypoint);
+	return true;
 }
 
 static int compose(struct web_fetch *x, const struct web_channel *c,
@@ -408,8 +410,8 @@ static int compose(struct web_fetch *x, const struct web_channel *c,
 		      "X-Sandboxd-Target: %s%.*s\r\n",
 		      r->method, r->host, r->scheme, *r->target == '/' ? "" : "/",
 		      (int)r->target_len, r->target);
-	put_whom(out, c->version, b, json_integer_value(json_object_get(http, "depth")));
-	fine = put_fields(out, json_object_get(http, "headers"));
+	fine = put_whom(out, c->version, b, json_integer_value(json_object_get(http, "depth"))) &&
+	       put_fields(out, json_object_get(http, "headers"));
 	if (c->line.in.body_len ||
 	    (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
 		(void)fprintf(out, "Content-Length: %zu\r\n", (size_t)c->line.in.body_len);
@@ -502,7 +504,7 @@ struct web_scheduled {
 	struct web_call call;
 	char run[TASK_ID_LEN + 1];
 	json_int_t id;
-	char entrypoint[ENTRYPOINT_MAX + 1];
+	char entrypoint[MANIFEST_ENTRYPOINT_MAX + 1];
 };
 
 static void scheduled_ended(struct front *f, struct web_call *call, const struct web_result *result,

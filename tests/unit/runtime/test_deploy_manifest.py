@@ -215,6 +215,8 @@ class WranglerTest(DeployTest):
                 (HEAD + '[sandbox]\nisolation = "request"\n[[durable_objects.bindings]]\nname = "A"\nclass_name = "B"',
                  "the Durable Object A needs an instance that lasts"),
                 (HEAD + '[sandbox]\npolicy = "../x"', "must be a policy's name"),
+                (HEAD + 'services = [{ binding = "A", service = "b", entrypoint = "E\\r\\nX: 1" }]',
+                 "entrypoint: 'E\\r\\nX: 1': must be a class's name"),
                 (HEAD + '[[rules]]\ntype = "X"', "rules[0].type: 'X': must be one of"),
                 (HEAD + '[[rules]]\nglobs = []', "rules[0].type: is missing"),
                 (HEAD + 'secrets = { required = ["a b"] }', "secrets.required[0]: 'a b': must be a name")):

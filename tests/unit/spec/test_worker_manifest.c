@@ -139,6 +139,9 @@ static void test_request_isolation(void **state)
 
 #define WITH(rest) "{" HEAD ", " rest "}"
 #define BINDING(rest) WITH("\"bindings\": [{" rest "}]")
+#define ENTRYPOINT(name)                                                                           \
+	BINDING("\"name\": \"A\", \"type\": \"service\", \"service\": \"w\", \"entrypoint\": "     \
+		"\"" name "\"")
 
 static void test_errors_name_the_field(void **state)
 {
@@ -226,6 +229,13 @@ static void test_errors_name_the_field(void **state)
 		 "bindings[0].namespace_id: must have"},
 		{BINDING("\"name\": \"A\", \"type\": \"service\", \"service\": \"../x\""),
 		 "bindings[0].service: must be a worker's name"},
+		/* It is sent in a header to the edge, which anything may follow there. */
+		{ENTRYPOINT("E\\r\\nX-Sandboxd-Worker: other/w"),
+		 "entrypoint: must be a class's name"},
+		{ENTRYPOINT("E\\u0001"), "entrypoint: must be a class's name"},
+		{ENTRYPOINT("a.b"), "entrypoint: must be a class's name"},
+		{ENTRYPOINT("9"), "entrypoint: must be a class's name"},
+		{ENTRYPOINT("\xc3\xbc"), "entrypoint: must be a class's name"},
 		{BINDING("\"name\": \"A\", \"type\": \"ratelimit\", \"namespace_id\": \"1\""),
 		 "bindings[0].simple: is missing"},
 		{BINDING("\"name\": \"A\", \"type\": \"ratelimit\", \"namespace_id\": \"1\", "

@@ -375,6 +375,9 @@ def check_binding(binding, error):
                     "that 'sandboxctl kv namespace ls' shows" % show(repr(binding["namespace_id"])))
     if kind == "service":
         check_name(binding["service"], lambda message: error("service: %s" % message))
+        if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]{0,99}", binding.get("entrypoint", "Default")):
+            raise error("entrypoint: %s: must be a class's name of at most 100 letters, digits and '_'"
+                        % show(repr(binding["entrypoint"])))
     if kind == "ratelimit":
         simple = binding.get("simple")
         limit, period = (simple.get("limit"), simple.get("period")) if isinstance(simple, dict) else (None, None)
