@@ -18,6 +18,13 @@ void kv_refuse(struct kv_reply *reply, const char *type, const char *message)
 	(void)snprintf(reply->message, sizeof(reply->message), "%s", message);
 }
 
+json_t *kv_metadata(const char *text)
+{
+	json_t *ret = text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : json_null();
+
+	return ret ? ret : json_string(text);
+}
+
 static bool is_key(const json_t *value)
 {
 	const char *key = json_string_value(value);

@@ -52,6 +52,8 @@ bool kv_ask_read(const json_t *head, size_t len, struct kv_ask *ret, struct kv_r
 /* Answers what changes nothing: get, getMany and list. */
 void kv_look(const struct kv_rows *rows, const char *namespace, const struct kv_ask *ask,
 	     uint64_t now_s, struct kv_reply *reply);
+/* A key's metadata as the JSON that its text should be, but nobody has checked: else as that text. NULL: null. */
+json_t *kv_metadata(const char *text);
 /* A kv_key_fn: an object with name, expiration and metadata is added to the array. */
 int kv_see_key(void *array, const struct kv_key *key);
 

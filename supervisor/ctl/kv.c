@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kv/ask.h"
 #include "supervisor/ctl/ctl.h"
 
 #define VALUE_MAX (25u << 20)
@@ -353,8 +354,7 @@ static int export_all(struct ctl *ctl, int argc, char **argv)
 		o = json_pack("{s:s, s:o, s:O*}", "key", ctl_text(key, "name"), "value", text,
 			      "expiration", json_object_get(key, "expiration"));
 		if (*metadata)
-			json_object_set_new(o, "metadata",
-					    json_loads(metadata, JSON_DECODE_ANY, NULL));
+			json_object_set_new(o, "metadata", kv_metadata(metadata));
 		json_array_append_new(all, o);
 	}
 	return ctl_flush(ctl_print_json(all));

@@ -22,15 +22,19 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_SYSTEM, ENOMEM, "request");
 }
 
-/* Bytes of base64 text, with its padding. -EINVAL: it is none. */
+/* Bytes of base64 text, with its padding. -EINVAL: it is none. What is none is told here: libcrypto
+ * passes blanks over, and decodes less than the length says; the rest would be what the memory had before. */
 static int decode(const char *text, size_t len, uint8_t *ret, size_t *ret_len)
 {
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t pad = 0;
 
 	while (pad < 2 && pad < len && text[len - 1 - pad] == '=')
 		pad++;
-	if (len % 4 != 0 ||
-	    (len > 0 && EVP_DecodeBlock(ret, (const unsigned char *)text, (int)len) < 0))
+	if (len % 4 != 0 || strspn(text, digits) != len - pad ||
+	    (len > 0 &&
+	     EVP_DecodeBlock(ret, (const unsigned char *)text, (int)len) != (int)(len / 4 * 3)))
 		return -EINVAL;
 	*ret_len = len / 4 * 3 - pad;
 	return 0;

@@ -189,7 +189,7 @@ static void see(void *arg, const struct kv_value *v)
 	x->bytes += v->len;
 	if (x->bytes <= GET_BYTES_MAX)
 		x->value = json_stringn(v->value ? v->value : "", v->len);
-	x->metadata = v->metadata ? json_loads(v->metadata, JSON_DECODE_ANY, NULL) : NULL;
+	x->metadata = kv_metadata(v->metadata);
 }
 
 static int get_one(struct call *c, const struct web_namespace *n, const char *key,
@@ -218,9 +218,8 @@ static int get_one(struct call *c, const struct web_namespace *n, const char *ke
 		json_decref(x->metadata);
 		return json_object_set_new(values, key, x->value);
 	}
-	return json_object_set_new(values, key,
-				   json_pack("{s:o, s:o}", "value", x->value, "metadata",
-					     x->metadata ? x->metadata : json_null()));
+	return json_object_set_new(
+		values, key, json_pack("{s:o, s:o}", "value", x->value, "metadata", x->metadata));
 }
 
 int web_kv_bulk_get(struct call *c, struct err *e)

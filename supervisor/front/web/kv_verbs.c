@@ -335,7 +335,7 @@ static void reply_value(struct call *c, char *value, size_t len, const json_t *o
 {
 	const char *metadata = json_string_value(json_object_get(o, "metadata"));
 	const json_int_t at = json_integer_value(json_object_get(o, "expiration"));
-	json_t *doc = metadata ? json_loads(metadata, JSON_DECODE_ANY, NULL) : NULL;
+	json_t *doc = metadata ? kv_metadata(metadata) : NULL;
 	/* A header is ASCII. */
 	_cleanup_free_ char *ascii =
 		doc ? json_dumps(doc, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
@@ -381,7 +381,7 @@ int web_kv_metadata(struct call *c, json_t **ret, struct err *e)
 	const char *text = json_string_value(json_object_get(x.answer, "metadata"));
 
 	if (r == 0)
-		*ret = text ? json_loads(text, JSON_DECODE_ANY, NULL) : json_null();
+		*ret = kv_metadata(text);
 	found_clear(&x);
 	return r;
 }

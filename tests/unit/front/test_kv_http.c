@@ -122,6 +122,13 @@ static void test_many(void **state)
 		{"[{\"key\":\"a\"}]", "keys[0].value"},
 		{"[{\"key\":\"\",\"value\":\"\"}]", "keys[0].key"},
 		{"[{\"key\":\"a\",\"value\":\"*\",\"base64\":true}]", "base64"},
+		/* Of these libcrypto takes a part, and the rest would be the front's own memory. */
+		{"[{\"key\":\"a\",\"value\":\"        AAEC\",\"base64\":true}]", "base64"},
+		{"[{\"key\":\"a\",\"value\":\"AAEC   \\n\",\"base64\":true}]", "base64"},
+		{"[{\"key\":\"a\",\"value\":\"AAEC-AAA\",\"base64\":true}]", "base64"},
+		{"[{\"key\":\"a\",\"value\":\"AA==AAEC\",\"base64\":true}]", "base64"},
+		{"[{\"key\":\"a\",\"value\":\"A===\",\"base64\":true}]", "base64"},
+		{"[{\"key\":\"a\",\"value\":\"====\",\"base64\":true}]", "base64"},
 		{"[{\"key\":\"a\",\"value\":\"\",\"x\":1}]", "keys[0].x"},
 		{"[{\"key\":\"a\",\"value\":\"\"},{\"key\":\"a\",\"value\":\"\",\"expiration\":5}]",
 		 "keys[1].expiration"},
@@ -203,6 +210,44 @@ static unsigned put_long(struct rest *r, const char *path, const char *value, si
 }
 
 /* The whole of what a value may have, and no more. */
+/* Metadata that a worker's own code has put, and that is not what this program reads as JSON. */
+static void test_odd_metadata(void **state)
+{
+	static const char *const odd[][2] = {
+		{"{\"a\":\"x\\u0000y\"}", "{\"a\":\"x\\u0000y\"}"},
+		{"{\"a\\u0000b\":1}", "\"{\\\"a\\\\u0000b\\\":1}\""},
+		{"{\"a\":NaN}", "\"{\\\"a\\\":NaN}\""},
+		{"\"\\ud800\"", "\"\\\"\\\\ud800\\\"\""},
+		{"{", "\"{\""},
+	};
+	struct rest *r = *state;
+
+	put(r, kv(r, true, "/values/first"), "", "v", 1);
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		const struct web_kv_put value = {.value = "v", .len = 1, .metadata = odd[i][0]};
+		char wanted[200];
+
+		assert_int_equal(web_kv_write(r->x->f, r->x->a,
+					      LIST_FIRST(&r->x->a->web->namespaces), "odd", &value,
+					      NULL, "", 0),
+				 0);
+		put(r, kv(r, true, "/values/first"), "", "v", 1);
+		(void)snprintf(wanted, sizeof(wanted), "\"result\":%s", odd[i][1]);
+		assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/metadata/odd"), ""), 200);
+		if (!strstr(r->text, wanted))
+			fail_msg("%s: %s", wanted, r->text);
+		assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/keys?prefix=odd"), ""), 200);
+		assert_non_null(strstr(r->text, odd[i][1]));
+		assert_int_equal(rest(r, r->a, "POST", kv(r, true, "/bulk/get"),
+				      "{\"keys\":[\"odd\"],\"withMetadata\":true}"),
+				 200);
+		assert_non_null(strstr(r->text, odd[i][1]));
+		expect(r, kv(r, false, "/values/odd"), "v");
+		(void)snprintf(wanted, sizeof(wanted), "X-KV-Metadata: %s\r\n", odd[i][1]);
+		assert_non_null(strstr(r->text, wanted));
+	}
+}
+
 static void test_long(void **state)
 {
 	struct rest *r = *state;
@@ -295,10 +340,8 @@ static void test_secrets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_REST(test_values),
-		WITH_REST(test_many),
-		WITH_REST(test_long),
-		WITH_REST(test_secrets),
+		WITH_REST(test_values), WITH_REST(test_many),	 WITH_REST(test_odd_metadata),
+		WITH_REST(test_long),	WITH_REST(test_secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,7 +100,13 @@ static struct MHD_Response *json_response(json_t *reply)
 
 void http_json(struct http_request *r, unsigned status, json_t *reply)
 {
-	http_respond(http_exchange_of(r), status, JSON_TYPE, json_response(reply));
+	struct MHD_Response *response = json_response(reply);
+
+	if (response)
+		http_respond(http_exchange_of(r), status, JSON_TYPE, response);
+	else
+		http_refuse(http_exchange_of(r), MHD_HTTP_INTERNAL_SERVER_ERROR, 0,
+			    "the answer cannot be written as JSON");
 }
 
 void http_text(struct http_request *r, unsigned status, const char *type, const char *text,
@@ -1080,6 +1086,9 @@ enum MHD_Result http_exchange_handle(void *cls, struct MHD_Connection *mhd, cons
 		call(r);
 	if (r->response)
 		return answer(r);
+	/* There was no memory for an answer, and nobody would wake it. */
+	if (r->dead)
+		return MHD_NO;
 	http_sleep(r);
 	return MHD_YES;
 }

@@ -51,8 +51,7 @@ static json_t *shape_keys(const struct http_request *r, json_t *reply)
 		const char *text = json_string_value(json_object_get(key, "metadata"));
 
 		if (text)
-			(void)json_object_set_new(key, "metadata",
-						  json_loads(text, JSON_DECODE_ANY, NULL));
+			(void)json_object_set_new(key, "metadata", kv_metadata(text));
 	}
 	whole = cf_shape(r, json_incref(keys));
 	(void)json_object_set_new(whole, "result_info",
