@@ -188,11 +188,13 @@ static int feed_head(struct multipart *m, const char *data, size_t len, size_t *
 /*
  * What is not the delimiter is the part's. The delimiter has a CR as its first character alone, so
  * that where one breaks off, what was taken for it is data, and only the character at which it broke
- * off may begin another.
+ * off may begin another. Data is given on in one piece, however many of its CRs begin nothing: what
+ * takes it may have to make a system call for each.
  */
 static int feed_data(struct multipart *m, const char *data, size_t len, size_t *ret, struct err *e)
 {
-	size_t n = 0;
+	size_t before = m->matched; /* of the delimiter, with what was fed earlier */
+	size_t n = 0, plain;
 	int r = 0;
 
 	while (r == 0 && n < len && m->matched < m->delimiter_len) {
@@ -202,22 +204,20 @@ static int feed_data(struct multipart *m, const char *data, size_t len, size_t *
 		} else if (m->at == MULTIPART_FIRST) {
 			return fail(e, "it does not begin with the boundary of its Content-Type");
 		} else if (m->matched > 0) {
-			r = m->data(m->arg, m->delimiter, m->matched, e);
-			m->matched = 0;
+			if (before > 0)
+				r = m->data(m->arg, m->delimiter, before, e);
+			before = m->matched = 0;
 		} else {
 			const char *cr = memchr(data + n, '\r', len - n);
-			const size_t plain = cr ? (size_t)(cr - data) - n : len - n;
 
-			if (plain > 0)
-				r = m->data(m->arg, data + n, plain, e);
-			n += plain;
-			if (cr) {
-				m->matched = 1;
-				n++;
-			}
+			n = cr ? (size_t)(cr - data) + 1 : len;
+			m->matched = cr ? 1 : 0;
 		}
 	}
 	*ret = n;
+	plain = n - (m->matched - before);
+	if (r == 0 && plain > 0)
+		r = m->data(m->arg, data, plain, e);
 	if (r == 0 && m->matched == m->delimiter_len) {
 		if (m->at == MULTIPART_DATA)
 			r = m->end(m->arg, e);

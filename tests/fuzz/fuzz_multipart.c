@@ -11,6 +11,7 @@ struct seen {
 	unsigned parts, open;
 	size_t bytes;
 	uint64_t sum;
+	size_t pieces; /* in which the data has come */
 };
 
 static void add(struct seen *s, const char *text, size_t len)
@@ -41,6 +42,7 @@ static int more(void *arg, const char *text, size_t len, struct err *e)
 	(void)e;
 	if (!s->open || len == 0)
 		__builtin_trap();
+	s->pieces++;
 	s->bytes += len;
 	add(s, text, len);
 	return 0;
@@ -98,6 +100,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = take(type, text, len, len ? len : 1, &whole);
 	if (r != take(type, text, len, (size_t)data[0] + 1, &pieces))
 		__builtin_trap();
+	/* In one piece each part has its data in one. */
+	if (whole.pieces > whole.parts)
+		__builtin_trap();
+	whole.pieces = pieces.pieces = 0;
 	if (r == 0 && (whole.open || memcmp(&whole, &pieces, sizeof(whole)) != 0))
 		__builtin_trap();
 	return 0;

@@ -19,6 +19,7 @@
 struct seen {
 	char text[4096];
 	size_t len;
+	unsigned pieces; /* in which data has come */
 };
 
 static void add(struct seen *s, const char *text, size_t len)
@@ -41,8 +42,11 @@ static int part(void *arg, const struct multipart_part *p, struct err *e)
 
 static int data(void *arg, const char *text, size_t len, struct err *e)
 {
+	struct seen *s = arg;
+
 	(void)e;
-	add(arg, text, len);
+	s->pieces++;
+	add(s, text, len);
 	return 0;
 }
 
@@ -115,6 +119,32 @@ static void test_forms(void **state)
 	       "<a|-|:\r\r\n------y>");
 }
 
+/* What looks like a delimiter's beginning at each byte, for instance to have a file written byte by byte. */
+static void test_many_beginnings(void **state)
+{
+	static const char head[] =
+		D "\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\n";
+	static const char *const units[] = {"\r", "\r\n", "\r\n-", "\r\n------\r"};
+	char text[3072];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		for (size_t step = 500; step <= sizeof(text); step += 700) {
+			struct seen s = {0};
+			struct err e = {0};
+			int n = snprintf(text, sizeof(text), "%s", head);
+
+			while (n < 2900)
+				n += snprintf(text + n, sizeof(text) - (size_t)n, "%s", units[i]);
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "\r\n" D "--");
+			assert_int_equal(take(TYPE, text, (size_t)n, step, &s, &e), 0);
+			assert_int_equal(s.len, (size_t)n - strlen(head) - strlen("\r\n" D "--") +
+							strlen("<a|a|:>"));
+			/* One with what was left of the piece before. */
+			assert_in_range(s.pieces, 1, 2 * ((size_t)n / step + 1));
+		}
+}
+
 static void test_refused(void **state)
 {
 #define HEAD D "\r\nContent-Disposition: form-data; "
@@ -177,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_many_beginnings),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bounds),
 	};
