@@ -72,3 +72,23 @@ answers() {
 	# Nor outside of its sandbox: as many runs as workers, and each is one that serves.
 	[ "$("$CTL" ps --quiet | wc -l)" -le 2 ]
 }
+
+@test "what a client writes into a key or a log ends no instance, whoever looks at it" {
+	[ "$(ask victim count)" = 1 ]
+	"$CTL" tail victim --format json >"$WORK/tail" 2>"$WORK/tail-errors" &
+	wait_until "$PATIENCE" tailed hello
+	ask victim 'key?a%00b' >"$WORK/key"
+	grep -q 'NUL character cannot be sent' "$WORK/key" || fail "$(cat "$WORK/key")"
+	[[ $(ask victim 'key?b') == "found: "* ]]
+	[ "$(ask victim 'say?x%00y')" = "hello of victim" ]
+	wait_until "$PATIENCE" grep -q 'x.*y' "$WORK/tail"
+	# The same instance, with what it had.
+	[ "$(ask victim count)" = 2 ]
+	end_background
+}
+
+# tailed PATH: the one who looks is told of requests.
+tailed() {
+	ask victim "$1" >/dev/null
+	[ -s "$WORK/tail" ]
+}

@@ -62,15 +62,39 @@ class ReaderTest(unittest.TestCase):
         with self.assertRaises(FrameError):
             encode({"op": "x" * HEADER_MAX})
 
+    def test_what_the_front_would_not_read_is_not_sent(self):
+        for value, why in (("a\0b", "NUL"), (1 << 63, "too large"), (-(1 << 63) - 1, "too large"), (float("nan"), "none"),
+                           (float("inf"), "none"), ([["x", "\0"]], "NUL"), ({"a": {"\0": 1}}, "NUL"), ((1, "\0"), "NUL")):
+            with self.assertRaisesRegex(FrameError, why):
+                encode({"op": "ask", "key": value})
+        for value in ("\\u0000", "\ud800", (1 << 63) - 1, -(1 << 63), True, None, 1.5, [], {}):
+            Reader().feed(encode({"op": "ask", "key": value}))
 
     def test_long_texts_are_cut(self):
-        header = shortened({"op": "failed", "message": "\0" * 100000, "traceback": "x" * 100000 + "end", "line": 5})
+        header = shortened({"op": "failed", "message": "\x01" * 100000, "traceback": "x" * 100000 + "end", "line": 5})
         found, _ = Reader().feed(encode(header))[0]
         self.assertTrue(found["traceback"].endswith("end"))
         self.assertEqual(found["line"], 5)
 
 
 class ControlTest(unittest.TestCase):
+
+    def test_what_cannot_be_sent_is_an_error_or_is_sent_without_it(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), lambda *_: None)
+            front = await Front.of(control)
+            for values in ({"key": "a\0"}, {"key": "a", "time_ms": 1 << 70}, {"http": {"headers": [["A", "\0"]]}}):
+                with self.assertRaisesRegex(AskError, r"KV.get\(\): a (text|number) .* cannot be sent"):
+                    await control.ask("KV", "get", **values)
+            self.assertTrue(control.idle())
+            control.send({"op": "event", "logs": [{"text": "a\0b" * 10, "ms": float("inf"), "n": 1 << 80}], "\0": 1})
+            header, _ = await front.frame()
+            self.assertEqual(header, {"op": "event", "logs": [{"text": "a\ufffdb" * 10, "ms": None, "n": None}], "\ufffd": 1})
+            control.send({"op": "failed", "message": "\0" * 100000})
+            header, _ = await front.frame()
+            self.assertTrue(header["message"].startswith("\ufffd"))
+
+        run(main())
 
     def test_asks_and_answers(self):
         async def main():

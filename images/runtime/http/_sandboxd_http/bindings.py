@@ -30,6 +30,7 @@ METADATA_MAX = 1024
 KEYS_MAX = 100
 LIST_MAX = 1000
 TTL_MIN = 60
+INTEGER_MAX = (1 << 53) - 1     # that a number of JavaScript's has without loss
 REDIRECTED = frozenset((301, 302, 303, 307, 308))
 REDIRECTS_MAX = 20
 DEPTH_MAX = 16          # workers that call each other, the first one among them
@@ -282,7 +283,7 @@ def number_of(value):
             value = float(to_string(value) or 0)
         except ValueError:
             return 0
-    return int(value) if math.isfinite(value) else 0
+    return max(-INTEGER_MAX, min(int(value), INTEGER_MAX)) if math.isfinite(value) else 0
 
 
 def needed(method, number, value, kinds):
@@ -591,7 +592,7 @@ class Fetcher(Binding):
         when = given.get("scheduledTime")
         if isinstance(when, JsObject):
             when = when.getTime()
-        when = int(when) if isinstance(when, (int, float)) else int(time.time() * 1000)
+        when = number_of(when) if isinstance(when, (int, float)) else int(time.time() * 1000)
         cron = given.get("cron")
         cron = to_string(cron) if cron is not None and cron is not jsnull else ""
         if self._self:

@@ -10,6 +10,7 @@ is asked of the new one, if asking twice does no harm.
 import asyncio
 import collections
 import json
+import math
 import struct
 
 HEADER_MAX = 65536
@@ -24,7 +25,7 @@ REPEATABLE = frozenset(("get", "getWithMetadata", "getMany", "put", "delete", "l
 
 
 class FrameError(Exception):
-    """What has come is no frame."""
+    """What has come is no frame, or what is to be sent would be none: the front ends whom it has one of."""
 
 
 class AskError(Exception):
@@ -36,7 +37,36 @@ class AskError(Exception):
         self.message = message
 
 
+def unsendable(value):
+    """Why the front's JSON has no such value, in words, or None.  What handlers pass on is often a client's."""
+    if isinstance(value, str):
+        return "a text with a NUL character" if "\0" in value else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "a number that is none"
+    if isinstance(value, int):
+        return None if -1 << 63 <= value < 1 << 63 else "a number that is too large"
+    if isinstance(value, dict):
+        return next(filter(None, map(unsendable, value)), None) or unsendable(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(unsendable, value)), None)
+    return None
+
+
+def sendable(value):
+    """The same with something in the place of what cannot be sent, for what nobody can be told of an error."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {sendable(key): sendable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [sendable(each) for each in value]
+    return None if unsendable(value) else value
+
+
 def encode(header, body=b""):
+    why = unsendable(header)
+    if why:
+        raise FrameError("%s cannot be sent" % why)
     data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     if len(data) > HEADER_MAX or len(body) > BODY_MAX:
         raise FrameError("a frame of %d and %d bytes is too long" % (len(data), len(body)))
@@ -163,7 +193,11 @@ class Control(asyncio.Protocol):
         try:
             data = encode(header, body)
         except FrameError:
-            data = encode(shortened(header), body)
+            header = sendable(header)
+            try:
+                data = encode(header, body)
+            except FrameError:
+                data = encode(shortened(header), body)
         self.transport.write(data)
         return True
 
@@ -191,7 +225,8 @@ class Control(asyncio.Protocol):
                 data = encode(ask.header, ask.body)
             except FrameError as error:
                 if not ask.future.done():
-                    ask.future.set_exception(AskError("Error", str(error)))
+                    ask.future.set_exception(AskError("Error", "%s.%s(): %s" % (ask.header["binding"],
+                                                                                ask.header["method"], error)))
                 continue
             self.asked[ask.number] = ask
             self.transport.write(data)
