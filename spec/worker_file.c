@@ -41,6 +41,11 @@ void worker_file_clear(struct worker_file *w)
 	*w = (struct worker_file){0};
 }
 
+const char *worker_stack_image(const char *stack)
+{
+	return strcmp(stack, "python-2.7") == 0 ? "iron27" : stack;
+}
+
 int worker_file_fail(const struct worker_file *w, unsigned line, unsigned column, struct err *e,
 		     const char *fmt, ...)
 {

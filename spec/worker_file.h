@@ -53,6 +53,10 @@ int worker_file_parse(const char *what, const char *text, size_t len, struct wor
 void worker_file_clear(struct worker_file *w);
 #define _cleanup_worker_file_ __attribute__((cleanup(worker_file_clear)))
 
+/* The image that a "stack" stands for: "python-2.7", IronWorker's own name for what it had, is iron27; any
+ * other is the image of its name. What comes back is constant, or stack itself. */
+const char *worker_stack_image(const char *stack);
+
 /* Makes an error about a line and column of the file, "what:LINE:COLUMN: ...". Returns -errno. */
 int worker_file_fail(const struct worker_file *w, unsigned line, unsigned column, struct err *e,
 		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));

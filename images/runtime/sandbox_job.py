@@ -294,9 +294,35 @@ def started(clock=None, fds=(GO_FD, STARTED_FD)):
             pass
 
 
+def tell_python_2(error):
+    """One line more where a syntax error looks like code for Python 2: many tasks were written when there was no
+    other.
+    """
+    import re
+
+    line = error.text or ""
+    if re.search(r"Missing parentheses in call to '(print|exec)'|multiple exception types must be parenthesized"
+                 r"|leading zeros in decimal integer", str(error.msg)) or \
+            re.search(r"^\s*(print\b(?!\s*[(=.])|exec\s+[^(=\s]|raise\s+[\w.]+\s*,"
+                      r"|except\s+[\w.(), ]+,\s*\w+\s*:)|<>|\bur['\"]|\b0[0-7]+\b", line):
+        sys.stderr.write("sandbox: this is Python 2, and it runs on Python %d.%d here: the image iron27 (stack "
+                         "\"python-2.7\") has Python 2.7\n" % sys.version_info[:2])
+        sys.stderr.flush()
+
+
+def tell_last_python_2():
+    """The same when the interpreter has shown the error that ended it."""
+    if isinstance(getattr(sys, "last_value", None), SyntaxError):
+        tell_python_2(sys.last_value)
+
+
 def prepare_script():
     """Prepare this interpreter, which is about to run a script, so that it runs it as a task."""
     keep_order()
+    if sys.version_info[0] == 3:
+        # The interpreter shows a syntax error of the script by itself, without a hook of the runtime's.
+        import atexit
+        atexit.register(tell_last_python_2)
     run_dir, work_dir = folders()
     job = read_job(take_job(run_dir + "/job"))
     script = os.path.join(work_dir, text(job.get("exec", b"")))

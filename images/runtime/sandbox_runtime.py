@@ -111,7 +111,7 @@ import os
 import sys
 
 from sandbox_job import (GO_FD, SERVE_FD, STARTED_FD, cannot_open, fail, folders, has_main, keep_order, read_file,
-                         read_job, started, surround, surround_ahead, take_job, text)
+                         read_job, started, surround, surround_ahead, take_job, tell_python_2, text)
 
 try:
     import builtins
@@ -368,6 +368,8 @@ class Run(object):
                 traceback.print_exception(kind, value, trace)
             else:
                 shown(kind, value, trace)
+            if PYTHON_3 and isinstance(value, SyntaxError):
+                tell_python_2(value)
 
         # Pythons up to 3.11 borrow their reference to the hook, and the hook removes itself: this one keeps
         # it alive.

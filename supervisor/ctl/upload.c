@@ -172,10 +172,11 @@ static int print_uploaded(struct tenant *tenant, const struct upload *u, const j
 	return ctl_flush(0);
 }
 
-/* A stack that is not an image here is no error, because old workers name all kinds of stacks. */
+/* A stack that is not an image here is no error, because old workers name all kinds of stacks. Of those
+ * that stand for an image of another name, the one is named that could be built. */
 static void warn_stack(struct tenant *tenant, const struct upload *u)
 {
-	const char *stack = ctl_text(u->data, "stack");
+	const char *stack = ctl_text(u->data, "stack"), *image = worker_stack_image(stack);
 	json_auto_t *stacks = NULL;
 	struct err ignored = {0};
 	json_t *name;
@@ -186,12 +187,17 @@ static void warn_stack(struct tenant *tenant, const struct upload *u)
 		return;
 	json_array_foreach(stacks, i, name)
 	{
-		if (json_string_value(name) && strcmp(json_string_value(name), stack) == 0)
+		if (json_string_value(name) && strcmp(json_string_value(name), image) == 0)
 			return;
 	}
-	ctl_say("stack \"%s\" is not an image here ('sandboxctl stacks' lists them): it runs on "
-		"iron",
-		stack);
+	if (image == stack)
+		ctl_say("stack \"%s\" is not an image here ('sandboxctl stacks' lists them): it "
+			"runs on iron",
+			stack);
+	else
+		ctl_say("stack \"%s\" is the image %s, which is not here ('sandboxctl image build' "
+			"of its folder makes it): it runs on iron",
+			stack, image);
 }
 
 int tenant_upload_verb(struct tenant *tenant, int argc, char **argv)

@@ -218,7 +218,7 @@ static void say_pips(const struct upload *u)
  * daemon sees it. */
 static void take_stack(const struct ctl *ctl, struct upload *u)
 {
-	const char *stack = u->file.stack;
+	const char *stack = u->file.stack ? worker_stack_image(u->file.stack) : NULL;
 	char path[PATH_MAX];
 
 	if (!u->build.image && stack && util_is_name(stack) &&

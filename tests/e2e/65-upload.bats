@@ -169,7 +169,7 @@ modes.py 0o644 True
 	python3 "$E2E/sdist.py" own/eee eee 1.0
 	cp index/*/*.whl index/
 	mkdir own/more
-	printf '%s\n' '-r more/base.txt  # and more' './wheels/ccc-1.0-py3-none-any.whl' '-e ./ddd' 'eee/' >own/list.txt
+	printf '%s\n' '-r more/base.txt  # and more' './wheels/ccc-1.0-py2.py3-none-any.whl' '-e ./ddd' 'eee/' >own/list.txt
 	printf '%s\n' '--constraint limits.txt' '-r ../last.txt' >own/more/base.txt
 	echo aaa >own/last.txt
 	echo 'aaa<2' >own/more/limits.txt
@@ -295,14 +295,36 @@ image_like() {
 
 	python3 "$E2E/wheels.py" wheels aaa 1.0
 	worker each 'import sys, aaa; print(aaa.VERSION, "%d.%d" % sys.version_info[:2])' 'pip "aaa"'
-	for name in python39 python313 python314 python27; do
+	for name in python39 python313 python314 python27 iron27; do
 		image_link "$name"
 	done
 	for name in python39 python313 python314; do
 		sandboxctl upload each --image "$name" --find-links wheels 2>"$name.err" || fail "$(cat "$name.err")"
 		[ "$(sandboxctl queue each --wait 2>/dev/null)" = "1.0 3.${name#python3}" ]
 	done
-	refused "there is no pip for the image's Python 2.7" upload each --image python27 --find-links wheels
+	refused "there is no pip for the image's Python 2.7: it needs virtualenv-16.7.12" \
+		upload each --image python27 --find-links wheels
+	sandboxctl upload each --image iron27 --find-links wheels 2>iron27.err || fail "$(cat iron27.err)"
+	[ "$(sandboxctl queue each --wait 2>/dev/null)" = "('1.0', '2.7')" ]
+}
+
+@test "a worker of IronWorker's time runs on the Python and the modules of that time" {
+	image_link iron27
+	image_link iron
+	worker then 'import lxml.etree, numpy, scipy.linalg, pymongo, gevent, PIL.Image
+print "%d %s" % (numpy.arange(5).sum(), lxml.etree.fromstring("<a/>").tag), scipy.linalg.det([[2.0]])' \
+		'stack "python-2.7"'
+	run --separate-stderr sandboxctl upload then
+	[ "$status" = 0 ]
+	[[ $stderr != *'is not an image'* && $stderr != *'which is not here'* ]] || fail "$stderr"
+	[ "$(sandboxctl info then --json | jq -r '.image + " " + .stack')" = 'iron27 python-2.7' ]
+	[ "$(sandboxctl queue then --wait 2>/dev/null)" = '10 a 2.0' ]
+	# Without the stack it is Python 3's, which says what it is.
+	worker now 'print "Hello from Python"'
+	sandboxctl upload now 2>/dev/null
+	run --separate-stderr sandboxctl queue now --wait
+	[ "$status" = 1 ]
+	[[ $stderr == *"SyntaxError"*'sandbox: this is Python 2, and it runs on Python 3.'*'stack "python-2.7"'* ]] || fail "$stderr"
 }
 
 @test "what an upload is refused for is told before pip has run" {
@@ -347,9 +369,13 @@ builds() {
 	sandboxctl upload stacked --find-links wheels 2>/dev/null
 	[ "$(sandboxctl info stacked --json | jq -r .image)" = python ]
 	[ "$(sandboxctl queue stacked --wait 2>/dev/null)" = 1.0 ]
+	rm -f "$STATE/images/by-name/iron27"
 	worker unstacked pass 'stack "python-2.7"'
 	run --separate-stderr sandboxctl upload unstacked
-	[[ $stderr == *'stack "python-2.7" is not an image here'*'it runs on iron'* ]] || fail "$stderr"
+	[[ $stderr == *'stack "python-2.7" is the image iron27, which is not here'*'it runs on iron'* ]] || fail "$stderr"
+	worker unstacked pass 'stack "java-1.7"'
+	run --separate-stderr sandboxctl upload unstacked
+	[[ $stderr == *'stack "java-1.7" is not an image here'*'it runs on iron'* ]] || fail "$stderr"
 }
 
 @test "with --find-links the build has no network; remote_build_command makes files" {

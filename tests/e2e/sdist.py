@@ -14,7 +14,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     if %(command)r:
         subprocess.check_call(%(command)r, shell=True)
     subprocess.check_call([sys.executable, os.path.join(HERE, "wheels.py"), directory, %(name)r, %(version)r])
-    return "%(name)s-%(version)s-py3-none-any.whl"
+    return "%(name)s-%(version)s-py2.py3-none-any.whl"
 '''
 
 folder, name, version = sys.argv[1:4]

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "spec/worker_file.h"
 #include "supervisor/front/api/iron/iron.h"
 #include "supervisor/front/api/verbs.h"
 #include "supervisor/front/core/package/package.h"
@@ -56,7 +57,7 @@ static int check_exec(struct front *f, const struct worker_spec *spec, const str
 	/* Without a zip the former revision's stays. */
 	const struct worker_spec *holder = spec->has_package || !old ? spec : &old->spec;
 	_cleanup_fd_ int dir = -1, file = -1;
-	char shown[WORKER_FILE_MAX * 2 + 1];
+	char shown[WORKER_FILE_NAME_MAX * 2 + 1];
 	struct stat st;
 
 	if (*spec->command)
@@ -109,14 +110,15 @@ static int check_names(struct front *f, const struct project *p, const struct wo
 /* The old clients' "stack" is an image where there is one of that name that may be named. */
 static void image_of_stack(struct front *f, const struct project *p, struct worker_spec *spec)
 {
+	const char *name = worker_stack_image(spec->stack);
 	struct image_head image;
 	uint8_t digest[32];
 
-	if (*spec->image || !*spec->stack || !util_is_name(spec->stack) ||
-	    project_may_name(p, NULL, spec->stack, NULL) < 0)
+	if (*spec->image || !*spec->stack || !util_is_name(name) ||
+	    project_may_name(p, NULL, name, NULL) < 0)
 		return;
-	if (resolve_image(f, spec->stack, digest, &image, NULL) == 0)
-		memcpy(spec->image, spec->stack, sizeof(spec->image));
+	if (resolve_image(f, name, digest, &image, NULL) == 0)
+		(void)snprintf(spec->image, sizeof(spec->image), "%s", name);
 }
 
 /* Without a file it is a change of a worker that is there: what is not named stays. */

@@ -7,7 +7,7 @@
 #include "supervisor/front/store/store.h"
 
 #define WORKER_NAME_MAX 127
-#define WORKER_FILE_MAX 255
+#define WORKER_FILE_NAME_MAX 255
 #define WORKER_COMMAND_MAX 1023
 #define WORKER_REVISIONS_MAX 100 /* of a worker: the oldest beyond it go */
 
@@ -18,7 +18,7 @@ extern const struct schema workers_schema;
 struct worker_spec {
 	char name[WORKER_NAME_MAX + 1];
 	char runtime[32]; /* as it was given; "python" */
-	char file_name[WORKER_FILE_MAX +
+	char file_name[WORKER_FILE_NAME_MAX +
 		       1]; /* of the package: .sh is run by sh, others by Python */
 	char command[WORKER_COMMAND_MAX + 1];
 	char stack[64], image[64], policy[64]; /* image: names; policy "": the image's */
@@ -46,7 +46,7 @@ struct worker_row {
 struct worker_revision {
 	uint32_t revision;
 	char worker[PROJECT_ID_LEN + 1], id[PROJECT_ID_LEN + 1];
-	char file_name[WORKER_FILE_MAX + 1], runtime[32], image[64];
+	char file_name[WORKER_FILE_NAME_MAX + 1], runtime[32], image[64];
 	bool has_package;
 	uint8_t package[32], zip[32];
 	uint64_t zip_bytes, package_bytes, package_files, created_ns;

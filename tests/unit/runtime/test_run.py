@@ -85,6 +85,23 @@ class LikeBare(unittest.TestCase):
                 self.assertTrue(got[2].endswith("KeyboardInterrupt\n"))
 
 
+    @unittest.skipIf(VERSION[0] == 2, "it is Python 2")
+    def test_python_2_is_told(self):
+        said = "sandbox: this is Python 2, and it runs on Python %d.%d here: the image iron27 (stack \"python-2.7\") " \
+               "has Python 2.7\n" % VERSION[:2]
+        for name, source, old in (
+                ("print", "print 'x'\n", True), ("print >>", "import sys\nprint >>sys.stderr, 'x'\nfoo bar\n", False),
+                ("except", "try:\n    pass\nexcept ValueError, e:\n    pass\n", True),
+                ("raise", "raise ValueError, 'x'\n", True), ("octal", "x = 0777\n", True),
+                ("unequal", "if 1 <> 2:\n    pass\n", True), ("exec", "exec 'x = 1'\n", True),
+                ("only wrong", "if True\n    pass\n", False), ("printer", "printer = \n", False)):
+            bare = run_bare(source)
+            for mode in MODES:
+                with self.subTest(name, mode=mode):
+                    got = run([("id", "t"), ("kind", "exec"), ("exec", "main.py")], {"main.py": source}, mode)
+                    self.assertEqual(bare[:2] + (bare[2] + (said if old else ""),), got[:3])
+
+
 class Surroundings(unittest.TestCase):
     def probe(self, records, files=(), mode="run"):
         status, out, err, started = run(records, files, mode)

@@ -157,6 +157,14 @@ static void test_refused(void **state)
 	}
 }
 
+static void test_stack(void **state)
+{
+	(void)state;
+	assert_string_equal(worker_stack_image("python-2.7"), "iron27");
+	assert_string_equal(worker_stack_image("python-2.71"), "python-2.71");
+	assert_string_equal(worker_stack_image("web"), "web");
+}
+
 static void test_nul_and_size(void **state)
 {
 	struct worker_file w = {0};
@@ -177,9 +185,8 @@ static void test_nul_and_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_whole),	     cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_stack),
 		cmocka_unit_test(test_nul_and_size),
 	};
 
