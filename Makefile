@@ -204,8 +204,8 @@ install: all
 		$(DESTDIR)$(PREFIX)/libexec/sandboxd/
 	install -d $(DESTDIR)$(PREFIX)/share/sandboxd/runtime $(DESTDIR)$(PREFIX)/share/sandboxd/policies
 	install -m 644 images/runtime/*.py $(BUILD)/runtime/*.so $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/
-	rm -rf $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/http
-	for file in $$(cd images/runtime && find http -name '*.py'); do \
+	rm -rf $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/http $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/modules
+	for file in $$(cd images/runtime && find http modules -name '*.py'); do \
 		install -D -m 644 images/runtime/$$file $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/$$file; done
 	install -m 644 scripts/pip-build $(DESTDIR)$(PREFIX)/share/sandboxd/runtime/http/_sandboxd_deploy/pip_build.py
 	install -m 644 policies/*.json $(DESTDIR)$(PREFIX)/share/sandboxd/policies/

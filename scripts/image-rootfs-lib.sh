@@ -200,6 +200,15 @@ copy_runtime() {
 			install -D -m 644 -o root -g root "$runtime/$file" "$to/$file"
 		done
 	find "$to" -exec touch -d "@$epoch" {} +
+	# Modules that a task may import: in the last folder of the path, where any other one of that name
+	# is found before. Python 2 has another folder.
+	compgen -G "$rootfs/usr/bin/python3*" >/dev/null || return 0
+	mkdir -p "$rootfs/usr/lib/python3/dist-packages"
+	for file in "$runtime"/modules/*/; do
+		file=$(basename "$file")
+		[ -e "$rootfs/usr/lib/python3/dist-packages/$file" ] ||
+			ln -s "/usr/lib/sandbox-runtime/modules/$file" "$rootfs/usr/lib/python3/dist-packages/$file"
+	done
 }
 
 # seal: no privilege and no device in the image, all of it root's and nobody else's to write, and the
