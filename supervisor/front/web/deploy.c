@@ -996,6 +996,7 @@ static void find_index(struct front *f, struct web_deploy *ask)
 int web_deploy_begin(struct front *f, struct project *p, struct web_deploy *ask, int archive_fd,
 		     struct err *e)
 {
+	_cleanup_fd_ int archive = archive_fd;
 	struct web_build *b;
 	unsigned n = 0;
 
@@ -1021,12 +1022,12 @@ int web_deploy_begin(struct front *f, struct project *p, struct web_deploy *ask,
 		.line.fd = -1, .take = build_take, .ended = build_channel_ended};
 	LIST_INSERT_HEAD(&f->web->builds, b, next);
 	b->unpacking = true;
-	if (b->ask.is_file && is_zip(archive_fd))
-		package_unpack_zip(f, p, archive_fd, unpacked_zip, b);
+	if (b->ask.is_file && is_zip(archive))
+		package_unpack_zip(f, p, TAKE_FD(archive), unpacked_zip, b);
 	else if (b->ask.is_file)
-		package_unpack_file(f, p, archive_fd, unpacked, b);
+		package_unpack_file(f, p, TAKE_FD(archive), unpacked, b);
 	else
-		package_unpack(f, p, archive_fd, unpacked, b);
+		package_unpack(f, p, TAKE_FD(archive), unpacked, b);
 	return 0;
 }
 

@@ -527,6 +527,91 @@ static void test_assets(void **state)
 	expect_error(400, 10021, "/../x: must be a path");
 }
 
+/* Files without a name, in which archives are, that the front has open. */
+static unsigned archives_open(const struct rig *r)
+{
+	char text[64], target[300];
+	unsigned n = 0;
+	glob_t found;
+
+	(void)snprintf(text, sizeof(text), "/proc/%d/fd/*", (int)r->pid);
+	assert_int_equal(glob(text, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		const ssize_t len = readlink(found.gl_pathv[i], target, sizeof(target) - 1);
+
+		target[len < 0 ? 0 : len] = '\0';
+		n += strstr(target, "/packages/") && strstr(target, " (deleted)");
+	}
+	globfree(&found);
+	return n;
+}
+
+#define UPLOADS 4 /* of a project at a time */
+
+/* What is refused leaves nothing: its archive would take room for as long as the front runs. */
+static void test_too_many(void **state)
+{
+	static const char form[] =
+		FIELD("metadata") METADATA("\"x\":1") "\r\n" FILE_PART("entry.py") "\r\n--b--";
+	struct rig *r = *state;
+	struct run runs[UPLOADS];
+	int fds[UPLOADS];
+	for (unsigned i = 0; i < UPLOADS; i++) {
+		fds[i] = begin("PUT", SCRIPT, FORM, form);
+		runs[i] = expect_start(r);
+	}
+	for (unsigned i = 0; i < 5; i++)
+		(void)finish(begin("PUT", SCRIPT, FORM, form));
+	expect_error(413, 10027, "4 deploys of this project are under way");
+	assert_int_equal(archives_open(r), 0);
+	for (unsigned i = 0; i < UPLOADS; i++) {
+		(void)close(runs[i].serve);
+		end_run(r, runs[i].id, VERDICT_EXIT);
+		(void)finish(fds[i]);
+	}
+}
+
+/* More of everything than is done in one turn, or than there may be. */
+static void test_much(void **state)
+{
+	struct rig *r = *state;
+	char *text = NULL;
+	struct run run;
+	size_t size;
+	FILE *out;
+	int fd;
+
+	out = open_memstream(&text, &size);
+	(void)fprintf(out, FIELD("metadata") "{\"main_module\":\"entry.py\",\"annotations\":{"
+					     "\"workers/message\":\"a");
+	for (unsigned i = 0; i < 600; i++)
+		(void)fprintf(out, "\xc3\xbc");
+	(void)fprintf(out, "\"}}\r\n");
+	for (unsigned i = 0; i < 150; i++)
+		(void)fprintf(out, PART("%u.py") "; filename=\"%u.py\"\r\n\r\n%u\r\n", i, i, i);
+	(void)fprintf(out, "--b--");
+	assert_int_equal(fclose(out), 0);
+	fd = begin("PUT", SCRIPT, FORM, text);
+	free(text);
+	run = expect_start(r);
+	expect_file(r, "0.py", "0");
+	expect_file(r, "149.py", "149");
+	(void)close(run.serve);
+	end_run(r, run.id, VERDICT_EXIT);
+	(void)finish(fd);
+	expect_error(400, 10021, "build: it has ended without an answer");
+
+	out = open_memstream(&text, &size);
+	(void)fprintf(out, FIELD("metadata") "{\"main_module\":\"entry.py\",\"bindings\":[");
+	for (unsigned i = 0; i < 257; i++)
+		(void)fprintf(out, "%s{\"name\":\"A\",\"type\":\"inherit\"}", i ? "," : "");
+	(void)fprintf(out, "]}\r\n" FILE_PART("entry.py") "\r\n--b--");
+	assert_int_equal(fclose(out), 0);
+	(void)finish(begin("PUT", SCRIPT, FORM, text));
+	free(text);
+	expect_error(400, 10021, "bindings: at most 256 are allowed");
+}
+
 /* The traceback of code that cannot be imported. */
 static void test_traceback(void **state)
 {
@@ -569,7 +654,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_CF(test_uploads),	     WITH_CF(test_deployments), WITH_CF(test_triggers),
 		WITH_CF(test_first_version), WITH_CF(test_large),	WITH_CF(test_assets),
-		WITH_CF(test_refused),	     WITH_CF(test_traceback),
+		WITH_CF(test_refused),	     WITH_CF(test_traceback),	WITH_CF(test_too_many),
+		WITH_CF(test_much),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,8 @@
  * named by its hash. The session's token, by which it sends them, then stands in the metadata of the
  * worker's upload, and the files become a part of the folder that is built from.
  *
- * A session is in memory, and its files in a file without a name that is a part of an archive already:
- * wrangler begins anew where it is gone.
+ * A session is in memory, and its contents, each once, in a file without a name: wrangler begins anew where
+ * it is gone.
  */
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -35,14 +35,16 @@
 #define SESSIONS_MAX 64u
 #define ASSETS_LIFE_NS (3600 * SEC)
 #define HASH_LEN 32	   /* hexadecimal digits */
-#define PIECE (192u << 10) /* of base64 that are taken in one turn of the loop */
+#define PIECE (192u << 10) /* bytes that are taken, or copied, in one turn of the loop */
+#define FILES_A_TURN 64u
 
 struct asset {
 	char *path;	       /* below the archive's root */
 	const char *extension; /* of path, without its dot */
 	char hash[HASH_LEN + 1];
 	uint64_t size;
-	bool has; /* its content is there */
+	bool has;    /* its content is there */
+	uint64_t at; /* where in the session's file */
 };
 
 struct cf_session {
@@ -54,7 +56,7 @@ struct cf_session {
 	struct asset *assets; /* by their hashes */
 	size_t n;
 	int fd;
-	uint64_t end; /* of what is in it, a whole number of blocks */
+	uint64_t end; /* of what is in it */
 	struct timer late;
 };
 
@@ -329,25 +331,9 @@ static struct asset *asset_find(const struct cf_session *s, const char *hash)
 	return a;
 }
 
-/* Room for the next file, behind its head. Returns where its bytes begin, or -errno. */
-static off_t place(struct cf_session *s, const struct asset *a)
-{
-	char gap[HTTP_FORM_GAP];
-	const uint64_t at = s->end + sizeof(gap);
-
-	cf_archive_gap(gap, a->path, a->size);
-	if (pwrite(s->fd, gap, sizeof(gap), (off_t)s->end) != (ssize_t)sizeof(gap))
-		return -ENOSPC;
-	s->end = roundup(at + a->size, CF_BLOCK);
-	if (ftruncate(s->fd, (off_t)s->end) < 0)
-		return -ENOSPC;
-	return (off_t)at;
-}
-
 static int begin_part(struct asset_form *x, const struct http_part *p, struct err *e)
 {
 	struct asset *a = asset_find(x->session, p->name);
-	off_t at;
 
 	if (!a || !p->file)
 		return err_set(e, ERR_INPUT, 0, "%.60s: is the hash of no file of this upload",
@@ -360,58 +346,31 @@ static int begin_part(struct asset_form *x, const struct http_part *p, struct er
 	x->at = 0;
 	if (a->has)
 		return 0;
-	at = place(x->session, a);
-	if (at < 0)
-		return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for assets");
-	x->to = (uint64_t)at;
+	a->at = x->to = x->session->end;
+	x->session->end += a->size;
 	return 0;
 }
 
-static int copy(int from, off_t in, uint64_t len, int to, off_t out)
-{
-	static char piece[PIECE];
-
-	while (len > 0) {
-		const ssize_t n = pread(from, piece, MIN(len, sizeof(piece)), in);
-
-		if (n <= 0 || pwrite(to, piece, (size_t)n, out) != n)
-			return -ENOSPC;
-		in += n;
-		out += n;
-		len -= (uint64_t)n;
-	}
-	return 0;
-}
-
-/* The content is whole: all files that have it get it. */
+/* The content is whole, for all files that have it. */
 static int end_part(struct asset_form *x, struct err *e)
 {
-	struct cf_session *s = x->session;
-	struct asset *first = x->asset;
+	const struct cf_session *s = x->session;
+	const struct asset *first = x->asset;
 	uint8_t hash[BLAKE3_LEN];
 	char hex[2 * BLAKE3_LEN + 1];
-	const off_t from = (off_t)(x->to - first->size);
 
 	blake3_add(&x->hash, first->extension, strlen(first->extension));
 	blake3_end(&x->hash, hash);
 	util_hex(hash, sizeof(hash), hex);
 	if (strncmp(hex, first->hash, HASH_LEN) != 0)
 		return err_set(e, ERR_INPUT, 0, "%s: its content has another hash", first->path);
-	for (struct asset *a = first; a < s->assets + s->n && strcmp(a->hash, first->hash) == 0;
+	for (struct asset *a = x->asset; a < s->assets + s->n && strcmp(a->hash, first->hash) == 0;
 	     a++) {
-		off_t out;
-
-		a->has = true;
-		if (a == first)
-			continue;
 		if (a->size != first->size)
 			return err_set(e, ERR_INPUT, 0, "%s: its size is not that of the manifest",
 				       a->path);
-		out = place(s, a);
-		if (out >= 0 && copy(s->fd, from, a->size, s->fd, out) < 0)
-			out = -1;
-		if (out < 0)
-			return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for assets");
+		a->has = true;
+		a->at = first->at;
 	}
 	return 0;
 }
@@ -513,24 +472,60 @@ static int take_form(struct call *c, struct err *e)
 	return 0;
 }
 
-int cf_assets_append(struct front *f, const struct project *p, const char *script,
-		     const char *token, int fd, uint64_t *end, struct err *e)
+struct cf_session *cf_session_take(struct front *f, const struct project *p, const char *script,
+				   const char *token, struct err *e)
 {
 	struct cf_session *s = session_find(f, token);
 
-	if (!s || strcmp(s->project, p->id) != 0 || strcmp(s->script, script) != 0)
-		return err_set(
+	if (!s || strcmp(s->project, p->id) != 0 || strcmp(s->script, script) != 0) {
+		(void)err_set(
 			e, ERR_INPUT, 0,
 			"assets: the upload of this jwt is over, or is another worker's: deploy "
 			"again");
+		return NULL;
+	}
 	for (size_t i = 0; i < s->n; i++)
-		if (!s->assets[i].has)
-			return err_set(e, ERR_INPUT, 0, "assets: %s was not uploaded",
-				       s->assets[i].path);
-	if (copy(s->fd, 0, s->end, fd, (off_t)*end) < 0)
-		return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for assets");
-	*end += s->end;
-	return 0;
+		if (!s->assets[i].has) {
+			(void)err_set(e, ERR_INPUT, 0, "assets: %s was not uploaded",
+				      s->assets[i].path);
+			return NULL;
+		}
+	s->refs++;
+	return s;
+}
+
+void cf_session_give(struct cf_session *s)
+{
+	if (s)
+		session_unref(s);
+}
+
+int cf_session_copy(const struct cf_session *s, struct cf_copied *at, int fd, uint64_t *end,
+		    struct err *e)
+{
+	static char piece[PIECE];
+	char gap[HTTP_FORM_GAP];
+	size_t room = sizeof(piece);
+
+	for (unsigned n = 0; at->files < s->n && room > 0 && n < FILES_A_TURN; n++) {
+		const struct asset *a = &s->assets[at->files];
+		const size_t len = MIN(a->size - at->bytes, room);
+		const uint64_t to = *end + sizeof(gap) + at->bytes;
+
+		cf_archive_gap(gap, a->path, a->size);
+		if (pread(s->fd, piece, len, (off_t)(a->at + at->bytes)) != (ssize_t)len ||
+		    pwrite(fd, gap, sizeof(gap), (off_t)*end) != (ssize_t)sizeof(gap) ||
+		    pwrite(fd, piece, len, (off_t)to) != (ssize_t)len)
+			return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for assets");
+		room -= len;
+		at->bytes += len;
+		if (at->bytes < a->size)
+			break;
+		*end = roundup(*end + sizeof(gap) + a->size, CF_BLOCK);
+		at->files++;
+		at->bytes = 0;
+	}
+	return at->files < s->n;
 }
 
 struct project *cf_asset_holder(struct front *f, const char *token)

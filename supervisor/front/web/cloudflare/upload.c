@@ -15,6 +15,11 @@
 #include "supervisor/front/web/cloudflare/assets.h"
 #include "supervisor/front/web/deploy.h"
 
+/* Parts of a form that are looked at in one turn of the loop. */
+#define PARTS_A_TURN 64u
+/* Those of a manifest, and secrets. */
+#define BINDINGS_MAX (2u * MANIFEST_BINDINGS_MAX)
+
 struct tar_head {
 	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], sum[8], type, link[100];
 	char magic[6], version[2], user[32], group[32], major[8], minor[8], prefix[155], pad[12];
@@ -73,15 +78,127 @@ static int add_text(struct http_form *form, const char *path, const char *text, 
 	return 0;
 }
 
-static int add_assets(struct call *c, const char *worker, json_t *metadata, uint64_t *end,
-		      struct err *e)
+/* An upload that becomes an archive, a piece in each turn: the form's file has room for what it lacks. */
+struct upload {
+	struct work work;
+	struct web_deploy ask;
+	struct http_form form;
+	char project[PROJECT_ID_LEN + 1];
+	struct cf_session *assets; /* NULL: it has none */
+	struct cf_copied copied;
+	size_t part;  /* of the form, that is next */
+	uint64_t end; /* of the archive */
+};
+
+static void upload_free(struct upload *u)
+{
+	http_form_free(&u->form);
+	cf_session_give(u->assets);
+	free(u);
+}
+
+static void upload_fail(struct upload *u, const struct err *e)
+{
+	web_deploy_clear(&u->ask, NULL, e);
+	upload_free(u);
+}
+
+static int add_part(struct upload *u, const struct http_part *p, struct err *e)
+{
+	char gap[HTTP_FORM_GAP], path[PACKAGE_PATH_MAX];
+
+	if (!p->file && strcmp(p->name, "metadata") == 0)
+		return 0;
+	if (!p->file)
+		return err_set(e, ERR_INPUT, 0, "the form's part %.200s must be a file", p->name);
+	if (package_path(p->name, path, e) < 0)
+		return -EINVAL;
+	if (strncasecmp(path, ".sandboxd", 9) == 0)
+		return err_set(e, ERR_INPUT, 0, "%.200s: names that begin with .sandboxd are taken",
+			       p->name);
+	cf_archive_gap(gap, path, p->len);
+	if (pwrite(u->form.fd, gap, sizeof(gap), (off_t)(p->at - sizeof(gap))) !=
+	    (ssize_t)sizeof(gap))
+		return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
+	u->end = roundup(p->at + p->len, CF_BLOCK);
+	return 0;
+}
+
+/* What the metadata say of assets, and the archive's end. */
+static int end_archive(struct upload *u, struct err *e)
+{
+	const json_t *config =
+		json_object_get(json_object_get(u->ask.metadata, "assets"), "config");
+	static const char *const names[] = {"_headers", "_redirects"};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
+		const char *text = json_string_value(json_object_get(config, names[i]));
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), CF_ASSETS "/%s", names[i]);
+		if (text)
+			r = add_text(&u->form, path, text, &u->end);
+	}
+	/* Two empty blocks end it. */
+	if (r < 0 || ftruncate(u->form.fd, (off_t)(u->end + 2 * (uint64_t)CF_BLOCK)) < 0)
+		return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
+	return 0;
+}
+
+/* 1: there is more to do; 0: it is an archive; -errno. */
+static int step(struct front *f, struct upload *u, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned n = 0; r == 0 && u->part < u->form.n && n < PARTS_A_TURN; n++)
+		r = add_part(u, &u->form.parts[u->part++], e);
+	if (r < 0 || u->part < u->form.n)
+		return r < 0 ? r : 1;
+	if (u->form.fd < 0)
+		u->form.fd = http_open_unnamed(f->cfg.packages_dirfd);
+	if (u->form.fd < 0)
+		return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
+	if (u->assets)
+		r = cf_session_copy(u->assets, &u->copied, u->form.fd, &u->end, e);
+	return r ? r : end_archive(u, e);
+}
+
+static bool slice(struct front *f, struct work *w)
+{
+	struct upload *u = OWNER(w, struct upload, work);
+	struct project *p = project_by_id(f, u->project);
+	struct err e = {0};
+	int r = p ? step(f, u, &e) : err_set(&e, ERR_NOT_FOUND, 0, "the project was removed");
+
+	if (r > 0)
+		return true;
+	if (r == 0)
+		r = web_deploy_begin(f, p, &u->ask, TAKE_FD(u->form.fd), &e);
+	if (r < 0)
+		upload_fail(u, &e);
+	else
+		upload_free(u);
+	return false;
+}
+
+static void drop(struct front *f, struct work *w)
+{
+	struct err e = {0};
+
+	(void)f;
+	(void)turn_over(&e);
+	upload_fail(OWNER(w, struct upload, work), &e);
+}
+
+/* The session of the assets that the metadata name. *ret: NULL, when there are none. */
+static int find_assets(struct call *c, const char *worker, json_t *metadata,
+		       struct cf_session **ret, struct err *e)
 {
 	json_t *assets = json_object_get(metadata, "assets");
-	const json_t *config = json_object_get(assets, "config");
 	const char *token = json_string_value(json_object_get(assets, "jwt"));
-	static const char *const names[] = {"_headers", "_redirects"};
-	int r;
 
+	*ret = NULL;
 	if (json_is_true(json_object_get(metadata, "keep_assets")))
 		return err_set(
 			e, ERR_INPUT, 0,
@@ -90,57 +207,9 @@ static int add_assets(struct call *c, const char *worker, json_t *metadata, uint
 		return 0;
 	if (!token)
 		return err_set(e, ERR_INPUT, 0, "assets: jwt: must be that of an upload session");
-	r = cf_assets_append(c->f, c->project, worker, token, c->http->form.fd, end, e);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
-		const char *text = json_string_value(json_object_get(config, names[i]));
-		char path[64];
-
-		(void)snprintf(path, sizeof(path), CF_ASSETS "/%s", names[i]);
-		if (text && add_text(&c->http->form, path, text, end) < 0)
-			r = err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
-	}
+	*ret = cf_session_take(c->f, c->project, worker, token, e);
 	(void)json_object_del(assets, "jwt");
-	return r;
-}
-
-/* The files of a form as an archive, with the assets: what the form's file lacks of it is written between
- * them. */
-static int make_archive(struct call *c, const char *worker, json_t *metadata, struct err *e)
-{
-	char gap[HTTP_FORM_GAP], path[PACKAGE_PATH_MAX];
-	struct http_form *form = &c->http->form;
-	uint64_t end = 0;
-	int r;
-
-	for (size_t i = 0; i < form->n; i++) {
-		const struct http_part *p = &form->parts[i];
-
-		if (!p->file && strcmp(p->name, "metadata") == 0)
-			continue;
-		if (!p->file)
-			return err_set(e, ERR_INPUT, 0, "the form's part %.200s must be a file",
-				       p->name);
-		if (package_path(p->name, path, e) < 0)
-			return -EINVAL;
-		if (strncasecmp(path, ".sandboxd", 9) == 0)
-			return err_set(e, ERR_INPUT, 0,
-				       "%.200s: names that begin with .sandboxd are taken",
-				       p->name);
-		cf_archive_gap(gap, path, p->len);
-		if (pwrite(form->fd, gap, sizeof(gap), (off_t)(p->at - sizeof(gap))) !=
-		    (ssize_t)sizeof(gap))
-			return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
-		end = roundup(p->at + p->len, CF_BLOCK);
-	}
-	if (form->fd < 0)
-		form->fd = http_open_unnamed(c->f->cfg.packages_dirfd);
-	if (form->fd < 0)
-		return err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
-	r = add_assets(c, worker, metadata, &end, e);
-	/* Two empty blocks end it. */
-	if (r == 0 && ftruncate(form->fd, (off_t)(end + 2 * (uint64_t)CF_BLOCK)) < 0)
-		r = err_set(e, ERR_LIMIT, ENOSPC, "there is no room for the upload");
-	return r;
+	return *ret ? 0 : -EINVAL;
 }
 
 /* `wrangler secret put` makes a worker that is not there out of this, to have one that may have
@@ -173,29 +242,26 @@ static json_t *find_binding(json_t *list, const char *name)
 	return NULL;
 }
 
-struct secret_search {
-	const char *name;
-	bool found;
-};
-
-static int is_secret(void *arg, const struct secret_row *row)
+static int add_secret(void *arg, const struct secret_row *row)
 {
-	struct secret_search *s = arg;
-
-	s->found = s->found || strcmp(s->name, row->name) == 0;
-	return s->found;
+	return json_object_set_new(arg, row->name, json_true());
 }
 
+/* What bindings of an upload are inherited from. */
+struct inherited {
+	const char *worker;
+	json_t *bindings; /* of its newest version */
+	json_t *secrets;  /* an object with their names */
+};
+
 /* One that the upload names: added to *all, or to *secrets. */
-static int take_binding(struct call *c, const char *worker, json_t *old, json_t *b, json_t *all,
-			json_t *secrets, struct err *e)
+static int take_binding(const struct inherited *from, json_t *b, json_t *all, json_t *secrets,
+			struct err *e)
 {
 	const char *name = json_string_value(json_object_get(b, "name"));
 	const char *type = json_string_value(json_object_get(b, "type"));
 	const char *old_name = json_string_value(json_object_get(b, "old_name"));
-	struct secret_search search;
 	json_t *text = json_object_get(b, "text"), *one;
-	int r;
 
 	if (!name || !type)
 		return err_set(e, ERR_INPUT, 0, "bindings: each must have a name and a type");
@@ -215,21 +281,19 @@ static int take_binding(struct call *c, const char *worker, json_t *old, json_t 
 		return 0;
 	if (strcmp(type, "inherit") != 0)
 		return json_array_append(all, b);
-	one = find_binding(old, old_name ? old_name : name);
+	one = find_binding(from->bindings, old_name ? old_name : name);
 	if (one) {
 		one = json_deep_copy(one);
 		(void)json_object_set_new(one, "name", json_string(name));
 		return json_array_append_new(all, one);
 	}
-	search = (struct secret_search){.name = name};
-	r = store_secrets(c->f->store, c->project->id, worker, is_secret, &search, e);
-	if (r < 0 || search.found)
-		return r < 0 ? r : 0;
+	if (json_object_get(from->secrets, name))
+		return 0;
 	return err_set(
 		e, ERR_INPUT, 0,
 		"inherit binding '%.60s' is invalid: the newest version of %s has none of this "
 		"name",
-		name, worker);
+		name, from->worker);
 }
 
 static bool is_kept(const json_t *keep, const char *type)
@@ -248,19 +312,27 @@ static int resolve_bindings(struct call *c, const char *worker, json_t *metadata
 			    struct err *e)
 {
 	const json_t *keep = json_object_get(metadata, "keep_bindings");
+	const json_t *given = json_object_get(metadata, "bindings");
 	struct web_worker *w = web_worker_find(c->project, worker);
 	struct web_version *v = w ? cf_newest(w) : NULL;
-	json_auto_t *old = json_array(), *all = json_array();
+	json_auto_t *old = json_array(), *all = json_array(), *set = json_object();
+	const struct inherited from = {worker, old, set};
 	const char *name, *type;
 	json_t *b;
 	size_t i;
-	int r = 0;
+	int r = store_secrets(c->f->store, c->project->id, worker, add_secret, set, e);
 
+	if (r < 0)
+		return r;
+	if (json_array_size(given) > BINDINGS_MAX || json_array_size(keep) > BINDINGS_MAX)
+		return err_set(e, ERR_INPUT, 0, "%s: at most %u are allowed",
+			       json_array_size(given) > BINDINGS_MAX ? "bindings" : "keep_bindings",
+			       BINDINGS_MAX);
 	for (size_t j = 0; v && j < v->manifest.n_bindings; j++)
 		(void)json_array_append_new(old, cf_binding(v, &v->manifest.bindings[j]));
-	json_array_foreach(json_object_get(metadata, "bindings"), i, b)
+	json_array_foreach(given, i, b)
 	{
-		r = take_binding(c, worker, old, b, all, secrets, e);
+		r = take_binding(&from, b, all, secrets, e);
 		if (r < 0)
 			return e->code ? r : err_set(e, ERR_SYSTEM, ENOMEM, "bindings");
 	}
@@ -277,11 +349,15 @@ static int resolve_bindings(struct call *c, const char *worker, json_t *metadata
 		       : r;
 }
 
+/* The beginning of a longer one, with none of its characters cut in two. */
 static char *annotation(const json_t *metadata, const char *key, size_t max)
 {
 	const char *text =
 		json_string_value(json_object_get(json_object_get(metadata, "annotations"), key));
 
+	if (text && strlen(text) > max)
+		while (max > 0 && (text[max] & 0xc0) == 0x80)
+			max--;
 	return text ? strndup(text, max) : NULL;
 }
 
@@ -316,8 +392,8 @@ static int read_metadata(struct call *c, json_t **ret, struct err *e)
 static int upload(struct call *c, bool stays, struct err *e)
 {
 	const char *name = call_string(c, "name", WEB_NAME_MAX);
-	struct web_deploy ask = WEB_DEPLOY_NONE;
 	json_auto_t *metadata = NULL;
+	struct upload *u;
 	int r;
 
 	if (!name || !worker_manifest_is_name(name))
@@ -335,28 +411,35 @@ static int upload(struct call *c, bool stays, struct err *e)
 		call_reply(c, json_pack("{s:s, s:i}", "name", name, "start_ms", 0));
 		return 0;
 	}
-	ask.secrets = json_object();
-	r = resolve_bindings(c, name, metadata, ask.secrets, e);
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot take the upload");
+	u->work = (struct work){.slice = slice, .drop = drop};
+	u->ask = WEB_DEPLOY_NONE;
+	u->form.fd = -1;
+	u->ask.secrets = json_object();
+	r = resolve_bindings(c, name, metadata, u->ask.secrets, e);
 	if (r == 0)
-		r = make_archive(c, name, metadata, e);
+		r = find_assets(c, name, metadata, &u->assets, e);
 	if (r == 0) {
-		ask.waiter = call_later(c, e);
-		r = ask.waiter ? 0 : -EBUSY;
+		u->ask.waiter = call_later(c, e);
+		r = u->ask.waiter ? 0 : -EBUSY;
 	}
 	if (r < 0) {
-		web_deploy_clear(&ask, NULL, NULL);
+		upload_fail(u, NULL);
 		return r;
 	}
-	ask.name = strdup(name);
-	ask.message = annotation(metadata, "workers/message", WEB_TEXT_MAX);
-	ask.tag = annotation(metadata, "workers/tag", WEB_TAG_MAX);
-	ask.metadata = json_incref(metadata);
-	ask.stays = stays;
-	ask.is_file = true;
-	(void)snprintf(ask.source, sizeof(ask.source), "wrangler");
-	r = web_deploy_begin(c->f, c->project, &ask, TAKE_FD(c->http->form.fd), e);
-	if (r < 0)
-		web_deploy_clear(&ask, NULL, e);
+	u->ask.name = strdup(name);
+	u->ask.message = annotation(metadata, "workers/message", WEB_TEXT_MAX);
+	u->ask.tag = annotation(metadata, "workers/tag", WEB_TAG_MAX);
+	u->ask.metadata = json_incref(metadata);
+	u->ask.stays = stays;
+	u->ask.is_file = true;
+	(void)snprintf(u->ask.source, sizeof(u->ask.source), "wrangler");
+	(void)snprintf(u->project, sizeof(u->project), "%s", c->project->id);
+	u->form = c->http->form;
+	c->http->form = (struct http_form){.fd = -1};
+	turn_add(c->f, turn_holder(c->project), TURN_WORK, &u->work);
 	return 0;
 }
 
