@@ -82,6 +82,8 @@ ask() {
 	cmp bytes got
 	jq -n '[range(150) | {key: "many/\(.)", value: "v\(.)"}] + [{key: "many/b", value: "AQID", base64: true}]' >many.json
 	wrangler kv bulk put --remote --namespace-id "$NAMESPACE" many.json
+	run --separate-stderr wrangler kv key list --remote --namespace-id "$NAMESPACE"
+	[ "$(jq length <<<"$output")" = 153 ]
 	run --separate-stderr wrangler kv key list --remote --namespace-id "$NAMESPACE" --prefix many/
 	[ "$(jq length <<<"$output")" = 151 ]
 	run --separate-stderr wrangler kv key list --remote --namespace-id "$NAMESPACE" --prefix a

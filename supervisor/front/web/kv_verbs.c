@@ -388,8 +388,9 @@ int web_kv_metadata(struct call *c, json_t **ret, struct err *e)
 
 static int verb_kv_keys(struct call *c, struct err *e)
 {
-	const char *prefix = call_string(c, "prefix", KV_KEY_MAX);
-	const char *cursor = call_string(c, "cursor", KV_KEY_MAX);
+	/* Clients send both without a value where there is none to send: all keys, from the first. */
+	const char *prefix = call_note(c, "prefix", KV_KEY_MAX);
+	const char *cursor = call_note(c, "cursor", KV_KEY_MAX);
 	json_auto_t *keys = json_array();
 	struct web_namespace *n;
 	int64_t limit = KV_LIST_MAX;

@@ -107,6 +107,9 @@ static void test_values(void **state)
 	assert_string_equal(json_string_value(json_object_get(
 				    json_object_get(r->body, "result_info"), "cursor")),
 			    "");
+	/* wrangler sends an empty prefix where it was told none. */
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/keys?prefix=&cursor="), ""), 200);
+	assert_true(json_array_size(result(r)) > 1);
 	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/keys?limit=1"), ""), 200);
 	assert_string_equal(json_string_value(json_object_get(
 				    json_object_get(r->body, "result_info"), "cursor")),
