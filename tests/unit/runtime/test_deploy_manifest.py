@@ -134,13 +134,14 @@ class WranglerTest(DeployTest):
         self.fails("--var a b: 'a b': must be a name", wrangler, HEAD, given={"a b": "1"})
 
     def test_unknown_keys_are_warned_of_with_the_nearest(self):
-        config = wrangler(HEAD + 'compatibility_flag = []\nzebra = 1\n[sandbox]\nisolaton = "request"\n'
+        config = wrangler(HEAD + 'compatibility_flag = []\nzebra = 1\nbogus = 1\n[sandbox]\nisolaton = "request"\n'
                           '[[kv_namespaces]]\nbinding = "A"\nidd = "1"\n')
-        self.assertEqual(len(config.warnings), 4)
+        self.assertEqual(len(config.warnings), 5)
         for text in ("wrangler.toml:4: compatibility_flag: there is no such key: is compatibility_flags meant?",
                      "wrangler.toml:5: zebra: there is no such key, and it does nothing",
-                     "wrangler.toml:7: sandbox.isolaton: there is no such key: is isolation meant?",
-                     "wrangler.toml:10: kv_namespaces[0].idd: there is no such key: is id meant?"):
+                     "wrangler.toml:6: bogus: there is no such key, and it does nothing",
+                     "wrangler.toml:8: sandbox.isolaton: there is no such key: is isolation meant?",
+                     "wrangler.toml:11: kv_namespaces[0].idd: there is no such key: is id meant?"):
             self.assertIn(text, config.warnings)
         config = wrangler(HEAD + '[build]\ncommand = "make"\n[observability]\nenabled = true\n')
         self.assertEqual(config.warnings, ["wrangler.toml:4: build: has no effect here: the command is not run"])
@@ -149,6 +150,8 @@ class WranglerTest(DeployTest):
         for text, message in (
                 ("", "wrangler.toml: name: is missing"),
                 ('name = "a"\n', "main: is missing: it must be the worker's source"),
+                ('name = "a"\nmian = "a.py"\n', "main: is missing: it must be the worker's source, such as \"src/entry.py\": "
+                                                "mian in line 2 is no key"),
                 ('name = "a"\nmain = "a.py"\n', "compatibility_date: is missing: it must be a date"),
                 ('name = 1\n', "wrangler.toml:1: name: must be a string, not a whole number"),
                 ('\nname = "My_Worker"\n', "wrangler.toml:2: name: 'My_Worker': must have 1 to 63 of the characters a-z, "
@@ -270,7 +273,7 @@ class MutationsTest(DeployTest):
 
 class FlagsTest(DeployTest):
     def test_by_date(self):
-        flags = lambda date, *named: m.flags_of(date, named, DeployError)
+        flags = lambda date, *named: m.flags_of(date, named, DeployError, [])
         self.assertEqual(flags("2024-04-01", "python_workers"), ["python_workers"])
         self.assertEqual(flags("2025-08-14"), ["python_no_global_handlers"])
         self.assertIn("enable_python_external_sdk", flags("2026-04-21"))
@@ -278,6 +281,13 @@ class FlagsTest(DeployTest):
         self.assertNotIn("enable_python_external_sdk", flags("2026-04-21", "disable_python_external_sdk"))
         self.assertNotIn("python_workflows", flags("2026-04-21", "no_python_workflows"))
         self.assertEqual(flags("2024-01-01", "python_workflows", "python_workflows"), ["python_workflows"])
+
+    def test_a_slip_is_warned_of_and_flags_of_javascript_are_not(self):
+        config = wrangler(HEAD + 'compatibility_flags = ["python_wrokers", "no_python_workflow", "nodejs_compat", '
+                                 '"python_workers", "experimental", "no_python_workflows"]\n')
+        self.assertEqual(config.warnings, [
+            "wrangler.toml:4: compatibility_flags: %s: there is no such flag, and it does nothing: is %s meant?" % pair
+            for pair in (("python_wrokers", "python_workers"), ("no_python_workflow", "no_python_workflows"))])
 
     def test_python(self):
         config = lambda date, *flags: wrangler(HEAD.replace("2024-04-01", date) + "compatibility_flags = %s"

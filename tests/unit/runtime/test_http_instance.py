@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import sys
 import socket
 import tempfile
 import unittest
@@ -130,8 +131,8 @@ class Default(Mixin, WorkerEntrypoint):
         if path == "/missing":
             try:
                 self.env.NOTHING
-            except AttributeError:
-                return Response("AttributeError")
+            except AttributeError as error:
+                return Response("AttributeError: %s %s" % (error, getattr(error, "__notes__", [""])[0]))
         if path == "/out":
             try:
                 await fetch("http://127.0.0.1:1/")
@@ -305,7 +306,12 @@ class ClassesTest(unittest.TestCase):
         front.answers["limit"] = lambda header, _: ({"ok": True, "success": header["key"] == "k"}, b"")
         self.assertEqual(json.loads(self.instance.text("/limit")), [True, "v1"])
         self.assertEqual(self.instance.text("/global"), "name")
-        self.assertEqual(self.instance.text("/missing"), "AttributeError")
+        text = self.instance.text("/missing")
+        self.assertTrue(text.startswith("AttributeError: NOTHING"))
+        # Where Python has notes, a traceback says what there is, and no value of it.
+        if sys.version_info >= (3, 11):
+            self.assertIn("has no variable, secret or binding of this name: it has ", text)
+            self.assertIn("NAME, ", text)
         self.assertIn("QUEUE is of the type queue, which sandboxd does not have yet", self.instance.text("/queue"))
 
     def test_another_worker(self):

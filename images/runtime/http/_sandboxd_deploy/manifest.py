@@ -48,6 +48,12 @@ PYTHON_FLAGS = {"python_workers_20250116": (3, 13), "python_workers_20260610": (
 PYTHON_ENDS = {(3, 8): "2024-10-07", (3, 9): "2025-10-31", (3, 10): "2026-10-31", (3, 11): "2027-10-31",
                (3, 12): "2028-10-31", (3, 13): "2029-10-31", (3, 14): "2030-10-31"}
 
+# Flags that have no date from which on they are brought.
+FLAGS_NAMED = ("python_workers", "experimental")
+# How like another one a word has to be that is taken for it.
+NEAR = 0.75
+NEAR_FLAG = 0.85
+
 # Types that are served, then those of what is not there yet. A type's keys beside name and type.
 TYPES = {
     "plain_text": ("text",), "json": ("json",), "secret_text": (), "kv_namespace": ("namespace_id",),
@@ -125,7 +131,10 @@ class Section:
         self.known.add(key)
         if key not in self.data:
             if needed:
-                raise self.error(key, "is missing: it must be %s" % (what or TYPE_NAMES[kind]))
+                near = difflib.get_close_matches(key, [str(other)[:80] for other in self.data], 1, NEAR)
+                line = self.doc.line(self.path + (near[0],)) if near else None
+                raise self.error(key, "is missing: it must be %s%s" % (what or TYPE_NAMES[kind], ": %s%s is no key" % (
+                    show(near[0]), " in line %d" % line if line else "") if near else ""))
             return None
         value = self.data[key]
         wrong = not isinstance(value, kind) or isinstance(value, bool) and kind is not bool
@@ -179,7 +188,7 @@ class Section:
         names = sorted(self.known | set(others))
         for key in self.data:
             if key not in names:
-                near = difflib.get_close_matches(key[:80], names, 1, 0.6)
+                near = difflib.get_close_matches(key[:80], names, 1, NEAR)
                 self.warn(key, "there is no such key: is %s meant?" % near[0] if near else
                           "there is no such key, and it does nothing")
 
@@ -244,12 +253,19 @@ def check_date(date, error, today):
     return date
 
 
-def flags_of(date, named, error):
+def flags_of(date, named, error, warnings):
     """The flags that are on: those that are named, and those that the date brings, but none that is
     switched off by name."""
+    known = [flag for flag, _ in FLAG_DATES] + list(FLAGS_NAMED)
+    known += ["%s%s" % (prefix, flag) for prefix in ("no_", "disable_") for flag in known]
     for flag in named:
         if not re.fullmatch(r"[a-z0-9_]{1,100}", flag):
             raise error("%s: must have characters of a-z, 0-9 and '_'" % show(repr(flag)))
+        # There are many more at the platform, which are JavaScript's.
+        near = difflib.get_close_matches(flag, known, 1, NEAR_FLAG)
+        if near and near[0] != flag and flag not in known:
+            told = error("%s: there is no such flag, and it does nothing: is %s meant?" % (flag, near[0]))
+            warnings.append(str(told))
     flags = list(dict.fromkeys(named))
     for flag, since in FLAG_DATES:
         bare = flag[7:] if flag.startswith("enable_") else flag
@@ -708,7 +724,7 @@ def from_wrangler(doc, env=None, name=None, given=None, today=None):
     date = section.string("compatibility_date", "a date such as \"2026-04-21\"", needed=True)
     config.date = check_date(date, lambda message: section.error("compatibility_date", message), today)
     flags = section.strings("compatibility_flags", FLAGS_MAX) or []
-    config.flags = flags_of(date, flags, lambda message: section.error("compatibility_flags", message))
+    config.flags = flags_of(date, flags, lambda message: section.error("compatibility_flags", message), warnings)
     table = section.table("sandbox")
     config.sandbox = read_sandbox(table) if table else {}
     read_vars(section, config, given or {})
@@ -893,7 +909,7 @@ def capnp_worker(doc_name, service, names, today):
         raise place.error((), "compatibilityDate is missing: it must be a date such as \"2026-04-21\"")
     config.date = check_date(date, lambda message: place.error(("compatibilityDate",), message), today)
     config.flags = flags_of(date, worker.get("compatibilityFlags", ()),
-                            lambda message: place.error(("compatibilityFlags",), message))
+                            lambda message: place.error(("compatibilityFlags",), message), warnings)
     for i, binding in enumerate(worker.get("bindings", ())):
         capnp_binding(config, place, i, binding, names)
     outbound = worker.get("globalOutbound", {}).get("name")
@@ -1024,7 +1040,7 @@ def from_metadata(metadata, name, given=None, today=None):
     date = section.string("compatibility_date", "a date such as \"2026-04-21\"", needed=True)
     config.date = check_date(date, lambda message: section.error("compatibility_date", message), today)
     flags = section.strings("compatibility_flags", FLAGS_MAX) or []
-    config.flags = flags_of(date, flags, lambda message: section.error("compatibility_flags", message))
+    config.flags = flags_of(date, flags, lambda message: section.error("compatibility_flags", message), warnings)
     for table in section.tables("bindings", BINDINGS_MAX):
         kind = table.string("type", needed=True)
         binding = {"name": table.data.get("name"), "type": kind}
@@ -1141,8 +1157,10 @@ def check_main(config, names):
     main = re.sub(r"\A(?:\./)+", "", config.main)
     key = next(((key,) for key in ("main", "main_module") if key in config.doc.data), ())
     python = sorted(name for name in names if name.endswith(".py") and not name.startswith("python_modules/"))
-    there = ": the .py files that are there are %s%s" % (", ".join(map(show, python[:10])), ", ..." if len(python) > 10
-                                                         else "") if python else ": there is no .py file in the folder"
+    there = (": there is no .py file in the folder" if not python else
+             ": the .py file that is there is %s" % show(python[0]) if len(python) == 1 else
+             ": the .py files that are there are %s%s" % (", ".join(map(show, python[:10])),
+                                                          ", ..." if len(python) > 10 else ""))
     if not main.endswith(".py"):
         raise config.doc.error(key, "%s: must be a .py file%s" % (show(repr(main)), there))
     if main not in names:

@@ -661,6 +661,13 @@ class Env(JsObject):
     def __repr__(self):
         return "[object Object]"     # its values may be secrets
 
+    def __getattr__(self, name):
+        error = AttributeError(name)
+        if not name.startswith("_") and hasattr(error, "add_note"):
+            error.add_note("the worker has no variable, secret or binding of this name: it has %s"
+                           % (", ".join(sorted(self.__dict__)[:40]) or "none"))
+        raise error
+
 
 def fill(env, worker, secrets):
     """Give `env` what the worker's configuration says."""

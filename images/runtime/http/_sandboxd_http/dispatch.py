@@ -22,6 +22,7 @@ from .framing import Refused
 from .message import js_response, request_of, send
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+NOT_USERS = (HERE + os.sep, os.path.dirname(importlib.__file__) + os.sep, "<frozen importlib.")
 OLDER = {"fetch": ("on_fetch",), "scheduled": ("on_scheduled",), "test": ("test", "on_test")}
 # Handlers whose methods are no calls of other workers' (RPC), which another worker could name.
 RESERVED = frozenset(("fetch", "scheduled", "queue", "test", "email", "tail", "connect", "alarm", "webSocketMessage",
@@ -132,9 +133,9 @@ def told(error):
 
 
 def users_part(error):
-    """The part of a traceback that does not belong to the runtime."""
+    """The part of a traceback that begins with the worker's own code, without the runtime and the import of it."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(HERE + os.sep):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(NOT_USERS):
         trace = trace.tb_next
     return trace
 
