@@ -74,6 +74,9 @@ struct ctl_word {
 int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words, const char *help,
 		 int argc, char **argv);
 
+/* Whether one of a verb's own words, before "--", asks for help. */
+bool ctl_asks_help(int argc, char **argv);
+
 extern const char ctl_run_help[], ctl_logs_help[], ctl_tail_help[], ctl_doctor_help[];
 
 /* Prints "sandboxctl: MSG" on stderr, with control characters escaped; returns the error's exit

@@ -16,7 +16,7 @@
 
 /* A build resolves and fetches what the worker needs, which may take minutes. */
 #define DEPLOY_TIMEOUT_MS (20 * 60 * 1000)
-#define LINE_BYTES 4096
+#define LINE_BYTES 65536
 
 static const char deploy_help[] =
 	"usage: sandboxctl deploy [DIR] [--dry-run] [--env NAME] [--name NAME]\n"
@@ -129,18 +129,30 @@ static int pack(const char *path, int *ret_fd, struct err *e)
 	return r;
 }
 
-/* A line of the daemon's about a step. */
+/* Of the sandbox's: without what a terminal would obey. */
+static void print_traceback(const char *text)
+{
+	const size_t len = strlen(text);
+	struct log_text shown = {0};
+
+	(void)log_text_print(STDERR_FILENO, &shown, text, len, true, NULL);
+	if (len && text[len - 1] != '\n')
+		(void)log_text_print(STDERR_FILENO, &shown, "\n", 1, true, NULL);
+}
+
+/* A line of the daemon's about a step, or what the worker's own code has raised. */
 static void print_progress(const char *line)
 {
 	json_auto_t *o = json_loads(line, 0, NULL);
 	const char *step = ctl_text(o, "step"), *text = ctl_text(o, "text");
 
+	print_traceback(ctl_text(o, "traceback"));
 	if (!*step)
 		return;
 	fprintf(stderr, "%-10s %9.1f ms", step, json_number_value(json_object_get(o, "ms")));
 	/* Escaped, like all that comes from a sandbox. */
 	if (*text) {
-		char shown[LINE_BYTES];
+		char shown[4096];
 
 		fprintf(stderr, "  %s", util_escape(text, shown, sizeof(shown)));
 	}
@@ -150,7 +162,7 @@ static void print_progress(const char *line)
 /* Reads what has come of progress; false: there will be no more. */
 static bool read_progress(int fd, char *buf, size_t *n)
 {
-	const ssize_t got = read(fd, buf + *n, LINE_BYTES - 1 - *n);
+	const ssize_t got = recv(fd, buf + *n, LINE_BYTES - 1 - *n, MSG_DONTWAIT);
 	char *line = buf, *end;
 
 	if (got <= 0)
@@ -174,9 +186,11 @@ static int wait_for_answer(struct ctl_conn *conn, int progress, json_t **ret, st
 {
 	struct pollfd fds[2] = {{.fd = conn->fd, .events = POLLIN},
 				{.fd = progress, .events = POLLIN}};
-	char buf[LINE_BYTES];
+	_cleanup_free_ char *buf = malloc(LINE_BYTES);
 	size_t n = 0;
 
+	if (!buf)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "progress");
 	for (;;) {
 		const int ready = poll(fds, 2, DEPLOY_TIMEOUT_MS);
 		int r;
@@ -195,8 +209,12 @@ static int wait_for_answer(struct ctl_conn *conn, int progress, json_t **ret, st
 			return err_set(e, ERR_UNAVAILABLE, 0,
 				       "the daemon went away in the middle of the deploy: "
 				       "'sandboxctl deploy ls' tells what serves");
-		if (r != 0)
-			return r < 0 ? r : ctl_reply_check(*ret, e);
+		if (r == 0)
+			continue;
+		/* What was told before the answer. */
+		while (fds[1].fd >= 0 && read_progress(progress, buf, &n))
+			;
+		return r < 0 ? r : ctl_reply_check(*ret, e);
 	}
 }
 
@@ -250,8 +268,12 @@ static void print_deployed(const json_t *reply)
 {
 	print_warnings(reply);
 	if (*ctl_text(reply, "note"))
-		ctl_say("warning: its snapshot is not a dedicated one: %s",
-			ctl_text(reply, "note"));
+		ctl_say("warning: each instance runs its top level anew and starts slower, for it "
+			"is not in the snapshot: %s%s",
+			ctl_text(reply, "note"),
+			strstr(ctl_text(reply, "note"), "outside of request context")
+				? ": do that in a handler"
+				: "");
 	ctl_print_field("worker", ctl_text(reply, "name"));
 	ctl_print_field("version", ctl_text(reply, "version"));
 	ctl_print_field("snapshot", ctl_text(reply, "snapshot"));
@@ -415,7 +437,7 @@ static void print_cron(const json_t *c)
 	const json_int_t skipped = json_integer_value(json_object_get(c, "skipped"));
 	char shown[512];
 
-	printf("cron       %s:", ctl_text(c, "cron"));
+	printf("%-12s %s:", "cron", ctl_text(c, "cron"));
 	print_time("next", c, "next_ns");
 	print_time("last", c, "last_ns");
 	if (json_is_true(json_object_get(c, "running")))
@@ -430,14 +452,24 @@ static void print_cron(const json_t *c)
 	putchar('\n');
 }
 
+/* "1 request", "2 requests". */
+static const char *number_of(const json_t *of, const char *key, const char *what, char ret[48])
+{
+	const json_int_t n = json_integer_value(json_object_get(of, key));
+
+	(void)snprintf(ret, 48, "%lld %s%s", (long long)n, what, n == 1 ? "" : "s");
+	return ret;
+}
+
 static void print_instance(const json_t *i)
 {
 	const json_t *start_ms = json_object_get(i, "start_ms"),
 		     *ready_ms = json_object_get(i, "ready_ms");
 	const char *mode = ctl_text(i, "start_mode");
+	char served[48];
 
-	printf("instance   %s %s, %lld requests, %lld now", ctl_text(i, "id"), ctl_text(i, "state"),
-	       (long long)json_integer_value(json_object_get(i, "served")),
+	printf("%-12s %s %s, %s, %lld now", "instance", ctl_text(i, "id"), ctl_text(i, "state"),
+	       number_of(i, "served", "request", served),
 	       (long long)json_integer_value(json_object_get(i, "in_flight")));
 	if (*mode)
 		printf(", %s", mode);
@@ -453,16 +485,16 @@ static void print_counts(const json_t *c)
 {
 	const json_int_t n = json_integer_value(json_object_get(c, "requests"));
 	const json_t *status = json_object_get(c, "status");
+	char restarts[48], wakes[48];
 
-	printf("requests   %lld, of which 4xx: %lld, 5xx: %lld", (long long)n,
+	printf("%-12s %lld, of which 4xx: %lld, 5xx: %lld", "requests", (long long)n,
 	       (long long)json_integer_value(json_object_get(status, "4")),
 	       (long long)json_integer_value(json_object_get(status, "5")));
 	if (n > 0)
 		printf("; %.1f ms on average",
 		       1000 * json_number_value(json_object_get(c, "seconds")) / (double)n);
-	printf("; %lld restarts, %lld wakes\n",
-	       (long long)json_integer_value(json_object_get(c, "restarts")),
-	       (long long)json_integer_value(json_object_get(c, "wakes")));
+	printf("; %s, %s\n", number_of(c, "restarts", "restart", restarts),
+	       number_of(c, "wakes", "wake", wakes));
 }
 
 static int deploy_info(struct ctl *ctl, int argc, char **argv)
@@ -488,10 +520,10 @@ static int deploy_info(struct ctl *ctl, int argc, char **argv)
 	ctl_print_field("worker", ctl_text(worker, "name"));
 	ctl_print_field("url", ctl_text(worker, "url"));
 	json_array_foreach(json_object_get(worker, "versions"), i, item)
-		printf("version    %s %lld%%\n", ctl_text(item, "version"),
+		printf("%-12s %s %lld%%\n", "version", ctl_text(item, "version"),
 		       (long long)json_integer_value(json_object_get(item, "percent")));
 	json_array_foreach(json_object_get(worker, "routes"), i, item)
-		printf("route      %s\n", json_string_value(item));
+		printf("%-12s %s\n", "route", json_string_value(item));
 	json_array_foreach(json_object_get(worker, "instances"), i, item) print_instance(item);
 	print_counts(json_object_get(worker, "counts"));
 	json_array_foreach(json_object_get(worker, "crons"), i, item) print_cron(item);
@@ -511,7 +543,6 @@ static int call_handler(struct ctl *ctl, json_t *request)
 	json_auto_t *ask = request, *reply = NULL;
 	struct err e = {0};
 	const char *traceback;
-	size_t len;
 	int r;
 
 	if (!ask)
@@ -528,20 +559,9 @@ static int call_handler(struct ctl *ctl, json_t *request)
 	       ctl_text(reply, "outcome"), json_number_value(json_object_get(reply, "took_ms")),
 	       ctl_text(reply, "instance"));
 	traceback = ctl_text(reply, "traceback");
-	len = strlen(traceback);
-	if (r && !*traceback) {
-		traceback = ctl_text(reply, "message");
-		len = strlen(traceback);
-	}
 	(void)fflush(stdout);
-	/* Of the sandbox's: without what a terminal would obey. */
-	if (r && len) {
-		struct log_text shown = {0};
-
-		(void)log_text_print(STDERR_FILENO, &shown, traceback, len, true, NULL);
-		if (traceback[len - 1] != '\n')
-			(void)log_text_print(STDERR_FILENO, &shown, "\n", 1, true, NULL);
-	}
+	if (r)
+		print_traceback(*traceback ? traceback : ctl_text(reply, "message"));
 	return ctl_flush(r);
 }
 
@@ -655,7 +675,7 @@ int ctl_deploy(struct ctl *ctl, int argc, char **argv)
 		{"rm", deploy_rm},     {"index", deploy_index},	      {0},
 	};
 
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (ctl_asks_help(argc, argv)) {
 		fputs(deploy_help, stdout);
 		return ctl_flush(0);
 	}

@@ -229,8 +229,10 @@ static void key_row(const json_t *key, char cell[][CTL_CELL])
 
 	(void)snprintf(cell[0], CTL_CELL, "%s", ctl_text(key, "name"));
 	cell[1][0] = '\0';
-	if (at)
-		(void)snprintf(cell[1], CTL_CELL, "%lld", (long long)at);
+	if (at > 0 && at < INT64_MAX / (json_int_t)SEC) {
+		util_format_time((uint64_t)at * SEC, cell[1], CTL_CELL);
+		memcpy(cell[1] + strlen("2026-12-01T00:00:00"), "Z", 2);
+	}
 	(void)snprintf(cell[2], CTL_CELL, "%s", ctl_text(key, "metadata"));
 }
 

@@ -261,6 +261,14 @@ const char *ctl_text(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
+bool ctl_asks_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
 int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words, const char *help,
 		 int argc, char **argv)
 {
@@ -274,9 +282,7 @@ int ctl_dispatch(struct ctl *ctl, const char *verb, const struct ctl_word *words
 						      n ? ", " : "", w->name);
 		return ctl_usage(verb, "what? (%s)", list);
 	}
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0)
-			continue;
+	if (ctl_asks_help(argc, argv)) {
 		fputs(help, stdout);
 		return ctl_flush(0);
 	}

@@ -144,6 +144,33 @@ log_has() {
 	[ "$(versions length)" = 1 ]
 }
 
+has_stored() {
+	grep -q '^store ' told
+}
+
+@test "a deploy whose command is ended goes no further" {
+	worker slow slow
+	echo 'import time; time.sleep(15)' >>slow/src/entry.py
+	"$CTL" deploy slow 2>told 3>&- &
+	wait_until "$PATIENCE" has_stored
+	kill -TERM $!
+	wait $! || true
+	# It keeps nobody from the next one, and no version of it comes.
+	worker slow slow
+	wait_until 10 sandboxctl deploy slow
+	[ "$(sandboxctl --json deploy ls slow | jq -c '[.[].number]')" = "[1]" ]
+	sandboxctl deploy rm slow
+}
+
+@test "help is had behind every word" {
+	for words in deploy 'deploy ls' 'deploy one' 'dev one' 'serve one' 'kv key put' 'secret set'; do
+		# shellcheck disable=SC2086
+		run sandboxctl $words --help
+		[ "$status" = 0 ]
+		[[ $output == "usage: sandboxctl ${words%% *}"* ]]
+	done
+}
+
 # load: asks without a pause until the file `enough` is there; what was not answered is in `bad`.
 load_begin() {
 	rm -f enough bad count

@@ -45,9 +45,9 @@ refused_with() {
 
 @test "what is wrong in a configuration is told with its line" {
 	echo 'main' >>wrangler.toml
-	refused_with 'build: wrangler.toml:4: '
+	refused_with 'sandboxctl: read: wrangler.toml:4: '
 	sed -i '4d; s/entry/entrance/' wrangler.toml
-	refused_with "build: wrangler.toml:2: main: 'src/entrance.py': is not there: the .py files that are there are src/entry.py"
+	refused_with "read: wrangler.toml:2: main: 'src/entrance.py': is not there: the .py file that is there is src/entry.py"
 	sed -i 's/entrance/entry/' wrangler.toml
 	echo 'compatability_flags = []' >>wrangler.toml
 	run --separate-stderr sandboxctl deploy --dry-run
@@ -97,5 +97,5 @@ refused_with() {
 	[[ $stderr == *'installed ccc 3.0, ddd 1.5'* ]] || fail "$stderr"
 	run ! grep -q numpy "$WORK/index.log"
 	echo 'ccc>=4' >requirements.txt
-	refused_with 'build: requirements.txt:1: ccc>=4: cannot be had: the index has 3.0'
+	refused_with 'resolve: requirements.txt:1: ccc>=4: cannot be had: the index has 3.0'
 }

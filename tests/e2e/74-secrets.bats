@@ -110,6 +110,7 @@ answers() {
 	[ "$(sandboxctl kv key get things other)" = "from stdin" ]
 	[ "$(sandboxctl --json kv key ls things --prefix s | jq -c '.[0] | [.name, .expiration, .metadata]')" = \
 		'["small",4102444800,"{\"n\": 1}"]' ]
+	sandboxctl kv key ls things | grep -qxE 'small +2100-01-01T00:00:00Z +\{"n": 1\}'
 	run --separate-stderr sandboxctl kv export things
 	[[ $stderr == *"big: its value is no text"* ]]
 	echo "$output" >all

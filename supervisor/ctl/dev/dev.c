@@ -1003,7 +1003,7 @@ int ctl_dev(struct ctl *ctl, int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (ctl_asks_help(argc, argv)) {
 		fputs(dev_help, stdout);
 		return ctl_flush(0);
 	}

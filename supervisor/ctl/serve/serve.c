@@ -838,7 +838,7 @@ int ctl_serve(struct ctl *ctl, int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+	if (ctl_asks_help(argc, argv)) {
 		fputs(serve_help, stdout);
 		return ctl_flush(0);
 	}

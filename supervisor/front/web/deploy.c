@@ -59,6 +59,8 @@ enum build_step {
 
 static const char *const step_names[] = {"unpack", "build",  "store", "snapshot",
 					 "start",  "switch", "over"};
+/* Those of the build's run, which tells of each itself. */
+static const char *const read_steps[] = {"read", "resolve", "pack"};
 
 struct web_build {
 	LIST_ENTRY(web_build) next;
@@ -143,13 +145,14 @@ static void build_over(struct web_build *b)
 	timer_set(b->f, &b->free_later, util_monotonic_ns(), free_now);
 }
 
-static void build_fail(struct web_build *b, const struct err *error)
+/* step: its name. */
+static void build_fail_in(struct web_build *b, const char *step, const struct err *error)
 {
 	struct err e = *error;
 
 	if (b->step == BUILD_OVER)
 		return;
-	(void)err_wrap(&e, -1, "%s", step_names[b->step]);
+	(void)err_wrap(&e, -1, "%s", step);
 	/* It is the user's own code that does not start, and does not start at the next try either. */
 	if (b->step == BUILD_START && b->ask.metadata && e.code == ERR_UNAVAILABLE)
 		e.code = ERR_INPUT;
@@ -158,15 +161,35 @@ static void build_fail(struct web_build *b, const struct err *error)
 		if (b->ask.waiter && b->ask.waiter->client.http) {
 			free(b->ask.waiter->client.http->detail);
 			b->ask.waiter->client.http->detail = TAKE_PTR(b->version->traceback);
+		} else {
+			tell(b, json_pack("{s:s}", "traceback", b->version->traceback));
 		}
 	}
-	/* What its code has raised is in its log, with the traceback. */
+	/* What its code has printed before is in its log, too. */
 	if (*b->log && b->step == BUILD_START)
 		(void)snprintf(e.msg + strlen(e.msg), sizeof(e.msg) - strlen(e.msg),
 			       " (sandboxctl logs %s)", b->log);
 	b->f->web->deploys[b->step]++;
 	web_deploy_clear(&b->ask, NULL, &e);
 	build_over(b);
+}
+
+static void build_fail(struct web_build *b, const struct err *error)
+{
+	build_fail_in(b, step_names[b->step], error);
+}
+
+/* Whoever has asked for it has gone, as by Ctrl-C: what serves goes on, unless the new version is being
+ * written already. */
+static void deserted(void *arg)
+{
+	struct web_build *b = arg;
+	struct err e = {0};
+
+	if (b->step >= BUILD_SWITCH)
+		return;
+	(void)err_set(&e, ERR_CONFLICT, 0, "its client has gone");
+	build_fail(b, &e);
 }
 
 /* With the runs of its instances, which nobody would end later. */
@@ -685,6 +708,7 @@ static void take_failed(struct web_build *b, const json_t *head)
 {
 	const char *message = json_string_value(json_object_get(head, "message"));
 	const char *file = json_string_value(json_object_get(head, "file"));
+	const char *step = json_string_value(json_object_get(head, "step"));
 	const json_int_t line = json_integer_value(json_object_get(head, "line"));
 	char at[300] = "", shown[ERR_MSG_MAX];
 	struct err e = {0};
@@ -695,6 +719,9 @@ static void take_failed(struct web_build *b, const json_t *head)
 		(void)snprintf(at, sizeof(at), "%.200s: ", file);
 	(void)err_set(&e, ERR_INPUT, 0, "%s%s", at,
 		      util_escape(message ? message : "it has failed", shown, sizeof(shown)));
+	for (size_t i = 0; step && i < ARRAY_SIZE(read_steps); i++)
+		if (strcmp(step, read_steps[i]) == 0)
+			build_fail_in(b, read_steps[i], &e);
 	build_fail(b, &e);
 }
 
@@ -1012,6 +1039,10 @@ int web_deploy_begin(struct front *f, struct project *p, struct web_deploy *ask,
 	b->project = p;
 	b->ask = *ask;
 	*ask = WEB_DEPLOY_NONE;
+	if (b->ask.waiter) {
+		b->ask.waiter->gone = deserted;
+		b->ask.waiter->gone_arg = b;
+	}
 	if (b->ask.is_file)
 		find_index(f, &b->ask);
 	b->warnings = json_array();

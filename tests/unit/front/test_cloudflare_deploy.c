@@ -410,7 +410,7 @@ static void test_refused(void **state)
 	    "{\"op\":\"failed\",\"step\":\"read\",\"message\":\"startup\",\"file\":\"metadata\"}",
 	    NULL, 0);
 	(void)finish(fd);
-	expect_error(400, 10021, "build: metadata: start-up");
+	expect_error(400, 10021, "read: metadata: start-up");
 	(void)close(run.serve);
 	end_run(r, run.id, VERDICT_EXIT);
 	assert_null(ls(r));

@@ -122,7 +122,7 @@ static void test_failures(void **state)
 	    "main\",\"file\":\"wrangler.toml\","
 	    "\"line\":3}",
 	    NULL, 0);
-	rig_expect_error(rig_reply(conn), "input", "build: wrangler.toml:3: no main");
+	rig_expect_error(rig_reply(conn), "input", "read: wrangler.toml:3: no main");
 	(void)close(conn);
 	(void)close(run.serve);
 	end_run(r, run.id, VERDICT_EXIT);
