@@ -6,6 +6,7 @@ process that dies is noticed, because each call first tells its process's id thr
 process is then watched by a descriptor.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -18,6 +19,10 @@ from .log import logger
 GRACE = 0.5
 # Seconds for which stop() waits for a pool that is taken down.
 TAKE_DOWN = 5
+
+
+# In a forked child: the parent's pools, which would tell their threads there of their end.
+_of_the_parent = []
 
 
 class ProcessDied(RuntimeError):
@@ -86,9 +91,12 @@ class Processes:
 
     def __init__(self, supervisor):
         self.supervisor = supervisor
+        self.pool = None
         self.forked()
 
     def forked(self):
+        if self.pool is not None:
+            _of_the_parent.append(self.pool)
         self.pool = None
         self.made_with = None   # arguments of the pool, if it is ours and not the program's
         self.calls = {}         # by token: done
@@ -167,7 +175,7 @@ class Processes:
 
     def watch_pipe(self):
         if self.fd is not None:
-            self.supervisor.event_loop.add_reader(self.fd, self.read)
+            asyncio.get_running_loop().add_reader(self.fd, self.read)
 
     def read(self):
         try:
@@ -189,11 +197,11 @@ class Processes:
         except OSError:
             return      # the kernel has none, and a killed process is not noticed
         self.watched[token] = fd
-        self.supervisor.event_loop.add_reader(fd, self.died, token)
+        asyncio.get_running_loop().add_reader(fd, self.died, token)
 
     def died(self, token):
         self.forget(token)
-        self.supervisor.event_loop.call_later(GRACE, self.lost, token)
+        asyncio.get_running_loop().call_later(GRACE, self.lost, token)
 
     def lost(self, token):
         self.ends(token, lambda: (False, ProcessDied("the process of the pool that ran it has ended")))
@@ -201,7 +209,7 @@ class Processes:
     def forget(self, token):
         fd = self.watched.pop(token, None)
         if fd is not None:
-            self.supervisor.event_loop.remove_reader(fd)
+            asyncio.get_running_loop().remove_reader(fd)
             os.close(fd)
 
     # Its end
@@ -211,7 +219,7 @@ class Processes:
         for token in list(self.watched):
             self.forget(token)
         if self.fd is not None:
-            self.supervisor.event_loop.remove_reader(self.fd)
+            asyncio.get_running_loop().remove_reader(self.fd)
             os.close(self.fd)
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
