@@ -25,6 +25,7 @@ setup_file() {
 teardown_file() {
 	"$CTL" deploy rm evil || true
 	"$CTL" deploy rm victim || true
+	"$CTL" deploy rm globs || true
 	wait_until "$PATIENCE" nothing_runs || true
 	daemon_remove
 }
@@ -91,4 +92,37 @@ answers() {
 tailed() {
 	ask victim "$1" >/dev/null
 	[ -s "$WORK/tail" ]
+}
+
+@test "patterns that are long to match hold up nobody, and match what they say" {
+	local n
+
+	mkdir -p "$WORK/globs/public"
+	cp "$SECURITY/workers/victim.py" "$WORK/globs/entry.py"
+	echo file >"$WORK/globs/public/x1y2z"
+	echo file >"$WORK/globs/public/x1y2"
+	{
+		printf '%s\n' 'name = "globs"' 'main = "entry.py"' 'compatibility_date = "2026-03-01"' \
+			'compatibility_flags = ["python_workers"]' '[assets]' 'directory = "public"'
+		# What comes close to fitting at each place.
+		printf 'run_worker_first = ["/x*y*z"'
+		for n in $(seq 99); do
+			printf ', "/*%s%s*"' "$(printf 'a%.0s' $(seq 230))" "b$n"
+		done
+		printf ']\n'
+	} >"$WORK/globs/wrangler.toml"
+	"$CTL" deploy "$WORK/globs" >"$WORK/deployed" 2>&1 || fail "$(cat "$WORK/deployed")"
+	[ "$(ask globs x1y2z)" = "hello of victim" ]
+	[ "$(ask globs x1y2)" = file ]
+	printf 'url = http://%s/%s\n' "$ADDRESS" "$(printf 'a%.0s' $(seq 15000))" >"$WORK/long"
+	for n in $(seq 64); do
+		curl -sS -o "$WORK/far.$n" -H 'Host: globs.default.localhost' -K "$WORK/long" &
+	done
+	for n in $(seq 4); do
+		answers victim
+	done
+	wait
+	for n in $(seq 64); do
+		[ "$(cat "$WORK/far.$n")" = "hello of victim" ]
+	done
 }
