@@ -69,59 +69,107 @@ static size_t read_number(const char *text, size_t len, unsigned base, size_t *r
 	return n;
 }
 
-/* Moves the chunks together; fields behind the last one are dropped. */
-static int read_chunks(char *text, size_t len, struct http_answer *ret)
-{
-	char *at = text, *const end = text + len, *to = text;
-
-	for (;;) {
-		const char *line_end = memmem(at, (size_t)(end - at), "\r\n", 2);
-		size_t size;
-
-		if (!line_end || read_number(at, (size_t)(line_end - at), 16, &size) == 0)
-			return -EPROTO;
-		at += line_end + 2 - at;
-		if (size == 0)
-			break;
-		if (size > (size_t)(end - at) || (size_t)(end - at) - size < 2 ||
-		    memcmp(at + size, "\r\n", 2) != 0)
-			return -EPROTO;
-		memmove(to, at, size);
-		to += size;
-		at += size + 2;
-	}
-	ret->body = text;
-	ret->body_len = (size_t)(to - text);
-	return 0;
-}
-
-int http_answer_read(char *text, size_t len, bool without_body, struct http_answer *ret)
+int http_answer_head(const char *text, size_t len, struct http_answer *ret)
 {
 	const char *end = memmem(text, len, "\r\n\r\n", 4), *line, *next;
-	const struct http_field *field;
-	size_t size;
 
 	ret->status = 0;
-	ret->n = ret->body_len = 0;
-	if (!end || read_status(text, (size_t)(end - text), ret) < 0)
+	ret->n = 0;
+	if (!end)
+		return -EAGAIN;
+	if (read_status(text, (size_t)(end - text), ret) < 0)
 		return -EPROTO;
-	ret->body = text + (end + 4 - text);
+	ret->head_len = (size_t)(end - text) + 4;
 	for (line = memmem(text, len, "\r\n", 2); line < end; line = next) {
 		line += 2;
 		next = memmem(line, (size_t)(end + 2 - line), "\r\n", 2);
 		if (read_field(line, (size_t)(next - line), ret) < 0)
 			return -EPROTO;
 	}
-	if (without_body || ret->status == 204 || ret->status == 304)
-		return 0;
-	len -= (size_t)(ret->body - text);
-	field = http_answer_find(ret, "transfer-encoding");
-	if (field)
-		return read_chunks(ret->body, len, ret);
-	field = http_answer_find(ret, "content-length");
-	if (field && (read_number(field->value, field->value_len, 10, &size) != field->value_len ||
-		      field->value_len == 0 || size != len))
-		return -EPROTO;
-	ret->body_len = len;
 	return 0;
+}
+
+int http_body_begin(const struct http_answer *a, bool without_body, struct http_body *ret)
+{
+	const struct http_field *field = http_answer_find(a, "content-length");
+	size_t size = 0;
+
+	*ret = (struct http_body){.kind = HTTP_BODY_TO_END};
+	if (without_body || a->status == 204 || a->status == 304) {
+		ret->whole = true;
+	} else if (http_answer_find(a, "transfer-encoding")) {
+		ret->kind = HTTP_BODY_CHUNKS;
+	} else if (field) {
+		if (field->value_len == 0 ||
+		    read_number(field->value, field->value_len, 10, &size) != field->value_len)
+			return -EPROTO;
+		ret->kind = HTTP_BODY_LENGTH;
+		ret->left = size;
+		ret->whole = size == 0;
+	}
+	return 0;
+}
+
+/* One byte of what is between the chunks. */
+static int take_framing(struct http_body *b, char c)
+{
+	size_t digit;
+
+	switch (b->at) {
+	case HTTP_CHUNK_SIZE:
+		if (read_number(&c, 1, 16, &digit) == 1) {
+			b->left = b->left * 16 + digit;
+			return ++b->digits > 15 ? -EPROTO : 0;
+		}
+		if (b->digits == 0 || c == '\n')
+			return -EPROTO;
+		b->at = HTTP_CHUNK_REST;
+		return 0;
+	case HTTP_CHUNK_REST:
+		if (c != '\n')
+			return 0;
+		b->at = b->left ? HTTP_CHUNK_DATA : HTTP_CHUNK_LAST;
+		b->digits = 0;
+		return 0;
+	case HTTP_CHUNK_END: /* CR LF behind its data */
+		if (c != "\r\n"[b->digits])
+			return -EPROTO;
+		if (++b->digits == 2) {
+			b->at = HTTP_CHUNK_SIZE;
+			b->digits = 0;
+		}
+		return 0;
+	default: /* fields behind the last chunk, which are dropped, and an empty line */
+		b->whole = c == '\n' && b->digits == 0;
+		if (c != '\r')
+			b->digits = c != '\n';
+		return 0;
+	}
+}
+
+ssize_t http_body_next(struct http_body *b, const char *text, size_t len, size_t *ret_at,
+		       size_t *ret_len)
+{
+	size_t n = 0;
+
+	*ret_at = *ret_len = 0;
+	if (b->whole || len == 0)
+		return 0;
+	if (b->kind == HTTP_BODY_TO_END) {
+		*ret_len = len;
+		return (ssize_t)len;
+	}
+	while (b->kind == HTTP_BODY_CHUNKS && b->at != HTTP_CHUNK_DATA && n < len && !b->whole)
+		if (take_framing(b, text[n++]) < 0)
+			return -EPROTO;
+	if (b->whole || n == len)
+		return (ssize_t)n;
+	*ret_at = n;
+	*ret_len = len - n < b->left ? len - n : b->left;
+	b->left -= *ret_len;
+	if (b->left == 0 && b->kind == HTTP_BODY_LENGTH)
+		b->whole = true;
+	else if (b->left == 0)
+		b->at = HTTP_CHUNK_END;
+	return (ssize_t)(n + *ret_len);
 }

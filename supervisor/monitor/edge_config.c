@@ -351,7 +351,11 @@ static void put_fronts_server(FILE *f, const struct config *cfg)
 		    "\t\t\tkeepalive_timeout 0;\n",
 		    f);
 	put_begin(f);
+	/* Code may be busy for a while before it sends or takes the next piece of a body. */
 	(void)fputs("\t\t\tset $sandboxd_target \"\";\n"
+		    "\t\t\tclient_max_body_size 100m;\n"
+		    "\t\t\tclient_body_timeout 10m;\n"
+		    "\t\t\tsend_timeout 10m;\n"
 		    "\t\t\taccess_by_lua_block { require(\"edge\").fetch() }\n"
 		    "\t\t\theader_filter_by_lua_block { require(\"edge\").header() }\n"
 		    "\t\t\tlog_by_lua_block { require(\"edge\").log() }\n"

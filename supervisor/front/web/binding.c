@@ -68,7 +68,7 @@ static const struct manifest_binding *find(const struct worker_manifest *m, cons
 	return NULL;
 }
 
-void web_binding_ask(struct web_channel *c, json_t *head)
+static void take_ask(struct web_channel *c, json_t *head)
 {
 	const json_int_t id = json_integer_value(json_object_get(head, "id"));
 	const char *name = json_string_value(json_object_get(head, "binding"));
@@ -91,4 +91,15 @@ void web_binding_ask(struct web_channel *c, json_t *head)
 			return;
 		}
 	web_answer_error(c->f, c->run, id, "Error", "this kind of binding is not served here");
+}
+
+bool web_binding_take(struct web_channel *c, const char *op, json_t *head)
+{
+	if (strcmp(op, "ask") == 0)
+		take_ask(c, head);
+	else if (strcmp(op, "piece") == 0 || strcmp(op, "took") == 0 || strcmp(op, "cancel") == 0)
+		web_service_take(c, op, head);
+	else
+		return false;
+	return true;
 }

@@ -52,8 +52,9 @@ static void arm(struct web_instance *i);
 int web_hello(struct web_channel *c, struct err *e)
 {
 	const struct web_worker *w = c->version->worker;
-	const char *begin = web_is_tailed(w) ? "{\"op\":\"hello\",\"tail\":true,\"secrets\":"
-					     : "{\"op\":\"hello\",\"tail\":false,\"secrets\":";
+	const char *begin =
+		web_is_tailed(w) ? "{\"op\":\"hello\",\"streams\":true,\"tail\":true,\"secrets\":"
+				 : "{\"op\":\"hello\",\"streams\":true,\"tail\":false,\"secrets\":";
 	char *secrets, *head;
 	size_t len, n;
 	bool fits;
@@ -140,12 +141,12 @@ static void channel_take(struct web_channel *c, const char *op, json_t *head)
 		web_take_failed(i->version, head);
 	else if (strcmp(op, "load") == 0)
 		take_load(i, head);
-	else if (strcmp(op, "ask") == 0)
-		web_binding_ask(c, head);
 	else if (strcmp(op, "done") == 0)
 		web_call_done(i, head);
 	else if (strcmp(op, "event") == 0)
 		web_tail_event(i->version->worker, i->version->row.id, i->run, head);
+	else
+		(void)web_binding_take(c, op, head);
 }
 
 /* Mostly its run has ended, of which the monitor tells. A run that has closed its channel otherwise

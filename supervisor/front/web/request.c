@@ -46,9 +46,9 @@ static void request_take(struct web_channel *c, const char *op, json_t *head)
 {
 	struct web_request *q = OWNER(c, struct web_request, channel);
 
-	if (strcmp(op, "ask") == 0)
-		web_binding_ask(c, head);
-	else if (strcmp(op, "failed") == 0)
+	if (web_binding_take(c, op, head))
+		return;
+	if (strcmp(op, "failed") == 0)
 		web_take_failed(q->version, head);
 	else if (strcmp(op, "event") == 0 && !q->tries)
 		web_tail_event(q->version->worker, q->version->row.id, q->run, head);

@@ -2,8 +2,18 @@
 /*
  * What a worker asks of another worker of its project, or of its own assets. A fetch goes to the edge,
  * by the socket that the front alone can connect to: so it finds versions, instances and files as a
- * request of the world does, and no address of the network is needed. Requests and answers are whole in
- * memory here, and bounded. `scheduled` is a call of a handler, as for a cron trigger.
+ * request of the world does, and no address of the network is needed. `scheduled` is a call of a handler,
+ * as for a cron trigger.
+ *
+ * Bodies come and go in pieces, both ways at once, and never more of one than WINDOW is here or on its way:
+ *
+ *	the code: ask, with "pieces", and with "stream" where the request's body follows
+ *	the code: piece, ..., the last one with "last", or with "broken"	us: took, so many bytes
+ *	us: answer, with "stream" where its body follows; piece, ...		the code: took, so many bytes
+ *	the code: cancel, when nobody wants the rest of the answer
+ *
+ * A body that is here at once is in the ask or the answer itself. Code that does not say "pieces", which an older
+ * image has, gets answers whole, which are bounded.
  *
  * How deep workers have called each other is said by the code of the caller, and passed on to the one
  * that is called. Code that lies about it spends its own project's instances.
@@ -20,7 +30,9 @@
 #include "wire/http_answer.h"
 
 #define DEPTH_MAX 16
-#define ANSWER_MAX (SERVE_BODY_MAX + (1u << 20)) /* with its head, and the framing of its chunks */
+#define ANSWER_HEAD_MAX (64u << 10)
+#define PIECE_MAX (64u << 10)
+#define WINDOW (256u << 10) /* of a body, each way */
 /* Of one project: the bytes of requests and answers that are here, and how many. */
 #define FETCH_BYTES_MAX (96ULL << 20)
 #define FETCHES_MAX 256u
@@ -45,9 +57,36 @@ struct web_fetch {
 	int fd;
 	sd_event_source *io;
 	struct timer late;
-	char *out, *in;
-	size_t out_len, out_at, in_len, in_size;
+	uint64_t bytes; /* of this that its project is charged for */
+
+	/* The request: bytes that wait to be sent. */
+	char *out;
+	size_t out_len, out_at, out_size;
+	bool uploads; /* the rest of its body comes in pieces */
+	size_t untold; /* bytes of pieces that are in out, of which the code was not told that they are sent */
+
+	/* The answer. */
+	bool pieces; /* the code takes it in pieces */
+	bool told;   /* the code has had its head, and gets pieces */
+	bool failed; /* its body says why there is none, or what the other worker has raised */
+	unsigned status;
+	json_t *fields; /* NULL: its head is not here yet */
+	struct http_body framing;
+	char *in; /* bytes as they come */
+	size_t in_len;
+	char *body; /* bytes of the body that the code has not been sent */
+	size_t body_len, body_size;
+	size_t way; /* bytes of the body that the code was sent, and has not taken */
 };
+
+/* The project is charged for what is in memory. */
+static void charge(struct web_fetch *x)
+{
+	const uint64_t now = x->out_size + x->body_size + ANSWER_HEAD_MAX;
+
+	x->project->web->fetch_bytes += now - x->bytes;
+	x->bytes = now;
+}
 
 static void fetch_free(struct web_fetch *x)
 {
@@ -55,14 +94,16 @@ static void fetch_free(struct web_fetch *x)
 
 	if (c && c->line.held >= x->held)
 		c->line.held -= x->held;
-	x->project->web->fetch_bytes -= x->out_len + x->in_size;
+	x->project->web->fetch_bytes -= x->bytes;
 	x->project->web->n_fetches--;
 	LIST_REMOVE(x, next);
 	timer_cancel(x->f, &x->late);
 	x->io = sd_event_source_disable_unref(x->io);
 	util_close_fd(&x->fd);
+	json_decref(x->fields);
 	free(x->out);
 	free(x->in);
+	free(x->body);
 	free(x);
 }
 
@@ -77,9 +118,26 @@ void web_fetches_drop(struct project *p, const char *run)
 	}
 }
 
+static void fetch_send(struct web_fetch *x, json_t *head, const void *body, size_t len)
+{
+	struct web_channel *c = web_channel_of_run(x->f, x->run);
+
+	if (c)
+		web_channel_send(c, head, body, len);
+	else
+		json_decref(head);
+}
+
+/* Ends it: by an error, or in the middle of an answer that has begun. */
 static void fetch_fail(struct web_fetch *x, const char *message)
 {
-	web_answer_error(x->f, x->run, x->id, "Error", message);
+	if (x->told)
+		fetch_send(
+			x,
+			json_pack("{s:s, s:I, s:s}", "op", "piece", "id", x->id, "broken", message),
+			NULL, 0);
+	else
+		web_answer_error(x->f, x->run, x->id, "Error", message);
 	fetch_free(x);
 }
 
@@ -142,28 +200,24 @@ static json_t *fields_of(const struct http_answer *a)
 }
 
 /* What the edge says instead of the worker, and what the worker's code has raised. */
-static bool is_error(struct web_fetch *x, const struct http_answer *a)
+static void fail_as_told(struct web_fetch *x)
 {
 	char text[MESSAGE_MAX + 1], shown[MESSAGE_MAX + 1];
-	size_t len = a->body_len < MESSAGE_MAX ? a->body_len : MESSAGE_MAX;
+	size_t len = x->body_len;
 
-	if (!http_answer_find(a, "x-sandboxd-error") &&
-	    !http_answer_find(a, "x-sandboxd-exception"))
-		return false;
-	while (len && (a->body[len - 1] == '\n' || a->body[len - 1] == '\r'))
+	while (len && (x->body[len - 1] == '\n' || x->body[len - 1] == '\r'))
 		len--;
-	(void)snprintf(text, sizeof(text), "%.*s", (int)len, a->body);
+	(void)snprintf(text, sizeof(text), "%.*s", (int)len, x->body ? x->body : "");
 	fetch_fail(x, len ? util_escape(text, shown, sizeof(shown))
 			  : "the other worker has raised an exception");
-	return true;
 }
 
-static void take_answer(struct web_fetch *x);
+static void take_end(struct web_fetch *x);
 
-static void take_again(struct front *f, struct timer *t)
+static void end_again(struct front *f, struct timer *t)
 {
 	(void)f;
-	take_answer(OWNER(t, struct web_fetch, late));
+	take_end(OWNER(t, struct web_fetch, late));
 }
 
 /* Whether it waits until its code has read more of what came before. */
@@ -171,87 +225,193 @@ static bool waits(struct web_fetch *x)
 {
 	const struct web_channel *c = web_channel_of_run(x->f, x->run);
 
-	if (!c || c->line.out.bytes == 0 || c->line.out.bytes + x->in_len <= WAY_MAX)
+	if (!c || c->line.out.bytes == 0 || c->line.out.bytes + x->body_len <= WAY_MAX)
 		return false;
-	timer_set(x->f, &x->late, util_monotonic_ns() + WAY_AGAIN_NS, take_again);
+	timer_set(x->f, &x->late, util_monotonic_ns() + WAY_AGAIN_NS, end_again);
 	return true;
 }
 
-/* The connection has ended, and with it the answer. */
-static void end_answer(struct web_fetch *x)
+static void answer(struct web_fetch *x, bool streams)
 {
-	char *in = x->in_len ? realloc(x->in, x->in_len) : NULL;
+	json_t *head = json_pack("{s:i, s:O, s:b}", "status", (int)x->status, "headers", x->fields,
+				 "stream", streams);
 
-	x->io = sd_event_source_disable_unref(x->io);
-	util_close_fd(&x->fd);
-	if (in) {
-		x->project->web->fetch_bytes -= x->in_size - x->in_len;
-		x->in = in;
-		x->in_size = x->in_len;
-	}
-	take_answer(x);
+	web_answer(x->f, x->run, x->id, head ? head : json_object(), x->body, x->body_len);
+	x->told = streams;
+	x->body_len = 0;
 }
 
-static void take_answer(struct web_fetch *x)
+/* The answer is whole. */
+static void take_end(struct web_fetch *x)
 {
-	struct http_answer a;
-	json_t *head;
+	if (x->failed) {
+		fail_as_told(x);
+		return;
+	}
+	if (!x->told && waits(x)) {
+		char *body = x->body_len ? realloc(x->body, x->body_len) : NULL;
 
-	if (waits(x))
-		return;
-	if (x->in_len == 0 || http_answer_read(x->in, x->in_len, x->without_body, &a) < 0) {
-		fetch_fail(x, "the other worker's answer has ended before it was whole");
-		return;
-	}
-	if (is_error(x, &a))
-		return;
-	if (a.body_len > SERVE_BODY_MAX) {
-		fetch_fail(x, "the other worker's answer is longer than 26 MiB, which is what one "
-			      "may have between workers");
+		x->io = sd_event_source_disable_unref(x->io);
+		util_close_fd(&x->fd);
+		if (body) {
+			x->body = body;
+			x->body_size = x->body_len;
+			charge(x);
+		}
 		return;
 	}
-	head = json_pack("{s:i, s:o}", "status", (int)a.status, "headers", fields_of(&a));
-	if (head)
-		web_answer(x->f, x->run, x->id, head, a.body, a.body_len);
+	if (x->told)
+		fetch_send(x, json_pack("{s:s, s:I, s:b}", "op", "piece", "id", x->id, "last", 1),
+			   x->body, x->body_len);
 	else
-		web_answer_error(x->f, x->run, x->id, "Error", "out of memory");
+		answer(x, false);
 	fetch_free(x);
 }
 
-/* False: it was failed, or its end has come. */
-static bool receive(struct web_fetch *x)
+/* What its connection is watched for. */
+static void watch(struct web_fetch *x)
 {
-	struct project_web *w = x->project->web;
-	ssize_t n;
+	if (x->io)
+		(void)sd_event_source_set_io_events(
+			x->io,
+			(x->way < WINDOW ? EPOLLIN : 0) | (x->out_at < x->out_len ? EPOLLOUT : 0));
+}
 
-	if (x->in_size - x->in_len < 4096) {
-		const size_t size = x->in_size ? 2 * x->in_size : 16384;
-		char *in = w->fetch_bytes + size - x->in_size > FETCH_BYTES_MAX
-				   ? NULL
-				   : realloc(x->in, size);
+/* Sends what has come of the body: first the head, and where more is to come, by itself. */
+static void pass_on(struct web_fetch *x)
+{
+	if (!x->pieces || x->failed || (x->told && x->body_len == 0))
+		return;
+	if (!x->told) {
+		timer_cancel(x->f, &x->late);
+		x->way += x->body_len;
+		answer(x, true);
+	} else {
+		x->way += x->body_len;
+		fetch_send(x, json_pack("{s:s, s:I}", "op", "piece", "id", x->id), x->body,
+			   x->body_len);
+	}
+	x->body_len = 0;
+	watch(x);
+}
 
-		if (!in) {
+/* Keeps bytes of the body. False: it was failed. */
+static bool keep(struct web_fetch *x, const char *bytes, size_t len)
+{
+	if (x->failed && len > MESSAGE_MAX - x->body_len)
+		len = MESSAGE_MAX - x->body_len;
+	if (x->body_len + len > SERVE_BODY_MAX) {
+		fetch_fail(x,
+			   "the other worker's answer is longer than 26 MiB, which is what one may "
+			   "have that is not taken in pieces");
+		return false;
+	}
+	if (x->body_size - x->body_len < len) {
+		size_t size = x->body_size ? x->body_size : 16384;
+		char *more;
+
+		while (size - x->body_len < len)
+			size *= 2;
+		more = x->project->web->fetch_bytes + size - x->body_size > FETCH_BYTES_MAX
+			       ? NULL
+			       : realloc(x->body, size);
+		if (!more) {
 			fetch_fail(x, "the project has too many bytes of requests and answers "
 				      "between workers at a time");
 			return false;
 		}
-		w->fetch_bytes += size - x->in_size;
-		x->in = in;
-		x->in_size = size;
+		x->body = more;
+		x->body_size = size;
+		charge(x);
 	}
-	n = recv(x->fd, x->in + x->in_len, x->in_size - x->in_len, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	memcpy(x->body + x->body_len, bytes, len);
+	x->body_len += len;
+	return true;
+}
+
+static const char too_early[] = "the other worker's answer has ended before it was whole";
+
+/* False: it was failed. */
+static bool take_head(struct web_fetch *x)
+{
+	struct http_answer a;
+	int r = http_answer_head(x->in, x->in_len, &a);
+
+	if (r == -EAGAIN && x->in_len < ANSWER_HEAD_MAX)
 		return true;
-	if (n <= 0) {
-		end_answer(x);
+	if (r == 0)
+		r = http_body_begin(&a, x->without_body, &x->framing);
+	if (r < 0) {
+		fetch_fail(x, "the other worker's answer has a head that is none, or too long");
 		return false;
 	}
-	x->in_len += (size_t)n;
-	if (x->in_len <= ANSWER_MAX)
+	x->status = a.status;
+	x->fields = fields_of(&a);
+	x->failed = http_answer_find(&a, "x-sandboxd-error") ||
+		    http_answer_find(&a, "x-sandboxd-exception");
+	x->in_len -= a.head_len;
+	memmove(x->in, x->in + a.head_len, x->in_len);
+	return true;
+}
+
+/* Takes what is in x->in. False: it has ended. */
+static bool take_bytes(struct web_fetch *x)
+{
+	size_t done = 0;
+
+	if (!x->fields && !take_head(x))
+		return false;
+	if (!x->fields)
 		return true;
-	fetch_fail(x, "the other worker's answer is longer than 26 MiB, which is what one may have "
-		      "between workers");
-	return false;
+	while (done < x->in_len && !x->framing.whole) {
+		size_t at, len;
+		const ssize_t took =
+			http_body_next(&x->framing, x->in + done, x->in_len - done, &at, &len);
+
+		if (took < 0) {
+			fetch_fail(x, too_early);
+			return false;
+		}
+		if (!keep(x, x->in + done + at, len))
+			return false;
+		done += (size_t)took;
+	}
+	x->in_len = 0;
+	if (x->framing.whole) {
+		take_end(x);
+		return false;
+	}
+	pass_on(x);
+	return true;
+}
+
+static void receive(struct web_fetch *x)
+{
+	const ssize_t n = recv(x->fd, x->in + x->in_len, ANSWER_HEAD_MAX - x->in_len, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		x->in_len += (size_t)n;
+		(void)take_bytes(x);
+	} else if (x->fields && x->framing.kind == HTTP_BODY_TO_END) {
+		take_end(x);
+	} else if (x->failed) {
+		fail_as_told(x);
+	} else {
+		fetch_fail(x, too_early);
+	}
+}
+
+/* The code is told what was sent on of the pieces that it has given. */
+static void tell_sent(struct web_fetch *x)
+{
+	if (x->untold)
+		fetch_send(x,
+			   json_pack("{s:s, s:I, s:I}", "op", "took", "id", x->id, "bytes",
+				     (json_int_t)x->untold),
+			   NULL, 0);
+	x->untold = 0;
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t events, void *arg)
@@ -266,12 +426,106 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *arg)
 		if (n > 0)
 			x->out_at += (size_t)n;
 		/* It may have answered before it has read everything. */
-		if ((n < 0 && errno != EAGAIN && errno != EINTR) || x->out_at == x->out_len)
-			(void)sd_event_source_set_io_events(x->io, EPOLLIN);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			x->out_at = x->out_len;
+		if (x->out_at == x->out_len) {
+			x->out_at = x->out_len = 0;
+			tell_sent(x);
+		}
+		watch(x);
 	}
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		(void)receive(x);
+	/* One that is full is told of its end when the code has taken some of it. */
+	if (x->way < WINDOW && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		receive(x);
+	else if (x->way >= WINDOW && (events & (EPOLLHUP | EPOLLERR)))
+		(void)sd_event_source_set_enabled(x->io, SD_EVENT_OFF);
 	return 0;
+}
+
+/* What the code says of a fetch that is under way. */
+
+static struct web_fetch *find_fetch(struct web_channel *c, json_int_t id)
+{
+	struct web_fetch *x;
+
+	LIST_FOREACH(x, &c->version->worker->project->web->fetches, next)
+		if (x->id == id && strcmp(x->run, c->run) == 0)
+			return x;
+	return NULL;
+}
+
+/* Adds to what is to be sent. False: it was failed. */
+static bool add_out(struct web_fetch *x, const void *bytes, size_t len)
+{
+	if (x->out_size - x->out_len < len) {
+		const size_t size = 2 * (x->out_len + len);
+		char *more = x->project->web->fetch_bytes + size - x->out_size > FETCH_BYTES_MAX
+				     ? NULL
+				     : realloc(x->out, size);
+
+		if (!more) {
+			fetch_fail(x, "the project has too many bytes of requests and answers "
+				      "between workers at a time");
+			return false;
+		}
+		x->out = more;
+		x->out_size = size;
+		charge(x);
+	}
+	memcpy(x->out + x->out_len, bytes, len);
+	x->out_len += len;
+	return true;
+}
+
+static void take_piece(struct web_fetch *x, const struct web_channel *c, const json_t *head)
+{
+	const size_t len = c->line.in.body_len;
+	const bool last = json_is_true(json_object_get(head, "last"));
+	char size[24];
+	int n;
+
+	if (!x->uploads)
+		return;
+	if (json_object_get(head, "broken")) {
+		fetch_fail(x, "the request's body has broken off");
+		return;
+	}
+	if (x->untold + len > WINDOW + PIECE_MAX) {
+		fetch_fail(x, "the request's body comes faster than it may");
+		return;
+	}
+	n = snprintf(size, sizeof(size), "%zx\r\n", len);
+	if (len && (!add_out(x, size, (size_t)n) || !add_out(x, c->line.in.body, len) ||
+		    !add_out(x, "\r\n", 2)))
+		return;
+	x->untold += len;
+	x->uploads = !last;
+	if (last && !add_out(x, "0\r\n\r\n", 5))
+		return;
+	watch(x);
+}
+
+void web_service_take(struct web_channel *c, const char *op, const json_t *head)
+{
+	struct web_fetch *x = find_fetch(c, json_integer_value(json_object_get(head, "id")));
+	const json_int_t bytes = json_integer_value(json_object_get(head, "bytes"));
+
+	/* It may be over already. */
+	if (!x)
+		return;
+	if (strcmp(op, "piece") == 0) {
+		take_piece(x, c, head);
+	} else if (strcmp(op, "cancel") == 0) {
+		if (x->told)
+			fetch_free(x);
+		else
+			fetch_fail(x, "nobody waits for the answer any more");
+	} else if (bytes > 0) {
+		x->way -= (size_t)bytes < x->way ? (size_t)bytes : x->way;
+		if (x->io)
+			(void)sd_event_source_set_enabled(x->io, SD_EVENT_ON);
+		watch(x);
+	}
 }
 
 static void is_late(struct front *f, struct timer *t)
@@ -400,6 +654,7 @@ static int compose(struct web_fetch *x, const struct web_channel *c,
 		   const struct manifest_binding *b, const struct ask_http *r, const json_t *http)
 {
 	FILE *out = open_memstream(&x->out, &x->out_len);
+	const size_t len = x->uploads ? 0 : c->line.in.body_len;
 	bool fine;
 
 	if (!out)
@@ -412,14 +667,16 @@ static int compose(struct web_fetch *x, const struct web_channel *c,
 		      (int)r->target_len, r->target);
 	fine = put_whom(out, c->version, b, json_integer_value(json_object_get(http, "depth"))) &&
 	       put_fields(out, json_object_get(http, "headers"));
-	if (c->line.in.body_len ||
-	    (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
-		(void)fprintf(out, "Content-Length: %zu\r\n", (size_t)c->line.in.body_len);
+	if (x->uploads)
+		(void)fputs("Transfer-Encoding: chunked\r\n", out);
+	else if (len || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
+		(void)fprintf(out, "Content-Length: %zu\r\n", len);
 	(void)fputs("\r\n", out);
-	if (c->line.in.body_len)
-		(void)fwrite(c->line.in.body, 1, c->line.in.body_len, out);
+	if (len)
+		(void)fwrite(c->line.in.body, 1, len, out);
 	if (fclose(out) != 0 || !x->out)
 		return -ENOMEM;
+	x->out_size = x->out_len;
 	return fine ? 0 : -EINVAL;
 }
 
@@ -481,14 +738,17 @@ static void begin_fetch(struct web_channel *c, const struct manifest_binding *b,
 				.id = id,
 				.without_body = strcmp(r.method, "HEAD") == 0,
 				.held = c->line.in.body_len,
+				.pieces = json_is_true(json_object_get(http, "pieces")),
+				.uploads = json_is_true(json_object_get(http, "stream")),
+				.in = malloc(ANSWER_HEAD_MAX),
 				.fd = -1};
 	memcpy(x->run, c->run, sizeof(x->run));
 	c->line.held += x->held;
 	LIST_INSERT_HEAD(&p->web->fetches, x, next);
 	p->web->n_fetches++;
 	timer_set(c->f, &x->late, util_monotonic_ns() + LATE_NS, is_late);
-	status = compose(x, c, b, &r, http);
-	p->web->fetch_bytes += x->out_len;
+	status = x->in ? compose(x, c, b, &r, http) : -ENOMEM;
+	charge(x);
 	if (status == -EINVAL)
 		fetch_fail(x, "fetch: a header cannot be sent to another worker");
 	else if (status < 0)

@@ -320,7 +320,8 @@ void web_tails_end(struct web_worker *w);
 struct web_channel *web_channel_of_run(struct front *f, const char *run);
 
 /* binding.c: what code asks for by its bindings. */
-void web_binding_ask(struct web_channel *c, json_t *head);
+/* False: the frame is about something else. */
+bool web_binding_take(struct web_channel *c, const char *op, json_t *head);
 /* Each ask gets one of them; the run may have gone. head is stolen, and gets the rest. */
 void web_answer(struct front *f, const char *run, json_int_t id, json_t *head, const void *body,
 		size_t len);
@@ -414,6 +415,8 @@ void web_kv_free(struct project *p);
 void web_service_ask(struct web_channel *c, const struct manifest_binding *b, json_int_t id,
 		     json_t *head);
 /* What this run has asked other workers is not waited for any more; run NULL: any run of the project. */
+/* A frame that belongs to what was asked: "piece", "took", "cancel". */
+void web_service_take(struct web_channel *c, const char *op, const json_t *head);
 void web_fetches_drop(struct project *p, const char *run);
 
 /* rate.c */

@@ -219,6 +219,220 @@ static void test_many_answers(void **state)
 	forget(&i);
 }
 
+#define PIECES(more) FETCH("\"method\":\"PUT\",\"url\":\"http://x/\",\"pieces\":true" more)
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define WINDOW (256u << 10)
+
+/* The next frame, which is a piece of the answer: its bytes, and how it ends. */
+static void expect_piece(int channel, const char *bytes, const char *end)
+{
+	json_t *o = hear(channel);
+
+	assert_string_equal(rig_text(o, "op"), "piece");
+	assert_int_equal(json_integer_value(json_object_get(o, "id")), 7);
+	assert_string_equal(hear_body, bytes);
+	assert_int_equal(end && strcmp(end, "last") == 0, json_is_true(json_object_get(o, "last")));
+	if (json_object_get(o, "broken") && (!end || !strstr(rig_text(o, "broken"), end)))
+		fail_msg("broken: %s", rig_text(o, "broken"));
+	json_decref(o);
+}
+
+static void expect_begun(int channel, const char *bytes)
+{
+	json_t *o = hear(channel);
+
+	assert_string_equal(rig_text(o, "op"), "answer");
+	assert_true(json_is_true(json_object_get(o, "ok")));
+	assert_true(json_is_true(json_object_get(o, "stream")));
+	assert_int_equal(json_integer_value(json_object_get(o, "status")), 200);
+	assert_string_equal(hear_body, bytes);
+	json_decref(o);
+}
+
+static void edge_say(int fd, const char *text)
+{
+	assert_int_equal(util_write_all(fd, text, strlen(text)), 0);
+}
+
+static void expect_closed(int fd)
+{
+	char c;
+
+	rig_readable(fd);
+	assert_true(read(fd, &c, 1) <= 0);
+	(void)close(fd);
+}
+
+/* An answer goes to code that takes it in pieces as it comes. */
+static void test_answer_in_pieces(void **state)
+{
+	struct rig *r = *state;
+	struct instance i = begin(r);
+	int listener = edge_listen_at(r), fd;
+	char buf[8192];
+	json_t *o;
+
+	say(i.channel, PIECES(), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	edge_say(fd, CHUNKED "3\r\none\r\n4\r\ntw");
+	expect_begun(i.channel, "onetw");
+	edge_say(fd, "o!\r\n");
+	expect_piece(i.channel, "o!", NULL);
+	edge_say(fd, "5\r\nthree\r\n0\r\n\r\n");
+	expect_piece(i.channel, "three", "last");
+	expect_closed(fd);
+	/* One that is here at once is one frame. */
+	say(i.channel, PIECES(), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	edge_answer(fd, CHUNKED "3\r\none\r\n0\r\n\r\n");
+	o = hear(i.channel);
+	assert_false(json_is_true(json_object_get(o, "stream")));
+	assert_string_equal(hear_body, "one");
+	json_decref(o);
+	/* One that ends too early; and what the other worker has raised, however it comes. */
+	say(i.channel, PIECES(), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	edge_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome");
+	expect_begun(i.channel, "some");
+	(void)close(fd);
+	expect_piece(i.channel, "", "before it was whole");
+	say(i.channel, PIECES(), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	edge_say(fd, "HTTP/1.1 500 No\r\nX-Sandboxd-Exception: 1\r\n"
+		     "Transfer-Encoding: chunked\r\n\r\n2\r\nwh\r\n");
+	edge_answer(fd, "1\r\ny\r\n0\r\n\r\n");
+	o = hear(i.channel);
+	assert_string_equal(rig_text(o, "message"), "why");
+	json_decref(o);
+	(void)close(listener);
+	forget(&i);
+}
+
+/* Reads frames to the answer of a rate limit. Returns how many bytes of bodies there were before it. */
+static size_t hear_bytes(int channel)
+{
+	static char head[4096], piece[128 << 10];
+	size_t bytes = 0;
+
+	say(channel,
+	    "{\"op\":\"ask\",\"id\":99,\"binding\":\"R\",\"method\":\"limit\",\"key\":\"k\"}", "",
+	    0);
+	for (;;) {
+		uint32_t lengths[2];
+
+		rig_readable(channel);
+		assert_int_equal(util_read_all(channel, lengths, sizeof(lengths)), 0);
+		assert_true(le32toh(lengths[0]) < sizeof(head));
+		assert_true(le32toh(lengths[1]) <= sizeof(piece));
+		assert_int_equal(util_read_all(channel, head, le32toh(lengths[0])), 0);
+		assert_int_equal(util_read_all(channel, piece, le32toh(lengths[1])), 0);
+		head[le32toh(lengths[0])] = '\0';
+		bytes += le32toh(lengths[1]);
+		if (strstr(head, "\"id\":99"))
+			return bytes;
+	}
+}
+
+/* Code that does not take what it has asked for is sent no more, and what it has let go of ends. */
+static void test_answer_not_taken(void **state)
+{
+	static char bytes[1 << 20];
+	struct rig *r = *state;
+	struct instance i = begin(r);
+	int listener = edge_listen_at(r), fd;
+	size_t heard = 0, before;
+	char buf[8192];
+
+	say(i.channel, PIECES(), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	edge_say(fd, "HTTP/1.1 200 OK\r\n\r\n");
+	for (int n = 0; n < 100; n++) {
+		(void)!write(fd, bytes, sizeof(bytes));
+		heard += hear_bytes(i.channel);
+	}
+	assert_true(heard > 0 && heard <= WINDOW + (64 << 10));
+	before = heard;
+	(void)snprintf(buf, sizeof(buf), "{\"op\":\"took\",\"id\":7,\"bytes\":%zu}", heard);
+	say(i.channel, buf, "", 0);
+	while (heard == before)
+		heard += hear_bytes(i.channel);
+	say(i.channel, "{\"op\":\"cancel\",\"id\":7}", "", 0);
+	(void)hear_bytes(i.channel);
+	/* Writing to it fails. */
+	assert_true(send(fd, bytes, 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+	(void)close(fd);
+	/* What is said of it now is about nothing. */
+	say(i.channel, "{\"op\":\"took\",\"id\":7,\"bytes\":1}", "", 0);
+	say(i.channel, "{\"op\":\"piece\",\"id\":7}", "x", 1);
+	(void)hear_bytes(i.channel);
+	(void)close(listener);
+	forget(&i);
+}
+
+/* A body that comes in pieces goes on as it comes. */
+static void test_body_in_pieces(void **state)
+{
+	static char piece[64 << 10];
+	struct rig *r = *state;
+	struct instance i = begin(r);
+	int listener = edge_listen_at(r), fd;
+	char buf[8192];
+	json_t *o;
+
+	/* Nothing of it is in the ask. */
+	say(i.channel, PIECES(",\"stream\":true"), "0\r\n\r\nGET", 8);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	assert_string_equal(strstr(buf, "\r\n\r\n"), "\r\n\r\n");
+	assert_non_null(strstr(buf, "\r\nTransfer-Encoding: chunked\r\n\r\n"));
+	assert_null(strstr(buf, "Content-Length"));
+	say(i.channel, "{\"op\":\"piece\",\"id\":7}", "\r\n0\r\n\r\nGET", 10);
+	o = hear(i.channel);
+	assert_string_equal(rig_text(o, "op"), "took");
+	assert_int_equal(json_integer_value(json_object_get(o, "bytes")), 10);
+	json_decref(o);
+	say(i.channel, "{\"op\":\"piece\",\"id\":7,\"last\":true}", "d", 1);
+	o = hear(i.channel);
+	assert_int_equal(json_integer_value(json_object_get(o, "bytes")), 1);
+	json_decref(o);
+	memset(buf, 0, sizeof(buf));
+	assert_true(read(fd, buf, sizeof(buf)) > 0);
+	assert_string_equal(buf, "a\r\n\r\n0\r\n\r\nGET\r\n1\r\nd\r\n0\r\n\r\n");
+	/* Behind the last one there is none. */
+	say(i.channel, "{\"op\":\"piece\",\"id\":7}", "more", 4);
+	assert_true(within(i.channel, "R", "k"));
+	assert_int_equal(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), -1);
+	edge_answer(fd, "HTTP/1.1 204 OK\r\n\r\n");
+	o = hear(i.channel);
+	assert_int_equal(json_integer_value(json_object_get(o, "status")), 204);
+	json_decref(o);
+	/* One that breaks off is no whole request. */
+	say(i.channel, PIECES(",\"stream\":true"), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	say(i.channel, "{\"op\":\"piece\",\"id\":7,\"broken\":true}", "", 0);
+	o = hear(i.channel);
+	assert_string_equal(rig_text(o, "message"), "the request's body has broken off");
+	json_decref(o);
+	expect_closed(fd);
+	/* Code that does not wait for who reads it. */
+	say(i.channel, PIECES(",\"stream\":true"), "", 0);
+	fd = edge_accept(listener, buf, sizeof(buf), 0);
+	for (int n = 0; n < 40; n++)
+		say(i.channel, "{\"op\":\"piece\",\"id\":7}", piece, sizeof(piece));
+	do {
+		o = hear(i.channel);
+		if (strcmp(rig_text(o, "op"), "took") == 0) {
+			json_decref(o);
+			o = NULL;
+		}
+	} while (!o);
+	assert_string_equal(rig_text(o, "message"), "the request's body comes faster than it may");
+	json_decref(o);
+	(void)close(fd);
+	(void)close(listener);
+	forget(&i);
+}
+
 static void test_refused(void **state)
 {
 	static const char *const urls[] = {
@@ -430,8 +644,14 @@ static void test_assets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_WEB(test_fetch), WITH_WEB(test_many_answers), WITH_WEB(test_refused),
-		WITH_WEB(test_rate),  WITH_WEB(test_assets),
+		WITH_WEB(test_fetch),
+		WITH_WEB(test_many_answers),
+		WITH_WEB(test_refused),
+		WITH_WEB(test_answer_in_pieces),
+		WITH_WEB(test_answer_not_taken),
+		WITH_WEB(test_body_in_pieces),
+		WITH_WEB(test_rate),
+		WITH_WEB(test_assets),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

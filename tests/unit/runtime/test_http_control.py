@@ -7,7 +7,8 @@ import unittest
 
 import http_rig
 from http_rig import run, until
-from _sandboxd_http.control import HEADER_IN_MAX, HEADER_MAX, AskError, Control, FrameError, Reader, encode, lengths, shortened
+from _sandboxd_http.control import (HEADER_IN_MAX, HEADER_MAX, PIECE_MAX, WINDOW, AskError, Control, FrameError, Reader,
+                                     encode, lengths, shortened)
 
 
 class Front:
@@ -75,6 +76,126 @@ class ReaderTest(unittest.TestCase):
         found, _ = Reader().feed(encode(header))[0]
         self.assertTrue(found["traceback"].endswith("end"))
         self.assertEqual(found["line"], 5)
+
+
+async def in_pieces(count, size, ended):
+    """A body of pieces; `ended` gets what it was when it is over."""
+    made = 0
+    try:
+        for made in range(1, count + 1):
+            yield bytes(size)
+    finally:
+        ended.append(made)
+
+
+class PiecesTest(unittest.TestCase):
+
+    def test_an_answer_comes_as_it_is_read(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), None)
+            front = await Front.of(control)
+            answer = control.ask("S", "fetch", http={})
+            await front.frame()
+            await front.send({"op": "answer", "id": 1, "ok": True, "status": 200, "stream": True}, b"one")
+            header, body = await answer
+            self.assertEqual(header["status"], 200)
+            self.assertEqual(await body.read(), b"one")
+            self.assertEqual((await front.frame())[0], {"op": "took", "id": 1, "bytes": 3})
+            waits = asyncio.ensure_future(body.read())
+            await asyncio.sleep(0)
+            self.assertFalse(waits.done())
+            await front.send({"op": "piece", "id": 1}, b"two")
+            self.assertEqual(await waits, b"two")
+            self.assertEqual((await front.frame())[0], {"op": "took", "id": 1, "bytes": 3})
+            await front.send({"op": "piece", "id": 1, "last": True}, b"three")
+            self.assertEqual([await body.read(), await body.read()], [b"three", b""])
+            # What is over is not given up, and another number is nobody's.
+            del body, answer
+            await front.send({"op": "piece", "id": 1}, b"late")
+            control.ask("S", "fetch")
+            self.assertEqual((await front.frame())[0]["op"], "ask")
+        run(main())
+
+    def test_an_answer_that_breaks_off_or_is_let_go_of(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), None)
+            front = await Front.of(control)
+            bodies = []
+            for number in range(1, 5):
+                answer = control.ask("S", "fetch")
+                await front.frame()
+                await front.send({"op": "answer", "id": number, "ok": True, "stream": True}, b"x")
+                bodies.append((await answer)[1])
+            del answer
+            await front.send({"op": "piece", "id": 1, "broken": "in the middle"})
+            self.assertEqual(await bodies[0].read(), b"x")
+            with self.assertRaisesRegex(AskError, "in the middle"):
+                await bodies[0].read()
+            await front.frame()
+            bodies[1].close()
+            self.assertEqual((await front.frame())[0], {"op": "cancel", "id": 2})
+            del bodies[2]
+            self.assertEqual((await front.frame())[0], {"op": "cancel", "id": 3})
+            # Who asked does not wait any more.
+            answer = control.ask("S", "fetch")
+            await front.frame()
+            answer.cancel()
+            await front.send({"op": "answer", "id": 5, "ok": True, "stream": True}, b"x")
+            self.assertEqual((await front.frame())[0], {"op": "cancel", "id": 5})
+            front.sock.close()
+            self.assertEqual(await bodies[2].read(), b"x")
+            with self.assertRaisesRegex(AskError, "restarted"):
+                await bodies[2].read()
+        run(main())
+
+    def test_a_body_goes_no_faster_than_it_is_taken(self):
+        async def main():
+            control = Control(asyncio.get_running_loop(), None)
+            front = await Front.of(control)
+            ended = []
+            answer = control.ask("S", "fetch", b"", in_pieces(10, PIECE_MAX + 1, ended))
+            self.assertEqual((await front.frame())[0]["op"], "ask")
+            size = 0
+            while size < WINDOW - PIECE_MAX:
+                header, body = await front.frame()
+                self.assertEqual(header, {"op": "piece", "id": 1})
+                self.assertLessEqual(len(body), PIECE_MAX)
+                size += len(body)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            ahead = control.uploads[1].ahead
+            self.assertTrue(WINDOW - PIECE_MAX <= ahead <= WINDOW, ahead)
+            self.assertEqual(ended, [])
+            taken = 0
+            while header.get("last") is not True:
+                if size > taken:
+                    await front.send({"op": "took", "id": 1, "bytes": size - taken})
+                    taken = size
+                header, body = await front.frame()
+                size += len(body)
+            self.assertEqual((size, ended), (10 * (PIECE_MAX + 1), [10]))
+            await front.send({"op": "answer", "id": 1, "ok": True}, b"all")
+            self.assertEqual((await answer)[1], b"all")
+            # One that is answered before it was whole, and one that breaks off.
+            answer = control.ask("S", "fetch", b"", in_pieces(1000, PIECE_MAX, ended))
+            await front.frame()
+            await front.send({"op": "answer", "id": 2, "ok": False, "message": "no"})
+            with self.assertRaisesRegex(AskError, "no"):
+                await answer
+            await until(lambda: len(ended) == 2)
+            self.assertEqual(control.uploads, {})
+
+            async def breaks():
+                yield b"some"
+                raise ValueError("of the body's own")
+            answer = control.ask("S", "fetch", b"", breaks())
+            with self.assertRaisesRegex(ValueError, "of the body's own"):
+                await answer
+            header = {}
+            while "broken" not in header:
+                header, _ = await front.frame()
+            self.assertEqual(header["id"], 3)
+        run(main())
 
 
 class ControlTest(unittest.TestCase):

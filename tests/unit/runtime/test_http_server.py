@@ -304,6 +304,24 @@ class LeavingTest(unittest.TestCase):
         serve(handler, test)
         self.assertIn(sent[-1], (1, "gone"))
 
+    def test_a_body_that_never_waits_ends_when_its_client_has_gone(self):
+        ended = []
+
+        async def handler(exchange):
+            exchange.start(200, [])
+            await exchange.write(b"begun")
+            exchange.connection.transport.abort()
+            try:
+                for _ in range(10000):
+                    await exchange.write(b"x")
+            except Gone:
+                ended.append(True)
+
+        async def test(server, client):
+            await client.send(GET)
+            await until(lambda: not server.exchanges and ended)
+        serve(handler, test)
+
     def test_half_of_a_body_and_no_more(self):
         ends = []
 

@@ -501,18 +501,43 @@ async def whole(body):
     return b"".join(pieces)
 
 
+async def sliced(data):
+    """A long body as one that comes in pieces."""
+    yield data
+
+
+async def pieces_of(download):
+    """The rest of an answer, as it comes."""
+    try:
+        while True:
+            piece = await download.read()
+            if not piece:
+                return
+            yield piece
+    except AskError as error:
+        raise error_of(error) from None
+    finally:
+        download.close()
+
+
 async def fetch_by(worker, binding, request):
     """The response of a service that the front asks; binding "": of what the worker's fetch() leads to."""
     fields, body = js.outgoing(request)
+    streams, upload = worker.control.streams, None
     if body is not None and type(body) is not bytes:
-        body = await whole(body)
+        if streams:
+            body, upload = None, body
+        else:
+            body = await whole(body)
+    elif streams and body is not None and len(body) > BODY_MAX:
+        body, upload = None, sliced(body)
     method, url, redirect, body = request.method, request.url, request.redirect, body or b""
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in fields]
     for redirects in range(REDIRECTS_MAX + 1):
         try:
-            header, answer = await worker.control.ask(binding, "fetch", body, http={
+            header, answer = await worker.control.ask(binding, "fetch", body, upload, http={
                 "method": method, "url": url, "redirect": "manual" if binding else redirect, "headers": headers,
-                "depth": depth_now()})
+                "depth": depth_now(), "pieces": streams, "stream": upload is not None})
         except AskError as error:
             # What fetch() raises where the network fails.
             if binding == "":
@@ -524,13 +549,19 @@ async def fetch_by(worker, binding, request):
             raise type_error("the answer is a redirect, and redirect is \"error\"")
         if binding == "" or status not in REDIRECTED or to is None or redirect == "manual":
             final = header.get("url")
+            if type(answer) is not bytes:
+                answer = pieces_of(answer)
             return js.received(status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told],
                                answer, final or url, final is not None or redirects > 0, header.get("status_text"))
+        if type(answer) is not bytes:
+            answer.close()
         # It stays with the binding, whatever host it names.
         url = URL(to, url).href
         if status == 303 and method not in ("GET", "HEAD") or status in (301, 302) and method == "POST":
-            method, body = "GET", b""
+            method, body, upload = "GET", b"", None
             headers = [each for each in headers if not each[0].lower().startswith("content-")]
+        elif upload is not None:
+            raise type_error("the answer is a redirect, and the body of the request was a stream")
     raise type_error("more than %d redirects" % REDIRECTS_MAX)
 
 

@@ -9,9 +9,11 @@ is asked of the new one, if asking twice does no harm.
 
 import asyncio
 import collections
+import contextvars
 import json
 import math
 import struct
+import weakref
 
 HEADER_MAX = 65536
 HEADER_IN_MAX = 4 * 1024 * 1024     # a thousand keys with their metadata come in one
@@ -19,6 +21,8 @@ BODY_MAX = 26 * 1024 * 1024
 OUTSTANDING_MAX = 64        # asks that the front answers at one time
 SHORT = 2000
 QUEUED_MAX = 10000          # asks that wait for their turn
+PIECE_MAX = 65536           # of a body that comes or goes in pieces
+WINDOW = 262144             # what is on its way of one, each way
 lengths = struct.Struct("<II")
 # What may be asked twice.
 REPEATABLE = frozenset(("get", "getWithMetadata", "getMany", "put", "delete", "list"))
@@ -113,16 +117,102 @@ class Reader:
 
 
 class Ask:
-    """What one binding wants of the front."""
+    """What one binding wants of the front.  upload: an asynchronous generator of the rest of its body, or None."""
 
-    __slots__ = ("number", "header", "body", "future", "sent")
+    __slots__ = ("number", "header", "body", "future", "sent", "upload", "context")
 
-    def __init__(self, number, header, body, future):
+    def __init__(self, number, header, body, future, upload=None):
         self.number = number
         self.header = header
         self.body = body
         self.future = future
         self.sent = False
+        self.upload = upload
+        self.context = contextvars.copy_context() if upload is not None else None
+
+
+class Upload:
+    """A body that goes to the front in pieces, never more ahead of it than WINDOW."""
+
+    def __init__(self, control, ask):
+        self.control, self.number, self.body, self.future = control, ask.number, ask.upload, ask.future
+        self.ahead = 0
+        self.waiter = None
+        self.task = ask.context.run(control.loop.create_task, self.run())
+
+    def tell(self, header, piece=b""):
+        self.control.send(dict(header, op="piece", id=self.number), piece)
+
+    async def run(self):
+        try:
+            async for whole in self.body:
+                whole = bytes(whole)
+                for at in range(0, len(whole), PIECE_MAX):
+                    piece = whole[at:at + PIECE_MAX]
+                    while self.ahead + len(piece) > WINDOW:
+                        self.waiter = self.control.loop.create_future()
+                        await self.waiter
+                    self.ahead += len(piece)
+                    self.tell({}, piece)
+            self.tell({"last": True})
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            if not self.future.done():
+                self.future.set_exception(error)
+            self.tell({"broken": True})
+        finally:
+            await self.body.aclose()
+
+    def took(self, size):
+        self.ahead = max(self.ahead - size, 0)
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class Download:
+    """The rest of an answer, which comes in pieces. Whoever lets go of it does not want what is left."""
+
+    def __init__(self, control, number, first):
+        self.control, self.number = control, number
+        self.pieces = collections.deque((first,) if first else ())
+        self.ended = False
+        self.broken = None
+        self.waiter = None
+
+    def feed(self, header, piece):
+        if piece:
+            self.pieces.append(piece)
+        if "broken" in header:
+            self.broken = str(header["broken"])
+        self.ended = self.ended or "broken" in header or header.get("last") is True
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def read(self):
+        """The next piece; b"" at the end."""
+        while not self.pieces:
+            if self.broken is not None:
+                raise AskError("Error", self.broken)
+            if self.ended:
+                return b""
+            self.waiter = self.control.loop.create_future()
+            await self.waiter
+        piece = self.pieces.popleft()
+        if not self.ended:
+            self.control.send({"op": "took", "id": self.number, "bytes": len(piece)})
+        return piece
+
+    def close(self):
+        if not self.ended:
+            self.ended = True
+            self.control.forget(self.number)
+            self.control.send({"op": "cancel", "id": self.number})
+
+    def __del__(self):
+        self.close()
 
 
 class Control(asyncio.Protocol):
@@ -141,6 +231,9 @@ class Control(asyncio.Protocol):
         self.asked = {}             # by number: what the front has been asked and has not answered
         self.queued = collections.deque()
         self.blocked = False
+        self.streams = False        # the front takes and gives bodies in pieces
+        self.uploads = {}           # by number
+        self.downloads = weakref.WeakValueDictionary()
 
     def attach(self, transport, data=b""):
         """Go on over a new connection, of which the first bytes may have come."""
@@ -164,8 +257,19 @@ class Control(asyncio.Protocol):
             transport.abort()
             return
         for header, body in frames:
-            if header["op"] == "answer":
+            op = header["op"]
+            if op == "answer":
                 self.answer(header, body)
+            elif op == "piece":
+                download = self.downloads.get(header.get("id"))
+                if download is not None:
+                    if "broken" in header or header.get("last") is True:
+                        self.forget(header["id"])
+                    download.feed(header, body)
+            elif op == "took":
+                upload = self.uploads.get(header.get("id"))
+                if upload is not None:
+                    upload.took(int(header.get("bytes") or 0))
             else:
                 self.on_frame(header, body)
 
@@ -183,6 +287,11 @@ class Control(asyncio.Protocol):
                         "Error", "the node was restarted while %s.%s() was under way: whether it took effect is "
                         "not known" % (ask.header["binding"], ask.header["method"])))
         self.asked.clear()
+        for number, download in list(self.downloads.items()):
+            self.forget(number)
+            download.feed({"broken": "the node was restarted before the answer was whole"}, b"")
+        for number in list(self.uploads):
+            self.forget(number)
         if self.on_lost is not None:
             self.on_lost(error)
 
@@ -201,15 +310,18 @@ class Control(asyncio.Protocol):
         self.transport.write(data)
         return True
 
-    def ask(self, binding, method, body=b"", **values):
-        """Ask the front; returns a future of (header, body) of its answer, or an AskError."""
+    def ask(self, binding, method, body=b"", upload=None, **values):
+        """Ask the front; returns a future of (header, body) of its answer, or an AskError.
+
+        The body of the answer is bytes, or a Download.
+        """
         future = self.loop.create_future()
         if len(self.queued) >= QUEUED_MAX:
             future.set_exception(AskError("Error", "more than %d calls of bindings wait" % QUEUED_MAX))
             return future
         self.numbers += 1
         header = dict(values, op="ask", id=self.numbers, binding=binding, method=method)
-        ask = Ask(self.numbers, header, body, future)
+        ask = Ask(self.numbers, header, body, future, upload)
         self.queued.append(ask)
         self.pump()
         return future
@@ -230,11 +342,26 @@ class Control(asyncio.Protocol):
                 continue
             self.asked[ask.number] = ask
             self.transport.write(data)
+            if ask.upload is not None:
+                self.uploads[ask.number] = Upload(self, ask)
+
+    def forget(self, number):
+        """Nothing more of it comes, or is wanted."""
+        self.downloads.pop(number, None)
+        upload = self.uploads.pop(number, None)
+        if upload is not None:
+            upload.task.cancel()
 
     def answer(self, header, body):
         ask = self.asked.pop(header.get("id"), None)
         if ask is None:
             return
+        if header.get("stream") is True:
+            # Where nobody waits any more, it is let go of at once.
+            body = Download(self, ask.number, body)
+            self.downloads[ask.number] = body
+        else:
+            self.forget(ask.number)
         if not ask.future.done():
             if header.get("ok") is True:
                 ask.future.set_result((header, body))

@@ -185,6 +185,7 @@ class Instance:
         if op == "hello":
             # Secrets that are too long for the head are the body.
             secrets = json.loads(bytes(body)) if body else header.get("secrets") or {}
+            self.control.streams = header.get("streams") is True
             self.secrets = {str(name): str(text) for name, text in secrets.items()}
             self.worker.make_env(self.secrets)
             if "tail" in header:

@@ -262,8 +262,11 @@ class Exchange(Head):
             connection.transport.write(piece)
         if connection.blocked:
             await connection.drained()
-            if self.gone:
-                raise Gone("the client has left")
+        elif connection.transport.is_closing():
+            # A body that never waits would go on for ever: that the client has left is told by the loop.
+            await asyncio.sleep(0)
+        if self.gone:
+            raise Gone("the client has left")
 
     def end(self):
         """End the answer after its last piece."""
