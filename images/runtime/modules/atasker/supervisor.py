@@ -4,6 +4,7 @@ Who calls what: every method may be called from any thread, task, executor and s
 (targets, hooks, callbacks) runs in the supervisor's threads and loops, never with LOCK held.
 """
 
+import asyncio
 import functools
 import os
 import threading
@@ -596,7 +597,7 @@ class TaskSupervisor:
             nexts += [task.waits_since + timeout for word, timeout, _, _ in self.timeouts()
                       if timeout is not None and word not in task.told]
         if nexts:
-            self.event_loop.call_later(max(min(nexts) - time.monotonic(), 0.001), self.tick)
+            asyncio.get_running_loop().call_later(max(min(nexts) - time.monotonic(), 0.001), self.tick)
         else:
             # Whoever comes to wait later starts the timer again.
             self.ticking = False
@@ -663,14 +664,12 @@ class TaskSupervisor:
         loop = getattr(scheduler, "worker_loop", None) or self.own_loop
         if isinstance(loop, ALoop):
             loop = loop.need_loop()
-        import asyncio
         with LOCK:
             future = asyncio.run_coroutine_threadsafe(self.run_scheduler(scheduler), loop)
             self.schedulers[scheduler] = future
         return True
 
     async def run_scheduler(self, scheduler):
-        import asyncio
         try:
             await scheduler.loop()
         except asyncio.CancelledError:
