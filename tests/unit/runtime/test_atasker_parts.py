@@ -1,6 +1,7 @@
 """Parts of atasker that need no thread, or only one: the grid, the slots, the latch."""
 
 import _thread
+import os
 import threading
 import time
 import unittest
@@ -146,7 +147,7 @@ class OneTimeEvent(unittest.TestCase):
         latch = Latch()
         before = signal.signal(signal.SIGUSR1, lambda *_: latch.set())
         try:
-            _thread.start_new_thread(lambda: (time.sleep(0.05), signal.raise_signal(signal.SIGUSR1)), ())
+            _thread.start_new_thread(lambda: (time.sleep(0.05), os.kill(os.getpid(), signal.SIGUSR1)), ())
             self.assertTrue(latch.wait(atasker_rig.PATIENCE))
         finally:
             signal.signal(signal.SIGUSR1, before)

@@ -659,7 +659,7 @@ class Stops(Held):
             worker = atasker.background_worker(lambda item, **_: None, q=True, supervisor=supervisor)
             worker.start()
             before = signal.signal(signal.SIGUSR1, lambda *_: supervisor.stop())
-            threading.Timer(0.001 + 0.0003 * n, signal.raise_signal, (signal.SIGUSR1,)).start()
+            threading.Timer(0.001 + 0.0003 * n, os.kill, (os.getpid(), signal.SIGUSR1)).start()
             try:
                 while supervisor.is_active:
                     worker.put(1)
