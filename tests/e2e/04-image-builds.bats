@@ -318,6 +318,23 @@ deb() {
 	[ "$(tr '\n' , <"$OUT/packages.txt")" = 'libpython 1.0,openssl 1.0,perl 1.0,perl-base 1.0,python3-x 1.0,' ]
 }
 
+@test "a package of the runtime is in the last folder of Python 3's path, unless the image has one of that name" {
+	local at=usr/lib/python3/dist-packages
+
+	OUT=$BATS_TEST_TMPDIR/out
+	mkdir -p "$OUT/rootfs/usr/bin" "$OUT/runtime/modules/one" "$OUT/runtime/modules/two" "$OUT/rootfs/$at/two"
+	touch "$OUT/rootfs/usr/bin/python3" "$OUT/runtime/modules/one/__init__.py" "$OUT/runtime/modules/two/__init__.py"
+	SANDBOXD_LIBEXEC=$TOP/scripts "$E2E/image-steps" "$OUT" "runtime=$OUT/runtime" copy_runtime
+	[ "$(readlink "$OUT/rootfs/$at/one")" = /usr/lib/sandbox-runtime/modules/one ]
+	[ -f "$OUT/rootfs/usr/lib/sandbox-runtime/modules/one/__init__.py" ]
+	[ ! -L "$OUT/rootfs/$at/two" ]
+	rm -r "$OUT/rootfs"
+	mkdir -p "$OUT/rootfs/usr/bin"
+	touch "$OUT/rootfs/usr/bin/python2.7"
+	SANDBOXD_LIBEXEC=$TOP/scripts "$E2E/image-steps" "$OUT" "runtime=$OUT/runtime" copy_runtime
+	[ ! -e "$OUT/rootfs/usr/lib/python3" ]
+}
+
 @test "an image with a compiler keeps the headers and static libraries of all its packages, and no other does" {
 	local file
 

@@ -855,10 +855,8 @@ class Intervals(OfKinds):
         worker.start()
         wait_until(lambda: len(runs) >= 21)
         worker.stop()
-        # However late single runs were on this machine, none was early, and no drift adds up.
+        # test_atasker_parts.py has the grid with a clock of its own; here, none is ahead of it.
         self.assertGreaterEqual(runs[20] - runs[0], 20 * 0.05 - 0.045)
-        gaps = sorted((run - runs[0]) % 0.05 for run in runs[1:])
-        self.assertLess(gaps[len(gaps) // 4], 0.04)
 
     def test_overrides_at_start(self):
         worker = self.worker(lambda **kwargs: None, interval=60, delay_before=60)
