@@ -225,6 +225,34 @@ imported_ahead() {
 	[ -s "$BATS_TEST_TMPDIR/state/kv.sqlite" ]
 }
 
+@test "a project's links lead its KV nowhere else" {
+	local name
+
+	cp -r "$APP" "$BATS_TEST_TMPDIR/links"
+	cd "$BATS_TEST_TMPDIR/links" || return
+	rm -rf .wrangler
+	mkdir -p ../other/state
+	for name in .wrangler .wrangler/state; do
+		mkdir -p "$(dirname "$name")"
+		ln -s "$BATS_TEST_TMPDIR/other$([ "$name" = .wrangler ] || echo /state)" "$name"
+		run sandboxctl dev --port 0 .
+		[ "$status" = 125 ]
+		[[ $output == *"leads elsewhere by a link: remove it"* ]] || fail "$output"
+		rm "$name"
+	done
+	mkdir -p .wrangler/state
+	for name in kv.sqlite kv.sqlite-wal kv.sqlite-shm kv.sqlite-journal; do
+		echo mine >../mine
+		ln -s ../../../mine ".wrangler/state/$name"
+		run sandboxctl dev --port 0 .
+		[ "$status" = 125 ]
+		[[ $output == *"$name: is no plain file"* ]] || fail "$output"
+		rm ".wrangler/state/$name"
+		[ "$(cat ../mine)" = mine ]
+	done
+	[ -z "$(find ../other -type f)" ]
+}
+
 @test "variables of the command line go over .dev.vars, and those over the configuration" {
 	[ "$(ask vars)" = "configured local given" ]
 	printf 'OTHER="changed # it"\n' >.dev.vars

@@ -726,14 +726,38 @@ static int make_folders(char *path)
 	}
 }
 
+/* A project may be somebody else's, and what it has in the place of these be a link: SQLite would write to
+ * what that leads to. */
+static int check_state(const struct dev_command *c, const char *path, const char *real,
+		       struct err *e)
+{
+	static const char *const names[] = {STATE_FILE, STATE_FILE "-wal", STATE_FILE "-shm",
+					    STATE_FILE "-journal"};
+	struct stat st;
+
+	if (!c->persist && strcmp(path, real) != 0)
+		return err_set(e, ERR_INPUT, 0,
+			       "%s: leads elsewhere by a link: remove it, or use --persist-to",
+			       path);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (fstatat(c->state, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    !S_ISREG(st.st_mode))
+			return err_set(e, ERR_INPUT, 0, "%s/%s: is no plain file: remove it", path,
+				       names[i]);
+	return 0;
+}
+
 static int open_state(struct dev_command *c, char *real, struct err *e)
 {
-	char path[PATH_MAX];
-	int n = c->persist
-			? snprintf(path, sizeof(path), "%s", c->persist)
-			: snprintf(path, sizeof(path), "%s/" STATE_DEFAULT, c->workers[0].folder);
-	int r = n >= (int)sizeof(path) - (int)sizeof("/" STATE_FILE) ? -ENAMETOOLONG
-								     : make_folders(path);
+	char path[PATH_MAX], folder[PATH_MAX];
+	int n, r;
+
+	if (!c->persist && !realpath(c->workers[0].folder, folder))
+		return err_set(e, ERR_INPUT, errno, "%s", c->workers[0].folder);
+	n = c->persist ? snprintf(path, sizeof(path), "%s", c->persist)
+		       : snprintf(path, sizeof(path), "%s/" STATE_DEFAULT, folder);
+	r = n >= (int)sizeof(path) - (int)sizeof("/" STATE_FILE) ? -ENAMETOOLONG
+								 : make_folders(path);
 
 	if (r == 0 && !realpath(path, real))
 		r = -errno;
@@ -742,6 +766,8 @@ static int open_state(struct dev_command *c, char *real, struct err *e)
 		r = -errno;
 	if (r < 0)
 		return err_set(e, ERR_INPUT, -r, "%s", path);
+	if (check_state(c, path, real, e) < 0)
+		return -EINVAL;
 	(void)strcat(path, "/" STATE_FILE);
 	return kv_open(path, &c->kv, e);
 }
