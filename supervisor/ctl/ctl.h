@@ -199,6 +199,10 @@ int ctl_read_file(const char *path, size_t max, bool any, char **ret, size_t *re
  */
 int ctl_open_beneath(int dirfd, const char *path, int flags);
 
+/* 0, or an error: the folder, which the user calls path, has no configuration of an HTTP worker. Asked before
+ * a folder is sent anywhere, which may be somebody's home. */
+int ctl_check_configured(int dirfd, const char *path, struct err *e);
+
 /* A string member of an object; "" when it is missing. */
 const char *ctl_text(const json_t *object, const char *key);
 /* For a verb that takes ids and no option: 0; or the exit status, when a word is wrong, which has

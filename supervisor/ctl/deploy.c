@@ -122,8 +122,11 @@ static int pack(const char *path, int *ret_fd, struct err *e)
 	int r;
 
 	if (dir < 0)
-		return err_set(e, ERR_INPUT, errno, "%s", path);
-	r = pack_project(dir, path, ret_fd, &left_out, e);
+		return err_set(e, ERR_INPUT, errno, "%s%s", path,
+			       errno == ENOTDIR ? ": must be the folder of a configuration" : "");
+	r = ctl_check_configured(dir, path, e);
+	if (r == 0)
+		r = pack_project(dir, path, ret_fd, &left_out, e);
 	if (r == 0 && *left_out.names)
 		ctl_say("not sent along: %s%s", left_out.names, left_out.more ? " and more" : "");
 	return r;
@@ -266,6 +269,9 @@ static void print_warnings(const json_t *o)
 
 static void print_deployed(const json_t *reply)
 {
+	const json_t *item;
+	size_t i;
+
 	print_warnings(reply);
 	if (*ctl_text(reply, "note"))
 		ctl_say("warning: each instance runs its top level anew and starts slower, for it "
@@ -278,6 +284,10 @@ static void print_deployed(const json_t *reply)
 	ctl_print_field("version", ctl_text(reply, "version"));
 	ctl_print_field("snapshot", ctl_text(reply, "snapshot"));
 	ctl_print_field("url", ctl_text(reply, "url"));
+	json_array_foreach(json_object_get(reply, "routes"), i, item)
+		ctl_print_field("route", json_string_value(item));
+	json_array_foreach(json_object_get(reply, "crons"), i, item)
+		ctl_print_field("cron", ctl_text(item, "cron"));
 }
 
 static int deploy(struct ctl *ctl, int argc, char **argv)

@@ -56,6 +56,21 @@ int ctl_read_file(const char *path, size_t max, bool any, char **ret, size_t *re
 	return 0;
 }
 
+int ctl_check_configured(int dirfd, const char *path, struct err *e)
+{
+	static const char *const names[] = {"wrangler.toml", "wrangler.json", "wrangler.jsonc",
+					    "config.capnp"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (faccessat(dirfd, names[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return 0;
+	return err_set(
+		e, ERR_INPUT, 0,
+		"%s: there is no configuration: wrangler.toml, wrangler.json, wrangler.jsonc or "
+		"config.capnp has to be in the folder",
+		path);
+}
+
 /* When a folder is renamed meanwhile, the kernel cannot be sure about "..", and returns EAGAIN
  * (openat2(2)). */
 #define BENEATH_TRIES 10

@@ -37,6 +37,9 @@ worker() {
 		compatibility_date = "2026-03-01"
 		compatibility_flags = ["python_workers"]
 		kv_namespaces = [{binding = "KV"}]
+		routes = ["${2:-hello}.example.com/x*"]
+		[triggers]
+		crons = ["0 3 * * *"]
 		[vars]
 		WHO = "$1"
 	END
@@ -86,6 +89,8 @@ answers() {
 	[ "$(grep -c ' $' "$WORK/progress")" = 0 ]
 	grep -q "^url  *http://hello.default.localhost:${ADDRESS##*:}$" "$WORK/deployed"
 	grep -q "^snapshot  *dedicated$" "$WORK/deployed"
+	grep -qx 'route        hello.example.com/x\*' "$WORK/deployed"
+	grep -qx 'cron         0 3 \* \* \*' "$WORK/deployed"
 	[ "$(ask "")" = "hello one" ]
 	# What the node calls itself, with the port.
 	[ "$(curl -sS -H "Host: hello.default.localhost:${ADDRESS##*:}" "http://$ADDRESS/")" = "hello one" ]
@@ -160,6 +165,19 @@ has_stored() {
 	wait_until 10 sandboxctl deploy slow
 	[ "$(sandboxctl --json deploy ls slow | jq -c '[.[].number]')" = "[1]" ]
 	sandboxctl deploy rm slow
+}
+
+@test "a folder without a configuration is not sent, and a file is no folder" {
+	mkdir nothing
+	for words in 'deploy nothing' 'dev nothing'; do
+		# shellcheck disable=SC2086
+		run sandboxctl --socket /nowhere $words
+		[ "$status" = 125 ]
+		[[ $output == 'sandboxctl: nothing: there is no configuration: wrangler.toml, '* ]]
+	done
+	worker one
+	run sandboxctl deploy one/wrangler.toml
+	[[ $output == *'one/wrangler.toml: must be the folder of a configuration: '* ]]
 }
 
 @test "help is had behind every word" {

@@ -322,6 +322,12 @@ answers() {
 	run --separate-stderr sandboxctl serve -s http=nonsense:x config.capnp
 	[ "$status" = 125 ]
 	[[ $stderr == *'the socket http: nonsense:x: must be HOST:PORT'* ]]
+	# A port that is taken is told with the way out, where a configuration has named it.
+	serve -s http=localhost:0 config.capnp
+	taken=$(url http)
+	run --separate-stderr sandboxctl serve -s "http=localhost:${taken##*:}" config.capnp
+	[ "$status" = 125 ]
+	[[ $stderr == *"the socket http: localhost:${taken##*:}: is in use already: give it another address by -s http=HOST:PORT"* ]]
 	run --separate-stderr sandboxctl serve config.capnp other
 	[[ $stderr == *'there is no constant other of the type Workerd.Config: there is config'* ]]
 }

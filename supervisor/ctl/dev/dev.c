@@ -794,6 +794,8 @@ static int find_folder(struct dev *d, struct err *e)
 	d->dirfd = open(d->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->dirfd < 0 || (is_file && faccessat(d->dirfd, d->config_name, R_OK, 0) < 0))
 		return err_set(e, ERR_INPUT, errno, "%s", given);
+	if (!is_file && ctl_check_configured(d->dirfd, given, e) < 0)
+		return -ENOENT;
 	name = strrchr(d->folder, '/');
 	if (d != d->of->workers)
 		(void)snprintf(d->label, sizeof(d->label), "%.60s: ", name + 1);

@@ -22,7 +22,6 @@
 
 #define SOCKETS_MAX 64u
 #define OVERRIDES_MAX 64u
-#define PORT_DEFAULT 8080u /* of a wrangler.toml, which names no socket */
 /* A worker that has served and has ended is started again after so long. */
 #define AGAIN_NS (1 * SEC)
 #define END_NS (5 * SEC)
@@ -537,6 +536,9 @@ static int read_service(struct serve_command *c, json_t *what, struct err *e)
 	return 0;
 }
 
+/* Of what names no socket, as a wrangler.toml. */
+static const char by_default[] = "localhost:8080";
+
 static int read_socket(struct serve_command *c, const char *name, const char *address,
 		       struct service *to, struct err *e)
 {
@@ -552,6 +554,14 @@ static int read_socket(struct serve_command *c, const char *name, const char *ad
 			       name, name);
 	l->fd = -1;
 	r = serve_listen(address, 80, &l->fd, &l->url, e);
+	/* Nobody has asked for this port. */
+	if (r == -EADDRINUSE && address == by_default)
+		r = serve_listen("localhost:0", 80, &l->fd, &l->url, e);
+	if (r == -EADDRINUSE)
+		return err_set(e, ERR_INPUT, 0,
+			       "the socket %s: %s: is in use already: give it another address by "
+			       "-s %s=HOST:PORT",
+			       name, address, name);
 	if (r < 0)
 		return err_wrap(e, r, "the socket %s", name);
 	l->name = strdup(name);
@@ -592,12 +602,8 @@ static int read_config(struct serve_command *c, struct err *e)
 		}
 		s->made = m;
 	}
-	if (r == 0 && !told && !c->test) {
-		char address[32];
-
-		(void)snprintf(address, sizeof(address), "localhost:%u", PORT_DEFAULT);
-		r = read_socket(c, "http", address, LIST_FIRST(&c->services), e);
-	}
+	if (r == 0 && !told && !c->test)
+		r = read_socket(c, "http", by_default, LIST_FIRST(&c->services), e);
 	json_array_foreach(json_object_get(told, "sockets"), i, socket) if (r == 0 && !c->test) r =
 		read_socket(c, ctl_text(socket, "name"), ctl_text(socket, "address"),
 			    find_service(c, ctl_text(socket, "service")), e);

@@ -280,13 +280,14 @@ static void answer(struct web_build *b)
 	begin_step(b, BUILD_OVER);
 	b->f->web->deploys[BUILD_OVER]++;
 	web_deploy_clear(&b->ask,
-			 json_pack("{s:s, s:s, s:s, s:i, s:s, s:I, s:s, s:s, s:s, s:O}", "name",
-				   w->row.name, "url", url, "version", row->id, "number",
+			 json_pack("{s:s, s:s, s:s, s:i, s:s, s:I, s:s, s:s, s:s, s:O, s:o, s:o}",
+				   "name", w->row.name, "url", url, "version", row->id, "number",
 				   (int)row->number, "deployment",
 				   b->ask.stays ? "" : b->deployment.id, "start_ms",
 				   (json_int_t)(b->started_ns / MSEC), "image", row->image,
 				   "snapshot", web_snapshot_name(row->snapshot), "note",
-				   row->note ? row->note : "", "warnings", warnings),
+				   row->note ? row->note : "", "warnings", warnings, "routes",
+				   web_routes_json(w), "crons", web_crons_json(w)),
 			 NULL);
 	w->build = NULL;
 	b->worker = NULL;

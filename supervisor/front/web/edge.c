@@ -193,8 +193,10 @@ static int check_route(const struct web_worker *of, const struct route_pattern *
 			     strcmp(r->host, o->host) != 0 || strcmp(r->path, o->path) != 0)))
 			continue;
 		(void)route_pattern_format(r, text, sizeof(text));
-		return own ? err_set(e, ERR_CONFLICT, 0, "routes: %s is another worker's: %s", text,
-				     w->row.name)
+		return own ? err_set(e, ERR_CONFLICT, 0,
+				     "routes: %s is another worker's: %s: deploy that without it "
+				     "first",
+				     text, w->row.name)
 			   : err_set(e, ERR_CONFLICT, 0,
 				     "routes: %s: another project has routes of this host", text);
 	}

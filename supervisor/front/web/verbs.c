@@ -272,7 +272,7 @@ static json_t *instance_json(struct front *f, const struct web_instance *i)
 	return o;
 }
 
-static json_t *routes_json(struct web_worker *w)
+json_t *web_routes_json(struct web_worker *w)
 {
 	struct web_version *serving[WEB_SPLIT_MAX];
 	unsigned percent[WEB_SPLIT_MAX];
@@ -305,7 +305,7 @@ static json_t *worker_json(struct front *f, struct web_worker *w)
 			 "url", url, "created_ns", (json_int_t)w->row.created_ns, "changed_ns",
 			 (json_int_t)w->row.changed_ns, "versions", split_json(&w->in_force),
 			 "instances", instances, "crons", web_crons_json(w), "routes",
-			 routes_json(w), "counts", web_counts_json(f, w));
+			 web_routes_json(w), "counts", web_counts_json(f, w));
 }
 
 static int verb_ls(struct call *c, struct err *e)

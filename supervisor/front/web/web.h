@@ -361,6 +361,8 @@ void web_crons_adopt(struct web_instance *i, const json_t *calls);
 void web_crons_switch(struct front *f, struct web_worker *w);
 void web_crons_free(struct web_worker *w);
 json_t *web_crons_json(const struct web_worker *w);
+/* The patterns of what serves. */
+json_t *web_routes_json(struct web_worker *w);
 
 /* snapshot.c */
 extern const struct capability web_snapshot_capability;
