@@ -131,7 +131,7 @@ link_programs() {
 	if [ ! -e "$rootfs/usr/bin/python" ]; then
 		ln -sfn "${interpreter##*/}" "$rootfs/usr/bin/python"
 	fi
-	for link in mawk:awk gcc:cc g++:c++ which.debianutils:which; do
+	for link in mawk:awk uwsgi-core:uwsgi gcc:cc g++:c++ which.debianutils:which; do
 		[ ! -e "$rootfs/usr/bin/${link%:*}" ] || ln -sfn "${link%:*}" "$rootfs/usr/bin/${link#*:}"
 	done
 }

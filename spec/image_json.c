@@ -43,6 +43,15 @@ static bool is_requirement(const char *s)
 	return isalnum((unsigned char)*s) && strlen(s) <= 256 && strspn(s, chars) == strlen(s);
 }
 
+/* A line for a shell. */
+static bool is_command(const char *s)
+{
+	for (const char *c = s; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			return false;
+	return *s;
+}
+
 static bool is_interpreter(const char *s)
 {
 	static const char prefix[] = "/usr/bin/python";
@@ -52,13 +61,13 @@ static bool is_interpreter(const char *s)
 	       strlen(s) < sizeof(((struct image_head *)NULL)->interpreter);
 }
 
-static void read_list(struct json_strict *s, const char *key, bool (*ok)(const char *),
+static void read_list(struct json_strict *s, const char *key, size_t max, bool (*ok)(const char *),
 		      const char *must)
 {
 	json_t *list = json_strict_array(s, key, PACKAGES_MAX);
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *item = json_strict_item_string(s, key, i, 256);
+		const char *item = json_strict_item_string(s, key, i, max);
 
 		if (item && !ok(item))
 			(void)json_strict_item_fail(s, key, i, "%s", must);
@@ -119,9 +128,10 @@ static int read_image(struct json_strict *s, const char *what, struct image_head
 		(void)json_strict_fail(s, "suite",
 				       "must be a Debian release's name such as \"trixie\", or "
 				       "\"host\"");
-	read_list(s, "packages", is_package, "must be a Debian package's name");
-	read_list(s, "build_packages", is_package, "must be a Debian package's name");
-	read_list(s, "requirements", is_requirement,
+	read_list(s, "packages", 256, is_package, "must be a Debian package's name");
+	read_list(s, "build_packages", 256, is_package, "must be a Debian package's name");
+	read_list(s, "build_commands", 1024, is_command, "must be one line for a shell");
+	read_list(s, "requirements", 256, is_requirement,
 		  "must be a requirement such as \"requests==2.32.3\"");
 	interpreter = json_strict_string(s, "interpreter", 127);
 	if (interpreter && !is_interpreter(interpreter))

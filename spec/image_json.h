@@ -4,7 +4,8 @@
  *
  *	{ "name", "description", "suite": a Debian release or "host",
  *	  "packages": Debian packages, "requirements": what pip installs, "build_packages": Debian
- *	  packages that are there while it does, and not in the image,
+ *	  packages that are there while it does, and not in the image, "build_commands": lines for a
+ *	  shell that run before it, with these packages, and write below /usr/local,
  *	  "interpreter": "/usr/bin/python3", "warm": {"imports": [modules]},
  *	  "policy": the default policy's name }
  *

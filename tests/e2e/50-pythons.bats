@@ -116,3 +116,34 @@ print(tempfile.mktemp())' >>draws
 		[ "$(sort draws | uniq -d | wc -l)" = 0 ]
 	done
 }
+
+@test "the image web27 has uWSGI with Python 2.7, which answers behind its nginx" {
+	image_link web27
+	run --separate-stderr timeout "$PATIENCE" "$CTL" run web27 --start cold --code '
+import subprocess, time, urllib.request
+open("/work/wsgi.py", "w").write("""import sys
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return ["%d.%d %s" % (sys.version_info[0], sys.version_info[1], environ["PATH_INFO"])]
+""")
+open("/work/nginx.conf", "w").write("""daemon off; pid /work/pid; error_log stderr; events {}
+http { access_log off; client_body_temp_path /work/1; proxy_temp_path /work/2; fastcgi_temp_path /work/3;
+uwsgi_temp_path /work/4; scgi_temp_path /work/5;
+server { listen 127.0.0.1:8080; location / { uwsgi_pass unix:/work/s; uwsgi_param PATH_INFO $uri; } } }
+""")
+children = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in (
+    ["uwsgi", "--plugin", "/usr/local/lib/uwsgi/plugins/python27_plugin.so", "--wsgi-file", "/work/wsgi.py",
+     "--socket", "/work/s", "--master", "--die-on-term"], ["nginx", "-c", "/work/nginx.conf"])]
+answer = None
+while answer is None and all(child.poll() is None for child in children):
+    try:
+        answer = urllib.request.urlopen("http://127.0.0.1:8080/x").read().decode()
+    except OSError:
+        time.sleep(0.05)
+print(answer)
+for child in children:
+    child.terminate()
+    child.wait()
+'
+	[ "$output" = '2.7 /x' ] || fail "$status: $output, $stderr"
+}

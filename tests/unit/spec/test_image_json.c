@@ -88,6 +88,8 @@ static void test_errors_name_the_path(void **state)
 		{"{\"name\": \"a\", \"packages\": [], \"interpreter\": "
 		 "\"/usr/bin/python3/../sh\"}",
 		 "image.json: interpreter: must be a Python in /usr/bin"},
+		{"{\"name\": \"a\", \"build_commands\": [\"a\\nb\"], " REST "}",
+		 "image.json: build_commands[0]: must be one line for a shell"},
 		{"{\"name\": \"a\", \"build_packages\": [\"-o=x\"], " REST "}",
 		 "image.json: build_packages[0]: must be a Debian package's name"},
 		{"{\"name\": \"a\", \"requirements\": [\"--index-url=x\"], " REST "}",
