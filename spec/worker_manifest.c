@@ -7,10 +7,7 @@
 #include "lib/cron.h"
 #include "lib/json_strict.h"
 #include "lib/limits.h"
-
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define DIGITS "0123456789"
-#define ALNUM LOWER DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#include "spec/field.h"
 
 #define BINDING_NAME_MAX 128
 #define BINDING_KEY_MAX 512 /* bytes of a name of something that a binding leads to */
@@ -66,74 +63,63 @@ enum binding_type binding_type_of(const char *type)
 	return i;
 }
 
-/* Whether s has 1 to max characters, all of them of this set. */
-static bool made_of(const char *s, const char *set, size_t max)
-{
-	size_t n = strlen(s);
-
-	return n >= 1 && n <= max && strspn(s, set) == n;
-}
-
 bool worker_manifest_is_name(const char *s)
 {
-	return made_of(s, LOWER DIGITS "-", MANIFEST_NAME_MAX) && s[0] != '-' &&
+	return field_made_of(s, FIELD_LOWER FIELD_DIGITS "-", MANIFEST_NAME_MAX) && s[0] != '-' &&
 	       s[strlen(s) - 1] != '-';
 }
 
 static bool is_stem(const char *s)
 {
-	return made_of(s, ALNUM "_-", MANIFEST_NAME_MAX) && s[0] != '-';
+	return field_made_of(s, FIELD_ALNUM "_-", MANIFEST_NAME_MAX) && s[0] != '-';
 }
 
 static bool is_flag(const char *s)
 {
-	return made_of(s, LOWER DIGITS "_", 100);
-}
-
-static bool is_python(const char *s)
-{
-	return strlen(s) <= 7 && s[0] >= '1' && s[0] <= '9' && s[1] == '.' &&
-	       made_of(s + 2, DIGITS, 5);
+	return field_made_of(s, FIELD_LOWER FIELD_DIGITS "_", 100);
 }
 
 static bool is_binding_name(const char *s)
 {
-	return made_of(s, ALNUM "_.$-", BINDING_NAME_MAX) && !strchr(DIGITS "-.", s[0]);
+	return field_made_of(s, FIELD_ALNUM "_.$-", BINDING_NAME_MAX) &&
+	       !strchr(FIELD_DIGITS "-.", s[0]);
 }
 
 /* A class of Python's: it is sent in a header, and in the words of JavaScript. */
 static bool is_entrypoint(const char *s)
 {
-	return made_of(s, ALNUM "_$", MANIFEST_ENTRYPOINT_MAX) && !strchr(DIGITS, s[0]);
+	return field_made_of(s, FIELD_ALNUM "_$", MANIFEST_ENTRYPOINT_MAX) &&
+	       !strchr(FIELD_DIGITS, s[0]);
 }
 
 static bool is_image(const char *s)
 {
-	return made_of(s, LOWER DIGITS "-", 32) && s[0] >= 'a' && s[0] <= 'z';
+	return field_made_of(s, FIELD_LOWER FIELD_DIGITS "-", 32) && s[0] >= 'a' && s[0] <= 'z';
 }
 
 static bool is_project_name(const char *s)
 {
-	return made_of(s, LOWER DIGITS "._-", 100) && strchr(LOWER DIGITS, s[0]);
+	return field_made_of(s, FIELD_LOWER FIELD_DIGITS "._-", 100) &&
+	       strchr(FIELD_LOWER FIELD_DIGITS, s[0]);
 }
 
 static bool is_release(const char *s)
 {
-	return made_of(s, ALNUM "._+!-", 100);
+	return field_made_of(s, FIELD_ALNUM "._+!-", 100);
 }
 
 static bool is_zone(const char *s)
 {
-	return made_of(s, LOWER DIGITS ".-", ROUTE_HOST_MAX);
+	return field_made_of(s, FIELD_LOWER FIELD_DIGITS ".-", ROUTE_HOST_MAX);
 }
 
 /* Whether s is a dotted name of a module; names that are not ASCII are none here. */
 static bool is_module(const char *s)
 {
 	for (;;) {
-		size_t n = strspn(s, ALNUM "_");
+		size_t n = strspn(s, FIELD_ALNUM "_");
 
-		if (n == 0 || n > MODULE_NAME_MAX || strchr(DIGITS, *s))
+		if (n == 0 || n > MODULE_NAME_MAX || strchr(FIELD_DIGITS, *s))
 			return false;
 		s += n;
 		if (*s == '\0')
@@ -174,21 +160,6 @@ static bool is_date(const char *s)
 	return s[0] == '2' && month >= 1 && month <= 12 && day >= 1 && day <= 31;
 }
 
-/* A string that has to be there when needed, and to be right if it is there. */
-static const char *read_string(struct json_strict *s, const char *key, size_t max, bool needed,
-			       bool (*ok)(const char *), const char *must)
-{
-	const char *text = json_strict_string(s, key, max);
-
-	if (text && ok && !ok(text)) {
-		(void)json_strict_fail(s, key, "%s", must);
-		return NULL;
-	}
-	if (!text && needed)
-		(void)json_strict_fail(s, key, "is missing");
-	return text;
-}
-
 /* An array of different strings. NULL: it is missing, or wrong. */
 static const json_t *read_strings(struct json_strict *s, const char *key, size_t max_items,
 				  size_t max_len, bool (*ok)(const char *), const char *must)
@@ -209,32 +180,24 @@ static const json_t *read_strings(struct json_strict *s, const char *key, size_t
 	return s->status == 0 ? list : NULL;
 }
 
-static uint32_t read_count(struct json_strict *s, const char *key, uint32_t min, uint32_t max,
-			   uint32_t without)
-{
-	int64_t v;
-
-	return json_strict_int(s, key, min, max, &v) ? (uint32_t)v : without;
-}
-
 static void read_head(struct json_strict *s, struct worker_manifest *m)
 {
 	size_t n;
 
-	m->name = read_string(s, "name", 1024, true, worker_manifest_is_name,
-			      "must have 1 to 63 of the characters a-z, 0-9 and '-', and neither "
-			      "begin nor end with '-', because it is a part of a host's name");
-	m->main = read_string(s, "main", 1024, true, is_stem,
-			      "must be a module's name of letters, digits, '_' and '-'");
-	m->main_file = read_string(s, "main_file", 1024, true, NULL, NULL);
+	m->name = field_string(s, "name", 1024, true, worker_manifest_is_name,
+			       "must have 1 to 63 of the characters a-z, 0-9 and '-', and neither "
+			       "begin nor end with '-', because it is a part of a host's name");
+	m->main = field_string(s, "main", 1024, true, is_stem,
+			       "must be a module's name of letters, digits, '_' and '-'");
+	m->main_file = field_string(s, "main_file", 1024, true, NULL, NULL);
 	n = m->main ? strlen(m->main) : 0;
 	if (m->main && m->main_file &&
 	    (strncmp(m->main_file, m->main, n) != 0 || strcmp(m->main_file + n, ".py") != 0))
 		(void)json_strict_fail(s, "main_file", "must be main with .py behind it");
-	m->date = read_string(s, "compatibility_date", 1024, true, is_date,
-			      "must be a date such as 2026-04-21");
-	m->python =
-		read_string(s, "python", 1024, true, is_python, "must be a version such as 3.13");
+	m->date = field_string(s, "compatibility_date", 1024, true, is_date,
+			       "must be a date such as 2026-04-21");
+	m->python = field_string(s, "python", 1024, true, field_is_python,
+				 "must be a version such as 3.13");
 	m->flags = read_strings(s, "compatibility_flags", MANIFEST_FLAGS_MAX, 100, is_flag,
 				"must have characters of a-z, 0-9 and '_'");
 	m->tag = json_strict_note(s, "tag", NOTE_MAX);
@@ -253,8 +216,8 @@ static void read_simple(struct json_strict *s, struct manifest_binding *b)
 		(void)json_strict_fail(s, "simple", "is missing");
 		return;
 	}
-	b->limit = read_count(&simple, "limit", 1, 1000000000, 0);
-	b->period_s = read_count(&simple, "period", 10, 60, 0);
+	b->limit = field_count(&simple, "limit", 1, 1000000000, 0);
+	b->period_s = field_count(&simple, "period", 10, 60, 0);
 	if (simple.status == 0 && (b->limit == 0 || (b->period_s != 10 && b->period_s != 60)))
 		(void)json_strict_fail(&simple, b->limit ? "period" : "limit", "%s",
 				       b->limit ? "must be 10 or 60" : "is missing");
@@ -268,8 +231,8 @@ static void read_binding(struct json_strict *s, struct manifest_binding *b)
 	bool is_variable;
 	size_t max;
 
-	b->name = read_string(s, "name", BINDING_NAME_MAX, true, is_binding_name,
-			      "must be a name such as MY_KV, of letters, digits and '_'");
+	b->name = field_string(s, "name", BINDING_NAME_MAX, true, is_binding_name,
+			       "must be a name such as MY_KV, of letters, digits and '_'");
 	b->type = type ? binding_type_of(type) : BINDING_N;
 	if (s->status == 0 && b->type == BINDING_N)
 		(void)json_strict_fail(s, "type", "%s",
@@ -293,7 +256,7 @@ static void read_binding(struct json_strict *s, struct manifest_binding *b)
 		(void)json_strict_fail(s, row->keys[0], "is missing");
 	if (b->type == BINDING_JSON && !json_strict_get(s, "json"))
 		(void)json_strict_fail(s, "json", "is missing");
-	if (b->type == BINDING_KV && b->target && !made_of(b->target, ALNUM "_-", 64))
+	if (b->type == BINDING_KV && b->target && !field_made_of(b->target, FIELD_ALNUM "_-", 64))
 		(void)json_strict_fail(s, "namespace_id",
 				       "must have 1 to 64 letters, digits, '_' and '-'");
 	if (b->type == BINDING_SERVICE && b->target && !worker_manifest_is_name(b->target))
@@ -353,10 +316,10 @@ static int read_routes(struct json_strict *s, struct worker_manifest *m)
 
 		if (!json_strict_item_object(s, "routes", i, &item))
 			break;
-		text = read_string(&item, "pattern", PATTERN_TEXT_MAX, true, NULL, NULL);
+		text = field_string(&item, "pattern", PATTERN_TEXT_MAX, true, NULL, NULL);
 		(void)json_strict_bool(&item, "custom_domain", &route->custom_domain);
-		route->zone = read_string(&item, "zone_name", ROUTE_HOST_MAX, false, is_zone,
-					  "must be a domain such as example.com");
+		route->zone = field_string(&item, "zone_name", ROUTE_HOST_MAX, false, is_zone,
+					   "must be a domain such as example.com");
 		if (text && item.status == 0 &&
 		    route_pattern_parse(text, route->custom_domain, &route->pattern, &e) < 0)
 			(void)json_strict_fail(&item, "pattern", "%s", e.msg);
@@ -390,20 +353,6 @@ static void read_crons(struct json_strict *s, struct worker_manifest *m)
 	}
 }
 
-static const char *read_word(struct json_strict *s, const char *key, const char *const *words,
-			     size_t n, const char *without)
-{
-	const char *text = json_strict_string(s, key, 64);
-
-	if (!text)
-		return without;
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(text, words[i]) == 0)
-			return text;
-	(void)json_strict_fail(s, key, "is no word of %s's", key);
-	return without;
-}
-
 static void read_assets(struct json_strict *s, struct worker_manifest *m)
 {
 	static const char *const html[] = {"auto-trailing-slash", "force-trailing-slash",
@@ -414,13 +363,13 @@ static void read_assets(struct json_strict *s, struct worker_manifest *m)
 
 	if (!json_strict_object(s, "assets", &assets))
 		return;
-	a->directory = read_string(&assets, "directory", 255, true, is_inside,
-				   "must be a folder inside the package");
-	a->binding = read_string(&assets, "binding", BINDING_NAME_MAX, false, is_binding_name,
-				 "must be a name such as ASSETS");
-	a->html_handling = read_word(&assets, "html_handling", html, ARRAY_SIZE(html), html[0]);
+	a->directory = field_string(&assets, "directory", 255, true, is_inside,
+				    "must be a folder inside the package");
+	a->binding = field_string(&assets, "binding", BINDING_NAME_MAX, false, is_binding_name,
+				  "must be a name such as ASSETS");
+	a->html_handling = field_word(&assets, "html_handling", html, ARRAY_SIZE(html), html[0]);
 	a->not_found_handling =
-		read_word(&assets, "not_found_handling", missing, ARRAY_SIZE(missing), missing[0]);
+		field_word(&assets, "not_found_handling", missing, ARRAY_SIZE(missing), missing[0]);
 	if (json_is_array(json_strict_get(&assets, "run_worker_first")))
 		a->worker_first = read_strings(&assets, "run_worker_first", MANIFEST_GLOBS_MAX, 255,
 					       NULL, NULL);
@@ -454,30 +403,30 @@ static void read_sandbox(struct json_strict *s, struct worker_manifest *m)
 	b->snapshot = MANIFEST_SNAPSHOT_DEDICATED;
 	if (!json_strict_object(s, "sandbox", &sandbox))
 		return;
-	b->by_request = read_word(&sandbox, "isolation", isolation, 2, isolation[0])[0] == 'r';
-	b->image = read_string(&sandbox, "image", 32, false, is_image, "must be an image's name");
-	b->policy = read_string(&sandbox, "policy", 63, false, util_is_name,
-				"must be a policy's name such as \"default\"");
+	b->by_request = field_word(&sandbox, "isolation", isolation, 2, isolation[0])[0] == 'r';
+	b->image = field_string(&sandbox, "image", 32, false, is_image, "must be an image's name");
+	b->policy = field_string(&sandbox, "policy", 63, false, util_is_name,
+				 "must be a policy's name such as \"default\"");
 	if (!b->policy)
 		b->policy = "default";
-	b->min = read_count(&sandbox, "min", 0, MANIFEST_INSTANCES_MAX, 0);
-	b->max = read_count(&sandbox, "max", 1, MANIFEST_INSTANCES_MAX,
-			    b->by_request ? MANIFEST_REQUESTS
-			    : b->min > 4  ? b->min
-					  : 4);
-	b->concurrency = read_count(&sandbox, "concurrency", 1, MANIFEST_CONCURRENCY_MAX, 100);
-	b->max_age_s = read_count(&sandbox, "max_age_s", 1, MANIFEST_AGE_MAX, 0);
-	b->max_requests = read_count(&sandbox, "max_requests", 1, 1000000000, 0);
-	b->timeout_s = read_count(&sandbox, "timeout_s", 1, MANIFEST_TIMEOUT_MAX, 0);
+	b->min = field_count(&sandbox, "min", 0, MANIFEST_INSTANCES_MAX, 0);
+	b->max = field_count(&sandbox, "max", 1, MANIFEST_INSTANCES_MAX,
+			     b->by_request ? MANIFEST_REQUESTS
+			     : b->min > 4  ? b->min
+					   : 4);
+	b->concurrency = field_count(&sandbox, "concurrency", 1, MANIFEST_CONCURRENCY_MAX, 100);
+	b->max_age_s = field_count(&sandbox, "max_age_s", 1, MANIFEST_AGE_MAX, 0);
+	b->max_requests = field_count(&sandbox, "max_requests", 1, 1000000000, 0);
+	b->timeout_s = field_count(&sandbox, "timeout_s", 1, MANIFEST_TIMEOUT_MAX, 0);
 	(void)json_strict_size(&sandbox, "memory", LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX, &b->memory);
 	if (json_strict_number(&sandbox, "cpus", LIMIT_CPU_MIN / 1000.0, LIMIT_CPU_MAX / 1000.0,
 			       &cpus))
 		b->cpu_milli = (uint32_t)(cpus * 1000 + 0.5);
-	snapshot = read_word(&sandbox, "snapshot", snapshots, ARRAY_SIZE(snapshots), "dedicated");
+	snapshot = field_word(&sandbox, "snapshot", snapshots, ARRAY_SIZE(snapshots), "dedicated");
 	for (unsigned i = 0; i < MANIFEST_SNAPSHOT_MAX; i++)
 		if (strcmp(snapshot, snapshots[i]) == 0)
 			b->snapshot = i;
-	start = read_word(&sandbox, "start", starts, ARRAY_SIZE(starts), "auto");
+	start = field_word(&sandbox, "start", starts, ARRAY_SIZE(starts), "auto");
 	for (unsigned i = 0; i < MANIFEST_START_MAX; i++)
 		if (strcmp(start, starts[i]) == 0)
 			b->start = i;
@@ -532,11 +481,11 @@ static void read_requirements(struct json_strict *s, struct worker_manifest *m)
 
 		if (!json_strict_item_object(s, "requirements", i, &item))
 			return;
-		(void)read_string(&item, "name", 1024, true, is_project_name,
-				  "must be a project's name such as \"fastapi\"");
-		(void)read_string(&item, "version", 1024, true, is_release,
-				  "must be a version such as \"1.2.3\"");
-		if (!read_word(&item, "from", from, 2, NULL))
+		(void)field_string(&item, "name", 1024, true, is_project_name,
+				   "must be a project's name such as \"fastapi\"");
+		(void)field_string(&item, "version", 1024, true, is_release,
+				   "must be a version such as \"1.2.3\"");
+		if (!field_word(&item, "from", from, 2, NULL))
 			(void)json_strict_fail(&item, "from", "is missing");
 		if (json_strict_end(&item) < 0)
 			return;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define LASTED_NS (1 * SEC)
 #define BUF_SIZE (sizeof(struct log_frame) + LOG_FRAME_DATA_MAX)
@@ -31,6 +32,8 @@ bool log_retry_is_over(const struct log_retry *r, uint64_t patience_ns)
 {
 	return r->broke_ns && util_monotonic_ns() - r->broke_ns > patience_ns;
 }
+
+#define LABEL_MAX 80
 
 static int fd_of(const struct log_client *c, int stream)
 {
@@ -96,19 +99,22 @@ static int write_text(struct log_client *c, int stream, const struct log_frame *
 {
 	const bool escape = stream == 0 ? c->opts.escape_out : c->opts.escape_err;
 	const int fd = fd_of(c, stream);
-	char stamp[40] = "";
+	char stamp[LABEL_MAX + 40] = "";
+	const time_t second = (time_t)(head->time_ns / SEC);
+	struct tm tm;
 
 	if (fd < 0)
 		return 0;
-	if (c->opts.timestamps) {
-		util_format_time(head->time_ns, stamp, sizeof(stamp) - 1);
+	if (c->opts.label && gmtime_r(&second, &tm)) {
+		(void)snprintf(stamp, sizeof(stamp), "%02d:%02d:%02d: [%.*s] ", tm.tm_hour,
+			       tm.tm_min, tm.tm_sec, LABEL_MAX, c->opts.label);
+	} else if (c->opts.timestamps) {
+		util_format_time(head->time_ns, stamp, 39);
 		strcat(stamp, " ");
 	}
 	if (turn_of(c, stream))
-		return write_lines(c, stream, (const char *)data, head->len,
-				   c->opts.timestamps ? stamp : NULL);
-	return log_text_print(fd, &c->text[stream], data, head->len, escape,
-			      c->opts.timestamps ? stamp : NULL);
+		return write_lines(c, stream, (const char *)data, head->len, *stamp ? stamp : NULL);
+	return log_text_print(fd, &c->text[stream], data, head->len, escape, *stamp ? stamp : NULL);
 }
 
 int log_marker_text(uint8_t reason, uint64_t kept, uint64_t dropped, bool final, char *buf,

@@ -33,7 +33,10 @@
 struct log_client_options {
 	/* where the data of stdout and stderr is written; -1: nowhere */
 	int out_fd, err_fd;
-	bool timestamps;	     /* each line begins with the time when it came */
+	bool timestamps; /* each line begins with the time when it came */
+	/* each line begins with the hour, minute and second when it came (UTC) and this, as in
+	 * "12:00:00: [www.0] "; NULL: not. Borrowed */
+	const char *label;
 	bool escape_out, escape_err; /* make control characters visible, for terminals */
 	bool quiet;		     /* no markers about dropped bytes */
 	/* Of each descriptor, where others write there too: only whole lines are written, while this is

@@ -59,6 +59,10 @@ int ctl_deploy(struct ctl *ctl, int argc, char **argv);
 int ctl_tail(struct ctl *ctl, int argc, char **argv);
 int ctl_kv(struct ctl *ctl, int argc, char **argv);
 int ctl_secret(struct ctl *ctl, int argc, char **argv);
+int ctl_service(struct ctl *ctl, int argc, char **argv);
+int ctl_scale(struct ctl *ctl, int argc, char **argv);
+int ctl_url(struct ctl *ctl, int argc, char **argv);
+int ctl_open(struct ctl *ctl, int argc, char **argv);
 int ctl_version(struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(struct ctl *ctl, int argc, char **argv);
 int ctl_tenant(struct ctl *ctl, int argc, char **argv); /* the tenant's verbs; tenant_verb.c */

@@ -2,7 +2,6 @@
 /* sandboxctl deploy: HTTP workers, from a folder to what serves. */
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,10 +12,7 @@
 #include "supervisor/ctl/deploy.h"
 #include "supervisor/ctl/pack.h"
 #include "supervisor/ctl/pip_index.h"
-
-/* A build resolves and fetches what the worker needs, which may take minutes. */
-#define DEPLOY_TIMEOUT_MS (20 * 60 * 1000)
-#define LINE_BYTES 65536
+#include "supervisor/ctl/progress.h"
 
 static const char deploy_help[] =
 	"usage: sandboxctl deploy [DIR] [--dry-run] [--env NAME] [--name NAME]\n"
@@ -132,95 +128,6 @@ static int pack(const char *path, int *ret_fd, struct err *e)
 	return r;
 }
 
-/* Of the sandbox's: without what a terminal would obey. */
-static void print_traceback(const char *text)
-{
-	const size_t len = strlen(text);
-	struct log_text shown = {0};
-
-	(void)log_text_print(STDERR_FILENO, &shown, text, len, true, NULL);
-	if (len && text[len - 1] != '\n')
-		(void)log_text_print(STDERR_FILENO, &shown, "\n", 1, true, NULL);
-}
-
-/* A line of the daemon's about a step, or what the worker's own code has raised. */
-static void print_progress(const char *line)
-{
-	json_auto_t *o = json_loads(line, 0, NULL);
-	const char *step = ctl_text(o, "step"), *text = ctl_text(o, "text");
-
-	print_traceback(ctl_text(o, "traceback"));
-	if (!*step)
-		return;
-	fprintf(stderr, "%-10s %9.1f ms", step, json_number_value(json_object_get(o, "ms")));
-	/* Escaped, like all that comes from a sandbox. */
-	if (*text) {
-		char shown[4096];
-
-		fprintf(stderr, "  %s", util_escape(text, shown, sizeof(shown)));
-	}
-	fputc('\n', stderr);
-}
-
-/* Reads what has come of progress; false: there will be no more. */
-static bool read_progress(int fd, char *buf, size_t *n)
-{
-	const ssize_t got = recv(fd, buf + *n, LINE_BYTES - 1 - *n, MSG_DONTWAIT);
-	char *line = buf, *end;
-
-	if (got <= 0)
-		return false;
-	*n += (size_t)got;
-	buf[*n] = '\0';
-	while ((end = strchr(line, '\n'))) {
-		*end = '\0';
-		print_progress(line);
-		line = end + 1;
-	}
-	*n -= (size_t)(line - buf);
-	memmove(buf, line, *n);
-	if (*n == LINE_BYTES - 1) /* no line of ours */
-		*n = 0;
-	return true;
-}
-
-/* Waits for the answer, and shows what comes until then. */
-static int wait_for_answer(struct ctl_conn *conn, int progress, json_t **ret, struct err *e)
-{
-	struct pollfd fds[2] = {{.fd = conn->fd, .events = POLLIN},
-				{.fd = progress, .events = POLLIN}};
-	_cleanup_free_ char *buf = malloc(LINE_BYTES);
-	size_t n = 0;
-
-	if (!buf)
-		return err_set(e, ERR_SYSTEM, ENOMEM, "progress");
-	for (;;) {
-		const int ready = poll(fds, 2, DEPLOY_TIMEOUT_MS);
-		int r;
-
-		if (ready < 0 && errno == EINTR)
-			continue;
-		if (ready <= 0)
-			return err_set(e, ERR_UNAVAILABLE, ready < 0 ? errno : ETIMEDOUT,
-				       "the daemon does not answer");
-		if (fds[1].revents && !read_progress(progress, buf, &n))
-			fds[1].fd = -1;
-		if (!fds[0].revents)
-			continue;
-		r = ctl_read(conn, ret, e);
-		if (r == -ECONNRESET)
-			return err_set(e, ERR_UNAVAILABLE, 0,
-				       "the daemon went away in the middle of the deploy: "
-				       "'sandboxctl deploy ls' tells what serves");
-		if (r == 0)
-			continue;
-		/* What was told before the answer. */
-		while (fds[1].fd >= 0 && read_progress(progress, buf, &n))
-			;
-		return r < 0 ? r : ctl_reply_check(*ret, e);
-	}
-}
-
 static int ask(struct ctl *ctl, const struct deploy_options *o, json_t **ret, struct err *e)
 {
 	struct pip_index index = PIP_INDEX_INIT;
@@ -251,7 +158,7 @@ static int ask(struct ctl *ctl, const struct deploy_options *o, json_t **ret, st
 	/* The index ends with the copies that the daemon and the build have. */
 	util_close_fd(&index.sock);
 	if (r == 0)
-		r = wait_for_answer(&conn, ours, ret, e);
+		r = progress_wait(&conn, ours, "'sandboxctl deploy ls' tells what serves", ret, e);
 	ctl_close(&conn);
 	pip_index_stop(&index);
 	return r;
@@ -571,7 +478,7 @@ static int call_handler(struct ctl *ctl, json_t *request)
 	traceback = ctl_text(reply, "traceback");
 	(void)fflush(stdout);
 	if (r)
-		print_traceback(*traceback ? traceback : ctl_text(reply, "message"));
+		progress_print(NULL, *traceback ? traceback : ctl_text(reply, "message"));
 	return ctl_flush(r);
 }
 

@@ -36,8 +36,7 @@ int follow_socket(struct follow *f, int *ret_theirs, struct err *e)
 	return 0;
 }
 
-/* Asks for the rest of the log, from the first record that has not been written out. */
-static int attach(struct follow *f, struct err *e)
+int follow_attach(struct follow *f, struct err *e)
 {
 	_cleanup_fd_ int theirs = -1;
 	json_t *request, *reply = NULL;
@@ -87,7 +86,7 @@ static int copy_once(void *arg, bool *ret_news, struct err *e)
 	int r;
 
 	f->broke = false;
-	r = f->sock < 0 ? attach(f, e) : 0;
+	r = f->sock < 0 ? follow_attach(f, e) : 0;
 	if (r < 0)
 		return r;
 	pfd.fd = f->sock;

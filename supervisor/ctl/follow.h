@@ -44,6 +44,9 @@ void follow_clear(struct follow *f);
  */
 int follow_socket(struct follow *f, int *ret_theirs, struct err *e);
 
+/* Asks for the rest of the log, from the first record that has not been written out: f->sock. */
+int follow_attach(struct follow *f, struct err *e);
+
 /*
  * Copies the log to the options' descriptors until it ends, and returns 0. It attaches by the op
  * "logs" where f->sock is not attached, and again each time the connection breaks. -EPIPE: nobody

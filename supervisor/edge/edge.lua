@@ -197,7 +197,7 @@ local function serve(e, v)
 	var.sandboxd_peer = instance.name
 	ngx.ctx.instance = instance
 	ngx.ctx.timeout = e.timeout
-	if instance.version.once then
+	if instance.version.once or instance.version.turns then
 		-- A connection of its own, which serves nothing else.
 		var.sandboxd_upstream = "sandboxd_once"
 		var.sandboxd_connection = "close"

@@ -19,6 +19,7 @@ local ASK_AGAIN = 0.5
 
 local wake_path
 local waiting = {} -- a version's name -> {n, sem, asking, refused, quiet}
+local turns = {} -- a version's name -> how far its instances have had their turns
 
 function M.begin(path)
 	wake_path = path
@@ -42,20 +43,29 @@ function M.choose(e)
 end
 
 -- The instance with the fewest requests, the first of several: so the last ones have nothing to do
--- when there is little, and can end.
+-- when there is little, and can end. Those of a service do not end, and have turns.
 local function pick_instance(v)
 	local list = v.instances
 	local best, least
 
+	local begin = 0
+
 	if v.once then
 		return counts.of(v.once) < v.room and v.once or nil
 	end
+	-- In turns it is the next one that comes first, of those that have as few.
+	if v.turns and #list > 1 then
+		begin = turns[v.name] or math.random(#list)
+		turns[v.name] = begin % #list + 1
+	end
 	for i = 1, #list do
-		if not counts.is_down(list[i]) then
-			local n = counts.of(list[i])
+		local one = list[(begin + i - 1) % #list + 1]
+
+		if not counts.is_down(one) then
+			local n = counts.of(one)
 
 			if n < v.room and (not least or n < least) then
-				best, least = list[i], n
+				best, least = one, n
 				if n == 0 then
 					break
 				end

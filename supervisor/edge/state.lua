@@ -109,6 +109,8 @@ local function version(key, of)
 	v.name = key .. " " .. v.id
 	v.room = number(of.room, 100)
 	v.instances = {}
+	-- Instances get requests in turns, each by a connection of its own.
+	v.turns = of.turns == true
 	v.assets = M.assets(of.assets)
 	if of.isolation == "request" then
 		v.once = instance(key, v, {id = "-", path = of.path})

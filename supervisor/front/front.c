@@ -12,6 +12,7 @@
 #include "supervisor/front/run/api_stats.h"
 #include "supervisor/front/run/log_keep.h"
 #include "supervisor/front/run/schedule/schedule.h"
+#include "supervisor/front/service/service.h"
 #include "supervisor/front/store/schema.h"
 #include "supervisor/front/web/cloudflare/cloudflare.h"
 #include "supervisor/front/web/web.h"
@@ -99,6 +100,8 @@ const struct capability *const front_capabilities[] = {&link_capability,
 						       &cloudflare_asset_capability,
 						       &cloudflare_settings_capability,
 						       &cloudflare_tail_capability,
+						       &service_capability,
+						       &service_roll_capability,
 						       NULL};
 
 struct front *front_new(void)
@@ -111,6 +114,7 @@ struct front *front_new(void)
 		struct serve serve;
 		struct api api;
 		struct web web;
+		struct services services;
 	} *all = calloc(1, sizeof(*all));
 
 	if (!all)
@@ -121,6 +125,8 @@ struct front *front_new(void)
 	all->f.serve = &all->serve;
 	all->f.api = &all->api;
 	all->f.web = &all->web;
+	all->f.services = &all->services;
+	idtable_use(&all->services.channels, all->services.buckets, SERVICE_BUCKETS);
 	idtable_use(&all->web.channels, all->web.buckets, WEB_BUCKETS);
 	idtable_use(&all->web.rates, all->web.rate_buckets, WEB_RATE_BUCKETS);
 	all->web.assets_fd = -1;

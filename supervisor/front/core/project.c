@@ -284,6 +284,9 @@ struct change *token_revoke_all(struct front *f, struct project *p, struct err *
 #define DEFAULT_HTTP_WORKERS 500u
 #define DEFAULT_HTTP_VERSIONS 100u
 #define DEFAULT_KV_BYTES (1ULL << 30)
+#define DEFAULT_SERVICES 100u
+#define DEFAULT_SERVICE_VERSIONS 10u
+#define DEFAULT_SERVICE_DATA_BYTES (1ULL << 30)
 
 _Static_assert(PROJECTS_MAX <= OWNERS_MAX, "each slot has an id range");
 
@@ -402,6 +405,9 @@ struct quota project_quota_default(void)
 			      .http_workers = DEFAULT_HTTP_WORKERS,
 			      .http_versions = DEFAULT_HTTP_VERSIONS,
 			      .kv_bytes = DEFAULT_KV_BYTES,
+			      .services = DEFAULT_SERVICES,
+			      .service_versions = DEFAULT_SERVICE_VERSIONS,
+			      .service_data_bytes = DEFAULT_SERVICE_DATA_BYTES,
 			      .policies = "default,strict"};
 }
 

@@ -26,6 +26,8 @@
 /* Of a project, where its quota of them is 0, and what the quota is at most. */
 #define HTTP_WORKERS_MAX 10000u
 #define HTTP_VERSIONS_MAX 1000u
+#define SERVICES_MAX 1000u
+#define SERVICE_VERSIONS_MAX 100u
 #define WORKER_BUCKETS 32
 #define TOKEN_LEN 43 /* 32 bytes of getrandom(2), base64url without padding */
 
@@ -71,6 +73,7 @@ struct project {
 	struct project_logs *logs;	     /* run/log_keep.h */
 	struct project_schedules *schedules; /* run/schedule/schedule.h */
 	struct project_web *web;	     /* web/web.h */
+	struct project_service *service;     /* service/service.h */
 };
 
 _Static_assert(PROJECTS_MAX <= TURN_HOLDERS, "each project has its turn");

@@ -15,6 +15,7 @@
 #include "supervisor/front/base/turn.h"
 
 #define BUCKETS 1024u
+#define TOLD_MAX 4u /* who hears that something was told */
 /* How long after a failure the edge is tried again: the first time, and at most. */
 #define PAUSE_MIN_NS (10 * MSEC)
 #define PAUSE_MAX_NS (1 * SEC)
@@ -34,7 +35,7 @@ struct edge {
 	struct told hosts; /* with an empty key */
 	bool ready_said;
 	char id[EDGE_ID_LEN + 1]; /* of the edge that has answered last */
-	void (*on_told)(struct front *f, const char *key);
+	void (*on_told[TOLD_MAX])(struct front *f, const char *key);
 
 	int fd; /* -1: not connected */
 	sd_event_source *io;
@@ -169,8 +170,8 @@ static void answered(struct edge *x, unsigned status, const char *id)
 
 		if (!t->text && t != &x->hosts)
 			told_free(x, t);
-		if (key && x->on_told && status == 204)
-			x->on_told(x->f, key);
+		for (unsigned i = 0; key && status == 204 && i < TOLD_MAX && x->on_told[i]; i++)
+			x->on_told[i](x->f, key);
 		free(key);
 	}
 	advance(x->f, &x->again);
@@ -416,8 +417,11 @@ bool edge_has(const struct front *f, const char *key)
 
 void edge_on_told(struct front *f, void (*told)(struct front *f, const char *key))
 {
-	if (f->edge)
-		f->edge->on_told = told;
+	for (unsigned i = 0; f->edge && i < TOLD_MAX; i++)
+		if (!f->edge->on_told[i]) {
+			f->edge->on_told[i] = told;
+			break;
+		}
 }
 
 static int edge_load(struct front *f, struct err *e)

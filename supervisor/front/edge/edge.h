@@ -31,8 +31,8 @@ void edge_is_new(struct front *f);
 /* True when what was put last of this worker has reached the edge: it sends no request any more to an
  * instance that is not in it. key "": the same of the routes. */
 bool edge_has(const struct front *f, const char *key);
-/* told is called each time that becomes true for a worker, or with "" for the routes. One function
- * only, for good. */
+/* told is called each time that becomes true for a worker, or with "" for the routes; a few functions,
+ * for good. */
 void edge_on_told(struct front *f, void (*told)(struct front *f, const char *key));
 
 /* wake.c: a request that waits at the edge until there is an instance for it. */

@@ -25,6 +25,10 @@ static const struct column project_columns[] = {
 	COLUMN(project_row, "http_rate", COLUMN_U32, quota.http_rate),
 	COLUMN(project_row, "kv_bytes", COLUMN_U64, quota.kv_bytes),
 	COLUMN(project_row, "hosts", COLUMN_TEXT, quota.hosts),
+	COLUMN(project_row, "services", COLUMN_U32, quota.services),
+	COLUMN(project_row, "service_replicas", COLUMN_U32, quota.service_replicas),
+	COLUMN(project_row, "service_versions", COLUMN_U32, quota.service_versions),
+	COLUMN(project_row, "service_data_bytes", COLUMN_U64, quota.service_data_bytes),
 };
 static const struct table projects_table = TABLE("projects", project_row, 1, project_columns);
 
@@ -61,10 +65,19 @@ static const char step_3[] =
 	"ALTER TABLE projects ADD COLUMN http_rate INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE projects ADD COLUMN kv_bytes INTEGER NOT NULL DEFAULT 1073741824;"
 	"ALTER TABLE projects ADD COLUMN hosts TEXT NOT NULL DEFAULT ''";
+/* As of a new project. */
+static const char step_4[] =
+	"ALTER TABLE projects ADD COLUMN services INTEGER NOT NULL DEFAULT 100;"
+	"ALTER TABLE projects ADD COLUMN service_replicas INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE projects ADD COLUMN service_versions INTEGER NOT NULL DEFAULT 10;"
+	"ALTER TABLE projects ADD COLUMN service_data_bytes INTEGER NOT NULL DEFAULT 1073741824";
 /* clang-format on */
 
-static const struct migration steps[] = {
-	{1, 2, step_1, NULL}, {2, 3, step_2, NULL}, {3, 0, step_3, NULL}, {0}};
+static const struct migration steps[] = {{1, 2, step_1, NULL},
+					 {2, 3, step_2, NULL},
+					 {3, 0, step_3, NULL},
+					 {4, 0, step_4, NULL},
+					 {0}};
 static const struct table *const tables[] = {&projects_table, &tokens_table, NULL};
 const struct schema projects_schema = {"projects", steps, tables, NULL};
 

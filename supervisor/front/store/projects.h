@@ -30,6 +30,10 @@ struct quota {
 	uint32_t http_instances; /* of all HTTP workers at a time, with runs for single requests */
 	uint32_t http_rate;	 /* requests a second that the edge passes on to all of them */
 	uint64_t kv_bytes;	 /* keys, values and metadata of its KV namespaces */
+	uint32_t services;	 /* of all its apps */
+	uint32_t service_replicas;   /* of all services, as many as are wanted */
+	uint32_t service_versions;   /* that are kept of each: the oldest that nothing runs go */
+	uint64_t service_data_bytes; /* of all services' folders ~/data */
 	/* What its workers may name, separated by commas. */
 	char policies[QUOTA_NAMES_MAX + 1], images[QUOTA_NAMES_MAX + 1];
 	/* Of which hosts its HTTP workers may have routes: names, and *.NAME for all below one. */

@@ -80,6 +80,8 @@ static void test_quota_bad(void **state)
 		{"{\"http_versions\": 1001}", "quota: http_versions: must be"},
 		{"{\"http_workers\": \"5\"}", "quota: http_workers: must be"},
 		{"{\"kv_bytes\": -1}", "quota: kv_bytes: must be"},
+		{"{\"services\": 1001}", "quota: services: must be"},
+		{"{\"service_versions\": 1}", "quota: service_versions: must be 0"},
 		{"{\"hosts\": []}", "quota: hosts: must name at least one"},
 		{"{\"hosts\": [\"a.example\", \"*\"]}", "quota: hosts[1]: must be a host"},
 		{"{\"hosts\": [\"a.example/x\"]}", "quota: hosts[0]: must be a host"},
@@ -524,6 +526,9 @@ static void test_projects(void **state)
 	assert_int_equal(p->quota.http_workers, 500);
 	assert_int_equal(p->quota.http_versions, 100);
 	assert_int_equal(p->quota.kv_bytes, 1 << 30);
+	assert_int_equal(p->quota.services, 100);
+	assert_int_equal(p->quota.service_versions, 10);
+	assert_true(p->quota.service_data_bytes == 1 << 30);
 	assert_string_equal(p->quota.hosts, "");
 	p = project_find(x->f, "p007");
 	assert_null(project_by_id(x->f, "p007"));
