@@ -362,6 +362,12 @@ class Parked(object):
             del sys.path[0]
         os.close(SERVE_FD)      # see main()
         self.reads = reads
+        # A module of the runtime's own may know better than a rehearsal what its tasks need.
+        own = [sys.modules[name] for name in job["warm"]
+               if name.startswith(OWN) and hasattr(sys.modules[name], "prepare")]
+        self.prepares = [module.prepare for module in own]
+        for module in own:
+            module.settle()
         self.repairs = Repairs(seeded, memory_areas(), folders)
         rehearse(self, REHEARSALS, b"/template")
         self.cold.settle(self.reads)
@@ -395,12 +401,15 @@ class Parked(object):
         without_task(True)
         self.make_unique(b"")
         try:
-            rehearse(self, 1, b"/clone", 1)
+            if not self.prepares:
+                rehearse(self, 1, b"/clone", 1)
+            # What is opened here stays open until the job comes, and before it the socket of a run that serves may.
+            os.dup2(GO_FD, SERVE_FD)
+            for prepare in self.prepares:
+                prepare()
             # Collect what is new, so that the first collection does not fall into the task's time.
             gc.collect(0)
             freeze()
-            # These stay open until the job comes, and before it the socket of a run that serves may.
-            os.dup2(GO_FD, SERVE_FD)
             ahead = surround_ahead(self.run_dir, self.work_dir)
             os.close(SERVE_FD)
         except BaseException as error:

@@ -49,19 +49,19 @@ static void arm(struct web_instance *i);
  * They are in the frame's head where it has room for them, else in its body. The text was written here,
  * so that it can be erased.
  */
-int web_hello(struct web_channel *c, struct err *e)
+int web_hello(struct web_channel *c, bool quiet, struct err *e)
 {
 	const struct web_worker *w = c->version->worker;
-	const char *begin =
-		web_is_tailed(w) ? "{\"op\":\"hello\",\"streams\":true,\"tail\":true,\"secrets\":"
-				 : "{\"op\":\"hello\",\"streams\":true,\"tail\":false,\"secrets\":";
-	char *secrets, *head;
+	char begin[96], *secrets, *head;
 	size_t len, n;
 	bool fits;
 	int r = secrets_open(c->f, w->project->id, w->row.name, &secrets, &len, e);
 
 	if (r < 0)
 		return r;
+	(void)snprintf(begin, sizeof(begin),
+		       "{\"op\":\"hello\",\"streams\":true,\"tail\":%s,%s\"secrets\":",
+		       web_is_tailed(w) ? "true" : "false", quiet ? "\"quiet\":true," : "");
 	fits = strlen(begin) + 1 + len <= SERVE_HEAD_MAX;
 	n = strlen(begin) + (fits ? len : 2) + 1;
 	head = malloc(n + 1);
@@ -173,7 +173,7 @@ static int channel_connect(struct web_instance *i)
 	if (send(fd, "", 1, MSG_NOSIGNAL) != 1)
 		return -errno;
 	r = web_channel_open(i->f, &i->channel, TAKE_FD(fd), SERVE_BODY_MAX);
-	if (r < 0 || web_hello(&i->channel, &e) == 0)
+	if (r < 0 || web_hello(&i->channel, false, &e) == 0)
 		return r;
 	/* Without its secrets it would serve what nobody has deployed. */
 	(void)snprintf(i->version->failure, sizeof(i->version->failure), "%s", e.msg);

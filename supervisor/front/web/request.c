@@ -123,7 +123,8 @@ static void request_free(struct front *f, struct web_request *q)
 static int say_hello(struct web_request *q, int connection, struct err *e)
 {
 	struct web_channel *c = &q->channel;
-	int r = web_hello(c, e);
+	/* Whether it gets ready, only a deploy wants to know. */
+	int r = web_hello(c, !q->tries, e);
 
 	if (r < 0)
 		return r;

@@ -277,8 +277,9 @@ int web_warm_list(const struct web_version *v, enum web_snapshot kind, char *buf
 /* Those of before the front's restart, of the runs that the store says have not ended. */
 void web_instances_load(struct front *f);
 
-/* The first that its code hears: the secrets of the channel's worker, and whether somebody looks. */
-int web_hello(struct web_channel *c, struct err *e);
+/* The first that its code hears: the secrets of the channel's worker, and whether somebody looks.
+ * quiet: nobody waits to hear that it is ready. */
+int web_hello(struct web_channel *c, bool quiet, struct err *e);
 /* Why the version's code could not start, as the run says it: it is kept in version.failure. */
 void web_take_failed(struct web_version *v, const json_t *head);
 /* The job of a run that serves. */

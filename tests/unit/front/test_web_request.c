@@ -14,7 +14,7 @@
 	"\"sandbox\":{\"isolation\":\"request\"" more "}}"
 
 /* Reads a run's first frame. Returns the connection that comes with it. */
-static int take_hello(const struct run *run)
+static int take_hello_of(const struct run *run, bool quiet)
 {
 	uint32_t lengths[2];
 	char head[512];
@@ -32,9 +32,15 @@ static int take_hello(const struct run *run)
 	o = json_loadb(head, le32toh(lengths[0]), 0, NULL);
 	assert_string_equal(rig_text(o, "op"), "hello");
 	assert_true(json_is_object(json_object_get(o, "secrets")));
+	assert_int_equal(json_is_true(json_object_get(o, "quiet")), quiet);
 	json_decref(o);
 	assert_int_equal(n, 1);
 	return fd;
+}
+
+static int take_hello(const struct run *run)
+{
+	return take_hello_of(run, true);
 }
 
 static int begin_request_deploy(struct rig *r, const char *code, struct run *ret)
@@ -46,7 +52,7 @@ static int begin_request_deploy(struct rig *r, const char *code, struct run *ret
 	*ret = expect_start(r);
 	{
 		/* Its client has left. */
-		int gone = take_hello(ret);
+		int gone = take_hello_of(ret, false);
 		char c;
 
 		assert_int_equal(read(gone, &c, 1), 0);

@@ -100,7 +100,8 @@ class Front:
 class Instance:
     """A worker of these files, which serves on a socket in a folder."""
 
-    def __init__(self, files, config=None, secrets=None, env=None, isolation="instance", modules=None):
+    def __init__(self, files, config=None, secrets=None, env=None, isolation="instance", modules=None,
+                 hello=None):
         self.top = tempfile.mkdtemp(prefix="http-test-")
         self.work = os.path.join(self.top, "work")
         for name, text in files.items():
@@ -129,7 +130,7 @@ class Instance:
             cwd=self.work)
         serve.close()
         self.front = Front(front, self.log)
-        hello = encode({"op": "hello", "secrets": secrets or {}})
+        hello = encode(dict({"op": "hello", "secrets": secrets or {}}, **hello or {}))
         if client is not None:
             socket.send_fds(front, [hello], [client.fileno()])
             client.close()

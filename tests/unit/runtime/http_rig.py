@@ -50,7 +50,7 @@ class Client:
     async def of(cls, server):
         ours, theirs = socket.socketpair()
         client = cls(ours)
-        client.connection = await server.adopt(theirs)
+        client.connection = server.adopt(theirs)
         return client
 
     async def send(self, data):

@@ -496,6 +496,59 @@ __all__ = ["Default", "Base"]
         self.assertEqual((status, headers["connection"], body.decode()), (200, "close", "ü hush 1,"))
         self.assertEqual(instance.wait(), 0)
 
+    def test_the_front_hears_of_one_request_what_it_wants_to_know(self):
+        for quiet, heard in ((False, ["ready"]), (True, [])):
+            instance = Instance({"entry.py": OLDER}, {"bindings": BINDINGS}, {"SECRET": ""}, isolation="request",
+                                hello={"quiet": quiet})
+            self.assertEqual(instance.ask("/env", sock=instance.client)[0], 200)
+            self.assertEqual(instance.wait(), 0)
+            with instance.front.changed:
+                instance.front.changed.wait_for(lambda: instance.front.ended, http_rig.PATIENCE)
+            self.assertEqual([frame["op"] for frame in instance.front.frames], heard)
+
+    def test_the_channel_is_used_when_it_is_needed(self):
+        entry = ("import asyncio\nfrom js import Response\n"
+                 "async def on_fetch(request, env):\n"
+                 "    if request.url.endswith('/ask'):\n        return Response.new(await env.KV.get('a'))\n"
+                 "    print('printed')\n    await asyncio.sleep(0.3)\n    print('told')\n"
+                 "    return Response.new('')\n")
+        bindings = [{"name": "KV", "type": "kv_namespace"}]
+        instance = Instance({"entry.py": entry}, {"bindings": bindings}, isolation="request", hello={"quiet": True})
+        instance.front.store["a"] = b"value", None
+        self.assertEqual(instance.ask("/ask", sock=instance.client)[2], b"value")
+        self.assertEqual(instance.wait(), 0)
+        # A frame that comes while the request runs is heard, though nothing was asked for.
+        instance = Instance({"entry.py": entry}, isolation="request", hello={"quiet": True})
+        instance.front.send({"op": "call", "id": 7, "handler": "none"})
+        self.assertEqual(instance.ask("/slow", sock=instance.client)[0], 200)
+        self.assertFalse(instance.front.wait("done")["ok"])
+        self.assertEqual(instance.wait(), 0)
+
+    def test_how_many_arguments_a_function_takes(self):
+        import functools
+        import inspect
+
+        from _sandboxd_http.dispatch import count_positions
+
+        class Some:
+            def none(self): pass
+            def two(self, a, b=1, *, c=2): pass
+            def any(self, *a): pass
+            @staticmethod
+            def still(a, /, b): pass
+            @classmethod
+            def of(cls, a): pass
+            @functools.wraps(two)
+            def wrapped(self, *a): pass
+            def __call__(self, a): pass
+
+        for function in (Some().none, Some().two, Some().any, Some.still, Some().of, Some().wrapped, Some(), Some.two,
+                         lambda: 0, lambda a, **b: 0, functools.partial(Some().two, 1)):
+            parameters = inspect.signature(function).parameters.values()
+            expected = 99 if any(each.kind is each.VAR_POSITIONAL for each in parameters) else sum(
+                each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
+            self.assertEqual(count_positions(function), expected, function)
+
     def test_a_project_may_carry_its_own_sdk(self):
         own = ("class WorkerEntrypoint:\n    def __init__(self, ctx, env): self.env = env\n"
                "class Request:\n    def __init__(self, request): self.inner = request\n"

@@ -33,6 +33,24 @@ class NestedTest(unittest.TestCase):
             return await asyncio.gather(*coroutines)
         return http_rig.run(together(), self.loop)
 
+    def test_a_loop_lets_go_of_what_it_has_open_and_takes_it_up_again(self):
+        import os
+
+        from pyodide.webloop import WebLoop
+        opened = set(os.listdir("/proc/self/fd"))
+        loop, unused = WebLoop(), WebLoop()
+        for each in loop, unused:
+            each.let_go()
+        self.assertLessEqual(set(os.listdir("/proc/self/fd")), opened)
+        loop.take_up()
+        loop.call_later(0.01, loop.call_soon_threadsafe, loop.stop)
+        loop.run_until_complete(asyncio.sleep(0.001))
+        for each in loop, unused:
+            each.close()
+            each.close()
+            self.assertTrue(each.is_closed())
+        self.assertLessEqual(set(os.listdir("/proc/self/fd")), opened)
+
     def test_run_sync_blocks_one_request_only(self):
         order = []
 

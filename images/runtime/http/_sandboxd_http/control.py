@@ -28,6 +28,19 @@ lengths = struct.Struct("<II")
 REPEATABLE = frozenset(("get", "getWithMetadata", "getMany", "put", "delete", "list"))
 
 
+# Seconds after which a channel is read that nobody has needed so far.
+NEEDED_AFTER = 0.05
+
+
+def transport_of(loop, sock, protocol):
+    """The transport of a connected socket, at once: connect_accepted_socket() takes several turns of the loop.
+
+    The protocol's connection_made() is called in the loop's next turn.
+    """
+    sock.setblocking(False)
+    return loop._make_socket_transport(sock, protocol)
+
+
 class FrameError(Exception):
     """What has come is no frame, or what is to be sent would be none: the front ends whom it has one of."""
 
@@ -234,6 +247,19 @@ class Control(asyncio.Protocol):
         self.streams = False        # the front takes and gives bodies in pieces
         self.uploads = {}           # by number
         self.downloads = weakref.WeakValueDictionary()
+        self.later = None           # a connection that is not used yet, and what was read from it
+
+    def attach_later(self, sock, data=b""):
+        """Go on over this connection as soon as something is sent, and soon in any case: most requests have ended
+        by then, and what the front has to say is not for them.
+        """
+        self.later = sock, data
+        self.loop.call_later(NEEDED_AFTER, self.attach_now)
+
+    def attach_now(self):
+        if self.later is not None:
+            (sock, data), self.later = self.later, None
+            self.attach(transport_of(self.loop, sock, asyncio.Protocol()), data)
 
     def attach(self, transport, data=b""):
         """Go on over a new connection, of which the first bytes may have come."""
@@ -297,6 +323,7 @@ class Control(asyncio.Protocol):
 
     def send(self, header, body=b""):
         """Send a frame, if there is a front; says whether there was one."""
+        self.attach_now()
         if self.transport is None:
             return False
         try:
@@ -328,6 +355,7 @@ class Control(asyncio.Protocol):
 
     def pump(self):
         """Send what waits, as far as the front takes it."""
+        self.attach_now()
         while self.queued and self.transport is not None and not self.blocked and len(self.asked) < OUTSTANDING_MAX:
             ask = self.queued.popleft()
             if ask.future.done():

@@ -17,6 +17,7 @@ import traceback
 
 import _cloudflare_compat_flags
 import _sandboxd_js as js
+from pyodide.webloop import WebLoop
 
 from . import dispatch, nested
 from .client import Client
@@ -70,6 +71,27 @@ def message_of(error):
     return "%s: %s" % (type(error).__name__, text)
 
 
+ahead = []      # the loop, where it was made before the job came
+
+
+def settle():
+    """Make the loop in a process that is about to be parked; what it has open cannot be parked with it."""
+    loop = WebLoop()
+    loop.let_go()
+    ahead.append(loop)
+
+
+def prepare():
+    """Do what needs no job, in a process that waits for one."""
+    begin_loop(ahead[0])
+
+
+def begin_loop(loop):
+    loop.take_up()
+    asyncio.set_event_loop(loop)
+    nested.serve(loop)
+
+
 class Instance:
     """One process that serves one version of a worker."""
 
@@ -87,16 +109,16 @@ class Instance:
         self.draining = False
         self.client = None
         self.secrets = {}
+        self.quiet = False      # whether the front does not wait to hear that it is ready
 
     def run(self):
         """Serve until the end; returns the exit status."""
         warm.lay_out_path()     # the runtime has put the work folder into its first place
         warm.forget_listings()
         given = socket.socket(fileno=self.fd)
-        from pyodide.webloop import WebLoop
-        self.loop = loop = WebLoop()
-        asyncio.set_event_loop(loop)
-        nested.serve(loop)
+        self.loop = loop = ahead.pop() if ahead else WebLoop()
+        if nested.serving is None or nested.serving.loop is not loop:
+            begin_loop(loop)
         self.hello = loop.create_future()
         self.ended = loop.create_future()
         self.control = Control(loop, self.frame, self.control_lost)
@@ -130,7 +152,9 @@ class Instance:
         js.set_run_sync(nested.run_sync, nested.can_run_sync)
         js.set_wait_until(worker.wait_until)
         self.client = Client(loop)
-        self.tell_ready()
+        worker.find_env()       # which SDK the worker has is known only now
+        if not self.quiet:
+            self.control.send(self.ready)
         self.server.release()
         if connection is not None:
             loop.run_until_complete(self.serve_one(connection))
@@ -164,10 +188,7 @@ class Instance:
                 raise SystemExit("sandboxd: the front has given no connection")
         for header, body in first:
             self.frame(header, body)
-        channel.setblocking(False)
-        transport, _ = self.loop.run_until_complete(
-            self.loop.connect_accepted_socket(asyncio.Protocol, channel))
-        self.control.attach(transport, bytes(reader.buffer))
+        self.control.attach_later(channel, bytes(reader.buffer))
         return connection
 
     def take_control(self, transport, data):
@@ -188,6 +209,7 @@ class Instance:
             self.control.streams = header.get("streams") is True
             self.secrets = {str(name): str(text) for name, text in secrets.items()}
             self.worker.make_env(self.secrets)
+            self.quiet = header.get("quiet") is True
             if "tail" in header:
                 self.worker.set_tail(header["tail"] is True)
             if not self.hello.done():
@@ -254,10 +276,6 @@ class Instance:
         while transport is not None and transport.get_write_buffer_size() and not transport.is_closing():
             await asyncio.sleep(0.001)
 
-    def tell_ready(self):
-        self.worker.make_env(self.secrets)      # again: which SDK the worker has is known only now
-        self.control.send(self.ready)
-
     async def fetch(self, request):
         """What fetch() goes out by."""
         if self.config.get("outbound"):
@@ -272,7 +290,7 @@ class Instance:
         await self.settle()
 
     async def serve_one(self, sock):
-        connection = await self.server.adopt(sock)
+        connection = self.server.adopt(sock)
         self.server.draining = True     # the answer says that no other request follows
         connection.on_lost = self.loop.create_future()
         if not connection.closing:

@@ -32,15 +32,13 @@ async def serve_one(loop, worker):
     with ours, front:
         ours.sendall(REQUEST)
         front.sendall(encode({"op": "hello", "secrets": {}}))
-        channel.setblocking(False)
-        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, channel)
-        worker.control.attach(transport)
-        connection = await worker.server.adopt(theirs)
+        worker.control.attach_later(channel)
+        connection = worker.server.adopt(theirs)
         connection.on_lost = loop.create_future()
         if not connection.closing:
             await connection.on_lost
         worker.control.send({"op": "ready"})
-        transport.abort()
+        worker.control.transport.abort()
 
 
 def rehearse():

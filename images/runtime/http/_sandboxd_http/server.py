@@ -15,6 +15,7 @@ import time
 from asyncio import Task
 from email.utils import formatdate
 
+from .control import transport_of
 from .framing import Body, Head, Refused, find_head, token_all
 from .nested import step_now
 
@@ -535,6 +536,9 @@ class Server:
     which no HTTP client can send through a proxy.
     """
 
+    # Of the process, which has one server: in one that was parked, only the pages that are read into are its own.
+    buffer = memoryview(bytearray(READ_MAX))
+
     def __init__(self, loop, handler, on_control=None, timeout=None):
         self.loop = loop
         self.handler = handler
@@ -551,7 +555,6 @@ class Server:
         self.sweeping = False
         self.watches = True         # whether a loop that has no turn for long ends the process
         self.stepping = False
-        self.buffer = memoryview(bytearray(READ_MAX))
         self.served = 0
         self.on_load = None         # told how many requests there are and have been, at most once a second
         self.told = None            # what it was told last
@@ -572,10 +575,10 @@ class Server:
     async def listen(self, sock):
         self.listener = await self.loop.create_server(self.connection, sock=sock, backlog=1024)
 
-    async def adopt(self, sock):
+    def adopt(self, sock):
         """Serve one connection that has been accepted elsewhere."""
-        sock.setblocking(False)
-        _, connection = await self.loop.connect_accepted_socket(self.connection, sock)
+        connection = Connection(self)
+        transport_of(self.loop, sock, connection)
         return connection
 
     def hold(self):

@@ -1,7 +1,7 @@
 """What a snapshot of an HTTP worker imports first, and a cold instance as well: so all start modes are alike.
 
-No socket, thread, event loop or file is made here.  What belongs to one process is made by instance.py, after the
-restore.
+No socket, thread or file is made here, and an event loop only without what it has open (instance.py).  What belongs
+to one process is made after the restore.
 """
 
 import os
@@ -40,9 +40,8 @@ laid_out = []   # what lay_out_path() has made of sys.path
 def lay_out_path():
     """Put sys.path into the order of a worker: standard library, package, python_modules, ours, the image's."""
     root = package_root()
-    work = os.environ.get("SANDBOX_WORK", "/work")
-    if laid_out and root in laid_out and sys.path[:1] == [work] and sys.path[1:] == laid_out:
-        sys.path[:] = laid_out      # the runtime has put the work folder into its first place, and that is all
+    if laid_out and root in laid_out and sys.path[:1] == [HERE] and sys.path[1:] == laid_out[1:]:
+        sys.path[0] = laid_out[0]   # the runtime has put this folder into its first place, and that is all
         return
     modules = os.path.join(root, "python_modules")
     standard = os.path.realpath(os.path.dirname(os.__file__))
@@ -72,6 +71,16 @@ def forget_listings():
             finder.invalidate_caches()
 
 
+def settle():
+    """What a process does before it is parked (sandbox_park)."""
+    instance.settle()
+
+
+def prepare():
+    """What a process that waits for its job does ahead of it."""
+    instance.prepare()
+
+
 # Before anything else is imported: a module of the standard library comes before one of the package.
 lay_out_path()
 
@@ -88,7 +97,8 @@ import _sandboxd_js  # noqa: E402, F401
 import js  # noqa: E402, F401
 import pyodide.webloop  # noqa: E402, F401
 
-from . import bindings, client, control, dispatch, framing, message, nested, server, tail  # noqa: E402, F401
+from . import (bindings, client, control, dispatch, framing, instance, message, nested,  # noqa: E402, F401
+               server, tail)
 
 nested.install()
 bindings.install()

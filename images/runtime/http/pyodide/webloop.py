@@ -1,6 +1,7 @@
 """The event loop's class."""
 
 import asyncio
+import selectors
 import sys
 from asyncio import base_events
 
@@ -42,6 +43,17 @@ class WebLoop(asyncio.SelectorEventLoop):
     whatever loop it finds when a test is over.
     """
 
+    def let_go(self):
+        """Close what it has open, for a process that may have nothing open; take_up() opens it again."""
+        self._close_self_pipe()
+        self._selector.close()
+        self._selector = None
+
+    def take_up(self):
+        if self._selector is None and not self.is_closed():
+            self._selector = selectors.DefaultSelector()
+            self._make_self_pipe()
+
     def stop(self):
         """Nothing, but for run_until_complete(), whose own end this is."""
         if not self.is_running() or sys._getframe(1).f_code is RUN_IS_COMPLETE:
@@ -50,4 +62,5 @@ class WebLoop(asyncio.SelectorEventLoop):
     def close(self):
         """Nothing while it runs."""
         if not self.is_running():
+            self.take_up()      # the loop of asyncio closes what it has open
             super().close()
