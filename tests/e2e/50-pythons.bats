@@ -133,7 +133,7 @@ server { listen 127.0.0.1:8080; location / { uwsgi_pass unix:/work/s; uwsgi_para
 """)
 children = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in (
     ["uwsgi", "--plugin", "/usr/local/lib/uwsgi/plugins/python27_plugin.so", "--wsgi-file", "/work/wsgi.py",
-     "--socket", "/work/s", "--master", "--die-on-term"], ["nginx", "-c", "/work/nginx.conf"])]
+     "--socket", "/work/s", "--master", "--die-on-term"], ["/usr/sbin/nginx", "-c", "/work/nginx.conf"])]
 answer = None
 while answer is None and all(child.poll() is None for child in children):
     try:
