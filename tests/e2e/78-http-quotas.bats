@@ -90,10 +90,18 @@ metric() {
 	[ -z "$(grep '^# TYPE' all | sort | uniq -d)" ]
 	wait_until "$PATIENCE" has_told
 	grep -qE '^requests     5, of which 4xx: 0, 5xx: 1; [0-9.]+ ms on average; 0 restarts, [0-9]+ wakes$' told
+	# What the edge has counted is asked for anew.
+	[ "$(ask one "")" = 200 ]
+	wait_until "$PATIENCE" edge_has 6
+	sandboxctl deploy info one | grep -q '^requests     6, '
 	# An instance that dies is a restart; what the edge has counted stays.
 	id=$(sandboxctl --json deploy info one | jq -r '.instances[0].id')
 	sandboxctl cancel --force "$id"
 	wait_until "$PATIENCE" metric "http_worker_restarts_total{$labels}" 1
+}
+
+edge_has() {
+	curl -sS --unix-socket "$RUN/edge/edge.sock" http://edge/stats | jq -e "any(.workers[]; .requests == $1)"
 }
 
 # What an instance says of its requests may come a second later.

@@ -24,8 +24,17 @@
 #define LOOKED_NS (60 * SEC)
 #define FIRST_FETCH_NS (1 * SEC)
 
+/* Whoever has asked for what is counted now. */
+struct look {
+	STAILQ_ENTRY(look) next;
+	struct waiter *waiter;
+	web_looked_fn tell;
+	char project[PROJECT_ID_LEN + 1], name[WEB_NAME_MAX + 1];
+};
+
 struct web_count {
 	struct edge_fetch fetch;
+	STAILQ_HEAD(, look) looks; /* for the fetch that comes next or is under way */
 	struct timer next;
 	uint64_t round; /* of what was fetched last as a whole */
 	uint64_t looked_ns;
@@ -49,8 +58,15 @@ static void fetch_done(struct edge_fetch *x, bool ok)
 	const uint64_t now = util_monotonic_ns();
 	const bool looks = c->looked_ns && now - c->looked_ns < LOOKED_NS;
 
+	struct look *look;
+
 	if (ok)
 		c->round++;
+	while ((look = STAILQ_FIRST(&c->looks))) {
+		STAILQ_REMOVE_HEAD(&c->looks, next);
+		look->tell(x->f, look->waiter, look->project, look->name);
+		free(look);
+	}
 	timer_set(x->f, &c->next, now + (looks ? FETCH_OFTEN_NS : FETCH_EVERY_NS), fetch_now);
 }
 
@@ -61,6 +77,30 @@ static void fetch_now(struct front *f, struct timer *t)
 	c->fetch.worker = take_worker;
 	c->fetch.done = fetch_done;
 	edge_fetch_begin(f, &c->fetch);
+}
+
+int web_counts_ask(struct front *f, struct waiter *w, const struct web_worker *of,
+		   web_looked_fn tell, struct err *e)
+{
+	struct web_count *c = f->web->count;
+	struct look *look = c ? calloc(1, sizeof(*look)) : NULL;
+
+	if (!c) {
+		tell(f, w, of->project->id, of->row.name);
+		return 0;
+	}
+	if (!look)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "what the edge counts");
+	look->waiter = w;
+	look->tell = tell;
+	(void)snprintf(look->project, sizeof(look->project), "%s", of->project->id);
+	(void)snprintf(look->name, sizeof(look->name), "%s", of->row.name);
+	STAILQ_INSERT_TAIL(&c->looks, look, next);
+	c->looked_ns = util_monotonic_ns();
+	/* Else one is under way. */
+	if (timer_is_set(&c->next))
+		timer_set(f, &c->next, c->looked_ns, fetch_now);
+	return 0;
 }
 
 void web_counts_look(struct front *f)
@@ -410,15 +450,23 @@ static int count_start(struct front *f, struct err *e)
 	f->web->count = calloc(1, sizeof(*f->web->count));
 	if (!f->web->count)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "what the edge counts");
+	STAILQ_INIT(&f->web->count->looks);
 	timer_set(f, &f->web->count->next, util_monotonic_ns() + FIRST_FETCH_NS, fetch_now);
 	return 0;
 }
 
 static void count_clear(struct front *f)
 {
+	struct look *look;
+
 	if (!f->web->count)
 		return;
 	edge_fetch_clear(&f->web->count->fetch);
+	while ((look = STAILQ_FIRST(&f->web->count->looks))) {
+		STAILQ_REMOVE_HEAD(&f->web->count->looks, next);
+		waiter_free(look->waiter);
+		free(look);
+	}
 	free(f->web->count);
 	f->web->count = NULL;
 }

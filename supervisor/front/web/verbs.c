@@ -327,10 +327,17 @@ static int verb_ls(struct call *c, struct err *e)
 	return r;
 }
 
+static int no_worker(const char *name, struct err *e)
+{
+	char shown[80];
+
+	return err_set(e, ERR_NOT_FOUND, 0, "there is no HTTP worker \"%s\" in this project",
+		       util_escape(name, shown, sizeof(shown)));
+}
+
 int web_call_worker(struct call *c, struct web_worker **ret, struct err *e)
 {
 	const char *name = call_string(c, "name", WEB_NAME_MAX);
-	char shown[80];
 	int r;
 
 	if (!name)
@@ -340,20 +347,35 @@ int web_call_worker(struct call *c, struct web_worker **ret, struct err *e)
 	if (r < 0)
 		return r;
 	*ret = web_worker_find(c->project, name);
-	if (*ret)
-		return 0;
-	return err_set(e, ERR_NOT_FOUND, 0, "there is no HTTP worker \"%s\" in this project",
-		       util_escape(name, shown, sizeof(shown)));
+	return *ret ? 0 : no_worker(name, e);
 }
 
+static void tell_info(struct front *f, struct waiter *waiter, const char *project, const char *name)
+{
+	struct project *p = project_find(f, project);
+	struct web_worker *w = p ? web_worker_find(p, name) : NULL;
+	struct err e = {0};
+
+	if (!w)
+		(void)no_worker(name, &e);
+	waiter_end(waiter, w ? json_pack("{s:o}", "worker", worker_json(f, w)) : NULL, &e);
+}
+
+/* Whoever has sent a request sees it counted, a second later at most. */
 static int verb_info(struct call *c, struct err *e)
 {
+	struct waiter *waiter;
 	struct web_worker *w;
 	int r = web_call_worker(c, &w, e);
 
-	web_counts_look(c->f);
-	if (r == 0)
-		call_reply(c, json_pack("{s:o}", "worker", worker_json(c->f, w)));
+	if (r < 0)
+		return r;
+	waiter = call_later(c, e);
+	if (!waiter)
+		return -EBUSY;
+	r = web_counts_ask(c->f, waiter, w, tell_info, e);
+	if (r < 0)
+		waiter_free(waiter);
 	return r;
 }
 

@@ -377,6 +377,12 @@ const char *web_snapshot_state(const struct web_version *v);
 extern const struct capability web_count_capability;
 /* Somebody looks: the edge is asked for what it has counted. */
 void web_counts_look(struct front *f);
+/* Tells it by tell, which ends the waiter, when the edge has answered or has not; perhaps at once. The worker may have
+ * gone until then. */
+typedef void (*web_looked_fn)(struct front *f, struct waiter *w, const char *project,
+			      const char *name);
+int web_counts_ask(struct front *f, struct waiter *w, const struct web_worker *of,
+		   web_looked_fn tell, struct err *e);
 json_t *web_counts_json(struct front *f, const struct web_worker *w);
 /* It is ready. */
 void web_counts_instance(struct front *f, const struct web_instance *i);
