@@ -82,11 +82,15 @@ local function find_worker()
 	local host = ngx.var.host
 	local target = ngx.var.request_uri
 	local key = state.route(host, strict.path(target))
+	local e
 
-	if key == nil then
-		key = default_key(host)
+	if key ~= nil then
+		return key and state.worker(key)
 	end
-	return key and state.worker(key)
+	key = default_key(host)
+	e = key and state.worker(key)
+	-- It may be there by its routes alone.
+	return e and not e.hidden and e
 end
 
 local function wait_ready()
@@ -187,9 +191,6 @@ local function serve(e, v)
 	if length and length > e.max_body then
 		return refuse(413, "the request's body is longer than the worker takes")
 	end
-	if over_rate(e) then
-		return refuse(429, "the project has more requests a second than its quota")
-	end
 	instance, status, why = pick.instance(e, v, var.request_id)
 	if not instance then
 		return refuse(status, why)
@@ -208,6 +209,11 @@ end
 local function serve_worker(e, host, target)
 	local v = pick.choose(e)
 
+	-- Whoever answers, an asset or an instance: it is one of the project's requests.
+	if over_rate(e) then
+		ngx.var.sandboxd_peer = e.key .. " - -"
+		return refuse(429, "the project has more requests a second than its quota")
+	end
 	if not v then
 		return refuse(404, "the worker has no version that serves")
 	end

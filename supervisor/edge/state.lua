@@ -153,6 +153,7 @@ local function entry(key, raw)
 	e.max_body = number(of.max_body)
 	e.timeout = number(of.timeout_s, 60)
 	e.rate = number(of.rate)
+	e.hidden = of.hidden == true
 	e.project = key:match("^[^/]+")
 	return e
 end

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/front/front.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 #include "wire/role_program.h"
 #include "wire/warm_load.h"
 
+#define LONG_BUFFER (128 << 10)
 #define RUNNING_MAX 64
 #define QUEUED_MAX 20000
 #define FINISHED_KEEP 10000
@@ -100,6 +102,7 @@ const struct capability *const front_capabilities[] = {&link_capability,
 						       &cloudflare_asset_capability,
 						       &cloudflare_settings_capability,
 						       &cloudflare_tail_capability,
+						       &cloudflare_copy_capability,
 						       &service_capability,
 						       &service_roll_capability,
 						       NULL};
@@ -217,6 +220,9 @@ int front_main(const struct front_config *cfg, const struct capability *const *c
 	msg_init("front");
 	if (!f)
 		return -ENOMEM;
+	/* Long buffers are mappings of their own, which grow without being copied; by itself glibc has them in the
+	 * heap when one was freed. */
+	(void)mallopt(M_MMAP_THRESHOLD, LONG_BUFFER);
 	/* sd_event_add_child wants it; children are those that unpack and prune packages. */
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);

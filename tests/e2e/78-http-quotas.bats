@@ -113,6 +113,14 @@ has_told() {
 @test "requests a second beyond the project's quota are answered 429, over all its workers" {
 	sandboxctl project quota default http_rate=3 >/dev/null
 	wait_until "$PATIENCE" is_limited
+	# So are those that the edge answers itself, by a file.
+	mkdir -p "$WORK/files/public"
+	echo there >"$WORK/files/public/file.txt"
+	printf 'name = "files"\ncompatibility_date = "2026-03-01"\n[assets]\ndirectory = "public"\n' \
+		>"$WORK/files/wrangler.toml"
+	sandboxctl deploy "$WORK/files" >"$WORK/deployed" 2>&1 || fail "$(cat "$WORK/deployed")"
+	wait_until "$PATIENCE" are_files_limited
+	sandboxctl deploy rm files
 	# The project's list says what there is.
 	sandboxctl project inspect default | grep -q 'http_rate=3'
 	sandboxctl project quota default http_rate=0 >/dev/null
@@ -127,6 +135,20 @@ burst() {
 		ask two "" &
 	done
 	wait
+}
+
+burst_files() {
+	local i
+
+	for ((i = 0; i < 20; i++)); do
+		ask files file.txt &
+	done
+	wait
+}
+
+are_files_limited() {
+	burst_files >statuses
+	[ "$(sort -u statuses | tr '\n' ' ')" = "200 429 " ]
 }
 
 # In one of two bursts, of which one lies in one second, no more than three got through.

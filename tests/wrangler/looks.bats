@@ -25,7 +25,6 @@ setup_file() {
 		compatibility_date = "2026-03-01"
 		compatibility_flags = ["python_workers"]
 		kv_namespaces = [{binding = "KV"}]
-		workers_dev = false
 	END
 	cat >"$WORK/seen/entry.py" <<-'END'
 		from workers import Response, WorkerEntrypoint

@@ -32,6 +32,7 @@ setup_file() {
 		[vars]
 		WHO = "one"
 		[env.blue]
+		workers_dev = true
 		vars = {WHO = "blue"}
 		routes = []
 		triggers = {crons = []}
@@ -96,7 +97,8 @@ ids() {
 	[[ $output == *"hello.example.com/*"* ]]
 	[[ $output == *"schedule: 0 3 * * *"* ]]
 	[ "$(ask hello.example.com)" = "hello one " ]
-	[ "$(ask hello.shop.localhost)" = "hello one " ]
+	# Its own name is no address of it then.
+	[ "$(curl -sS -o /dev/null -w '%{http_code}' -H "Host: hello.shop.localhost" "http://$ADDRESS/")" = 404 ]
 }
 
 @test "a second deploy is a version more, of which a traceback is none" {
@@ -140,6 +142,52 @@ ids() {
 	run wrangler deployments list
 	echo "$output"
 	[[ $output == *"(30%) ${versions[0]}"*"(70%) ${versions[1]}"*"back to one"*"(100%) ${versions[2]}"* ]]
+}
+
+# newest: the id of the newest version.
+newest() {
+	ids | head -n 1
+}
+
+# serve VERSION: it alone serves from now on.
+serve() {
+	wrangler versions deploy "$1@100%" -y >"$WORK/said" || fail "$(cat "$WORK/said")"
+}
+
+@test "secrets of a version are there when it serves, and not before" {
+	local first
+
+	first=$(sandboxctl --json deploy ls --project shop hello | jq -r '.[] | select(.serves).id')
+	run wrangler_in versions secret put KEY <<<staged
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"Created version $(newest)"* ]]
+	[ "$(ask hello.example.com)" = "hello one " ]
+	serve "$(newest)"
+	[ "$(ask hello.example.com)" = "hello three staged" ]
+	run wrangler versions secret list
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *KEY* ]]
+	echo '{"KEY": "of many", "OTHER": "1"}' >secrets.json
+	run wrangler versions secret bulk secrets.json
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(ask hello.example.com)" = "hello three staged" ]
+	serve "$(newest)"
+	[ "$(ask hello.example.com)" = "hello three of many" ]
+	run wrangler versions view "$(newest)"
+	[[ $output == *KEY*OTHER* ]]
+	run wrangler versions secret delete KEY
+	echo "$output"
+	[ "$status" = 0 ]
+	run wrangler versions view "$(newest)"
+	[[ $output != *"Secret Name:"*KEY* && $output == *"Secret Name:"*OTHER* ]]
+	serve "$(newest)"
+	[ "$(ask hello.example.com)" = "hello three " ]
+	# What a version had, it has again.
+	serve "$first"
+	[ "$(ask hello.example.com)" = "hello one " ]
 }
 
 @test "secrets are set, listed, kept by a deploy, and removed" {
@@ -202,7 +250,6 @@ ids() {
 		main = "src/entry.py"
 		compatibility_date = "2026-03-01"
 		compatibility_flags = ["python_workers"]
-		workers_dev = false
 		[assets]
 		directory = "site"
 		binding = "ASSETS"
@@ -218,6 +265,13 @@ ids() {
 	grep -q '^HTTP/1.1 301' head
 	grep -qi '^location: /deep/same' head
 	grep -qi '^x-by: wrangler' head
+	# A version that differs by a secret alone has them too.
+	run wrangler_in versions secret put KEY --config assets.toml <<<staged
+	echo "$output"
+	[ "$status" = 0 ]
+	sandboxctl deploy rollback --project shop assets \
+		"$(sandboxctl --json deploy ls --project shop assets | jq -r '.[0].id')"
+	[ "$(ask assets.shop.localhost)" = '<p>home' ]
 	# Without a main there is nothing else.
 	sed '/^main\|^binding\|flags\|vars\|WHO/d' assets.toml >alone.toml
 	run wrangler deploy --config alone.toml

@@ -186,8 +186,8 @@ static int add_secret(void *arg, const struct secret_row *row)
 	return r;
 }
 
-int secrets_open(struct front *f, const char *project, const char *worker, char **ret,
-		 size_t *ret_len, struct err *e)
+int secrets_open(struct front *f, const char *project, const char *worker, const char *version,
+		 char **ret, size_t *ret_len, struct err *e)
 {
 	struct text t = {.f = f, .e = e};
 	int r = text_room(&t, 2);
@@ -195,7 +195,7 @@ int secrets_open(struct front *f, const char *project, const char *worker, char 
 	if (r < 0 || !t.bytes)
 		return r;
 	t.bytes[t.len++] = '{';
-	r = store_secrets(f->store, project, worker, add_secret, &t, e);
+	r = store_secrets(f->store, project, worker, version, add_secret, &t, e);
 	if (r == 0)
 		r = text_room(&t, 1);
 	if (r < 0) {
@@ -275,7 +275,7 @@ static int key_load(struct front *f, struct err *e)
 	struct secret_key *k = &f->core->secret_key;
 	const int got = key_read(f);
 	struct trial t = {.key = got == 0 ? k->bytes : NULL};
-	int r = store_secrets(f->store, NULL, NULL, try_secret, &t, e);
+	int r = store_secrets(f->store, NULL, NULL, NULL, try_secret, &t, e);
 
 	if (r < 0)
 		return r;
@@ -301,7 +301,7 @@ int secret_key_check(struct front *f, struct err *e)
 
 	if (k->usable)
 		return 0;
-	if (store_secrets(f->store, NULL, NULL, try_secret, &t, e) == 0 && !t.any)
+	if (store_secrets(f->store, NULL, NULL, NULL, try_secret, &t, e) == 0 && !t.any)
 		return key_make(f, e);
 	return err_set(e, ERR_UNAVAILABLE, 0, "%s", k->why);
 }

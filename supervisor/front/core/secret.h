@@ -33,10 +33,10 @@ int secret_key_check(struct front *f, struct err *e);
 /* ret: of len + SECRET_SEAL_BYTES bytes. */
 int secret_seal(struct front *f, const char *project, const char *worker, const char *name,
 		const char *value, size_t len, uint8_t *ret, struct err *e);
-/* All of a worker, as the text of a JSON object: {} where it has none. The caller erases and frees it
- * (secret_text_free). */
-int secrets_open(struct front *f, const char *project, const char *worker, char **ret,
-		 size_t *ret_len, struct err *e);
+/* All of a worker, as its version has them (store_secrets), as the text of a JSON object: {} where it has
+ * none. The caller erases and frees it (secret_text_free). */
+int secrets_open(struct front *f, const char *project, const char *worker, const char *version,
+		 char **ret, size_t *ret_len, struct err *e);
 void secret_text_free(char *text, size_t len);
 
 extern const struct capability secret_capability;

@@ -16,7 +16,7 @@ struct store;
 #define SECRETS_BYTES_MAX (1u << 20) /* of a worker's values together */
 #define SECRETS_PROJECT_MAX 10000u   /* of a project */
 
-extern const struct schema secrets_schema; /* secrets, secret_changes */
+extern const struct schema secrets_schema; /* secrets, secret_changes, version_secrets */
 
 /* What a row that is read points to is the statement's, for as long as fn runs. */
 struct secret_row {
@@ -26,20 +26,29 @@ struct secret_row {
 	size_t len;
 };
 
-/* Of a worker, by name. Another return than 0 ends the walk. project NULL: of all workers. */
+/* Of a worker, by name, as this version has them; version NULL: as those have them that have none of
+ * their own. Another return than 0 ends the walk. project NULL: all that there are. */
 typedef int (*secret_fn)(void *arg, const struct secret_row *row);
-int store_secrets(struct store *store, const char *project, const char *worker, secret_fn fn,
-		  void *arg, struct err *e);
+int store_secrets(struct store *store, const char *project, const char *worker, const char *version,
+		  secret_fn fn, void *arg, struct err *e);
 /* When one of the worker's was last set or removed; 0: never. */
 int store_secrets_changed(struct store *store, const char *project, const char *worker,
 			  uint64_t *ret_ns, struct err *e);
 
-/* Within a change, as all that writes. ERR_LIMIT where the worker or the project has enough. */
+/* Within a change, as all that writes. ERR_LIMIT where the worker or the project has enough. What is set
+ * or removed of a worker takes the place of what its versions have of this name. */
 int store_secret_put(struct store *store, const struct secret_row *row, struct err *e);
 /* -ENOENT with ERR_NOT_FOUND: there is none of this name. */
 int store_secret_delete(struct store *store, const char *project, const char *worker,
 			const char *name, uint64_t now_ns, struct err *e);
-/* worker NULL: of the whole project. */
+/* Of one version, in the place of its worker's; sealed NULL: the version has none of this name. */
+int store_version_secret_put(struct store *store, const char *version, const struct secret_row *row,
+			     struct err *e);
+/* to, which has none, gets what from has of its own. */
+int store_version_secrets_copy(struct store *store, const char *from, const char *to,
+			       struct err *e);
+int store_version_secrets_delete(struct store *store, const char *version, struct err *e);
+/* With those of its versions. worker NULL: of the whole project. */
 int store_secrets_delete(struct store *store, const char *project, const char *worker,
 			 struct err *e);
 

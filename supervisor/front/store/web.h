@@ -74,10 +74,11 @@ struct web_cron_row {
 /* What leads to a worker whatever version serves, in the place of what its manifest says. */
 #define WEB_TRIGGER_ROUTES 1u
 #define WEB_TRIGGER_CRONS 2u
+#define WEB_TRIGGER_HIDDEN 4u /* it answers at its routes alone */
 struct web_trigger_row {
 	char worker[PROJECT_ID_LEN + 1];
 	uint64_t changed_ns; /* CLOCK_REALTIME */
-	uint32_t what;	     /* WEB_TRIGGER_ROUTES, WEB_TRIGGER_CRONS */
+	uint32_t what;	     /* WEB_TRIGGER_... */
 	char *manifest;	     /* owned; a manifest that has nothing but these */
 };
 void web_trigger_row_clear(struct web_trigger_row *t);

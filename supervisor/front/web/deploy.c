@@ -82,12 +82,13 @@ struct web_build {
 	uint64_t package_bytes;	       /* so far */
 	char image[WEB_IMAGE_MAX + 1]; /* that the build runs in */
 	char *config;		       /* what it has read in another image; NULL: it has not */
-	struct timer again;	       /* or, when it is written, until the edge must know */
-	bool written;
+	struct timer again;
+	struct web_told told;
 	bool unpacking; /* a package of it: it is not freed before that is told */
 	struct web_worker *worker;
 	struct web_version *version;
 	bool new_worker;
+	char before[WEB_UUID_LEN + 1]; /* the version whose own secrets it goes on with; "": none */
 	struct warm *warm;
 	enum web_snapshot snapshot;  /* that is being made */
 	unsigned n_not_now, n_turns; /* times that it was put off, and has waited for its turn */
@@ -142,6 +143,7 @@ static void build_over(struct web_build *b)
 {
 	b->step = BUILD_OVER;
 	timer_cancel(b->f, &b->again);
+	web_edge_wait_end(b->f, &b->told);
 	timer_set(b->f, &b->free_later, util_monotonic_ns(), free_now);
 }
 
@@ -220,6 +222,7 @@ static void build_free(struct web_build *b)
 	free(b->config);
 	json_decref(b->warnings);
 	timer_cancel(f, &b->again);
+	web_edge_wait_end(f, &b->told);
 	if (t)
 		(void)flow_cancel(f, t, true);
 	/* What nobody serves by. */
@@ -295,16 +298,23 @@ static void answer(struct web_build *b)
 	build_over(b);
 }
 
-static void answer_anyway(struct front *f, struct timer *t)
+static void build_told(struct front *f, struct web_told *t)
 {
 	(void)f;
-	answer(OWNER(t, struct web_build, again));
+	answer(OWNER(t, struct web_build, told));
 }
 
-/* A configuration says all routes and crons of its worker; what comes without one says none. */
+/* A configuration says all that leads to its worker; what comes without one says nothing of that. */
 static bool takes_triggers(const struct web_build *b)
 {
 	return !b->ask.metadata && b->worker->triggers.what;
+}
+
+static int drop_row(struct front *f, const struct web_version *v, struct err *e)
+{
+	int r = store_version_secrets_delete(f->store, v->row.id, e);
+
+	return r < 0 ? r : store_web_version_delete(f->store, v->row.worker, v->row.number, e);
 }
 
 static int write_version(struct front *f, struct change *c, struct err *e)
@@ -317,11 +327,15 @@ static int write_version(struct front *f, struct change *c, struct err *e)
 		r = store_web_version_put(f->store, &b->version->row, e);
 	LIST_FOREACH(v, &b->worker->versions, next)
 		if (r == 0 && v->goes)
-			r = store_web_version_delete(f->store, b->row.id, v->row.number, e);
+			r = drop_row(f, v, e);
 	if (r == 0)
 		r = web_kv_write_bound(f, b->version, e);
+	if (r == 0 && *b->before)
+		r = store_version_secrets_copy(f->store, b->before, b->version->row.id, e);
+	/* What serves is not to see what comes with a version that serves later, or never. */
 	if (r == 0 && json_object_size(b->ask.secrets) > 0)
-		r = web_secrets_write(f, b->project->id, b->row.name, b->ask.secrets, e);
+		r = web_secrets_write(f, b->project->id, b->row.name,
+				      b->ask.stays ? b->version->row.id : NULL, b->ask.secrets, e);
 	if (r == 0 && takes_triggers(b))
 		r = store_web_triggers_delete(f->store, b->row.id, e);
 	if (r < 0 || b->ask.stays)
@@ -348,7 +362,6 @@ static void adopt_version(struct front *f, struct change *c, bool durable)
 		b->worker->in_force = b->deployment;
 	b->worker->stored = true;
 	web_kv_adopt_bound(b->version);
-	b->written = true;
 }
 
 /* Of the versions that are more than the project's quota: the oldest that serve nothing go with the
@@ -404,22 +417,10 @@ static void written(struct front *f, struct change *c, const struct err *error)
 	}
 	drop_oldest(f, b->worker);
 	if (json_object_size(b->ask.secrets) > 0)
-		web_instances_replace(f, b->worker);
+		web_instances_replace(b->worker, b->ask.stays ? b->version : NULL);
 	web_switch(f, b->worker);
-	/* It serves when the edge has been told; an edge that is away is told later. */
-	if (web_edge_has(f, b->worker))
-		answer(b);
-	else
-		timer_set(f, &b->again, util_monotonic_ns() + WEB_TOLD_WITHIN_NS, answer_anyway);
-}
-
-void web_build_told(struct front *f, struct web_worker *w)
-{
-	struct web_build *b = w->build;
-
-	(void)f;
-	if (b && b->written && b->step == BUILD_SWITCH)
-		answer(b);
+	/* It serves when the edge has been told. */
+	web_edge_wait(f, &b->told, b->worker, build_told);
 }
 
 static void do_switch(struct web_build *b)
@@ -626,6 +627,7 @@ static int find_or_make_worker(struct web_build *b, const char *name, struct err
 static int fill_version(struct web_build *b, struct err *e)
 {
 	_cleanup_manifest_ struct worker_manifest m = {0};
+	const struct web_version *before;
 	struct web_version_row *row;
 	int r;
 
@@ -636,6 +638,9 @@ static int fill_version(struct web_build *b, struct err *e)
 		r = check_routes(b, &m, e);
 	if (r < 0 || !b->version)
 		return r;
+	before = web_version_newest(b->worker);
+	if (before)
+		memcpy(b->before, before->row.id, sizeof(b->before));
 	row = &b->version->row;
 	(void)snprintf(row->worker, sizeof(row->worker), "%s", b->worker->row.id);
 	web_uuid(row->id);
@@ -649,9 +654,11 @@ static int fill_version(struct web_build *b, struct err *e)
 	row->manifest = TAKE_PTR(b->manifest);
 	r = web_version_open(b->version, e);
 	if (r == 0)
-		r = web_secrets_check(b->f, b->project, &b->version->manifest, e);
+		r = web_secrets_check(b->f, b->project, &b->version->manifest,
+				      before ? before->row.id : NULL, e);
 	if (r == 0)
-		r = web_secrets_warn(b->f, b->project, &b->version->manifest, b->warnings, e);
+		r = web_secrets_warn(b->f, b->project, &b->version->manifest,
+				     before ? before->row.id : NULL, b->warnings, e);
 	return r < 0 ? r
 		     : project_may_name(b->project, b->version->manifest.sandbox.policy, row->image,
 					e);
@@ -1060,6 +1067,63 @@ int web_deploy_begin(struct front *f, struct project *p, struct web_deploy *ask,
 		package_unpack_file(f, p, TAKE_FD(archive), unpacked, b);
 	else
 		package_unpack(f, p, TAKE_FD(archive), unpacked, b);
+	return 0;
+}
+
+int web_deploy_copy(struct front *f, struct web_version *from, struct web_deploy *ask,
+		    struct err *e)
+{
+	struct web_worker *w = from->worker;
+	struct web_version_row *row;
+	struct web_build *b;
+	int r;
+
+	if (w->going)
+		return err_set(e, ERR_CONFLICT, 0, "%s is being removed", w->row.name);
+	if (w->build || w->redeploying)
+		return err_set(e, ERR_CONFLICT, 0,
+			       "another deploy of %s is under way: try again when it is over",
+			       w->row.name);
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a version");
+	b->f = f;
+	b->project = w->project;
+	b->worker = w;
+	w->build = b;
+	b->serve_fd = b->package_fd = -1;
+	b->ask.progress_fd = b->ask.index_fd = -1;
+	b->channel = (struct web_channel){.line.fd = -1};
+	b->step = BUILD_START;
+	b->began_ns = util_monotonic_ns();
+	b->warnings = json_array();
+	memcpy(b->before, from->row.id, sizeof(b->before));
+	LIST_INSERT_HEAD(&f->web->builds, b, next);
+	b->version = web_version_new(w);
+	r = b->version ? 0 : -ENOMEM;
+	if (r == 0) {
+		row = &b->version->row;
+		*row = from->row;
+		row->number = 0;
+		row->manifest = strdup(from->row.manifest);
+		row->note = from->row.note ? strdup(from->row.note) : NULL;
+		row->created_ns = util_realtime_ns();
+		web_uuid(row->id);
+		memcpy(row->source, ask->source, sizeof(row->source));
+		(void)snprintf(row->message, sizeof(row->message), "%s",
+			       ask->message ? ask->message : "");
+		(void)snprintf(row->tag, sizeof(row->tag), "%s", ask->tag ? ask->tag : "");
+		r = row->manifest ? web_version_open(b->version, e) : -ENOMEM;
+	}
+	if (r < 0) {
+		if (!e->code)
+			(void)err_set(e, ERR_SYSTEM, ENOMEM, "cannot make a version");
+		build_over(b);
+		return r;
+	}
+	b->ask = *ask;
+	*ask = WEB_DEPLOY_NONE;
+	do_switch(b);
 	return 0;
 }
 

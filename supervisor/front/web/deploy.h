@@ -10,6 +10,7 @@
 struct front;
 struct project;
 struct waiter;
+struct web_version;
 
 /* The image in which configurations are read, and that of versions that name none. */
 #define WEB_IMAGE_DEFAULT "web"
@@ -31,7 +32,9 @@ struct web_deploy {
 	/* owned: what takes the place of a configuration in the folder, as the build reads it; NULL: the
 	 * folder has one */
 	json_t *metadata;
-	json_t *secrets; /* owned: an object of texts that are set with the version; NULL: none */
+	/* owned: an object of texts that are set, and nulls of what is removed, with the version; where it
+	 * stays they are the version's own. NULL: none */
+	json_t *secrets;
 };
 #define WEB_DEPLOY_NONE ((struct web_deploy){.progress_fd = -1, .index_fd = -1})
 
@@ -45,6 +48,10 @@ char *web_deploy_payload(struct front *f, const struct project *p, const struct 
 /* Takes what *ask has, on success, and archive_fd, a tar, in any case. The answer comes later. */
 int web_deploy_begin(struct front *f, struct project *p, struct web_deploy *ask, int archive_fd,
 		     struct err *e);
+/* A version more that is as another one but for what *ask says: source, message, tag, and secrets. It
+ * stays. metadata must be there, for no configuration comes with it. As web_deploy_begin. */
+int web_deploy_copy(struct front *f, struct web_version *from, struct web_deploy *ask,
+		    struct err *e);
 /* Ends those of a project; p NULL: all. */
 void web_builds_clear(struct front *f, const struct project *p);
 

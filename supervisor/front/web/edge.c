@@ -81,6 +81,8 @@ void web_edge_worker(struct front *f, struct web_worker *w)
 	}
 	entry = json_pack("{s:o, s:I}", "versions", versions, "timeout_s",
 			  (json_int_t)(timeout_s ? timeout_s : WEB_TIMEOUT_S));
+	if (entry && w->triggers.what & WEB_TRIGGER_HIDDEN)
+		json_object_set_new(entry, "hidden", json_true());
 	/* The edge counts it by project, over all its workers. */
 	if (entry && rate)
 		json_object_set_new(entry, "rate", json_integer(rate));
@@ -250,31 +252,76 @@ int web_edge_check_routes(struct front *f, const struct web_worker *of,
 	return r;
 }
 
+/* The next of those who wait for one thing, or for any; NULL: no more. */
+static struct web_told *next_waiting(struct front *f, bool any, const struct web_worker *w)
+{
+	struct web_told *t;
+
+	LIST_FOREACH(t, &f->web->told, next)
+		if (any || t->worker == w)
+			return t;
+	return NULL;
+}
+
+/* Whoever is called may end others, and may free itself. */
+static void call_waiting(struct front *f, bool any, const struct web_worker *w)
+{
+	struct web_told *t;
+
+	while ((t = next_waiting(f, any, w))) {
+		web_edge_wait_end(f, t);
+		t->fn(f, t);
+	}
+}
+
+void web_edge_wait_no_more(struct front *f, const struct web_worker *w)
+{
+	call_waiting(f, !w, w);
+}
+
+void web_edge_wait_end(struct front *f, struct web_told *t)
+{
+	if (!timer_is_set(&t->late))
+		return;
+	timer_cancel(f, &t->late);
+	LIST_REMOVE(t, next);
+}
+
+static void wait_late(struct front *f, struct timer *timer)
+{
+	struct web_told *t = OWNER(timer, struct web_told, late);
+
+	LIST_REMOVE(t, next);
+	t->fn(f, t);
+}
+
+void web_edge_wait(struct front *f, struct web_told *t, const struct web_worker *w,
+		   void (*fn)(struct front *f, struct web_told *t))
+{
+	char key[KEY_MAX] = "";
+
+	if (w)
+		key_of(w, key);
+	if (edge_has(f, key)) {
+		fn(f, t);
+		return;
+	}
+	t->worker = w;
+	t->fn = fn;
+	LIST_INSERT_HEAD(&f->web->told, t, next);
+	timer_set(f, &t->late, util_monotonic_ns() + WEB_TOLD_WITHIN_NS, wait_late);
+}
+
 static void told(struct front *f, const char *key)
 {
 	struct web_worker *w = web_worker_by_key(f, key);
 
 	if (!*key)
-		web_triggers_told(f);
+		call_waiting(f, false, NULL);
 	if (!w)
 		return;
 	web_instances_drain(f, w);
-	web_build_told(f, w);
-	web_redeploys_told(f, w);
-	web_secrets_told(f, w);
-}
-
-bool web_edge_has(struct front *f, const struct web_worker *w)
-{
-	char key[KEY_MAX];
-
-	key_of(w, key);
-	return edge_has(f, key);
-}
-
-bool web_edge_has_routes(struct front *f)
-{
-	return edge_has(f, "");
+	call_waiting(f, false, w);
 }
 
 void web_edge_url(struct front *f, const struct web_worker *w, char *buf, size_t size)

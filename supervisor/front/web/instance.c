@@ -55,7 +55,8 @@ int web_hello(struct web_channel *c, bool quiet, struct err *e)
 	char begin[96], *secrets, *head;
 	size_t len, n;
 	bool fits;
-	int r = secrets_open(c->f, w->project->id, w->row.name, &secrets, &len, e);
+	int r = secrets_open(c->f, w->project->id, w->row.name, c->version->row.id, &secrets, &len,
+			     e);
 
 	if (r < 0)
 		return r;
@@ -383,16 +384,15 @@ static void replace(struct web_instance *i)
 		web_wake_answer(i->f, v, NULL, &e);
 }
 
-void web_instances_replace(struct front *f, struct web_worker *w)
+void web_instances_replace(struct web_worker *w, const struct web_version *only)
 {
 	struct web_version *v;
 	struct web_instance *i;
 
-	(void)f;
 	LIST_FOREACH(v, &w->versions, next)
 		LIST_FOREACH(i, &v->instances, next) {
 			/* One that is not connected yet will be told the new ones. */
-			if (i->channel.line.fd < 0)
+			if (i->channel.line.fd < 0 || (only && v != only))
 				continue;
 			i->stale = true;
 			if (i->replica.state == REPLICA_UP)

@@ -78,6 +78,16 @@ bool web_version_serves(struct web_version *v)
 	return false;
 }
 
+struct web_version *web_version_newest(struct web_worker *w)
+{
+	struct web_version *v;
+
+	LIST_FOREACH(v, &w->versions, next)
+		if (v->row.number)
+			return v;
+	return NULL;
+}
+
 int web_version_open(struct web_version *v, struct err *e)
 {
 	if (v->manifest.doc)
@@ -148,7 +158,7 @@ void web_version_free(struct front *f, struct web_version *v)
 
 void web_worker_free(struct front *f, struct web_worker *w)
 {
-	web_redeploys_told(f, w);
+	web_edge_wait_no_more(f, w);
 	web_crons_free(w);
 	web_triggers_clear(&w->triggers);
 	web_tails_end(w);
@@ -366,7 +376,7 @@ static int web_start(struct front *f, struct err *e)
 static void web_stop(struct front *f)
 {
 	web_builds_clear(f, NULL);
-	web_triggers_told(f);
+	web_edge_wait_no_more(f, NULL);
 	f->web->stopped = true;
 }
 

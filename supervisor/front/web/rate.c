@@ -2,7 +2,9 @@
 /*
  * Rate limits: how often a key was asked for in a namespace of a project, over all instances of all its
  * workers. A key's time begins with its first call and ends a period later; then it begins anew. What is
- * counted is in memory, and a restart of the front forgets it.
+ * counted is in memory, and a restart of the front forgets it: a limit may then be passed twice in one
+ * period of at most a minute. To keep it, each call would have to wait for the disk, where now none does,
+ * and no limit promises more to whoever uses one against load.
  */
 #include <stdio.h>
 #include <string.h>

@@ -20,9 +20,8 @@ struct secret_ask {
 
 /* One of them. */
 struct web_secret_change {
-	LIST_ENTRY(web_secret_change) next;
 	struct change change;
-	struct timer late;
+	struct web_told told;
 	struct secret_ask *ask;
 	char project[PROJECT_ID_LEN + 1], worker[WEB_NAME_MAX + 1], name[SECRET_NAME_MAX + 1];
 	uint64_t changed_ns;
@@ -32,8 +31,7 @@ struct web_secret_change {
 
 static void change_free(struct front *f, struct web_secret_change *x)
 {
-	timer_cancel(f, &x->late);
-	LIST_REMOVE(x, next);
+	web_edge_wait_end(f, &x->told);
 	free(x->sealed);
 	free(x);
 }
@@ -59,10 +57,9 @@ static void change_answer(struct front *f, struct web_secret_change *x, const st
 		ask_end(ask);
 }
 
-/* An edge that is away asks for everything when it is back. */
-static void answer_anyway(struct front *f, struct timer *t)
+static void change_told(struct front *f, struct web_told *t)
 {
-	change_answer(f, OWNER(t, struct web_secret_change, late), NULL);
+	change_answer(f, OWNER(t, struct web_secret_change, told), NULL);
 }
 
 static int write_change(struct front *f, struct change *c, struct err *e)
@@ -87,23 +84,11 @@ static void written(struct front *f, struct change *c, const struct err *error)
 	struct web_worker *w = p ? web_worker_find(p, x->worker) : NULL;
 
 	if (!error && w)
-		web_instances_replace(f, w);
-	if (error || !w || web_edge_has(f, w))
+		web_instances_replace(w, NULL);
+	if (error || !w)
 		change_answer(f, x, error);
 	else
-		timer_set(f, &x->late, util_monotonic_ns() + WEB_TOLD_WITHIN_NS, answer_anyway);
-}
-
-void web_secrets_told(struct front *f, struct web_worker *w)
-{
-	struct web_secret_change *x, *next;
-
-	for (x = LIST_FIRST(&f->web->secret_changes); x; x = next) {
-		next = LIST_NEXT(x, next);
-		if (timer_is_set(&x->late) && strcmp(x->project, w->project->id) == 0 &&
-		    strcmp(x->worker, w->row.name) == 0)
-			change_answer(f, x, NULL);
-	}
+		web_edge_wait(f, &x->told, w, change_told);
 }
 
 /* Reads "name", "secret" and "project", the last of what is read. */
@@ -151,7 +136,6 @@ static struct web_secret_change *change_new(struct call *c, const char *worker, 
 	(void)snprintf(x->worker, sizeof(x->worker), "%s", worker);
 	(void)snprintf(x->name, sizeof(x->name), "%s", name);
 	x->changed_ns = util_realtime_ns();
-	LIST_INSERT_HEAD(&c->f->web->secret_changes, x, next);
 	if (!value ||
 	    secret_seal(c->f, x->project, x->worker, x->name, value, len, x->sealed, e) == 0)
 		return x;
@@ -203,7 +187,7 @@ static int begin_change(struct call *c, const char *worker, const char *name, co
 	return 0;
 }
 
-static int check_secrets(json_t *secrets, struct err *e)
+int web_secrets_fit(json_t *secrets, struct err *e)
 {
 	const json_t *value;
 	const char *name;
@@ -232,7 +216,7 @@ int web_secrets_change(struct call *c, const char *worker, json_t *secrets, json
 	struct secret_ask *ask;
 	json_t *value;
 	const char *name;
-	int r = check_secrets(secrets, e);
+	int r = web_secrets_fit(secrets, e);
 
 	if (r < 0 || json_object_size(secrets) == 0) {
 		if (r == 0)
@@ -295,12 +279,18 @@ static int list_secret(void *arg, const struct secret_row *row)
 static int verb_ls(struct call *c, struct err *e)
 {
 	json_auto_t *all = json_array();
+	const struct web_version *v;
+	struct web_worker *w;
 	const char *worker;
 	int r = call_secret(c, &worker, NULL, e);
 
-	if (r == 0)
-		r = store_secrets(c->f->store, c->project->id, worker, list_secret, all, e);
-	if (r == 0 && json_array_size(all) == 0 && !web_worker_find(c->project, worker))
+	if (r < 0)
+		return r;
+	w = web_worker_find(c->project, worker);
+	v = w ? web_version_newest(w) : NULL;
+	r = store_secrets(c->f->store, c->project->id, worker, v ? v->row.id : NULL, list_secret,
+			  all, e);
+	if (r == 0 && json_array_size(all) == 0 && !w)
 		r = err_set(e, ERR_NOT_FOUND, 0,
 			    "there is no HTTP worker \"%s\" in this project, and no secret of one",
 			    worker);
@@ -315,12 +305,27 @@ void web_secrets_free(json_t *secrets)
 	const char *name;
 	json_t *text;
 
-	json_object_foreach(secrets, name, text)
+	json_object_foreach(secrets, name, text) if (json_is_string(text))
 		explicit_bzero((char *)json_string_value(text), json_string_length(text));
 	json_decref(secrets);
 }
 
-int web_secrets_write(struct front *f, const char *project, const char *worker,
+/* A null: the version has none of this name, or the worker has it no more. */
+static int write_none(struct front *f, const struct secret_row *row, const char *version,
+		      struct err *e)
+{
+	int r;
+
+	if (version)
+		return store_version_secret_put(f->store, version, row, e);
+	r = store_secret_delete(f->store, row->project, row->worker, row->name, row->changed_ns, e);
+	if (r != -ENOENT)
+		return r;
+	*e = (struct err){0};
+	return 0;
+}
+
+int web_secrets_write(struct front *f, const char *project, const char *worker, const char *version,
 		      const json_t *secrets, struct err *e)
 {
 	_cleanup_free_ uint8_t *sealed = malloc(SECRET_VALUE_MAX + SECRET_SEAL_BYTES);
@@ -331,18 +336,23 @@ int web_secrets_write(struct front *f, const char *project, const char *worker,
 	json_object_foreach((json_t *)secrets, name, text)
 	{
 		const size_t len = json_string_length(text);
-		const struct secret_row row = {.project = project,
-					       .worker = worker,
-					       .name = name,
-					       .changed_ns = util_realtime_ns(),
-					       .sealed = sealed,
-					       .len = len + SECRET_SEAL_BYTES};
+		struct secret_row row = {.project = project,
+					 .worker = worker,
+					 .name = name,
+					 .changed_ns = util_realtime_ns()};
 
+		if (r == 0 && json_is_null(text)) {
+			r = write_none(f, &row, version, e);
+			continue;
+		}
+		row.sealed = sealed;
+		row.len = len + SECRET_SEAL_BYTES;
 		if (r == 0)
 			r = secret_seal(f, project, worker, name, json_string_value(text), len,
 					sealed, e);
 		if (r == 0)
-			r = store_secret_put(f->store, &row, e);
+			r = version ? store_version_secret_put(f->store, version, &row, e)
+				    : store_secret_put(f->store, &row, e);
 	}
 	return r;
 }
@@ -355,7 +365,7 @@ static int take_out(void *arg, const struct secret_row *row)
 }
 
 int web_secrets_check(struct front *f, struct project *p, const struct worker_manifest *m,
-		      struct err *e)
+		      const char *version, struct err *e)
 {
 	json_auto_t *missing = json_object();
 	char names[256] = "", *text = NULL;
@@ -367,9 +377,9 @@ int web_secrets_check(struct front *f, struct project *p, const struct worker_ma
 
 	json_array_foreach(m->secrets_required, at, name)
 		json_object_set_new(missing, json_string_value(name), json_null());
-	r = store_secrets(f->store, p->id, m->name, take_out, missing, e);
+	r = store_secrets(f->store, p->id, m->name, version, take_out, missing, e);
 	if (r == 0)
-		r = secrets_open(f, p->id, m->name, &text, &len, e);
+		r = secrets_open(f, p->id, m->name, version, &text, &len, e);
 	if (r < 0)
 		return r;
 	secret_text_free(text, len);
@@ -405,22 +415,11 @@ static int see_hidden(void *arg, const struct secret_row *row)
 }
 
 int web_secrets_warn(struct front *f, struct project *p, const struct worker_manifest *m,
-		     json_t *warnings, struct err *e)
+		     const char *version, json_t *warnings, struct err *e)
 {
 	struct hidden h = {m, warnings};
 
-	return store_secrets(f->store, p->id, m->name, see_hidden, &h, e);
-}
-
-static void secrets_stop(struct front *f)
-{
-	struct web_secret_change *x, *next;
-
-	for (x = LIST_FIRST(&f->web->secret_changes); x; x = next) {
-		next = LIST_NEXT(x, next);
-		if (timer_is_set(&x->late))
-			change_answer(f, x, NULL);
-	}
+	return store_secrets(f->store, p->id, m->name, version, see_hidden, &h, e);
 }
 
 /* clang-format off */
@@ -434,5 +433,4 @@ static const struct verb verbs[] = {
 };
 /* clang-format on */
 
-const struct capability web_secret_capability = {
-	.name = "web secrets", .stop = secrets_stop, .verbs = verbs};
+const struct capability web_secret_capability = {.name = "web secrets", .verbs = verbs};

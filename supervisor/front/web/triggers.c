@@ -49,11 +49,11 @@ int web_triggers_load(struct front *f, struct web_worker *w, struct err *e)
 
 /* Some of them that are being set. */
 struct web_trigger_change {
-	LIST_ENTRY(web_trigger_change) next;
-	struct timer late;
+	struct web_told told;
 	struct change change;
 	struct waiter *waiter;
 	json_t *reply, *routes, *crons; /* owned; routes, crons: NULL where they stay as they are */
+	bool sets_hidden, hidden;
 	char project[PROJECT_ID_LEN + 1], name[WEB_NAME_MAX + 1], worker[PROJECT_ID_LEN + 1];
 	struct web_triggers triggers; /* as they will be */
 	char *text;		      /* of triggers.has */
@@ -110,20 +110,16 @@ static void change_adopt(struct front *f, struct change *c, bool durable)
 	x->triggers = (struct web_triggers){0};
 }
 
-static void change_end(struct front *f, struct web_trigger_change *x, const struct err *error)
+static void change_end(struct web_trigger_change *x, const struct err *error)
 {
-	timer_cancel(f, &x->late);
 	waiter_end(x->waiter, error ? NULL : json_incref(x->reply), error);
 	change_free(x);
 }
 
-/* An edge that is away asks for everything when it is back. */
-static void answer_anyway(struct front *f, struct timer *t)
+static void change_told(struct front *f, struct web_told *t)
 {
-	struct web_trigger_change *x = OWNER(t, struct web_trigger_change, late);
-
-	LIST_REMOVE(x, next);
-	change_end(f, x, NULL);
+	(void)f;
+	change_end(OWNER(t, struct web_trigger_change, told), NULL);
 }
 
 static void change_done(struct front *f, struct change *c, const struct err *error)
@@ -131,25 +127,19 @@ static void change_done(struct front *f, struct change *c, const struct err *err
 	struct web_trigger_change *x = OWNER(c, struct web_trigger_change, change);
 	struct web_worker *w = worker_of(f, x);
 
-	if (!error && w) {
+	if (error) {
+		change_end(x, error);
+		return;
+	}
+	if (w) {
 		web_edge_hosts(f);
 		web_crons_switch(f, w);
 	}
-	if (error || web_edge_has_routes(f)) {
-		change_end(f, x, error);
-		return;
-	}
-	LIST_INSERT_HEAD(&f->web->trigger_changes, x, next);
-	timer_set(f, &x->late, util_monotonic_ns() + WEB_TOLD_WITHIN_NS, answer_anyway);
-}
-
-void web_triggers_told(struct front *f)
-{
-	while (!LIST_EMPTY(&f->web->trigger_changes)) {
-		struct web_trigger_change *x = LIST_FIRST(&f->web->trigger_changes);
-
-		LIST_REMOVE(x, next);
-		change_end(f, x, NULL);
+	if (w && x->sets_hidden) {
+		web_edge_worker(f, w);
+		web_edge_wait(f, &x->told, w, change_told);
+	} else {
+		web_edge_wait(f, &x->told, NULL, change_told);
 	}
 }
 
@@ -173,9 +163,12 @@ static int change_fill(struct front *f, struct web_trigger_change *x, struct web
 		       struct err *e)
 {
 	const struct web_triggers *old = &w->triggers;
-	const uint32_t what = old->what | (x->routes ? WEB_TRIGGER_ROUTES : 0) |
-			      (x->crons ? WEB_TRIGGER_CRONS : 0);
+	uint32_t what = old->what | (x->routes ? WEB_TRIGGER_ROUTES : 0) |
+			(x->crons ? WEB_TRIGGER_CRONS : 0);
 	int r;
+
+	if (x->sets_hidden)
+		what = (what & ~WEB_TRIGGER_HIDDEN) | (x->hidden ? WEB_TRIGGER_HIDDEN : 0);
 
 	if (w->going)
 		return err_set(e, ERR_CONFLICT, 0, "%s is being removed", w->row.name);
@@ -209,7 +202,7 @@ static void change_begin(struct front *f, struct web_trigger_change *x)
 	if (!w)
 		(void)err_set(&e, ERR_NOT_FOUND, 0, "the worker was removed");
 	if (!w || change_fill(f, x, w, &e) < 0) {
-		change_end(f, x, &e);
+		change_end(x, &e);
 		return;
 	}
 	x->change =
@@ -226,20 +219,12 @@ static void change_again(struct front *f, struct change *c, const struct err *er
 	change_begin(f, OWNER(c, struct web_trigger_change, change));
 }
 
-int web_triggers_set(struct call *c, struct web_worker *w, json_t *routes, json_t *crons,
-		     json_t *reply, struct err *e)
+/* x has what is to be set; NULL: out of memory. It is freed in any case. */
+static int set(struct call *c, const struct web_worker *w, struct web_trigger_change *x,
+	       struct err *e)
 {
-	struct web_trigger_change *x = calloc(1, sizeof(*x));
-
-	if (!x) {
-		json_decref(routes);
-		json_decref(crons);
-		json_decref(reply);
+	if (!x)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot set routes or crons");
-	}
-	x->reply = reply;
-	x->routes = routes;
-	x->crons = crons;
 	(void)snprintf(x->project, sizeof(x->project), "%s", c->project->id);
 	(void)snprintf(x->name, sizeof(x->name), "%s", w->row.name);
 	memcpy(x->worker, w->row.id, sizeof(x->worker));
@@ -250,4 +235,36 @@ int web_triggers_set(struct call *c, struct web_worker *w, json_t *routes, json_
 	}
 	change_begin(c->f, x);
 	return 0;
+}
+
+int web_triggers_set(struct call *c, struct web_worker *w, json_t *routes, json_t *crons,
+		     json_t *reply, struct err *e)
+{
+	struct web_trigger_change *x = calloc(1, sizeof(*x));
+
+	if (x) {
+		x->reply = reply;
+		x->routes = routes;
+		x->crons = crons;
+	} else {
+		json_decref(routes);
+		json_decref(crons);
+		json_decref(reply);
+	}
+	return set(c, w, x, e);
+}
+
+int web_triggers_set_hidden(struct call *c, struct web_worker *w, bool hidden, json_t *reply,
+			    struct err *e)
+{
+	struct web_trigger_change *x = calloc(1, sizeof(*x));
+
+	if (x) {
+		x->reply = reply;
+		x->sets_hidden = true;
+		x->hidden = hidden;
+	} else {
+		json_decref(reply);
+	}
+	return set(c, w, x, e);
 }

@@ -458,8 +458,7 @@ static int verb_deployments(struct call *c, struct err *e)
 
 /* A deployment of versions that are there: a rollback, or two versions by percentage. */
 struct web_redeploy {
-	LIST_ENTRY(web_redeploy) next; /* of its worker, while the edge is to be told */
-	struct timer late;
+	struct web_told told;
 	struct change change;
 	struct waiter *waiter;
 	struct web_deployment_row row;
@@ -509,9 +508,8 @@ static void redeploy_adopt(struct front *f, struct change *c, bool durable)
 	w->in_force = x->row;
 }
 
-static void redeploy_end(struct front *f, struct web_redeploy *x, const struct err *error)
+static void redeploy_end(struct web_redeploy *x, const struct err *error)
 {
-	timer_cancel(f, &x->late);
 	waiter_end(x->waiter,
 		   error ? NULL
 			 : json_pack("{s:s, s:o}", "deployment", x->row.id, "versions",
@@ -520,12 +518,10 @@ static void redeploy_end(struct front *f, struct web_redeploy *x, const struct e
 	free(x);
 }
 
-static void redeploy_late(struct front *f, struct timer *t)
+static void redeploy_told(struct front *f, struct web_told *t)
 {
-	struct web_redeploy *x = OWNER(t, struct web_redeploy, late);
-
-	LIST_REMOVE(x, next);
-	redeploy_end(f, x, NULL);
+	(void)f;
+	redeploy_end(OWNER(t, struct web_redeploy, told), NULL);
 }
 
 static void redeploy_done(struct front *f, struct change *c, const struct err *error)
@@ -533,25 +529,13 @@ static void redeploy_done(struct front *f, struct change *c, const struct err *e
 	struct web_redeploy *x = OWNER(c, struct web_redeploy, change);
 	struct web_worker *w = worker_of(f, x);
 
-	if (!error && w)
-		web_switch(f, w);
-	/* It is answered when the edge serves by it; an edge that is away is told later. */
-	if (!error && w && !web_edge_has(f, w)) {
-		LIST_INSERT_HEAD(&w->redeploys, x, next);
-		timer_set(f, &x->late, util_monotonic_ns() + WEB_TOLD_WITHIN_NS, redeploy_late);
+	if (error || !w) {
+		redeploy_end(x, error);
 		return;
 	}
-	redeploy_end(f, x, error);
-}
-
-void web_redeploys_told(struct front *f, struct web_worker *w)
-{
-	while (!LIST_EMPTY(&w->redeploys)) {
-		struct web_redeploy *x = LIST_FIRST(&w->redeploys);
-
-		LIST_REMOVE(x, next);
-		redeploy_end(f, x, NULL);
-	}
+	web_switch(f, w);
+	/* It is answered when the edge serves by it. */
+	web_edge_wait(f, &x->told, w, redeploy_told);
 }
 
 /* A version by its id or a unique beginning of it. */

@@ -53,6 +53,8 @@ struct web_channel {
 int web_channel_open(struct front *f, struct web_channel *c, int fd, uint32_t body_max);
 /* head is stolen. What cannot be sent ends the channel, later. */
 void web_channel_send(struct web_channel *c, json_t *head, const void *body, size_t len);
+/* body, which free(3) must take, is sent as it is, and taken. */
+void web_channel_send_taken(struct web_channel *c, json_t *head, void *body, size_t len);
 /* head NULL: out of memory. */
 void web_channel_send_text(struct web_channel *c, const char *head, size_t head_len,
 			   const void *body, size_t len);
@@ -61,9 +63,17 @@ void web_channel_drain(struct web_channel *c);
 /* ended is not called. */
 void web_channel_close(struct web_channel *c);
 
+/* Somebody waits until the edge has been told (web_edge_wait). */
+struct web_told {
+	LIST_ENTRY(web_told) next;
+	struct timer late;
+	const struct web_worker *worker; /* NULL: for the routes */
+	void (*fn)(struct front *f, struct web_told *t);
+};
+
 /* Of a worker, in the place of what the manifests of its versions say. */
 struct web_triggers {
-	uint32_t what;		    /* WEB_TRIGGER_ROUTES, WEB_TRIGGER_CRONS; 0: nothing */
+	uint32_t what;		    /* WEB_TRIGGER_...; 0: nothing */
 	uint64_t changed_ns;	    /* CLOCK_REALTIME */
 	struct worker_manifest has; /* its routes and crons */
 };
@@ -75,13 +85,12 @@ struct web_worker {
 	bool stored;			    /* else its first deploy is under way */
 	LIST_HEAD(, web_version) versions;  /* the newest first */
 	struct web_deployment_row in_force; /* number 0: nothing serves */
-	bool redeploying; /* a deployment of versions that are there is being written */
-	LIST_HEAD(, web_redeploy) redeploys; /* verbs.c: of which the edge is to be told */
-	struct web_build *build;	     /* a deploy that is under way */
-	bool going;			     /* its removal is being written */
-	LIST_HEAD(, web_cron) crons;	     /* of the deployment in force, the last one first */
-	LIST_HEAD(, web_tail) tails;	     /* of those who look at it live (tail.h) */
-	struct web_version *coming; /* whose routes it has when what is being written is durable */
+	bool redeploying;	     /* a deployment of versions that are there is being written */
+	struct web_build *build;     /* a deploy that is under way */
+	bool going;		     /* its removal is being written */
+	LIST_HEAD(, web_cron) crons; /* of the deployment in force, the last one first */
+	LIST_HEAD(, web_tail) tails; /* of those who look at it live (tail.h) */
+	struct web_version *coming;  /* whose routes it has when what is being written is durable */
 	struct web_triggers triggers;
 	struct web_triggers *coming_triggers; /* that are being written, */
 	struct change *triggering;	      /* by this */
@@ -192,10 +201,8 @@ struct web {
 	struct idtable channels; /* by the runs that serve */
 	struct idnode *buckets[WEB_BUCKETS];
 	LIST_HEAD(, web_build) builds;
-	LIST_HEAD(, web_secret_change) secret_changes; /* secrets.c */
-	LIST_HEAD(, web_served) served;		       /* served.c */
-	LIST_HEAD(, web_trigger_change)
-	trigger_changes;			/* triggers.c: of which the edge is to be told */
+	LIST_HEAD(, web_served) served;		/* served.c */
+	LIST_HEAD(, web_told) told;		/* edge.c */
 	LIST_HEAD(, cf_session) asset_sessions; /* cloudflare/assets.c */
 	LIST_HEAD(, tail_sock) tail_socks;	/* tail.c */
 	LIST_HEAD(, cf_tail) cf_tails;		/* cloudflare/tail.c */
@@ -203,6 +210,8 @@ struct web {
 	struct change expire;
 	struct timer expire_timer;
 	bool expire_more;
+	uint64_t kv_large;  /* the last number of a value that is kept in pieces */
+	unsigned n_kv_many; /* writes of several turns, of all projects */
 	/* snapshot.c: when names of images and policies were changed last, and the next look */
 	uint64_t images_ns, policies_ns, retried_ns;
 	struct timer look_timer;
@@ -227,6 +236,8 @@ unsigned web_serving(struct web_worker *w, struct web_version *ret[WEB_SPLIT_MAX
 bool web_version_serves(struct web_version *v);
 /* One of those that serve, by percentage; NULL: none does. */
 struct web_version *web_version_draw(struct web_worker *w);
+/* That was written last; NULL: none was. */
+struct web_version *web_version_newest(struct web_worker *w);
 /* Reads row.manifest unless that was done. */
 int web_version_open(struct web_version *v, struct err *e);
 /* run_new of a version: wanted_by is followed by its id. */
@@ -256,9 +267,9 @@ unsigned web_version_wanted(const struct web_version *v);
 unsigned web_project_wanted(const struct project *p);
 /* Whether the quota "http_instances" has room for one more. */
 bool web_project_has_room(const struct project *p);
-/* The worker's secrets are other ones now: instances that were told the old ones get no more requests,
- * and others are started in their places. */
-void web_instances_replace(struct front *f, struct web_worker *w);
+/* Secrets are other ones now, of all the worker's versions or of one: instances that were told the old
+ * ones get no more requests, and others are started in their places. */
+void web_instances_replace(struct web_worker *w, const struct web_version *only);
 /* It does not do what it was told: its run is ended. */
 void web_instance_unwell(struct web_instance *i);
 /* A call of it has ended: without others and without requests it is idle from now on. */
@@ -326,6 +337,9 @@ bool web_binding_take(struct web_channel *c, const char *op, json_t *head);
 /* Each ask gets one of them; the run may have gone. head is stolen, and gets the rest. */
 void web_answer(struct front *f, const char *run, json_int_t id, json_t *head, const void *body,
 		size_t len);
+/* The same with a body that is taken (web_channel_send_taken). */
+void web_answer_taken(struct front *f, const char *run, json_int_t id, json_t *head, void *body,
+		      size_t len);
 void web_answer_error(struct front *f, const char *run, json_int_t id, const char *type,
 		      const char *message);
 
@@ -389,24 +403,25 @@ void web_counts_instance(struct front *f, const struct web_instance *i);
 
 /* secrets.c */
 extern const struct capability web_secret_capability;
-/* ERR_INPUT where secrets that the manifest requires are not set; ERR_UNAVAILABLE where those that are
- * cannot be opened. */
+/* ERR_INPUT where secrets that the manifest requires are not set, as this version has them (NULL: none);
+ * ERR_UNAVAILABLE where those that are cannot be opened. */
 int web_secrets_check(struct front *f, struct project *p, const struct worker_manifest *m,
-		      struct err *e);
-/* Within a change: sets them, an object of texts that web_secret_fits has looked at. */
-int web_secrets_write(struct front *f, const char *project, const char *worker,
+		      const char *version, struct err *e);
+/* Names of at most SECRET_NAME_MAX, and texts of at most SECRET_VALUE_MAX or null. */
+int web_secrets_fit(json_t *secrets, struct err *e);
+/* Within a change: sets those that are texts and removes those that are null, of an object that
+ * web_secrets_fit has looked at: of a worker, or of one version of it alone. version NULL: of the worker. */
+int web_secrets_write(struct front *f, const char *project, const char *worker, const char *version,
 		      const json_t *secrets, struct err *e);
 /* What they say is erased; secrets may be NULL. */
 void web_secrets_free(json_t *secrets);
 /* Adds a warning for each secret of the worker that a variable or a binding of the manifest hides. */
 int web_secrets_warn(struct front *f, struct project *p, const struct worker_manifest *m,
-		     json_t *warnings, struct err *e);
+		     const char *version, json_t *warnings, struct err *e);
 /* A verb: sets each of an object's that is a text, and removes those that are null, at a time. Steals
  * reply, which is the answer. The caller has read what was given. */
 int web_secrets_change(struct call *c, const char *worker, json_t *secrets, json_t *reply,
 		       struct err *e);
-/* The edge knows the worker's instances. */
-void web_secrets_told(struct front *f, struct web_worker *w);
 
 /* kv.c */
 extern const struct capability web_kv_capability;
@@ -456,13 +471,18 @@ extern const struct capability web_build_capability;
 void web_build_instance(struct front *f, struct web_instance *i, const struct err *error);
 /* The same of a version that has a run for each request. */
 void web_build_tried(struct front *f, struct web_version *v, const struct err *error);
-void web_build_told(struct front *f, struct web_worker *w);
 
 /* edge.c: what the edge is told. */
 void web_edge_start(struct front *f);
-/* What was put last of the worker has reached it. */
-bool web_edge_has(struct front *f, const struct web_worker *w);
-bool web_edge_has_routes(struct front *f);
+/* Calls fn once, when the edge has what was put last of the worker, or of the routes (w NULL): possibly before
+ * this returns. One that is away asks for everything when it is back, and is waited for no longer than
+ * WEB_TOLD_WITHIN_NS. t is the caller's. */
+void web_edge_wait(struct front *f, struct web_told *t, const struct web_worker *w,
+		   void (*fn)(struct front *f, struct web_told *t));
+/* fn is not called any more. t may be one that nobody has waited with. */
+void web_edge_wait_end(struct front *f, struct web_told *t);
+/* Nobody waits any longer: of the worker, which goes, or at all (w NULL). */
+void web_edge_wait_no_more(struct front *f, const struct web_worker *w);
 #define WEB_URL_MAX EDGE_URL_MAX
 /* Where the worker answers, "http://NAME.PROJECT.DOMAIN:PORT"; "": nowhere. */
 void web_edge_url(struct front *f, const struct web_worker *w, char *buf, size_t size);
@@ -482,8 +502,6 @@ void web_edge_gone(struct front *f, const struct web_worker *w);
 /* verbs.c */
 /* Reads "name" and "project", the last of what is read. */
 int web_call_worker(struct call *c, struct web_worker **ret, struct err *e);
-/* The edge serves by the deployment in force. */
-void web_redeploys_told(struct front *f, struct web_worker *w);
 /* Whether the call's project may deploy here. */
 int web_deploy_check(struct call *c, struct err *e);
 /* Has these versions serve, by their percentages, and answers when the edge does so. second NULL: the
@@ -501,8 +519,9 @@ const json_t *web_crons(const struct web_version *v);
  * whose references are stolen; NULL: as it is. Steals reply, also on failure. */
 int web_triggers_set(struct call *c, struct web_worker *w, json_t *routes, json_t *crons,
 		     json_t *reply, struct err *e);
-/* The edge has all routes. */
-void web_triggers_told(struct front *f);
+/* The same of whether it answers at NAME.PROJECT.DOMAIN. */
+int web_triggers_set_hidden(struct call *c, struct web_worker *w, bool hidden, json_t *reply,
+			    struct err *e);
 int web_triggers_load(struct front *f, struct web_worker *w, struct err *e);
 void web_triggers_clear(struct web_triggers *t);
 

@@ -158,7 +158,8 @@ static void test_uploads(void **state)
 {
 	struct rig *r = *state;
 	char first[WEB_UUID_LEN + 1], second[WEB_UUID_LEN + 1], text[512];
-	struct instance a, b, c;
+	struct instance a, b;
+	int fd;
 
 	assert_int_equal(finish(begin("GET", "/workers/services/hello", "", "")), 404);
 	expect_error(404, 10007, "hello");
@@ -186,11 +187,8 @@ static void test_uploads(void **state)
 		   "namespace\",\"namespace_id\":\"",
 		   second);
 	assert_null(strstr(b.run.job, "hidden"));
-	/* What serves goes on, by an instance that knows the secret. */
-	expect_serves(r, first, 3);
-	c = start_with(r, "{\"KEY\":\"hidden\"}");
-	say_ready(&c);
-	end_instance(r, &a);
+	/* What serves goes on as it is: the secret is of the version that stays. */
+	expect_serves(r, first, 2);
 	end_instance(r, &b);
 	expect("GET", SCRIPT "/secrets", "");
 	assert_string_equal(rig_text(json_array_get(result(), 0), "name"), "KEY");
@@ -206,7 +204,135 @@ static void test_uploads(void **state)
 		rig_text(json_object_get(json_object_get(result(), "resources"), "script_runtime"),
 			 "compatibility_date"),
 		"2026-03-01");
-	forget(&c);
+	(void)snprintf(text, sizeof(text),
+		       "{\"versions\":[{\"version_id\":\"%s\",\"percentage\":100}]}", second);
+	expect("POST", SCRIPT "/deployments", text);
+	fd = edge_ask(r, second);
+	b = start_with(r, "{\"KEY\":\"hidden\"}");
+	say_ready(&b);
+	edge_expect(fd, "OK ");
+	end_instance(r, &a);
+	forget(&b);
+}
+
+/* The version serves, by a new instance that is told these secrets. */
+static struct instance serve_version(struct rig *r, const char *version, const char *secrets,
+				     struct instance before)
+{
+	char text[512];
+	struct instance i;
+	int fd;
+
+	(void)snprintf(text, sizeof(text),
+		       "{\"versions\":[{\"version_id\":\"%s\",\"percentage\":100}]}", version);
+	expect("POST", SCRIPT "/deployments", text);
+	fd = edge_ask(r, version);
+	i = start_with(r, secrets);
+	say_ready(&i);
+	edge_expect(fd, "OK ");
+	(void)close(fd);
+	end_instance(r, &before);
+	return i;
+}
+
+/* The modules of the newest version as a form, whose boundary is returned; the text is the caller's. */
+static char *read_content(char boundary[WEB_UUID_LEN + 1])
+{
+	int fd = begin("GET", SCRIPT "/content/v2", "", "");
+	const char *at;
+	size_t n = 0;
+	ssize_t got;
+
+	do {
+		rig_readable(fd);
+		got = recv(fd, answer + n, sizeof(answer) - 1 - n, 0);
+		assert_true(got >= 0);
+		n += (size_t)got;
+	} while (got > 0);
+	answer[n] = '\0';
+	(void)close(fd);
+	at = strstr(answer, "boundary=");
+	if (!at || !strcasestr(answer, "\r\ncf-entrypoint: entry.py\r\n"))
+		fail_msg("no form: %s", answer);
+	(void)snprintf(boundary, WEB_UUID_LEN + 1, "%s", at + strlen("boundary="));
+	return strdup(strstr(answer, "\r\n\r\n") + 4);
+}
+
+/* As older clients do it: what was read is sent again, with other metadata. Returns the status. */
+static unsigned upload_content(const char *modules, const char *boundary, const char *metadata)
+{
+	char form[8192], type[100];
+
+	(void)snprintf(type, sizeof(type), "multipart/form-data; boundary=%s", boundary);
+	(void)snprintf(form, sizeof(form),
+		       "--%s\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n%s\r\n%s",
+		       boundary, metadata, modules);
+	return finish(begin("POST", SCRIPT "/versions", type, form));
+}
+
+#define KEEPS(more)                                                                                \
+	METADATA("\"keep_assets\":true,\"bindings\":[{\"name\":\"KV\",\"type\":\"inherit\"},"      \
+		 "{\"name\":\"AI\",\"type\":\"inherit\"}" more)
+
+/* Secrets of a version: it is the one before with these, nothing is built, and nothing that serves sees
+ * them before it is deployed. */
+static void test_version_secrets(void **state)
+{
+	struct rig *r = *state;
+	char first[WEB_UUID_LEN + 1], ids[4][WEB_UUID_LEN + 1], boundary[WEB_UUID_LEN + 1],
+		*modules;
+	struct instance a = upload(r, "PUT", SCRIPT, METADATA("\"bindings\":[]"), "{}", "", first);
+
+	expect("PATCH", "/workers/workers/hello/versions/latest",
+	       "{\"env\":{\"A\":{\"type\":\"secret_text\",\"text\":\"1\"},"
+	       "\"B\":{\"type\":\"secret_text\",\"text\":\"2\"}},"
+	       "\"annotations\":{\"workers/message\":\"m2\"}}");
+	(void)snprintf(ids[0], sizeof(ids[0]), "%s", rig_text(result(), "id"));
+	assert_string_not_equal(ids[0], first);
+	expect_serves(r, first, 1);
+	/* Of the version that is the newest now; the other one has none. */
+	expect("GET", SCRIPT "/secrets", "");
+	assert_int_equal(json_array_size(result()), 2);
+	/* One that goes, by what an older client sends: those that it does not name. */
+	modules = read_content(boundary);
+	assert_int_equal(upload_content(modules, boundary,
+					KEEPS(",{\"name\":\"B\",\"type\":\"inherit\"}],"
+					      "\"keep_bindings\":[\"secret_key\"]")),
+			 200);
+	(void)snprintf(ids[1], sizeof(ids[1]), "%s", rig_text(result(), "id"));
+	free(modules);
+	/* One more: the others stay. */
+	modules = read_content(boundary);
+	assert_int_equal(
+		upload_content(modules, boundary,
+			       KEEPS(",{\"name\":\"C\",\"type\":\"secret_text\",\"text\":\"3\"}],"
+				     "\"keep_bindings\":[\"secret_key\",\"secret_text\"]")),
+		200);
+	(void)snprintf(ids[2], sizeof(ids[2]), "%s", rig_text(result(), "id"));
+	expect("PATCH", "/workers/workers/hello/versions/latest", "{\"env\":{\"B\":null}}");
+	(void)snprintf(ids[3], sizeof(ids[3]), "%s", rig_text(result(), "id"));
+	/* What is not as it was read is no copy. */
+	assert_non_null(strstr(modules, "x = 1"));
+	*strstr(modules, "x = 1") = 'y';
+	(void)upload_content(modules, boundary, KEEPS("]"));
+	expect_error(400, 10021, "entry.py: is not as in version");
+	*strstr(modules, "y = 1") = 'x';
+	(void)upload_content(modules, boundary, METADATA("\"bindings\":[]"));
+	expect_error(400, 10021, "only secrets are changed");
+	memset(strstr(modules, ids[1]), '0', 8);
+	(void)upload_content(modules, boundary, KEEPS("]"));
+	expect_error(400, 10021, "no such version");
+	free(modules);
+	(void)finish(begin("PATCH", "/workers/workers/hello/versions/latest", "",
+			   "{\"env\":{\"V\":{\"type\":\"plain_text\",\"text\":\"1\"}}}"));
+	expect_error(400, 10021, "env: V: must be null or");
+	(void)finish(begin("PATCH", "/workers/workers/none/versions/latest", "", "{\"env\":{}}"));
+	expect_error(404, 10007, "none");
+
+	a = serve_version(r, ids[3], "{\"C\":\"3\"}", a);
+	a = serve_version(r, ids[0], "{\"A\":\"1\",\"B\":\"2\"}", a);
+	a = serve_version(r, ids[1], "{\"B\":\"2\"}", a);
+	forget(&a);
 }
 
 static void test_deployments(void **state)
@@ -345,9 +471,20 @@ static void test_triggers(void **state)
 			rig_text(json_array_get(json_object_get(result(), "schedules"), 0), "cron"),
 			want);
 	}
+	/* Where it answers beside its routes. */
+	expect("GET", SCRIPT "/subdomain", "");
+	assert_true(json_is_true(json_object_get(result(), "enabled")));
+	expect("POST", SCRIPT "/subdomain", "{\"enabled\":false,\"previews_enabled\":true}");
+	assert_true(json_is_false(json_object_get(result(), "enabled")));
+	assert_true(json_is_false(json_object_get(result(), "previews_enabled")));
+	(void)finish(begin("POST", SCRIPT "/subdomain", "", "{}"));
+	expect_error(400, 10021, "enabled: must be true or false");
 	/* After a restart they are what they were. */
 	rig_kill(r);
 	rig_start(r, true);
+	expect("GET", "/workers/workers/hello", "");
+	assert_true(
+		json_is_false(json_object_get(json_object_get(result(), "subdomain"), "enabled")));
 	expect("GET", SCRIPT "/routes", "");
 	assert_int_equal(json_array_size(result()), 2);
 	expect("GET", SCRIPT "/schedules", "");
@@ -361,6 +498,7 @@ static void test_refused(void **state)
 	struct rig *r = *state;
 	static const struct {
 		const char *form, *why;
+		int code;
 	} forms[] = {
 		{FILE_PART("entry.py") "x\r\n--b--", "metadata: must be there"},
 		{FIELD("metadata") "[]\r\n--b--", "metadata: must be an object"},
@@ -374,7 +512,7 @@ static void test_refused(void **state)
 		 "must be a file"},
 		{FIELD("metadata") METADATA(
 			 "\"bindings\":[{\"name\":\"X\",\"type\":\"inherit\"}]") "\r\n--b--",
-		 "inherit binding 'X' is invalid"},
+		 "inherit binding 'X' is invalid", 10057},
 		{FIELD("metadata") METADATA(
 			 "\"bindings\":[{\"name\":\"X Y\",\"type\":\"secret_text\",\"text\":"
 			 "\"a\"}]") "\r\n--b--",
@@ -390,7 +528,7 @@ static void test_refused(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		(void)finish(begin("PUT", SCRIPT, FORM, forms[i].form));
-		expect_error(400, 10021, forms[i].why);
+		expect_error(400, forms[i].code ? forms[i].code : 10021, forms[i].why);
 	}
 	(void)finish(begin("PUT", SCRIPT, FORM, "--b\r\nx"));
 	expect_error(400, 10013, "ends in the middle");
@@ -652,10 +790,10 @@ static void test_traceback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_CF(test_uploads),	     WITH_CF(test_deployments), WITH_CF(test_triggers),
-		WITH_CF(test_first_version), WITH_CF(test_large),	WITH_CF(test_assets),
-		WITH_CF(test_refused),	     WITH_CF(test_traceback),	WITH_CF(test_too_many),
-		WITH_CF(test_much),
+		WITH_CF(test_uploads),	     WITH_CF(test_deployments),	    WITH_CF(test_triggers),
+		WITH_CF(test_first_version), WITH_CF(test_large),	    WITH_CF(test_assets),
+		WITH_CF(test_refused),	     WITH_CF(test_traceback),	    WITH_CF(test_too_many),
+		WITH_CF(test_much),	     WITH_CF(test_version_secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

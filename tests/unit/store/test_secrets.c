@@ -43,7 +43,7 @@ static void expect(struct fixture *x, const char *project, const char *worker, c
 	char text[200] = "";
 	struct err e;
 
-	assert_int_equal(store_secrets(x->store, project, worker, see, text, &e), 0);
+	assert_int_equal(store_secrets(x->store, project, worker, NULL, see, text, &e), 0);
 	assert_string_equal(text, want);
 }
 
@@ -92,6 +92,83 @@ static void test_rows(void **state)
 	expect(x, NULL, NULL, "q/w/A=another@8 ");
 }
 
+static void put_version(struct fixture *x, const char *version, const char *name,
+			const char *sealed)
+{
+	const struct secret_row row = {"p", "w", name, 9, sealed, sealed ? strlen(sealed) : 0};
+	struct err e = {0};
+
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(
+		store_end(x->store, store_version_secret_put(x->store, version, &row, &e), &e), 0);
+}
+
+static void expect_of(struct fixture *x, const char *version, const char *want)
+{
+	char text[200] = "";
+	struct err e;
+
+	assert_int_equal(store_secrets(x->store, "p", "w", version, see, text, &e), 0);
+	assert_string_equal(text, want);
+}
+
+/* What a version has of its own is in the place of its worker's, and nobody else's. */
+static void test_versions(void **state)
+{
+	struct fixture *x = *state;
+	struct err e;
+
+	assert_int_equal(put(x, "p", "w", "A", "a", 1, 5, &e), 0);
+	assert_int_equal(put(x, "p", "w", "B", "b", 1, 5, &e), 0);
+	put_version(x, "v1", "A", "own");
+	put_version(x, "v1", "B", NULL);
+	put_version(x, "v1", "C", "c");
+	expect(x, "p", "w", "p/w/A=a@5 p/w/B=b@5 ");
+	expect_of(x, "v1", "p/w/A=own@9 p/w/C=c@9 ");
+	expect_of(x, "v2", "p/w/A=a@5 p/w/B=b@5 ");
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_version_secrets_copy(x->store, "v1", "v2", &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	put_version(x, "v2", "A", "other");
+	expect_of(x, "v2", "p/w/A=other@9 p/w/C=c@9 ");
+	expect_of(x, "v1", "p/w/A=own@9 p/w/C=c@9 ");
+	/* What is set or removed of the worker is so of all. */
+	assert_int_equal(put(x, "p", "w", "B", "new", 3, 10, &e), 0);
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_secret_delete(x->store, "p", "w", "C", 11, &e), 0);
+	assert_int_equal(store_secret_delete(x->store, "p", "w", "C", 11, &e), -ENOENT);
+	assert_int_equal(store_version_secrets_delete(x->store, "v1", &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	expect_of(x, "v1", "p/w/A=a@5 p/w/B=new@10 ");
+	expect_of(x, "v2", "p/w/A=other@9 p/w/B=new@10 ");
+	/* Those of versions count as secrets where the key is tried, and go with the worker. */
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_secret_delete(x->store, "p", "w", "B", 12, &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	expect(x, NULL, NULL, "p/w/A=a@5 p/w/A=other@9 ");
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_secrets_delete(x->store, "p", "w", &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	expect(x, NULL, NULL, "");
+}
+
+static void test_version_bounds(void **state)
+{
+	struct fixture *x = *state;
+	const struct secret_row row = {"p", "w", "MORE", 9, "s", 1};
+	char name[16];
+	struct err e;
+
+	for (unsigned i = 0; i < SECRETS_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "N%u", i);
+		put_version(x, "v", name, "s");
+	}
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_true(store_end(x->store, store_version_secret_put(x->store, "v", &row, &e), &e) < 0);
+	assert_int_equal(e.code, ERR_LIMIT);
+	put_version(x, "other", "MORE", "s");
+}
+
 static void test_bounds(void **state)
 {
 	struct fixture *x = *state;
@@ -119,6 +196,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows, setup_secrets, teardown),
+		cmocka_unit_test_setup_teardown(test_versions, setup_secrets, teardown),
+		cmocka_unit_test_setup_teardown(test_version_bounds, setup_secrets, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup_secrets, teardown),
 	};
 

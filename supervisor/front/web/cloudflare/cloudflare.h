@@ -25,13 +25,14 @@ enum cf_code {
 	CF_INVALID = 10021,   /* what the user wrote is wrong */
 	CF_NOT_THERE = 10404, /* nothing here answers the request */
 	CF_TOO_MUCH = 10027,  /* larger or more than is taken */
+	CF_INHERIT = 10057,   /* a binding that is to be inherited is not there */
 	CF_TOO_MANY = 10429,  /* requests: come again later */
 };
 
 extern const struct capability cloudflare_capability, cloudflare_kv_capability,
 	cloudflare_secret_capability, cloudflare_script_capability, cloudflare_version_capability,
 	cloudflare_upload_capability, cloudflare_asset_capability, cloudflare_settings_capability,
-	cloudflare_tail_capability;
+	cloudflare_tail_capability, cloudflare_copy_capability;
 
 /* envelope.c */
 extern const struct http_dialect cf_dialect, cf_asset_dialect;
@@ -50,5 +51,22 @@ struct web_version *cf_newest(struct web_worker *w);
 json_t *cf_bindings(struct front *f, struct web_version *v, struct err *e);
 /* A binding of a manifest as it was uploaded. */
 json_t *cf_binding(struct web_version *v, const struct manifest_binding *b);
+/* What cf_error is to say CF_INHERIT of, at the beginning of an error's text. */
+#define CF_INHERIT_TEXT "inherit binding"
+
+/* upload.c: the answer of a deploy. */
+json_t *cf_shape_version(const struct http_request *r, json_t *reply);
+/* One of the "annotations" of an object, of at most so many bytes; the caller frees it. NULL: it has none. */
+char *cf_annotation(const json_t *metadata, const char *key, size_t max);
+
+/* copy.c */
+/* A module that stands in the content of a version, with the version's id, beside those that it has. Who
+ * uploads all of them again wants the version itself, with other secrets: its assets and what was installed
+ * for it cannot be uploaded. */
+#define CF_COPY ".sandboxd-version"
+/* The version that the form means, which it has as it is but for its secrets; *ret NULL: the form has no such
+ * module. */
+int cf_copy_find(struct call *c, const char *worker, const json_t *metadata,
+		 struct web_version **ret, struct err *e);
 
 #endif

@@ -30,7 +30,8 @@ static enum cf_code code_of(const struct http_request *r, unsigned status, const
 		return status == 404 ? CF_NO_ROUTE : CF_FAILED;
 	switch (e->code) {
 	case ERR_INPUT:
-		return CF_INVALID;
+		return strncmp(e->msg, CF_INHERIT_TEXT, strlen(CF_INHERIT_TEXT)) == 0 ? CF_INHERIT
+										      : CF_INVALID;
 	case ERR_NOT_FOUND:
 		if (strncmp(e->msg, "there is no key", strlen("there is no key")) == 0)
 			return CF_NO_KEY;

@@ -20,12 +20,9 @@ int cf_call_script(struct call *c, struct web_worker **ret, struct err *e)
 
 struct web_version *cf_newest(struct web_worker *w)
 {
-	struct web_version *v;
+	struct web_version *v = web_version_newest(w);
 
-	LIST_FOREACH(v, &w->versions, next)
-		if (v->row.number)
-			return web_version_open(v, NULL) == 0 ? v : NULL;
-	return NULL;
+	return v && web_version_open(v, NULL) == 0 ? v : NULL;
 }
 
 json_t *cf_binding(struct web_version *v, const struct manifest_binding *b)
@@ -61,7 +58,8 @@ json_t *cf_bindings(struct front *f, struct web_version *v, struct err *e)
 	for (size_t i = 0; i < v->manifest.n_bindings; i++)
 		if (v->manifest.bindings[i].type != BINDING_SECRET_TEXT)
 			(void)json_array_append_new(all, cf_binding(v, &v->manifest.bindings[i]));
-	if (store_secrets(f->store, w->project->id, w->row.name, add_secret, all, e) == 0)
+	if (store_secrets(f->store, w->project->id, w->row.name, v->row.id, add_secret, all, e) ==
+	    0)
 		return all;
 	json_decref(all);
 	return NULL;
@@ -146,17 +144,33 @@ static int script_settings(struct call *c, struct err *e)
 	return r;
 }
 
-/* A worker always answers at NAME.PROJECT.DOMAIN; what this says of a preview is not there. */
+/* Whether the worker answers at NAME.PROJECT.DOMAIN, beside its routes. There are no addresses of versions
+ * that do not serve, whatever is asked for. */
+static json_t *subdomain_json(bool enabled)
+{
+	return json_pack("{s:b, s:b}", "enabled", enabled, "previews_enabled", 0);
+}
+
 static int subdomain(struct call *c, struct err *e)
 {
 	struct web_worker *w;
-	int r;
+	int r = cf_call_script(c, &w, e);
 
-	(void)call_get(c, "body");
-	r = cf_call_script(c, &w, e);
 	if (r == 0)
-		call_reply(c, json_pack("{s:b, s:b}", "enabled", 1, "previews_enabled", 0));
+		call_reply(c, subdomain_json(!(w->triggers.what & WEB_TRIGGER_HIDDEN)));
 	return r;
+}
+
+static int subdomain_set(struct call *c, struct err *e)
+{
+	const json_t *enabled = json_object_get(call_get(c, "body"), "enabled");
+	const bool on = json_is_true(enabled);
+	struct web_worker *w;
+	int r = cf_call_script(c, &w, e);
+
+	if (r == 0 && !json_is_boolean(enabled))
+		r = err_set(e, ERR_INPUT, 0, "enabled: must be true or false");
+	return r < 0 ? r : web_triggers_set_hidden(c, w, !on, subdomain_json(on), e);
 }
 
 static int account_subdomain(struct call *c, struct err *e)
@@ -180,7 +194,8 @@ static int worker(struct call *c, struct err *e)
 	web_edge_url(c->f, w, url, sizeof(url));
 	call_reply(c,
 		   json_pack("{s:s, s:s, s:{s:b, s:b, s:s}}", "id", w->row.id, "name", w->row.name,
-			     "subdomain", "enabled", 1, "previews_enabled", 0, "url", url));
+			     "subdomain", "enabled", !(w->triggers.what & WEB_TRIGGER_HIDDEN),
+			     "previews_enabled", 0, "url", url));
 	return 0;
 }
 
@@ -426,7 +441,7 @@ static const struct verb verbs[] = {
 	{NULL, "PATCH", CF_SCRIPT "/script-settings", WHO_PROJECT, script_settings, .body = "body", ROW},
 	{NULL, "GET", CF_ACCOUNT "/workers/subdomain", WHO_PROJECT, account_subdomain, ROW},
 	{NULL, "GET", CF_SCRIPT "/subdomain", WHO_PROJECT, subdomain, ROW},
-	{NULL, "POST", CF_SCRIPT "/subdomain", WHO_PROJECT, subdomain, .body = "body", ROW},
+	{NULL, "POST", CF_SCRIPT "/subdomain", WHO_PROJECT, subdomain_set, .body = "body", ROW},
 	{NULL, "GET", ZONES, WHO_TOKEN, zones, ROW},
 	{NULL, "GET", ZONES "/{zone}/workers/routes", WHO_TOKEN, zone_routes, ROW},
 	{NULL, "GET", CF_SCRIPT "/routes", WHO_PROJECT, routes_get, ROW},

@@ -22,18 +22,22 @@ static int call_script(struct call *c, const char **ret_name, struct web_worker 
 		       json_t *secrets, struct err *e)
 {
 	const char *name = call_string(c, "name", WEB_NAME_MAX);
+	const struct web_version *v;
 	int r;
 
 	if (!name || !worker_manifest_is_name(name))
 		(void)json_strict_fail(c->in, "name", "must be a worker's name");
 	call_project(c);
 	r = call_end(c, e);
-	if (r == 0)
-		r = store_secrets(c->f->store, c->project->id, name, add_secret, secrets, e);
 	if (r < 0)
 		return r;
 	*ret_name = name;
 	*ret = web_worker_find(c->project, name);
+	v = *ret ? web_version_newest(*ret) : NULL;
+	r = store_secrets(c->f->store, c->project->id, name, v ? v->row.id : NULL, add_secret,
+			  secrets, e);
+	if (r < 0)
+		return r;
 	if (*ret || json_array_size(secrets) > 0)
 		return 0;
 	return err_set(e, ERR_NOT_FOUND, 0, "there is no HTTP worker \"%s\" in this project", name);

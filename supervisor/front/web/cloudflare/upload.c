@@ -191,6 +191,14 @@ static void drop(struct front *f, struct work *w)
 	upload_fail(OWNER(w, struct upload, work), &e);
 }
 
+static bool has_assets(struct call *c, const char *worker)
+{
+	struct web_worker *w = web_worker_find(c->project, worker);
+	const struct web_version *v = w ? cf_newest(w) : NULL;
+
+	return v && v->manifest.assets.directory;
+}
+
 /* The session of the assets that the metadata name. *ret: NULL, when there are none. */
 static int find_assets(struct call *c, const char *worker, json_t *metadata,
 		       struct cf_session **ret, struct err *e)
@@ -199,10 +207,11 @@ static int find_assets(struct call *c, const char *worker, json_t *metadata,
 	const char *token = json_string_value(json_object_get(assets, "jwt"));
 
 	*ret = NULL;
-	if (json_is_true(json_object_get(metadata, "keep_assets")))
+	if (json_is_true(json_object_get(metadata, "keep_assets")) && has_assets(c, worker))
 		return err_set(
 			e, ERR_INPUT, 0,
-			"keep_assets: is not there yet: deploy with the folder of the assets");
+			"keep_assets: the files of a version are kept by one that is as it "
+			"but for secrets, and by no other: deploy with the folder of the assets");
 	if (!assets)
 		return 0;
 	if (!token)
@@ -244,14 +253,14 @@ static json_t *find_binding(json_t *list, const char *name)
 
 static int add_secret(void *arg, const struct secret_row *row)
 {
-	return json_object_set_new(arg, row->name, json_true());
+	return json_object_set_new(arg, row->name, json_null());
 }
 
 /* What bindings of an upload are inherited from. */
 struct inherited {
 	const char *worker;
 	json_t *bindings; /* of its newest version */
-	json_t *secrets;  /* an object with their names */
+	json_t *secrets; /* an object with their names, of which those that are named are taken out */
 };
 
 /* One that the upload names: added to *all, or to *secrets. */
@@ -274,11 +283,13 @@ static int take_binding(const struct inherited *from, json_t *b, json_t *all, js
 				"bindings: the secret %.60s must be a text of at most %u bytes, "
 				"and its name letters, digits and _",
 				name, SECRET_VALUE_MAX);
+		(void)json_object_del(from->secrets, name);
 		return json_object_set(secrets, name, text);
 	}
-	/* Those that are set stay in any case. */
-	if (strcmp(type, "secret_text") == 0)
+	if (strcmp(type, "secret_text") == 0) {
+		(void)json_object_del(from->secrets, name);
 		return 0;
+	}
 	if (strcmp(type, "inherit") != 0)
 		return json_array_append(all, b);
 	one = find_binding(from->bindings, old_name ? old_name : name);
@@ -287,13 +298,12 @@ static int take_binding(const struct inherited *from, json_t *b, json_t *all, js
 		(void)json_object_set_new(one, "name", json_string(name));
 		return json_array_append_new(all, one);
 	}
-	if (json_object_get(from->secrets, name))
+	if (json_object_del(from->secrets, name) == 0)
 		return 0;
-	return err_set(
-		e, ERR_INPUT, 0,
-		"inherit binding '%.60s' is invalid: the newest version of %s has none of this "
-		"name",
-		name, from->worker);
+	return err_set(e, ERR_INPUT, 0,
+		       CF_INHERIT_TEXT
+		       " '%.60s' is invalid: the newest version of %s has none of this name",
+		       name, from->worker);
 }
 
 static bool is_kept(const json_t *keep, const char *type)
@@ -307,7 +317,8 @@ static bool is_kept(const json_t *keep, const char *type)
 }
 
 /* What the bindings of the upload mean: those that are to be inherited or kept are the newest version's,
- * and texts of secrets are taken out. */
+ * and texts of secrets are taken out. Secrets that it does not name stay, unless it says what is to be
+ * kept and they are not in that. */
 static int resolve_bindings(struct call *c, const char *worker, json_t *metadata, json_t *secrets,
 			    struct err *e)
 {
@@ -320,7 +331,8 @@ static int resolve_bindings(struct call *c, const char *worker, json_t *metadata
 	const char *name, *type;
 	json_t *b;
 	size_t i;
-	int r = store_secrets(c->f->store, c->project->id, worker, add_secret, set, e);
+	int r = store_secrets(c->f->store, c->project->id, worker, v ? v->row.id : NULL, add_secret,
+			      set, e);
 
 	if (r < 0)
 		return r;
@@ -344,13 +356,15 @@ static int resolve_bindings(struct call *c, const char *worker, json_t *metadata
 		    !json_object_get(secrets, name))
 			(void)json_array_append(all, b);
 	}
+	if (json_is_array(keep) && !is_kept(keep, "secret_text"))
+		(void)json_object_update_missing(secrets, set);
 	return json_object_set(metadata, "bindings", all) < 0
 		       ? err_set(e, ERR_SYSTEM, ENOMEM, "bindings")
 		       : r;
 }
 
 /* The beginning of a longer one, with none of its characters cut in two. */
-static char *annotation(const json_t *metadata, const char *key, size_t max)
+char *cf_annotation(const json_t *metadata, const char *key, size_t max)
 {
 	const char *text =
 		json_string_value(json_object_get(json_object_get(metadata, "annotations"), key));
@@ -392,6 +406,7 @@ static int read_metadata(struct call *c, json_t **ret, struct err *e)
 static int upload(struct call *c, bool stays, struct err *e)
 {
 	const char *name = call_string(c, "name", WEB_NAME_MAX);
+	struct web_version *copied = NULL;
 	json_auto_t *metadata = NULL;
 	struct upload *u;
 	int r;
@@ -418,8 +433,10 @@ static int upload(struct call *c, bool stays, struct err *e)
 	u->ask = WEB_DEPLOY_NONE;
 	u->form.fd = -1;
 	u->ask.secrets = json_object();
-	r = resolve_bindings(c, name, metadata, u->ask.secrets, e);
+	r = stays ? cf_copy_find(c, name, metadata, &copied, e) : 0;
 	if (r == 0)
+		r = resolve_bindings(c, name, metadata, u->ask.secrets, e);
+	if (r == 0 && !copied)
 		r = find_assets(c, name, metadata, &u->assets, e);
 	if (r == 0) {
 		u->ask.waiter = call_later(c, e);
@@ -430,12 +447,19 @@ static int upload(struct call *c, bool stays, struct err *e)
 		return r;
 	}
 	u->ask.name = strdup(name);
-	u->ask.message = annotation(metadata, "workers/message", WEB_TEXT_MAX);
-	u->ask.tag = annotation(metadata, "workers/tag", WEB_TAG_MAX);
+	u->ask.message = cf_annotation(metadata, "workers/message", WEB_TEXT_MAX);
+	u->ask.tag = cf_annotation(metadata, "workers/tag", WEB_TAG_MAX);
 	u->ask.metadata = json_incref(metadata);
 	u->ask.stays = stays;
 	u->ask.is_file = true;
 	(void)snprintf(u->ask.source, sizeof(u->ask.source), "wrangler");
+	if (copied) {
+		if (web_deploy_copy(c->f, copied, &u->ask, e) < 0)
+			upload_fail(u, e);
+		else
+			upload_free(u);
+		return 0;
+	}
 	(void)snprintf(u->project, sizeof(u->project), "%s", c->project->id);
 	u->form = c->http->form;
 	c->http->form = (struct http_form){.fd = -1};
@@ -453,7 +477,7 @@ static int post_version(struct call *c, struct err *e)
 	return upload(c, true, e);
 }
 
-static json_t *shape(const struct http_request *r, json_t *reply)
+json_t *cf_shape_version(const struct http_request *r, json_t *reply)
 {
 	json_t *id = json_object_get(reply, "version");
 	json_t *one = json_pack("{s:O*, s:O*, s:O*, s:O, s:{s:{}}, s:{s:b}}", "id", id, "number",
@@ -465,7 +489,7 @@ static json_t *shape(const struct http_request *r, json_t *reply)
 	return cf_shape(r, one);
 }
 
-#define ROW .form_max = HTTP_UPLOAD_MAX, .dialect = &cf_dialect, .shape = shape
+#define ROW .form_max = HTTP_UPLOAD_MAX, .dialect = &cf_dialect, .shape = cf_shape_version
 /* clang-format off */
 static const struct verb verbs[] = {
 	{NULL, "PUT", CF_SCRIPT, WHO_PROJECT, put, ROW},
