@@ -106,7 +106,7 @@ struct found {
 	json_t *about; /* the value is told of in it */
 	uint8_t *body; /* owned */
 	size_t len;
-	bool no_memory;
+	bool no_memory, large;
 };
 
 static void tell(json_t *o, const char *metadata, uint64_t expires_s)
@@ -120,8 +120,13 @@ static void tell(json_t *o, const char *metadata, uint64_t expires_s)
 static void see_value(void *arg, const struct kv_value *v)
 {
 	struct found *x = arg;
-	uint8_t *more = realloc(x->body, x->len + v->len + 1);
+	uint8_t *more;
 
+	if (v->large && !v->value) {
+		x->large = true;
+		return;
+	}
+	more = realloc(x->body, x->len + v->len + 1);
 	x->no_memory = x->no_memory || !more;
 	if (!more)
 		return;
@@ -224,6 +229,7 @@ void kv_look(const struct kv_rows *rows, const char *namespace, const struct kv_
 		free(x.body);
 		return;
 	}
+	reply->large = x.large;
 	reply->body = x.body;
 	reply->len = x.len;
 }

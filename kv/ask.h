@@ -39,6 +39,7 @@ struct kv_reply {
 	json_t *head; /* owned; NULL: out of memory, or refused */
 	void *body;   /* owned */
 	size_t len;   /* of body */
+	bool large; /* the value is not in its row, and is to be read by whoever knows where it is */
 	const char *
 		type; /* of the exception where it is refused: "TypeError", "Error"; NULL: it is not */
 	char message[ERR_MSG_MAX];

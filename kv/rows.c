@@ -70,8 +70,13 @@ int kv_rows_get(const struct kv_rows *rows, const char *namespace, const char *k
 			      .metadata = (const char *)sqlite3_column_text(st, 1),
 			      .value = sqlite3_column_blob(st, 2),
 			      .len = (size_t)sqlite3_column_bytes(st, 2)};
-	fn(arg, &v);
-	return 0;
+	r = 0;
+	if (v.len == 0 && rows->find_large)
+		r = rows->find_large(rows->arg, namespace, key, &v, e);
+	if (r == 0)
+		fn(arg, &v);
+	free(v.owned);
+	return r;
 }
 
 /* The bytes that the key takes now; 0: there is none. */

@@ -30,17 +30,24 @@
 /* Of a row, what it is counted as. */
 #define KV_ROW_BYTES "length(key) + length(value) + coalesce(length(metadata), 0)"
 
-struct kv_rows {
-	sqlite3 *db;
-	const char *name; /* for errors: "NAME cannot be read" */
-};
-
 /* A value as it is kept. What it points to is the statement's, for as long as fn runs. */
 struct kv_value {
-	const void *value;
+	const void *value; /* NULL: it is empty, or elsewhere (large) */
 	size_t len;
 	const char *metadata; /* JSON; NULL: none */
 	uint64_t expires_s;   /* CLOCK_REALTIME; 0: never */
+	uint64_t large;	      /* by which whoever has the database finds it; 0: it is in its row */
+	void *owned;	      /* freed when fn has returned; NULL: nothing */
+};
+
+struct kv_rows {
+	sqlite3 *db;
+	const char *name; /* for errors: "NAME cannot be read" */
+	/* Asked of a value that is empty in its row, whether it is elsewhere: sets large and len of *v, and
+	 * value and owned where it is at hand. NULL: none is. */
+	int (*find_large)(void *arg, const char *namespace, const char *key, struct kv_value *v,
+			  struct err *e);
+	void *arg;
 };
 typedef void (*kv_value_fn)(void *arg, const struct kv_value *v);
 /* -ENOENT without an error: there is no such key. */

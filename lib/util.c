@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -27,6 +28,17 @@ void util_free_ptr(void *p)
 
 	free(*pp);
 	*pp = NULL;
+}
+
+void util_discard(void *buf, size_t from, size_t to)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t begin = ((uintptr_t)buf + from + page - 1) & ~(page - 1);
+	const uintptr_t end = ((uintptr_t)buf + to) & ~(page - 1);
+
+	if (end > begin)
+		(void)madvise((void *)begin, end - begin,
+			      MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
 }
 
 /* The one table of what an error means to a shell and to an HTTP client. */

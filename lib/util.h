@@ -29,6 +29,9 @@
 /* Ownership: a variable with one of these attributes is released when it leaves its scope. */
 void util_close_fd(int *fd); /* closes *fd when it is not negative, keeps errno, sets *fd to -1 */
 void util_free_ptr(void *p); /* p points to the pointer */
+/* Gives back the whole pages within bytes [from, to) of a buffer that nobody looks at any more: what they held
+ * is gone. To free a long buffer at once takes long. */
+void util_discard(void *buf, size_t from, size_t to);
 #define _cleanup_fd_ __attribute__((cleanup(util_close_fd)))
 #define _cleanup_free_ __attribute__((cleanup(util_free_ptr)))
 

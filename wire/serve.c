@@ -136,39 +136,83 @@ int serve_in_recv(struct serve_in *in, int sock)
 struct serve_piece {
 	struct serve_piece *next;
 	size_t len, sent;
-	uint8_t bytes[];
+	uint8_t *bytes; /* own, or taken, which is freed */
+	void *taken;
+	uint8_t own[];
 };
 
-/* It may have been a secret. */
+/* It may have been a secret: what was sent is erased already. A body that was taken is none. */
 static void piece_free(struct serve_piece *p)
 {
-	explicit_bzero(p->bytes, p->len);
+	if (!p->taken)
+		explicit_bzero(p->bytes + p->sent, p->len - p->sent);
+	free(p->taken);
 	free(p);
+}
+
+static void out_append(struct serve_out *out, struct serve_piece *p)
+{
+	if (!out->first)
+		out->last = &out->first;
+	*out->last = p;
+	out->last = &p->next;
+	out->bytes += p->len;
+}
+
+/* The lengths and the head, and room for so many bytes behind them. NULL: out of memory. */
+static struct serve_piece *piece_new(const char *head, size_t head_len, size_t body_len,
+				     size_t room)
+{
+	struct serve_piece *p = malloc(sizeof(*p) + SERVE_LENGTHS + head_len + room);
+	const uint32_t le[2] = {htole32((uint32_t)head_len), htole32((uint32_t)body_len)};
+
+	if (!p)
+		return NULL;
+	*p = (struct serve_piece){.len = SERVE_LENGTHS + head_len + room, .bytes = p->own};
+	memcpy(p->bytes, le, sizeof(le));
+	memcpy(p->bytes + SERVE_LENGTHS, head, head_len);
+	return p;
 }
 
 int serve_out_add(struct serve_out *out, const char *head, size_t head_len, const void *body,
 		  size_t body_len)
 {
 	struct serve_piece *p;
-	uint32_t le[2];
 
 	if (head_len < 1 || head_len > SERVE_OUT_HEAD_MAX || body_len > SERVE_BODY_MAX)
 		return -EMSGSIZE;
-	p = malloc(sizeof(*p) + SERVE_LENGTHS + head_len + body_len);
+	p = piece_new(head, head_len, body_len, body_len);
 	if (!p)
 		return -ENOMEM;
-	le[0] = htole32((uint32_t)head_len);
-	le[1] = htole32((uint32_t)body_len);
-	*p = (struct serve_piece){.len = SERVE_LENGTHS + head_len + body_len};
-	memcpy(p->bytes, le, sizeof(le));
-	memcpy(p->bytes + SERVE_LENGTHS, head, head_len);
 	if (body_len > 0)
 		memcpy(p->bytes + SERVE_LENGTHS + head_len, body, body_len);
-	if (!out->first)
-		out->last = &out->first;
-	*out->last = p;
-	out->last = &p->next;
-	out->bytes += p->len;
+	out_append(out, p);
+	return 0;
+}
+
+int serve_out_take(struct serve_out *out, const char *head, size_t head_len, void *body,
+		   size_t body_len)
+{
+	struct serve_piece *p, *rest;
+
+	if (head_len < 1 || head_len > SERVE_OUT_HEAD_MAX || body_len > SERVE_BODY_MAX) {
+		free(body);
+		return -EMSGSIZE;
+	}
+	p = piece_new(head, head_len, body_len, 0);
+	rest = malloc(sizeof(*rest));
+	if (!p || !rest) {
+		free(p);
+		free(rest);
+		free(body);
+		return -ENOMEM;
+	}
+	*rest = (struct serve_piece){.len = body_len, .bytes = body, .taken = body};
+	out_append(out, p);
+	if (body_len > 0)
+		out_append(out, rest);
+	else
+		piece_free(rest);
 	return 0;
 }
 
@@ -176,6 +220,10 @@ static void sent(struct serve_out *out, size_t n)
 {
 	struct serve_piece *p = out->first;
 
+	if (p->taken)
+		util_discard(p->bytes, p->sent, p->sent + n);
+	else
+		explicit_bzero(p->bytes + p->sent, n);
 	p->sent += n;
 	out->bytes -= n;
 	if (p->sent < p->len)

@@ -45,6 +45,9 @@ struct serve_out {
 /* body is copied. -ENOMEM; -EMSGSIZE: the frame is longer than one may be. */
 int serve_out_add(struct serve_out *out, const char *head, size_t head_len, const void *body,
 		  size_t body_len);
+/* The same, but that body, which free(3) must take, is the queue's from now on: also on failure. */
+int serve_out_take(struct serve_out *out, const char *head, size_t head_len, void *body,
+		   size_t body_len);
 /* Sends what goes without waiting. 0: nothing waits any more; 1: something does, until the socket
  * can be written to; -errno. */
 int serve_out_send(struct serve_out *out, int sock);

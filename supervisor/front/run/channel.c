@@ -63,6 +63,23 @@ void channel_send_text(struct channel *c, const char *head, size_t head_len, con
 	(void)sd_event_source_set_io_events(c->io, (is_full(c) ? 0 : EPOLLIN) | EPOLLOUT);
 }
 
+void channel_send_taken(struct channel *c, json_t *head, void *body, size_t len)
+{
+	char *text = head ? json_dumps(head, JSON_COMPACT) : NULL;
+	bool sent = false;
+
+	json_decref(head);
+	if (c->fd < 0 || !text || c->out.bytes > OUT_MAX)
+		free(body);
+	else
+		sent = serve_out_take(&c->out, text, strlen(text), body, len) == 0;
+	free(text);
+	if (c->fd < 0)
+		return;
+	c->dead = c->dead || !sent;
+	(void)sd_event_source_set_io_events(c->io, (is_full(c) ? 0 : EPOLLIN) | EPOLLOUT);
+}
+
 /* NULL: it is no frame of ours. *why is set. */
 static json_t *read_head(const struct serve_in *in, const char **ret_op, const char **why)
 {

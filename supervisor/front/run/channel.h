@@ -31,6 +31,8 @@ struct channel {
 int channel_open(struct front *f, struct channel *c, int fd, uint32_t body_max);
 /* head is stolen. What cannot be sent ends the channel, later. */
 void channel_send(struct channel *c, json_t *head, const void *body, size_t len);
+/* body, which free(3) must take, is sent as it is, and taken. */
+void channel_send_taken(struct channel *c, json_t *head, void *body, size_t len);
 /* head NULL: out of memory. */
 void channel_send_text(struct channel *c, const char *head, size_t head_len, const void *body,
 		       size_t len);

@@ -6,6 +6,9 @@
 #include "supervisor/front/store/priv.h"
 
 #define STORE_FILE "tasks.db"
+/* Pages of the write-ahead log that are moved to the database when there are so many, within one commit. */
+#define LOG_LONG 1000 /* SQLite's own */
+#define LOG_SHORT 128
 
 /*
  * SQLite wants a full path of its file, which this role may not be able to walk. The
@@ -202,6 +205,11 @@ int store_slice(struct store *store, int (*write)(void *arg, struct err *e), voi
 	int r = store_begin_slice(store, e);
 
 	return r < 0 ? r : store_end(store, write(arg, e), e);
+}
+
+void store_log_short(struct store *store, bool is_short)
+{
+	(void)sqlite3_wal_autocheckpoint(store->db, is_short ? LOG_SHORT : LOG_LONG);
 }
 
 int store_sync(struct store *store, struct err *e)

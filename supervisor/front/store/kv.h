@@ -11,7 +11,13 @@
 #define KV_ID_LEN 32 /* lower-case hex */
 #define KV_TITLE_MAX 512
 
-extern const struct schema kv_schema; /* kv_namespaces, kv */
+/* A value that is longer is kept in pieces, which are written and read some at a time: so no turn is long. */
+#define KV_LARGE (256u << 10)
+#define KV_PIECE (64u << 10)
+/* One that is no longer is read at once all the same. */
+#define KV_AT_ONCE (1u << 20)
+
+extern const struct schema kv_schema; /* kv_namespaces, kv, kv_large, kv_pieces, kv_gone */
 
 struct kv_namespace_row {
 	char id[KV_ID_LEN + 1], project[PROJECT_ID_LEN + 1];
@@ -30,12 +36,29 @@ int store_kv_namespace_delete(struct store *store, const char *id, unsigned rows
 /* The namespaces of a project, whose keys have gone. */
 int store_kv_delete_project(struct store *store, const char *project, struct err *e);
 
-/* -ENOENT without an error: there is no such key. */
+/* -ENOENT without an error: there is no such key. Of a value of more than KV_AT_ONCE fn sees the number
+ * by which store_kv_piece reads it. */
 int store_kv_get(struct store *store, const char *namespace, const char *key, uint64_t now_s,
 		 kv_value_fn fn, void *arg, struct err *e);
 /* Within a change. *ret_bytes: how much longer what is kept has become; negative: shorter. */
 int store_kv_put(struct store *store, const char *namespace, const char *key,
 		 const struct kv_value *v, int64_t *ret_bytes, struct err *e);
+/* One of the pieces of a value that is to have this number: n of them, from 0, each but the last of
+ * KV_PIECE. */
+int store_kv_piece_put(struct store *store, uint64_t large, unsigned n, const void *bytes,
+		       size_t len, struct err *e);
+/* Then the value, whose v->value is not looked at. */
+int store_kv_put_large(struct store *store, const char *namespace, const char *key, uint64_t large,
+		       const struct kv_value *v, int64_t *ret_bytes, struct err *e);
+/* buf: of KV_PIECE bytes. -ENOENT without an error: the value was replaced since, and is being removed. */
+int store_kv_piece(struct store *store, uint64_t large, unsigned n, void *buf, size_t *ret_len,
+		   struct err *e);
+/* The highest number that was given. What was being written when the last front ended is dropped. */
+int store_kv_large_begin(struct store *store, uint64_t *ret, struct err *e);
+/* Nobody refers to the pieces: they are removed by and by. A transaction of its own. */
+int store_kv_large_drop(struct store *store, uint64_t large, struct err *e);
+/* Within a change: removes so many pieces that nobody refers to. 1: there are more. */
+int store_kv_large_remove(struct store *store, unsigned pieces, struct err *e);
 int store_kv_delete(struct store *store, const char *namespace, const char *key, int64_t *ret_bytes,
 		    struct err *e);
 

@@ -41,6 +41,8 @@ void store_free(struct store *store);
  */
 int store_slice(struct store *store, int (*write)(void *arg, struct err *e), void *arg,
 		struct err *e);
+/* While much is written, a slice a turn: what a commit moves out of the log is as short as the slices are. */
+void store_log_short(struct store *store, bool is_short);
 int store_sync(struct store *store, struct err *e);
 
 int store_task_insert(struct store *store, const struct task_record *rec, struct err *e);

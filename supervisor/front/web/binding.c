@@ -48,6 +48,21 @@ void web_answer(struct front *f, const char *run, json_int_t id, json_t *head, c
 	web_channel_send(c, head, body, len);
 }
 
+void web_answer_taken(struct front *f, const char *run, json_int_t id, json_t *head, void *body,
+		      size_t len)
+{
+	struct web_channel *c = waiting(f, run);
+
+	if (!c) {
+		json_decref(head);
+		free(body);
+		return;
+	}
+	(void)json_object_update_new(
+		head, json_pack("{s:s, s:I, s:b}", "op", "answer", "id", id, "ok", 1));
+	web_channel_send_taken(c, head, body, len);
+}
+
 void web_answer_error(struct front *f, const char *run, json_int_t id, const char *type,
 		      const char *message)
 {

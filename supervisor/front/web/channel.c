@@ -48,6 +48,11 @@ void web_channel_send_text(struct web_channel *c, const char *head, size_t head_
 	channel_send_text(&c->line, head, head_len, body, len);
 }
 
+void web_channel_send_taken(struct web_channel *c, json_t *head, void *body, size_t len)
+{
+	channel_send_taken(&c->line, head, body, len);
+}
+
 void web_channel_drain(struct web_channel *c)
 {
 	channel_drain(&c->line);

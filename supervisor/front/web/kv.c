@@ -16,6 +16,7 @@
 #define KV_NAMESPACES_MAX 1000u
 #define EXPIRE_EVERY_NS (60 * SEC)
 #define EXPIRE_ROWS TURN_WRITE_ROWS
+#define GONE_PIECES 16u
 
 struct web_namespace *web_kv_find(struct project *p, const char *id_or_title)
 {
@@ -226,8 +227,12 @@ int web_kv_check(const struct project *p, const struct web_kv_put *put, struct e
 int web_kv_write(struct front *f, struct project *p, struct web_namespace *n, const char *key,
 		 const struct web_kv_put *put, struct waiter *w, const char *run, json_int_t id)
 {
-	struct web_ask *a = calloc(1, sizeof(*a));
+	struct kv_many *busy = web_kv_busy(n, key);
+	struct web_ask *a;
 
+	if (busy || (put && (put->len > KV_LARGE || !put->value)))
+		return web_kv_write_slices(f, p, n, key, put, busy, w, run, id);
+	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
 	if (put) {
@@ -269,8 +274,14 @@ static void write_key(struct web_channel *c, json_int_t id, struct web_namespace
 		      const struct kv_ask *ask)
 {
 	struct project *p = c->version->worker->project;
-	const struct serve_in *in = &c->line.in;
-	const struct web_kv_put value = {in->body, in->body_len, ask->metadata, ask->expires_s};
+	struct serve_in *in = &c->line.in;
+	void *body = in->body;
+	const struct web_kv_put value = {.value = in->body ? (const void *)in->body : "",
+					 .len = in->body_len,
+					 .owner = &body,
+					 .fd = -1,
+					 .metadata = ask->metadata,
+					 .expires_s = ask->expires_s};
 	const struct web_kv_put *put = ask->method == KV_PUT ? &value : NULL;
 	struct err e = {0};
 
@@ -280,6 +291,22 @@ static void write_key(struct web_channel *c, json_int_t id, struct web_namespace
 		web_answer_error(c->f, c->run, id, "Error", "out of memory");
 	else if (put)
 		c->line.held += put->len;
+	/* It was taken: the frame has none any more. */
+	if (!body && in->body) {
+		in->body = NULL;
+		in->body_size = 0;
+	}
+}
+
+static void read_keys(struct web_channel *c, json_int_t id, struct web_namespace *n,
+		      const struct kv_ask *ask)
+{
+	const bool many = ask->method == KV_GET_MANY;
+	json_t *keys = many ? json_deep_copy(ask->keys) : json_pack("[s]", ask->key);
+
+	if (!keys ||
+	    web_kv_read_keys(c->f, c->version->worker->project, n, keys, many, c->run, id) < 0)
+		web_answer_error(c->f, c->run, id, "Error", "out of memory");
 }
 
 void web_kv_ask(struct web_channel *c, const struct manifest_binding *b, json_int_t id,
@@ -304,7 +331,12 @@ void web_kv_ask(struct web_channel *c, const struct manifest_binding *b, json_in
 			write_key(c, id, n, &ask);
 			return;
 		}
-		store_kv_look(c->f->store, n->row.id, &ask, web_kv_now_s(), &reply);
+		if (ask.method != KV_GET_MANY)
+			store_kv_look(c->f->store, n->row.id, &ask, web_kv_now_s(), &reply);
+		if (ask.method == KV_GET_MANY || reply.large) {
+			read_keys(c, id, n, &ask);
+			return;
+		}
 	}
 	answer(c, id, &reply);
 }
@@ -328,6 +360,9 @@ static int expire_write(struct front *f, struct change *c, struct err *e)
 		p->web->kv_expired = 0;
 	r = store_kv_expire(f->store, web_kv_now_s(), EXPIRE_ROWS, see_expired, f, e);
 	w->expire_more = r > 0;
+	if (r >= 0)
+		r = store_kv_large_remove(f->store, GONE_PIECES, e);
+	w->expire_more |= r > 0;
 	return r < 0 ? r : 0;
 }
 
@@ -374,7 +409,10 @@ static int load_namespace(void *arg, const struct kv_namespace_row *row)
 
 static int kv_load(struct front *f, struct err *e)
 {
-	int r = store_kv_namespaces(f->store, load_namespace, f, e);
+	int r = store_kv_large_begin(f->store, &f->web->kv_large, e);
+
+	if (r == 0)
+		r = store_kv_namespaces(f->store, load_namespace, f, e);
 
 	for (struct project *p = f->core->projects; r == 0 && p; p = p->next)
 		if (!LIST_EMPTY(&p->web->namespaces))

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Many keys of a namespace at a time. They are written a slice a turn, so that nobody waits for all of
- * them; whoever asked is answered when the last is durable. Of one that fails half way the keys before
- * are written, as at Cloudflare.
+ * Many keys of a namespace at a time, or one with a long value. They are written a slice a turn, so that
+ * nobody waits for all of them; whoever asked is answered when the last is durable. Of many that fail half
+ * way the keys before are written, as at Cloudflare.
  */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/param.h>
 
+#include "lib/msg.h"
 #include "lib/text.h"
 #include "supervisor/front/web/kv.h"
 #include "supervisor/front/web/kv_bulk.h"
 
-#define SLICE_BYTES (256u << 10)
+#define SLICE_BYTES (128u << 10)
 #define MANY_MAX 4u /* of a project, at a time: each has its keys in memory */
 #define GET_KEYS_MAX 100u
 #define GET_BYTES_MAX (1u << 20) /* of the values of one answer */
@@ -25,6 +28,18 @@ struct kv_many {
 	size_t at, end;	  /* the slice that is being written */
 	uint64_t counted; /* of kv_bytes, until they are written */
 	int64_t bytes;	  /* by which the slice makes the namespace longer */
+	/* Of the key at `at`, where its value is long: its number, and how many of its pieces are written; and
+	 * the same when the slice is. */
+	uint64_t large, large_end;
+	unsigned pieces, pieces_end;
+	/* Of one key */
+	bool single;
+	LIST_ENTRY(kv_many) of_namespace;
+	struct kv_many *after;	   /* that waits for this one */
+	int fd;			   /* owned; in which the value is; -1 */
+	uint64_t fd_at;		   /* from here on */
+	char run[TASK_ID_LEN + 1]; /* that asks; "": the waiter does */
+	json_int_t id;
 };
 
 static uint64_t expires(const struct kv_bulk_item *item)
@@ -42,6 +57,50 @@ static int write_one(struct front *f, struct kv_many *m, const struct kv_bulk_it
 	return store_kv_put(f->store, m->namespace->row.id, item->key, &v, bytes, e);
 }
 
+static int write_piece(struct front *f, struct kv_many *m, const struct kv_bulk_item *item,
+		       size_t *len, struct err *e)
+{
+	const size_t at = (size_t)m->pieces_end * KV_PIECE;
+	_cleanup_free_ uint8_t *read = NULL;
+	const uint8_t *bytes = item->value ? (const uint8_t *)item->value + at : NULL;
+	const size_t n = MIN(item->len - at, (size_t)KV_PIECE);
+	int r;
+
+	if (!bytes) {
+		bytes = read = malloc(n);
+		/* It may have become shorter: it is somebody else's file. */
+		if (!read || util_pread_all(m->fd, read, n, m->fd_at + at) < 0)
+			return err_set(e, ERR_INPUT, 0, "the value cannot be read");
+	}
+	if (m->pieces_end == 0)
+		m->large_end = ++f->web->kv_large;
+	r = store_kv_piece_put(f->store, m->large_end, m->pieces_end, bytes, n, e);
+	m->pieces_end++;
+	*len += n;
+	return r;
+}
+
+static bool is_whole(const struct kv_many *m, const struct kv_bulk_item *item)
+{
+	return (size_t)m->pieces_end * KV_PIECE >= item->len;
+}
+
+/* Of a long value as much as there is time for. */
+static int write_pieces(struct front *f, struct kv_many *m, const struct kv_bulk_item *item,
+			size_t *len, int64_t *bytes, struct err *e)
+{
+	const struct kv_value v = {
+		.len = item->len, .metadata = item->metadata, .expires_s = expires(item)};
+	int r = 0;
+
+	while (r == 0 && *len < SLICE_BYTES && !is_whole(m, item))
+		r = write_piece(f, m, item, len, e);
+	if (r == 0 && is_whole(m, item))
+		r = store_kv_put_large(f->store, m->namespace->row.id, item->key, m->large_end, &v,
+				       bytes, e);
+	return r;
+}
+
 static int many_write(struct front *f, struct change *c, struct err *e)
 {
 	struct kv_many *m = OWNER(c, struct kv_many, change);
@@ -49,14 +108,25 @@ static int many_write(struct front *f, struct change *c, struct err *e)
 	size_t len = 0;
 
 	m->bytes = 0;
+	m->large_end = m->large;
+	m->pieces_end = m->pieces;
 	for (m->end = m->at;
 	     r == 0 && m->end < m->keys->n && m->end - m->at < TURN_WRITE_ROWS && len < SLICE_BYTES;
 	     m->end++) {
+		const struct kv_bulk_item *item = &m->keys->items[m->end];
 		int64_t bytes = 0;
 
-		r = write_one(f, m, &m->keys->items[m->end], &bytes, e);
+		if (m->is_delete || item->len <= KV_LARGE) {
+			r = write_one(f, m, item, &bytes, e);
+			len += item->len;
+		} else {
+			r = write_pieces(f, m, item, &len, &bytes, e);
+			if (r < 0 || !is_whole(m, item))
+				return r;
+			m->pieces_end = 0;
+			m->large_end = 0;
+		}
 		m->bytes += bytes;
-		len += m->keys->items[m->end].len;
 	}
 	return r;
 }
@@ -73,10 +143,18 @@ static void many_adopt(struct front *f, struct change *c, bool durable)
 		len = m->counted;
 	m->counted -= len;
 	*total -= len;
-	if (durable) {
-		m->namespace->stored = true;
-		*total += (uint64_t)m->bytes;
-	}
+	if (!durable)
+		return;
+	m->namespace->stored = true;
+	*total += (uint64_t)m->bytes;
+	if (m->pieces_end > m->pieces && m->keys->items[m->end].value)
+		util_discard(m->keys->items[m->end].value, (size_t)m->pieces * KV_PIECE,
+			     (size_t)m->pieces_end * KV_PIECE);
+	m->large = m->large_end;
+	m->pieces = m->pieces_end;
+	/* To free all of them at the end would take long. */
+	for (size_t i = m->at; i < m->end; i++)
+		util_free_ptr(&m->keys->items[i].value);
 }
 
 static void many_done(struct front *f, struct change *c, const struct err *error);
@@ -87,22 +165,148 @@ static void many_mark(struct front *f, struct kv_many *m)
 	change_mark(f, &m->change, turn_holder(m->project), SLICE_BYTES);
 }
 
+static void many_begin(struct front *f, struct kv_many *m)
+{
+	m->project->n_coming++;
+	m->namespace->n_many++;
+	if (f->web->n_kv_many++ == 0)
+		store_log_short(f->store, true);
+}
+
+static void many_over(struct front *f, struct kv_many *m)
+{
+	m->project->n_coming--;
+	m->namespace->n_many--;
+	if (--f->web->n_kv_many == 0)
+		store_log_short(f->store, false);
+}
+
+static void many_free(struct kv_many *m)
+{
+	util_close_fd(&m->fd);
+	kv_bulk_free(m->keys);
+	free(m);
+}
+
+/* Of one key: whoever comes after it begins. */
+static void single_end(struct front *f, struct kv_many *m, const struct err *error)
+{
+	struct web_channel *asker = *m->run ? web_channel_of_run(f, m->run) : NULL;
+	const struct kv_bulk_item *item = &m->keys->items[0];
+
+	LIST_REMOVE(m, of_namespace);
+	if (asker && asker->line.held >= item->len)
+		asker->line.held -= item->len;
+	if (m->waiter)
+		waiter_end(m->waiter, error ? NULL : json_pack("{s:s}", "key", item->key), error);
+	else if (error)
+		web_answer_error(f, m->run, m->id, "Error", error->msg);
+	else
+		web_answer(f, m->run, m->id, json_object(), NULL, 0);
+	if (m->after)
+		many_mark(f, m->after);
+}
+
 static void many_done(struct front *f, struct change *c, const struct err *error)
 {
 	struct kv_many *m = OWNER(c, struct kv_many, change);
+	struct err e = {0};
 
-	m->at = m->end;
-	if (!error && m->at < m->keys->n) {
-		many_mark(f, m);
-		return;
+	if (!error) {
+		m->at = m->end;
+		if (m->at < m->keys->n) {
+			many_mark(f, m);
+			return;
+		}
 	}
-	m->project->n_coming--;
-	m->project->web->n_kv_many--;
-	m->namespace->n_many--;
-	waiter_end(m->waiter, error ? NULL : json_pack("{s:I}", "keys", (json_int_t)m->keys->n),
-		   error);
-	kv_bulk_free(m->keys);
-	free(m);
+	/* If it cannot be told now, the next front finds it. */
+	if (m->large && store_kv_large_drop(f->store, m->large, &e) < 0)
+		msg_err("%s", e.msg);
+	many_over(f, m);
+	if (m->single) {
+		single_end(f, m, error);
+	} else {
+		m->project->web->n_kv_many--;
+		waiter_end(m->waiter,
+			   error ? NULL : json_pack("{s:I}", "keys", (json_int_t)m->keys->n),
+			   error);
+	}
+	many_free(m);
+}
+
+struct kv_many *web_kv_busy(const struct web_namespace *n, const char *key)
+{
+	struct kv_many *m;
+
+	LIST_FOREACH(m, &n->singles, of_namespace)
+		if (!m->after && strcmp(m->keys->items[0].key, key) == 0)
+			return m;
+	return NULL;
+}
+
+/* The value, or where it is: what is in a file is read when it is written. */
+static int take_value(struct kv_many *m, const struct web_kv_put *put)
+{
+	struct kv_bulk_item *item = &m->keys->items[0];
+
+	item->len = put->len;
+	item->expires_s = put->expires_s;
+	item->metadata = put->metadata ? strdup(put->metadata) : NULL;
+	if (put->metadata && !item->metadata)
+		return -ENOMEM;
+	if (put->value && put->len > KV_LARGE && put->owner) {
+		item->value = TAKE_PTR(*put->owner);
+		return 0;
+	}
+	if (!put->value && put->len > KV_LARGE) {
+		m->fd = fcntl(put->fd, F_DUPFD_CLOEXEC, 0);
+		m->fd_at = put->at;
+		return m->fd < 0 ? -ENOMEM : 0;
+	}
+	item->value = malloc(put->len + 1);
+	if (!item->value)
+		return -ENOMEM;
+	if (!put->value)
+		return util_pread_all(put->fd, item->value, put->len, put->at);
+	if (put->len)
+		memcpy(item->value, put->value, put->len);
+	return 0;
+}
+
+int web_kv_write_slices(struct front *f, struct project *p, struct web_namespace *n,
+			const char *key, const struct web_kv_put *put, struct kv_many *busy,
+			struct waiter *w, const char *run, json_int_t id)
+{
+	struct kv_many *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->fd = -1;
+	m->keys = calloc(1, sizeof(*m->keys) + sizeof(m->keys->items[0]));
+	if (m->keys) {
+		m->keys->n = 1;
+		m->keys->items[0].key = strdup(key);
+	}
+	if (!m->keys || !m->keys->items[0].key || (put && take_value(m, put) < 0)) {
+		many_free(m);
+		return -ENOMEM;
+	}
+	(void)snprintf(m->run, sizeof(m->run), "%s", run);
+	m->single = true;
+	m->waiter = w;
+	m->id = id;
+	m->project = p;
+	m->namespace = n;
+	m->is_delete = !put;
+	m->counted = put ? put->len : 0;
+	p->web->kv_bytes += m->counted;
+	many_begin(f, m);
+	LIST_INSERT_HEAD(&n->singles, m, of_namespace);
+	if (busy)
+		busy->after = m;
+	else
+		many_mark(f, m);
+	return 0;
 }
 
 static int check_all(struct call *c, const struct kv_bulk *keys, struct err *e)
@@ -151,6 +355,7 @@ static int begin(struct call *c, bool is_delete, struct err *e)
 		free(m);
 		return -EBUSY;
 	}
+	m->fd = -1;
 	m->project = c->project;
 	m->namespace = n;
 	m->keys = keys;
@@ -158,9 +363,8 @@ static int begin(struct call *c, bool is_delete, struct err *e)
 	m->is_delete = is_delete;
 	m->counted = keys->bytes;
 	c->project->web->kv_bytes += m->counted;
-	c->project->n_coming++;
 	c->project->web->n_kv_many++;
-	n->n_many++;
+	many_begin(c->f, m);
 	many_mark(c->f, m);
 	return 0;
 }
@@ -187,6 +391,7 @@ static void see(void *arg, const struct kv_value *v)
 	struct seen *x = arg;
 
 	x->bytes += v->len;
+	/* A longer one is not read at once (KV_AT_ONCE). */
 	if (x->bytes <= GET_BYTES_MAX)
 		x->value = json_stringn(v->value ? v->value : "", v->len);
 	x->metadata = kv_metadata(v->metadata);

@@ -228,42 +228,44 @@ static uint64_t call_expires(struct call *c)
 	return (uint64_t)at;
 }
 
-int web_kv_put_value(struct call *c, const void *value, size_t len, const char *metadata,
-		     struct err *e)
+int web_kv_put_value(struct call *c, struct web_kv_put *put, struct err *e)
 {
-	struct web_kv_put put = {.value = value, .len = len, .metadata = metadata};
 	const char *key = call_key(c);
 	json_t *doc = NULL;
 	struct web_namespace *n;
 	int r;
 
-	put.expires_s = call_expires(c);
+	put->expires_s = call_expires(c);
 	r = web_kv_call_namespace(c, &n, e);
-	if (r == 0 && metadata)
-		r = json_strict_load("metadata", metadata, strlen(metadata), KV_METADATA_MAX, &doc,
-				     e);
+	if (r == 0 && put->metadata)
+		r = json_strict_load("metadata", put->metadata, strlen(put->metadata),
+				     KV_METADATA_MAX, &doc, e);
 	json_decref(doc);
-	return r < 0 ? r : write_key(c, n, key, &put, e);
+	return r < 0 ? r : write_key(c, n, key, put, e);
 }
 
 static int verb_kv_put(struct call *c, struct err *e)
 {
-	const char *metadata = call_string(c, "metadata", KV_METADATA_MAX);
-	_cleanup_free_ char *value = NULL;
+	struct web_kv_put put = {.metadata = call_string(c, "metadata", KV_METADATA_MAX), .fd = -1};
 	off_t size = 0;
 	int r;
 
-	if (c->http)
-		return web_kv_put_value(c, c->http->body, c->http->len, metadata, e);
+	if (c->http) {
+		void *body = c->http->body;
+
+		put.value = c->http->body;
+		put.len = c->http->len;
+		put.owner = &body;
+		r = web_kv_put_value(c, &put, e);
+		c->http->body = body;
+		return r;
+	}
 	r = check_file(c, &size, e);
 	if (r < 0)
 		return r;
-	if (size > KV_VALUE_MAX)
-		return web_kv_put_value(c, "", (size_t)size, metadata, e); /* which says so */
-	value = malloc((size_t)size + 1);
-	if (!value || pread(c->fds[0], value, (size_t)size, 0) != size)
-		return err_set(e, ERR_SYSTEM, errno, "the value");
-	return web_kv_put_value(c, value, (size_t)size, metadata, e);
+	put.fd = c->fds[0];
+	put.len = (size_t)size;
+	return web_kv_put_value(c, &put, e);
 }
 
 static int verb_kv_delete(struct call *c, struct err *e)
@@ -280,8 +282,18 @@ struct found {
 	char *value;
 	size_t len;
 	json_t *answer; /* owned */
+	bool large;	/* it is to be read by slices */
 	int r;
 };
+
+json_t *web_kv_about(const struct kv_value *v)
+{
+	json_t *o = json_pack("{s:I, s:s*}", "len", (json_int_t)v->len, "metadata", v->metadata);
+
+	if (o && v->expires_s)
+		json_object_set_new(o, "expiration", json_integer((json_int_t)v->expires_s));
+	return o;
+}
 
 static void see_value(void *arg, const struct kv_value *v)
 {
@@ -289,10 +301,10 @@ static void see_value(void *arg, const struct kv_value *v)
 	struct found *x = arg;
 
 	x->len = v->len;
-	x->answer = json_pack("{s:I, s:s*}", "len", (json_int_t)v->len, "metadata", v->metadata);
-	if (v->expires_s)
-		json_object_set_new(x->answer, "expiration",
-				    json_integer((json_int_t)v->expires_s));
+	x->answer = web_kv_about(v);
+	x->large = v->large && !v->value;
+	if (x->large)
+		return;
 	if (x->fd >= 0) {
 		x->r = ftruncate(x->fd, 0) < 0 || pwrite(x->fd, value, v->len, 0) != (ssize_t)v->len
 			       ? -EIO
@@ -306,7 +318,8 @@ static void see_value(void *arg, const struct kv_value *v)
 }
 
 /* Reads the rest of what was given, and the key; *x is the caller's to clear. */
-static int find_key(struct call *c, struct found *x, struct err *e)
+static int find_key(struct call *c, struct found *x, const char **ret_key,
+		    struct web_namespace **ret, struct err *e)
 {
 	const char *key = call_key(c);
 	struct web_namespace *n;
@@ -315,6 +328,8 @@ static int find_key(struct call *c, struct found *x, struct err *e)
 
 	if (r < 0)
 		return r;
+	*ret_key = key;
+	*ret = n;
 	r = store_kv_get(c->f->store, n->row.id, key, web_kv_now_s(), see_value, x, e);
 	if (r == -ENOENT)
 		return err_set(e, ERR_NOT_FOUND, 0, "there is no key \"%s\"",
@@ -330,11 +345,10 @@ static void found_clear(struct found *x)
 	json_decref(x->answer);
 }
 
-/* The value as it is; what else is known of the key stands in headers. Takes value. */
-static void reply_value(struct call *c, char *value, size_t len, const json_t *o)
+void web_kv_reply_value(struct http_request *r, char *value, size_t len, const json_t *about)
 {
-	const char *metadata = json_string_value(json_object_get(o, "metadata"));
-	const json_int_t at = json_integer_value(json_object_get(o, "expiration"));
+	const char *metadata = json_string_value(json_object_get(about, "metadata"));
+	const json_int_t at = json_integer_value(json_object_get(about, "expiration"));
 	json_t *doc = metadata ? kv_metadata(metadata) : NULL;
 	/* A header is ASCII. */
 	_cleanup_free_ char *ascii =
@@ -353,21 +367,45 @@ static void reply_value(struct call *c, char *value, size_t len, const json_t *o
 		headers[n++] = "X-KV-Expiration";
 		headers[n] = number;
 	}
-	http_bytes(c->http, "application/octet-stream", value, len, headers);
+	http_bytes(r, "application/octet-stream", value, len, headers);
+}
+
+static int read_later(struct call *c, const struct web_namespace *n, const char *key, int into,
+		      struct err *e)
+{
+	int fd = into >= 0 ? fcntl(into, F_DUPFD_CLOEXEC, 0) : -1;
+	struct waiter *w;
+
+	if (into >= 0 && fd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "the value");
+	w = call_later(c, e);
+	if (!w) {
+		util_close_fd(&fd);
+		return -EBUSY;
+	}
+	if (web_kv_read_value(c->f, c->project, n, key, w, fd) == 0)
+		return 0;
+	(void)err_set(e, ERR_SYSTEM, ENOMEM, "the value");
+	waiter_end(w, NULL, e);
+	return 0;
 }
 
 static int verb_kv_get(struct call *c, struct err *e)
 {
 	struct found x = {.fd = -1};
+	struct web_namespace *n = NULL;
+	const char *key = NULL;
 	off_t size;
 	int r = c->http ? 0 : check_file(c, &size, e);
 
 	if (r == 0 && !c->http)
 		x.fd = c->fds[0];
 	if (r == 0)
-		r = find_key(c, &x, e);
-	if (r == 0 && c->http)
-		reply_value(c, TAKE_PTR(x.value), x.len, x.answer);
+		r = find_key(c, &x, &key, &n, e);
+	if (r == 0 && x.large)
+		r = read_later(c, n, key, x.fd, e);
+	else if (r == 0 && c->http)
+		web_kv_reply_value(c->http, TAKE_PTR(x.value), x.len, x.answer);
 	else if (r == 0)
 		call_reply(c, TAKE_PTR(x.answer));
 	found_clear(&x);
@@ -377,7 +415,9 @@ static int verb_kv_get(struct call *c, struct err *e)
 int web_kv_metadata(struct call *c, json_t **ret, struct err *e)
 {
 	struct found x = {.fd = -1};
-	int r = find_key(c, &x, e);
+	struct web_namespace *n;
+	const char *key;
+	int r = find_key(c, &x, &key, &n, e);
 	const char *text = json_string_value(json_object_get(x.answer, "metadata"));
 
 	if (r == 0)

@@ -212,6 +212,104 @@ static unsigned put_long(struct rest *r, const char *path, const char *value, si
 	return rest_answer(r, fd);
 }
 
+/* A value that is too long for r->text, which has its beginning. */
+static void expect_long(struct rest *r, const char *path, const char *value, size_t len)
+{
+	const uint64_t until = util_monotonic_ns() + REST_WAIT_NS;
+	char *all = malloc(len + 4096), *at;
+	int fd = rest_ask(r, r->a, "GET", path, "", "", 0);
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = recv(fd, all + n, len + 4095 - n, MSG_DONTWAIT)) != 0) {
+		assert_true(got > 0 || errno == EAGAIN);
+		assert_true(util_monotonic_ns() < until);
+		n += got > 0 ? (size_t)got : 0;
+		if (got < 0)
+			(void)sd_event_run(r->x->f->event, 1000);
+	}
+	all[n] = '\0';
+	(void)close(fd);
+	at = strstr(all, "\r\n\r\n");
+	assert_memory_equal(all, "HTTP/1.1 200", 12);
+	assert_int_equal(all + n - (at + 4), len);
+	assert_memory_equal(at + 4, value, len);
+	*at = '\0';
+	(void)snprintf(r->text, sizeof(r->text), "%s", all);
+	free(all);
+}
+
+/* No two pieces are the same. */
+static char *long_value(size_t len, unsigned seed)
+{
+	char *value = malloc(len + 1);
+
+	for (size_t i = 0; i < len; i++) {
+		seed = seed * 1103515245u + 12345u;
+		value[i] = (char)('a' + (seed >> 16) % 26);
+	}
+	value[len] = '\0';
+	return value;
+}
+
+/* Values that are written and read a slice a turn are the same from outside. */
+static void test_slices(void **state)
+{
+	static const char head[] =
+		"--B\r\nContent-Disposition: form-data; name=\"value\"; filename=\"blob\"\r\n\r\n",
+			  tail[] = "\r\n--B\r\nContent-Disposition: form-data; "
+				   "name=\"metadata\"\r\n\r\n{\"a\":1}\r\n--B--\r\n";
+	const size_t sizes[] = {KV_LARGE, KV_LARGE + 1, KV_AT_ONCE, KV_AT_ONCE + 1, 3u << 20};
+	struct rest *r = *state;
+	char *value, *form;
+	size_t len = 0;
+	json_t *doc;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		value = long_value(sizes[i], (unsigned)i);
+		assert_int_equal(put_long(r, kv(r, false, "/values/k"), value, sizes[i]), 200);
+		expect_long(r, kv(r, true, "/values/k"), value, sizes[i]);
+		assert_int_equal(r->x->a->web->kv_bytes, sizes[i] + 1);
+		/* As wrangler sends it. */
+		form = malloc(sizes[i] + sizeof(head) + sizeof(tail));
+		len = sizeof(head) - 1;
+		memcpy(form, head, len);
+		memcpy(form + len, value, sizes[i]);
+		len += sizes[i];
+		memcpy(form + len, tail, sizeof(tail) - 1);
+		len += sizeof(tail) - 1;
+		if (sizes[i] <= KV_AT_ONCE)
+			put(r, kv(r, true, "/values/k"), "multipart/form-data; boundary=B", form,
+			    len);
+		free(form);
+		expect_long(r, kv(r, false, "/values/k"), value, sizes[i]);
+		if (sizes[i] <= KV_AT_ONCE)
+			assert_non_null(strstr(r->text, "X-KV-Metadata: {\"a\":1}"));
+		free(value);
+	}
+	/* One of many, and those around it. */
+	value = long_value(2u << 20, 99);
+	doc = json_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "key", "x", "value", "first", "key",
+			"k", "value", value, "key", "y", "value", "last");
+	form = json_dumps(doc, 0);
+	assert_int_equal(put_long(r, kv(r, false, "/bulk"), form, strlen(form)), 200);
+	expect_long(r, kv(r, false, "/values/k"), value, 2u << 20);
+	expect(r, kv(r, false, "/values/x"), "first");
+	expect(r, kv(r, false, "/values/y"), "last");
+	assert_int_equal(r->x->a->web->kv_bytes, (2u << 20) + 1 + 1 + 5 + 1 + 4);
+	assert_int_equal(
+		rest(r, r->a, "POST", kv(r, false, "/bulk/get"), "{\"keys\":[\"x\",\"k\"]}"), 413);
+	assert_non_null(strstr(r->text, "longer than 1 MiB together"));
+	assert_int_equal(rest(r, r->a, "GET", kv(r, true, "/metadata/k"), ""), 200);
+	json_decref(doc);
+	free(form);
+	free(value);
+	/* It takes no more room when it has gone. */
+	assert_int_equal(rest(r, r->a, "DELETE", kv(r, false, "/values/k"), ""), 200);
+	assert_int_equal(rest(r, r->a, "GET", kv(r, false, "/values/k"), ""), 404);
+	assert_int_equal(r->x->a->web->kv_bytes, 1 + 5 + 1 + 4);
+}
+
 /* The whole of what a value may have, and no more. */
 /* Metadata that a worker's own code has put, and that is not what this program reads as JSON. */
 static void test_odd_metadata(void **state)
@@ -343,8 +441,8 @@ static void test_secrets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_REST(test_values), WITH_REST(test_many),	 WITH_REST(test_odd_metadata),
-		WITH_REST(test_long),	WITH_REST(test_secrets),
+		WITH_REST(test_values), WITH_REST(test_many), WITH_REST(test_odd_metadata),
+		WITH_REST(test_slices), WITH_REST(test_long), WITH_REST(test_secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

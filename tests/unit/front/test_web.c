@@ -4,6 +4,7 @@
  * what the edge asks for, and all of it after a restart. The test plays the monitor, the code in the
  * sandboxes, and the edge.
  */
+#include "supervisor/front/store/kv.h"
 #include "tests/unit/web_rig.h"
 
 static void test_deploy(void **state)
@@ -191,6 +192,7 @@ static void test_kv(void **state)
 	struct rig *r = *state;
 	char version[WEB_UUID_LEN + 1];
 	struct instance i = deploy(r, "one", version);
+	char *value;
 	json_t *o;
 
 #define ASK(id, method) "{\"op\":\"ask\",\"id\":" id ",\"binding\":\"KV\",\"method\":\"" method "\""
@@ -220,6 +222,24 @@ static void test_kv(void **state)
 	json_decref(o);
 	o = ask(i.channel, ASK("7", "get") ",\"key\":\"k\"}", "");
 	assert_true(json_is_false(json_object_get(o, "found")));
+	json_decref(o);
+	/* What is asked for after a value that takes several turns comes after it. */
+	value = malloc(KV_LARGE + 2);
+	memset(value, 'v', KV_LARGE + 1);
+	value[KV_LARGE + 1] = '\0';
+	say(i.channel, ASK("20", "put") ",\"key\":\"k\"}", value, KV_LARGE + 1);
+	say(i.channel, ASK("21", "put") ",\"key\":\"k\"}", "after", 5);
+	for (unsigned n = 20; n < 22; n++) {
+		o = hear(i.channel);
+		assert_int_equal(json_integer_value(json_object_get(o, "id")), n);
+		assert_true(json_is_true(json_object_get(o, "ok")));
+		json_decref(o);
+	}
+	o = ask(i.channel, ASK("22", "get") ",\"key\":\"k\"}", "");
+	assert_string_equal(hear_body, "after");
+	json_decref(o);
+	free(value);
+	o = ask(i.channel, ASK("23", "delete") ",\"key\":\"k\"}", "");
 	json_decref(o);
 	/* What is refused. */
 	o = ask(i.channel, ASK("8", "get") ",\"key\":\"\"}", "");

@@ -2,6 +2,8 @@
 /* Keys and values: as they were written, in the order of their bytes, and gone when they expire. */
 #include "tests/unit/store_rig.h"
 
+#include <sys/param.h>
+
 #include "supervisor/front/store/kv.h"
 
 static const struct schema *const kv_schemas[] = {&projects_schema, &kv_schema, NULL};
@@ -22,7 +24,8 @@ static int setup_kv(void **state)
 static int64_t put(struct fixture *x, const char *ns, const char *key, const char *value,
 		   const char *metadata, uint64_t expires_s)
 {
-	const struct kv_value v = {value, strlen(value), metadata, expires_s};
+	const struct kv_value v = {
+		.value = value, .len = strlen(value), .metadata = metadata, .expires_s = expires_s};
 	int64_t bytes = 0;
 	struct err e;
 
@@ -100,7 +103,7 @@ static void test_values(void **state)
 {
 	struct fixture *x = *state;
 	static const char binary[] = {'a', 0, (char)0xff, 'b'};
-	const struct kv_value v = {binary, sizeof(binary), NULL, 0};
+	const struct kv_value v = {.value = binary, .len = sizeof(binary)};
 	struct seen s = {0};
 	int64_t bytes;
 	struct err e;
@@ -233,10 +236,133 @@ static void test_namespaces(void **state)
 	assert_string_equal(get(x, "n3", "k", 1), "1|none|0");
 }
 
+/* A value of so many bytes, each of which is c, in pieces. */
+static int64_t put_large(struct fixture *x, const char *key, uint64_t large, char c, size_t len)
+{
+	const struct kv_value v = {.len = len, .metadata = "7", .expires_s = 0};
+	static char piece[KV_PIECE];
+	int64_t bytes = 0;
+	struct err e;
+
+	memset(piece, c, sizeof(piece));
+	assert_int_equal(store_begin(x->store, &e), 0);
+	for (size_t at = 0; at < len; at += KV_PIECE)
+		assert_int_equal(store_kv_piece_put(x->store, large, (unsigned)(at / KV_PIECE),
+						    piece, MIN(len - at, (size_t)KV_PIECE), &e),
+				 0);
+	assert_int_equal(store_kv_put_large(x->store, "n1", key, large, &v, &bytes, &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	return bytes;
+}
+
+struct large {
+	char c;
+	size_t len;
+	uint64_t large;
+	bool whole;
+};
+
+static void see_large(void *arg, const struct kv_value *v)
+{
+	struct large *s = arg;
+	const char *at = v->value;
+
+	*s = (struct large){.len = v->len, .large = v->large, .whole = v->value};
+	s->c = at ? at[0] : 0;
+	for (size_t i = 0; at && i < v->len; i++)
+		s->whole = s->whole && at[i] == s->c;
+}
+
+static struct large get_large(struct fixture *x, const char *key)
+{
+	struct large s = {0};
+	struct err e = {0};
+
+	assert_int_equal(store_kv_get(x->store, "n1", key, 1, see_large, &s, &e), 0);
+	return s;
+}
+
+/* How many turns until nothing that nobody refers to is left. */
+static unsigned remove_gone(struct fixture *x)
+{
+	struct err e;
+	unsigned n = 0;
+	int r;
+
+	do {
+		assert_int_equal(store_begin(x->store, &e), 0);
+		r = store_kv_large_remove(x->store, 4, &e);
+		assert_true(r >= 0);
+		assert_int_equal(store_end(x->store, 0, &e), 0);
+		n += r > 0;
+	} while (r > 0);
+	return n;
+}
+
+static void test_large(void **state)
+{
+	struct fixture *x = *state;
+	const size_t some = KV_AT_ONCE, more = KV_AT_ONCE + 1;
+	struct kv_namespace_row row = {
+		.id = "n1", .project = "p1", .title = "first", .created_ns = 1};
+	static char piece[KV_PIECE];
+	uint64_t last = 9, bytes;
+	struct large s;
+	size_t len;
+	struct err e = {0};
+
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_kv_namespace_put(x->store, &row, &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	assert_int_equal(store_kv_large_begin(x->store, &last, &e), 0);
+	assert_int_equal(last, 0);
+	assert_int_equal(put_large(x, "k", 1, 'a', some), 1 + 1 + (int64_t)some);
+	s = get_large(x, "k");
+	assert_true(s.whole && s.c == 'a' && s.len == some);
+	/* A longer one is read by the piece. */
+	assert_int_equal(put_large(x, "k", 2, 'b', more), 1);
+	s = get_large(x, "k");
+	assert_true(!s.whole && s.large == 2 && s.len == more);
+	assert_int_equal(store_kv_piece(x->store, 2, 16, piece, &len, &e), 0);
+	assert_true(len == 1 && piece[0] == 'b');
+	assert_int_equal(store_kv_piece(x->store, 2, 17, piece, &len, &e), -ENOENT);
+	assert_int_equal(store_kv_bytes(x->store, "p1", &bytes, &e), 0);
+	assert_int_equal(bytes, 1 + 1 + more);
+	/* What was replaced goes by and by, and what replaces it stays. */
+	assert_int_equal(remove_gone(x), 5);
+	assert_int_equal(store_kv_piece(x->store, 1, 0, piece, &len, &e), -ENOENT);
+	assert_int_equal(store_kv_piece(x->store, 2, 0, piece, &len, &e), 0);
+	assert_int_equal(put(x, "n1", "k", "small", NULL, 0), 5 - 1 - (int64_t)more);
+	assert_string_equal(get(x, "n1", "k", 1), "small|none|0");
+	assert_int_equal(put_large(x, "k", 3, 'c', some), 1 + (int64_t)some - 5);
+	assert_int_equal(del(x, "n1", "k"), -1 - 1 - (int64_t)some);
+	assert_string_equal(get(x, "n1", "k", 1), "");
+	/* Pieces of which the value was never written, and one that was given up. */
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_kv_piece_put(x->store, 8, 0, "x", 1, &e), 0);
+	assert_int_equal(store_kv_piece_put(x->store, 7, 0, "x", 1, &e), 0);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	assert_int_equal(store_kv_large_drop(x->store, 7, &e), 0);
+	assert_int_equal(store_kv_large_begin(x->store, &last, &e), 0);
+	assert_int_equal(last, 8);
+	assert_true(remove_gone(x) > 2);
+	for (uint64_t id = 2; id < 9; id++)
+		assert_int_equal(store_kv_piece(x->store, id, 0, piece, &len, &e), -ENOENT);
+	/* With its namespace. */
+	assert_int_equal(put_large(x, "k", 9, 'd', some), 1 + 1 + (int64_t)some);
+	assert_int_equal(store_begin(x->store, &e), 0);
+	assert_int_equal(store_kv_namespace_delete(x->store, "n1", 5, &bytes, &e), 1);
+	assert_int_equal(store_end(x->store, 0, &e), 0);
+	assert_int_equal(bytes, 1 + 1 + some);
+	assert_true(remove_gone(x) > 0);
+	assert_int_equal(store_kv_piece(x->store, 9, 0, piece, &len, &e), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_values, setup_kv, teardown),
+		cmocka_unit_test_setup_teardown(test_large, setup_kv, teardown),
 		cmocka_unit_test_setup_teardown(test_expiry, setup_kv, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup_kv, teardown),
 		cmocka_unit_test_setup_teardown(test_namespaces, setup_kv, teardown),

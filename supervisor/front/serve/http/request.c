@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -118,11 +119,57 @@ void http_text(struct http_request *r, unsigned status, const char *type, const 
 						     MHD_RESPMEM_MUST_COPY));
 }
 
+/* What is sent of a long answer in one turn: the kernel would take all of it at once from a buffer, while
+ * its client reads, and nobody else would be served. */
+#define SEND_BLOCK (128u << 10)
+
+struct long_bytes {
+	char *bytes; /* owned */
+	size_t len;
+};
+
+static ssize_t read_long(void *arg, uint64_t at, char *buf, size_t max)
+{
+	const struct long_bytes *x = arg;
+	const size_t n = at < x->len ? MIN(x->len - at, max) : 0;
+
+	if (n == 0)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	memcpy(buf, x->bytes + at, n);
+	/* It is read once, from its beginning. */
+	util_discard(x->bytes, at, at + n);
+	return (ssize_t)n;
+}
+
+static void free_long(void *arg)
+{
+	struct long_bytes *x = arg;
+
+	free(x->bytes);
+	free(x);
+}
+
+static struct MHD_Response *bytes_response(char *bytes, size_t len)
+{
+	struct MHD_Response *response;
+	struct long_bytes *x;
+
+	if (len <= SEND_BLOCK)
+		return MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE);
+	x = malloc(sizeof(*x));
+	if (!x)
+		return NULL;
+	*x = (struct long_bytes){bytes, len};
+	response = MHD_create_response_from_callback(len, SEND_BLOCK, read_long, x, free_long);
+	if (!response)
+		free(x);
+	return response;
+}
+
 void http_bytes(struct http_request *r, const char *type, char *bytes, size_t len,
 		const char *const *headers)
 {
-	struct MHD_Response *response =
-		MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *response = bytes_response(bytes, len);
 
 	if (!response)
 		free(bytes);

@@ -122,12 +122,12 @@ static int metadata(struct call *c, struct err *e)
 	return r;
 }
 
-/* Of a form's part, which wrangler sends as a field or as a file. The caller frees *ret. */
+/* Of a form's short part, which wrangler sends as a field or as a file. The caller frees *ret. */
 static int read_part(const struct http_request *q, const struct http_part *part, char **ret,
 		     struct err *e)
 {
-	if (part->len > KV_VALUE_MAX)
-		return err_set(e, ERR_LIMIT, 0, "%s: at most 25 MiB", part->name);
+	if (part->len > KV_LARGE)
+		return err_set(e, ERR_LIMIT, 0, "%s: is too long", part->name);
 	*ret = malloc(part->len + 1);
 	if (!*ret)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "the value");
@@ -142,20 +142,30 @@ static int read_part(const struct http_request *q, const struct http_part *part,
 /* A form has the parts "value" and "metadata". */
 static int put_value(struct call *c, struct err *e)
 {
-	const struct http_request *q = c->http;
+	struct http_request *q = c->http;
 	const struct http_part *part = http_form_part(q, "value");
 	const struct http_part *about = http_form_part(q, "metadata");
-	_cleanup_free_ char *value = NULL, *metadata = NULL;
-	int r;
+	_cleanup_free_ char *metadata = NULL;
+	struct web_kv_put put = {.value = q->body, .len = q->len, .fd = -1};
+	void *body = q->body;
+	int r = 0;
 
-	if (q->form.n == 0)
-		return web_kv_put_value(c, q->body, q->len, NULL, e);
+	if (q->form.n == 0) {
+		put.owner = &body;
+		r = web_kv_put_value(c, &put, e);
+		q->body = body;
+		return r;
+	}
 	if (!part)
 		return err_set(e, ERR_INPUT, 0, "the form has no part \"value\"");
-	r = read_part(q, part, &value, e);
-	if (r == 0 && about && about->len > 0)
+	put.value = part->text;
+	put.len = part->len;
+	put.fd = part->text ? -1 : q->form.fd;
+	put.at = part->at;
+	if (about && about->len > 0)
 		r = read_part(q, about, &metadata, e);
-	return r < 0 ? r : web_kv_put_value(c, value, part->len, metadata, e);
+	put.metadata = metadata;
+	return r < 0 ? r : web_kv_put_value(c, &put, e);
 }
 
 #define ROW(fn) WHO_PROJECT, fn, .dialect = &cf_dialect
