@@ -183,6 +183,19 @@ park_export long park_move(long write_fd, long map_fd, const struct park_range *
 	return r;
 }
 
+/* Pages that are to be had before they are touched. */
+struct park_pages {
+	unsigned long start;
+	unsigned long length;
+};
+
+/* Where the kernel refuses, the pages come when they are touched. */
+park_export void park_get(const struct park_pages *pages, long n, long advice)
+{
+	for (long i = 0; i < n; i++)
+		call4(__NR_madvise, (long)pages[i].start, (long)pages[i].length, advice, 0);
+}
+
 /* What allocates Python's arenas: the structure that PyObject_GetArenaAllocator() fills in. */
 struct arena_allocator {
 	void *context;

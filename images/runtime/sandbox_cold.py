@@ -58,6 +58,15 @@ def serves():
         return False
 
 
+def state_of(folder):
+    """What is another if this is another folder, or has another content; None where there is none."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime, found.st_ctime
+
+
 def is_in(module, folder):
     """Whether a module is the interpreter's own, or of a folder, but not of its site-packages."""
     has = attributes(module)
@@ -86,7 +95,8 @@ class ColdStart(object):
         self.reads = None
         self.env = dict(os.environ)
         self.suffixes = module_suffixes()
-        self.stems = self.names = frozenset()
+        self.stems = self.names = self.hidden = frozenset()
+        self.seen = {}      # by folder: what is not hidden by it, and the state in which it was
         process = sandbox_c.load(None)
         self.signal = sandbox_c.find(process, "signal")
         self.sigprocmask = sandbox_c.find(process, "sigprocmask")
@@ -101,6 +111,7 @@ class ColdStart(object):
         standard = os.path.dirname(os.__file__)
         self.first = frozenset(name for name in self.names if is_in(sys.modules.get(name), standard)
                                or name.startswith(OWN))
+        self.hidden = self.names - self.first
 
     def folders(self, job):
         """The folders in which the task's modules are looked for before the image's."""
@@ -135,18 +146,28 @@ class ColdStart(object):
 
     def has_own_modules(self, job):
         """Whether the task has a module by the name of one that this process has imported from elsewhere."""
-        imported = self.names - self.first if serves_http(job) else self.names
+        imported = self.hidden if serves_http(job) else self.names
+        return any(self.seen.get(folder) != (imported, state_of(folder)) and self.is_hiding(folder, imported)
+                   for folder in self.folders(job))
+
+    def is_hiding(self, folder, imported):
+        """Whether an import would find something in this folder before one of the modules that were imported."""
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            # In an archive module names are not looked for; of anything else the interpreter finds nothing either.
+            return os.path.isfile(folder)
+        return any(name.partition(".")[0] in self.stems and self.hides(folder, name, imported) for name in names)
+
+    def look_ahead(self, job):
+        """Look into the folders of a job of this kind before there is one: they are looked into again where they are
+        others by then.
+        """
+        imported = self.hidden if serves_http(job) else self.names
         for folder in self.folders(job):
-            try:
-                names = os.listdir(folder)
-            except OSError:
-                if os.path.isfile(folder):
-                    return True     # an archive, in which module names are not looked for
-                continue    # the interpreter finds nothing there either
-            for name in names:
-                if name.partition(".")[0] in self.stems and self.hides(folder, name, imported):
-                    return True
-        return False
+            state = state_of(folder)
+            if not self.is_hiding(folder, imported):
+                self.seen[folder] = imported, state
 
     def hides(self, folder, name, imported):
         """Whether an import would have found this file or folder before the module that was imported."""

@@ -24,8 +24,10 @@ from sandbox_repair import Repairs, watch_seeding
 from sandbox_runtime import OWN, OWN_FOLDER, Run
 
 Leave = None     # Python 2 ends as it always does
+Touched = None   # and its clones rehearse themselves
 if sys.version_info[0] > 2:
     from sandbox_leave import Leave
+    from sandbox_touched import Touched
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ATTEMPTS = 5
@@ -362,11 +364,10 @@ class Parked(object):
             del sys.path[0]
         os.close(SERVE_FD)      # see main()
         self.reads = reads
-        # A module of the runtime's own may know better than a rehearsal what its tasks need.
-        own = [sys.modules[name] for name in job["warm"]
-               if name.startswith(OWN) and hasattr(sys.modules[name], "prepare")]
-        self.prepares = [module.prepare for module in own]
-        for module in own:
+        # A module of the runtime's own that serves knows better than a script what its tasks do.
+        self.own = [sys.modules[name] for name in job["warm"]
+                    if name.startswith(OWN) and hasattr(sys.modules[name], "prepare")]
+        for module in self.own:
             module.settle()
         self.repairs = Repairs(seeded, memory_areas(), folders)
         rehearse(self, REHEARSALS, b"/template")
@@ -385,9 +386,26 @@ class Parked(object):
             trim(Long(0))
         self.memory.end()
         before_fork()
+        self.touched = self.find_touched(library)
         problem = move_memory(move, run_dir + "/heap")
         if problem:
             sys.stderr.write("sandbox: memory is not in the heap file: %s\n" % problem)
+
+    def find_touched(self, library):
+        """The memory that a task touches when it begins; None where that cannot be known."""
+        if Touched is None or not single_threaded():
+            return None
+
+        def prepare():
+            self.make_unique(b"")
+            for module in self.own:
+                module.prepare()
+                module.make_worker()
+
+        def touch():
+            rehearse(self, 1, b"/clone", [module.job() for module in self.own] or 1)
+
+        return Touched(library, memory_areas(), prepare, touch) or None
 
     def make_unique(self, seed):
         try:
@@ -401,12 +419,15 @@ class Parked(object):
         without_task(True)
         self.make_unique(b"")
         try:
-            if not self.prepares:
+            if self.touched is not None:
+                self.touched.get()
+            elif not self.own:
                 rehearse(self, 1, b"/clone", 1)
             # What is opened here stays open until the job comes, and before it the socket of a run that serves may.
             os.dup2(GO_FD, SERVE_FD)
-            for prepare in self.prepares:
-                prepare()
+            for module in self.own:
+                module.prepare()
+                self.cold.look_ahead(read_job(module.job()))
             # Collect what is new, so that the first collection does not fall into the task's time.
             gc.collect(0)
             freeze()

@@ -1,7 +1,7 @@
 """Does what every task does, without a task, so that what this creates and caches is there already.
 
-In the process that is parked, it creates types, caches and specialized code.  In a clone, it also makes the
-clone's own copies of the pages that a start writes to, and fills the clone's page table with the others.
+In the process that is parked, it creates types, caches and specialized code.  A child of that does it to find out
+which pages a start touches (sandbox_touched); where that was not possible, a clone does it to touch them.
 """
 
 import json     # noqa: F401, before the folder is searched in which a task may have one of its own
@@ -81,12 +81,12 @@ def rehearse(parked, times, value, kinds=3):
     """Do everything after the go byte that is the same in every task.
 
     The values in the environment end with `value`.  The first of the kinds of jobs touches nearly everything
-    that the others do.
+    that the others do.  `kinds` may also be a list of others' jobs.
     """
     name = (parked.run_dir + "/rehearsal").encode()
     kept = keep()
     for _ in range(times):
-        for job in jobs(parked.run_dir, value, kinds):
+        for job in kinds if isinstance(kinds, list) else jobs(parked.run_dir, value, kinds):
             fill_file(make_file(name), job)
             ahead = surround_ahead(parked.run_dir, parked.work_dir)
             go_fd, started_fd = os.pipe()

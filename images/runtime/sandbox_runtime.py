@@ -49,7 +49,7 @@ run:  reads the job, makes the task's surroundings and runs it.
 park: reads a job that holds only `warm`, `module` and `entropy` records, imports
       the modules, moves its heap into the file RUN/heap, writes `P` to fd 4 and
       blocks reading fd 3, where it is dumped, or held as a template of which
-      clones are made.
+      clones are made.  Before that, children of it rehearse a task.
       Restored or cloned, it reads one byte from fd 3.  Anything but these, or
       end of file, is exit status 4:
       `g`: it reads the job, repairs all that must be unique to a process, with

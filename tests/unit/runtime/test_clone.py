@@ -5,6 +5,7 @@ import os
 import resource
 import select
 import shutil
+import struct
 import tempfile
 import time
 import unittest
@@ -141,7 +142,7 @@ class Prepared(unittest.TestCase):
     def test_broken_preparation(self):
         # Status 4 is not the end of a task: another process can still have the task.
         process = self.parked()
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (5, 5))
         os.write(process.go, b"c")
         try:
             process.wake([("id", "i"), ("kind", "code"), ("code", "print('task')")])
@@ -166,6 +167,84 @@ class Prepared(unittest.TestCase):
         process.wake([("id", "i"), ("kind", "code"), ("code", "import logging\nprint(repr(logging._startTime))")])
         began = float(process.finish()[1])
         self.assertGreaterEqual(began / (1e9 if began > 1e15 else 1), before - 0.001)
+
+
+@unittest.skipIf(VERSION < (3,), "the clones of Python 2 rehearse themselves")
+class Ahead(unittest.TestCase):
+    """The memory that a clone has before it has a task."""
+
+    RANGES = """
+import json, struct
+from sandbox_park import Parked
+touched = Parked.last.touched
+print(json.dumps(touched and list(struct.iter_unpack("QQ", touched.write))))
+"""
+
+    def parked(self, module=""):
+        process = Process("park", [("warm", "m")], {"m.py": module})
+        self.assertEqual(process.read_started(1), b"P")
+        return process
+
+    def own_pages(self, process):
+        """The addresses of the pages that are the process's own copies."""
+        found = set()
+        with open("/proc/%d/maps" % process.pid) as maps, open("/proc/%d/pagemap" % process.pid, "rb") as pagemap:
+            for words in map(str.split, maps):
+                if words[1] == "rw-p":
+                    start, end = (int(part, 16) for part in words[0].split("-"))
+                    pagemap.seek(start // 4096 * 8)
+                    entries = struct.iter_unpack("Q", pagemap.read((end - start) // 4096 * 8))
+                    found.update(start + n * 4096 for n, (entry,) in enumerate(entries) if entry >> 63 and not entry >> 61 & 1)
+        return found
+
+    def task(self, process, code):
+        process.wake([("id", "i"), ("kind", "code"), ("code", code)])
+        status, out, err, _ = process.finish()
+        self.assertEqual((status, err), (0, ""))
+        return out
+
+    def test_a_clone_has_the_pages_that_a_start_writes_to(self):
+        process = self.parked()
+        before = self.own_pages(process)
+        process.prepare()
+        after = self.own_pages(process)
+        pages = {start + at for start, length in json.loads(self.task(process, self.RANGES)) for at in range(0, length, 4096)}
+        self.assertGreater(len(pages), 50)
+        self.assertLess(len(pages & before), len(pages) // 2)
+        self.assertEqual(pages - after, set())
+
+    def test_the_process_is_not_changed_by_it(self):
+        module = "import os\ncalls = []\nos.register_at_fork(after_in_child=lambda: calls.append(1))\n"
+        # The clone itself is one.
+        process = self.parked(module)
+        process.prepare()
+        self.assertEqual(self.task(process, "import m\nprint(len(m.calls))"), "1\n")
+
+    def test_where_it_cannot_be_found_out_a_clone_rehearses_itself(self):
+        # Only in a child: in the first one, or in the second one.
+        for stuck, what in (("os.register_at_fork(after_in_child=stop)", "hangs"),
+                            ("sandbox_park.rehearse = stop", "hangs"), ("sandbox_park.rehearse = stop", "fails")):
+            module = ("import os, sandbox_park, sandbox_touched, time\nme = os.getpid()\nreal = sandbox_park.rehearse\n"
+                      "sandbox_touched.PATIENCE_S = 0.2\n"
+                      "def stop(*args):\n    if os.getpid() != me and %r == 'hangs':\n        time.sleep(1000)\n"
+                      "    if os.getpid() != me:\n        raise KeyError\n    if args:\n        real(*args)\n%s\n"
+                      % (what, stuck))
+            process = self.parked(module)
+            with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as children:
+                self.assertEqual(children.read(), "")
+            # Of what was started nothing is left, also where it has lost its parent.
+            self.assertEqual([pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != process.pid
+                              and process.run_dir in self.environment(pid)], [])
+            process.prepare()
+            self.assertEqual(self.task(process, self.RANGES), "null\n")
+
+    @staticmethod
+    def environment(pid):
+        try:
+            with open("/proc/%s/environ" % pid) as env:
+                return env.read()
+        except OSError:
+            return ""
 
 
 class Template(unittest.TestCase):
