@@ -220,6 +220,14 @@ print(json.dumps(touched and list(struct.iter_unpack("QQ", touched.write))))
         process.prepare()
         self.assertEqual(self.task(process, "import m\nprint(len(m.calls))"), "1\n")
 
+    def test_what_code_does_at_a_fork_is_not_heard(self):
+        # Not on the pipe on which the process says that it waits, and not in its output.
+        module = "import os\nme = os.getpid()\nos.register_at_fork(after_in_child=lambda: os.getpid() == me or " \
+                 "[os.write(fd, b'x') for fd in (1, 2, 4)])\n"
+        process = self.parked(module)
+        process.prepare()
+        self.assertNotEqual(self.task(process, self.RANGES), "null\n")
+
     def test_where_it_cannot_be_found_out_a_clone_rehearses_itself(self):
         # Only in a child: in the first one, or in the second one.
         for stuck, what in (("os.register_at_fork(after_in_child=stop)", "hangs"),

@@ -81,6 +81,38 @@ class WarmTest(unittest.TestCase):
                          "assert dispatch.current.get(None) is None\n")
         self.assertEqual(self.end_of({"entry.py": entry}), "park\n")
 
+    def test_a_clone_has_ahead_what_a_request_touches_and_no_handler_was_called_for_it(self):
+        calls = "calls = []\n"
+        says = ("import sys, entry\nfrom sandbox_park import Parked\n"
+                "print(entry.calls, '_sandboxd_rehearsal' in sys.modules, "
+                "(len(Parked.last.touched.write) if Parked.last.touched else 0) > 5000)")
+        for entry in (
+                "async def on_fetch(request):\n    calls.append(1)\n",
+                "from workers import Response, WorkerEntrypoint\nclass Default(WorkerEntrypoint):\n"
+                "    async def fetch(self, request):\n        calls.append(1)\n",
+                "import asgi\nasync def app(scope, receive, send):\n    calls.append(1)\n"
+                "Default = asgi.entrypoint(app)\n"):
+            process = Process("park", [("warm", "_sandboxd_http.warm"), ("module", "entry"), ("entropy", "refuse")],
+                              {"entry.py": calls + entry})
+            self.assertEqual(process.read_started(1), b"P")
+            process.prepare()
+            process.wake([("id", "i"), ("kind", "code"), ("code", says)])
+            status, out, err, _ = process.finish()
+            self.assertEqual((status, out, err), (0, "[] False True\n", ""))
+
+    def test_a_clone_looks_at_its_folder_again_where_that_is_another_than_before(self):
+        for files, cold in (({}, False), ({"other.txt": ""}, False), ({"pyodide.py": ""}, True),
+                            ({"python_modules/pyodide.py": ""}, True)):
+            process = Process("park", [("warm", "_sandboxd_http.warm"), ("module", "entry"), ("entropy", "refuse")],
+                              {"entry.py": ENTRY})
+            self.assertEqual(process.read_started(1), b"P")
+            process.prepare()
+            process.fill(files)
+            process.wake(JOB)
+            status, out, err, _ = process.finish()
+            self.assertEqual((status, out), (1, "" if cold else "park\n"))
+            self.assertIn("Bad file descriptor", err)
+
     def test_parking_leaves_nothing_open(self):
         process = Process("park", [("warm", "_sandboxd_http.warm")])
         self.assertEqual(process.read_started(1), b"P")

@@ -7,12 +7,15 @@ open, and no state of the worker's is touched, for the worker is imported after 
 
 import asyncio
 import contextvars
+import json
 import socket
+import sys
+import types
 
 import _sandboxd_js as js
 from pyodide.webloop import WebLoop
 
-from . import dispatch, framing, nested, server
+from . import dispatch, framing, instance, nested, server, warm
 from .control import Control, encode
 
 TIMES = 12      # CPython specializes what has been called eight times
@@ -55,3 +58,85 @@ def rehearse():
             loop.close()
     framing.known.clear()
     dispatch.positions.clear()
+
+
+# The whole of it, from the job to the answer, in a process that ends after it (sandbox_touched): what it has touched
+# by then is what clones of the snapshot have ahead.  The worker's own code is not called.
+
+MAIN = "_sandboxd_rehearsal"
+PAYLOAD = {
+    "worker": "rehearsal", "project": "default", "version": "0" * 36, "instance": "0" * 24, "main": MAIN,
+    "main_file": MAIN + ".py", "isolation": "request", "compatibility_date": "2026-03-01", "concurrency": 100,
+    "timeout_s": 60, "edge": 1, "tag": "", "timestamp": "2026-03-01T00:00:00Z",
+    "compatibility_flags": ["python_workers"], "bindings": []}
+
+
+def application():
+    """An ASGI application of the framework that the worker has imported, or of none."""
+    if "fastapi" in sys.modules:
+        from fastapi import FastAPI
+        app = FastAPI()
+
+        @app.get("/")
+        async def root():
+            return {"message": ""}
+        return app
+    if "starlette.applications" in sys.modules:
+        from starlette.applications import Starlette
+        from starlette.responses import PlainTextResponse
+        from starlette.routing import Route
+
+        async def endpoint(_request):
+            return PlainTextResponse("")
+        return Starlette(routes=[Route("/", endpoint)])
+
+    async def bare(scope, _receive, send):
+        if scope["type"] != "http":
+            raise RuntimeError("http alone")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+    return bare
+
+
+def entrypoint(sdk):
+    """A worker's class by the SDK that it has imported."""
+    class Default(sdk.WorkerEntrypoint):
+        """Answers."""
+
+        async def fetch(self, _request):
+            """The answer."""
+            return sdk.Response("")
+    return Default
+
+
+def make_worker():
+    """Make a worker of the same kind as the real one."""
+    module = types.ModuleType(MAIN)
+    sdk = sys.modules.get("workers")
+    if sdk is None:
+        module.on_fetch = handler
+    elif getattr(sdk, "_sandboxd", False) and "workers.asgi" in sys.modules:
+        module.Default = sdk.asgi.entrypoint(application())
+    else:
+        module.Default = entrypoint(sdk)
+    sys.modules[MAIN] = module
+
+
+def job():
+    """The job of a run for one request."""
+    records = ((b"kind", b"entry"), (b"entry", b"_sandboxd_http.rehearse:serve"),
+               (b"payload", json.dumps(PAYLOAD).encode()), (b"id", b"1"), (b"seed", b"\0" * 32), (b"hostname", b"h"))
+    return b"".join(b"%b %d\n%b\n" % (key, len(value), value) for key, value in records)
+
+
+def serve(config):
+    """Serve one request as the runtime's entry does."""
+    ours, theirs = socket.socketpair()
+    front, channel = socket.socketpair()
+    ours.sendall(REQUEST)
+    socket.send_fds(front, [encode({"op": "hello", "tail": False, "quiet": True, "secrets": {}})], [theirs.fileno()])
+    theirs.close()
+    warm.printed.clear()    # of this process, which ends: nothing is printed again
+    instance.Instance(config, channel.detach()).run()
+    if not ours.recv(65536).startswith(b"HTTP/1.1 200 "):
+        raise ValueError("the rehearsal was not answered")

@@ -81,6 +81,16 @@ def prepare():
     instance.prepare()
 
 
+def make_worker():
+    """Begin to rehearse a run, in a process that ends after it (sandbox_touched)."""
+    rehearse.make_worker()
+
+
+def job():
+    """The job of a run that is rehearsed."""
+    return rehearse.job()
+
+
 # Before anything else is imported: a module of the standard library comes before one of the package.
 lay_out_path()
 
