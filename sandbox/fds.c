@@ -72,8 +72,8 @@ int fds_keep_spec(const struct sandbox_spec *spec, struct err *e)
 		spec->netns_fd,	    spec->job_fd,    spec->out_r,	  spec->out_w,
 		spec->err_r,	    spec->err_w,     spec->started_r,	  spec->started_w,
 		spec->report_w,	    spec->record_fd, spec->checkpoint_fd, spec->keeper_sock,
-		spec->input_fd,	    spec->serve_fd,  cg->unified,	  cg->dirs[0],
-		cg->dirs[1],	    cg->dirs[2],     cg->dirs[3]};
+		spec->input_fd,	    spec->serve_fd,  spec->data_mount,	  cg->unified,
+		cg->dirs[0],	    cg->dirs[1],     cg->dirs[2],	  cg->dirs[3]};
 	int keep[ARRAY_SIZE(fixed) + SANDBOX_WRITABLE_MAX];
 	size_t n = ARRAY_SIZE(fixed);
 

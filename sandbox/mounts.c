@@ -178,6 +178,20 @@ static int mount_work(const struct sandbox_spec *spec, int root, struct err *e)
 	return attach(overlay, tmpfs, ".", true, e);
 }
 
+/* What a service keeps lies on the node's own disk: it is no part of the package and of no tmpfs. */
+static int mount_data(const struct sandbox_spec *spec, int root, struct err *e)
+{
+	_cleanup_fd_ int work = -1;
+
+	if (spec->data_mount <= 0)
+		return 0;
+	work = open_beneath(root, "work", O_DIRECTORY);
+	if (work < 0 || (mkdirat(work, "data", 0755) < 0 && errno != EEXIST))
+		return err_set(e, ERR_SYSTEM, errno, "sandbox: /work/data");
+	return attach_copy(spec->data_mount, root, "work/data", true,
+			   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
+}
+
 static int write_file(int dir, const char *name, mode_t mode, uid_t owner, const void *data,
 		      size_t len)
 {
@@ -446,6 +460,9 @@ int mounts_make(const struct sandbox_spec *spec, int root, struct err *e)
 			return r;
 	}
 	r = mount_work(spec, root, e);
+	if (r < 0)
+		return r;
+	r = mount_data(spec, root, e);
 	if (r < 0)
 		return r;
 	r = mount_run(spec, root, e);

@@ -180,6 +180,7 @@ struct sandbox_spec {
 	int rootfs_mount;
 	int dev_mount;	   /* the device nodes (mounts_make_dev) */
 	int package_mount; /* the lower layer of /work; -1: there is no package */
+	int data_mount;	   /* is /work/data, and may be written to; 0, -1: there is none */
 	int proc_mount;	   /* a proc file system of the sandbox's pid namespace; -1: one is made */
 	int heap_mount;	   /* RESTORE, DUMP: the checkpoint's heap file; else -1 */
 	/* the job's bytes; they are read from offset 0, whatever the descriptor's offset */

@@ -35,7 +35,7 @@ struct proto_row {
 
 /* clang-format off */
 static const struct proto_row proto_table[] = {
-	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 4, {ID(mon_start), TEXT(mon_start, warm), TEXT(mon_start, script)}},
+	{MON_START,   F_TO_M, sizeof(struct mon_start),   1, 5, {ID(mon_start), TEXT(mon_start, warm), TEXT(mon_start, script)}},
 	{MON_WARM,    F_TO_M, sizeof(struct mon_warm),    0, 1, {TEXT(mon_warm, warm)}},
 	{MON_KILL,    F_TO_M, sizeof(struct mon_kill),    0, 0, {ID(mon_kill)}},
 	{MON_FORGET,  F_TO_M, sizeof(struct mon_forget),  0, 0, {ID(mon_forget)}},
@@ -59,16 +59,18 @@ static const struct proto_row proto_table[] = {
 /* How many descriptors a message has because of flags in it; -1: a flag is neither 0 nor 1. */
 static int fds_by_flags(enum proto_type type, const uint8_t *msg)
 {
-	uint8_t package, input = 0, serve = 0;
+	uint8_t package, data = 0, input = 0, serve = 0;
 
 	if (type == MON_START) {
 		package = msg[offsetof(struct mon_start, has_package)];
+		data = msg[offsetof(struct mon_start, has_data)];
 		input = msg[offsetof(struct mon_start, has_input)];
 		serve = msg[offsetof(struct mon_start, has_serve)];
 	} else {
 		package = msg[offsetof(struct mon_warm, has_package)];
 	}
-	return package > 1 || input > 1 || serve > 1 ? -1 : package + input + serve;
+	return package > 1 || data > 1 || input > 1 || serve > 1 ? -1
+								 : package + data + input + serve;
 }
 
 static const struct proto_row *row_find(uint16_t type, enum proto_role from, enum proto_role to)

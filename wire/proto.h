@@ -18,7 +18,7 @@
 #include "lib/util.h"
 
 #define PROTO_VERSION 1u
-#define PROTO_FDS_MAX 4
+#define PROTO_FDS_MAX 5
 #define PROTO_TEXT_MAX 512
 #define JOB_BYTES_MAX (16u << 20)
 #define TEMPLATE_ID_LEN 12 /* lower-case hex */
@@ -85,7 +85,9 @@ struct mon_start {
 	uint8_t no_deadline;
 	/* 1: of its log the last bytes are kept, and not the first ones */
 	uint8_t ring_log;
-	uint8_t pad[1];
+	/* a folder of the front's own comes behind the package (or the job): it is /work/data, and
+	 * may be written to. Not of a start that may be forked */
+	uint8_t has_data;
 	/* the owner whose id range the sandbox has: a project's slot, less than
 	 * SANDBOX_OWNERS_MAX */
 	uint32_t owner;

@@ -164,6 +164,7 @@ void front_config_read(struct front_config *ret, int argc, char **argv, char **e
 	ret->state_dirfd = fds[FRONT_FD_STATE];
 	ret->front_dirfd = fds[FRONT_FD_OWN];
 	ret->packages_dirfd = fds[FRONT_FD_PACKAGES];
+	ret->data_dirfd = fds[FRONT_FD_DATA];
 	ret->http_fd = fds[FRONT_FD_HTTP];
 	ret->dashboard_dirfd = fds[FRONT_FD_DASHBOARD];
 	ret->edge_dirfd = fds[FRONT_FD_EDGE];

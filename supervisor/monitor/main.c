@@ -262,7 +262,10 @@ static int make_folders(const struct config *cfg, struct err *e)
 {
 	static const struct {
 		const char *name, *user;
-	} own[] = {{"front", "_sandboxd"}, {"packages", "_sandboxd"}, {"logs", "_sandboxd-log"}};
+	} own[] = {{"front", "_sandboxd"},
+		   {"packages", "_sandboxd"},
+		   {"data", "_sandboxd"},
+		   {"logs", "_sandboxd-log"}};
 	int r = make_folder(cfg->state, 0755, e);
 
 	if (r < 0)

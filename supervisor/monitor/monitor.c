@@ -63,6 +63,7 @@ static int open_folders(struct monitor *m, struct err *e)
 		{&m->state_fd, "policies", 0755, &m->policies_fd},
 		{&m->state_fd, "checkpoints", 0700, &m->checkpoints_fd},
 		{&m->state_fd, "packages", 0700, &m->packages_fd},
+		{&m->state_fd, "data", 0700, &m->data_fd},
 		{&m->state_fd, "front", 0700, &m->front_fd},
 		{&m->state_fd, "logs", 0700, &m->logs_fd},
 		{&m->run_fd, "tasks", 0700, &m->tasks_fd},

@@ -76,8 +76,8 @@ struct warm_past; /* warm/past.c */
 struct monitor {
 	const struct config *cfg;
 	sd_event *event;
-	int state_fd, images_fd, policies_fd, checkpoints_fd, packages_fd, tasks_fd, logs_fd,
-		front_fd;
+	int state_fd, images_fd, policies_fd, checkpoints_fd, packages_fd, data_fd, tasks_fd,
+		logs_fd, front_fd;
 	int run_fd, listen_fd, dev_fd;
 	int http_fd, dashboard_fd; /* -1: none */
 	int edge_fd;		   /* RUN/edge: the front's own; -1: none */
@@ -150,7 +150,7 @@ int role_send(struct monitor *m, enum role_id id, const union proto_msg *msg, co
 /* request.c */
 /* The descriptors of a request to start a task, which lends them; -1: it has none. */
 struct start_fds {
-	int job, package, input, serve;
+	int job, package, data, input, serve;
 };
 int start_task(struct monitor *m, const struct mon_start *req, const struct start_fds *fds);
 /* The same when a clone for the task has failed, and why. It is not tried with a clone again. */

@@ -64,6 +64,10 @@ int start_task(struct monitor *m, const struct mon_start *req, const struct star
 	    req->owner >= SANDBOX_OWNERS_MAX || req->no_deadline > 1 || req->ring_log > 1 ||
 	    (req->has_package != 0) != (fds->package >= 0) || !start_is_job(fds->job))
 		return -EPROTO;
+	/* A clone has all its mounts before there is a task. */
+	if ((req->has_data != 0) != (fds->data >= 0) ||
+	    (fds->data >= 0 && req->start != START_COLD && req->start != START_RESTORE))
+		return -EPROTO;
 	/* What is restored or cloned has its stdin already. */
 	if ((req->has_input != 0) != (fds->input >= 0) ||
 	    (fds->input >= 0 && (req->start != START_COLD || !start_is_input(fds->input))))
@@ -83,11 +87,13 @@ int start_task(struct monitor *m, const struct mon_start *req, const struct star
 static int start(struct monitor *m, const union proto_msg *msg, const int *fds, unsigned n_fds)
 {
 	const struct mon_start *req = &msg->start;
-	struct start_fds of = {.job = *fds++, .package = -1, .input = -1, .serve = -1};
+	struct start_fds of = {.job = *fds++, .package = -1, .data = -1, .input = -1, .serve = -1};
 
 	(void)n_fds;
 	if (req->has_package)
 		of.package = *fds++;
+	if (req->has_data)
+		of.data = *fds++;
 	if (req->has_input)
 		of.input = *fds++;
 	if (req->has_serve)

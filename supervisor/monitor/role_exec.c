@@ -112,6 +112,7 @@ void role_exec(struct monitor *m, enum role_id id, int sock, int failed)
 				       [FRONT_FD_STATE] = m->state_fd,
 				       [FRONT_FD_OWN] = m->front_fd,
 				       [FRONT_FD_PACKAGES] = m->packages_fd,
+				       [FRONT_FD_DATA] = m->data_fd,
 				       [FRONT_FD_HTTP] = m->http_fd,
 				       [FRONT_FD_DASHBOARD] = m->dashboard_fd,
 				       [FRONT_FD_EDGE] = m->edge_fd,

@@ -17,7 +17,7 @@ extern const struct role_info role_table[R_N];
 void role_exec(struct monitor *m, enum role_id id, int sock, int failed) __attribute__((noreturn));
 /* Its parts, of which the edge's process is made too. Gives the program these descriptors, from
  * ROLE_FD_FIRST on in their order, and no other above stderr; -1: none. Returns the program's. */
-#define ROLE_FDS_MAX 9
+#define ROLE_FDS_MAX 10
 int role_keep_fds(const int *fds, int n, int program);
 /* Becomes this user, without any capability, for good; it ends with its parent. */
 int role_confine(const char *user, struct err *e);

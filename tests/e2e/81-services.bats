@@ -271,6 +271,24 @@ load_end() {
 	wait_until "$PATIENCE" is up 1
 }
 
+@test "~/data is the service's: its replicas share it, and it outlives versions and replicas" {
+	app one 1
+	app two 2
+	manifest '.instances = 2'
+	put one
+	for _ in 1 2 3; do get data >got; done
+	[ "$(wc -l <got)" = 3 ]
+	put two
+	[ "$(get data | sort | uniq -c | tr -s ' \n' ' ')" = ' 3 1 1 2 ' ]
+	# Another service has a folder of its own, and what is set-uid there gains nothing.
+	run=$(info '.replicas[0].run')
+	grep -q ' /work/data .*nosuid,nodev' "/proc/$(payload "$run")/mountinfo"
+	sandboxctl service rm shop/www
+	wait_until "$PATIENCE" nothing_runs
+	put one
+	[ "$(get data)" = 1 ]
+}
+
 @test "variables of the app beat the file's, and reach its replicas by new ones" {
 	app one 1
 	manifest '.environment = {A: "file", B: "file"}'

@@ -102,7 +102,7 @@ RIG_UNUSED static struct clone *clone_box(struct monitor_rig *rig, struct templa
 		c->task = calloc(1, sizeof(*c->task));
 		assert_non_null(c->task);
 		strcpy(c->task->req.id, RIG_ID);
-		c->task->fds = (struct start_fds){memfd_create("job", MFD_CLOEXEC), -1, -1, -1};
+		c->task->fds = (struct start_fds){memfd_create("job", MFD_CLOEXEC), -1, -1, -1, -1};
 	}
 	return c;
 }

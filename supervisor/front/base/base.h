@@ -21,6 +21,7 @@ struct front_config {
 	int state_dirfd;     /* STATE: images/ and policies/ can be read */
 	int front_dirfd;     /* STATE/front: this role's own */
 	int packages_dirfd;  /* STATE/packages: this role's own, not searchable by others */
+	int data_dirfd;	     /* STATE/data: the same; a folder for each service; 0: none */
 	int http_fd;	     /* the HTTP server's, listening; -1: none */
 	int dashboard_dirfd; /* the web page's files; -1: none */
 	int edge_dirfd;	     /* RUN/edge: sockets between this role, the edge and instances; -1 */

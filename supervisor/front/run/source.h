@@ -45,6 +45,9 @@ struct run_source {
 	 * listens, or is connected), which is closed when the monitor has it. Asked for each time
 	 * that the run is about to be started: a start that the monitor did not get is repeated. */
 	int (*serve)(struct front *f, struct task *t, int *ret, struct err *e);
+	/* *ret is a folder of the front's own, which becomes /work/data in its sandbox; -1: it has none.
+	 * It is closed when the monitor has it. Not of a run that may be forked. */
+	int (*data)(struct front *f, struct task *t, int *ret, struct err *e);
 	/* Its end is known, and about to be written: what this changes is written with it. NULL:
 	 * nothing follows. */
 	void (*ended)(struct front *f, struct task *t);

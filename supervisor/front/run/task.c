@@ -445,7 +445,7 @@ void flow_dispatch(struct front *f, struct task *t)
 	_cleanup_job_ struct job job = JOB_NONE;
 	_cleanup_free_ char *text = NULL;
 	const struct run_source *source = source_of(f, &t->rec);
-	_cleanup_fd_ int serve = -1;
+	_cleanup_fd_ int serve = -1, data = -1;
 	union proto_msg m = {0};
 	struct err e = {0};
 	unsigned n_fds = 0;
@@ -478,6 +478,9 @@ void flow_dispatch(struct front *f, struct task *t)
 	if (source->flags & RUN_SERVES && source->serve(f, t, &serve, &e) < 0)
 		goto fail;
 
+	if (source->data && source->data(f, t, &data, &e) < 0)
+		goto fail;
+
 	proto_init(&m, MON_START);
 	memcpy(m.start.id, t->rec.id, sizeof(m.start.id));
 	m.start.start = (uint8_t)t->rec.start_asked;
@@ -493,11 +496,14 @@ void flow_dispatch(struct front *f, struct task *t)
 	memcpy(m.start.script, job.script, sizeof(m.start.script));
 	m.start.has_input = t->input_fd >= 0;
 	m.start.has_serve = serve >= 0;
+	m.start.has_data = data >= 0;
 	m.start.no_deadline = (source->flags & RUN_NO_DEADLINE) != 0;
 	m.start.ring_log = (source->flags & RUN_RING_LOG) != 0;
 	fds[n_fds++] = job.fd;
 	if (m.start.has_package)
 		fds[n_fds++] = t->package_fd;
+	if (m.start.has_data)
+		fds[n_fds++] = data;
 	if (m.start.has_input)
 		fds[n_fds++] = t->input_fd;
 	if (m.start.has_serve)

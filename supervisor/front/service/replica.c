@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Replicas: places of a service, each with one run at a time. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/fdpass.h"
@@ -517,6 +519,26 @@ static int replica_serve(struct front *f, struct task *t, int *ret, struct err *
 	return 0;
 }
 
+/* The service's own folder, which its replicas share and which outlives them. */
+static int replica_data(struct front *f, struct task *t, int *ret, struct err *e)
+{
+	struct service_replica *r = of_run(f, t->rec.id);
+	int fd;
+
+	*ret = -1;
+	if (!r)
+		return err_set(e, ERR_NOT_FOUND, 0, "nobody wants this replica any more");
+	if (f->cfg.data_dirfd <= 0)
+		return 0;
+	(void)mkdirat(f->cfg.data_dirfd, r->service->row.id, 0755);
+	fd = openat(f->cfg.data_dirfd, r->service->row.id,
+		    O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, errno, "the service's folder data");
+	*ret = fd;
+	return 0;
+}
+
 static void run_over(struct front *f, struct task *t)
 {
 	struct service_replica *r = of_run(f, t->rec.id);
@@ -541,6 +563,7 @@ const struct run_source service_source = {
 	.is_of = is_of,
 	.job = replica_job,
 	.serve = replica_serve,
+	.data = replica_data,
 	.ended = run_over,
 };
 

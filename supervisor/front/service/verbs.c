@@ -391,6 +391,18 @@ static int verb_scale(struct call *c, struct err *e)
 	return begin_asked(c, x, e);
 }
 
+/* The service goes, and its folder with it: what is half made among the packages a child takes away. */
+static void service_data_remove(struct front *f, const struct service *s)
+{
+	char left[PROJECT_ID_LEN + sizeof(PACKAGE_TMP)];
+
+	if (f->cfg.data_dirfd <= 0)
+		return;
+	(void)snprintf(left, sizeof(left), PACKAGE_TMP "%s", s->row.id);
+	(void)renameat(f->cfg.data_dirfd, s->row.id, f->cfg.packages_dirfd, left);
+	package_prune(f);
+}
+
 static void removed(struct front *f, struct service_wish *w, const struct err *error)
 {
 	struct asked *x = OWNER(w, struct asked, wish);
@@ -401,6 +413,7 @@ static void removed(struct front *f, struct service_wish *w, const struct err *e
 		struct service_replica *r;
 
 		service_edge_gone(f, s);
+		service_data_remove(f, s);
 		/* Their ends find no replica here any more, and change nothing. */
 		LIST_FOREACH(r, &s->replicas, next) {
 			struct task *t = *r->run ? registry_find(f, r->run) : NULL;

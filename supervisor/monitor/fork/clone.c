@@ -207,7 +207,7 @@ static struct clone_task *clone_task_new(const struct mon_start *req, const stru
 	if (!t)
 		return NULL;
 	t->req = *req;
-	t->fds = (struct start_fds){-1, -1, -1, -1};
+	t->fds = (struct start_fds){-1, -1, -1, -1, -1};
 	if (!keep_fd(fds->job, &t->fds.job) || !keep_fd(fds->package, &t->fds.package) ||
 	    !keep_fd(fds->serve, &t->fds.serve)) {
 		clone_task_free(t);

@@ -438,6 +438,10 @@ static int start_make_mounts(struct monitor *m, struct start *s, int package_fd,
 					 e);
 	if (r < 0)
 		return r;
+	if (s->data_fd >= 0)
+		r = start_detach_package(m, s->data_fd, s->spec.owner, &s->mounts[MOUNT_DATA], e);
+	if (r < 0)
+		return r;
 	if (s->spec.action != SANDBOX_COLD)
 		r = rootfs_detach(s->heap, "checkpoint's heap", &s->mounts[MOUNT_HEAP], e);
 	if (r < 0)
@@ -446,6 +450,7 @@ static int start_make_mounts(struct monitor *m, struct start *s, int package_fd,
 	s->spec.dev_mount = s->mounts[MOUNT_DEV];
 	s->spec.package_mount = s->mounts[MOUNT_PACKAGE];
 	s->spec.heap_mount = s->mounts[MOUNT_HEAP];
+	s->spec.data_mount = s->mounts[MOUNT_DATA];
 	return 0;
 }
 
@@ -526,8 +531,11 @@ static int start_begin(struct monitor *m, struct start *s, const struct mon_star
 	if (r < 0)
 		return r;
 	r = start_check_package(m, fds->package, e);
+	if (r == 0)
+		r = start_check_package(m, fds->data, e);
 	if (r < 0)
 		return r;
+	s->data_fd = fds->data;
 	s->no_deadline = req->no_deadline;
 	b->run.ring_log = req->ring_log;
 	s->spec.limits = req->limits;

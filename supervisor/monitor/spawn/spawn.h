@@ -6,7 +6,7 @@
 
 #include "supervisor/monitor/monitor.h"
 
-enum { MOUNT_ROOTFS, MOUNT_DEV, MOUNT_PACKAGE, MOUNT_HEAP, MOUNT_N };
+enum { MOUNT_ROOTFS, MOUNT_DEV, MOUNT_PACKAGE, MOUNT_HEAP, MOUNT_DATA, MOUNT_N };
 
 /* What one start needs. start_clear releases it. */
 struct start {
@@ -18,13 +18,15 @@ struct start {
 	int rootfs, checkpoint, heap, mounts[MOUNT_N], report_w, out_w, err_w, started_w;
 	char *resolv_conf;
 	bool no_deadline;
+	int data_fd; /* of the request, borrowed; or -1 */
 };
 
 void start_clear(struct start *s);
 #define _cleanup_start_ __attribute__((cleanup(start_clear)))
 #define START_INIT                                                                                 \
 	{                                                                                          \
-		.rootfs = -1, .checkpoint = -1, .heap = -1, .mounts = {-1, -1, -1, -1},            \
+		.rootfs = -1, .checkpoint = -1, .data_fd = -1, .heap = -1,                         \
+		.mounts = {-1, -1, -1, -1, -1},                                                    \
 		.spec = {.keeper_sock = -1,                                                        \
 			 .status_r = -1,                                                           \
 			 .proc_mount = -1,                                                         \

@@ -97,7 +97,7 @@ static void test_template_package(void **state)
 static int start_with(struct monitor *m, int job_fd)
 {
 	struct mon_start req = {.id = "0123456789abcdef01234567"};
-	int r = start_task(m, &req, &(struct start_fds){job_fd, -1, -1, -1});
+	int r = start_task(m, &req, &(struct start_fds){job_fd, -1, -1, -1, -1});
 
 	close(job_fd);
 	return r;
@@ -147,7 +147,7 @@ static int start_with_input(struct monitor *m, enum start_mode start, int input_
 	struct mon_start req = {
 		.id = "0123456789abcdef01234567", .start = (uint8_t)start, .has_input = 1};
 	int job_fd = memory_file(5, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-	int r = start_task(m, &req, &(struct start_fds){job_fd, -1, input_fd, -1});
+	int r = start_task(m, &req, &(struct start_fds){job_fd, -1, -1, input_fd, -1});
 
 	close(job_fd);
 	return r;
@@ -196,10 +196,40 @@ static int start_with_serve(struct monitor *m, enum start_mode start, int serve_
 	struct mon_start req = {
 		.id = "0123456789abcdef01234567", .start = (uint8_t)start, .has_serve = 1};
 	int job_fd = memory_file(5, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-	int r = start_task(m, &req, &(struct start_fds){job_fd, -1, -1, serve_fd});
+	int r = start_task(m, &req, &(struct start_fds){job_fd, -1, -1, -1, serve_fd});
 
 	close(job_fd);
 	return r;
+}
+
+/* A folder that a run keeps is mounted before there is a task, so that no clone can have one. */
+static void test_data_fd(void **state)
+{
+	struct monitor *m = new_monitor();
+	struct box *b = box_new(m, &box_task, "0123456789abcdef01234567");
+	int job_fd = memory_file(5, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	int folder = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	for (enum start_mode mode = START_AUTO; mode < START_MODE_MAX; mode++) {
+		struct mon_start req = {
+			.id = "0123456789abcdef01234567", .start = (uint8_t)mode, .has_data = 1};
+
+		assert_int_equal(
+			start_task(m, &req, &(struct start_fds){job_fd, -1, folder, -1, -1}),
+			mode == START_COLD || mode == START_RESTORE ? 0 : -EPROTO);
+		assert_int_equal(start_task(m, &req, &(struct start_fds){job_fd, -1, -1, -1, -1}),
+				 -EPROTO);
+		req.has_data = 0;
+		assert_int_equal(
+			start_task(m, &req, &(struct start_fds){job_fd, -1, folder, -1, -1}),
+			-EPROTO);
+	}
+	close(folder);
+	close(job_fd);
+	box_free(b);
+	idtable_clear(&m->boxes);
+	free(m);
 }
 
 /* A run lasts only where its policy says so, and has no more than the policy's limits. */
@@ -517,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_job_fd),
 		cmocka_unit_test(test_input_fd),
 		cmocka_unit_test(test_serve_fd),
+		cmocka_unit_test(test_data_fd),
 		cmocka_unit_test(test_policy_allows),
 		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_template_shares),
