@@ -311,14 +311,14 @@ image_like() {
 @test "a worker of IronWorker's time runs on the Python and the modules of that time" {
 	image_link iron27
 	image_link iron
-	worker then 'import lxml.etree, numpy, scipy.linalg, pymongo, gevent, PIL.Image
+	worker olden 'import lxml.etree, numpy, scipy.linalg, pymongo, gevent, PIL.Image
 print "%d %s" % (numpy.arange(5).sum(), lxml.etree.fromstring("<a/>").tag), scipy.linalg.det([[2.0]])' \
 		'stack "python-2.7"'
-	run --separate-stderr sandboxctl upload then
+	run --separate-stderr sandboxctl upload olden
 	[ "$status" = 0 ]
 	[[ $stderr != *'is not an image'* && $stderr != *'which is not here'* ]] || fail "$stderr"
-	[ "$(sandboxctl info then --json | jq -r '.image + " " + .stack')" = 'iron27 python-2.7' ]
-	[ "$(sandboxctl queue then --wait 2>/dev/null)" = '10 a 2.0' ]
+	[ "$(sandboxctl info olden --json | jq -r '.image + " " + .stack')" = 'iron27 python-2.7' ]
+	[ "$(sandboxctl queue olden --wait 2>/dev/null)" = '10 a 2.0' ]
 	# Without the stack it is Python 3's, which says what it is.
 	worker now 'print "Hello from Python"'
 	sandboxctl upload now 2>/dev/null
