@@ -8,7 +8,7 @@ struct things {
 	const char *worker, *task, *schedule;
 };
 
-/* What stands for the second {} of a path. */
+/* What stands for the other {} of a path. */
 static const char *thing_of(const char *path, const struct things *things)
 {
 	if (strstr(path, "/codes/{}"))
@@ -17,6 +17,8 @@ static const char *thing_of(const char *path, const struct things *things)
 		return things->task;
 	if (strstr(path, "/schedules/{"))
 		return things->schedule;
+	if (strstr(path, "/{app}"))
+		return "absent";
 	return "000000000000000000000000";
 }
 
@@ -44,10 +46,10 @@ static bool has_two(const char *path)
 }
 
 /* What it names need not be there, it is made (x-creates in openapi.json), by an upload or as a secret,
- * and must be a secret's name then. */
+ * and must be a secret's name then. An app has variables before it has a service. */
 static bool makes(const struct http_route *row)
 {
-	return row->form_max || strstr(row->path, "/secrets/") ||
+	return row->form_max || strstr(row->path, "/secrets/") || strstr(row->path, "/variables") ||
 	       strstr(row->path, "/assets-upload-session") ||
 	       (strstr(row->path, "/secrets") && strcmp(row->method, "PUT") == 0);
 }
@@ -92,11 +94,15 @@ static void refused(struct rest *r, const struct http_route *row, const char *to
 		    const char *project, const struct things *things, unsigned status)
 {
 	/* What is read of a body before its thing is looked for must be right. */
-	const char *body = strcmp(row->method, "GET") == 0	? ""
-			   : strstr(row->path, "/bulk/get")	? "{\"keys\": [\"k\"]}"
-			   : strstr(row->path, "/secrets-bulk") ? "{\"secrets\": {}}"
-			   : strstr(row->path, "/assets-")	? "{\"manifest\": {}}"
-			   : !strstr(row->path, "/bulk")	? NULL
+	const char *body = strcmp(row->method, "GET") == 0	   ? ""
+			   : strstr(row->path, "/bulk/get")	   ? "{\"keys\": [\"k\"]}"
+			   : strstr(row->path, "/secrets-bulk")	   ? "{\"secrets\": {}}"
+			   : strstr(row->path, "/assets-")	   ? "{\"manifest\": {}}"
+			   : strstr(row->path, "/variables")	   ? "{\"variables\": {}}"
+			   : strstr(row->path, "/scale")	   ? "{\"instances\": 1}"
+			   : strstr(row->path, "/restart")	   ? "{}"
+			   : strstr(row->path, "{service}/deploy") ? "{\"revision\": \"latest\"}"
+			   : !strstr(row->path, "/bulk")	   ? NULL
 			   : strcmp(row->method, "PUT") == 0
 				   ? "[{\"key\": \"k\", \"value\": \"v\"}]"
 				   : "[\"k\"]";
