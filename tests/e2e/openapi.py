@@ -118,7 +118,8 @@ class Tenants:
         path = pattern.replace("{project_id}", project)
         for name, value in ids.items():
             path = path.replace("{%s}" % name, value)
-        return re.sub(r"\{\w+\}", "f" * 24, path)
+        # An app or a service of such a name may be there, and is not.
+        return re.sub(r"\{\w+\}", "f" * 24, re.sub(r"\{(app|service)\}", "f" * 16, path))
 
     def run(self):
         env = os.environ
