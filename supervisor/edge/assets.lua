@@ -212,10 +212,11 @@ local function missing(a, path)
 	return nil
 end
 
--- Whether a pattern, in which * stands for anything, fits the whole of a text. Patterns are a tenant's, the
--- text is a client's, and whoever else is served by this process waits: so the time is by the sum of their
--- lengths, whatever they are. What is before the first and behind the last * has its place; of what is
--- between, the first place behind the one before is right, and memmem(3) takes time by the length alone.
+-- Whether a pattern, in which * stands for anything, fits the whole of a text. Patterns are a
+-- tenant's, the text is a client's, and whoever else is served by this process waits: so the
+-- time is by the sum of their lengths, whatever they are. What is before the first and behind
+-- the last * has its place; of what is between, the first place behind the one before is
+-- right, and memmem(3) takes time by the length alone.
 function M.fits(pattern, text)
 	local first = pattern:find("*", 1, true)
 	local last, base, at, rest, suffix
