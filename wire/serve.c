@@ -144,7 +144,7 @@ struct serve_piece {
 /* It may have been a secret: what was sent is erased already. A body that was taken is none. */
 static void piece_free(struct serve_piece *p)
 {
-	if (!p->taken)
+	if (!p->taken && p->bytes)
 		explicit_bzero(p->bytes + p->sent, p->len - p->sent);
 	free(p->taken);
 	free(p);

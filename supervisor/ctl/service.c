@@ -162,9 +162,11 @@ static int read_service(const char *verb, int argc, char **argv, int max, struct
 			struct service_name *name, char ***word)
 {
 	struct err e = {0};
-	int status = read_words(verb, argc, argv, 1, max, o, word);
+	int status;
 
-	if (status)
+	*word = NULL;
+	status = read_words(verb, argc, argv, 1, max, o, word);
+	if (status || !*word)
 		return status;
 	return service_name_read(o, (*word)[0], name, &e) < 0 ? ctl_fail(&e) : 0;
 }

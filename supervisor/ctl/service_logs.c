@@ -35,7 +35,7 @@ struct logs {
 static bool is_known(const struct logs *l, const char *run)
 {
 	for (unsigned i = 0; i < l->n; i++)
-		if (strcmp(l->all[i].f.id, run) == 0)
+		if (l->all && strcmp(l->all[i].f.id, run) == 0)
 			return true;
 	return false;
 }

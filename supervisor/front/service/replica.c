@@ -2,6 +2,7 @@
 /* Replicas: places of a service, each with one run at a time. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -580,6 +581,28 @@ static bool is_taken(struct service *s, unsigned number)
 	return false;
 }
 
+/* What a run is wanted by: a service's id, the number of a version and that of a replica. */
+static bool read_wanted_by(const char *by, char id[PROJECT_ID_LEN + 1], unsigned *version,
+			   unsigned *number)
+{
+	char *end;
+	size_t n;
+
+	if (strncmp(by, WANTED_BY, strlen(WANTED_BY)) != 0)
+		return false;
+	by += strlen(WANTED_BY);
+	n = strspn(by, "0123456789abcdef");
+	if (n > PROJECT_ID_LEN || by[n] != ':')
+		return false;
+	memcpy(id, by, n);
+	id[n] = '\0';
+	*version = (unsigned)strtoul(by + n + 1, &end, 10);
+	if (*end != ':')
+		return false;
+	*number = (unsigned)strtoul(end + 1, &end, 10);
+	return *end == '\0';
+}
+
 static void adopt(struct front *f, struct task *t, void *arg)
 {
 	char id[PROJECT_ID_LEN + 1];
@@ -591,7 +614,7 @@ static void adopt(struct front *f, struct task *t, void *arg)
 	(void)arg;
 	if (!is_of(&t->rec))
 		return;
-	if (sscanf(t->rec.wanted_by, WANTED_BY "%24[0-9a-f]:%u:%u", id, &version, &number) == 3) {
+	if (read_wanted_by(t->rec.wanted_by, id, &version, &number)) {
 		s = service_by_id(f, id);
 		v = s && version == s->row.live ? service_live(s) : NULL;
 		if (v && service_version_open(v, NULL) == 0 && number < service_instances(s, v) &&

@@ -300,6 +300,8 @@ static int do_start(struct service_roll *x, struct err *e)
 
 	if (r < 0)
 		return r;
+	if (!x->version)
+		return err_set(e, ERR_SYSTEM, EINVAL, "a service without a version");
 	n = x->row.instances ? x->row.instances : x->version->manifest.instances;
 	r = check_quota(x, n, e);
 	if (r < 0)
@@ -441,6 +443,8 @@ static int make_version(struct service_roll *x, const struct unpacked *is, struc
 		r = service_edge_check(x->f, x->service, &m, e);
 	if (r < 0)
 		return r;
+	if (!x->service)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot keep a service");
 	row = &x->version->row;
 	row->number = x->service->row.last_version + 1;
 	if (*x->ask.revision && is_revision_taken(x->service, x->ask.revision))

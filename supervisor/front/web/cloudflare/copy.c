@@ -149,11 +149,11 @@ static int content(struct call *c, struct err *e)
 	struct content x = {.boundary = boundary};
 	_cleanup_fd_ int package = -1;
 	const char *headers[3] = {NULL};
-	struct web_version *v;
+	struct web_version *v = NULL;
 	size_t len = 0;
 	int r = call_version(c, &v, e);
 
-	if (r < 0)
+	if (r < 0 || !v)
 		return r;
 	package = open_package(c->f, v, e);
 	if (package < 0)

@@ -18,7 +18,7 @@
 /* Parts of a form that are looked at in one turn of the loop. */
 #define PARTS_A_TURN 64u
 /* Those of a manifest, and secrets. */
-#define BINDINGS_MAX (2u * MANIFEST_BINDINGS_MAX)
+#define BINDINGS_MAX ((size_t)2 * MANIFEST_BINDINGS_MAX)
 
 struct tar_head {
 	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], sum[8], type, link[100];
@@ -337,7 +337,7 @@ static int resolve_bindings(struct call *c, const char *worker, json_t *metadata
 	if (r < 0)
 		return r;
 	if (json_array_size(given) > BINDINGS_MAX || json_array_size(keep) > BINDINGS_MAX)
-		return err_set(e, ERR_INPUT, 0, "%s: at most %u are allowed",
+		return err_set(e, ERR_INPUT, 0, "%s: at most %zu are allowed",
 			       json_array_size(given) > BINDINGS_MAX ? "bindings" : "keep_bindings",
 			       BINDINGS_MAX);
 	for (size_t j = 0; v && j < v->manifest.n_bindings; j++)
