@@ -420,6 +420,40 @@ class Loops(Rig):
         aloop.start()
         self.assertIs(aloop.run(f()), aloop.thread)
 
+    def test_cancelled_before_the_first_step(self):
+        aloop = self.supervisor.create_aloop("x")
+        life, go, begun = aloop.life, threading.Event(), []
+
+        class Own:
+            worker_loop = aloop
+
+            async def loop(self):
+                begun.append(self)
+
+            def stop(self, wait):
+                pass
+
+        async def executor():
+            begun.append(executor)
+            return False
+
+        # The loop is held until all three and the cancel wait in it, in this order.
+        life.loop.call_soon_threadsafe(go.wait, PATIENCE)
+        task = aloop.background_task(asyncio.sleep(60))
+        self.assertIs(self.supervisor.register_scheduler(Own()), True)
+        worker = self.worker(executor, loop=aloop)
+        starter = threading.Thread(target=worker.start)
+        starter.start()
+        wait_until(lambda: self.supervisor.runs)
+        life.loop.call_soon_threadsafe(life.cancel, True)
+        go.set()
+        self.assertTrue(task.completed.wait(PATIENCE))
+        self.assertEqual(task.status, -1)
+        starter.join(PATIENCE)
+        self.supervisor.stop()
+        self.assertFalse(self.supervisor.runs or self.supervisor.get_schedulers())
+        self.assertFalse(worker.is_active())
+
     def test_a_callback_that_leaves_does_not_end_the_loop(self):
         aloop = self.supervisor.create_aloop("x")
         aloop.get_loop().call_soon_threadsafe(lambda: (_ for _ in ()).throw(SystemExit(3)))

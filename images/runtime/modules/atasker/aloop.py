@@ -1,6 +1,7 @@
 """An event loop in a thread of its own."""
 
 import asyncio
+import functools
 import threading
 
 from .latch import LOCK, Latch, at_fork
@@ -164,8 +165,17 @@ class ALoop:
         with LOCK:
             loop = self.need_loop(coroutine)
             self.supervisor.coroutine_comes(task)
-            loop.call_soon_threadsafe(lambda: loop.create_task(self.work(task)))
+            loop.call_soon_threadsafe(self.begin, task, loop)
         return task
+
+    def begin(self, task, loop):
+        # A coroutine that is cancelled before its first step runs no line of its own, so that its end is told here.
+        loop.create_task(self.work(task)).add_done_callback(functools.partial(self.is_over, task))
+
+    def is_over(self, task, future):
+        if future.cancelled():
+            task.target.close()
+            self.supervisor.complete(task, status=TASK_STATUS_CANCELED)
 
     async def work(self, task):
         result = None
@@ -177,8 +187,6 @@ class ALoop:
             if task.callback is not None:
                 task.callback(result)
         except asyncio.CancelledError:
-            task.target.close()
-            self.supervisor.complete(task, status=TASK_STATUS_CANCELED)
             raise
         except BaseException:
             logger.exception("task %s", task.id)

@@ -667,6 +667,7 @@ class TaskSupervisor:
         with LOCK:
             future = asyncio.run_coroutine_threadsafe(self.run_scheduler(scheduler), loop)
             self.schedulers[scheduler] = future
+            future.add_done_callback(lambda _future: self.unregister_scheduler(scheduler))
         return True
 
     async def run_scheduler(self, scheduler):
@@ -676,8 +677,6 @@ class TaskSupervisor:
             raise
         except BaseException:
             logger.exception("scheduler %r", scheduler)
-        finally:
-            self.unregister_scheduler(scheduler)
 
     def register_sync_scheduler(self, scheduler):
         """Have stop() call scheduler.stop(wait=...); it runs by itself.  False if the supervisor does not run."""

@@ -305,6 +305,7 @@ class BackgroundWorker:
 
     def run_is_over(self, run):
         """The last executor of the run has ended."""
+        run.started.set()
         self.leave(run)
         run.stopping = True
         self.supervisor.run_has_ended(run)
@@ -425,6 +426,8 @@ class BackgroundAsyncWorker(BackgroundWorker):
     def begin(self, run):
         """In the loop."""
         run.task = run.loop.create_task(self.live(run))
+        # Not at the end of live(), of which no line runs when it is cancelled before its first step.
+        run.task.add_done_callback(lambda _task: self.run_is_over(run))
         if run.life is not None:
             run.life.lives[run.task] = run
 
@@ -439,9 +442,6 @@ class BackgroundAsyncWorker(BackgroundWorker):
             raise
         except BaseException:
             logger.exception("worker %s has ended", self.name)
-        finally:
-            run.started.set()
-            self.run_is_over(run)
 
     async def cycle(self, run):
         while not run.stopping:
