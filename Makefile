@@ -52,7 +52,7 @@ archives = $(patsubst %,$(BUILD)/%.a,$(1) $(needs/$(1)))
 # The verbs of sandboxctl that need big libraries; supervisor/ctl/exec.c tells why.
 CTL_FULL_SRC := $(wildcard supervisor/ctl/image*.c supervisor/ctl/policy*.c \
 	supervisor/ctl/tenant*.c supervisor/ctl/upload*.c supervisor/ctl/http*.c supervisor/ctl/pip_index.c \
-	supervisor/ctl/deploy*.c supervisor/ctl/serve/*.c supervisor/ctl/dev/*.c)
+	supervisor/ctl/deploy*.c supervisor/ctl/push.c supervisor/ctl/serve/*.c supervisor/ctl/dev/*.c)
 CTL_SRC := supervisor/ctl/main.c $(call src,supervisor/ctl)
 DAEMONS := sandboxd sandboxd-front sandboxd-logger
 

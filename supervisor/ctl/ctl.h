@@ -56,6 +56,7 @@ int ctl_project(struct ctl *ctl, int argc, char **argv);
 int ctl_dev(struct ctl *ctl, int argc, char **argv);
 int ctl_serve(struct ctl *ctl, int argc, char **argv);
 int ctl_deploy(struct ctl *ctl, int argc, char **argv);
+int ctl_push(struct ctl *ctl, int argc, char **argv);
 int ctl_tail(struct ctl *ctl, int argc, char **argv);
 int ctl_kv(struct ctl *ctl, int argc, char **argv);
 int ctl_secret(struct ctl *ctl, int argc, char **argv);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The verbs image and policy compute digests and compile filters, the tenant's verbs speak HTTP, deploy
- * starts a package index as upload does, and serve and dev ask other servers. They need libcrypto, libseccomp and libcurl, with which every `sandboxctl run` would take
+ * The verbs image and policy compute digests and compile filters, the tenant's verbs speak HTTP, deploy and
+ * push start a package index as upload does, and serve and dev ask other servers. They need libcrypto, libseccomp and libcurl, with which every `sandboxctl run` would take
  * twice as long to start. So the same sources are linked twice: sandboxctl without these verbs, and
  * sandboxctl-full with them. This file executes sandboxctl-full in place of sandboxctl.
  */
@@ -72,6 +72,11 @@ int ctl_tenant(struct ctl *ctl, int argc, char **argv)
 }
 
 int ctl_deploy(struct ctl *ctl, int argc, char **argv)
+{
+	return exec_full(ctl, argc, argv);
+}
+
+int ctl_push(struct ctl *ctl, int argc, char **argv)
 {
 	return exec_full(ctl, argc, argv);
 }

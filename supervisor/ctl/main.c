@@ -42,6 +42,7 @@ static const struct ctl_verb verbs[] = {
 	{"tail", "what an HTTP worker does, live", ctl_tail, ctl_tail_help},
 	{"secret", "set, list and remove the secrets of an HTTP worker", ctl_secret, NULL},
 	{"kv", "keys and values of HTTP workers", ctl_kv, NULL},
+	{"push", "build the services of a dotcloud.yml, and run them", ctl_push, NULL},
 	{"service", "what runs for good: list, restart, roll back, logs, variables", ctl_service,
 	 NULL},
 	{"scale", "how many replicas a service has, and their memory", ctl_scale, NULL},

@@ -34,6 +34,8 @@ struct pack {
 	uint64_t bytes;
 	struct pack_left_out *left_out;
 	const char *const *without; /* patterns of names that stay here; NULL: none */
+	bool (*stays)(void *arg, const char *path, bool is_folder); /* NULL: none does */
+	void *stays_arg;
 	size_t top;	     /* the length of the part of path out of which no link may lead */
 	char path[PATH_MAX]; /* of the current entry, below the folder */
 	size_t filled;	     /* how many bytes of out are used */
@@ -243,6 +245,8 @@ static int add_name(struct pack *p, int dirfd, const char *name, unsigned depth)
 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(p, errno);
+	if (p->stays && p->stays(p->stays_arg, p->path, S_ISDIR(st.st_mode)))
+		return 0;
 	if (S_ISLNK(st.st_mode))
 		return add_link(p, dirfd, name, &st);
 	if (S_ISREG(st.st_mode))
@@ -372,6 +376,21 @@ int pack_folder(int dirfd, const char *what, int *ret_fd, struct pack_left_out *
 		struct err *e)
 {
 	return pack_without(dirfd, what, NULL, -1, "", ret_fd, left_out, e);
+}
+
+int pack_chosen(int dirfd, const char *what,
+		bool (*stays)(void *arg, const char *path, bool is_folder), void *arg, int *ret_fd,
+		struct pack_left_out *left_out, struct err *e)
+{
+	struct pack *p = pack_begin(what, e);
+
+	*left_out = (struct pack_left_out){0};
+	if (!p)
+		return -ENOMEM;
+	p->left_out = left_out;
+	p->stays = stays;
+	p->stays_arg = arg;
+	return pack_end(p, add_folder(p, dirfd, 0), ret_fd);
 }
 
 int pack_project_and(int dirfd, const char *what, int file, const char *name, int *ret_fd,

@@ -33,6 +33,10 @@ int pack_project(int dirfd, const char *what, int *ret_fd, struct pack_left_out 
  * this name; -1: none. */
 int pack_project_and(int dirfd, const char *what, int file, const char *name, int *ret_fd,
 		     struct pack_left_out *left_out, struct err *e);
+/* The same without what stays, which is asked of each entry by its path below dirfd. */
+int pack_chosen(int dirfd, const char *what,
+		bool (*stays)(void *arg, const char *path, bool is_folder), void *arg, int *ret_fd,
+		struct pack_left_out *left_out, struct err *e);
 /* Whether a link at path with this target stays inside the packed folder, judged by its text
  * alone. */
 bool pack_link_stays(const char *path, const char *target);

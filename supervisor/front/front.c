@@ -105,6 +105,7 @@ const struct capability *const front_capabilities[] = {&link_capability,
 						       &cloudflare_copy_capability,
 						       &service_capability,
 						       &service_roll_capability,
+						       &service_push_capability,
 						       NULL};
 
 struct front *front_new(void)

@@ -301,6 +301,7 @@ static int start(struct front *f, struct err *e)
 
 static void stop(struct front *f)
 {
+	service_pushes_clear(f, NULL);
 	service_rolls_clear(f, NULL);
 	f->services->stopped = true;
 }
@@ -316,6 +317,7 @@ static int attach(struct front *f, struct project *p)
 
 static void free_project(struct front *f, struct project *p)
 {
+	service_pushes_clear(f, p);
 	service_rolls_clear(f, p);
 	while (p->service && !LIST_EMPTY(&p->service->services)) {
 		service_edge_gone(f, LIST_FIRST(&p->service->services));

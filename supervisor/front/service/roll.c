@@ -40,13 +40,16 @@ struct service_roll {
 	bool unpacking;		/* it is not freed before that is told */
 	bool writing;		/* the same */
 	bool written;
+	bool waits; /* its replicas are ready: for service_rolls_switch */
 	struct service_wish wish;
 	struct timer told, free_later;
 };
 
 void service_ask_clear(struct service_ask *a, json_t *reply, const struct err *error)
 {
-	if (a->waiter && (reply || error)) {
+	if (a->done && (reply || error)) {
+		a->done(a->arg, reply, error);
+	} else if (a->waiter && (reply || error)) {
 		waiter_end(a->waiter, reply, error);
 	} else {
 		json_decref(reply);
@@ -269,7 +272,11 @@ void service_roll_replica(struct service_replica *r, bool ready)
 	LIST_FOREACH(other, &r->service->replicas, next)
 		if (other->generation == x->generation && other->replica.state != REPLICA_UP)
 			return;
-	do_switch(x);
+	x->waits = x->ask.ready != NULL;
+	if (x->waits)
+		x->ask.ready(x->ask.arg);
+	else
+		do_switch(x);
 }
 
 /* What the roll starts is there for a moment beside what serves, which its quota does not count. */
@@ -341,9 +348,10 @@ static struct service_roll *roll_new(struct front *f, struct project *p, struct 
 	struct service_roll *x;
 	unsigned n = 0;
 
+	/* A push, which has several, is counted itself. */
 	LIST_FOREACH(x, &f->services->rolls, next)
-		n += x->project == p;
-	if (n >= ROLLS_MAX) {
+		n += x->project == p && !x->ask.done;
+	if (n >= ROLLS_MAX && !ask->done) {
 		(void)err_set(e, ERR_LIMIT, 0,
 			      "%u changes of services of this project are under way: try again "
 			      "later",
@@ -524,6 +532,42 @@ void service_rolls_clear(struct front *f, const struct project *p)
 		else
 			roll_free(x);
 	}
+}
+
+static bool is_among(const struct service_roll *x, const void *args, size_t size)
+{
+	const uintptr_t at = (uintptr_t)x->ask.arg, begin = (uintptr_t)args;
+
+	return x->ask.done && at >= begin && at < begin + size;
+}
+
+void service_rolls_switch(struct front *f, const void *args, size_t size)
+{
+	struct service_roll *x;
+
+	LIST_FOREACH(x, &f->services->rolls, next)
+		if (is_among(x, args, size) && x->step == ROLL_START && x->waits)
+			do_switch(x);
+}
+
+void service_rolls_end(struct front *f, const void *args, size_t size, const struct err *error)
+{
+	struct service_roll *x;
+
+	LIST_FOREACH(x, &f->services->rolls, next)
+		if (is_among(x, args, size) && x->step < ROLL_SWITCH)
+			roll_fail(x, error);
+}
+
+void service_rolls_leave(struct front *f, const void *args, size_t size)
+{
+	struct service_roll *x;
+
+	LIST_FOREACH(x, &f->services->rolls, next)
+		if (is_among(x, args, size)) {
+			x->ask.done = NULL;
+			x->ask.ready = NULL;
+		}
 }
 
 static void metrics(struct front *f, FILE *out)

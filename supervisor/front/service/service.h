@@ -39,9 +39,11 @@
 #define SERVICE_OUTPUT_MAX 4096u
 
 extern const struct capability service_capability, service_roll_capability;
+extern const struct capability service_push_capability;
 
 struct service_wish;
 struct service_roll;
+struct service_push;
 
 struct service_version {
 	LIST_ENTRY(service_version) next; /* of its service, the newest first */
@@ -103,8 +105,9 @@ struct services {
 	struct idtable channels; /* replicas by the runs that they have */
 	struct idnode *buckets[SERVICE_BUCKETS];
 	LIST_HEAD(, service_roll) rolls;
-	uint64_t rolled[2]; /* that have ended: well, and not */
-	bool stopped;	    /* the front ends; its replicas go on */
+	LIST_HEAD(, service_push) pushes;
+	uint64_t rolled[2], pushed[2]; /* that have ended: well, and not */
+	bool stopped;		       /* the front ends; its replicas go on */
 };
 
 /* model.c */
@@ -180,6 +183,12 @@ struct service_ask {
 	char *manifest;	       /* owned; of a new version */
 	char revision[SERVICE_REVISION_MAX + 1]; /* "": one is made */
 	char message[SERVICE_MESSAGE_MAX + 1], source[SERVICE_SOURCE_MAX + 1];
+	/* Of a roll that is one of several, in place of a waiter; NULL: it is by itself. ready: its
+	 * replicas are, and wait for service_rolls_switch; it may be called again. done: it is over; it
+	 * steals the reply, which is NULL with an error. */
+	void (*ready)(void *arg);
+	void (*done)(void *arg, json_t *reply, const struct err *error);
+	void *arg;
 };
 #define SERVICE_ASK_NONE ((struct service_ask){.progress_fd = -1})
 /* Answers, if there is an answer, and frees. Steals the reference. */
@@ -200,11 +209,41 @@ void service_roll_replica(struct service_replica *r, bool ready);
 void service_roll_stage(struct service_replica *r);
 void service_roll_told(struct service *s);
 void service_rolls_clear(struct front *f, const struct project *p);
+/* Of those whose arg lies in these bytes: all switch whose replicas are ready; those end that have not
+ * switched; none tells any more what becomes of it. */
+void service_rolls_switch(struct front *f, const void *args, size_t size);
+void service_rolls_end(struct front *f, const void *args, size_t size, const struct err *error);
+void service_rolls_leave(struct front *f, const void *args, size_t size);
+
+/* push.c */
+struct service_push_ask {
+	struct waiter *waiter; /* owned; NULL: it was answered, or its client has gone */
+	int progress_fd;       /* owned: a stream socket that is told of each step; -1 */
+	int archive_fd;	       /* owned: the folder, a tar in a file */
+	json_t *index;	       /* owned: what pip is told; NULL: there is no index */
+	int index_fd;	       /* owned: the socket of the package index; -1 */
+	char *text;	       /* owned: of dotcloud.yml */
+	char app[SERVICE_APP_MAX + 1];
+	char python[16], image[64]; /* of the command line; "": as the file says */
+	char read_image[64];	    /* in which the file is read */
+	char message[SERVICE_MESSAGE_MAX + 1];
+	bool clean; /* nothing of the last build is gone on with */
+};
+#define SERVICE_PUSH_ASK_NONE                                                                      \
+	((struct service_push_ask){.progress_fd = -1, .archive_fd = -1, .index_fd = -1})
+/* Answers, if there is an answer, and frees. Steals the reference. */
+void service_push_ask_clear(struct service_push_ask *a, json_t *reply, const struct err *error);
+/* Takes what *ask has, on success. The answer comes later. */
+int service_push_begin(struct front *f, struct project *p, struct service_push_ask *ask,
+		       struct err *e);
+/* Ends those of a project; p NULL: all. */
+void service_pushes_clear(struct front *f, const struct project *p);
 
 /* verbs.c */
 extern const struct verb service_verbs[];
 /* The variables that are set for the app, an object; NULL: out of memory. */
 json_t *service_env(struct front *f, const struct service *s);
+json_t *service_app_env(struct front *f, const struct project *p, const char *app, struct err *e);
 json_t *service_json(struct front *f, struct service *s);
 
 #endif

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "supervisor/front/service/service.h"
+#include "supervisor/front/web/deploy.h"
 
 #define SERVICE_PATH "/api/projects/{project}/services"
 #define ONE SERVICE_PATH "/{app}/{service}"
 #define SCALE_MEMORY_MIN LIMIT_MEMORY_MIN
+#define PUSH_TEXT_MAX (64u << 10) /* bytes of a dotcloud.yml */
 
 static json_t *replica_json(const struct service_replica *r)
 {
@@ -208,6 +210,89 @@ static int verb_put(struct call *c, struct err *e)
 	}
 	if (service_put_begin(c->f, c->project, &ask, TAKE_FD(c->fds[0]), NULL, e) < 0)
 		service_ask_clear(&ask, NULL, e);
+	return 0;
+}
+
+/* The image that a file is read in: any that has the runtime's reader. */
+static void choose_reader(struct call *c, char *buf, size_t size)
+{
+	json_auto_t *images = web_images(c->f, c->project);
+	const json_t *image;
+	size_t i;
+
+	(void)snprintf(buf, size, "%s", SERVICE_IMAGE_DEFAULT);
+	json_array_foreach(images, i, image)
+	{
+		const char *name = json_string_value(json_array_get(image, 0));
+
+		if (i == 0 || (name && strcmp(name, SERVICE_IMAGE_DEFAULT) == 0))
+			(void)snprintf(buf, size, "%s", name ? name : "");
+	}
+}
+
+static int read_push(struct call *c, struct service_push_ask *ask, struct err *e)
+{
+	const char *app = call_string(c, "app", SERVICE_APP_MAX);
+	const char *text = call_string(c, "text", PUSH_TEXT_MAX);
+	const char *python = call_string(c, "python", sizeof(ask->python) - 1);
+	const char *image = call_string(c, "image", sizeof(ask->image) - 1);
+	const char *message = call_string(c, "message", SERVICE_MESSAGE_MAX);
+	int r;
+
+	(void)call_bool(c, "clean", &ask->clean);
+	ask->index = json_incref(call_get(c, "index"));
+	if (ask->index && !json_is_object(ask->index))
+		(void)json_strict_fail(c->in, "index", "must be an object");
+	if (!app || !service_is_app(app))
+		(void)json_strict_fail(c->in, "app", "must be given: 1 to 40 of a-z, 0-9 and '-'");
+	if (!text)
+		(void)json_strict_fail(c->in, "text", "must be given: that of dotcloud.yml");
+	if (image && !util_is_name(image))
+		(void)json_strict_fail(c->in, "image", "must be an image's name");
+	call_project(c);
+	r = call_end(c, e);
+	if (r == 0 && c->n_fds < 2)
+		r = err_set(e, ERR_INPUT, 0,
+			    "the folder was not sent along, or no socket for progress");
+	if (r == 0 && (c->n_fds == 3) != (ask->index != NULL))
+		r = err_set(e, ERR_INPUT, 0,
+			    "index: its socket comes third, behind the folder and progress");
+	for (unsigned i = 1; r == 0 && i < c->n_fds; i++)
+		r = call_check_socket(c, i, i == 1 ? "progress" : "index", e);
+	if (r == 0)
+		r = may_begin(c, e);
+	if (r < 0)
+		return r;
+	ask->text = strdup(text);
+	if (!ask->text)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "text");
+	(void)snprintf(ask->app, sizeof(ask->app), "%s", app);
+	(void)snprintf(ask->python, sizeof(ask->python), "%s", python ? python : "");
+	(void)snprintf(ask->image, sizeof(ask->image), "%s", image ? image : "");
+	(void)snprintf(ask->message, sizeof(ask->message), "%s", message ? message : "");
+	choose_reader(c, ask->read_image, sizeof(ask->read_image));
+	return 0;
+}
+
+static int verb_push(struct call *c, struct err *e)
+{
+	struct service_push_ask ask = SERVICE_PUSH_ASK_NONE;
+	int r = read_push(c, &ask, e);
+
+	if (r == 0) {
+		ask.waiter = call_later(c, e);
+		r = ask.waiter ? 0 : -EBUSY;
+	}
+	if (r < 0) {
+		service_push_ask_clear(&ask, NULL, NULL);
+		return r;
+	}
+	ask.archive_fd = TAKE_FD(c->fds[0]);
+	ask.progress_fd = TAKE_FD(c->fds[1]);
+	if (c->n_fds == 3)
+		ask.index_fd = TAKE_FD(c->fds[2]);
+	if (service_push_begin(c->f, c->project, &ask, e) < 0)
+		service_push_ask_clear(&ask, NULL, e);
 	return 0;
 }
 
@@ -465,6 +550,11 @@ static json_t *env_of(struct front *f, const char *project, const char *app, str
 	return o;
 }
 
+json_t *service_app_env(struct front *f, const struct project *p, const char *app, struct err *e)
+{
+	return env_of(f, p->id, app, e);
+}
+
 json_t *service_env(struct front *f, const struct service *s)
 {
 	struct err e = {0};
@@ -640,6 +730,7 @@ static int verb_env_set(struct call *c, struct err *e)
 /* clang-format off */
 const struct verb service_verbs[] = {
 	{"service_put", NULL, NULL, WHO_OPERATOR, verb_put, .fds_max = 2},
+	{"service_push", NULL, NULL, WHO_OPERATOR, verb_push, .fds_max = 3},
 	{"service_ls", "GET", SERVICE_PATH, WHO_PROJECT, verb_ls},
 	{"service_info", "GET", ONE, WHO_PROJECT, verb_info},
 	{"service_revisions", "GET", ONE "/revisions", WHO_PROJECT, verb_revisions},

@@ -107,11 +107,26 @@ def quoted(text):
     return json.dumps(text, ensure_ascii=False)
 
 
+def make_links(home):
+    """Links out of the home, as those of a virtualenv, which a package cannot have: a push lists them."""
+    try:
+        with open(os.path.join(home, ".push", "links.json"), encoding="utf-8") as there:
+            links = json.load(there)
+    except (OSError, ValueError):
+        return
+    for path, target in links.items():
+        path = os.path.join(home, path)
+        if not os.path.lexists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.symlink(target, path)
+
+
 def lay_out(home, approot, env):
     """Make what is to be there, and has not come with the package."""
     code = os.path.join(home, "code")
     for name in ("code", "data", "volatile"):
         os.makedirs(os.path.join(home, name), exist_ok=True)
+    make_links(home)
     current = os.path.join(home, "current")
     if not os.path.lexists(current):
         os.symlink(os.path.normpath(os.path.join("code", approot)), current)
