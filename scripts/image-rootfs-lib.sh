@@ -189,6 +189,14 @@ make_folders() {
 	# Where an HTTP worker's code expects its own files to be.
 	mkdir -p "$rootfs/session"
 	ln -sfn /work "$rootfs/session/metadata"
+	# What services know their home by, and where they and their servers write logs.
+	[ -e "$rootfs/usr/sbin/nginx" ] || return 0
+	rm -rf "$rootfs/home/dotcloud" "$rootfs/var/log"
+	mkdir -p "$rootfs/home" "$rootfs/var/log"
+	ln -sfn /work "$rootfs/home/dotcloud"
+	for d in nginx supervisor uwsgi; do
+		ln -sfn "/work/.log/$d" "$rootfs/var/log/$d"
+	done
 }
 
 copy_runtime() {
