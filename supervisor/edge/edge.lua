@@ -181,6 +181,18 @@ local function over_rate(e)
 	return n and n > e.rate
 end
 
+-- What a service is told of how its client has come; and its connection may become another one.
+local function ask_service(var)
+	local upgrade = var.http_upgrade
+
+	var.sandboxd_protocol = var.scheme
+	var.sandboxd_port = var.server_port
+	if upgrade and upgrade:lower() == "websocket" then
+		var.sandboxd_upgrade = upgrade
+		var.sandboxd_connection = "upgrade"
+	end
+end
+
 local function serve(e, v)
 	local var = ngx.var
 	local length = e.max_body and tonumber(var.content_length)
@@ -202,6 +214,9 @@ local function serve(e, v)
 		-- A connection of its own, which serves nothing else.
 		var.sandboxd_upstream = "sandboxd_once"
 		var.sandboxd_connection = "close"
+	end
+	if instance.version.turns and var.sandboxd_inner ~= "1" then
+		ask_service(var)
 	end
 end
 

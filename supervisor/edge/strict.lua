@@ -104,7 +104,8 @@ end
 -- Takes an instance's fields that are for this hop alone out of its answer. False: the answer must
 -- not reach the client. It has no HTTP in it, and nginx would pass its bytes on as an answer of
 -- HTTP/0.9; or its length is given twice, of which nginx 1.22 takes the last one; or it is one of
--- those that another answer follows (1xx), whose rest nginx would pass on without any framing.
+-- those that another answer follows (1xx), whose rest nginx would pass on without any framing; but
+-- 101, where the client has asked for it, is followed by what the two say to each other.
 function M.response()
 	local var = ngx.var
 	local connection, length = var.upstream_http_connection, var.upstream_http_content_length
@@ -114,7 +115,8 @@ function M.response()
 			ngx.header[name] = nil
 		end)
 	end
-	return ngx.req.http_version() >= 1 and ngx.status >= 200 and
+	return ngx.req.http_version() >= 1 and
+		(ngx.status >= 200 or ngx.status == 101 and var.sandboxd_upgrade ~= "") and
 		(not length or length == ngx.header.content_length or ngx.header.content_length == nil)
 end
 

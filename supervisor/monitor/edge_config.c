@@ -193,6 +193,7 @@ static void put_proxy(FILE *f)
 		"\t\tproxy_redirect off;\n"
 		"\t\tproxy_pass_header Date;\n"
 		"\t\tproxy_set_header Connection $sandboxd_connection;\n"
+		"\t\tproxy_set_header Upgrade $sandboxd_upgrade;\n"
 		"\t\tproxy_set_header X-Request-ID $request_id;\n"
 		"\t\tproxy_set_header Proxy \"\";\n"
 		"\t\tproxy_set_header Proxy-Connection \"\";\n"
@@ -206,6 +207,7 @@ static void put_begin(FILE *f)
 	(void)fputs("\t\t\tset $sandboxd_peer \"\";\n"
 		    "\t\t\tset $sandboxd_upstream sandboxd_instances;\n"
 		    "\t\t\tset $sandboxd_connection \"\";\n"
+		    "\t\t\tset $sandboxd_upgrade \"\";\n"
 		    "\t\t\tset $sandboxd_assets \"\";\n"
 		    "\t\t\tset $sandboxd_status \"\";\n"
 		    "\t\t\tset $sandboxd_changes \"\";\n"
@@ -253,6 +255,8 @@ static void put_worlds_server(FILE *f, const struct config *cfg, const struct ed
 	(void)fputs("\t\tproxy_set_header Host $http_host;\n"
 		    "\t\tproxy_set_header X-Forwarded-For $remote_addr;\n"
 		    "\t\tproxy_set_header X-Forwarded-Proto $scheme;\n"
+		    "\t\tproxy_set_header X-Forwarded-Protocol $sandboxd_protocol;\n"
+		    "\t\tproxy_set_header X-Forwarded-Port $sandboxd_port;\n"
 		    "\t\tproxy_set_header X-Forwarded-Host \"\";\n"
 		    "\t\tproxy_set_header X-Real-IP $remote_addr;\n"
 		    "\t\tproxy_set_header CF-Connecting-IP $remote_addr;\n"
@@ -266,7 +270,10 @@ static void put_worlds_server(FILE *f, const struct config *cfg, const struct ed
 		    "\t\tlocation / {\n",
 		    f);
 	put_begin(f);
-	(void)fputs("\t\t\taccess_by_lua_block { require(\"edge\").access() }\n"
+	/* A worker has what its client has sent; a service has what is so. */
+	(void)fputs("\t\t\tset $sandboxd_protocol $http_x_forwarded_protocol;\n"
+		    "\t\t\tset $sandboxd_port $http_x_forwarded_port;\n"
+		    "\t\t\taccess_by_lua_block { require(\"edge\").access() }\n"
 		    "\t\t\tproxy_pass http://$sandboxd_upstream;\n"
 		    "\t\t}\n",
 		    f);

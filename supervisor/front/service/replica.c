@@ -19,6 +19,10 @@
 /* What a replica that finishes may take beyond what its manifest says: then it is ended. */
 #define DRAIN_AFTER_NS (5 * SEC)
 #define FRAME_MAX (1u << 20)
+/* At least, as far as the policy lets: each request may have two connections, and servers are several
+ * processes. */
+#define OPEN_FILES 4096u
+#define PROCESSES 256u
 /* What one that has ended before it was ready waits, and how often. */
 static const struct replica_rules rules = {
 	.backoff_ns = 500 * MSEC,
@@ -473,6 +477,10 @@ static void fill_limits(const struct service_replica *r, struct task_spec *spec)
 	const struct service_row *row = service_row_for(r);
 	const uint64_t memory = row->memory ? row->memory : m->memory;
 
+	spec->limits.nofile = OPEN_FILES;
+	spec->limits.pids = PROCESSES;
+	spec->limits_set |= LIMIT_BIT(LIMIT_NOFILE) | LIMIT_BIT(LIMIT_PIDS);
+	spec->limits_lowered |= LIMIT_BIT(LIMIT_NOFILE) | LIMIT_BIT(LIMIT_PIDS);
 	if (memory) {
 		spec->limits.memory = memory;
 		spec->limits_set |= LIMIT_BIT(LIMIT_MEMORY);

@@ -437,6 +437,16 @@ static bool is_revision_taken(struct service *s, const char *revision)
 	return false;
 }
 
+/* A service of the type python or static is served by nginx and uWSGI of its image. */
+static const char *image_of(const struct service_manifest *m)
+{
+	if (m->image)
+		return m->image;
+	if (m->type != SERVICE_PYTHON && m->type != SERVICE_STATIC)
+		return SERVICE_IMAGE_DEFAULT;
+	return m->python && *m->python == '2' ? SERVICE_IMAGE_27 : SERVICE_IMAGE_SERVERS;
+}
+
 static int make_version(struct service_roll *x, const struct unpacked *is, struct err *e)
 {
 	_cleanup_service_manifest_ struct service_manifest m = {0};
@@ -465,8 +475,7 @@ static int make_version(struct service_roll *x, const struct unpacked *is, struc
 	row->created_ns = util_realtime_ns();
 	memcpy(row->source, x->ask.source, sizeof(row->source));
 	memcpy(row->message, x->ask.message, sizeof(row->message));
-	(void)snprintf(row->image, sizeof(row->image), "%s",
-		       m.image ? m.image : SERVICE_IMAGE_DEFAULT);
+	(void)snprintf(row->image, sizeof(row->image), "%s", image_of(&m));
 	memcpy(row->package, is->package, sizeof(row->package));
 	row->package_bytes = is->size.bytes;
 	row->package_files = is->size.files;

@@ -29,8 +29,10 @@
 #include "supervisor/front/run/source.h"
 #include "supervisor/front/store/service.h"
 
-/* Of a manifest that names none. */
+/* Of a manifest that names none: without servers, with those of Python 3, with those of Python 2.7. */
 #define SERVICE_IMAGE_DEFAULT "web"
+#define SERVICE_IMAGE_SERVERS "service"
+#define SERVICE_IMAGE_27 "web27"
 /* Requests of a replica at a time: those that it does not take wait in its sockets. */
 #define SERVICE_ROOM 1024u
 #define SERVICE_TIMEOUT_S 60u /* until an answer begins, and between its pieces */

@@ -1,13 +1,30 @@
 """Whether a replica is well: a path of it that answers."""
 
 import http.client
+import socket
 import threading
 import time
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """To a socket with a path."""
+
+    def __init__(self, path, timeout):
+        http.client.HTTPConnection.__init__(self, "localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
 def answers(port, path, seconds):
-    """None, or why the path does not answer as it should."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    """None, or why the path does not answer as it should.  port: a number of loopback, or a socket's path."""
+    if isinstance(port, str):
+        connection = UnixConnection(port, seconds)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request("GET", path, headers={"Host": "localhost", "User-Agent": "CloudHealthCheck",
                                                  "Connection": "close"})

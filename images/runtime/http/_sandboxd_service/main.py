@@ -7,6 +7,7 @@ A type of services that has servers of its own (nginx, uWSGI) is a module beside
 with these functions; each may be missing:
 
     begin(replica)      after postinstall: adds processes by replica.add
+    OWN_HTTP            True: the first HTTP port is the module's to serve
     is_ready(replica)   polled after the start
     drain(replica)      begin to finish; is_drained(replica) is polled then, before the processes are ended
 """
@@ -64,6 +65,11 @@ class Replica:
 
     def say(self, op, **fields):
         self.channel.say(dict(fields, op=op))
+
+    @staticmethod
+    def print(text):
+        """To the replica's log."""
+        sys.stderr.write("sandboxd: %s\n" % text)
 
     def say_stage(self, stage):
         self.stage = stage
@@ -169,8 +175,8 @@ class Replica:
 
     def proxied(self):
         """HTTP ports whose requests are brought to a port of loopback."""
-        return [name for name in self.sockets
-                if self.ports[name].get("give", "tcp") == "tcp" and not getattr(self.type, "OWN_HTTP", False)]
+        return [name for number, name in enumerate(self.sockets)
+                if self.ports[name].get("give", "tcp") == "tcp" and (number or not getattr(self.type, "OWN_HTTP", False))]
 
     def add_proxies(self):
         for name in self.proxied():
@@ -209,8 +215,12 @@ class Replica:
         return not check or health.answers(self.health_port(), check["path"], check.get("timeout_s", 5)) is None
 
     def health_port(self):
+        """Where it is asked: a port of loopback, or the path of a socket of nginx's."""
         check = self.manifest["health"]
-        name = check.get("port") or next(name for name, port in self.ports.items() if port["kind"] == "http")
+        http = [name for name, port in self.ports.items() if port["kind"] == "http"]
+        name = check.get("port") or http[0]
+        if getattr(self.type, "OWN_HTTP", False) and name == http[0]:
+            return self.nginx.own.getsockname()
         return self.numbers[name]
 
     def look(self):
