@@ -420,3 +420,260 @@ load_end() {
 	wait
 	[ "$(sort codes | uniq -c | xargs)" = '300 200' ] || fail "$(sort codes | uniq -c)"
 }
+
+# What real apps had in their nginx.conf, each directive of it.
+corpus() {
+	mkdir -p app/code/static app/code/media app/code/pages
+	echo 'body {}' >app/code/static/site.css
+	head -c 5000 /dev/zero | tr '\0' a >app/code/static/big.js
+	echo icon >app/code/static/favicon.ico
+	echo 'media of current' >app/code/media/one.txt
+	echo 'the page for 404' >app/code/pages/404.html
+	echo 'upkeep' >app/code/pages/503.html
+	printf 'ann:{PLAIN}secret\n' >app/code/htpasswd
+	echo 'location = /of-include { return 200 included; }' >app/code/more.inc
+	cat >app/code/nginx.conf <<-'END'
+		# The usual ones: roots below ~/current, ~/data and ~/volatile.
+		location /static/ { root /home/dotcloud/current; expires 30d; gzip_types text/html text/css application/javascript; }
+		location /media { alias /home/dotcloud/current/media; autoindex on; }
+		location /data/ { alias /home/dotcloud/data/; }
+		location /volatile/ { root /home/dotcloud; add_header X-Of "“volatile”"; }
+		location = /favicon.ico { root /home/dotcloud/current/static; access_log off; log_not_found off; }
+		include /home/dotcloud/current/more.inc;
+		rewrite ^/old/(.*)$ /new/$1 permanent;
+		rewrite "^/year/(\d{4})$" /y?y=$1 last;
+		location /try/ { try_files /static$uri /media/one.txt =404; }
+		location /plain/ { try_files $uri @app; }
+		location @app { uwsgi_pass uwsgi; include uwsgi_params; uwsgi_param UWSGI_SCRIPT wsgi; }
+		location /private/ {
+		    auth_basic "Restricted";
+		    auth_basic_user_file htpasswd;
+		    alias /home/dotcloud/current/media/;
+		}
+		location /closed/ { allow 10.0.0.0/8; deny all; }
+		location /own/ {
+		    proxy_pass http://127.0.0.1:8080/;
+		    proxy_redirect off;
+		    proxy_http_version 1.1;
+		    proxy_set_header Host $host;
+		    proxy_set_header Upgrade $http_upgrade;
+		    proxy_set_header Connection "upgrade";
+		}
+		if ($http_x_forwarded_port = 8443) { return 301 https://$host$request_uri; }
+		location /secure/ {
+		    if ($http_x_forwarded_proto != https) { rewrite ^ https://$host$request_uri? redirect; }
+		    return 200 safe;
+		}
+		client_max_body_size 2m;
+		gzip on;
+		gzip_comp_level 6;
+		gzip_min_length 100;
+		gzip_vary on;
+		gzip_disable "MSIE [1-6]\.";
+		client_body_temp_path /home/dotcloud/volatile/body;
+		error_page 404 /pages/404.html;
+		location /pages/ { internal; }
+		location @404 { return 404 "of the app's own @404"; }
+		location @503 { root /home/dotcloud/current/pages; try_files /503.html =503; }
+	END
+	echo 'uwsgi_param ENVIRONMENT prod; location /nested { uwsgi_pass uwsgi; expires 1d; }' >app/code/my_uwsgi.conf
+}
+
+@test "what real apps have in nginx.conf and uwsgi.conf loads as it is, and does what it says" {
+	app_of_parts
+	corpus
+	cat >app/code/own.py <<-'END'
+		import base64
+		import hashlib
+		import http.server
+		import os
+
+
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+
+		    def do_GET(self):
+		        if self.headers.get("Upgrade") == "websocket":
+		            key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+		            self.send_response(101)
+		            self.send_header("Upgrade", "websocket")
+		            self.send_header("Connection", "Upgrade")
+		            self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+		            self.end_headers()
+		            while True:
+		                data = self.connection.recv(65536)
+		                if not data:
+		                    break
+		                self.connection.sendall(data)
+		            self.close_connection = True
+		            return
+		        body = ("own " + self.path).encode()
+		        self.send_response(200)
+		        self.send_header("Content-Length", str(len(body)))
+		        self.end_headers()
+		        self.wfile.write(body)
+
+
+		os.makedirs(os.path.expanduser("~/volatile"), exist_ok=True)
+		open(os.path.expanduser("~/volatile/v.txt"), "w").write("of volatile")
+		open(os.path.expanduser("~/data/d.txt"), "w").write("of data")
+		http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+	END
+	manifest '.processes = [{name: "own", command: "exec python3 own.py"}]'
+	put
+	[ "$(get /static/site.css)" = 'body {}' ]
+	get /static/site.css -D head -o body
+	grep -qi '^cache-control: max-age=2592000' head
+	[ "$(status /static/site.css -d x)" = 405 ]
+	# Python sees nothing of it.
+	get /static/big.js -H 'Accept-Encoding: gzip' -D head -o body
+	grep -qi '^content-encoding: gzip' head
+	grep -qi '^vary: accept-encoding' head
+	[ "$(get /media/one.txt)" = 'media of current' ]
+	get /media/ | grep -q one.txt
+	wait_until "$PATIENCE" eval '[ "$(get /data/d.txt)" = "of data" ]'
+	[ "$(get /volatile/v.txt -D head)" = 'of volatile' ]
+	grep -qi '^x-of: “volatile”' head
+	[ "$(get /favicon.ico)" = icon ]
+	[ "$(get /of-include)" = included ]
+	[ "$(status /old/x -D head)" = 301 ]
+	grep -qi '^location: /new/x' head
+	[ "$(get /year/2012)" = 'of the app: /y' ]
+	[ "$(get /try/a)" = 'media of current' ]
+	[ "$(get /plain/a)" = 'of the app: /plain/a' ]
+	[ "$(status /private/one.txt)" = 401 ]
+	[ "$(get /private/one.txt -u ann:secret)" = 'media of current' ]
+	[ "$(status /closed/x)" = 403 ]
+	wait_until "$PATIENCE" eval '[ "$(get /own/x)" = "own /x" ]'
+	[ "$(status /secure/x?a=1 -D head)" = 302 ]
+	grep -qi '^location: https://www-shop.default.localhost/secure/x?a=1' head
+	head -c 1500000 /dev/zero >big
+	[ "$(status / --data-binary @big)" = 200 ]
+	cat big big >bigger
+	[ "$(status / --data-binary @bigger)" = 413 ]
+	[ "$(status /data/absent)" = 404 ]
+	[ "$(cat body)" = 'the page for 404' ]
+	[ "$(get /ENVIRONMENT)" = prod ]
+	[ "$(get /nested/x)" = 'of the app: /nested/x' ]
+	# A WebSocket, through the edge and the replica's nginx to the app's own process.
+	python3 - "$ADDRESS" <<-'END'
+		import socket, sys
+		host, port = sys.argv[1].rsplit(":", 1)
+		sock = socket.create_connection((host, int(port)), 60)
+		sock.sendall(b"GET /own/ws HTTP/1.1\r\nHost: www-shop.default.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		data = b""
+		while b"\r\n\r\n" not in data:
+		    more = sock.recv(65536)
+		    assert more, data
+		    data += more
+		assert data.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in data, data
+		for piece in b"\x81\x03one", b"\x81\x03two":
+		    sock.sendall(piece)
+		    got = b""
+		    while len(got) < len(piece):
+		        more = sock.recv(65536)
+		        assert more, got
+		        got += more
+		    assert got == piece, got
+	END
+	# The file may come at any time, and static files still answer.
+	run=$(sandboxctl service info --json shop/www | jq -r '.replicas[0].run')
+	in_replica "$run" touch /work/code/maintenance
+	[ "$(status /x)" = 503 ]
+	[ "$(cat body)" = upkeep ]
+	[ "$(get /static/site.css)" = 'body {}' ]
+	in_replica "$run" rm /work/code/maintenance
+	[ "$(get /x)" = 'of the app: /x' ]
+}
+
+# in_replica RUN COMMAND...: in the sandbox, as its user.
+in_replica() {
+	local pid
+	pid=$(payload "$1")
+	nsenter -t "$pid" -m -U -S 1000 -G 1000 -- "${@:2}"
+}
+
+@test "error pages @404 and the like are used where the app has them" {
+	app_of_parts
+	mkdir app/code/empty
+	cat >app/code/nginx.conf <<-'END'
+		location /files/ { alias /home/dotcloud/current/empty/; }
+		location @404 { return 404 "none of the app's files"; }
+		location @502 { return 502 "the app has died"; }
+	END
+	app <<-'END'
+		os._exit(1)
+	END
+	put
+	[ "$(status /files/x)" = 404 ]
+	[ "$(cat body)" = "none of the app's files" ]
+	[ "$(status /die)" = 502 ]
+	[ "$(cat body)" = 'the app has died' ]
+	rm app/code/nginx.conf
+	put
+	[ "$(status /die)" = 502 ]
+	grep -q '502 Bad Gateway' body
+}
+
+@test "nginx.conf, uwsgi.conf and wsgi.py that postinstall has written are those that count" {
+	cat >app/code/hook <<-'END'
+		echo 'location /hooked { return 200 hooked; }' >>nginx.conf
+		echo 'uwsgi_param HOOKED yes;' >uwsgi.conf
+		sed 's/before/after/' <template >wsgi.py
+	END
+	cat >app/code/template <<-'END'
+		def application(environ, start_response):
+		    start_response("200 OK", [])
+		    return [("before " + environ["HOOKED"]).encode()]
+	END
+	manifest '.postinstall = "sh ./hook"'
+	put
+	[ "$(get /hooked)" = hooked ]
+	[ "$(get /)" = 'after yes' ]
+}
+
+@test "a service of the type static answers with files" {
+	mkdir -p app/code/public/sub
+	echo home >app/code/public/index.html
+	echo sub >app/code/public/sub/index.html
+	manifest '.type = "static" | .approot = "public"'
+	put
+	[ "$(get /)" = home ]
+	[ "$(get /sub/)" = sub ]
+	[ "$(status /sub -D head)" = 301 ]
+	grep -qi '^location: /sub/' head
+	[ "$(status /absent)" = 404 ]
+	[ "$(status /../manifest --path-as-is)" = 400 ]
+	echo again >app/code/public/index.html
+	put
+	[ "$(get /)" = again ]
+}
+
+@test "a further http port is that of the app's own process, and a health path is asked through nginx" {
+	app <<-'END'
+		if environ["PATH_INFO"] == "/break":
+		    open("/tmp/broken", "w").close()
+		if environ["PATH_INFO"] == "/health" and os.path.exists("/tmp/broken"):
+		    raise ValueError("broken")
+		return "well"
+	END
+	cat >app/code/own.py <<-'END'
+		import http.server, os
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    def do_GET(self):
+		        self.send_response(200)
+		        self.end_headers()
+		        self.wfile.write(b"of the second port")
+		http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT_SIDE"])), Handler).serve_forever()
+	END
+	manifest '.ports += [{name: "side", kind: "http"}] | .processes = [{name: "own", command: "exec python3 own.py"}] |
+		.health = {path: "/health", interval_s: 1, timeout_s: 5, failures: 2}'
+	put
+	[ "$(get /)" = well ]
+	wait_until "$PATIENCE" eval '[ "$(curl -sS --max-time 60 -H "Host: side-www-shop.default.localhost" "http://$ADDRESS/")" = "of the second port" ]'
+	run=$(sandboxctl service info --json shop/www | jq -r '.replicas[0].run')
+	get /break
+	wait_until "$PATIENCE" eval '[ "$(sandboxctl service info --json shop/www | jq -r ".replicas[0].run")" != '"$run"' ]'
+	wait_until "$PATIENCE" eval '[ "$(get /health)" = well ]'
+}
