@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SIG_SETMASK = 2
 SIGNALS = 64
 NO_SIGNALS = b"\0" * 128    # a sigset_t
+Module = type(sys)
 
 
 def module_suffixes():
@@ -36,11 +37,17 @@ def module_suffixes():
 
 
 def attributes(module):
-    """A module's dictionary. Asked for in this way, a module that is loaded lazily stays unloaded."""
+    """A module's dictionary. Asked for in this way, a module that is loaded lazily stays unloaded.
+
+    What stands in sys.modules may be no module, as the runtime's `js`: its class says where it comes from.
+    """
     try:
-        return object.__getattribute__(module, "__dict__")
+        has = object.__getattribute__(module, "__dict__")
     except AttributeError:
-        return {}
+        has = {}
+    if isinstance(module, Module) or "__file__" in has:
+        return has
+    return {name: value for name, value in vars(type(module)).items() if name in ("__file__", "__path__")}
 
 
 def is_package(path):

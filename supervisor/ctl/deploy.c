@@ -2,9 +2,11 @@
 /* sandboxctl deploy: HTTP workers, from a folder to what serves. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/text.h"
@@ -15,7 +17,7 @@
 #include "supervisor/ctl/progress.h"
 
 static const char deploy_help[] =
-	"usage: sandboxctl deploy [DIR] [--dry-run] [--env NAME] [--name NAME]\n"
+	"usage: sandboxctl deploy [DIR|--config FILE] [--dry-run] [--env NAME] [--name NAME]\n"
 	"                         [--var KEY=VALUE]... [--message TEXT] [--tag TEXT]\n"
 	"       sandboxctl deploy ls [NAME]\n"
 	"       sandboxctl deploy info NAME\n"
@@ -28,6 +30,8 @@ static const char deploy_help[] =
 	"Deploys the HTTP worker of DIR (.), by its wrangler.toml, wrangler.json, wrangler.jsonc\n"
 	"or config.capnp, and prints where it answers. Until the new version has started, and\n"
 	"where it cannot, the old one serves.\n\n"
+	"  -c, --config FILE\n"
+	"                  a configuration of another name; its folder is the project's\n"
 	"  --dry-run       read and check everything, and change nothing\n"
 	"  --env NAME      the configuration's [env.NAME]\n"
 	"  --name NAME     another name for the worker\n"
@@ -44,7 +48,7 @@ static const char deploy_help[] =
 	"VERSION is an id or the beginning of one.\n";
 
 struct deploy_options {
-	const char *dir, *project, *env, *name, *message, *tag;
+	const char *dir, *config, *project, *env, *name, *message, *tag;
 	bool dry_run;
 	json_t *vars; /* owned */
 };
@@ -69,6 +73,9 @@ static int take_option(void *arg, int option, const char *value)
 	struct deploy_options *o = arg;
 
 	switch (option) {
+	case 'c':
+		o->config = value;
+		break;
 	case 'd':
 		o->dry_run = true;
 		break;
@@ -95,23 +102,58 @@ static int take_option(void *arg, int option, const char *value)
 static int read_options(struct deploy_options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"dry-run", no_argument, NULL, 'd'},	   {"env", required_argument, NULL, 'e'},
-		{"name", required_argument, NULL, 'n'},	   {"var", required_argument, NULL, 'v'},
-		{"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, 't'},
-		{"project", required_argument, NULL, 'p'}, {0},
+		{"dry-run", no_argument, NULL, 'd'},
+		{"env", required_argument, NULL, 'e'},
+		{"name", required_argument, NULL, 'n'},
+		{"var", required_argument, NULL, 'v'},
+		{"message", required_argument, NULL, 'm'},
+		{"tag", required_argument, NULL, 't'},
+		{"project", required_argument, NULL, 'p'},
+		{"config", required_argument, NULL, 'c'},
+		{0},
 	};
-	int r = ctl_read_options("deploy", argc, argv, ":", options, take_option, o);
+	int r = ctl_read_options("deploy", argc, argv, ":c:", options, take_option, o);
 
 	if (r)
 		return r;
 	if (argc - optind > 1)
 		return ctl_usage("deploy", "one folder at most: '%s'", argv[optind + 1]);
+	if (optind < argc && o->config)
+		return ctl_usage("deploy", "the folder is that of --config: leave '%s' away",
+				 argv[optind]);
 	if (optind < argc)
 		o->dir = argv[optind];
 	return 0;
 }
 
-static int pack(const char *path, int *ret_fd, struct err *e)
+/* The folder that is sent, and the name of the configuration in it; *name NULL: one of those that any
+ * folder may have. path: room for PATH_MAX bytes. */
+static int find_folder(const struct deploy_options *o, char *path, const char **name, struct err *e)
+{
+	const char *slash = o->config ? strrchr(o->config, '/') : NULL;
+	struct stat st;
+
+	*name = NULL;
+	if (snprintf(path, PATH_MAX, "%s", o->config ? o->config : o->dir) >= PATH_MAX)
+		return err_set(e, ERR_INPUT, ENAMETOOLONG, "%s", o->config ? o->config : o->dir);
+	if (!o->config)
+		return 0;
+	if (stat(o->config, &st) < 0)
+		return err_set(e, ERR_INPUT, errno, "%s", o->config);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, 0,
+			       "%s: --config must be a file: a folder is given without it",
+			       o->config);
+	*name = slash ? slash + 1 : o->config;
+	if (!slash)
+		(void)snprintf(path, PATH_MAX, ".");
+	else
+		/* Of a file right below the root, the root's own slash stays. */
+		path[slash == o->config ? 1 : slash - o->config] = '\0';
+	return 0;
+}
+
+static int pack(const char *path, bool named, int *ret_fd, struct err *e)
 {
 	_cleanup_fd_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct pack_left_out left_out;
@@ -120,7 +162,7 @@ static int pack(const char *path, int *ret_fd, struct err *e)
 	if (dir < 0)
 		return err_set(e, ERR_INPUT, errno, "%s%s", path,
 			       errno == ENOTDIR ? ": must be the folder of a configuration" : "");
-	r = ctl_check_configured(dir, path, e);
+	r = named ? 0 : ctl_check_configured(dir, path, e);
 	if (r == 0)
 		r = pack_project(dir, path, ret_fd, &left_out, e);
 	if (r == 0 && *left_out.names)
@@ -134,8 +176,12 @@ static int ask(struct ctl *ctl, const struct deploy_options *o, json_t **ret, st
 	struct ctl_conn conn = CTL_CONN_INIT;
 	json_auto_t *request = NULL, *told = NULL;
 	_cleanup_fd_ int archive = -1, ours = -1, theirs = -1;
-	int pair[2], fds[3], r = pack(o->dir, &archive, e);
+	char folder[PATH_MAX];
+	const char *file;
+	int pair[2], fds[3], r = find_folder(o, folder, &file, e);
 
+	if (r == 0)
+		r = pack(folder, file != NULL, &archive, e);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -146,10 +192,10 @@ static int ask(struct ctl *ctl, const struct deploy_options *o, json_t **ret, st
 	fds[0] = archive;
 	fds[1] = theirs;
 	fds[2] = index.sock;
-	request = json_pack("{s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:O*, s:O*}", "op",
+	request = json_pack("{s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:O*, s:O*}", "op",
 			    "deploy", "project", o->project, "source", "sandboxctl", "dry_run",
-			    o->dry_run, "env", o->env, "name", o->name, "message", o->message,
-			    "version_tag", o->tag, "vars", o->vars, "index", told);
+			    o->dry_run, "config", file, "env", o->env, "name", o->name, "message",
+			    o->message, "version_tag", o->tag, "vars", o->vars, "index", told);
 	if (r == 0)
 		r = ctl_connect(ctl, &conn, e);
 	if (r == 0)

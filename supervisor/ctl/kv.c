@@ -189,6 +189,18 @@ static int key_get(struct ctl *ctl, int argc, char **argv)
 		return r;
 	if (get(ctl, &w, w.word[1], &value, &len, &e) < 0)
 		return ctl_fail(&e);
+	if (ctl->json) {
+		json_auto_t *o = json_pack("{s:s, s:o*}", "key", w.word[1], "value",
+					   json_stringn(value, len));
+
+		if (json_object_get(o, "value"))
+			return ctl_flush(ctl_print_json(o));
+		(void)err_set(
+			&e, ERR_INPUT, 0,
+			"%s: its value is no text, which JSON cannot say: get it without --json",
+			w.word[1]);
+		return ctl_fail(&e);
+	}
 	(void)fwrite(value, 1, len, stdout);
 	return ctl_flush(0);
 }

@@ -138,6 +138,21 @@ function instanceTable(page) {
 	});
 }
 
+// Of each cron: when it is called next, and what has come of its last call.
+function cronTable() {
+	const last = (c) => (c.running ? 'runs now' : c.outcome ? `${c.outcome} after ${duration(c.took_ms)}` : '–');
+	return table({
+		label: 'Crons', key: (c) => c.cron, empty: '',
+		columns: [
+			{name: 'Cron', cell: (c) => h('code', null, c.cron)},
+			{name: 'Next', cell: (c) => time(iso(c.next_ns))},
+			{name: 'Last', cell: (c) => time(iso(c.last_ns))},
+			{name: 'Result', cell: (c) => [last(c), c.message && `: ${c.message}`], cls: 'clip'},
+			{name: 'Skipped', cell: (c) => count(c.skipped), cls: 'num'},
+		],
+	});
+}
+
 function makeCharts() {
 	return [
 		chart({title: 'Requests a second', print: rate, span: SPAN,
@@ -150,6 +165,7 @@ function makeCharts() {
 export async function httpWorker(page) {
 	const [, name] = page.parts;
 	const about = h('div'), routes = h('div'), notes = h('div');
+	const cronList = cronTable(), crons = h('div', {hidden: true}, section('Crons', cronList.node));
 	const versions = versionTable(), instances = instanceTable(page), charts = makeCharts();
 	const rates = new Rates();
 	let samples = [];
@@ -170,6 +186,8 @@ export async function httpWorker(page) {
 			['Wakes', count(counts.wakes)], ['Changed', time(iso(w.changed_ns))],
 		]));
 		replace(routes, w.routes.length > 0 && section('Routes', h('ul', null, w.routes.map((r) => h('li', null, h('code', null, r))))));
+		crons.hidden = w.crons.length === 0;
+		cronList.set(w.crons);
 		replace(notes, all.filter((v) => v.serves && v.snapshot_error).map((v) =>
 			h('p', {class: 'notice bad'}, `Instances of ${v.id.slice(0, 8)} start without the snapshot: ${v.snapshot_error}`)));
 		versions.set(all);
@@ -182,6 +200,6 @@ export async function httpWorker(page) {
 		]);
 		draw(worker, all);
 	});
-	page.show(name, heading(name), notes, about, h('div', {class: 'charts'}, charts.map((c) => c.node)), routes,
+	page.show(name, heading(name), notes, about, h('div', {class: 'charts'}, charts.map((c) => c.node)), routes, crons,
 		section('Instances', instances.node), section('Versions', versions.node));
 }

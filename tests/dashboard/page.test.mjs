@@ -328,6 +328,13 @@ browse('HTTP workers: what serves, its instances and its requests, live', async 
 	const instance = page.getByRole('table', {name: 'Instances'}).locator('tbody tr');
 	await instance.filter({hasText: 'up'}).filter({hasText: /cold|restore|fork/}).waitFor();
 	assert.equal(await instance.count(), 1);
+	await page.getByRole('heading', {name: 'Routes'}).waitFor();
+	await page.locator('li code').filter({hasText: 'shop.example/basket/*'}).waitFor();
+	const cron = page.getByRole('table', {name: 'Crons'}).locator('tbody tr');
+	await cron.filter({hasText: '0 3 * * *'}).filter({hasText: '–'}).waitFor();
+	// What a call has come to is seen without a reload.
+	await api(ALPHA, 'POST', `/api/projects/${ALPHA.id}/http/workers/shop/trigger`, {cron: '0 3 * * *'});
+	await cron.filter({hasText: /exception after .*scheduled/}).waitFor();
 	assert.deepEqual(await page.locator('.chart strong').allTextContents(), ['Requests a second', 'Latency']);
 	// Of this page, while it is open.
 	assert.equal(await askWorker('/raise'), 500);

@@ -180,6 +180,28 @@ has_stored() {
 	[[ $output == *'one/wrangler.toml: must be the folder of a configuration: '* ]]
 }
 
+@test "a configuration of another name is read in place of the folder's own" {
+	worker named named
+	sed 's/^name = .*/name = "named-live"/' named/wrangler.toml >named/live.toml
+	echo 'name = 1 2' >named/wrangler.toml
+	sandboxctl deploy --config named/live.toml
+	[ "$(sandboxctl --json deploy ls | jq -c '[.[].name | select(startswith("named"))]')" = '["named-live"]' ]
+	# Of the current folder, too; and errors have its name.
+	echo 'name = 5' >named/other.toml
+	cd named || return
+	sandboxctl deploy -c live.toml --dry-run
+	run sandboxctl deploy -c other.toml
+	[ "$status" = 125 ]
+	[[ $output == *"other.toml:1: "* ]]
+	run sandboxctl deploy -c live.toml .
+	[[ $output == *"the folder is that of --config: leave '.' away"* ]]
+	run sandboxctl deploy -c .
+	[[ $output == *"--config must be a file"* ]]
+	run sandboxctl deploy -c missing.toml
+	[[ $output == *"missing.toml: No such file"* ]]
+	sandboxctl deploy rm named-live
+}
+
 @test "help is had behind every word" {
 	for words in deploy 'deploy ls' 'deploy one' 'dev one' 'serve one' 'kv key put' 'secret set'; do
 		# shellcheck disable=SC2086

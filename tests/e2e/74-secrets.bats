@@ -108,6 +108,11 @@ answers() {
 	sandboxctl kv key put things small "a value" --metadata '{"n": 1}' --expiration 4102444800
 	printf 'from stdin' | sandboxctl kv key put things other
 	[ "$(sandboxctl kv key get things other)" = "from stdin" ]
+	[ "$(sandboxctl --json kv key get things other | jq -c .)" = '{"key":"other","value":"from stdin"}' ]
+	run --separate-stderr sandboxctl --json kv key get things big
+	[ "$status" = 125 ]
+	[ -z "$output" ]
+	[[ $stderr == *"big: its value is no text, which JSON cannot say: get it without --json" ]]
 	[ "$(sandboxctl --json kv key ls things --prefix s | jq -c '.[0] | [.name, .expiration, .metadata]')" = \
 		'["small",4102444800,"{\"n\": 1}"]' ]
 	sandboxctl kv key ls things | grep -qxE 'small +2100-01-01T00:00:00Z +\{"n": 1\}'

@@ -66,7 +66,7 @@ setup() {
 }
 
 # begin [OPTION...]: starts dev in the current folder, and waits until it is ready. URL is where. AS: words of a
-# command that executes it.
+# command that executes it. READY: what else is said where it is not ready.
 begin() {
 	# What one before has said is not taken for this one's.
 	: >"$BATS_TEST_TMPDIR/out"
@@ -74,8 +74,8 @@ begin() {
 	# shellcheck disable=SC2086
 	env --default-signal=INT ${AS:-} "$CTL" dev --port 0 "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
 	DEV=$!
-	wait_until "$PATIENCE" said 'Ready on' || fail "$(cat "$BATS_TEST_TMPDIR"/{out,err})"
-	URL=$(sed -n 's/^\[wrangler:info\] Ready on //p' "$BATS_TEST_TMPDIR/out")
+	wait_until "$PATIENCE" said "${READY:-Ready on}" || fail "$(cat "$BATS_TEST_TMPDIR"/{out,err})"
+	URL=$(sed -nE 's/^\[wrangler:info\] (Ready on|Not ready:) (http[^ ]*).*/\2/p' "$BATS_TEST_TMPDIR/out")
 }
 
 # end: as Ctrl-C does; its exit status.
@@ -192,9 +192,32 @@ log_has() {
 	wait_until "$PATIENCE" shows '> '
 	ask "" | grep -qE '^> +2  main = "src/missing.py"$'
 	complained 'wrangler.toml:2: .*src/missing.py'
+	said 'Local server updated, and not ready: there is an error'
 	sed -i 's/^main = .*/main = "src\/entry.py"/' wrangler.toml
 	echo 'TEXT = "first"' >src/text.py
 	wait_until "$PATIENCE" answers "" first
+}
+
+@test "what is broken from the beginning is not called ready, until it is mended" {
+	local broken
+
+	end
+	mkdir -p "$BATS_TEST_TMPDIR/new/src"
+	cp wrangler.toml "$BATS_TEST_TMPDIR/new"
+	mkdir "$BATS_TEST_TMPDIR/new/public"
+	cd "$BATS_TEST_TMPDIR/new" || return
+	# The configuration, and then the module.
+	for broken in 'rm src/entry.py' 'echo "x = = 1" >src/entry.py'; do
+		cp "$APP"/src/*.py src
+		eval "$broken"
+		READY='Not ready: .* shows what is wrong' begin
+		! said 'Ready on'
+		[ "$(ask -o /dev/null -w '%{http_code}' "")" = 500 ]
+		cp "$APP"/src/*.py src
+		wait_until "$PATIENCE" said "^\[wrangler:info\] Ready on $URL\$"
+		[ "$(ask "")" = first ]
+		end
+	done
 }
 
 # imported_ahead: after another change of the worker.

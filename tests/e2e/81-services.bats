@@ -335,6 +335,35 @@ load_end() {
 	[ -z "$(sandboxctl url shop/jobs)" ]
 }
 
+@test "no HTTP worker gets the address of a service, and no service that of a worker" {
+	app one 1
+	manifest
+	put one
+	mkdir worker
+	printf '%s\n' 'name = "www-shop"' 'main = "entry.py"' 'compatibility_date = "2026-03-01"' \
+		'compatibility_flags = ["python_workers"]' >worker/wrangler.toml
+	printf '%s\n' 'from workers import Response, WorkerEntrypoint' 'class Default(WorkerEntrypoint):' \
+		'    def fetch(self, request):' '        return Response("of the worker")' >worker/entry.py
+	run sandboxctl deploy worker
+	[ "$status" = 125 ]
+	[[ $output == *"name: the service shop/www answers at the address of a worker www-shop: use another name"* ]]
+	[ "$(sandboxctl --json deploy ls)" = "[]" ]
+	# Also a front that has read the service from its store.
+	kill -9 "$(role front)"
+	wait_until "$PATIENCE" sandboxctl service ls
+	run sandboxctl deploy worker
+	[[ $output == *"use another name"* ]]
+	[ "$(get)" = '1 0' ]
+	# The other way round.
+	sandboxctl service rm shop/www
+	sandboxctl deploy worker
+	run sandboxctl service put one --manifest m.json
+	[ "$status" = 125 ]
+	[[ $output == *"the HTTP worker www-shop has the address of the service: use another name"* ]]
+	[ "$(get)" = "of the worker" ]
+	sandboxctl deploy rm www-shop
+}
+
 @test "logs -f shows all replicas, also those that come, until nobody wants it" {
 	app one 1
 	manifest '.instances = 2'

@@ -110,7 +110,8 @@ struct dev {
 	STAILQ_HEAD(, waiting) waiting;
 	unsigned n_waiting;
 	char *page;		    /* why nothing could be built; NULL: it could */
-	bool ready;		    /* something has served, if it was only a page */
+	bool serves;		    /* something does, or has, if it was only a page */
+	bool works;		    /* what served last was the worker itself */
 	char *warned;		    /* the warnings that were said last */
 	char files[DEV_VARS_FILES]; /* with variables, that were said last */
 };
@@ -131,6 +132,7 @@ struct dev_command {
 	struct serve_proxy *proxy;
 	struct dev workers[WORKERS_MAX]; /* the first one is served; others are asked by it */
 	unsigned n_workers;
+	bool ready; /* and it was told */
 	bool quits;
 	int status;
 };
@@ -224,26 +226,36 @@ static void want(void *arg, struct serve_conn *conn)
 		release_waiting(d);
 }
 
-static bool all_ready(const struct dev_command *c)
+static bool all_serve(const struct dev_command *c)
 {
 	for (unsigned n = 0; n < c->n_workers; n++)
-		if (!c->workers[n].ready)
+		if (!c->workers[n].serves)
 			return false;
 	return true;
 }
 
-/* Something serves, if it is only a page. */
-static void tell_ready(struct dev *d)
+/* Something serves, if it is only what shows why the worker does not work. The command is ready with the
+ * first worker, which its address leads to: whoever waits for that line asks it. */
+static void tell_serves(struct dev *d, bool works)
 {
 	const uint64_t took_ns = util_monotonic_ns() - d->began_ns;
-	const bool was_ready = d->ready;
+	struct dev_command *c = d->of;
+	const bool served = d->serves;
 
-	d->ready = true;
-	if (!was_ready && all_ready(d->of))
-		info("Ready on %s", d->of->url);
-	else if (was_ready && d->began_ns)
+	d->serves = true;
+	d->works = works;
+	if (!c->ready && all_serve(c)) {
+		c->ready = c->workers->works;
+		if (c->ready)
+			info("Ready on %s", c->url);
+		else
+			info("Not ready: %s shows what is wrong, until that is changed", c->url);
+	} else if (served && d->began_ns && works) {
 		info("%sLocal server updated and ready (%llu ms)", d->label,
 		     (unsigned long long)(took_ns / MSEC));
+	} else if (served && d->began_ns) {
+		info("%sLocal server updated, and not ready: there is an error", d->label);
+	}
 	d->began_ns = 0;
 	release_waiting(d);
 }
@@ -299,7 +311,7 @@ static void fail_change(struct dev *d, const struct err *error)
 {
 	ctl_say("%s%s", d->label, error->msg);
 	set_page(d, make_page(d, error->msg));
-	tell_ready(d);
+	tell_serves(d, false);
 }
 
 /* Instances */
@@ -327,7 +339,7 @@ static struct serve_worker_spec spec_of(const struct dev *d, const struct versio
 					  .outbound = true};
 }
 
-static void take_over(struct instance *i)
+static void take_over(struct instance *i, bool works)
 {
 	struct dev *d = i->dev;
 	struct instance *before = d->current;
@@ -342,20 +354,20 @@ static void take_over(struct instance *i)
 		serve_worker_drain(before->worker);
 	spec = spec_of(d, i->version, NULL);
 	prepare_for(d->prepare, &spec);
-	tell_ready(d);
+	tell_serves(d, works);
 }
 
 static void on_ready(void *arg, double import_ms)
 {
 	(void)import_ms;
-	take_over(arg);
+	take_over(arg, true);
 }
 
 /* Its log has the traceback. */
 static void on_failed(void *arg, const struct serve_failure *f)
 {
 	if (f->serves)
-		take_over(arg);
+		take_over(arg, false);
 }
 
 /* How its interpreter was had: fork, restore, cold. */

@@ -16,6 +16,7 @@
 
 #define BUCKETS 1024u
 #define TOLD_MAX 4u /* who hears that something was told */
+#define NAMES_MAX 4u
 /* How long after a failure the edge is tried again: the first time, and at most. */
 #define PAUSE_MIN_NS (10 * MSEC)
 #define PAUSE_MAX_NS (1 * SEC)
@@ -36,6 +37,7 @@ struct edge {
 	bool ready_said;
 	char id[EDGE_ID_LEN + 1]; /* of the edge that has answered last */
 	void (*on_told[TOLD_MAX])(struct front *f, const char *key);
+	edge_name_fn on_name[NAMES_MAX];
 
 	int fd; /* -1: not connected */
 	sd_event_source *io;
@@ -422,6 +424,23 @@ void edge_on_told(struct front *f, void (*told)(struct front *f, const char *key
 			f->edge->on_told[i] = told;
 			break;
 		}
+}
+
+void edge_on_name(struct front *f, edge_name_fn taken)
+{
+	for (unsigned i = 0; f->edge && i < NAMES_MAX; i++)
+		if (!f->edge->on_name[i]) {
+			f->edge->on_name[i] = taken;
+			break;
+		}
+}
+
+int edge_check_name(struct front *f, struct project *p, const char *name, struct err *e)
+{
+	for (unsigned i = 0; f->edge && i < NAMES_MAX && f->edge->on_name[i]; i++)
+		if (f->edge->on_name[i](f, p, name, e))
+			return -EEXIST;
+	return 0;
 }
 
 static int edge_load(struct front *f, struct err *e)

@@ -35,6 +35,13 @@ bool edge_has(const struct front *f, const char *key);
  * for good. */
 void edge_on_told(struct front *f, void (*told)(struct front *f, const char *key));
 
+/* What answers at NAME.PROJECT.DOMAIN without a route has one owner. taken says whether somebody has the
+ * name already, who may be no worker, and fills *e then; a few functions, for good. */
+typedef bool (*edge_name_fn)(struct front *f, struct project *p, const char *name, struct err *e);
+void edge_on_name(struct front *f, edge_name_fn taken);
+/* Asks all of them; 0, or ERR_CONFLICT. */
+int edge_check_name(struct front *f, struct project *p, const char *name, struct err *e);
+
 /* wake.c: a request that waits at the edge until there is an instance for it. */
 struct edge_asker;
 struct edge_wake {

@@ -161,7 +161,9 @@ static struct service *by_label(struct project *p, const char *label, unsigned *
 	LIST_FOREACH(s, &p->service->services, next) {
 		struct service_version *v = service_live(s);
 
-		for (unsigned i = 0; v && v->manifest.doc && i < v->manifest.n_http; i++) {
+		if (!v || service_version_open(v, NULL) < 0)
+			continue;
+		for (unsigned i = 0; i < v->manifest.n_http; i++) {
 			char its[SERVICE_LABEL_MAX + 1];
 
 			if (service_label(s, i, v->manifest.ports[i].name, its) == 0 &&
@@ -258,8 +260,24 @@ static void told(struct front *f, const char *key)
 	service_roll_told(s);
 }
 
+/* For an HTTP worker that wants to be called so. */
+static bool name_taken(struct front *f, struct project *p, const char *name, struct err *e)
+{
+	unsigned port;
+	const struct service *s = by_label(p, name, &port);
+
+	(void)f;
+	if (s)
+		(void)err_set(e, ERR_CONFLICT, 0,
+			      "name: the service %s/%s answers at the address of a worker %s: use "
+			      "another name",
+			      s->row.app, s->row.name, name);
+	return s != NULL;
+}
+
 void service_edge_start(struct front *f)
 {
+	edge_on_name(f, name_taken);
 	edge_on_told(f, told);
 	edge_on_wake(f, wake);
 }

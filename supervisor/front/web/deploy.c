@@ -598,6 +598,7 @@ static int find_or_make_worker(struct web_build *b, const char *name, struct err
 {
 	struct web_worker *w = web_worker_find(b->project, name);
 	unsigned max;
+	int r;
 
 	if (b->project->going)
 		return err_set(e, ERR_CONFLICT, 0, "the project %s is being removed",
@@ -615,6 +616,10 @@ static int find_or_make_worker(struct web_build *b, const char *name, struct err
 			       "%u: remove one (sandboxctl deploy rm), or ask the operator "
 			       "(sandboxctl project quota %s http_workers=N)",
 			       b->project->web->n, max, b->project->name);
+	/* One that is there has had the name before. */
+	r = w ? 0 : edge_check_name(b->f, b->project, name, e);
+	if (r < 0)
+		return r;
 	b->new_worker = !w;
 	w = w ? w : web_worker_new(b->project, name);
 	b->version = w ? web_version_new(w) : NULL;

@@ -23,7 +23,8 @@ struct web_deploy {
 	 * there is none, and what the image lacks cannot be had */
 	json_t *index;
 	int index_fd;
-	char *name, *env;    /* owned; NULL: as the configuration says */
+	char *name, *env; /* owned; NULL: as the configuration says */
+	char *file;	  /* owned: the configuration in the folder; NULL: one of the usual names */
 	char *message, *tag; /* owned; NULL: none */
 	char source[WEB_SOURCE_MAX + 1];
 	bool dry_run; /* ends when the configuration is read */

@@ -3,6 +3,7 @@
 #include "supervisor/front/api/verbs.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,7 @@ void web_deploy_clear(struct web_deploy *d, json_t *reply, const struct err *err
 	web_secrets_free(d->secrets);
 	free(d->name);
 	free(d->env);
+	free(d->file);
 	free(d->message);
 	free(d->tag);
 	*d = WEB_DEPLOY_NONE;
@@ -88,11 +90,11 @@ json_t *web_images(struct front *f, const struct project *p)
 char *web_deploy_payload(struct front *f, const struct project *p, const struct web_deploy *d,
 			 const char *image, const char *config)
 {
-	json_auto_t *o =
-		json_pack("{s:s, s:O*, s:O*, s:s*, s:s*, s:O*, s:b, s:s*, s:s*, s:o, s:s*}",
-			  "image", image, "metadata", d->metadata, "index", d->index, "name",
-			  d->name, "env", d->env, "vars", d->vars, "dry_run", d->dry_run, "message",
-			  d->message, "tag", d->tag, "images", web_images(f, p), "config", config);
+	json_auto_t *o = json_pack(
+		"{s:s, s:O*, s:O*, s:s*, s:s*, s:s*, s:O*, s:b, s:s*, s:s*, s:o, s:s*}", "image",
+		image, "metadata", d->metadata, "index", d->index, "name", d->name, "env", d->env,
+		"file", d->file, "vars", d->vars, "dry_run", d->dry_run, "message", d->message,
+		"tag", d->tag, "images", web_images(f, p), "config", config);
 
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }
@@ -137,6 +139,7 @@ static int read_deploy(struct call *c, struct web_deploy *ask, struct err *e)
 {
 	const char *name = call_string(c, "name", WEB_NAME_MAX);
 	const char *env = call_string(c, "env", WEB_NAME_MAX);
+	const char *file = call_string(c, "config", NAME_MAX);
 	const char *message = call_string(c, "message", WEB_TEXT_MAX);
 	/* "tag" is what any request may have its answers told by. */
 	const char *tag = call_string(c, "version_tag", WEB_TAG_MAX);
@@ -144,6 +147,9 @@ static int read_deploy(struct call *c, struct web_deploy *ask, struct err *e)
 	int r;
 
 	(void)call_bool(c, "dry_run", &ask->dry_run);
+	if (file &&
+	    (!*file || strchr(file, '/') || strcmp(file, ".") == 0 || strcmp(file, "..") == 0))
+		(void)json_strict_fail(c->in, "config", "must be the name of a file in the folder");
 	ask->vars = read_vars(c);
 	call_project(c);
 	r = call_end(c, e);
@@ -151,6 +157,7 @@ static int read_deploy(struct call *c, struct web_deploy *ask, struct err *e)
 		return r;
 	ask->name = copy(name);
 	ask->env = copy(env);
+	ask->file = copy(file);
 	ask->message = copy(message);
 	ask->tag = copy(tag);
 	(void)snprintf(ask->source, sizeof(ask->source), "%s", source ? source : "api");

@@ -36,8 +36,22 @@ class WarmTest(unittest.TestCase):
         self.assertEqual(self.end_of(dict(files, **{"entry.py": ENTRY + "import other\n"})), "park\n")
 
     def test_a_file_that_comes_before_a_module_that_was_warmed_makes_it_a_cold_start(self):
-        self.assertEqual(self.end_of({"entry.py": ENTRY, "js.py": ""}, ()), "")
-        self.assertEqual(self.end_of({"entry.py": ENTRY, "python_modules/js.py": ""}, ()), "")
+        # The snapshot has none of the folder's modules. What is called is a lookup in sys.modules: where it finds the
+        # module that only a parked process has, it returns what is no JSON.
+        for files, cold in (({"js.py": ""}, True), ({"python_modules/js.py": ""}, True), ({"js/__init__.py": ""}, True),
+                            ({"python_modules/pyodide/__init__.py": ""}, True), ({"queue.py": "", "jsx.py": ""}, False),
+                            ({"js/data.txt": ""}, False)):
+            process = Process("park", [("warm", "_sandboxd_http.warm")])
+            self.assertEqual(process.read_started(1), b"P")
+            process.fill(files)
+            process.wake([("id", "i"), ("kind", "entry"), ("entry", "_sandboxd_http.warm:sys.modules.get"),
+                          ("payload", '"sandbox_park"')])
+            status, out, err, _ = process.finish()
+            if cold:
+                self.assertEqual((status, out, err), (0, "", ""), files)
+            else:
+                self.assertEqual((status, out), (1, ""), files)
+                self.assertIn("cannot be written as JSON", err)
 
     def test_what_was_printed_for_the_snapshot_is_printed_again(self):
         entry = ("import logging, sys\nprint('top level')\nlogging.warning('logged')\nsys.stdout.write('x' * %d)\n"
