@@ -38,7 +38,7 @@ setup_file() {
 			    async def fetch(self, request):
 			        once = uuid.uuid4().hex
 			        await self.env.KV.put(request.url.split("/", 3)[3] + "/" + once, "$name")
-			        await asyncio.sleep(0.1)
+			        await asyncio.sleep(5 if "/held" in request.url else 0.1)
 			        return Response(once + "\n")
 		END
 		sandboxctl deploy "$WORK/$name" >"$WORK/deployed" 2>&1 || fail "$(cat "$WORK/deployed")"
@@ -90,6 +90,45 @@ end() {
 # Another request was answered since.
 answered_since() {
 	[ "$(cat "$WORK"/asked-* | grep -c ' 200 0 ')" -gt "$1" ]
+}
+
+# done_of ID: how many times that request was done.
+done_of() {
+	sandboxctl --json kv key ls "$(sandboxctl --json kv ls | jq -r '.[] | select(.title == "counts-KV").id')" \
+		--prefix "$1/" | jq length
+}
+
+was_done() {
+	[ "$(done_of "$1")" -gt 0 ]
+}
+
+# kill_busy: ends the instances that have a request, which the others could be given.
+kill_busy() {
+	local ids
+
+	ids=$(sandboxctl --json deploy info counts | jq -r '.instances[] | select(.in_flight > 0).id')
+	[ -n "$ids" ] || return 1
+	for id in $ids; do
+		sandboxctl cancel --force "$id" >/dev/null
+	done
+}
+
+@test "a request whose instance is killed is given to no other one" {
+	local n
+
+	for n in 1 2 3; do
+		wait_until "$PATIENCE" two_are_up
+		ask "held-$n" >"$WORK/held" 3>&- &
+		wait_until "$PATIENCE" was_done "held-$n"
+		wait_until "$PATIENCE" kill_busy
+		wait $!
+		[[ $(cat "$WORK/held") == "held-$n 502 0 502 "* ]] || fail "$(cat "$WORK/held")"
+		[ "$(done_of "held-$n")" = 1 ]
+	done
+}
+
+two_are_up() {
+	[ "$(sandboxctl --json deploy info counts | jq '[.instances[] | select(.state == "up")] | length')" -ge 2 ]
 }
 
 @test "$KILLS times kill -9 of a role, nginx or an instance at a random moment, with requests under way" {
