@@ -487,6 +487,16 @@ static const char *image_of(const struct service_push *x)
 	return x->step == PUSH_BUILD ? x->items[x->at].image : x->ask.read_image;
 }
 
+/* Those for services come first: of two with the same Python it is theirs that is chosen. */
+static json_t *images_of(const struct service_push *x)
+{
+	json_t *all = web_images_named(x->f, x->project, SERVICE_IMAGE_SERVERS);
+	json_auto_t *others = web_images(x->f, x->project);
+
+	json_array_extend(all, others);
+	return all;
+}
+
 /* The variables of the app are secrets, and come by the channel. */
 static char *payload_of(struct service_push *x)
 {
@@ -495,7 +505,7 @@ static char *payload_of(struct service_push *x)
 	if (x->step == PUSH_READ)
 		o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s*, s:s*}", "do", "read", "app",
 			      x->ask.app, "project", x->project->name, "text", x->ask.text,
-			      "images", web_images(x->f, x->project), "python",
+			      "images", images_of(x), "python",
 			      *x->ask.python ? x->ask.python : NULL, "image",
 			      *x->ask.image ? x->ask.image : NULL);
 	else

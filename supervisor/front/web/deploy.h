@@ -56,9 +56,11 @@ int web_deploy_copy(struct front *f, struct web_version *from, struct web_deploy
 /* Ends those of a project; p NULL: all. */
 void web_builds_clear(struct front *f, const struct project *p);
 
-/* A random UUID (RFC 9562, version 4). */
 /* [[name, version of its Python]]: those that the project's workers may have. */
 json_t *web_images(struct front *f, const struct project *p);
+/* The same of images whose names begin so. */
+json_t *web_images_named(struct front *f, const struct project *p, const char *begin);
+/* A random UUID (RFC 9562, version 4). */
 void web_uuid(char ret[WEB_UUID_LEN + 1]);
 const char *web_snapshot_name(enum web_snapshot kind); /* none baseline package dedicated */
 

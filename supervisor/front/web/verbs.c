@@ -63,7 +63,7 @@ void web_deploy_clear(struct web_deploy *d, json_t *reply, const struct err *err
 
 /* Those that are made for HTTP workers, by their names, and that the project may name. A worker's
  * configuration may name others. */
-json_t *web_images(struct front *f, const struct project *p)
+json_t *web_images_named(struct front *f, const struct project *p, const char *begin)
 {
 	_cleanup_fd_ int fd =
 		openat(f->cfg.state_dirfd, "images/by-name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -77,7 +77,7 @@ json_t *web_images(struct front *f, const struct project *p)
 		uint8_t digest[32];
 		struct err e;
 
-		if (strncmp(names.names[i], WEB_IMAGE_DEFAULT, strlen(WEB_IMAGE_DEFAULT)) == 0 &&
+		if (strncmp(names.names[i], begin, strlen(begin)) == 0 &&
 		    util_is_name(names.names[i]) &&
 		    project_may_name(p, NULL, names.names[i], &e) == 0 &&
 		    resolve_image(f, names.names[i], digest, &head, &e) == 0)
@@ -85,6 +85,11 @@ json_t *web_images(struct front *f, const struct project *p)
 				all, json_pack("[s, s]", names.names[i], head.python_version));
 	}
 	return all;
+}
+
+json_t *web_images(struct front *f, const struct project *p)
+{
+	return web_images_named(f, p, WEB_IMAGE_DEFAULT);
 }
 
 char *web_deploy_payload(struct front *f, const struct project *p, const struct web_deploy *d,

@@ -411,7 +411,7 @@ def remove(path):
 def put(tar, info, path, top):
     """A member of what was sent, in the place of what is there."""
     parent = os.path.dirname(path)
-    if os.path.realpath(parent) != parent and not inside(top, os.path.realpath(parent)):
+    if os.path.realpath(parent) != parent and not inside(os.path.realpath(top), os.path.realpath(parent)):
         raise PushError("%s: lies behind a link" % info.name)
     if info.isdir():
         if os.path.islink(path) or not os.path.isdir(path):

@@ -39,7 +39,7 @@ def choose(service, there, images, asked, image):
                             % (image, ", ".join(name for name, _ in images) or "none"))
         there = [pair for pair in pythons([pair for pair in images if pair[0] == image])]
     if not there:
-        raise PushError("there is no image for services: build web27 or web (sandboxctl image build)")
+        raise PushError("there is no image for services: build service or web27 (sandboxctl image build)")
     if text is None:
         old = [pair for pair in there if pair[0] == (2, 7)]
         python, name = old[0] if old else there[-1]
