@@ -10,6 +10,7 @@ import {nodeView} from './node.js';
 import {checkpoints, images, templates} from './operator.js';
 import {projects} from './projects.js';
 import {schedules} from './schedules.js';
+import {service, services} from './services.js';
 import {pause} from './sse.js';
 import {task} from './task.js';
 import {deadLetters, tasks} from './tasks.js';
@@ -26,6 +27,8 @@ const ROUTES = [
 	[/^p\/([0-9a-f]{24})\/workers\/([0-9a-f]{24})$/, code],
 	[/^p\/([0-9a-f]{24})\/http$/, httpWorkers],
 	[/^p\/([0-9a-f]{24})\/http\/([a-z0-9-]{1,63})$/, httpWorker],
+	[/^p\/([0-9a-f]{24})\/services$/, services],
+	[/^p\/([0-9a-f]{24})\/services\/([a-z0-9-]{1,40})\/([a-z0-9_]{1,16})$/, service],
 	[/^p\/([0-9a-f]{24})\/tasks$/, tasks],
 	[/^p\/([0-9a-f]{24})\/tasks\/([0-9a-f]{24})$/, task],
 	[/^p\/([0-9a-f]{24})\/schedules$/, schedules],
@@ -103,6 +106,7 @@ function drawNav(path, projectId) {
 		groups.push(h('h2', null, names.get(projectId) ?? 'Project'), h('ul', null,
 			link(`#/${base}`, 'Workers', path === base || path.startsWith(`${base}/workers`)),
 			link(`#/${base}/http`, 'HTTP workers', path === `${base}/http` || path.startsWith(`${base}/http/`)),
+			link(`#/${base}/services`, 'Services', path.startsWith(`${base}/services`)),
 			link(`#/${base}/tasks`, 'Tasks', path.startsWith(`${base}/tasks`)),
 			link(`#/${base}/schedules`, 'Schedules', path === `${base}/schedules`),
 			link(`#/${base}/dead`, 'Dead letters', path === `${base}/dead`)));

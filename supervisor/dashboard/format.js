@@ -81,7 +81,7 @@ const STATUSES = {
 	queued: 'wait', preparing: 'wait', scheduled: 'wait', running: 'live', complete: 'good', error: 'bad',
 	killed: 'bad', timeout: 'bad', cancelled: 'off', paused: 'off', active: 'good', parked: 'good',
 	ready: 'good', warming: 'wait', up: 'good', starting: 'wait', draining: 'off', stopping: 'off', backoff: 'bad',
-	failed: 'bad',
+	failed: 'bad', degraded: 'bad', rolling: 'wait', down: 'off',
 };
 
 // The word says the status; its colour is only help.

@@ -260,9 +260,9 @@ browse('another project’s data is not shown, whatever the address says', async
 	await endedAs(BETA, secret, 'complete');
 	await open(page, ALPHA);
 	const nav = page.getByRole('navigation', {name: 'Views'});
-	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'HTTP workers', 'Tasks', 'Schedules', 'Dead letters']);
+	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'HTTP workers', 'Services', 'Tasks', 'Schedules', 'Dead letters']);
 	for (const hash of [`#/p/${BETA.id}`, tasksOf(BETA), `${tasksOf(BETA)}/${secret}`, `${tasksOf(ALPHA)}/${secret}`,
-		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, `#/p/${BETA.id}/http`, `#/p/${ALPHA.id}/http/none`, '#/projects', '#/node', '#/images']) {
+		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, `#/p/${BETA.id}/http`, `#/p/${BETA.id}/services`, `#/p/${BETA.id}/services/site/www`, `#/p/${ALPHA.id}/services/site/none`, `#/p/${ALPHA.id}/http/none`, '#/projects', '#/node', '#/images']) {
 		await page.goto(URL_ + hash);
 		await page.getByRole('heading', {name: 'Not shown'}).waitFor();
 		assert.doesNotMatch(await page.locator('body').textContent(), /BETA-SECRET|beta/);
@@ -306,6 +306,39 @@ browse('tasks: filters by status, worker and label; pages; cancelling all that w
 	await fact(page, 'cancelled').filter({hasText: '60'}).waitFor();
 	await page.getByRole('button', {name: 'Resume waits'}).click();
 	await fact(page, 'State').filter({hasText: 'active'}).waitFor();
+});
+
+browse('services: replicas, their logs, scaling, restarts, and the way back to an older revision', async (page) => {
+	await open(page, ALPHA);
+	await page.getByRole('link', {name: 'Services'}).click();
+	const row = page.getByRole('table', {name: 'Services'}).locator('tbody tr');
+	await row.filter({hasText: 'www-site.alpha.localhost'}).filter({hasText: '1 of 1'}).filter({hasText: 'r2'}).waitFor();
+	await row.getByRole('link', {name: 'site/www'}).click();
+	await page.getByRole('heading', {name: 'site/www', level: 1}).waitFor();
+	await page.getByRole('button', {name: 'Scale'}).click();
+	await page.getByRole('spinbutton', {name: 'Replicas'}).fill('2');
+	await page.getByRole('button', {name: 'Scale it'}).click();
+	const replicas = page.getByRole('table', {name: 'Replicas'}).locator('tbody tr');
+	await eventually('two replicas', async () => await replicas.filter({hasText: 'up'}).count() === 2);
+	await page.getByRole('button', {name: 'Deploy r1'}).click();
+	await page.getByRole('button', {name: 'Deploy it'}).click();
+	const revisions = page.getByRole('table', {name: 'Revisions'}).locator('tbody tr');
+	await revisions.filter({hasText: 'active'}).filter({hasText: 'r1'}).waitFor();
+	await eventually('replicas of r1', async () => await replicas.filter({hasText: 'up'}).filter({hasText: 'r1'}).count() === 2);
+	await eventually('no other replicas', async () => await replicas.count() === 2);
+	const log = replicas.nth(1).getByRole('link');
+	const before = await log.textContent();
+	await page.getByRole('button', {name: 'Restart replica 1'}).click();
+	await eventually('another run', async () => ![before, null].includes(await log.textContent()) &&
+		await replicas.nth(1).filter({hasText: 'up'}).count() === 1);
+	await log.click();
+	await page.getByText('replica 1', {exact: true}).waitFor();
+	await page.goBack();
+	await page.getByRole('button', {name: 'Remove'}).click();
+	await page.getByRole('button', {name: 'Back'}).click();
+	await page.getByRole('button', {name: 'Remove'}).click();
+	await page.getByRole('button', {name: 'Remove it'}).click();
+	await page.getByText('There is no service yet: sandboxctl push DIR.').waitFor();
 });
 
 browse('HTTP workers: what serves, its instances and its requests, live', async (page) => {
