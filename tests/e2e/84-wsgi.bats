@@ -677,3 +677,64 @@ in_replica() {
 	wait_until "$PATIENCE" eval '[ "$(sandboxctl service info --json shop/www | jq -r ".replicas[0].run")" != '"$run"' ]'
 	wait_until "$PATIENCE" eval '[ "$(get /health)" = well ]'
 }
+
+@test "programs of supervisord.conf run beside the app; supervisorctl and crontab are there as apps call them" {
+	app_of_parts
+	mkdir app/code/sub
+	cat >app/code/supervisord.conf <<-'END'
+		[program:ticker]
+		command = python3 ticker.py %(process_num)d
+		process_name = %(program_name)s-%(process_num)d
+		numprocs = 2
+		directory = /home/dotcloud/current/sub
+		environment = MARK="of the file"
+		stdout_logfile = /var/log/supervisor/ticker.log
+		redirect_stderr = true
+		[program:once]
+		command = echo once
+		autorestart = false
+		startsecs = 0
+		[program:asleep]
+		command = sleep 1000
+		autostart = false
+	END
+	cat >app/code/sub/ticker.py <<-'END'
+		import os, sys, time
+		print("ticker", sys.argv[1], os.environ["MARK"], os.environ["DOTCLOUD_SERVICE_NAME"], flush=True)
+		time.sleep(1000)
+	END
+	cat >app/code/hook <<-'END'
+		printf '%s\n' 'MAILTO=""' '* * * * * cd ~/current && bash -lc "echo by cron in $PWD"' >table
+		crontab table
+		crontab -l
+		supervisorctl status
+		! echo 'nonsense' | crontab -
+	END
+	manifest '.postinstall = "sh ./hook"'
+	put
+	logs | grep -q 'no program runs yet'
+	logs | grep -q 'crontab: line 1: must be five fields'
+	logs | grep -q '\] once$'
+	run=$(sandboxctl service info --json shop/www | jq -r '.replicas[0].run')
+	control() {
+		in_replica "$run" env -i PATH=/usr/bin:/bin HOME=/home/dotcloud /home/dotcloud/.sandboxd/bin/supervisorctl "$@"
+	}
+	control status >told
+	[ "$(grep -Ec '^(nginx|uwsgi|ticker:ticker-[01]) +RUNNING +pid [0-9]+, uptime 0:' told)" = 4 ] || fail "$(cat told)"
+	grep -Eq '^once +EXITED' told
+	grep -Eq '^asleep +STOPPED' told
+	[ "$(in_replica "$run" sort /var/log/supervisor/ticker.log)" = "$(printf 'ticker %d of the file www\n' 0 1)" ]
+	pid=$(control pid ticker:ticker-1)
+	[ "$(control restart ticker:ticker-1)" = "$(printf 'ticker:ticker-1: stopped\nticker:ticker-1: started')" ]
+	[ "$(control pid ticker:ticker-1)" != "$pid" ]
+	[ "$(control start asleep)" = 'asleep: started' ]
+	[ "$(control stop asleep)" = 'asleep: stopped' ]
+	run ! control restart absent
+	[ "$output" = 'absent: ERROR (no such process)' ]
+	# uWSGI is one of them, and nobody misses a request while it starts again.
+	control restart uwsgi
+	[ "$(get /x)" = 'of the app: /x' ]
+	wait_until "$((PATIENCE + 60))" eval 'logs | grep -q "by cron in /work/code\|by cron in /home/dotcloud/current"'
+	echo '[program:x]' >app/code/supervisord.conf
+	put_refused 'supervisord.conf: [program:x] command: is missing'
+}

@@ -8,15 +8,18 @@ import json
 import os
 
 HOME = "/home/dotcloud"
+# What the runtime has made for itself and for the app to call.
+OWN = ".sandboxd"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Ports of loopback, in the replica's own network.
 HTTP_PORT = 8080
 OTHER_PORT = 42800
 PROFILE = """# Made by the runtime: /etc/profile has a PATH of its own.
+PATH="$PATH:$HOME/.sandboxd/bin"
 if [ -d "$HOME/env/bin" ]; then
     PATH="$HOME/env/bin:$PATH"
-    export PATH
 fi
+export PATH
 """
 
 
@@ -87,13 +90,13 @@ def surroundings(home):
         "LOGNAME": "dotcloud",
         "SHELL": "/bin/sh",
         "LANG": "C.UTF-8",
-        "PATH": PATH,
+        "PATH": PATH + ":" + os.path.join(home, OWN, "bin"),
         # What is printed is in the log at once, and is not lost when the replica ends.
         "PYTHONUNBUFFERED": "1",
     }
     if os.path.isdir(os.path.join(home, "env", "bin")):
         env["VIRTUAL_ENV"] = os.path.join(home, "env")
-        env["PATH"] = os.path.join(home, "env", "bin") + ":" + PATH
+        env["PATH"] = os.path.join(home, "env", "bin") + ":" + env["PATH"]
     return env
 
 
@@ -124,7 +127,8 @@ def make_links(home):
 def lay_out(home, approot, env):
     """Make what is to be there, and has not come with the package."""
     code = os.path.join(home, "code")
-    for name in ("code", "data", "volatile"):
+    # The last three are what /var/log/nginx and the like lead to.
+    for name in ("code", "data", "volatile", ".log/nginx", ".log/supervisor", ".log/uwsgi"):
         os.makedirs(os.path.join(home, name), exist_ok=True)
     make_links(home)
     current = os.path.join(home, "current")

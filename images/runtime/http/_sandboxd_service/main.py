@@ -20,9 +20,9 @@ import socket
 import sys
 import time
 
-from . import health, home, hook
+from . import control, cron, health, home, hook, programs
 from .channel import Channel
-from .procs import HERE, Process, Processes, shell
+from .procs import HERE, Process, Processes, shell, signal_group
 
 SERVE_FD = 5
 POSTINSTALL_SECONDS = 600
@@ -54,6 +54,8 @@ class Replica:
         self.stage = ""
         self.notify = None
         self.notified = False
+        self.control = None     # what supervisorctl asks
+        self.cron = None
         self.type = None
         try:
             self.type = importlib.import_module("%s.type_%s" % (__package__, self.manifest["type"].replace("-", "_")))
@@ -96,12 +98,16 @@ class Replica:
                 selector.register(self.channel.sock, selectors.EVENT_READ)
             if self.notify:
                 selector.register(self.notify, selectors.EVENT_READ)
+            if self.control:
+                selector.register(self.control.listening, selectors.EVENT_READ)
             for key, _ in selector.select(seconds):
                 if key.fileobj is self.channel.listening:
                     self.channel.accept()
                 elif key.fileobj is self.notify:
                     if b"READY=1" in self.notify.recv(65536).splitlines():
                         self.notified = True
+                elif self.control and key.fileobj is self.control.listening:
+                    self.control.accept()
                 elif key.fileobj is self.channel.sock:
                     for header in self.channel.receive():
                         self.frame(header)
@@ -145,7 +151,10 @@ class Replica:
         own = home.variables(self.config, self.manifest, self.hello.get("environment") or {},
                              self.hello.get("services") or [])
         self.current = home.lay_out(self.home, self.manifest.get("approot") or ".", own)
+        folder = os.path.join(self.home, home.OWN)
+        control.install(folder, sys.executable)
         self.env = dict(own, **home.surroundings(self.home))
+        self.cron = cron.Cron(os.path.join(folder, control.TABLE), self.env, self.home, self.print)
         if self.manifest.get("postinstall"):
             self.say_stage("postinstall")
             hook.run("postinstall", self.manifest["postinstall"], self.env, self.current, POSTINSTALL_SECONDS,
@@ -159,7 +168,9 @@ class Replica:
             self.type.begin(self)
         self.add_proxies()
         self.add_processes()
+        programs.add(self)
         self.processes.start()
+        self.control = control.Control(folder, self.processes)
         self.began = time.monotonic()
         self.say_stage("wait")
 
@@ -207,7 +218,8 @@ class Replica:
         ports = [self.numbers[name] for name in self.proxied()]
         if how == "accept" and ports:
             return all(accepts(port) for port in ports) and self.is_well()
-        return time.monotonic() - self.began >= 1 and all(each.alive() for each in self.processes.all)
+        return time.monotonic() - self.began >= 1 and all(
+            each.alive() or not each.wanted or each.is_over() for each in self.processes.all)
 
     def is_well(self):
         """Its health path answers, where it has one."""
@@ -224,6 +236,7 @@ class Replica:
         return self.numbers[name]
 
     def look(self):
+        self.cron.turn()
         failed = self.processes.look()
         if failed is not None:
             raise hook.Failed("%s: it ends as soon as it is started (%s)" % (failed.name, failed.how()), "")
@@ -263,6 +276,8 @@ class Replica:
         self.processes.end()
         while not self.processes.ended():
             time.sleep(0.02)
+        for process in self.cron.running if self.cron else ():
+            signal_group(process, signal.SIGKILL)
 
 
 def accepts(port):

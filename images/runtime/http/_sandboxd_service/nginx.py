@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 
-from . import hook
+from . import home, hook
 
 PROGRAM = "/usr/sbin/nginx"
 SHARED = "/etc/nginx"
@@ -126,10 +126,8 @@ def own_socket(path, backlog=BACKLOG):
 class Nginx:
     def __init__(self, replica, inside, uwsgi=None):
         self.replica = replica
-        self.folder = os.path.join(replica.home, ".sandboxd")
+        self.folder = os.path.join(replica.home, home.OWN)
         os.makedirs(self.folder, exist_ok=True)
-        for name in ("nginx", "supervisor", "uwsgi"):
-            os.makedirs(os.path.join(replica.home, ".log", name), exist_ok=True)
         self.path = os.path.join(self.make_names(), "nginx.conf")
         # The runtime asks by a socket of its own, for the front's leads here from outside only.
         self.own = own_socket(os.path.join(self.folder, "nginx.sock"))

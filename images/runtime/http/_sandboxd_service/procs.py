@@ -43,18 +43,49 @@ class Process:
         self.restarts = 0
         self.again = None           # when it is started again
         self.stopping = None        # since when
+        self.wanted = True          # whether it is to run
+        self.again_after = "all"    # which ends it is started again after: all, failure or none
+        self.start_seconds = START_SECONDS
+        self.kill_after = KILL_AFTER
+        self.stdout = self.stderr = None    # paths of logs of its own; stderr may be "stdout"
 
     def start(self):
-        self.again = None
+        self.again = self.stopping = None
         self.began = time.monotonic()
+        logs = []
         try:
+            stdout = self.open_log(self.stdout, logs)
+            stderr = subprocess.STDOUT if self.stderr == "stdout" else self.open_log(self.stderr, logs)
             self.process = subprocess.Popen(self.argv, env=self.env, cwd=self.cwd, pass_fds=self.fds,
-                                            stdin=subprocess.DEVNULL, start_new_session=True,
-                                            restore_signals=True)
+                                            stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                                            start_new_session=True, restore_signals=True)
         except OSError as error:
             self.process = None
             sys.stderr.write("sandboxd: %s cannot be started: %s\n" % (self.name, error))
+        finally:
+            for log in logs:
+                os.close(log)
         return self.process is not None
+
+    @staticmethod
+    def open_log(path, logs):
+        if path is None:
+            return None
+        logs.append(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        return logs[-1]
+
+    def is_over(self):
+        """It has ended and is not started again."""
+        return self.process is not None and self.process.poll() is not None and (
+            self.again_after == "none" or self.again_after == "failure" and self.process.returncode == 0)
+
+    def state(self):
+        """The word that supervisorctl has for it."""
+        if self.alive():
+            return "STOPPING" if self.stopping is not None else "RUNNING"
+        if not self.wanted or self.process is None:
+            return "STOPPED"
+        return "EXITED" if self.is_over() else "BACKOFF"
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -92,7 +123,7 @@ class Processes:
 
     def start(self):
         for process in self.all:
-            if process.process is None and process.again is None:
+            if process.process is None and process.again is None and process.wanted:
                 process.start()
 
     def look(self):
@@ -102,10 +133,14 @@ class Processes:
             return None
         for process in self.all:
             if process.alive():
+                if process.stopping is not None and now - process.stopping > process.kill_after:
+                    process.kill()
+                continue
+            if not process.wanted or process.is_over():
                 continue
             if process.again is None:
                 lived = now - process.began
-                process.quick = process.quick + 1 if lived < START_SECONDS else 0
+                process.quick = process.quick + 1 if lived < process.start_seconds else 0
                 if process.quick >= TRIES:
                     return process
                 sys.stderr.write("sandboxd: %s has ended (%s)\n" % (process.name, process.how()))

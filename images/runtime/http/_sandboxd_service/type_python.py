@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from . import hook, uwsgi
+from . import home, hook, uwsgi
 from .nginx import UWSGI, Nginx, own_socket
 
 # The other HTTP ports of such a service are its processes' own.
@@ -19,7 +19,7 @@ def begin(replica):
     env, said = uwsgi.environment(replica.env)
     for line in said:
         replica.print(line)
-    folder = os.path.join(replica.home, ".sandboxd")
+    folder = os.path.join(replica.home, home.OWN)
     os.makedirs(folder, exist_ok=True)
     replica.uwsgi_path = os.path.join(folder, "uwsgi.sock")
     replica.uwsgi_socket = own_socket(replica.uwsgi_path, uwsgi.backlog(replica.env))
