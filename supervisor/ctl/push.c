@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "spec/push_ignore.h"
 #include "supervisor/ctl/pack.h"
 #include "supervisor/ctl/pip_index.h"
 #include "supervisor/ctl/progress.h"
-#include "supervisor/ctl/push_ignore.h"
 #include "supervisor/ctl/service.h"
 
 #define FILE_NAME "dotcloud.yml"

@@ -26,6 +26,8 @@ static const char service_help[] =
 	"       sandboxctl service rollback [APP/]SVC\n"
 	"       sandboxctl service rm [APP/]SVC\n"
 	"       sandboxctl service env list|set K=V...|unset K... [--app NAME]\n"
+	"       sandboxctl service attach NAME KIND --url URL [--app NAME]\n"
+	"       sandboxctl service detach NAME KIND [--app NAME]\n"
 	"       sandboxctl service put DIR --manifest FILE\n\n"
 	"  --app NAME      the app; without it that of the folder (.dotcloud/config)\n"
 	"  --project NAME  whose it is (default)\n\n"
@@ -39,6 +41,9 @@ static const char service_help[] =
 	"rollback   the one that was live before\n"
 	"rm         the service goes, with its revisions\n"
 	"env        variables of all services of the app, which get new replicas for them\n"
+	"attach     a database that runs elsewhere: the app finds its DOTCLOUD_NAME_KIND_* "
+	"variables;\n"
+	"           KIND is postgresql, postgis, mysql, redis, mongodb, rabbitmq, solr or smtp\n"
 	"put        a revision by hand: DIR has the folder code, FILE the manifest (JSON)\n\n"
 	"Replicas are replaced when as many new ones are ready; where one of them fails, the old\n"
 	"ones stay.\n";
@@ -594,6 +599,48 @@ static int service_env(struct ctl *ctl, int argc, char **argv)
 	return env_change(ctl, &o, name.app, variables);
 }
 
+/* detach is attach without a URL. */
+static int service_attach(struct ctl *ctl, int argc, char **argv)
+{
+	const bool has_url = strcmp(argv[0], "attach") == 0;
+	const char *url = NULL;
+	struct service_options o;
+	struct service_name name;
+	json_t *reply = NULL;
+	struct err e = {0};
+	const json_t *warning;
+	char **word;
+	size_t i;
+	int n = 0, status;
+
+	for (int k = 0; k < argc; k++) {
+		if (has_url && strcmp(argv[k], "--url") == 0 && k + 1 < argc)
+			url = argv[++k];
+		else if (has_url && strncmp(argv[k], "--url=", 6) == 0)
+			url = argv[k] + 6;
+		else
+			argv[n++] = argv[k];
+	}
+	argv[n] = NULL;
+	status = read_words("service", n, argv, 2, 2, &o, &word);
+	if (status)
+		return status;
+	if (has_url && !url)
+		return ctl_usage("service", "attach wants --url URL");
+	if (service_name_read(&o, word[0], &name, &e) < 0)
+		return ctl_fail(&e);
+	if (ctl_call(ctl,
+		     json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*}", "op", "service_attach", "project",
+			       o.project, "app", name.app, "name", name.name, "kind", word[1],
+			       "url", url),
+		     NULL, 0, &reply, &e) < 0)
+		return ctl_fail(&e);
+	json_array_foreach(json_object_get(reply, "warnings"), i, warning)
+		ctl_say("warning: %s", json_string_value(warning));
+	json_decref(reply);
+	return wait_rolled(ctl, &o, name.app);
+}
+
 int ctl_service(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_word words[] = {
@@ -607,6 +654,17 @@ int ctl_service(struct ctl *ctl, int argc, char **argv)
 		{"rm", service_rm, false},
 		{"env", service_env, false},
 		{"put", service_put, false},
+		{"attach", service_attach, false},
+		{"detach", service_attach, false},
+		/* dotCloud's own words. */
+		{"dlist", service_revisions, false},
+		{"dlogs", service_logs, false},
+		{"status", service_info, false},
+		{"list", service_ls, false},
+		{"destroy", service_rm, false},
+		{"scale", ctl_scale, false},
+		{"url", ctl_url, false},
+		{"open", ctl_open, false},
 		{0},
 	};
 

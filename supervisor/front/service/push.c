@@ -497,15 +497,28 @@ static json_t *images_of(const struct service_push *x)
 	return all;
 }
 
+/* The names of the variables that `service attach` has set, without what they are. */
+static json_t *attached_of(const struct service_push *x)
+{
+	json_t *names = json_array(), *value;
+	struct err e = {0};
+	json_auto_t *env = service_app_env(x->f, x->project, x->ask.app, &e);
+	const char *name;
+
+	json_object_foreach(env, name, value) if (strncmp(name, "DOTCLOUD_", 9) == 0)
+		json_array_append_new(names, json_string(name));
+	return names;
+}
+
 /* The variables of the app are secrets, and come by the channel. */
 static char *payload_of(struct service_push *x)
 {
 	json_auto_t *o = NULL;
 
 	if (x->step == PUSH_READ)
-		o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s*, s:s*}", "do", "read", "app",
+		o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s*, s:s*}", "do", "read", "app",
 			      x->ask.app, "project", x->project->name, "text", x->ask.text,
-			      "images", images_of(x), "python",
+			      "images", images_of(x), "attached", attached_of(x), "python",
 			      *x->ask.python ? x->ask.python : NULL, "image",
 			      *x->ask.image ? x->ask.image : NULL);
 	else

@@ -82,6 +82,14 @@ static void forget_run(struct service_replica *r)
 }
 
 /* What the runtime is told first. */
+/* As far as it is known: of a service whose first version is put, one. */
+static unsigned instances_of(struct service *s)
+{
+	const struct service_version *v = service_live(s);
+
+	return v && v->manifest.doc ? service_instances(s, v) : 1;
+}
+
 static json_t *hello(struct service_replica *r)
 {
 	json_t *env = service_env(r->f, r->service), *sockets = json_array(), *all = json_array();
@@ -95,8 +103,9 @@ static json_t *hello(struct service_replica *r)
 			char url[EDGE_URL_MAX];
 
 			service_url(r->f, s, url, sizeof(url));
-			json_array_append_new(
-				all, json_pack("{s:s, s:s}", "name", s->row.name, "url", url));
+			json_array_append_new(all, json_pack("{s:s, s:s, s:i}", "name", s->row.name,
+							     "url", url, "instances",
+							     (int)instances_of(s)));
 		}
 	return json_pack("{s:s, s:o, s:o, s:o}", "op", "hello", "environment",
 			 env ? env : json_object(), "sockets", sockets, "services", all);

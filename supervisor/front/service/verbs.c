@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "spec/attach_url.h"
 #include "supervisor/front/service/service.h"
 #include "supervisor/front/web/deploy.h"
 
@@ -686,22 +687,14 @@ static void check_variables(struct call *c, json_t *all)
 	}
 }
 
-static int verb_env_set(struct call *c, struct err *e)
+/* Answers when they are durable; all services of the app get replicas with them. */
+static int change_env(struct call *c, const char *app, json_t *variables, struct err *e)
 {
-	json_t *variables = call_get(c, "variables"), *has;
-	const char *app = read_app(c), *name;
 	struct env_change *x;
-	json_t *value;
+	const char *name;
+	json_t *has, *value;
 	size_t n;
-	int r;
 
-	check_variables(c, variables);
-	call_project(c);
-	r = call_end(c, e);
-	if (r == 0)
-		r = may_begin(c, e);
-	if (r < 0)
-		return r;
 	has = env_of(c->f, c->project->id, app, e);
 	if (!has)
 		return -EIO;
@@ -727,6 +720,55 @@ static int verb_env_set(struct call *c, struct err *e)
 	return 0;
 }
 
+static int verb_env_set(struct call *c, struct err *e)
+{
+	json_t *variables = call_get(c, "variables");
+	const char *app = read_app(c);
+	int r;
+
+	check_variables(c, variables);
+	call_project(c);
+	r = call_end(c, e);
+	if (r == 0)
+		r = may_begin(c, e);
+	if (r < 0)
+		return r;
+	return change_env(c, app, variables, e);
+}
+
+/* A database that runs elsewhere: the app gets the variables by which it finds it, which no tenant sets
+ * himself. Without a URL they go. */
+static int verb_attach(struct call *c, struct err *e)
+{
+	const char *app = read_app(c);
+	const char *name = call_string(c, "name", SERVICE_NAME_MAX);
+	const char *kind = call_string(c, "kind", SERVICE_NAME_MAX);
+	const char *url = call_string(c, "url", ATTACH_URL_MAX);
+	json_t *variables = NULL;
+	int r;
+
+	if (!name || !service_is_name(name))
+		(void)json_strict_fail(c->in, "name", "must be given: 1 to 16 of a-z, 0-9 and '_'");
+	if (!kind || !attach_kind(kind))
+		(void)json_strict_fail(c->in, "kind",
+				       "must be postgresql, postgis, mysql, redis, mongodb, "
+				       "rabbitmq, solr or smtp");
+	call_project(c);
+	r = call_end(c, e);
+	if (r == 0)
+		r = may_begin(c, e);
+	if (r == 0 && url)
+		r = attach_variables(name, kind, url, &variables, e);
+	if (r < 0)
+		return r;
+	if (!url)
+		variables = attach_nothing(name, kind);
+	r = variables ? change_env(c, app, variables, e)
+		      : err_set(e, ERR_SYSTEM, ENOMEM, "variables");
+	json_decref(variables);
+	return r;
+}
+
 /* clang-format off */
 const struct verb service_verbs[] = {
 	{"service_put", NULL, NULL, WHO_OPERATOR, verb_put, .fds_max = 2},
@@ -742,6 +784,7 @@ const struct verb service_verbs[] = {
 	{"service_env", "GET", "/api/projects/{project}/apps/{app}/variables", WHO_PROJECT, verb_env},
 	{"service_env_set", "POST", "/api/projects/{project}/apps/{app}/variables", WHO_PROJECT,
 	 verb_env_set, .body = ""},
+	{"service_attach", NULL, NULL, WHO_OPERATOR, verb_attach},
 	{0},
 };
 /* clang-format on */

@@ -12,7 +12,7 @@ WARNINGS_MAX = 40
 
 def version(text):
     """(3, 11) of "v3.11", "3.11.2" and "3"; None where it is no version."""
-    found = re.match(r"v?([0-9])(?:\.([0-9]{1,2}))?(?:\.[0-9]+)?\Z", text)
+    found = re.match(r"v?([0-9])(?:\.([0-9]{1,2})(?:\.[0-9]+)?)?\Z", text)
     return None if not found else (int(found.group(1)), None if found.group(2) is None else int(found.group(2)))
 
 
@@ -85,7 +85,7 @@ def check(service):
                         % (name, service["type"]), service["line"])
 
 
-def plan(services, app, images, asked=None, image=None):
+def plan(services, app, images, asked=None, image=None, attached=()):
     """{"services", "warnings", "others"} for the front, and lines to tell."""
     there = pythons([pair for pair in images])
     result, warnings, others, told = [], [], [], []
@@ -93,6 +93,8 @@ def plan(services, app, images, asked=None, image=None):
         name, kind = service["name"], service["type"]
         if kind in DATA:
             others.append(name)
+            if "DOTCLOUD_%s_%s_URL" % (name.upper(), DATA[kind].upper()) in attached:
+                continue
             warnings.append("%s: %s is not run here, and the app finds no DOTCLOUD_%s_* variables: sandboxctl service "
                             "attach %s %s --url URL gives it those of one that is there" % (
                                 name, kind, name.upper(), name, kind))

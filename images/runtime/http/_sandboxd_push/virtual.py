@@ -5,6 +5,7 @@ of the machine that the push came from, by a socket, and nothing else: a build h
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -22,6 +23,10 @@ PYTHON2 = "/usr/bin/python2.7"
 MARK = ".python"        # in the env: for which Python and image it was made
 # What says from where pip takes what it installs, which is the machine's affair.
 PLACES = re.compile(r"(?:-i|-f|--(?:index-url|extra-index-url|pypi-url|find-links|no-index|trusted-host))(?=[\s=]|\Z)")
+TOO_NEW = (
+    ("vcs/mercurial.py", 'f"-r={rev}"', '"-r=" + rev'),
+    ("utils/unpacking.py", "(tar: tarfile.TarFile, tarinfo: tarfile.TarInfo) -> bool:", "(tar, tarinfo):"),
+)
 URL = re.compile(r"(?:^|[\s=@])((?:[a-z]+\+)?(?:https?|ssh|git|svn|ftp)://[^\s#]*)")
 
 
@@ -126,7 +131,14 @@ class Env:
             os.chmod(script, 0o755)
 
     def make_old(self):
-        """By the last virtualenv that knows Python 2.7, which brings the last pip and setuptools that run on it."""
+        """By Debian's virtualenv, where it is of the time of Python 2.7; else by the last one that is a single file, which
+        brings the last pip and setuptools that run there."""
+        if importlib.util.find_spec("virtualenv"):
+            self.run("virtualenv", [sys.executable, "-B", "-m", "virtualenv", "--quiet", "--no-download",
+                                    "--no-periodic-update", "--app-data", os.path.join(self.temporary, "app-data"),
+                                    "--system-site-packages", "--python", PYTHON2, self.path])
+            self.mend_pip()
+            return
         name, digest = pip_build().VIRTUALENV
         folder = next((each for each in sys.path if os.path.isdir(os.path.join(each, "virtualenv_support"))), None)
         if folder is None:
@@ -142,6 +154,18 @@ class Env:
                 wheel.extractall(folder)
         self.run("virtualenv", [PYTHON2, os.path.join(folder, "virtualenv.py"), "--quiet", "--no-download",
                                 "--system-site-packages", self.path])
+
+    def mend_pip(self):
+        """Later corrections of Debian 11's pip are written in a way that its Python 2.7 does not read."""
+        folder = os.path.join(self.path, "lib", "python2.7", "site-packages", "pip", "_internal")
+        for name, new, old in TOO_NEW:
+            try:
+                with open(os.path.join(folder, name), encoding="utf-8") as there:
+                    text = there.read()
+            except OSError:
+                continue
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
+                out.write(text.replace(new, old))
 
     # pip
 

@@ -14,6 +14,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Ports of loopback, in the replica's own network.
 HTTP_PORT = 8080
 OTHER_PORT = 42800
+# Replicas that have variables of their own.
+INSTANCES_TOLD = 16
 PROFILE = """# Made by the runtime: /etc/profile has a PATH of its own.
 PATH="$PATH:$HOME/.sandboxd/bin"
 if [ -d "$HOME/env/bin" ]; then
@@ -75,8 +77,10 @@ def variables(config, manifest, given, services):
     for service in services:
         if service.get("url"):
             name = "DOTCLOUD_%s_HTTP_" % variable(service["name"])
-            env[name + "URL"] = service["url"] + "/"
-            env[name + "HOST"] = host_of(service["url"])
+            # The edge balances: each of the replicas is reached by the one address.
+            for end in [""] + ["_%d" % n for n in range(min(service.get("instances") or 1, INSTANCES_TOLD))]:
+                env[name + "URL" + end] = service["url"] + "/"
+                env[name + "HOST" + end] = host_of(service["url"])
     for name, number in port_numbers(manifest.get("ports") or []).items():
         env["PORT_" + variable(name)] = str(number)
     return env

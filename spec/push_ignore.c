@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "supervisor/ctl/push_ignore.h"
+#include "spec/push_ignore.h"
 
 #include <limits.h>
 #include <string.h>

@@ -8,8 +8,8 @@
  *	- P, + P	P stays, or is sent; the first line that fits decides
  *	# ...		nothing, like an empty line
  */
-#ifndef SUPERVISOR_CTL_PUSH_IGNORE_H
-#define SUPERVISOR_CTL_PUSH_IGNORE_H
+#ifndef SPEC_PUSH_IGNORE_H
+#define SPEC_PUSH_IGNORE_H
 
 #include "lib/util.h"
 
