@@ -24,7 +24,7 @@ LDLIBS := $(shell pkg-config --libs $(PKGS))
 # else: any other call does not link (`make rooms` tries each room by itself).
 ROOMS := lib spec wire kv sandbox supervisor/monitor supervisor/logger \
 	supervisor/front/base supervisor/front/edge supervisor/front/store supervisor/front/core supervisor/front/run supervisor/front/serve \
-	supervisor/front/api supervisor/front/web supervisor/front/service supervisor/front supervisor/ctl
+	supervisor/front/api supervisor/front/web supervisor/front/service supervisor/front/background supervisor/front supervisor/ctl
 needs/lib :=
 needs/spec := lib
 needs/wire := lib
@@ -41,7 +41,8 @@ needs/supervisor/front/serve := supervisor/front/run $(needs/supervisor/front/ru
 needs/supervisor/front/api := supervisor/front/serve $(needs/supervisor/front/serve)
 needs/supervisor/front/web := supervisor/front/edge supervisor/front/api $(needs/supervisor/front/api)
 needs/supervisor/front/service := supervisor/front/web $(needs/supervisor/front/web)
-needs/supervisor/front := supervisor/front/service $(needs/supervisor/front/service)
+needs/supervisor/front/background := supervisor/front/service $(needs/supervisor/front/service)
+needs/supervisor/front := supervisor/front/background $(needs/supervisor/front/background)
 # The room sandbox is for `image confine`, which builds images, also without a daemon.
 needs/supervisor/ctl := spec wire kv sandbox lib
 

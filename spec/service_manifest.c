@@ -118,6 +118,46 @@ static void read_head(struct json_strict *s, struct service_manifest *m)
 	(void)field_string(s, "postinstall", SERVICE_COMMAND_MAX, false, NULL, NULL);
 }
 
+/* module.name: the parts of a Python name, two at least. */
+static bool is_worker(const char *s)
+{
+	size_t parts = 0;
+
+	for (;;) {
+		const size_t n = strspn(s, FIELD_ALNUM "_");
+
+		if (n == 0 || strchr(FIELD_DIGITS, *s))
+			return false;
+		parts++;
+		s += n;
+		if (!*s)
+			return parts >= 2;
+		if (*s++ != '.')
+			return false;
+	}
+}
+
+static void read_background(struct json_strict *s, struct service_manifest *m)
+{
+	struct service_background *b = &m->background;
+	struct json_strict in;
+	json_t *list;
+
+	if (!json_strict_object(s, "background", &in))
+		return;
+	b->is = true;
+	(void)field_string(&in, "worker", ENTRY_TEXT_MAX, true, is_worker,
+			   "must be a module and a worker in it, such as mail.send");
+	list = json_strict_array(&in, "siblings", SERVICE_SIBLINGS_MAX);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		(void)json_strict_item_string(&in, "siblings", i, ENTRY_TEXT_MAX);
+	b->attempts = field_count(&in, "attempts", 1, SERVICE_ATTEMPTS_MAX, 5);
+	b->limit_s = field_count(&in, "limit_s", 1, SERVICE_LIMIT_MAX, 3600);
+	b->backoff_s = field_count(&in, "backoff_s", 0, SERVICE_LIMIT_MAX, 1);
+	b->backoff_max_s = field_count(&in, "backoff_max_s", 0, SERVICE_LIMIT_MAX, 300);
+	(void)json_strict_end(&in);
+}
+
 static void read_processes(struct json_strict *s, const struct service_manifest *m)
 {
 	json_t *list = json_strict_array(s, "processes", SERVICE_PROCESSES_MAX);
@@ -141,7 +181,12 @@ static void read_processes(struct json_strict *s, const struct service_manifest 
 		if (json_strict_end(&item) < 0)
 			return;
 	}
-	if (s->status == 0 && !entry && json_array_size(list) == 0 &&
+	if (s->status == 0 && m->background.is &&
+	    (entry || json_array_size(list) || m->type != SERVICE_PYTHON_WORKER))
+		(void)json_strict_fail(s, "background",
+				       "is in place of entry and processes, of the type "
+				       "python-worker");
+	if (s->status == 0 && !entry && !m->background.is && json_array_size(list) == 0 &&
 	    (m->type == SERVICE_CUSTOM || m->type == SERVICE_PYTHON_WORKER))
 		(void)json_strict_fail(s, "processes",
 				       "must have at least one: a service of the "
@@ -318,6 +363,7 @@ int service_manifest_read(const char *what, const char *text, size_t len,
 		r = json_strict_begin(&top, what, ret->doc, e);
 	if (r == 0) {
 		read_head(&top, ret);
+		read_background(&top, ret);
 		read_processes(&top, ret);
 		read_environment(&top, ret);
 		read_config(&top);

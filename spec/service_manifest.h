@@ -27,6 +27,9 @@
  *	instances	replicas, while nobody has scaled it (1)
  *	python		"2.7", the version of its own Python
  *	sandbox		{"image", "policy", "memory": bytes, "cpus", "start_s", "drain_s"}
+ *	background	{"worker": module.name, "siblings": [names], "attempts", "limit_s", "backoff_s",
+ *			"backoff_max_s"}: it is a background worker of atasker's, whose queue the front has;
+ *			in place of processes and entry, of a python-worker without ports
  *	warnings	what the user is told
  */
 #ifndef SPEC_SERVICE_MANIFEST_H
@@ -65,6 +68,15 @@ enum service_port_kind {
 	SERVICE_PORT_KINDS
 };
 
+/* Of a background worker. */
+#define SERVICE_SIBLINGS_MAX 32
+#define SERVICE_ATTEMPTS_MAX 1000
+#define SERVICE_LIMIT_MAX 604800u /* seconds of one call of its executor */
+struct service_background {
+	bool is; /* else it is another service */
+	uint32_t attempts, limit_s, backoff_s, backoff_max_s;
+};
+
 /* What pointers point to belongs to the manifest's document. */
 struct service_port {
 	const char *name;
@@ -83,6 +95,7 @@ struct service_manifest {
 	const char *image, *policy; /* image may be NULL */
 	uint64_t memory;	    /* 0: the policy's, as cpu_milli */
 	uint32_t cpu_milli, start_s, drain_s, instances;
+	struct service_background background;
 };
 
 /* what: the document's name, for errors. On an error *ret is cleared. */

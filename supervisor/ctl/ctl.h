@@ -62,6 +62,7 @@ int ctl_kv(struct ctl *ctl, int argc, char **argv);
 int ctl_secret(struct ctl *ctl, int argc, char **argv);
 int ctl_service(struct ctl *ctl, int argc, char **argv);
 int ctl_scale(struct ctl *ctl, int argc, char **argv);
+int ctl_background(struct ctl *ctl, int argc, char **argv);
 int ctl_url(struct ctl *ctl, int argc, char **argv);
 int ctl_open(struct ctl *ctl, int argc, char **argv);
 int ctl_version(struct ctl *ctl, int argc, char **argv);

@@ -46,6 +46,8 @@ static const struct ctl_verb verbs[] = {
 	{"service", "what runs for good: list, restart, roll back, logs, variables", ctl_service,
 	 NULL},
 	{"scale", "how many replicas a service has, and their memory", ctl_scale, NULL},
+	{"background", "background workers: up, put items, trigger, stop, dead letters",
+	 ctl_background, NULL},
 	{"url", "where services answer", ctl_url, NULL},
 	{"open", "open a service in a browser", ctl_open, NULL},
 	{"upload", "upload a worker: NAME.worker and what it names", ctl_tenant, NULL},

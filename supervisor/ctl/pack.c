@@ -464,3 +464,16 @@ int pack_exec(int dirfd, const char *path, int *ret_fd, struct pack_left_out *le
 	return pack_end(p, add_exec(p, ctl_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK)),
 			ret_fd);
 }
+
+int pack_below(int dirfd, const char *what, const char *name, int *ret_fd,
+	       struct pack_left_out *left_out, struct err *e)
+{
+	struct pack *p = pack_begin(what, e);
+
+	*left_out = (struct pack_left_out){0};
+	if (!p)
+		return -ENOMEM;
+	p->left_out = left_out;
+	(void)snprintf(p->path, sizeof(p->path), "%s", name);
+	return pack_end(p, add_exec(p, fcntl(dirfd, F_DUPFD_CLOEXEC, 0)), ret_fd);
+}

@@ -37,6 +37,9 @@ int pack_project_and(int dirfd, const char *what, int file, const char *name, in
 int pack_chosen(int dirfd, const char *what,
 		bool (*stays)(void *arg, const char *path, bool is_folder), void *arg, int *ret_fd,
 		struct pack_left_out *left_out, struct err *e);
+/* The same as pack_folder, with all of it in a folder of that name. */
+int pack_below(int dirfd, const char *what, const char *name, int *ret_fd,
+	       struct pack_left_out *left_out, struct err *e);
 /* Whether a link at path with this target stays inside the packed folder, judged by its text
  * alone. */
 bool pack_link_stays(const char *path, const char *target);

@@ -38,6 +38,7 @@ static const char project_help[] =
 	"         which nobody else has routes of then, or * for what no project is named for\n"
 	"         Of services: services, service_replicas (that are wanted of all),\n"
 	"         service_versions (kept of each), service_data_bytes (their ~/data)\n"
+	"         Of background workers: background_items, background_bytes\n"
 	"rm       with its workers, schedules, ended tasks and their logs. --force: its waiting\n"
 	"         and running tasks are cancelled first\n"
 	"token    --operator: opens every project and the node; of \"default\" alone. TOKEN_ID is\n"
@@ -232,13 +233,13 @@ static int project_ls(struct ctl *ctl, int argc, char **argv)
 /* Prints quotas as KEY=VALUE, the form that `project quota` takes. */
 static void print_bounds(const json_t *quota)
 {
-	static const char *const sizes[] = {"memory",	 "package_bytes",
-					    "log_bytes", "kept_log_bytes",
-					    "kv_bytes",	 "service_data_bytes"};
-	static const char *const counts[] = {"running",		 "queued",	    "schedules",
-					     "package_files",	 "http_workers",    "http_versions",
-					     "http_instances",	 "http_rate",	    "services",
-					     "service_replicas", "service_versions"};
+	static const char *const sizes[] = {
+		"memory",   "package_bytes",	  "log_bytes",	     "kept_log_bytes",
+		"kv_bytes", "service_data_bytes", "background_bytes"};
+	static const char *const counts[] = {
+		"running",	"queued",	    "schedules",	"package_files",
+		"http_workers", "http_versions",    "http_instances",	"http_rate",
+		"services",	"service_replicas", "service_versions", "background_items"};
 	char text[1024] = "", size[32];
 	size_t n = 0;
 

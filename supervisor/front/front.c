@@ -9,6 +9,7 @@
 #include "lib/role_filter.h"
 #include "supervisor/front/api/sync.h"
 #include "supervisor/front/api/verbs.h"
+#include "supervisor/front/background/background.h"
 #include "supervisor/front/edge/edge.h"
 #include "supervisor/front/run/api_stats.h"
 #include "supervisor/front/run/log_keep.h"
@@ -106,6 +107,7 @@ const struct capability *const front_capabilities[] = {&link_capability,
 						       &service_capability,
 						       &service_roll_capability,
 						       &service_push_capability,
+						       &background_capability,
 						       NULL};
 
 struct front *front_new(void)
@@ -119,6 +121,7 @@ struct front *front_new(void)
 		struct api api;
 		struct web web;
 		struct services services;
+		struct backgrounds background;
 	} *all = calloc(1, sizeof(*all));
 
 	if (!all)
@@ -130,6 +133,7 @@ struct front *front_new(void)
 	all->f.api = &all->api;
 	all->f.web = &all->web;
 	all->f.services = &all->services;
+	all->f.background = &all->background;
 	idtable_use(&all->services.channels, all->services.buckets, SERVICE_BUCKETS);
 	idtable_use(&all->web.channels, all->web.buckets, WEB_BUCKETS);
 	idtable_use(&all->web.rates, all->web.rate_buckets, WEB_RATE_BUCKETS);

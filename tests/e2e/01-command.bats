@@ -12,7 +12,7 @@ setup_file() {
 	run --separate-stderr sandboxctl help
 	[ "$status" = 0 ]
 	[ -z "$stderr" ]
-	for verb in run logs ps inspect wait cancel rm image policy deploy dev serve tail secret kv service scale url open upload install queue schedule update retry \
+	for verb in run logs ps inspect wait cancel rm image policy deploy dev serve tail secret kv service scale background url open upload install queue schedule update retry \
 		log status cancel-task cancel-schedule cancel-all rm-worker info pause resume webhook stacks workers tasks dead-letters schedules \
 		doctor version; do
 		grep -q "^  $verb " <<<"$output"

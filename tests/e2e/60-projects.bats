@@ -66,7 +66,7 @@ restarted() {
 	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
 		{"running":2,"queued":200000,"schedules":100,"memory":1073741824,"package_bytes":4294967296,
 		"package_files":400000,"log_bytes":0,"kept_log_bytes":1073741824,"http_workers":500,"http_versions":100,"http_instances":0,"http_rate":0,
-		"kv_bytes":1073741824,"services":100,"service_replicas":0,"service_versions":10,"service_data_bytes":1073741824,"policies":["default","strict"],"images":["*"],"hosts":["*"]}
+		"kv_bytes":1073741824,"services":100,"service_replicas":0,"service_versions":10,"service_data_bytes":1073741824,"background_items":1000000,"background_bytes":1073741824,"policies":["default","strict"],"images":["*"],"hosts":["*"]}
 	EOT
 	)" ]
 	sandboxctl project quota small running=0 log_bytes=64K package_bytes=0 package_files=9 policies='*' images=python,iron >out
@@ -77,7 +77,7 @@ restarted() {
 	[ "$(project small .quota)" = "$(tr -d '\n\t' <<-'EOT'
 		{"running":0,"queued":200000,"schedules":100,"memory":1073741824,"package_bytes":0,
 		"package_files":9,"log_bytes":65536,"kept_log_bytes":1073741824,"http_workers":500,"http_versions":100,"http_instances":0,"http_rate":0,
-		"kv_bytes":1073741824,"services":100,"service_replicas":0,"service_versions":10,"service_data_bytes":1073741824,"policies":["*"],"images":["python","iron"],"hosts":["*"]}
+		"kv_bytes":1073741824,"services":100,"service_replicas":0,"service_versions":10,"service_data_bytes":1073741824,"background_items":1000000,"background_bytes":1073741824,"policies":["*"],"images":["python","iron"],"hosts":["*"]}
 	EOT
 	)" ]
 	# These may be made later.

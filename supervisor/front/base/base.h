@@ -50,6 +50,7 @@ struct front {
 	struct api *api;		   /* api/sync.h */
 	struct web *web;		   /* web/web.h */
 	struct services *services;	   /* service/service.h */
+	struct backgrounds *background;	   /* background/background.h */
 	struct edge *edge;		   /* edge/edge.c; NULL: there is none */
 	struct edge_waiting *edge_waiting; /* edge/wake.c; NULL: there is no edge */
 };

@@ -287,6 +287,8 @@ struct change *token_revoke_all(struct front *f, struct project *p, struct err *
 #define DEFAULT_SERVICES 100u
 #define DEFAULT_SERVICE_VERSIONS 10u
 #define DEFAULT_SERVICE_DATA_BYTES (1ULL << 30)
+#define DEFAULT_BACKGROUND_ITEMS 1000000u
+#define DEFAULT_BACKGROUND_BYTES (1ULL << 30)
 
 _Static_assert(PROJECTS_MAX <= OWNERS_MAX, "each slot has an id range");
 
@@ -408,6 +410,8 @@ struct quota project_quota_default(void)
 			      .services = DEFAULT_SERVICES,
 			      .service_versions = DEFAULT_SERVICE_VERSIONS,
 			      .service_data_bytes = DEFAULT_SERVICE_DATA_BYTES,
+			      .background_items = DEFAULT_BACKGROUND_ITEMS,
+			      .background_bytes = DEFAULT_BACKGROUND_BYTES,
 			      .policies = "default,strict"};
 }
 

@@ -57,12 +57,13 @@ void service_free(struct front *f, struct service *s)
 {
 	struct err e = {0};
 
-	(void)f;
 	(void)err_set(&e, ERR_NOT_FOUND, 0, "the service was removed");
 	for (unsigned i = 0; i < SERVICE_PORTS_MAX; i++)
 		edge_wake_answer(&s->wakes[i], NULL, &e);
 	while (!LIST_EMPTY(&s->replicas))
 		service_replica_free(LIST_FIRST(&s->replicas));
+	if (s->background)
+		f->services->hooks->free(s);
 	while (!LIST_EMPTY(&s->versions))
 		service_version_free(LIST_FIRST(&s->versions));
 	LIST_REMOVE(s, next);
@@ -150,6 +151,11 @@ static bool is_rolling(const struct service_replica *r)
 	return r->service->roll && r->generation > r->service->generation;
 }
 
+static bool is_stopped(const struct front *f, const struct service *s)
+{
+	return s->background && f->services->hooks->is_stopped(s);
+}
+
 void service_settle(struct front *f, struct service *s)
 {
 	struct service_version *v = s->going ? NULL : service_live(s);
@@ -159,7 +165,7 @@ void service_settle(struct front *f, struct service *s)
 
 	if (v && service_version_open(v, &e) < 0)
 		msg_err("service %s/%s: %s", s->row.app, s->row.name, e.msg);
-	if (v && v->manifest.doc)
+	if (v && v->manifest.doc && !is_stopped(f, s))
 		n = service_instances(s, v);
 	LIST_FOREACH(r, &s->replicas, next)
 		if (!is_rolling(r) &&
@@ -173,6 +179,9 @@ void service_settle(struct front *f, struct service *s)
 			service_replica_want(r, true);
 	}
 	service_edge_put(f, s);
+	if (s->background)
+		LIST_FOREACH(r, &s->replicas, next)
+			f->services->hooks->replica(r);
 }
 
 /* As of revisions: several in a row that have one package have it once. */
@@ -217,7 +226,9 @@ const char *service_state(struct service *s)
 		}
 	if (n && n_up == n)
 		return "up";
-	return n && n_failed == n ? "failed" : "degraded";
+	if (n == 0)
+		return "stopped";
+	return n_failed == n ? "failed" : "degraded";
 }
 
 /* What the store has. */

@@ -54,9 +54,17 @@ static void channel_name(const char *run, char buf[EDGE_SOCKET_MAX])
 	(void)snprintf(buf, EDGE_SOCKET_MAX, "%s-c", run);
 }
 
+void service_replica_background_name(const char *run, char buf[EDGE_SOCKET_MAX])
+{
+	(void)snprintf(buf, EDGE_SOCKET_MAX, "%s-b", run);
+}
+
 static void remove_sockets(struct front *f, const char *run)
 {
 	char name[EDGE_SOCKET_MAX];
+
+	service_replica_background_name(run, name);
+	edge_socket_remove(f, name);
 
 	channel_name(run, name);
 	edge_socket_remove(f, name);
@@ -72,6 +80,8 @@ static void forget_run(struct service_replica *r)
 	util_close_fd(&r->listen_fd);
 	if (!*r->run)
 		return;
+	if (r->service->background)
+		r->f->services->hooks->run_over(r);
 	/* The edge and the next front find a run that goes on by its sockets. */
 	if (!r->f->services->stopped)
 		remove_sockets(r->f, r->run);
@@ -97,6 +107,8 @@ static json_t *hello(struct service_replica *r)
 
 	for (unsigned i = 0; i < r->version->manifest.n_http; i++)
 		json_array_append_new(sockets, json_string(r->version->manifest.ports[i].name));
+	if (r->version->manifest.background.is)
+		json_array_append_new(sockets, json_string("background"));
 	/* Those of its app, for the variables by which they find each other. */
 	LIST_FOREACH(s, &r->service->project->service->services, next)
 		if (strcmp(s->row.app, r->service->row.app) == 0) {
@@ -257,7 +269,7 @@ static int accept_run(struct service_replica *r, struct err *e)
 
 static void begin_run(struct service_replica *r)
 {
-	int fds[SERVICE_PORTS_MAX];
+	int fds[SERVICE_PORTS_MAX + 1];
 	char name[EDGE_SOCKET_MAX];
 	struct err e = {0};
 	unsigned n = 0;
@@ -274,6 +286,11 @@ static void begin_run(struct service_replica *r)
 		res = edge_socket_make(r->f, name, &r->listen_fd, &e);
 	while (res == 0 && n < r->version->manifest.n_http) {
 		socket_name(r->run, n, name);
+		res = edge_socket_make(r->f, name, &fds[n], &e);
+		n += res == 0;
+	}
+	if (res == 0 && r->version->manifest.background.is) {
+		service_replica_background_name(r->run, name);
 		res = edge_socket_make(r->f, name, &fds[n], &e);
 		n += res == 0;
 	}
@@ -398,7 +415,14 @@ static void step(struct service_replica *r, enum replica_event event)
 	}
 	if (served && !service_replica_serves(r))
 		service_edge_put(r->f, r->service);
+	if (r->service->background)
+		r->f->services->hooks->replica(r);
 	arm(r);
+}
+
+void service_replica_kill(struct service_replica *r)
+{
+	end_run(r, true);
 }
 
 void service_replicas_drain(struct service *s)

@@ -447,6 +447,19 @@ static const char *image_of(const struct service_manifest *m)
 	return m->python && *m->python == '2' ? SERVICE_IMAGE_27 : SERVICE_IMAGE_SERVERS;
 }
 
+/* A background worker's queue outlives its versions: none of them is another kind of service. */
+static int check_kind(struct service *s, const struct service_manifest *m, struct err *e)
+{
+	struct service_version *v = service_live(s);
+
+	if (!v || service_version_open(v, e) < 0 || v->manifest.background.is == m->background.is)
+		return 0;
+	return err_set(e, ERR_CONFLICT, 0, "%s/%s is %s: remove it first, or take another name",
+		       m->app, m->name,
+		       m->background.is ? "a service that is no background worker"
+					: "a background worker");
+}
+
 static int make_version(struct service_roll *x, const struct unpacked *is, struct err *e)
 {
 	_cleanup_service_manifest_ struct service_manifest m = {0};
@@ -457,6 +470,8 @@ static int make_version(struct service_roll *x, const struct unpacked *is, struc
 
 	if (r == 0)
 		r = find_or_make_service(x, &m, e);
+	if (r == 0)
+		r = check_kind(x->service, &m, e);
 	if (r == 0)
 		r = service_edge_check(x->f, x->service, &m, e);
 	if (r < 0)

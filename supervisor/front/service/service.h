@@ -43,6 +43,8 @@
 extern const struct capability service_capability, service_roll_capability;
 extern const struct capability service_push_capability;
 
+struct background;
+struct background_line;
 struct service_wish;
 struct service_roll;
 struct service_push;
@@ -69,8 +71,9 @@ struct service {
 	struct service_wish *wish;	      /* a change of it that is being written */
 	uint64_t generation, last_generation; /* of the replicas that serve; that was given last */
 	struct edge_wakes wakes[SERVICE_PORTS_MAX]; /* requests that wait, by its HTTP ports */
-	char failure[ERR_MSG_MAX]; /* why a replica ended before it was ready, last */
-	uint64_t restarts;	   /* runs that have ended while they were wanted */
+	char failure[ERR_MSG_MAX];     /* why a replica ended before it was ready, last */
+	uint64_t restarts;	       /* runs that have ended while they were wanted */
+	struct background *background; /* service_hooks' own; NULL: it is no background worker */
 };
 
 struct service_replica {
@@ -93,7 +96,8 @@ struct service_replica {
 	uint64_t began_ns; /* CLOCK_MONOTONIC when its run was asked for; 0: by an earlier front */
 	uint64_t ready_ns; /* how long it took until it was ready; 0: it is not, or not known */
 	unsigned restarts;
-	bool drains; /* it is to be told to finish */
+	bool drains;		      /* it is to be told to finish */
+	struct background_line *line; /* service_hooks' own */
 };
 
 /* project.service */
@@ -103,8 +107,24 @@ struct project_service {
 	struct package_size packages; /* what is counted of them in project.package_bytes */
 };
 
+/* What a capability behind this one (background/) adds to services that are its own; it sets itself. */
+struct service_hooks {
+	/* A version is about to be written whose manifest has "background"; and within that transaction. */
+	int (*begin)(struct front *f, struct service *s, struct err *e);
+	int (*write)(struct front *f, struct service *s, struct err *e);
+	void (*adopt)(struct front *f, struct service *s); /* that is durable */
+	/* Within the transaction that removes the service. */
+	int (*remove)(struct front *f, const struct service *s, struct err *e);
+	/* No replica is wanted, whatever the version says. */
+	bool (*is_stopped)(const struct service *s);
+	void (*replica)(struct service_replica *r);  /* its state may be another one */
+	void (*run_over)(struct service_replica *r); /* it is about to lose its run */
+	void (*free)(struct service *s);
+};
+
 struct services {
-	struct idtable channels; /* replicas by the runs that they have */
+	const struct service_hooks *hooks; /* NULL: there is none */
+	struct idtable channels;	   /* replicas by the runs that they have */
 	struct idnode *buckets[SERVICE_BUCKETS];
 	LIST_HEAD(, service_roll) rolls;
 	LIST_HEAD(, service_push) pushes;
@@ -131,7 +151,7 @@ unsigned service_project_wanted(const struct project *p);
 /* Starts and ends replicas until those are there that the service wants. */
 void service_settle(struct front *f, struct service *s);
 void service_packages_count(struct project *p);
-/* "down", "rolling", "up", "degraded", "failed" */
+/* "down", "stopped", "rolling", "up", "degraded", "failed" */
 const char *service_state(struct service *s);
 
 /* replica.c */
@@ -146,6 +166,10 @@ void service_replica_free(struct service_replica *r);
 bool service_replica_serves(const struct service_replica *r);
 /* The edge knows which replicas the service has: those that it sends to no more are told to finish. */
 void service_replicas_drain(struct service *s);
+/* Its run is killed, and it is started again. */
+void service_replica_kill(struct service_replica *r);
+/* The socket of a background worker's run. */
+void service_replica_background_name(const char *run, char buf[EDGE_SOCKET_MAX]);
 /* Those of before the front's restart. */
 void service_replicas_load(struct front *f);
 

@@ -10,11 +10,15 @@ static int wish_write(struct front *f, struct change *c, struct err *e)
 	struct service_version *v;
 	int r;
 
-	if (w->remove)
-		return store_service_delete(f->store, &w->row, e);
+	if (w->remove) {
+		r = w->service->background ? f->services->hooks->remove(f, w->service, e) : 0;
+		return r < 0 ? r : store_service_delete(f->store, &w->row, e);
+	}
 	r = store_service_put(f->store, &w->row, e);
 	if (r == 0 && w->put)
 		r = store_service_version_put(f->store, &w->put->row, e);
+	if (r == 0 && w->put && w->service->background)
+		r = f->services->hooks->write(f, w->service, e);
 	LIST_FOREACH(v, &w->service->versions, next)
 		if (r == 0 && v->goes)
 			r = store_service_version_delete(f->store, w->row.id, v->row.number, e);
@@ -38,7 +42,6 @@ static void wish_adopt(struct front *f, struct change *c, bool durable)
 	struct service *s = w->service;
 	struct service_version *v;
 
-	(void)f;
 	s->project->n_coming--;
 	s->wish = NULL;
 	if (!durable) {
@@ -53,6 +56,8 @@ static void wish_adopt(struct front *f, struct change *c, bool durable)
 	s->stored = true;
 	if (w->put)
 		w->put->stored = true;
+	if (w->put && s->background)
+		f->services->hooks->adopt(f, s);
 	drop_oldest(s);
 	service_packages_count(s->project);
 }
@@ -97,6 +102,11 @@ int service_wish_begin(struct front *f, struct service_wish *w, struct err *e)
 	if (s->wish)
 		return err_set(e, ERR_CONFLICT, 0, "%s/%s is being changed: try again", s->row.app,
 			       s->row.name);
+	if (w->put && w->put->manifest.background.is &&
+	    (!f->services->hooks || f->services->hooks->begin(f, s, e) < 0))
+		return e->code ? -EBUSY
+			       : err_set(e, ERR_UNAVAILABLE, 0,
+					 "there are no background workers here");
 	w->change = (struct change){.write = wish_write, .adopt = wish_adopt, .done = wish_done};
 	w->row.changed_ns = util_realtime_ns();
 	s->wish = w;

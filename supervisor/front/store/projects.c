@@ -29,6 +29,8 @@ static const struct column project_columns[] = {
 	COLUMN(project_row, "service_replicas", COLUMN_U32, quota.service_replicas),
 	COLUMN(project_row, "service_versions", COLUMN_U32, quota.service_versions),
 	COLUMN(project_row, "service_data_bytes", COLUMN_U64, quota.service_data_bytes),
+	COLUMN(project_row, "background_items", COLUMN_U32, quota.background_items),
+	COLUMN(project_row, "background_bytes", COLUMN_U64, quota.background_bytes),
 };
 static const struct table projects_table = TABLE("projects", project_row, 1, project_columns);
 
@@ -71,13 +73,14 @@ static const char step_4[] =
 	"ALTER TABLE projects ADD COLUMN service_replicas INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE projects ADD COLUMN service_versions INTEGER NOT NULL DEFAULT 10;"
 	"ALTER TABLE projects ADD COLUMN service_data_bytes INTEGER NOT NULL DEFAULT 1073741824";
+static const char step_5[] =
+	"ALTER TABLE projects ADD COLUMN background_items INTEGER NOT NULL DEFAULT 1000000;"
+	"ALTER TABLE projects ADD COLUMN background_bytes INTEGER NOT NULL DEFAULT 1073741824";
 /* clang-format on */
 
-static const struct migration steps[] = {{1, 2, step_1, NULL},
-					 {2, 3, step_2, NULL},
-					 {3, 0, step_3, NULL},
-					 {4, 0, step_4, NULL},
-					 {0}};
+static const struct migration steps[] = {{1, 2, step_1, NULL}, {2, 3, step_2, NULL},
+					 {3, 0, step_3, NULL}, {4, 0, step_4, NULL},
+					 {5, 0, step_5, NULL}, {0}};
 static const struct table *const tables[] = {&projects_table, &tokens_table, NULL};
 const struct schema projects_schema = {"projects", steps, tables, NULL};
 

@@ -34,6 +34,8 @@ struct quota {
 	uint32_t service_replicas;   /* of all services, as many as are wanted */
 	uint32_t service_versions;   /* that are kept of each: the oldest that nothing runs go */
 	uint64_t service_data_bytes; /* of all services' folders ~/data */
+	uint32_t background_items;   /* of all background workers, dead letters too */
+	uint64_t background_bytes;   /* of the same */
 	/* What its workers may name, separated by commas. */
 	char policies[QUOTA_NAMES_MAX + 1], images[QUOTA_NAMES_MAX + 1];
 	/* Of which hosts its HTTP workers may have routes: names, and *.NAME for all below one. */

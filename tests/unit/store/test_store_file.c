@@ -227,6 +227,8 @@ static void test_upgrade_names(void **state)
 		"ALTER TABLE projects DROP COLUMN service_replicas;"
 		"ALTER TABLE projects DROP COLUMN service_versions;"
 		"ALTER TABLE projects DROP COLUMN service_data_bytes;"
+		"ALTER TABLE projects DROP COLUMN background_items;"
+		"ALTER TABLE projects DROP COLUMN background_bytes;"
 		"ALTER TABLE projects DROP COLUMN package_files;"
 		"ALTER TABLE projects DROP COLUMN kept_log_bytes;"
 		"ALTER TABLE projects DROP COLUMN policies;"

@@ -48,6 +48,9 @@ class Replica:
         self.processes = Processes()
         self.channel = Channel(socket.socket(fileno=fd))
         self.hello = None
+        self.background = None      # the process of a background worker
+        self.background_fd = None
+        self.error = ""             # that it has told before it was ready
         self.ready = False
         self.term = False       # end at once
         self.draining = None    # till when it may finish
@@ -82,11 +85,14 @@ class Replica:
             if self.hello is None:
                 names = header.get("sockets") or []
                 self.sockets = dict(zip(names, self.channel.fds))
+                self.background_fd = self.sockets.pop("background", None)
                 if len(self.channel.fds) < len(names):
                     raise SystemExit("sandboxd: the front has given no sockets")
                 self.hello = header
             elif self.ready:
                 self.say("ready")
+        elif header["op"] == "kill" and self.background is not None:
+            self.background.kill()
         elif header["op"] == "drain" and self.draining is None:
             self.draining = time.monotonic() + header.get("seconds", 30)
 
@@ -104,8 +110,11 @@ class Replica:
                 if key.fileobj is self.channel.listening:
                     self.channel.accept()
                 elif key.fileobj is self.notify:
-                    if b"READY=1" in self.notify.recv(65536).splitlines():
-                        self.notified = True
+                    for line in self.notify.recv(65536).splitlines():
+                        if line == b"READY=1":
+                            self.notified = True
+                        elif line.startswith(b"ERROR="):
+                            self.error = line[6:].decode("utf-8", "replace")
                 elif self.control and key.fileobj is self.control.listening:
                     self.control.accept()
                 elif key.fileobj is self.channel.sock:
@@ -129,6 +138,8 @@ class Replica:
             self.begin()
             self.wait_ready()
             self.ready = True
+            if self.background is not None:
+                self.background.patient = True
             self.say("ready")
             self.serve()
             return 0
@@ -209,6 +220,12 @@ class Replica:
             self.add(self.manifest["entry"],
                      begin + [sys.executable, "-u", "-B", os.path.join(HERE, "call.py"), self.manifest["entry"]], fds=fds)
 
+        if self.manifest.get("background"):
+            its = self.manifest["background"]
+            self.background = self.add(its["worker"], [sys.executable, "-u", "-B", os.path.join(HERE, "background.py"),
+                                                       str(self.background_fd), its["worker"]] + its.get("siblings", []),
+                                       fds=(self.background_fd,))
+
     def is_ready(self):
         if hasattr(self.type, "is_ready"):
             return self.type.is_ready(self)
@@ -237,6 +254,8 @@ class Replica:
 
     def look(self):
         self.cron.turn()
+        if self.error and not self.ready:
+            raise hook.Failed("%s: %s" % (self.processes.all[-1].name, self.error), "")
         failed = self.processes.look()
         if failed is not None:
             raise hook.Failed("%s: it ends as soon as it is started (%s)" % (failed.name, failed.how()), "")
@@ -268,6 +287,10 @@ class Replica:
         self.processes.ending = True
         if hasattr(self.type, "drain"):
             self.type.drain(self)
+        if self.background is not None and self.background.alive():
+            # What it executes ends as it does.
+            signal_group(self.background.process, signal.SIGTERM)
+            proxies.append(self.background)
         while time.monotonic() < self.draining and (
                 any(each.alive() for each in proxies) or not getattr(self.type, "is_drained", lambda replica: True)(self)):
             self.turn(LOOK_EVERY)

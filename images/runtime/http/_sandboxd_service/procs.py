@@ -37,6 +37,7 @@ class Process:
         self.cwd = cwd
         self.fds = tuple(fds)       # descriptors that it inherits
         self.stop = stop            # a signal, or a function of the process
+        self.patient = False        # it is started again however often it ends
         self.process = None
         self.began = 0.0
         self.quick = 0              # ends in a row that came too soon
@@ -141,10 +142,10 @@ class Processes:
             if process.again is None:
                 lived = now - process.began
                 process.quick = process.quick + 1 if lived < process.start_seconds else 0
-                if process.quick >= TRIES:
+                if process.quick >= TRIES and not process.patient:
                     return process
                 sys.stderr.write("sandboxd: %s has ended (%s)\n" % (process.name, process.how()))
-                process.again = now + process.quick
+                process.again = now + min(process.quick, 2 * TRIES) * (0.25 if process.patient else 1)
             if now >= process.again:
                 process.restarts += 1
                 process.start()

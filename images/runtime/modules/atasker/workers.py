@@ -38,6 +38,10 @@ CALLS_IN_A_ROW = 32
 
 NOTHING = object()      # there is no item
 
+# Whoever has the workers of this process in its hands (_sandboxd_service/background.py), or None: what it has is as
+# its class Supervision; the worker that it supervises has a _feed.
+supervision = None
+
 
 def is_async(function):
     """Whether calling it makes a coroutine."""
@@ -72,6 +76,7 @@ class BackgroundWorker:
     """
 
     _is_worker = True
+    _feed = None
 
     def __init__(self, name=None, executor_func=None, func=None, priority=TASK_NORMAL, o=None, on_error=None,
                  on_error_kwargs=None, supervisor=None, poll_delay=None, loop=None, **kwargs):
@@ -153,6 +158,10 @@ class BackgroundWorker:
         _name and o stand for this run; _priority, _loop, _interval, _delay and _delay_before stay.  RuntimeError:
         the supervisor is not started, or the loop does not run.
         """
+        if supervision is not None:
+            answer = supervision.starting(self, args, kwargs)
+            if answer is not None:
+                return answer
         self.supervisor.need()
         with LOCK:
             old = self._current
@@ -327,14 +336,23 @@ class BackgroundWorker:
     def call(self, run, first, kwargs):
         """Call a sync executor in this thread; returns whether to go on."""
         verdict = None
+        if self._feed is not None:
+            kwargs.update(self._feed.extras())
         try:
             result = run.executor(*first, *run.args, **kwargs)
             if self._run_in_mp:
                 verdict = self.process_result(result)
-        except BaseException:
+        except BaseException as error:
             self.failed()
+            self.call_ended(error)
             return True
+        self.call_ended(None, result is False or verdict is False)
         return self.goes_on(run, result, verdict)
+
+    def call_ended(self, error, stop=False):
+        """A call of the executor has ended, with what it has returned processed."""
+        if self._feed is not None:
+            self._feed.ended(error, stop)
 
     def goes_on(self, run, result, verdict=None):
         if result is False or verdict is False:
@@ -356,6 +374,8 @@ class BackgroundWorker:
         """Have a process call the executor; done(whether to go on) is called in a thread of the pool."""
         task = Task(TT_MP, run.executor, first + run.args, dict(run.kwargs), worker=self, priority=run.priority)
         task.kwargs["_task_id"] = task.id
+        if self._feed is not None:
+            task.kwargs.update(self._feed.extras())
         task.send = functools.partial(self.supervisor.send_call, done=functools.partial(self.process_done, run, done))
         task.given_up = functools.partial(self.give_up, run, first, done)
         if not self.supervisor.enter(task, of_run=True):
@@ -368,10 +388,12 @@ class BackgroundWorker:
             if not is_result:
                 raise result
             verdict = self.process_result(result)
-        except BaseException:
+        except BaseException as error:
             self.failed()
+            self.call_ended(error)
             go_on = True
         else:
+            self.call_ended(None, result is False or verdict is False)
             go_on = self.goes_on(run, result, verdict)
         run.thread = thread
         self.supervisor.complete(task)
@@ -460,16 +482,20 @@ class BackgroundAsyncWorker(BackgroundWorker):
         """Call the executor; returns whether to go on."""
         if not run.is_async:
             return await self.wait_for_call(run, first)
+        kwargs = run.kwargs if self._feed is None else dict(run.kwargs, **self._feed.extras())
         try:
-            result = await run.executor(*first, *run.args, **run.kwargs)
-        except asyncio.CancelledError:
+            result = await run.executor(*first, *run.args, **kwargs)
+        except asyncio.CancelledError as error:
             if self.is_cut_off(run):
                 raise
             await self.failed_here()
+            self.call_ended(error)
             return True
-        except BaseException:
+        except BaseException as error:
             await self.failed_here()
+            self.call_ended(error)
             return True
+        self.call_ended(None, result is False)
         return self.goes_on(run, result)
 
     @staticmethod
@@ -609,6 +635,12 @@ class BackgroundQueueWorker(BackgroundAsyncWorker):
 
     def put_threadsafe(self, item):
         """Put an item; from anywhere, at once."""
+        if supervision is not None and supervision.put(self, item):
+            return
+        self._put_here(item)
+
+    def _put_here(self, item):
+        """Put an item that stays in this process."""
         with self._queue_lock:
             self.get_queue_obj()
             self._overflow.append(item)
@@ -621,6 +653,16 @@ class BackgroundQueueWorker(BackgroundAsyncWorker):
         """As put_threadsafe(); what it returns may be awaited, and need not be."""
         self.put_threadsafe(item)
         return Done()
+
+    def _hand_over(self):
+        """What was put before anybody had the queue goes to whoever has it now."""
+        items = []
+        with self._queue_lock:
+            while self.get_queue_obj().qsize() or self._overflow:
+                self.move_overflow()
+                items.append(self._queue.get_nowait())
+        for item in items:
+            self.put_threadsafe(item)
 
     def move_overflow(self):
         while self._overflow:
@@ -640,6 +682,8 @@ class BackgroundQueueWorker(BackgroundAsyncWorker):
                 return NOTHING
             if self._returned:
                 return self._returned.popleft()
+            if self._feed is not None and not self._queue.qsize():
+                return self._feed.take(NOTHING)
             try:
                 item = self._queue.get_nowait()
             except asyncio.QueueEmpty:
@@ -650,7 +694,10 @@ class BackgroundQueueWorker(BackgroundAsyncWorker):
 
     def give_up(self, run, first, done):
         with self._queue_lock:
-            self._returned.extend(first)
+            if self._feed is not None and self._feed.current is not None:
+                self._feed.unbegun()
+            else:
+                self._returned.extend(first)
         BackgroundAsyncWorker.give_up(self, run, first, done)
 
     def has_hooks(self):
@@ -725,6 +772,8 @@ class BackgroundEventWorker(BackgroundAsyncWorker):
 
     def trigger_threadsafe(self, force=False):
         """Have the executor called; from anywhere.  Does nothing while the worker is not active."""
+        if supervision is not None and supervision.trigger(self):
+            return
         with LOCK:
             run = self._current
             if run is None or run.stopping or run.executing and not force:
@@ -748,6 +797,8 @@ class BackgroundEventWorker(BackgroundAsyncWorker):
                 return False
             if not is_due:
                 run.triggered = False
+                if self._feed is not None:
+                    self._feed.begins()
             run.executing = True
         return True
 
@@ -758,6 +809,8 @@ class BackgroundEventWorker(BackgroundAsyncWorker):
                 continue
             go_on = await self.once(run)
             run.executing = False
+            if self._feed is not None:
+                self._feed.run_ended()
             if not go_on:
                 break
 
@@ -815,6 +868,8 @@ class BackgroundIntervalWorker(BackgroundEventWorker):
     async def cycle(self, run):
         time = run.loop.time
         pace = Pace(time(), self.delay_before or 0)
+        if self._feed is not None:
+            self._feed.pace(pace, time(), self.delay, self.keep_interval)
         while not run.stopping:
             is_extra = self.begins(run)
             if not is_extra:
@@ -822,9 +877,13 @@ class BackgroundIntervalWorker(BackgroundEventWorker):
                     await run.wake.wait(run.loop, pace.due)
                     continue
                 pace.begins(time(), self.delay if self.keep_interval else 0)
+                if self._feed is not None:
+                    self._feed.ticks(pace, time(), self.delay, self.keep_interval)
                 self.begins(run, True)
             go_on = await self.once(run)
             run.executing = False
+            if self._feed is not None:
+                self._feed.run_ended()
             if not go_on:
                 break
             (pace.extra_ended if is_extra else pace.ended)(time(), self.delay, self.keep_interval)
