@@ -15,13 +15,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "spec/job.h"
 #include "supervisor/front/base/metric.h"
+#include "supervisor/front/core/package/package.h"
 #include "supervisor/front/service/service.h"
 #include "supervisor/front/web/deploy.h"
 
@@ -47,7 +47,7 @@ struct push_item {
 	char name[SERVICE_NAME_MAX + 1], image[64];
 	json_t *plan;	/* owned: what its build is told */
 	char *manifest; /* owned: what its build has made */
-	int package_fd; /* a memfd with the package; -1 */
+	int package_fd; /* an unlinked file with the package; -1 */
 	uint64_t package_bytes;
 	bool ready;    /* its new replicas are, and wait for those of the others */
 	bool over;     /* its roll is */
@@ -392,7 +392,7 @@ static void take_package(struct service_push *x)
 	int r;
 
 	if (item->package_fd < 0)
-		item->package_fd = memfd_create("package", MFD_CLOEXEC);
+		item->package_fd = package_spool(x->f);
 	item->package_bytes += in->body_len;
 	if (item->package_bytes > x->f->cfg.package_bytes_max + PACKAGE_FRAME) {
 		(void)err_set(&e, ERR_LIMIT, 0, "the package has more than %llu bytes",
@@ -400,7 +400,7 @@ static void take_package(struct service_push *x)
 		push_fail(x, &e);
 		return;
 	}
-	r = item->package_fd < 0 ? -errno
+	r = item->package_fd < 0 ? item->package_fd
 				 : util_write_all(item->package_fd, in->body, in->body_len);
 	if (r < 0) {
 		(void)err_set(&e, ERR_SYSTEM, -r, "package");

@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -78,7 +77,7 @@ struct web_build {
 	int serve_fd; /* the run's end until it is started; -1 */
 	struct web_channel channel;
 	char *manifest;
-	int package_fd;		       /* a memfd with the version's package; -1 */
+	int package_fd;		       /* an unlinked file with the package; -1 */
 	uint64_t package_bytes;	       /* so far */
 	char image[WEB_IMAGE_MAX + 1]; /* that the build runs in */
 	char *config;		       /* what it has read in another image; NULL: it has not */
@@ -777,7 +776,7 @@ static void take_package(struct web_build *b)
 	int r;
 
 	if (b->package_fd < 0)
-		b->package_fd = memfd_create("package", MFD_CLOEXEC);
+		b->package_fd = package_spool(b->f);
 	b->package_bytes += in->body_len;
 	if (b->package_bytes > b->f->cfg.package_bytes_max + PACKAGE_FRAME) {
 		(void)err_set(&e, ERR_LIMIT, 0, "the package has more than %llu bytes",
@@ -785,7 +784,8 @@ static void take_package(struct web_build *b)
 		build_fail(b, &e);
 		return;
 	}
-	r = b->package_fd < 0 ? -errno : util_write_all(b->package_fd, in->body, in->body_len);
+	r = b->package_fd < 0 ? b->package_fd
+			      : util_write_all(b->package_fd, in->body, in->body_len);
 	if (r < 0) {
 		(void)err_set(&e, ERR_SYSTEM, -r, "package");
 		build_fail(b, &e);

@@ -318,6 +318,13 @@ static int unpack_copy(struct front *f, int copy, const struct package_size *roo
 	return r;
 }
 
+int package_spool(struct front *f)
+{
+	int fd = openat(f->cfg.packages_dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
 /*
  * A client that is written in Python 3 sends what it prints of the bytes, "b'PK...'": the bytes of
  * that in an unlinked file, whose fd is the caller's. -1 in *ret where the file is a zip as it is.
@@ -335,9 +342,9 @@ static int plain_zip(struct front *f, int from, int *ret, struct err *e)
 	*ret = -1;
 	if (pread(from, head, sizeof(head), 0) != sizeof(head) || !iron_unescape_wanted(head))
 		return 0;
-	to = openat(f->cfg.packages_dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	to = package_spool(f);
 	if (!text || !bytes || to < 0)
-		return err_set(e, ERR_SYSTEM, to < 0 ? errno : ENOMEM, "file: cannot be kept");
+		return err_set(e, ERR_SYSTEM, to < 0 ? -to : ENOMEM, "file: cannot be kept");
 	while ((got = pread(from, text, COPY_SIZE, (off_t)at)) > 0) {
 		if (iron_unescape(&u, text, (size_t)got, bytes, &n) < 0)
 			return err_set(e, ERR_INPUT, 0,

@@ -77,6 +77,9 @@ typedef void (*package_zip_fn)(struct front *f, void *arg, const struct unpacked
  */
 void package_unpack_zip(struct front *f, const struct project *p, int fd, package_zip_fn done,
 			void *arg);
+/* An empty file without a name beside the packages, for one that comes in pieces: on disk, because
+ * all of a sandbox's answers could not be held in memory. The caller owns the fd; -errno. */
+int package_spool(struct front *f);
 /* The zip, to be read. The caller owns the fd; -errno. */
 int package_open_zip(struct front *f, const uint8_t zip[32]);
 
