@@ -26,6 +26,8 @@ static const char service_help[] =
 	"       sandboxctl service rollback [APP/]SVC\n"
 	"       sandboxctl service rm [APP/]SVC\n"
 	"       sandboxctl service env list|set K=V...|unset K... [--app NAME]\n"
+	"       sandboxctl service run [--app NAME] [APP/]SVC [--] COMMAND...\n"
+	"       sandboxctl service data export|import [--app NAME] [APP/]SVC\n"
 	"       sandboxctl service attach NAME KIND --url URL [--app NAME]\n"
 	"       sandboxctl service detach NAME KIND [--app NAME]\n"
 	"       sandboxctl service put DIR --manifest FILE\n\n"
@@ -41,6 +43,11 @@ static const char service_help[] =
 	"rollback   the one that was live before\n"
 	"rm         the service goes, with its revisions\n"
 	"env        variables of all services of the app, which get new replicas for them\n"
+	"run        a command beside the replicas, in the same surroundings, with stdin but "
+	"without a\n"
+	"           terminal of its own; one word is a line for a shell. Its exit status is "
+	"returned\n"
+	"data       what is in ~/data, as a tar on stdout, or from stdin over what is there\n"
 	"attach     a database that runs elsewhere: the app finds its DOTCLOUD_NAME_KIND_* "
 	"variables;\n"
 	"           KIND is postgresql, postgis, mysql, redis, mongodb, rabbitmq, solr or smtp\n"
@@ -654,6 +661,8 @@ int ctl_service(struct ctl *ctl, int argc, char **argv)
 		{"rm", service_rm, false},
 		{"env", service_env, false},
 		{"put", service_put, false},
+		{"run", service_run, false},
+		{"data", service_data, false},
 		{"attach", service_attach, false},
 		{"detach", service_attach, false},
 		/* dotCloud's own words. */

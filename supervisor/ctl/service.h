@@ -30,4 +30,8 @@ int service_roll(struct ctl *ctl, json_t *request, int fd, json_t **ret, struct 
 /* service_logs.c */
 int service_logs(struct ctl *ctl, int argc, char **argv);
 
+/* service_run.c */
+int service_run(struct ctl *ctl, int argc, char **argv);
+int service_data(struct ctl *ctl, int argc, char **argv);
+
 #endif

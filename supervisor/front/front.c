@@ -107,6 +107,7 @@ const struct capability *const front_capabilities[] = {&link_capability,
 						       &service_capability,
 						       &service_roll_capability,
 						       &service_push_capability,
+						       &service_once_capability,
 						       &background_capability,
 						       NULL};
 

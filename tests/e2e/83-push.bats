@@ -232,3 +232,29 @@ get() {
 	run --separate-stderr sandboxctl service attach three/db redis --url y
 	[[ $stderr == *'url: must be scheme://'* ]]
 }
+
+@test "a command runs beside the replicas, and the folder data goes out and comes in" {
+	push three
+	cd three
+	run --separate-stderr sandboxctl service run www -- python -c 'import os, sys, ccc; print(ccc.VERSION, os.environ["GREETING"], sys.stdin.read()); sys.exit(5)' <<<"from stdin"
+	[ "$status" = 5 ] || fail "$stderr"
+	[[ $output == '3.0 hello from stdin'* ]]
+	sandboxctl service run www 'mkdir -p ~/data/a && echo kept >~/data/a/b && ln -s a/b ~/data/c'
+	sandboxctl service data export www >../data.tar
+	[ "$(tar -tf ../data.tar | tr '\n' ' ')" = 'a/ a/b c ' ]
+	sandboxctl service run www 'rm -r ~/data/a ~/data/c'
+	[ "$(sandboxctl service data import www <../data.tar)" = '2 files' ]
+	[ "$(sandboxctl service run www 'cat ~/data/c')" = kept ]
+	# A hostile archive leads nowhere.
+	ln -s /etc ../x
+	tar -cf ../bad.tar -C .. x
+	rm ../x
+	mkdir ../x
+	touch ../x/y
+	tar -rf ../bad.tar -C .. x/y
+	run --separate-stderr sandboxctl service data import www <../bad.tar
+	[ "$status" != 0 ]
+	[[ $output$stderr == *'x/y: leads out of the folder'* ]] || fail "$output$stderr"
+	run --separate-stderr sandboxctl service run nothing true
+	[[ $stderr == *'there is no service three/nothing'* ]]
+}

@@ -100,27 +100,35 @@ static unsigned instances_of(struct service *s)
 	return v && v->manifest.doc ? service_instances(s, v) : 1;
 }
 
+json_t *service_peers(struct front *f, struct service *own)
+{
+	json_t *all = json_array();
+	struct service *s;
+
+	LIST_FOREACH(s, &own->project->service->services, next)
+		if (strcmp(s->row.app, own->row.app) == 0) {
+			char url[EDGE_URL_MAX];
+
+			service_url(f, s, url, sizeof(url));
+			json_array_append_new(all, json_pack("{s:s, s:s, s:i}", "name", s->row.name,
+							     "url", url, "instances",
+							     (int)instances_of(s)));
+		}
+	return all;
+}
+
 static json_t *hello(struct service_replica *r)
 {
-	json_t *env = service_env(r->f, r->service), *sockets = json_array(), *all = json_array();
-	struct service *s;
+	json_t *env = service_env(r->f, r->service), *sockets = json_array();
 
 	for (unsigned i = 0; i < r->version->manifest.n_http; i++)
 		json_array_append_new(sockets, json_string(r->version->manifest.ports[i].name));
 	if (r->version->manifest.background.is)
 		json_array_append_new(sockets, json_string("background"));
 	/* Those of its app, for the variables by which they find each other. */
-	LIST_FOREACH(s, &r->service->project->service->services, next)
-		if (strcmp(s->row.app, r->service->row.app) == 0) {
-			char url[EDGE_URL_MAX];
-
-			service_url(r->f, s, url, sizeof(url));
-			json_array_append_new(all, json_pack("{s:s, s:s, s:i}", "name", s->row.name,
-							     "url", url, "instances",
-							     (int)instances_of(s)));
-		}
 	return json_pack("{s:s, s:o, s:o, s:o}", "op", "hello", "environment",
-			 env ? env : json_object(), "sockets", sockets, "services", all);
+			 env ? env : json_object(), "sockets", sockets, "services",
+			 service_peers(r->f, r->service));
 }
 
 /* fds: the sockets of its HTTP ports; n 0: an earlier front has given them. -EAGAIN: too many wait to
@@ -562,23 +570,24 @@ static int replica_serve(struct front *f, struct task *t, int *ret, struct err *
 }
 
 /* The service's own folder, which its replicas share and which outlives them. */
+int service_data_open(struct front *f, const char *id, int *ret, struct err *e)
+{
+	*ret = -1;
+	if (f->cfg.data_dirfd <= 0)
+		return 0;
+	(void)mkdirat(f->cfg.data_dirfd, id, 0755);
+	*ret = openat(f->cfg.data_dirfd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret < 0 ? err_set(e, ERR_SYSTEM, errno, "the service's folder data") : 0;
+}
+
 static int replica_data(struct front *f, struct task *t, int *ret, struct err *e)
 {
 	struct service_replica *r = of_run(f, t->rec.id);
-	int fd;
 
 	*ret = -1;
 	if (!r)
 		return err_set(e, ERR_NOT_FOUND, 0, "nobody wants this replica any more");
-	if (f->cfg.data_dirfd <= 0)
-		return 0;
-	(void)mkdirat(f->cfg.data_dirfd, r->service->row.id, 0755);
-	fd = openat(f->cfg.data_dirfd, r->service->row.id,
-		    O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return err_set(e, ERR_SYSTEM, errno, "the service's folder data");
-	*ret = fd;
-	return 0;
+	return service_data_open(f, r->service->row.id, ret, e);
 }
 
 static void run_over(struct front *f, struct task *t)

@@ -41,13 +41,14 @@
 #define SERVICE_OUTPUT_MAX 4096u
 
 extern const struct capability service_capability, service_roll_capability;
-extern const struct capability service_push_capability;
+extern const struct capability service_push_capability, service_once_capability;
 
 struct background;
 struct background_line;
 struct service_wish;
 struct service_roll;
 struct service_push;
+struct service_once;
 
 struct service_version {
 	LIST_ENTRY(service_version) next; /* of its service, the newest first */
@@ -128,6 +129,7 @@ struct services {
 	struct idnode *buckets[SERVICE_BUCKETS];
 	LIST_HEAD(, service_roll) rolls;
 	LIST_HEAD(, service_push) pushes;
+	LIST_HEAD(, service_once) onces;
 	uint64_t rolled[2], pushed[2]; /* that have ended: well, and not */
 	bool stopped;		       /* the front ends; its replicas go on */
 };
@@ -172,6 +174,10 @@ void service_replica_kill(struct service_replica *r);
 void service_replica_background_name(const char *run, char buf[EDGE_SOCKET_MAX]);
 /* Those of before the front's restart. */
 void service_replicas_load(struct front *f);
+/* The services of its app, with their URLs: a list. */
+json_t *service_peers(struct front *f, struct service *s);
+/* The folder ~/data of the service with this id. *ret -1: the front keeps none. */
+int service_data_open(struct front *f, const char *id, int *ret, struct err *e);
 
 /* edge.c */
 void service_edge_start(struct front *f);
@@ -264,6 +270,12 @@ int service_push_begin(struct front *f, struct project *p, struct service_push_a
 		       struct err *e);
 /* Ends those of a project; p NULL: all. */
 void service_pushes_clear(struct front *f, const struct project *p);
+
+/* once.c */
+/* A run of the version's by hand. begin: an object with "do" and what belongs to it, whose reference is
+ * stolen; input_fd: its stdin, taken; -1. The version's manifest is open. */
+int service_once_begin(struct front *f, struct service_version *v, json_t *begin, int input_fd,
+		       char ret_run[TASK_ID_LEN + 1], struct err *e);
 
 /* verbs.c */
 extern const struct verb service_verbs[];

@@ -12,6 +12,7 @@
 #define SERVICE_PATH "/api/projects/{project}/services"
 #define ONE SERVICE_PATH "/{app}/{service}"
 #define SCALE_MEMORY_MIN LIMIT_MEMORY_MIN
+#define RUN_WORDS_MAX 200u
 #define PUSH_TEXT_MAX (64u << 10) /* bytes of a dotcloud.yml */
 
 static json_t *replica_json(const struct service_replica *r)
@@ -533,6 +534,55 @@ static int verb_service_rm(struct call *c, struct err *e)
 	return begin_asked(c, x, e);
 }
 
+/* A command in the surroundings of the service, or its folder ~/data by the socket that comes along. Who
+ * asks follows its log, as that of any task. */
+static int verb_service_run(struct call *c, struct err *e)
+{
+	static const char *const words[] = {"run", "export", "import", NULL};
+	const char *what = call_string(c, "do", 16);
+	json_t *argv = call_get(c, "argv"), *item;
+	char run[TASK_ID_LEN + 1];
+	struct service_version *v;
+	struct service *s;
+	bool known = false;
+	json_t *begin;
+	size_t i;
+	int r;
+
+	for (i = 0; what && words[i]; i++)
+		known |= strcmp(what, words[i]) == 0;
+	if (!known)
+		(void)json_strict_fail(c->in, "do", "must be run, export or import");
+	if (known && strcmp(what, "run") == 0 &&
+	    (!json_is_array(argv) || json_array_size(argv) == 0 ||
+	     json_array_size(argv) > RUN_WORDS_MAX))
+		(void)json_strict_fail(c->in, "argv", "must be a list of 1 to %u texts",
+				       RUN_WORDS_MAX);
+	json_array_foreach(argv, i, item) if (!json_is_string(item))(void)
+		json_strict_fail(c->in, "argv", "must be a list of texts");
+	r = call_service(c, &s, e);
+	if (r == 0)
+		r = may_begin(c, e);
+	if (r == 0 && c->n_fds > 0)
+		r = call_check_socket(c, 0, "input", e);
+	if (r < 0)
+		return r;
+	v = service_live(s);
+	if (!v)
+		return err_set(e, ERR_NOT_FOUND, 0, "%s/%s has no version that runs", s->row.app,
+			       s->row.name);
+	r = service_version_open(v, e);
+	if (r < 0)
+		return r;
+	begin = json_pack("{s:s, s:O*}", "do", what, "argv", argv);
+	if (!begin)
+		return err_set(e, ERR_SYSTEM, ENOMEM, "run");
+	r = service_once_begin(c->f, v, begin, c->n_fds > 0 ? TAKE_FD(c->fds[0]) : -1, run, e);
+	if (r == 0)
+		call_reply(c, json_pack("{s:s}", "id", run));
+	return r;
+}
+
 /* Variables of an app. */
 
 static int add_variable(void *arg, struct service_env_row *row)
@@ -773,6 +823,7 @@ static int verb_attach(struct call *c, struct err *e)
 const struct verb service_verbs[] = {
 	{"service_put", NULL, NULL, WHO_OPERATOR, verb_put, .fds_max = 2},
 	{"service_push", NULL, NULL, WHO_OPERATOR, verb_push, .fds_max = 3},
+	{"service_run", NULL, NULL, WHO_OPERATOR, verb_service_run, .fds_max = 1},
 	{"service_ls", "GET", SERVICE_PATH, WHO_PROJECT, verb_ls},
 	{"service_info", "GET", ONE, WHO_PROJECT, verb_info},
 	{"service_revisions", "GET", ONE "/revisions", WHO_PROJECT, verb_revisions},
