@@ -399,6 +399,7 @@ local TEXTS = {
 	[408] = "the request did not come in time",
 	[413] = "the request's body is too long",
 	[414] = "the request's target is too long",
+	[429] = "this address has too many requests at a time",
 	[431] = "the request's header fields are too long",
 	[500] = "the edge has failed; its error log says why",
 	[502] = "the worker's instance ended, or did not answer in HTTP",

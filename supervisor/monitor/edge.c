@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -43,6 +44,8 @@
 #define EDGE_USER "_sandboxd-edge"
 /* nginx is told the same number, or it would set its own. */
 #define EDGE_BACKLOG 4096
+#define FILES_MAX                                                                                  \
+	(2 * 65536 + 1024) /* of one process of nginx's, for the connections of edge_config.c */
 /* Log files are put aside when they are longer, and looked at so often. One old one is kept. */
 #define LOG_BYTES_MAX (64 << 20)
 #define LOG_LOOK_US (10 * 1000000ULL)
@@ -329,6 +332,17 @@ static int certificates_show(const struct edge *edge, int mount, struct err *e)
 	return 0;
 }
 
+/* A connection has two, its client's and the instance's. Where this may not be had, nginx has as many
+ * connections as its limit lets it. */
+static void widen_files(void)
+{
+	const struct rlimit wide = {FILES_MAX, FILES_MAX};
+	struct rlimit is;
+
+	if (getrlimit(RLIMIT_NOFILE, &is) == 0 && is.rlim_max < FILES_MAX)
+		(void)setrlimit(RLIMIT_NOFILE, &wide);
+}
+
 static void __attribute__((noreturn)) edge_exec(struct edge *edge, bool test, int certificates)
 {
 	const int all[] = {edge->sockets.http, edge->sockets.https, edge->sockets.table};
@@ -353,6 +367,7 @@ static void __attribute__((noreturn)) edge_exec(struct edge *edge, bool test, in
 		(void)snprintf(inherited + len, sizeof(inherited) - len, "%d;", ROLE_FD_FIRST + n);
 		fds[n++] = all[i];
 	}
+	widen_files();
 	if (certificates_show(edge, certificates, &e) == 0) {
 		program = role_keep_fds(fds, n, edge->program);
 		if (role_confine(EDGE_USER, &e) == 0 &&

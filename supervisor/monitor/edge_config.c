@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #include "lib/address.h"
@@ -14,6 +15,13 @@
 
 /* nginx makes one process for each processor; more than these only share less. */
 #define PROCESSES_MAX 8L
+/* Of all processes. One address has less than 65536 ports, so that a client that opens connections and
+ * sends nothing whole takes no more than a half, wherever the kernel brings them. */
+#define CONNECTIONS 131072L
+#define CONNECTIONS_MAX 65536L /* of a process */
+
+/* Requests of one address at a time, in a server that the world reaches. */
+#define PUT_CLIENTS "\t\tlimit_conn sandboxd_clients 4096;\n"
 
 /* What nginx and Lua read as it stands, between quotes of either. */
 static int check_path(const char *option, const char *path, struct err *e)
@@ -31,7 +39,9 @@ static int check_path(const char *option, const char *path, struct err *e)
 
 static void put_main(FILE *f, const struct config *cfg, const struct edge_config *c)
 {
-	const long n = sysconf(_SC_NPROCESSORS_ONLN);
+	const long there = sysconf(_SC_NPROCESSORS_ONLN);
+	const long n = MIN(MAX(there, 1L), PROCESSES_MAX);
+	const long connections = MIN(CONNECTIONS / n, CONNECTIONS_MAX);
 
 	(void)fprintf(f,
 		      "# Written by sandboxd at each start; changes are lost.\n"
@@ -42,12 +52,8 @@ static void put_main(FILE *f, const struct config *cfg, const struct edge_config
 		      "load_module /usr/lib/nginx/modules/ndk_http_module.so;\n"
 		      "load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;\n"
 		      "pcre_jit on;\n"
-		      "events { worker_connections 8192; }\n",
-		      cfg->run,
-		      n < 1		  ? 1
-		      : n > PROCESSES_MAX ? PROCESSES_MAX
-					  : n,
-		      c->error_log);
+		      "events { worker_connections %ld; }\n",
+		      cfg->run, n, c->error_log, connections);
 }
 
 static void put_lua(FILE *f, const struct config *cfg, const char *share)
@@ -89,7 +95,7 @@ static void put_http(FILE *f, const struct config *cfg, const char *share)
 		    /* The instance sees the target as the client wrote it. */
 		    "\tmerge_slashes off;\n"
 		    /* A client that is slow in one of these is let go. */
-		    "\tclient_header_timeout 15s;\n"
+		    "\tclient_header_timeout 10s;\n"
 		    "\tclient_body_timeout 30s;\n"
 		    "\tsend_timeout 30s;\n"
 		    "\tkeepalive_timeout 65s;\n"
@@ -98,6 +104,10 @@ static void put_http(FILE *f, const struct config *cfg, const char *share)
 		    "\tclient_header_buffer_size 4k;\n"
 		    "\tlarge_client_header_buffers 8 16k;\n"
 		    "\tclient_max_body_size 100m;\n"
+		    /* Whose head has come has at most two connections of nginx's each. */
+		    "\tlimit_conn_zone $binary_remote_addr zone=sandboxd_clients:8m;\n"
+		    "\tlimit_conn_status 429;\n"
+		    "\tlimit_conn_log_level info;\n"
 		    "\tuninitialized_variable_warn off;\n",
 		    f);
 }
@@ -250,7 +260,7 @@ static void put_worlds_server(FILE *f, const struct config *cfg, const struct ed
 	put_listen(f, sockets->https, " ssl default_server backlog=4096");
 	if (sockets->https >= 0)
 		put_tls(f);
-	(void)fputs("\t\tserver_name _;\n", f);
+	(void)fputs("\t\tserver_name _;\n" PUT_CLIENTS, f);
 	put_proxy(f);
 	(void)fputs("\t\tproxy_set_header Host $http_host;\n"
 		    "\t\tproxy_set_header X-Forwarded-For $remote_addr;\n"
@@ -304,8 +314,9 @@ static void put_api_server(FILE *f, const struct config *cfg, const struct edge_
 		      "\t\taccess_log \"%s/edge/access.log\" sandboxd_api buffer=64k flush=1s;\n"
 		      "\t\terror_log \"%s\" emerg;\n",
 		      cfg->api_name, cfg->state, c->error_log);
-	(void)fputs("\t\tset $sandboxd_peer \"\";\n"
-		    "\t\terror_page 400 408 411 413 414 500 502 503 504 /.sandboxd/error;\n"
+	(void)fputs(PUT_CLIENTS
+		    "\t\tset $sandboxd_peer \"\";\n"
+		    "\t\terror_page 429 400 408 411 413 414 500 502 503 504 /.sandboxd/error;\n"
 		    "\t\terror_page 494 =431 /.sandboxd/error;\n"
 		    "\t\terror_page 495 496 497 =400 /.sandboxd/error;\n"
 		    "\t\tclient_max_body_size 512m;\n"

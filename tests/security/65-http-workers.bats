@@ -26,6 +26,9 @@ teardown_file() {
 	"$CTL" deploy rm evil || true
 	"$CTL" deploy rm victim || true
 	"$CTL" deploy rm globs || true
+	for name in sleeps-1 sleeps-2 sleeps-3; do
+		"$CTL" deploy rm "$name" 2>/dev/null || true
+	done
 	wait_until "$PATIENCE" nothing_runs || true
 	daemon_remove
 }
@@ -125,4 +128,57 @@ tailed() {
 	for n in $(seq 64); do
 		[ "$(cat "$WORK/far.$n")" = "hello of victim" ]
 	done
+}
+
+# held: the attacker has asked for all of its connections once.
+held() {
+	grep -q open "$WORK/held"
+}
+
+# slow N [NAME...]: an attacker in the background, whose pid is SLOW.
+slow() {
+	/usr/bin/python3 "$SECURITY/slow.py" "${ADDRESS%:*}" "${ADDRESS##*:}" "$@" >"$WORK/held" 2>&1 3>&- &
+	SLOW=$!
+	wait_until "$PATIENCE" held || fail "$(cat "$WORK/held")"
+}
+
+@test "a client that opens connections, and ends no head, keeps no other one out" {
+	local answered=0
+
+	slow 17000
+	for _ in {1..20}; do
+		[ "$(curl -sS -m "$PATIENCE" --interface 127.0.0.2 -H 'Host: victim.default.localhost' "http://$ADDRESS/hello")" = \
+			"hello of victim" ] && answered=$((answered + 1))
+	done
+	kill "$SLOW"
+	wait "$SLOW" || true
+	[ "$answered" = 20 ]
+}
+
+# is_refused: this address has no request more.
+is_refused() {
+	[ "$(curl -s -m "$PATIENCE" -o /dev/null -w '%{http_code}' -H 'Host: victim.default.localhost' "http://$ADDRESS/hello")" = 429 ]
+}
+
+@test "requests of one address at a time are bounded, and those of another one are served" {
+	local name served
+
+	# Each has one request, and two thousand wait for it.
+	for name in sleeps-1 sleeps-2 sleeps-3; do
+		mkdir "$WORK/$name"
+		printf '%s\n' "name = \"$name\"" 'main = "entry.py"' 'compatibility_date = "2026-03-01"' \
+			'compatibility_flags = ["python_workers"]' '[sandbox]' 'max = 1' 'concurrency = 1' >"$WORK/$name/wrangler.toml"
+		printf '%s\n' 'import asyncio' 'async def on_fetch(request):' '    await asyncio.sleep(600)' >"$WORK/$name/entry.py"
+		"$CTL" deploy "$WORK/$name" >"$WORK/deployed" 2>&1 || fail "$(cat "$WORK/deployed")"
+	done
+	slow 4300 sleeps-{1,2,3}.default.localhost
+	wait_until "$PATIENCE" is_refused
+	served=$(curl -s -m "$PATIENCE" --interface 127.0.0.2 -H 'Host: victim.default.localhost' "http://$ADDRESS/hello") || true
+	kill "$SLOW"
+	wait "$SLOW" || true
+	for name in sleeps-1 sleeps-2 sleeps-3; do
+		"$CTL" deploy rm "$name"
+	done
+	[ "$served" = "hello of victim" ]
+	wait_until "$PATIENCE" answers victim
 }
