@@ -28,7 +28,8 @@ static void text_position(const char *text, size_t offset, size_t *ret_line, siz
  * Refuses what jansson refuses too late or not at all: it recurses 2048 levels deep before it
  * refuses nesting, and takes a NUL for the end of the text.
  */
-static int text_scan(const char *what, const char *text, size_t len, struct err *e)
+static int text_scan(const char *what, const char *text, size_t len, size_t values_max,
+		     struct err *e)
 {
 	bool in_string = false;
 	unsigned depth = 0;
@@ -66,14 +67,19 @@ static int text_scan(const char *what, const char *text, size_t len, struct err 
 		/* Each value but the first of an object or array comes behind a comma. */
 		values += !in_string && (c == ',' || c == '{' || c == '[');
 	}
-	if (values > JSON_STRICT_VALUES_MAX)
-		return err_set(e, ERR_LIMIT, 0, "%s: more than %d values", what,
-			       JSON_STRICT_VALUES_MAX);
+	if (values > values_max)
+		return err_set(e, ERR_LIMIT, 0, "%s: more than %zu values", what, values_max);
 	return 0;
 }
 
 int json_strict_load(const char *what, const char *text, size_t len, size_t max, json_t **ret,
 		     struct err *e)
+{
+	return json_strict_load_few(what, text, len, max, JSON_STRICT_VALUES_MAX, ret, e);
+}
+
+int json_strict_load_few(const char *what, const char *text, size_t len, size_t max, size_t values,
+			 json_t **ret, struct err *e)
 {
 	char shown[sizeof(((json_error_t *)NULL)->text) * 2];
 	json_error_t je;
@@ -85,7 +91,7 @@ int json_strict_load(const char *what, const char *text, size_t len, size_t max,
 			       len, max);
 	if (len == 0)
 		return err_set(e, ERR_INPUT, 0, "%s: the document is empty", what);
-	r = text_scan(what, text, len, e);
+	r = text_scan(what, text, len, values, e);
 	if (r < 0)
 		return r;
 	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);

@@ -56,6 +56,9 @@ struct json_strict {
  */
 int json_strict_load(const char *what, const char *text, size_t len, size_t max, json_t **ret,
 		     struct err *e);
+/* The same of a document of at most so many values. */
+int json_strict_load_few(const char *what, const char *text, size_t len, size_t max, size_t values,
+			 json_t **ret, struct err *e);
 
 /* Begins at the top of a document, which must be an object. */
 int json_strict_begin(struct json_strict *s, const char *what, json_t *doc, struct err *e);

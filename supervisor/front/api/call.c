@@ -235,15 +235,17 @@ static bool is_blank(const char *text, size_t len)
 }
 
 /* The body as what was given: its members, or the value of one key. */
-static int read_body(const struct http_request *r, const char *key, json_t **ret, struct err *e)
+static int read_body(struct http_request *r, const char *key, json_t **ret, struct err *e)
 {
 	json_t *doc = NULL;
 	int res;
 
 	*ret = json_object();
-	if (!key || is_blank(r->body, r->len))
+	if (r->route->reader == &call_json_reader)
+		doc = TAKE_PTR(r->read);
+	if (!key || (!doc && is_blank(r->body, r->len)))
 		return 0;
-	res = json_strict_load("request", r->body, r->len, HTTP_BODY_MAX, &doc, e);
+	res = doc ? 0 : json_strict_load("request", r->body, r->len, HTTP_BODY_MAX, &doc, e);
 	if (res < 0)
 		return res;
 	if (*key)
@@ -254,6 +256,25 @@ static int read_body(const struct http_request *r, const char *key, json_t **ret
 	*ret = doc;
 	return 0;
 }
+
+static int json_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
+{
+	json_t *doc = NULL;
+	int r = is_blank(text, len)
+			? 0
+			: json_strict_load("request", text, len, HTTP_BODY_MAX, &doc, e);
+
+	(void)strict;
+	*ret = doc;
+	return r;
+}
+
+static void json_free(void *what)
+{
+	json_decref(what);
+}
+
+const struct http_reader call_json_reader = {.read = json_read, .free = json_free};
 
 /* What stands in the path, by the names that the row gives it. */
 static void read_path(struct json_strict *in, const struct http_request *r)

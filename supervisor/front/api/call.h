@@ -69,5 +69,7 @@ int call_when(struct waiter *w, struct change *change, json_t *reply);
 /* The handlers of both sockets; the second one is of rows whose `verb` is one. */
 void call_by_control(struct front *f, struct request *req);
 int call_by_http(struct http_request *r, struct err *e);
+/* Of a row whose body is JSON and may be long; call_by_http() takes what it has read. */
+extern const struct http_reader call_json_reader;
 
 #endif

@@ -62,7 +62,11 @@ static struct http_route verb_route(const struct verb *v)
 				   .who = v->who,
 				   .upload = v->upload,
 				   .fn = call_by_http,
-				   .reader = v->reader,
+				   /* A long body of JSON is a thread's to read. */
+				   .reader = v->reader ? v->reader
+					     : v->body && v->body_max > HTTP_BODY_SHORT
+						     ? &call_json_reader
+						     : NULL,
 				   .body_max = v->body_max,
 				   .form_max = v->form_max,
 				   /* All that IronWorker's clients ask, and nothing else. */

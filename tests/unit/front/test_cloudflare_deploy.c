@@ -109,16 +109,17 @@ static struct instance upload(struct rig *r, const char *method, const char *pat
 			      const char *metadata, const char *secrets, const char *in_job,
 			      char version[WEB_UUID_LEN + 1])
 {
-	char form[4096];
+	char *form = NULL;
 	struct instance i;
 	struct run run;
 	int fd;
 
-	(void)snprintf(form, sizeof(form),
-		       FIELD("metadata") "%s\r\n" FILE_PART("entry.py") "x = 1\r\n" FILE_PART(
-			       "python_modules/a/b.py") "\r\n--b--\r\n",
-		       metadata);
+	assert_true(asprintf(&form,
+			     FIELD("metadata") "%s\r\n" FILE_PART("entry.py") "x = 1\r\n" FILE_PART(
+				     "python_modules/a/b.py") "\r\n--b--\r\n",
+			     metadata) > 0);
 	fd = begin(method, path, FORM, form);
+	free(form);
 	/* As build(), but that the run's job is looked at. */
 	run = expect_start(r);
 	if (!strstr(run.job, in_job))
@@ -213,6 +214,57 @@ static void test_uploads(void **state)
 	edge_expect(fd, "OK ");
 	end_instance(r, &a);
 	forget(&b);
+}
+
+/* Metadata of one variable of so many bytes, and so many other bindings, behind so many blanks; the caller's. */
+static char *metadata_of(size_t bytes, unsigned bindings, unsigned blanks)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(f);
+	while (blanks--)
+		(void)fputc(' ', f);
+	(void)fputs(
+		"{\"main_module\":\"entry.py\",\"compatibility_date\":\"2026-03-01\",\"bindings\":["
+		"{\"name\":\"V\",\"type\":\"plain_text\",\"text\":\"",
+		f);
+	while (bytes--)
+		(void)fputc('y', f);
+	(void)fputs("\"}", f);
+	while (bindings--)
+		(void)fprintf(f, ",{\"name\":\"B%u\",\"type\":\"ai\"}", bindings);
+	(void)fputs("]}", f);
+	assert_int_equal(fclose(f), 0);
+	return text;
+}
+
+static void refuse_metadata(char *metadata, const char *words)
+{
+	char *form = NULL;
+
+	assert_true(asprintf(&form,
+			     FIELD("metadata") "%s\r\n" FILE_PART("entry.py") "x = 1\r\n--b--\r\n",
+			     metadata) > 0);
+	free(metadata);
+	assert_int_equal(finish(begin("PUT", SCRIPT, FORM, form)), 413);
+	expect_error(413, 10027, words);
+	free(form);
+}
+
+/* What is long is read by a thread, and is what the upload says; what is longer is refused by its name. */
+static void test_long_metadata(void **state)
+{
+	char version[WEB_UUID_LEN + 1], *metadata = metadata_of(9, 0, 100u << 10);
+	struct rig *r = *state;
+	struct instance i;
+
+	refuse_metadata(metadata_of(513u << 10, 0, 0), "metadata: 525");
+	refuse_metadata(metadata_of(1, 3000, 0), "metadata: more than 8192 values");
+	i = upload(r, "PUT", SCRIPT, metadata, "{}", "yyyyyyyy", version);
+	forget(&i);
+	free(metadata);
 }
 
 /* The version serves, by a new instance that is told these secrets. */
@@ -790,10 +842,10 @@ static void test_traceback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_CF(test_uploads),	     WITH_CF(test_deployments),	    WITH_CF(test_triggers),
-		WITH_CF(test_first_version), WITH_CF(test_large),	    WITH_CF(test_assets),
-		WITH_CF(test_refused),	     WITH_CF(test_traceback),	    WITH_CF(test_too_many),
-		WITH_CF(test_much),	     WITH_CF(test_version_secrets),
+		WITH_CF(test_uploads),	WITH_CF(test_long_metadata), WITH_CF(test_deployments),
+		WITH_CF(test_triggers), WITH_CF(test_first_version), WITH_CF(test_large),
+		WITH_CF(test_assets),	WITH_CF(test_refused),	     WITH_CF(test_traceback),
+		WITH_CF(test_too_many), WITH_CF(test_much),	     WITH_CF(test_version_secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

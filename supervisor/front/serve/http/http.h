@@ -80,6 +80,7 @@ typedef int (*http_fn)(struct http_request *r, struct err *e);
 struct http_reader {
 	int (*read)(const char *text, size_t len, bool strict, void **ret, struct err *e);
 	void (*free)(void *what);
+	const char *part; /* of a form: the field that is read, and nothing else; NULL: none */
 };
 /* Manners of another's API, of a row that is made for its clients. */
 struct http_dialect {

@@ -156,6 +156,15 @@ static void left(void *arg)
 		read_free(h, g);
 }
 
+/* The text of a form's field, which is taken out of it. */
+static char *form_text(struct http_exchange *r, const char *name)
+{
+	for (size_t i = 0; i < r->pub.form.n; i++)
+		if (strcmp(r->pub.form.parts[i].name, name) == 0)
+			return TAKE_PTR(r->pub.form.parts[i].text);
+	return NULL;
+}
+
 int http_read_later(struct http_exchange *r, size_t len)
 {
 	struct http *h = r->http;
@@ -170,7 +179,9 @@ int http_read_later(struct http_exchange *r, size_t len)
 	g->reader = r->pub.route->reader;
 	g->strict = !r->pub.route->lenient;
 	g->done_fd = h->reads.done_fd;
-	if (r->pub.upload_data)
+	if (g->reader->part)
+		g->body = (struct http_body){.text = form_text(r, g->reader->part), .len = len};
+	else if (r->pub.upload_data)
 		g->body = (struct http_body){.text = TAKE_PTR(r->pub.upload_data), .len = len};
 	else
 		http_body_take(r, &g->body);

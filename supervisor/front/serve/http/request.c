@@ -946,12 +946,16 @@ static bool has_text(const struct http_exchange *r)
 static int body_read(struct http_exchange *r)
 {
 	const struct http_reader *reader = r->pub.route->reader;
-	const char *text = r->pub.upload_data ? r->pub.upload_data : r->pub.body;
-	size_t len = r->pub.upload_data ? strlen(text) : r->pub.len;
+	const struct http_part *part =
+		reader && reader->part ? http_form_part(&r->pub, reader->part) : NULL;
+	const char *text = part			? part->text
+			   : r->pub.upload_data ? r->pub.upload_data
+						: r->pub.body;
+	size_t len = part ? part->len : r->pub.upload_data ? strlen(text) : r->pub.len;
 	struct err e = {0};
 	int res;
 
-	if (!reader || r->pub.read || !has_text(r))
+	if (!reader || r->pub.read || (reader->part ? !part || !part->text : !has_text(r)))
 		return 0;
 	if (len > HTTP_BODY_SHORT)
 		return http_read_later(r, len);

@@ -14,6 +14,11 @@
 #define CF_SCRIPTS CF_ACCOUNT "/workers/scripts"
 #define CF_SCRIPT CF_SCRIPTS "/{name}"
 
+/* The JSON in a form's field: bytes, and values. What reads it is a thread where it is long; what is done
+ * with it is the loop's. */
+#define CF_FIELD_MAX (512u << 10)
+#define CF_FIELD_VALUES_MAX 8192u
+
 /* Numbers of errors that wrangler knows, or tells its user. */
 enum cf_code {
 	CF_NO_ROUTE = 7003,	   /* no such account, for this token */

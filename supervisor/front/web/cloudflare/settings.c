@@ -43,19 +43,36 @@ static int call_script(struct call *c, const char **ret_name, struct web_worker 
 	return err_set(e, ERR_NOT_FOUND, 0, "there is no HTTP worker \"%s\" in this project", name);
 }
 
-/* The part "settings", as JSON. */
-static int read_form(const struct http_request *q, json_t **ret, struct err *e)
+static int settings_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
 {
-	const struct http_part *part = http_form_part(q, "settings");
-	int r;
+	json_t *doc = NULL;
+	int r = json_strict_load_few("settings", text, len, CF_FIELD_MAX, CF_FIELD_VALUES_MAX, &doc,
+				     e);
 
-	if (!part || !part->text)
-		return err_set(e, ERR_INPUT, 0, "the form has no field \"settings\"");
-	r = json_strict_load("settings", part->text, part->len, HTTP_FORM_FIELDS_MAX, ret, e);
-	explicit_bzero(part->text, part->len);
-	if (r == 0 && !json_is_object(*ret))
-		return err_set(e, ERR_INPUT, 0, "settings: must be an object");
+	(void)strict;
+	/* Secrets may be in it, and nobody reads the text again. */
+	explicit_bzero((char *)text, len);
+	*ret = doc;
 	return r;
+}
+
+static void settings_free(void *what)
+{
+	json_decref(what);
+}
+
+static const struct http_reader settings_reader = {
+	.read = settings_read, .free = settings_free, .part = "settings"};
+
+/* The part "settings", as JSON. */
+static int read_form(struct http_request *q, json_t **ret, struct err *e)
+{
+	*ret = TAKE_PTR(q->read);
+	if (!*ret)
+		return err_set(e, ERR_INPUT, 0, "the form has no field \"settings\"");
+	if (!json_is_object(*ret))
+		return err_set(e, ERR_INPUT, 0, "settings: must be an object");
+	return 0;
 }
 
 /* The list says which secrets there are from now on: those with a text are set, those without one stay,
@@ -154,7 +171,7 @@ static int patch_secrets(struct call *c, struct err *e)
 /* clang-format off */
 static const struct verb verbs[] = {
 	{NULL, "PATCH", CF_SCRIPT "/settings", WHO_PROJECT, patch, ROW,
-	 .form_max = HTTP_FORM_FIELDS_MAX},
+	 .form_max = HTTP_FORM_FIELDS_MAX, .reader = &settings_reader},
 	{NULL, "PATCH", CF_SCRIPT "/secrets-bulk", WHO_PROJECT, patch_secrets, ROW, .body = "",
 	 .body_max = BODY_MAX},
 	{0},

@@ -375,22 +375,40 @@ char *cf_annotation(const json_t *metadata, const char *key, size_t max)
 	return text ? strndup(text, max) : NULL;
 }
 
+static int metadata_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
+{
+	json_t *doc = NULL;
+	int r = json_strict_load_few("metadata", text, len, CF_FIELD_MAX, CF_FIELD_VALUES_MAX, &doc,
+				     e);
+
+	(void)strict;
+	/* Secrets may be in it, and nobody reads the text again. */
+	explicit_bzero((char *)text, len);
+	*ret = doc;
+	return r;
+}
+
+static void metadata_free(void *what)
+{
+	json_decref(what);
+}
+
+static const struct http_reader metadata_reader = {
+	.read = metadata_read, .free = metadata_free, .part = "metadata"};
+
 static int read_metadata(struct call *c, json_t **ret, struct err *e)
 {
 	const struct http_part *p = http_form_part(c->http, "metadata");
 	const char *main;
-	int r;
 
-	if (!p || p->file)
+	*ret = TAKE_PTR(c->http->read);
+	if (!p || p->file || !*ret)
 		return err_set(
 			e, ERR_INPUT, 0,
 			"metadata: must be there: multipart/form-data with a field \"metadata\" "
 			"(JSON), and a file for each module");
-	r = json_strict_load("metadata", p->text, p->len, HTTP_FORM_FIELDS_MAX, ret, e);
-	if (r == 0 && !json_is_object(*ret))
-		r = err_set(e, ERR_INPUT, 0, "metadata: must be an object");
-	if (r < 0)
-		return r;
+	if (!json_is_object(*ret))
+		return err_set(e, ERR_INPUT, 0, "metadata: must be an object");
 	main = json_string_value(json_object_get(*ret, "main_module"));
 	p = main ? http_form_part(c->http, main) : NULL;
 	if (p && (strstr(p->type, "javascript") || strcmp(p->type, "application/wasm") == 0) &&
@@ -489,7 +507,9 @@ json_t *cf_shape_version(const struct http_request *r, json_t *reply)
 	return cf_shape(r, one);
 }
 
-#define ROW .form_max = HTTP_UPLOAD_MAX, .dialect = &cf_dialect, .shape = cf_shape_version
+#define ROW                                                                                        \
+	.form_max = HTTP_UPLOAD_MAX, .reader = &metadata_reader, .dialect = &cf_dialect,           \
+	.shape = cf_shape_version
 /* clang-format off */
 static const struct verb verbs[] = {
 	{NULL, "PUT", CF_SCRIPT, WHO_PROJECT, put, ROW},
