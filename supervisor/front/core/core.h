@@ -64,6 +64,9 @@ void package_unpack_file(struct front *f, const struct project *p, int archive_f
 /* As package_unpack, told what the folder takes on the disk (is->size), without a descriptor of it. */
 void package_unpack_sized(struct front *f, const struct project *p, int archive_fd,
 			  package_zip_fn done, void *arg);
+/* The same of a tar in a file of package_spool, from its offset 0. */
+void package_unpack_spool(struct front *f, const struct project *p, int spool_fd,
+			  package_zip_fn done, void *arg);
 int package_open(struct front *f, const uint8_t digest[32]); /* O_PATH or -errno */
 void package_sync(struct front *f);
 /* package/prune.c: removes, in a child, the zips and folders that no worker and no task has, and of the

@@ -270,6 +270,7 @@ static void start_all(struct service_push *x)
 		ask.manifest = TAKE_PTR(item->manifest);
 		memcpy(ask.message, x->ask.message, sizeof(ask.message));
 		(void)snprintf(ask.source, sizeof(ask.source), "push");
+		ask.spooled = true;
 		ask.ready = roll_ready;
 		ask.done = roll_done;
 		ask.arg = item;

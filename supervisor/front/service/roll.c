@@ -532,7 +532,9 @@ int service_put_begin(struct front *f, struct project *p, struct service_ask *as
 		return -EBUSY;
 	}
 	x->unpacking = true;
-	if (archive_fd >= 0)
+	if (archive_fd >= 0 && x->ask.spooled)
+		package_unpack_spool(f, p, archive_fd, packed, x);
+	else if (archive_fd >= 0)
 		package_unpack_sized(f, p, archive_fd, packed, x);
 	else
 		packed(f, x, package, NULL);

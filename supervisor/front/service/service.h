@@ -213,6 +213,7 @@ struct service_ask {
 	struct waiter *waiter; /* owned; NULL: it was answered, or its client has gone */
 	int progress_fd;       /* owned: a stream socket that is told of each step; -1 */
 	char *manifest;	       /* owned; of a new version */
+	bool spooled;	       /* the archive is a file of package_spool */
 	char revision[SERVICE_REVISION_MAX + 1]; /* "": one is made */
 	char message[SERVICE_MESSAGE_MAX + 1], source[SERVICE_SOURCE_MAX + 1];
 	/* Of a roll that is one of several, in place of a waiter; NULL: it is by itself. ready: its

@@ -765,7 +765,7 @@ static void take_manifest(struct web_build *b)
 	fd = TAKE_FD(b->package_fd);
 	(void)lseek(fd, 0, SEEK_SET);
 	b->unpacking = true;
-	package_unpack_sized(b->f, b->project, fd, packed, b);
+	package_unpack_spool(b->f, b->project, fd, packed, b);
 }
 
 /* The next piece of the package. */

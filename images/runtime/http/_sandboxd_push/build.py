@@ -119,8 +119,9 @@ class Build:
         self.upload()
         self.lay_out(begin)
         self.index = virtual.Index(self.payload.get("index"))
-        self.hook("prebuild")
+        # Before the first hook, to which `python` is the service's own.
         self.virtualenv()
+        self.hook("prebuild")
         self.requirements()
         self.hook("postbuild")
         self.pack()

@@ -736,6 +736,18 @@ void package_unpack_file(struct front *f, const struct project *p, int archive_f
 	unpack(f, p, &fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0, false, &whom, &res);
 }
 
+/* In a child, which may wait for the disk. */
+void package_unpack_spool(struct front *f, const struct project *p, int spool_fd,
+			  package_zip_fn done, void *arg)
+{
+	const struct whom whom = {.sized = true, .zip_done = done, .arg = arg};
+	_cleanup_fd_ int fd = spool_fd;
+	struct result res = {0};
+	struct stat st;
+
+	unpack(f, p, &fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0, false, &whom, &res);
+}
+
 /* Always in a child: it waits for the disk. */
 void package_unpack_zip(struct front *f, const struct project *p, int zip_fd, package_zip_fn done,
 			void *arg)
