@@ -46,6 +46,7 @@ local function load(name)
 	return has
 end
 
+-- The certificate, and the name of its file.
 local function find(host)
 	local name = host
 
@@ -53,11 +54,34 @@ local function find(host)
 		local has = load(name)
 
 		if has then
-			return has
+			return has, name
 		end
 		name = name:match("^[^.]+%.(.+)$")
 	end
 	return nil
+end
+
+local function is_name(host)
+	return #host <= 253 and host:find("^[a-z0-9_-][a-z0-9._-]*$") and not host:find("..", 1, true)
+end
+
+-- Whether a connection whose handshake has named one host, or none, may be asked for another one: for
+-- those alone that have the same certificate. What stands before the connection may have looked at the
+-- name of the handshake only.
+function M.covers(named, host)
+	local ours, theirs, _
+
+	named = (named or domain):lower()
+	host = host:lower()
+	if named == host then
+		return true
+	end
+	if not is_name(named) or not is_name(host) then
+		return false
+	end
+	_, ours = find(named)
+	_, theirs = find(host)
+	return ours ~= nil and ours == theirs
 end
 
 function M.serve()
@@ -65,7 +89,7 @@ function M.serve()
 	local has
 
 	-- The name becomes part of a path.
-	if #host > 253 or not host:find("^[a-z0-9_-][a-z0-9._-]*$") or host:find("..", 1, true) then
+	if not is_name(host) then
 		return ngx.exit(ngx.ERROR)
 	end
 	has = find(host)

@@ -4,6 +4,7 @@ local balancer = require("ngx.balancer")
 local cjson = require("cjson.safe")
 
 local assets = require("assets")
+local certificates = require("certificates")
 local counts = require("counts")
 local pick = require("pick")
 local state = require("state")
@@ -261,6 +262,9 @@ function M.access()
 
 	if why then
 		return refuse(400, why)
+	end
+	if ngx.var.https == "on" and not certificates.covers(ngx.var.ssl_server_name, ngx.var.host) then
+		return refuse(421, "this connection is for the hosts of another certificate")
 	end
 	e = when_ready(find_worker, "no worker is at this address")
 	if e then

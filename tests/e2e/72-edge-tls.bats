@@ -96,6 +96,41 @@ by_tls() {
 	[ "$(role edge)" = "$master" ]
 }
 
+# by_name NAME HOST PATH: a request for HOST in a connection whose handshake has named NAME; its status.
+by_name() {
+	printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$3" "$2" |
+		timeout "$PATIENCE" openssl s_client -quiet -connect "$(cat "$RUN/edge-https")" -servername "$1" 2>/dev/null |
+		sed -n '1s/^HTTP\/1.1 \([0-9]*\).*/\1/p'
+}
+
+@test "a connection is for the hosts of its certificate alone" {
+	certificate other.example.com other.example.com
+	wait_until "$PATIENCE" shows other.example.com other.example.com
+	# Of a host of the same certificate, in any case and with a port.
+	[ "$(by_name hello.p.localhost other.p.localhost /)" = 404 ]
+	[ "$(by_name localhost HELLO.p.LOCALHOST:443 /)" = 404 ]
+	[ "$(by_name other.example.com other.example.com /)" = 404 ]
+	# Who has shown that it is one tenant's is not asked for another's, however that is said.
+	[ "$(by_name other.example.com hello.p.localhost /)" = 421 ]
+	[ "$(by_name hello.p.localhost other.example.com /)" = 421 ]
+	[ "$(by_name hello.p.localhost hello.p.localhost http://other.example.com/)" = 421 ]
+	[ "$(by_name hello.p.localhost nobodys.example.org /)" = 421 ]
+	rm "$CERTIFICATES/other.example.com.pem"
+}
+
+@test "HTTP/2 is not spoken, also by who does not ask" {
+	run openssl s_client -connect "$(cat "$RUN/edge-https")" -servername localhost -alpn h2,http/1.1 </dev/null
+	[[ $output == *"ALPN protocol: http/1.1"* ]]
+	[[ $(printf 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' | timeout "$PATIENCE" openssl s_client -quiet -connect "$(cat "$RUN/edge-https")" \
+		-servername localhost 2>/dev/null | head -n 1) != *" 200"* ]]
+	exec 7<>"/dev/tcp/127.0.0.1/$(sed 's/.*://' "$RUN/edge-http")"
+	printf 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' >&7
+	[[ $(timeout "$PATIENCE" head -n 1 <&7) != *" 200"* ]]
+	exec 7>&-
+	# An upgrade to it is none: the request is answered as it is.
+	[ "$(curl -sS -m "$PATIENCE" --http2 -o /dev/null -w '%{http_version} %{http_code}' "http://$(cat "$RUN/edge-http")/")" = '1.1 404' ]
+}
+
 @test "keys can be read by root, and by the edge where it alone sees them" {
 	for user in _sandboxd _sandboxd-log _sandboxd-edge nobody; do
 		run setpriv --reuid "$user" --regid "$user" --clear-groups cat "$CERTIFICATES/localhost.pem"
