@@ -24,7 +24,7 @@
 
 static const char push_help[] =
 	"usage: sandboxctl push [DIR] [--app NAME] [--clean] [--python V] [--image IMAGE]\n"
-	"                       [--message TEXT] [--project NAME]\n\n"
+	"                       [--policy P] [--message TEXT] [--project NAME]\n\n"
 	"Sends DIR (that of the next dotcloud.yml, here or above), builds its services in\n"
 	"sandboxes, and has new replicas take the places of the old ones. Until those of all\n"
 	"services are ready, and where one cannot be, the old ones serve.\n\n"
@@ -32,13 +32,14 @@ static const char push_help[] =
 	"  --clean         not from what the last build has made, but from nothing\n"
 	"  --python V      the Python of all services, such as 2.7 or 3.11\n"
 	"  --image IMAGE   the image of all services\n"
+	"  --policy P      the policy of all services (default)\n"
 	"  --message TEXT  what 'service revisions' shows\n"
 	"  --project NAME  whose it is (default)\n\n"
 	"Not sent: *.pyc, .git, .hg, links that lead out of DIR, and what .dotcloudignore names\n"
 	"(patterns as rsync's --exclude has them). Ctrl-C leaves the push under way.\n";
 
 struct push_options {
-	const char *dir, *project, *app, *python, *image, *message;
+	const char *dir, *project, *app, *python, *image, *policy, *message;
 	bool clean;
 };
 
@@ -59,6 +60,9 @@ static int take_option(void *arg, int option, const char *value)
 	case 'i':
 		o->image = value;
 		break;
+	case 'l':
+		o->policy = value;
+		break;
 	case 'm':
 		o->message = value;
 		break;
@@ -75,6 +79,7 @@ static int read_options(struct push_options *o, int argc, char **argv)
 		{"clean", no_argument, NULL, 'c'},
 		{"python", required_argument, NULL, 'y'},
 		{"image", required_argument, NULL, 'i'},
+		{"policy", required_argument, NULL, 'l'},
 		{"message", required_argument, NULL, 'm'},
 		{"project", required_argument, NULL, 'p'},
 		{0},
@@ -226,10 +231,10 @@ static int ask(struct ctl *ctl, const struct push_options *o, const char *app, c
 	fds[0] = archive;
 	fds[1] = theirs;
 	fds[2] = index.sock;
-	request = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:O*}", "op",
+	request = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:O*}", "op",
 			    "service_push", "project", o->project, "app", app, "text", text,
-			    "clean", o->clean, "python", o->python, "image", o->image, "message",
-			    o->message, "index", told);
+			    "clean", o->clean, "python", o->python, "image", o->image, "policy",
+			    o->policy, "message", o->message, "index", told);
 	if (r == 0 && !request)
 		r = err_set(e, ERR_INPUT, 0, FILE_NAME " and all options must be UTF-8 text");
 	if (r == 0)
@@ -275,7 +280,7 @@ static void print_pushed(const json_t *reply)
 
 static int push(struct ctl *ctl, const struct push_options *o, json_t **ret, struct err *e)
 {
-	char path[PATH_MAX], app[SERVICE_APP_BYTES] = "";
+	char path[PATH_MAX] = "", app[SERVICE_APP_BYTES] = "";
 	_cleanup_fd_ int dir = -1, archive = -1;
 	_cleanup_free_ char *text = NULL;
 	size_t len;

@@ -156,7 +156,7 @@ get() {
 	push three
 	said 'db: postgresql is not run here'
 	[ "$(get '' back-end-three)" = 'one 0 3' ]
-	[ "$(get env | grep ^DOTCLOUD_BACK_END_HTTP_HOST)" = DOTCLOUD_BACK_END_HTTP_HOST=back-end-three.default.localhost ]
+	[ "$(get env | grep ^DOTCLOUD_BACK_END_HTTP_HOST=)" = DOTCLOUD_BACK_END_HTTP_HOST=back-end-three.default.localhost ]
 	# One that cannot start keeps the other from being switched.
 	sed -i 's/one/two/' three/approot/server.py
 	sed -i '$!b; s/$/\n/' three/dotcloud.yml

@@ -517,11 +517,12 @@ static char *payload_of(struct service_push *x)
 	json_auto_t *o = NULL;
 
 	if (x->step == PUSH_READ)
-		o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s*, s:s*}", "do", "read", "app",
-			      x->ask.app, "project", x->project->name, "text", x->ask.text,
+		o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s*, s:s*, s:s*}", "do", "read",
+			      "app", x->ask.app, "project", x->project->name, "text", x->ask.text,
 			      "images", images_of(x), "attached", attached_of(x), "python",
 			      *x->ask.python ? x->ask.python : NULL, "image",
-			      *x->ask.image ? x->ask.image : NULL);
+			      *x->ask.image ? x->ask.image : NULL, "policy",
+			      *x->ask.policy ? x->ask.policy : NULL);
 	else
 		o = json_pack("{s:s, s:s, s:s, s:s, s:O, s:O*, s:b}", "do", "build", "app",
 			      x->ask.app, "project", x->project->name, "image", image_of(x), "plan",

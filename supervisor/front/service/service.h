@@ -257,8 +257,8 @@ struct service_push_ask {
 	int index_fd;	       /* owned: the socket of the package index; -1 */
 	char *text;	       /* owned: of dotcloud.yml */
 	char app[SERVICE_APP_MAX + 1];
-	char python[16], image[64]; /* of the command line; "": as the file says */
-	char read_image[64];	    /* in which the file is read */
+	char python[16], image[64], policy[64]; /* of the command line; "": as the file says */
+	char read_image[64];			/* in which the file is read */
 	char message[SERVICE_MESSAGE_MAX + 1];
 	bool clean; /* nothing of the last build is gone on with */
 };

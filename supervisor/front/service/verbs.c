@@ -238,6 +238,7 @@ static int read_push(struct call *c, struct service_push_ask *ask, struct err *e
 	const char *text = call_string(c, "text", PUSH_TEXT_MAX);
 	const char *python = call_string(c, "python", sizeof(ask->python) - 1);
 	const char *image = call_string(c, "image", sizeof(ask->image) - 1);
+	const char *policy = call_string(c, "policy", sizeof(ask->policy) - 1);
 	const char *message = call_string(c, "message", SERVICE_MESSAGE_MAX);
 	int r;
 
@@ -251,6 +252,8 @@ static int read_push(struct call *c, struct service_push_ask *ask, struct err *e
 		(void)json_strict_fail(c->in, "text", "must be given: that of dotcloud.yml");
 	if (image && !util_is_name(image))
 		(void)json_strict_fail(c->in, "image", "must be an image's name");
+	if (policy && !util_is_name(policy))
+		(void)json_strict_fail(c->in, "policy", "must be a policy's name");
 	call_project(c);
 	r = call_end(c, e);
 	if (r == 0 && c->n_fds < 2)
@@ -270,6 +273,7 @@ static int read_push(struct call *c, struct service_push_ask *ask, struct err *e
 		return err_set(e, ERR_SYSTEM, ENOMEM, "text");
 	(void)snprintf(ask->app, sizeof(ask->app), "%s", app);
 	(void)snprintf(ask->python, sizeof(ask->python), "%s", python ? python : "");
+	(void)snprintf(ask->policy, sizeof(ask->policy), "%s", policy ? policy : "");
 	(void)snprintf(ask->image, sizeof(ask->image), "%s", image ? image : "");
 	(void)snprintf(ask->message, sizeof(ask->message), "%s", message ? message : "");
 	choose_reader(c, ask->read_image, sizeof(ask->read_image));

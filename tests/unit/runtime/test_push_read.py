@@ -202,6 +202,10 @@ class PlanTest(unittest.TestCase):
         self.assertEqual(made["manifest"]["ports"], [{"name": "http", "kind": "http"}, {"name": "admin", "kind": "http"},
                                                      {"name": "game", "kind": "udp"}])
         self.assertEqual((made["manifest"]["config"].get("python_version"), made["manifest"]["instances"]), (None, 2))
+        named = plan(read(WHOLE)[0], "app", IMAGES, policy="mine")[0]["services"][0]["plan"]["manifest"]["sandbox"]
+        self.assertEqual((named, made["manifest"]["sandbox"]), ({"image": "web27", "policy": "mine"}, {"image": "web27"}))
+        told = plan(read(WHOLE)[0], "app", IMAGES, attached=["DOTCLOUD_DB_SQL_URL"])[0]
+        self.assertEqual((told["warnings"], told["others"]), ([], ["db"]))
         self.assertEqual(made["hooks"], {"prebuild": "./pre", "postbuild": "./post",
                                          "postinstall": "./manage.py createdb"})
 

@@ -452,7 +452,7 @@ def kill(process):
 def do_read(payload, front):
     services, warnings = read.read(payload["text"])
     made, told = plan.plan(services, payload["app"], [tuple(pair) for pair in payload["images"]], payload.get("python"),
-                           payload.get("image"), payload.get("attached") or ())
+                           payload.get("image"), payload.get("attached") or (), payload.get("policy"))
     made["warnings"] = (warnings + made["warnings"])[:40]
     for line in told:
         front.progress("read", line)

@@ -85,7 +85,7 @@ def check(service):
                         % (name, service["type"]), service["line"])
 
 
-def plan(services, app, images, asked=None, image=None, attached=()):
+def plan(services, app, images, asked=None, image=None, attached=(), policy=None):
     """{"services", "warnings", "others"} for the front, and lines to tell."""
     there = pythons([pair for pair in images])
     result, warnings, others, told = [], [], [], []
@@ -108,6 +108,8 @@ def plan(services, app, images, asked=None, image=None, attached=()):
         told.append("%s: Python %d.%d (image %s)%s" % ((name,) + python + (
             chosen, "" if was_asked else ": nothing asks for another one")))
         made = manifest_of(service, app, chosen, python)
+        if policy:
+            made["sandbox"]["policy"] = policy
         result.append({"name": name, "image": chosen, "plan": {
             "manifest": made, "python": "%d.%d" % python, "http": any(port["kind"] == "http" for port in made["ports"]),
             "requirements": service["requirements"], "line": service["line"],
