@@ -460,45 +460,47 @@ static int background_start(struct ctl *ctl, int argc, char **argv)
 	return simple(ctl, argc, argv, "background_start");
 }
 
-/* What a service does as well, with the service's name for the worker's. */
-static int as_service(struct ctl *ctl, int argc, char **argv, const char *op)
+static int background_rm(struct ctl *ctl, int argc, char **argv)
 {
-	char app[SERVICE_APP_MAX + 1];
-	struct err e = {0};
-	json_auto_t *known = NULL;
-	struct words w;
-	json_t *request;
-	int status = read_words(argc, argv, 1, 1, &w);
-
-	if (status)
-		return status;
-	if (ctl_call(ctl, ask_of("background_info", &w), NULL, 0, &known, &e) < 0)
-		return ctl_fail(&e);
-	app_of(w.word[0], app);
-	request = json_pack("{s:s, s:s, s:s, s:s}", "op", op, "project", w.project, "app", app,
-			    "service", "worker");
-	if (strcmp(op, "service_restart") == 0) {
-		json_auto_t *reply = NULL;
-
-		return service_roll(ctl, request, -1, &reply, &e) < 0 ? ctl_fail(&e) : 0;
-	}
-	return ctl_call(ctl, request, NULL, 0, NULL, &e) < 0 ? ctl_fail(&e) : 0;
+	return simple(ctl, argc, argv, "background_rm");
 }
 
 static int background_restart(struct ctl *ctl, int argc, char **argv)
 {
-	return as_service(ctl, argc, argv, "service_restart");
+	json_auto_t *reply = NULL;
+	struct err e = {0};
+	struct words w;
+	int status = read_words(argc, argv, 1, 1, &w);
+
+	if (status)
+		return status;
+	return service_roll(ctl, ask_of("background_restart", &w), -1, &reply, &e) < 0
+		       ? ctl_fail(&e)
+		       : 0;
 }
 
-static int background_rm(struct ctl *ctl, int argc, char **argv)
+/* One that is stopped has no replica, and shows what the last one has printed. Its run; "": none. */
+static void stopped_run(struct ctl *ctl, const char *project, const char *name, char run[64])
 {
-	return as_service(ctl, argc, argv, "service_rm");
+	json_auto_t *reply = NULL;
+	struct err e = {0};
+	json_t *worker;
+
+	run[0] = '\0';
+	if (ctl_ask(ctl,
+		    json_pack("{s:s, s:s, s:s}", "op", "background_info", "project", project,
+			      "worker", name),
+		    "worker", JSON_OBJECT, &reply, &worker, &e) == 0 &&
+	    json_array_size(json_object_get(worker, "replicas")) == 0)
+		(void)snprintf(run, 64, "%s", ctl_text(worker, "last_run"));
 }
 
 static int background_logs(struct ctl *ctl, int argc, char **argv)
 {
 	char app[SERVICE_APP_MAX + 1], name[SERVICE_APP_MAX + 16];
-	char **words = calloc((size_t)argc + 1, sizeof(*words));
+	char **words = calloc((size_t)argc + 1, sizeof(*words)), *own[3] = {argv[0]};
+	const char *project = "default";
+	char run[64] = "";
 	int status;
 
 	if (!words)
@@ -508,11 +510,16 @@ static int background_logs(struct ctl *ctl, int argc, char **argv)
 		words[i] = argv[i];
 		if (i == 0 || argv[i][0] == '-' || strcmp(argv[i - 1], "--project") == 0)
 			continue;
+		for (int j = 1; j + 1 < argc; j++)
+			if (strcmp(argv[j], "--project") == 0)
+				project = argv[j + 1];
+		stopped_run(ctl, project, argv[i], run);
 		app_of(argv[i], app);
 		(void)snprintf(name, sizeof(name), "%s/worker", app);
 		words[i] = name;
 	}
-	status = service_logs(ctl, argc, words);
+	own[1] = run;
+	status = *run ? ctl_logs(ctl, 2, own) : service_logs(ctl, argc, words);
 	free(words);
 	return status;
 }

@@ -25,6 +25,9 @@
 #define BACKGROUND_SERVICE "worker" /* the service's name in its app, which is the worker's name */
 #define BACKGROUND_NAME_MAX SERVICE_APP_MAX
 #define BACKGROUND_TURN_ROWS 64u /* that one turn changes for one wish */
+/* What a frame of records counts for among what a process has asked and is not done (HELD_MAX of a channel): two of
+ * them are what one turn has time for. */
+#define BACKGROUND_FRAME_HELD (512u << 10)
 
 extern const struct capability background_capability;
 
@@ -38,8 +41,9 @@ struct background {
 	uint64_t n_coming, bytes_coming; /* what is being written */
 	LIST_HEAD(, background_line) lines;
 	struct timer due;
-	bool by_rank;  /* as its worker has said last */
-	char kind[12]; /* the same; "": it never has */
+	bool by_rank;			/* as its worker has said last */
+	char kind[12];			/* the same; "": it never has */
+	char last_run[TASK_ID_LEN + 1]; /* that has ended; "": none since the front has started */
 	double better; /* the lowest rank of what was added since the last was taken */
 };
 
@@ -97,10 +101,11 @@ void background_line_free(struct background_line *l);
 void background_look(struct background *b);
 
 /* item.c */
-/* Items that come: put[0..n) and their values are taken, also on failure. waiter or run and seq: who is
- * told. */
+/* Items that come: put[0..n) and their values are taken, also on failure. waiter, or from and
+ * seq: who is told. */
 int background_put(struct background *b, struct background_item *items, unsigned n,
-		   struct waiter *waiter, const char *run, json_int_t seq, struct err *e);
+		   struct waiter *waiter, const struct background_line *from, json_int_t seq,
+		   struct err *e);
 void background_items_free(struct background_item *items, unsigned n);
 void background_take(struct background_line *l, unsigned max, double below);
 /* all is taken. stop: it keeps its worker stopped. */

@@ -29,6 +29,16 @@ static void tell(struct front *f, uint64_t queue, const char *run, json_t *head)
 		json_decref(head);
 }
 
+/* What it has said is done with, and more is read of it. */
+static void release_held(struct front *f, uint64_t queue, const char *run, size_t held)
+{
+	struct background *b = background_find(f, queue);
+	struct background_line *l = b && *run ? background_line_of(b, run) : NULL;
+
+	if (l && l->channel.held >= held)
+		l->channel.held -= held;
+}
+
 void background_items_free(struct background_item *items, unsigned n)
 {
 	for (unsigned i = 0; items && i < n; i++)
@@ -40,7 +50,7 @@ void background_items_free(struct background_item *items, unsigned n)
 
 struct put {
 	struct change change;
-	uint64_t queue;
+	uint64_t queue, from; /* from: of the worker whose process has put it */
 	char project[PROJECT_ID_LEN + 1], run[TASK_ID_LEN + 1];
 	struct waiter *waiter;
 	json_int_t seq;
@@ -98,14 +108,15 @@ static void put_done(struct front *f, struct change *c, const struct err *error)
 	/* It is tried again, unless the front ends. */
 	if (error && c->marked)
 		return;
+	release_held(f, x->from, x->run, BACKGROUND_FRAME_HELD);
 	if (x->waiter)
 		waiter_end(x->waiter, error ? NULL : ids_json(x), error);
 	else if (error)
-		tell(f, x->queue, x->run,
+		tell(f, x->from, x->run,
 		     json_pack("{s:s, s:I, s:s}", "op", "refused", "n", x->seq, "message",
 			       error->msg));
 	else
-		tell(f, x->queue, x->run, json_pack("{s:s, s:I}", "op", "told", "n", x->seq));
+		tell(f, x->from, x->run, json_pack("{s:s, s:I}", "op", "told", "n", x->seq));
 	if (b)
 		background_look(b);
 	background_items_free(x->items, x->n);
@@ -113,7 +124,8 @@ static void put_done(struct front *f, struct change *c, const struct err *error)
 }
 
 int background_put(struct background *b, struct background_item *items, unsigned n,
-		   struct waiter *waiter, const char *run, json_int_t seq, struct err *e)
+		   struct waiter *waiter, const struct background_line *from, json_int_t seq,
+		   struct err *e)
 {
 	struct project *p = b->service->project;
 	struct put *x = calloc(1, sizeof(*x));
@@ -130,7 +142,10 @@ int background_put(struct background *b, struct background_item *items, unsigned
 			  .n = n,
 			  .lowest = INFINITY};
 	memcpy(x->project, p->id, sizeof(x->project));
-	(void)snprintf(x->run, sizeof(x->run), "%s", run);
+	if (from) {
+		x->from = from->b->row.queue;
+		memcpy(x->run, from->run, sizeof(x->run));
+	}
 	for (unsigned i = 0; i < n; i++) {
 		items[i].put_ns = now_ns;
 		x->bytes += items[i].len;
@@ -139,7 +154,7 @@ int background_put(struct background *b, struct background_item *items, unsigned
 	}
 	x->change = (struct change){.write = put_write, .adopt = put_adopt, .done = put_done};
 	/* What an executor has put is written with its end, or before. */
-	x->change.must = *run != '\0';
+	x->change.must = from != NULL;
 	b->n_coming += n;
 	b->bytes_coming += x->bytes;
 	p->n_coming++;
@@ -440,8 +455,7 @@ static void settle_done(struct front *f, struct change *c, const struct err *err
 	/* It is tried again, unless the front ends. */
 	if (error && c->marked)
 		return;
-	if (l && l->channel.held >= x->held)
-		l->channel.held -= x->held;
+	release_held(f, x->queue, x->run, x->held);
 	if (l && !x->release)
 		forget_flights(l, x);
 	if (l && x->claim && l->channel.fd >= 0 && !l->met)

@@ -331,8 +331,10 @@ static void take_put(struct background_line *l, const json_t *head)
 		refuse(l, seq, e.msg);
 		return;
 	}
-	if (background_put(b, items, n, NULL, l->run, seq, &e) < 0)
+	if (background_put(b, items, n, NULL, l, seq, &e) < 0)
 		refuse(l, seq, e.msg);
+	else
+		l->channel.held += BACKGROUND_FRAME_HELD;
 }
 
 static void take_ends(struct background_line *l, const json_t *head)
@@ -358,8 +360,8 @@ static void take_ends(struct background_line *l, const json_t *head)
 		end_line(l, "it has sent what is no list of ends");
 		return;
 	}
-	l->channel.held += in->body_len;
-	if (background_settle(l->b, all, n, l->run, number_of(head, "n"), in->body_len,
+	l->channel.held += BACKGROUND_FRAME_HELD;
+	if (background_settle(l->b, all, n, l->run, number_of(head, "n"), BACKGROUND_FRAME_HELD,
 			      json_is_true(json_object_get(head, "stop"))) < 0)
 		end_line(l, "out of memory");
 }
@@ -501,6 +503,7 @@ static void run_over(struct service_replica *r)
 {
 	struct background_line *l = r->line;
 
+	memcpy(r->service->background->last_run, r->run, sizeof(r->run));
 	if (!l)
 		return;
 	if (!l->b->f->services->stopped) {

@@ -52,6 +52,7 @@ static json_t *worker_json(struct front *f, struct background *b)
 
 		json_object_set(o, keys[i], json_object_get(service, keys[i]));
 	}
+	json_object_set_new(o, "last_run", json_string(b->last_run));
 	json_decref(service);
 	return o;
 }
@@ -176,7 +177,7 @@ static int verb_put(struct call *c, struct err *e)
 		background_items_free(items, n);
 		return r < 0 ? r : -EBUSY;
 	}
-	if (background_put(b, items, n, waiter, "", 0, e) < 0)
+	if (background_put(b, items, n, waiter, NULL, 0, e) < 0)
 		waiter_end(waiter, NULL, e);
 	return 0;
 }
@@ -232,17 +233,50 @@ static int verb_start(struct call *c, struct err *e)
 	return change_row(c, b, "Started", e);
 }
 
+static int verb_restart(struct call *c, struct err *e)
+{
+	struct service_version *v;
+	struct background *b;
+	int r = call_worker(c, &b, e);
+
+	if (r < 0)
+		return r;
+	v = service_live(b->service);
+	if (b->row.stopped || !v) {
+		b->wanted.stopped = false;
+		return change_row(c, b, "Started", e);
+	}
+	return service_call_roll(c, v, NULL, e);
+}
+
+static int verb_worker_at_work_rm(struct call *c, struct err *e)
+{
+	struct background *b;
+	int r = call_worker(c, &b, e);
+
+	return r < 0 ? r : service_call_rm(c, b->service, e);
+}
+
 /* Dead letters */
+
+/* Of a sandbox: it may be no UTF-8. */
+static json_t *error_json(const char *text)
+{
+	char shown[2 * BACKGROUND_ERROR_MAX];
+	json_t *s = json_string(text ? text : "");
+
+	return s ? s : json_string(util_escape(text, shown, sizeof(shown)));
+}
 
 static json_t *item_json(const struct background_item *item)
 {
 	json_t *value = item->kind == BACKGROUND_JSON
 				? json_loadb(item->value, item->len, JSON_DECODE_ANY, NULL)
 				: NULL;
-	json_t *o = json_pack("{s:I, s:s, s:i, s:I, s:I, s:s}", "id", (json_int_t)item->id, "kind",
+	json_t *o = json_pack("{s:I, s:s, s:i, s:I, s:I, s:o}", "id", (json_int_t)item->id, "kind",
 			      item->kind == BACKGROUND_JSON ? "json" : "pickle", "failures",
 			      (int)item->failures, "put_ns", (json_int_t)item->put_ns, "bytes",
-			      (json_int_t)item->len, "error", item->error ? item->error : "");
+			      (json_int_t)item->len, "error", error_json(item->error));
 
 	json_object_set_new(o, "item", value ? value : json_null());
 	return o;
@@ -379,6 +413,9 @@ const struct verb background_verbs[] = {
 	{"background_trigger", "POST", ONE "/trigger", WHO_PROJECT, verb_trigger, .body = ""},
 	{"background_stop", "POST", ONE "/stop", WHO_PROJECT, verb_stop, .body = ""},
 	{"background_start", "POST", ONE "/start", WHO_PROJECT, verb_start, .body = ""},
+	{"background_restart", "POST", ONE "/restart", WHO_PROJECT, verb_restart, .fds_max = 1,
+	 .body = ""},
+	{"background_rm", "DELETE", ONE, WHO_PROJECT, verb_worker_at_work_rm},
 	{"background_dead", "GET", ONE "/dead_letters", WHO_PROJECT, verb_dead},
 	{"background_retry", "POST", ONE "/dead_letters/retry", WHO_PROJECT, verb_retry_dead,
 	 .body = ""},

@@ -280,6 +280,11 @@ int service_once_begin(struct front *f, struct service_version *v, json_t *begin
 
 /* verbs.c */
 extern const struct verb service_verbs[];
+/* The answer of a call that has a service rolled, with its progress to the first descriptor that came along; or
+ * removed. row: as service_roll_begin has it. */
+int service_call_roll(struct call *c, struct service_version *v, const struct service_row *row,
+		      struct err *e);
+int service_call_rm(struct call *c, struct service *s, struct err *e);
 /* The variables that are set for the app, an object; NULL: out of memory. */
 json_t *service_env(struct front *f, const struct service *s);
 json_t *service_app_env(struct front *f, const struct project *p, const char *app, struct err *e);

@@ -302,9 +302,8 @@ static int verb_push(struct call *c, struct err *e)
 	return 0;
 }
 
-/* A roll that the call waits for. */
-static int roll(struct call *c, struct service_version *v, const struct service_row *row,
-		struct err *e)
+int service_call_roll(struct call *c, struct service_version *v, const struct service_row *row,
+		      struct err *e)
 {
 	struct service_ask ask = SERVICE_ASK_NONE;
 	int r = begin_ask(c, 0, &ask, e);
@@ -348,7 +347,7 @@ static int verb_deploy(struct call *c, struct err *e)
 	if (r < 0)
 		return r;
 	v = find_version(s, which ? which : "latest", e);
-	return v ? roll(c, v, NULL, e) : -ENOENT;
+	return v ? service_call_roll(c, v, NULL, e) : -ENOENT;
 }
 
 static int restart_one(struct call *c, struct service *s, unsigned number, struct err *e)
@@ -386,7 +385,7 @@ static int verb_restart(struct call *c, struct err *e)
 	if (!v)
 		return err_set(e, ERR_NOT_FOUND, 0, "%s/%s has no version that runs", s->row.app,
 			       s->row.name);
-	return roll(c, v, NULL, e);
+	return service_call_roll(c, v, NULL, e);
 }
 
 /* A change of a service that a call waits for. */
@@ -471,7 +470,7 @@ static int verb_scale(struct call *c, struct err *e)
 	if (has_memory)
 		row.memory = memory;
 	if (has_memory && memory != s->row.memory)
-		return roll(c, v, &row, e);
+		return service_call_roll(c, v, &row, e);
 	r = check_replicas(s, row.instances, e);
 	if (r < 0)
 		return r;
@@ -519,14 +518,10 @@ static void removed(struct front *f, struct service_wish *w, const struct err *e
 	free(x);
 }
 
-static int verb_service_rm(struct call *c, struct err *e)
+int service_call_rm(struct call *c, struct service *s, struct err *e)
 {
-	struct service *s;
 	struct asked *x;
-	int r = call_service(c, &s, e);
 
-	if (r < 0)
-		return r;
 	if (s->roll || s->wish)
 		return err_set(e, ERR_CONFLICT, 0, "a change of %s/%s is under way", s->row.app,
 			       s->row.name);
@@ -585,6 +580,14 @@ static int verb_service_run(struct call *c, struct err *e)
 	if (r == 0)
 		call_reply(c, json_pack("{s:s}", "id", run));
 	return r;
+}
+
+static int verb_service_rm(struct call *c, struct err *e)
+{
+	struct service *s;
+	int r = call_service(c, &s, e);
+
+	return r < 0 ? r : service_call_rm(c, s, e);
 }
 
 /* Variables of an app. */

@@ -91,8 +91,8 @@ static void leave(struct replica_run *i)
 	util_close_fd(&i->run.serve);
 }
 
-/* Items of one frame: how many there are; the first one's numbers. */
-static unsigned hear_items(int line, uint64_t *id, uint32_t *attempt)
+/* Items of one frame: how many there are; the first one's numbers. 0: it is another frame. */
+static unsigned hear_items_or_told(int line, uint64_t *id, uint32_t *attempt)
 {
 	json_t *o;
 	unsigned n = 0;
@@ -100,13 +100,24 @@ static unsigned hear_items(int line, uint64_t *id, uint32_t *attempt)
 
 	memset(hear_body, 0, sizeof(hear_body));
 	o = hear(line);
-	assert_string_equal(rig_text(o, "op"), "items");
+	if (strcmp(rig_text(o, "op"), "items") != 0) {
+		json_decref(o);
+		return 0;
+	}
 	json_decref(o);
 	memcpy(id, hear_body, 8);
 	memcpy(attempt, hear_body + 8, 4);
 	/* Behind them are the items' bytes, which are short here: the frame ends with a NUL that is none. */
 	for (const char *at = hear_body; at[25]; at += BACKGROUND_ITEM_HEAD + len, n++)
 		memcpy(&len, at + 25, 4);
+	return n;
+}
+
+static unsigned hear_items(int line, uint64_t *id, uint32_t *attempt)
+{
+	const unsigned n = hear_items_or_told(line, id, attempt);
+
+	assert_true(n > 0);
 	return n;
 }
 
@@ -259,7 +270,10 @@ static void test_hostile(void **state)
 	};
 	struct rig *r = *state;
 	struct replica_run i = put(r);
+	uint32_t attempt;
 	uint8_t byte;
+	uint64_t id;
+	json_t *o;
 
 	for (size_t k = 0; k < ARRAY_SIZE(odd); k++)
 		say(i.line, odd[k], NULL, 0);
@@ -270,6 +284,28 @@ static void test_hostile(void **state)
 		begin_work(&i);
 	}
 	assert_int_equal(of(r, "ready"), 0);
+	/* An error that is no UTF-8 is shown all the same, and an item that is no JSON. */
+	say(i.line, "{\"op\":\"put\",\"n\":2}", "\0\0\0\0\0\0\0\0\0\2\0\0\0{\xff", 15);
+	for (unsigned k = 0; k < 2; k++) {
+		uint8_t end[17] = {0};
+
+		do
+			byte = (uint8_t)hear_items_or_told(i.line, &id, &attempt);
+		while (!byte);
+		memcpy(end, &id, 8);
+		memcpy(end + 8, &attempt, 4);
+		end[12] = BACKGROUND_FAILED;
+		end[13] = 2;
+		end[15] = 0xff;
+		end[16] = 0x1b;
+		say(i.line, "{\"op\":\"ends\",\"n\":3}", end, sizeof(end));
+	}
+	expect(r, "dead", 1);
+	o = expect_ok(rig_call(r, ASK_OF("dead", "")));
+	assert_string_equal(
+		rig_text(json_array_get(json_object_get(o, "dead_letters"), 0), "error"),
+		"\\xff\\x1b");
+	json_decref(o);
 	json_decref(expect_ok(rig_call(r, ASK_OF("put", ",\"item\":1"))));
 	expect(r, "held", 1);
 	leave(&i);
