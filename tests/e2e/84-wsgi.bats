@@ -5,7 +5,7 @@ load lib
 
 setup_file() {
 	export EDGE=127.0.0.1:0
-	daemon_make service web27
+	daemon_make service web27 service313
 	wait_until "$PATIENCE" test -s "$RUN/edge-http"
 	ADDRESS=$(cat "$RUN/edge-http")
 	export ADDRESS
@@ -737,4 +737,55 @@ in_replica() {
 	wait_until "$((PATIENCE + 60))" eval 'logs | grep -q "by cron in /work/code\|by cron in /home/dotcloud/current"'
 	echo '[program:x]' >app/code/supervisord.conf
 	put_refused 'supervisord.conf: [program:x] command: is missing'
+}
+
+@test "enable_newrelic: uWSGI runs under the agent's command, with threads and a single interpreter, and the app is wrapped" {
+	app <<-'END'
+		import newrelic.agent
+		return "%s %s %s" % (newrelic.agent.asked, os.environ["NEW_RELIC_LICENSE_KEY"], sys.prefix)
+	END
+	# In place of the agent, of which this has what is called here.
+	mkdir app/code/newrelic
+	touch app/code/newrelic/__init__.py
+	cat >app/code/newrelic/agent.py <<-'END'
+		asked = 0
+
+
+		def WSGIApplicationWrapper(app):
+		    def wrapper(environ, start_response):
+		        global asked
+		        asked += 1
+		        return app(environ, start_response)
+		    return wrapper
+	END
+	cat >app/code/hook <<-'END'
+		python3 -m venv --without-pip ~/env
+		printf '%s\n' '#!/bin/sh' '[ "$1" = run-program ] || exit 9' 'shift' \
+			'exec env NEW_RELIC_ADMIN_COMMAND=run-program "$@"' >~/env/bin/newrelic-admin
+		chmod 755 ~/env/bin/newrelic-admin
+	END
+	manifest '.config = {enable_newrelic: true, uwsgi_processes: 1} | .environment.NEW_RELIC_LICENSE_KEY = "key"'
+	put_refused 'config.enable_newrelic: there is no newrelic in the virtualenv: requirements.txt has to name it'
+	manifest '.config = {enable_newrelic: true, uwsgi_processes: 1} | .environment.NEW_RELIC_LICENSE_KEY = "key" |
+		.postinstall = "sh ./hook"'
+	put
+	[ "$(get /)" = '1 key /home/dotcloud/env' ]
+	[ "$(get /)" = '2 key /home/dotcloud/env' ]
+	run ! grep -q 'Python threads support is disabled\|multiple interpreter mode' <(logs)
+}
+
+@test "the image service313 serves the same by Debian 13's nginx and uWSGI" {
+	app_of_parts
+	corpus
+	manifest '.sandbox.image = "service313"'
+	put
+	[[ $(get /python) == 3.13.* ]]
+	[ "$(get /static/site.css)" = 'body {}' ]
+	[ "$(get /ENVIRONMENT)" = prod ]
+	load_begin
+	put
+	sandboxctl service restart shop/www >/dev/null
+	load_end
+	echo 'location /m { rooot /x; }' >app/code/nginx.conf
+	put_refused 'nginx: unknown directive "rooot" in nginx.conf:1'
 }
