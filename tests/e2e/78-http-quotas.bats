@@ -113,6 +113,7 @@ has_told() {
 @test "requests a second beyond the project's quota are answered 429, over all its workers" {
 	sandboxctl project quota default http_rate=3 >/dev/null
 	wait_until "$PATIENCE" is_limited
+	wait_until "$PATIENCE" is_shared
 	# So are those that the edge answers itself, by a file.
 	mkdir -p "$WORK/files/public"
 	echo there >"$WORK/files/public/file.txt"
@@ -156,6 +157,17 @@ is_limited() {
 	burst >statuses
 	[ "$(sort -u statuses | tr '\n' ' ')" = "200 429 " ] &&
 		curl -sS -H 'Host: two.default.localhost' "http://$ADDRESS/" | grep -q 'more requests a second than its quota'
+}
+
+# is_shared: in a second in which the one has had all that there is, the other has none, with its only request.
+is_shared() {
+	local now=$EPOCHSECONDS each=(-sS -m "$PATIENCE" -o /dev/null -w '%{http_code}\n' "http://$ADDRESS/" -H) all=() i
+
+	while [ "$EPOCHSECONDS" = "$now" ]; do sleep 0.02; done
+	for ((i = 0; i < 8; i++)); do
+		all+=("${each[@]}" 'Host: one.default.localhost' --next)
+	done
+	[ "$(curl "${all[@]}" "${each[@]}" 'Host: two.default.localhost' | tail -n 1)" = 429 ]
 }
 
 is_not_limited() {
