@@ -588,11 +588,8 @@ static void run_over(struct front *f, struct task *t)
 	check_ended(x, t->rec.error);
 }
 
-/* Where the services of the file answer, also those that are not there yet. */
-static json_t *urls_of(const struct service_push *x)
+static void add_urls(const struct service_push *x, json_t *all)
 {
-	json_t *all = json_array();
-
 	for (unsigned i = 0; i < x->n_items; i++) {
 		char label[SERVICE_NAME_MAX + SERVICE_APP_MAX + 2], url[EDGE_URL_MAX] = "";
 
@@ -606,7 +603,25 @@ static json_t *urls_of(const struct service_push *x)
 		json_array_append_new(
 			all, json_pack("{s:s, s:s}", "name", x->items[i].name, "url", url));
 	}
+}
+
+/* Where the services of the file answer, also those that are not there yet. */
+static json_t *urls_of(const struct service_push *x)
+{
+	json_t *all = json_array();
+
+	add_urls(x, all);
 	return all;
+}
+
+void service_push_peers(struct front *f, const struct service *s, json_t *all)
+{
+	const struct service_push *x;
+
+	LIST_FOREACH(x, &f->services->pushes, next)
+		if (x->project == s->project && x->step == PUSH_START &&
+		    strcmp(x->ask.app, s->row.app) == 0)
+			add_urls(x, all);
 }
 
 /* What the last build of the service has made, unless that is not wanted. */

@@ -105,6 +105,8 @@ json_t *service_peers(struct front *f, struct service *own)
 	json_t *all = json_array();
 	struct service *s;
 
+	/* First: what is known of those that are there is more. */
+	service_push_peers(f, own, all);
 	LIST_FOREACH(s, &own->project->service->services, next)
 		if (strcmp(s->row.app, own->row.app) == 0) {
 			char url[EDGE_URL_MAX];

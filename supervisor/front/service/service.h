@@ -269,6 +269,8 @@ void service_push_ask_clear(struct service_push_ask *a, json_t *reply, const str
 /* Takes what *ask has, on success. The answer comes later. */
 int service_push_begin(struct front *f, struct project *p, struct service_push_ask *ask,
 		       struct err *e);
+/* Adds the services of a push of the same app that starts, which may not be there yet, with their URLs. */
+void service_push_peers(struct front *f, const struct service *s, json_t *all);
 /* Ends those of a project; p NULL: all. */
 void service_pushes_clear(struct front *f, const struct project *p);
 
