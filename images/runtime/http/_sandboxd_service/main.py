@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 
-from . import control, cron, health, home, hook, programs
+from . import control, cron, home, hook
 from .channel import Channel
 from .procs import HERE, Process, Processes, shell, signal_group
 
@@ -179,7 +179,9 @@ class Replica:
             self.type.begin(self)
         self.add_proxies()
         self.add_processes()
-        programs.add(self)
+        if os.path.isfile(os.path.join(self.current, "supervisord.conf")):
+            from . import programs
+            programs.add(self)
         self.processes.start()
         self.control = control.Control(folder, self.processes)
         self.began = time.monotonic()
@@ -241,7 +243,11 @@ class Replica:
     def is_well(self):
         """Its health path answers, where it has one."""
         check = self.manifest.get("health")
-        return not check or health.answers(self.health_port(), check["path"], check.get("timeout_s", 5)) is None
+        if not check:
+            return True
+        # A replica without one has no use for HTTP's modules, which take some of its memory.
+        from . import health
+        return health.answers(self.health_port(), check["path"], check.get("timeout_s", 5)) is None
 
     def health_port(self):
         """Where it is asked: a port of loopback, or the path of a socket of nginx's."""
@@ -268,6 +274,7 @@ class Replica:
     def serve(self):
         watch = None
         if self.manifest.get("health"):
+            from . import health
             watch = health.Watch(self.health_port(), self.manifest["health"])
             watch.start()
         while self.draining is None:

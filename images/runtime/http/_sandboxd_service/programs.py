@@ -131,10 +131,7 @@ def read(path, env, current):
 
 
 def add(replica):
-    path = os.path.join(replica.current, FILE)
-    if not os.path.isfile(path):
-        return
-    made, said = read(path, replica.env, replica.current)
+    made, said = read(os.path.join(replica.current, FILE), replica.env, replica.current)
     for line in said:
         replica.print(line)
     for process in made:
