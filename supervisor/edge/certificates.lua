@@ -65,9 +65,9 @@ local function is_name(host)
 	return #host <= 253 and host:find("^[a-z0-9_-][a-z0-9._-]*$") and not host:find("..", 1, true)
 end
 
--- Whether a connection whose handshake has named one host, or none, may be asked for another one: for
--- those alone that have the same certificate. What stands before the connection may have looked at the
--- name of the handshake only.
+-- Whether a connection whose handshake has named one host, or none, may be asked for another one:
+-- for those alone that have the same certificate. What stands before the connection may have looked
+-- at the name of the handshake only.
 function M.covers(named, host)
 	local ours, theirs, _
 
