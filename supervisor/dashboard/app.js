@@ -11,6 +11,7 @@ import {checkpoints, images, templates} from './operator.js';
 import {projects} from './projects.js';
 import {schedules} from './schedules.js';
 import {service, services} from './services.js';
+import {workerAtWork, workersAtWork} from './background.js';
 import {pause} from './sse.js';
 import {task} from './task.js';
 import {deadLetters, tasks} from './tasks.js';
@@ -27,6 +28,8 @@ const ROUTES = [
 	[/^p\/([0-9a-f]{24})\/workers\/([0-9a-f]{24})$/, code],
 	[/^p\/([0-9a-f]{24})\/http$/, httpWorkers],
 	[/^p\/([0-9a-f]{24})\/http\/([a-z0-9-]{1,63})$/, httpWorker],
+	[/^p\/([0-9a-f]{24})\/background$/, workersAtWork],
+	[/^p\/([0-9a-f]{24})\/background\/([a-z0-9_]{1,40})$/, workerAtWork],
 	[/^p\/([0-9a-f]{24})\/services$/, services],
 	[/^p\/([0-9a-f]{24})\/services\/([a-z0-9-]{1,40})\/([a-z0-9_]{1,16})$/, service],
 	[/^p\/([0-9a-f]{24})\/tasks$/, tasks],
@@ -107,6 +110,7 @@ function drawNav(path, projectId) {
 			link(`#/${base}`, 'Workers', path === base || path.startsWith(`${base}/workers`)),
 			link(`#/${base}/http`, 'HTTP workers', path === `${base}/http` || path.startsWith(`${base}/http/`)),
 			link(`#/${base}/services`, 'Services', path.startsWith(`${base}/services`)),
+			link(`#/${base}/background`, 'Background', path.startsWith(`${base}/background`)),
 			link(`#/${base}/tasks`, 'Tasks', path.startsWith(`${base}/tasks`)),
 			link(`#/${base}/schedules`, 'Schedules', path === `${base}/schedules`),
 			link(`#/${base}/dead`, 'Dead letters', path === `${base}/dead`)));

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 
-import {ALPHA, BETA, OPERATOR, URL_, api, askWorker, browse, codeNamed, endedAs, eventually, fact, log, logIs, open, queue} from './rig.mjs';
+import {ALPHA, BETA, GAMMA, OPERATOR, URL_, api, askWorker, browse, codeNamed, endedAs, eventually, fact, log, logIs, open, queue} from './rig.mjs';
 
 const tasksOf = (who) => `#/p/${who.id}/tasks`;
 
@@ -339,6 +339,45 @@ browse('services: replicas, their logs, scaling, restarts, and the way back to a
 	await page.getByRole('button', {name: 'Remove'}).click();
 	await page.getByRole('button', {name: 'Remove it'}).click();
 	await page.getByText('There is no service yet: sandboxctl push DIR.').waitFor();
+});
+
+browse('background workers: their queues, dead letters, triggers, stop and start', async (page) => {
+	await open(page, GAMMA);
+	await page.getByRole('link', {name: 'Background'}).click();
+	const row = page.getByRole('table', {name: 'Background workers'}).locator('tbody tr');
+	await row.filter({hasText: 'rings'}).filter({hasText: 'event'}).waitFor();
+	await row.getByRole('link', {name: 'send'}).click();
+	await page.getByRole('heading', {name: 'send', level: 1}).waitFor();
+	for (const item of ['{', '"bad <b>"', '"good"']) {
+		await page.getByRole('button', {name: 'Put', exact: true}).click();
+		await page.getByRole('textbox', {name: 'Item, as JSON'}).fill(item);
+		await page.getByRole('button', {name: 'Put it'}).click();
+		if (item === '{') {
+			await page.getByText('An item must be JSON').waitFor();
+			await page.getByRole('button', {name: 'Back'}).click();
+		}
+	}
+	const dead = page.getByRole('table', {name: 'Dead letters'}).locator('tbody tr');
+	await dead.filter({hasText: '"bad <b>"'}).filter({hasText: 'ValueError: not liked'}).waitFor();
+	await eventually('the other is done', async () => await fact(page, 'Done').textContent() === '1');
+	await page.getByRole('button', {name: /^Retry item/}).click();
+	await eventually('it has failed again', async () => await fact(page, 'Failed attempts').textContent() === '2');
+	await page.getByRole('button', {name: /^Remove item/}).click();
+	await page.getByRole('button', {name: 'Remove it', exact: true}).click();
+	await page.getByText('No dead letter.').waitFor();
+	await page.getByRole('button', {name: 'Stop', exact: true}).click();
+	await page.getByRole('button', {name: 'Start', exact: true}).click();
+	await page.getByRole('button', {name: 'Stop'}).waitFor();
+	await page.goto(`${URL_}#/p/${GAMMA.id}/background/rings`);
+	await page.getByRole('button', {name: 'Trigger'}).click();
+	await eventually('it was called', async () => await fact(page, 'Triggered').textContent() === 'no');
+	for (const name of ['rings', 'send']) {
+		await page.goto(`${URL_}#/p/${GAMMA.id}/background/${name}`);
+		await page.getByRole('heading', {name, level: 1}).waitFor();
+		await page.getByRole('button', {name: 'Remove', exact: true}).click();
+		await page.getByRole('button', {name: 'Remove it', exact: true}).click();
+		await page.getByRole('heading', {name: 'Background workers', level: 1}).waitFor();
+	}
 });
 
 browse('HTTP workers: what serves, its instances and its requests, live', async (page) => {

@@ -14,6 +14,7 @@ export const PATIENCE = Number(env.PATIENCE ?? 60) * 1000;
 export const URL_ = env.DASHBOARD_URL;
 export const ALPHA = {id: env.ALPHA_ID, token: env.ALPHA_TOKEN};
 export const BETA = {id: env.BETA_ID, token: env.BETA_TOKEN};
+export const GAMMA = {id: env.GAMMA_ID, token: env.GAMMA_TOKEN};
 export const OPERATOR = {token: env.OPERATOR_TOKEN};
 
 let browser;
