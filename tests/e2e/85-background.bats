@@ -229,6 +229,16 @@ end() {
 	becomes slow .done 3
 }
 
+@test "several instances share what waits" {
+	up '["slow"]' '.instances = 2'
+	wait_until "$PATIENCE" is slow .working 2
+	sandboxctl background put slow 1 2
+	hears slow 'slow of 1 begins'
+	hears slow 'slow of 2 begins'
+	let_go
+	becomes slow .done 2
+}
+
 @test "triggers from outside are kept while the worker runs, and are one more run" {
 	up '["event"]'
 	sandboxctl background trigger event

@@ -181,6 +181,18 @@ static double worst_rank(const struct background_line *l)
 	return worst;
 }
 
+/* Of what waits, each of several has its part. */
+static unsigned share(const struct background *b, unsigned room)
+{
+	const struct background_line *l;
+	uint64_t n = 0, part;
+
+	LIST_FOREACH(l, &b->lines, next)
+		n += l->goes;
+	part = (b->counts.n[BACKGROUND_READY] + n - 1) / (n ? n : 1);
+	return part < room ? (unsigned)part : room;
+}
+
 static void fill(struct background_line *l)
 {
 	const struct background *b = l->b;
@@ -189,7 +201,7 @@ static void fill(struct background_line *l)
 	    b->counts.n[BACKGROUND_READY] == 0 || l->channel.out.bytes > 2 * BACKGROUND_FRAME_MAX)
 		return;
 	if (l->n_flights < l->window && (b->by_rank || l->n_flights <= l->window / 2)) {
-		background_take(l, l->window - l->n_flights, INFINITY);
+		background_take(l, share(b, l->window - l->n_flights), INFINITY);
 	} else if (b->by_rank && l->n_flights < 2 * l->window && b->better < worst_rank(l)) {
 		/* It gives back the last of what it has not begun. */
 		l->b->better = INFINITY;
