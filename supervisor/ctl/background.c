@@ -124,7 +124,8 @@ static void read_top(struct json_strict *s, struct file *f)
 	for (size_t i = 0; i < json_array_size(workers) && s->status == 0; i++, f->n++) {
 		read_worker(s, workers, i, f);
 		for (unsigned j = 0; s->status == 0 && j < i; j++)
-			if (strcmp(f->workers[j].name, f->workers[i].name) == 0)
+			if (f->workers[j].name && f->workers[i].name &&
+			    strcmp(f->workers[j].name, f->workers[i].name) == 0)
 				(void)json_strict_item_fail(s, "workers", i, "is there twice");
 	}
 	f->env = json_strict_get(s, "env");

@@ -198,7 +198,8 @@ static void fill(struct background_line *l)
 	const struct background *b = l->b;
 
 	if (!l->goes || l->taking || !service_replica_serves(l->replica) ||
-	    b->counts.n[BACKGROUND_READY] == 0 || l->channel.out.bytes > 2 * BACKGROUND_FRAME_MAX)
+	    b->counts.n[BACKGROUND_READY] == 0 ||
+	    l->channel.out.bytes > (size_t)2 * BACKGROUND_FRAME_MAX)
 		return;
 	if (l->n_flights < l->window && (b->by_rank || l->n_flights <= l->window / 2)) {
 		background_take(l, share(b, l->window - l->n_flights), INFINITY);

@@ -52,14 +52,13 @@ struct background_item {
 /* What has come of an item that was given away, and what that makes of it. */
 struct background_settled {
 	uint64_t id;
+	char *error; /* owned; may be NULL */
+	size_t len;  /* of its value; set when it is written, as the last three */
 	uint32_t attempt;
 	enum background_end end;
-	char *error; /* owned; may be NULL */
-	/* Set when it is written. */
-	bool known; /* else it was not given away, or not with this attempt */
 	enum background_state now;
+	bool known; /* else it was not given away, or not with this attempt */
 	bool gone;
-	size_t len; /* of its value */
 };
 
 struct background_rules {

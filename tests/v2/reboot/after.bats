@@ -34,8 +34,8 @@ status_is() {
 }
 
 @test "the service is up again with both replicas, at its address and with its data" {
-	wait_until "$PATIENCE" serves 2
-	wait_until "$PATIENCE" test -s "$RUN/edge-http"
+	wait_until "$PATIENCE" serves 2 || fail "$(sandboxctl service info --json shop/www; cat "$WORK/log")"
+	wait_until "$PATIENCE" test -s "$RUN/edge-http" || fail "$(cat "$WORK/log")"
 	[ "$(curl -sS -m "$PATIENCE" -H 'Host: www-shop.default.localhost' "http://$EDGE/")" = xx ]
 }
 

@@ -6,10 +6,14 @@ load ../../e2e/lib
 load ../../e2e/http
 
 setup_file() {
+	local name
+
 	export EDGE=127.0.0.1:8080 HTTP=127.0.0.1:8081
 	daemon_make python web
 	project_make one
-	declare -px WORK STATE RUN GROUP SANDBOXD_STATE SANDBOXD_SOCKET EDGE HTTP ONE ONE_TOKEN >"$REBOOT"
+	for name in WORK STATE RUN GROUP SANDBOXD_STATE SANDBOXD_SOCKET EDGE HTTP ONE ONE_TOKEN; do
+		printf 'export %s=%q\n' "$name" "${!name}"
+	done >"$REBOOT"
 }
 
 setup() {
@@ -46,7 +50,7 @@ task_runs() {
 		ports: [{name: "http", kind: "http"}],
 		processes: [{name: "server", command: "exec python3 server.py"}]}' >m.json
 	sandboxctl service put app --manifest m.json
-	wait_until "$PATIENCE" test -s "$RUN/edge-http"
+	wait_until "$PATIENCE" test -s "$RUN/edge-http" || fail "$(cat "$WORK/log")"
 	[ "$(curl -sS -m "$PATIENCE" -H 'Host: www-shop.default.localhost' "http://$EDGE/")" = x ]
 }
 
