@@ -521,8 +521,9 @@ void background_release(struct front *f, uint64_t queue, const char *run,
 	x->release = true;
 	x->claim = claim;
 	(void)snprintf(x->why, sizeof(x->why), "%s", why ? why : "");
-	if (kept && n_kept)
-		x->kept = calloc(n_kept, sizeof(*kept));
+	if (!kept || n_kept == 0)
+		return;
+	x->kept = calloc(n_kept, sizeof(*kept));
 	if (x->kept) {
 		memcpy(x->kept, kept, n_kept * sizeof(*kept));
 		x->n_kept = n_kept;
