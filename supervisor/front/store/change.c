@@ -170,14 +170,15 @@ static struct change **add_told(struct front *f, struct change **tail,
 	return tail;
 }
 
-static void tell(struct front *f, struct change *c, const struct err *error)
+/* again: those that are known are tried until they are durable. */
+static void tell(struct front *f, struct change *c, const struct err *error, bool again)
 {
 	for (struct change *next; c; c = next) {
 		struct change *with = c->with;
 
 		next = c->next_told;
 		c->with = NULL;
-		if (error && c->write && change_is_known(c))
+		if (again && error && c->write && change_is_known(c))
 			change_mark(f, c, c->holder, c->bytes);
 		for (struct change *other; with; with = other) {
 			other = with->with;
@@ -224,7 +225,7 @@ static void write_and_tell(struct front *f)
 
 	tail = add_told(f, tail, &known, r == 0);
 	(void)add_told(f, tail, &fresh, r == 0);
-	tell(f, told, r < 0 ? &e : NULL);
+	tell(f, told, r < 0 ? &e : NULL, true);
 	while (alone.first) {
 		struct change_list one = {0};
 
@@ -232,7 +233,7 @@ static void write_and_tell(struct front *f)
 		change_append(&one, change_take_first(&alone));
 		r = write_lists(f, one.first, NULL, &bad, &e);
 		(void)add_told(f, &told, &one, r == 0);
-		tell(f, told, r < 0 ? &e : NULL);
+		tell(f, told, r < 0 ? &e : NULL, true);
 	}
 }
 
@@ -266,7 +267,7 @@ void change_commit(struct front *f)
 		turn_mark(f);
 }
 
-/* Those that are known and marked anew when they are told are tried no more. */
+/* Those that are known are tried no more, and who is told of one may free it. */
 void change_stop(struct front *f)
 {
 	struct change_list list = f->changes->known;
@@ -283,6 +284,6 @@ void change_stop(struct front *f)
 		}
 		list = (struct change_list){0};
 		/* Who has waited for one of them to ask for another asks for it now. */
-		tell(f, told, &e);
+		tell(f, told, &e, false);
 	}
 }

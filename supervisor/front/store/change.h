@@ -56,7 +56,7 @@ bool change_is_behind(const struct front *f, unsigned holder);
 bool change_is_stuck(const struct front *f);
 /* The turn's step. */
 void change_commit(struct front *f);
-/* The front ends: those that are marked are told that they are not durable. */
+/* The front ends: those that are marked are told that they are not durable, and are not tried again. */
 void change_stop(struct front *f);
 
 /* front.c makes it, with zeros; change.c's own. */

@@ -99,6 +99,8 @@ static void refused(struct rest *r, const struct http_route *row, const char *to
 			   : strstr(row->path, "/secrets-bulk")	   ? "{\"secrets\": {}}"
 			   : strstr(row->path, "/assets-")	   ? "{\"manifest\": {}}"
 			   : strstr(row->path, "/variables")	   ? "{\"variables\": {}}"
+			   : strstr(row->path, "{worker}/items")   ? "{\"items\": [1]}"
+			   : strstr(row->path, "/background/")	   ? "{}"
 			   : strstr(row->path, "/scale")	   ? "{\"instances\": 1}"
 			   : strstr(row->path, "/restart")	   ? "{}"
 			   : strstr(row->path, "{service}/deploy") ? "{\"revision\": \"latest\"}"
