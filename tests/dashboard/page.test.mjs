@@ -260,9 +260,9 @@ browse('another project’s data is not shown, whatever the address says', async
 	await endedAs(BETA, secret, 'complete');
 	await open(page, ALPHA);
 	const nav = page.getByRole('navigation', {name: 'Views'});
-	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'HTTP workers', 'Services', 'Tasks', 'Schedules', 'Dead letters']);
+	assert.deepEqual(await nav.getByRole('link').allTextContents(), ['Workers', 'HTTP workers', 'Services', 'Background', 'Tasks', 'Schedules', 'Dead letters']);
 	for (const hash of [`#/p/${BETA.id}`, tasksOf(BETA), `${tasksOf(BETA)}/${secret}`, `${tasksOf(ALPHA)}/${secret}`,
-		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, `#/p/${BETA.id}/http`, `#/p/${BETA.id}/services`, `#/p/${BETA.id}/services/site/www`, `#/p/${ALPHA.id}/services/site/none`, `#/p/${ALPHA.id}/http/none`, '#/projects', '#/node', '#/images']) {
+		`#/p/${ALPHA.id}/workers/${code.id}`, `#/p/${BETA.id}/schedules`, `#/p/${BETA.id}/dead`, `#/p/${BETA.id}/http`, `#/p/${BETA.id}/services`, `#/p/${BETA.id}/background`, `#/p/${BETA.id}/services/site/www`, `#/p/${ALPHA.id}/services/site/none`, `#/p/${ALPHA.id}/http/none`, '#/projects', '#/node', '#/images']) {
 		await page.goto(URL_ + hash);
 		await page.getByRole('heading', {name: 'Not shown'}).waitFor();
 		assert.doesNotMatch(await page.locator('body').textContent(), /BETA-SECRET|beta/);
