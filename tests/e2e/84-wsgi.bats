@@ -18,9 +18,9 @@ setup() {
 }
 
 teardown() {
+	end_background
 	local each
 
-	end_background
 	for each in $(sandboxctl service ls --json | jq -r '.[] | .app + "/" + .name'); do
 		sandboxctl service rm "$each" || true
 	done

@@ -25,9 +25,9 @@ setup() {
 }
 
 teardown() {
+	end_background
 	local each
 
-	end_background
 	for each in $(sandboxctl background ls --json | jq -r '.[].name'); do
 		sandboxctl background rm "$each" || true
 	done
