@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -173,39 +172,25 @@ static int pack(const char *path, bool named, int *ret_fd, struct err *e)
 static int ask(struct ctl *ctl, const struct deploy_options *o, json_t **ret, struct err *e)
 {
 	struct pip_index index = PIP_INDEX_INIT;
-	struct ctl_conn conn = CTL_CONN_INIT;
-	json_auto_t *request = NULL, *told = NULL;
-	_cleanup_fd_ int archive = -1, ours = -1, theirs = -1;
+	json_auto_t *told = NULL;
+	_cleanup_fd_ int archive = -1;
 	char folder[PATH_MAX];
 	const char *file;
-	int pair[2], fds[3], r = find_folder(o, folder, &file, e);
+	int r = find_folder(o, folder, &file, e);
 
 	if (r == 0)
 		r = pack(folder, file != NULL, &archive, e);
+	if (r == 0)
+		r = pip_index_begin(&index, &told, e);
 	if (r < 0)
 		return r;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "socketpair");
-	ours = pair[0];
-	theirs = pair[1];
-	r = pip_index_begin(&index, &told, e);
-	fds[0] = archive;
-	fds[1] = theirs;
-	fds[2] = index.sock;
-	request = json_pack("{s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:O*, s:O*}", "op",
-			    "deploy", "project", o->project, "source", "sandboxctl", "dry_run",
-			    o->dry_run, "config", file, "env", o->env, "name", o->name, "message",
-			    o->message, "version_tag", o->tag, "vars", o->vars, "index", told);
-	if (r == 0)
-		r = ctl_connect(ctl, &conn, e);
-	if (r == 0)
-		r = ctl_send(&conn, request, fds, told ? 3 : 2, e);
-	util_close_fd(&theirs);
-	/* The index ends with the copies that the daemon and the build have. */
-	util_close_fd(&index.sock);
-	if (r == 0)
-		r = progress_wait(&conn, ours, "'sandboxctl deploy ls' tells what serves", ret, e);
-	ctl_close(&conn);
+	r = progress_call(
+		ctl,
+		json_pack("{s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:O*, s:O*}", "op",
+			  "deploy", "project", o->project, "source", "sandboxctl", "dry_run",
+			  o->dry_run, "config", file, "env", o->env, "name", o->name, "message",
+			  o->message, "version_tag", o->tag, "vars", o->vars, "index", told),
+		archive, &index, "'sandboxctl deploy ls' tells what serves", NULL, ret, e);
 	pip_index_stop(&index);
 	return r;
 }

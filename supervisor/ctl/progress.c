@@ -111,3 +111,37 @@ int progress_wait(struct ctl_conn *conn, int progress, const char *where, json_t
 		return r < 0 ? r : ctl_reply_check(*ret, e);
 	}
 }
+
+int progress_call(struct ctl *ctl, json_t *request, int file, struct pip_index *index,
+		  const char *where, void (*sent)(void), json_t **ret, struct err *e)
+{
+	struct ctl_conn conn = CTL_CONN_INIT;
+	json_auto_t *ask = request;
+	_cleanup_fd_ int ours = -1, theirs = -1;
+	int pair[2], fds[3], r;
+	unsigned n = 0;
+
+	if (!ask)
+		return err_set(e, ERR_INPUT, 0, "what is asked for must be UTF-8 text");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(e, ERR_SYSTEM, errno, "socketpair");
+	ours = pair[0];
+	theirs = pair[1];
+	if (file >= 0)
+		fds[n++] = file;
+	fds[n++] = theirs;
+	if (index && index->sock >= 0)
+		fds[n++] = index->sock;
+	r = ctl_connect(ctl, &conn, e);
+	if (r == 0)
+		r = ctl_send(&conn, ask, fds, n, e);
+	util_close_fd(&theirs);
+	if (index)
+		util_close_fd(&index->sock);
+	if (r == 0 && sent)
+		sent();
+	if (r == 0)
+		r = progress_wait(&conn, ours, where, ret, e);
+	ctl_close(&conn);
+	return r;
+}

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -214,47 +213,33 @@ static void on_interrupt(int signal)
 	_exit(130);
 }
 
+static void on_sent(void)
+{
+	(void)signal(SIGINT, on_interrupt);
+}
+
 static int ask(struct ctl *ctl, const struct push_options *o, const char *app, const char *text,
 	       int archive, json_t **ret, struct err *e)
 {
 	struct pip_index index = PIP_INDEX_INIT;
-	struct ctl_conn conn = CTL_CONN_INIT;
-	json_auto_t *request = NULL, *told = NULL;
-	_cleanup_fd_ int ours = -1, theirs = -1;
-	int pair[2], fds[3], r;
+	json_auto_t *told = NULL;
+	json_t *request;
+	int r = pip_index_begin(&index, &told, e);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "socketpair");
-	ours = pair[0];
-	theirs = pair[1];
-	r = pip_index_begin(&index, &told, e);
-	fds[0] = archive;
-	fds[1] = theirs;
-	fds[2] = index.sock;
+	if (r < 0)
+		return r;
+	(void)snprintf(goes_on, sizeof(goes_on),
+		       "\nsandboxctl: the push goes on: 'sandboxctl service ls %s' tells how far\n",
+		       app);
 	request = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:O*}", "op",
 			    "service_push", "project", o->project, "app", app, "text", text,
 			    "clean", o->clean, "python", o->python, "image", o->image, "policy",
 			    o->policy, "message", o->message, "index", told);
-	if (r == 0 && !request)
+	if (!request)
 		r = err_set(e, ERR_INPUT, 0, FILE_NAME " and all options must be UTF-8 text");
-	if (r == 0)
-		r = ctl_connect(ctl, &conn, e);
-	if (r == 0)
-		r = ctl_send(&conn, request, fds, told ? 3 : 2, e);
-	if (r == 0) {
-		(void)snprintf(
-			goes_on, sizeof(goes_on),
-			"\nsandboxctl: the push goes on: 'sandboxctl service ls %s' tells how "
-			"far\n",
-			app);
-		(void)signal(SIGINT, on_interrupt);
-	}
-	util_close_fd(&theirs);
-	/* The index ends with the copies that the daemon and the build have. */
-	util_close_fd(&index.sock);
-	if (r == 0)
-		r = progress_wait(&conn, ours, "'sandboxctl service ls' tells what runs", ret, e);
-	ctl_close(&conn);
+	else
+		r = progress_call(ctl, request, archive, &index,
+				  "'sandboxctl service ls' tells what runs", on_sent, ret, e);
 	pip_index_stop(&index);
 	return r;
 }

@@ -6,7 +6,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "supervisor/ctl/pack.h"
@@ -119,28 +118,8 @@ int service_name_read(const struct service_options *o, const char *text, struct 
 
 int service_roll(struct ctl *ctl, json_t *request, int fd, json_t **ret, struct err *e)
 {
-	struct ctl_conn conn = CTL_CONN_INIT;
-	json_auto_t *ask = request;
-	_cleanup_fd_ int ours = -1, theirs = -1;
-	int pair[2], fds[2], n = 0, r;
-
-	if (!ask)
-		return err_set(e, ERR_INPUT, 0, "what is asked for must be UTF-8 text");
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_set(e, ERR_SYSTEM, errno, "socketpair");
-	ours = pair[0];
-	theirs = pair[1];
-	if (fd >= 0)
-		fds[n++] = fd;
-	fds[n++] = theirs;
-	r = ctl_connect(ctl, &conn, e);
-	if (r == 0)
-		r = ctl_send(&conn, ask, fds, (unsigned)n, e);
-	util_close_fd(&theirs);
-	if (r == 0)
-		r = progress_wait(&conn, ours, "'sandboxctl service ls' tells what runs", ret, e);
-	ctl_close(&conn);
-	return r;
+	return progress_call(ctl, request, fd, NULL, "'sandboxctl service ls' tells what runs",
+			     NULL, ret, e);
 }
 
 /* Options that stand anywhere; *word is what is left, between min and max words. An exit status. */
