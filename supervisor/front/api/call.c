@@ -269,12 +269,12 @@ static int json_read(const char *text, size_t len, bool strict, void **ret, stru
 	return r;
 }
 
-static void json_free(void *what)
+void call_json_free(void *what)
 {
 	json_decref(what);
 }
 
-const struct http_reader call_json_reader = {.read = json_read, .free = json_free};
+const struct http_reader call_json_reader = {.read = json_read, .free = call_json_free};
 
 /* What stands in the path, by the names that the row gives it. */
 static void read_path(struct json_strict *in, const struct http_request *r)

@@ -71,5 +71,7 @@ void call_by_control(struct front *f, struct request *req);
 int call_by_http(struct http_request *r, struct err *e);
 /* Of a row whose body is JSON and may be long; call_by_http() takes what it has read. */
 extern const struct http_reader call_json_reader;
+/* The free of a reader that makes a json_t. */
+void call_json_free(void *what);
 
 #endif

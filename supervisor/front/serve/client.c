@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "supervisor/front/serve/control.h"
 #include "supervisor/front/serve/http/http.h"
@@ -167,4 +168,18 @@ void waiter_end_all(struct waiter **list, json_t *reply, const struct err *e)
 	while (*list)
 		waiter_end(*list, reply ? json_copy(reply) : NULL, e);
 	json_decref(reply);
+}
+
+void client_tell(int progress_fd, json_t *line)
+{
+	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+
+	json_decref(line);
+	if (text && progress_fd >= 0) {
+		struct iovec iov[2] = {{text, strlen(text)}, {(char *)"\n", 1}};
+		const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+
+		(void)sendmsg(progress_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	free(text);
 }

@@ -70,5 +70,8 @@ void waiter_end(struct waiter *w, json_t *reply, const struct err *e);
 void waiter_end_when(struct waiter *w, struct change *change, json_t *reply);
 /* waiter_end for each of a list. */
 void waiter_end_all(struct waiter **list, json_t *reply, const struct err *e);
+/* What a client reads while it waits: a line of JSON, by the socket that it has sent along (-1: none). Steals
+ * the reference. Whoever does not read misses lines, and nobody waits for him. */
+void client_tell(int progress_fd, json_t *line);
 
 #endif

@@ -93,22 +93,6 @@ void service_push_ask_clear(struct service_push_ask *a, json_t *reply, const str
 	*a = SERVICE_PUSH_ASK_NONE;
 }
 
-/* What the client reads while it waits: a line of JSON. */
-static void tell(struct service_push *x, json_t *line)
-{
-	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-
-	json_decref(line);
-	if (text && x->ask.progress_fd >= 0) {
-		struct iovec iov[2] = {{text, strlen(text)}, {(char *)"\n", 1}};
-		const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-
-		/* Whoever does not read misses lines, and nobody waits for him. */
-		(void)sendmsg(x->ask.progress_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	}
-	free(text);
-}
-
 /* The run that is under way ends, and nothing more is heard of it. */
 static void drop_run(struct service_push *x)
 {
@@ -435,7 +419,7 @@ static void push_take(struct channel *c, const char *op, json_t *head)
 	if (x->step >= PUSH_START || timer_is_set(&x->again))
 		return;
 	if (strcmp(op, "progress") == 0)
-		tell(x, json_incref(head));
+		client_tell(x->ask.progress_fd, json_incref(head));
 	else if (strcmp(op, "failed") == 0)
 		take_failed(x, head);
 	else if (strcmp(op, "services") == 0 && x->step == PUSH_READ)

@@ -11,7 +11,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/msg.h"
@@ -61,29 +60,13 @@ void service_ask_clear(struct service_ask *a, json_t *reply, const struct err *e
 	*a = SERVICE_ASK_NONE;
 }
 
-/* What the client reads while it waits: a line of JSON. */
-static void tell(struct service_roll *x, json_t *line)
-{
-	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-
-	json_decref(line);
-	if (text && x->ask.progress_fd >= 0) {
-		struct iovec iov[2] = {{text, strlen(text)}, {(char *)"\n", 1}};
-		const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-
-		/* Whoever does not read misses lines, and nobody waits for him. */
-		(void)sendmsg(x->ask.progress_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	}
-	free(text);
-}
-
 static void begin_step(struct service_roll *x, enum roll_step step)
 {
 	const uint64_t now = util_monotonic_ns();
 
 	if (x->step != step)
-		tell(x, json_pack("{s:s, s:f}", "step", step_names[x->step], "ms",
-				  (double)(now - x->began_ns) / 1e6));
+		client_tell(x->ask.progress_fd, json_pack("{s:s, s:f}", "step", step_names[x->step],
+							  "ms", (double)(now - x->began_ns) / 1e6));
 	x->step = step;
 	x->began_ns = now;
 }
@@ -246,9 +229,10 @@ void service_roll_stage(struct service_replica *r)
 	struct service_roll *x = r->service->roll;
 
 	if (x && x->generation == r->generation && x->step == ROLL_START)
-		tell(x, json_pack("{s:s, s:s, s:i, s:f}", "step", r->stage, "service",
-				  r->service->row.name, "replica", (int)r->number, "ms",
-				  (double)(util_monotonic_ns() - r->began_ns) / 1e6));
+		client_tell(x->ask.progress_fd,
+			    json_pack("{s:s, s:s, s:i, s:f}", "step", r->stage, "service",
+				      r->service->row.name, "replica", (int)r->number, "ms",
+				      (double)(util_monotonic_ns() - r->began_ns) / 1e6));
 }
 
 void service_roll_replica(struct service_replica *r, bool ready)
@@ -262,7 +246,8 @@ void service_roll_replica(struct service_replica *r, bool ready)
 	if (!ready) {
 		/* Before the answer, after which nobody reads it. */
 		if (r->output)
-			tell(x, json_pack("{s:s, s:s}", "step", "output", "text", r->output));
+			client_tell(x->ask.progress_fd,
+				    json_pack("{s:s, s:s}", "step", "output", "text", r->output));
 		(void)err_set(&e, ERR_INPUT, 0, "%s.%u: %.400s%s%s%s", r->service->row.name,
 			      r->number, r->failure, *r->last ? " (sandboxctl logs " : "", r->last,
 			      *r->last ? ")" : "");

@@ -102,28 +102,12 @@ static void build_free(struct web_build *b);
 static void start_build(struct web_build *b, struct err *e);
 static void try_snapshot(struct web_build *b);
 
-/* What the client reads while it waits: a line of JSON. */
-static void tell(struct web_build *b, json_t *line)
-{
-	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-
-	json_decref(line);
-	if (text && b->ask.progress_fd >= 0) {
-		struct iovec iov[2] = {{text, strlen(text)}, {(char *)"\n", 1}};
-		const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-
-		/* Whoever does not read misses lines, and nobody waits for him. */
-		(void)sendmsg(b->ask.progress_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	}
-	free(text);
-}
-
 static void begin_step(struct web_build *b, enum build_step step)
 {
 	const uint64_t now = util_monotonic_ns();
 
-	tell(b, json_pack("{s:s, s:f}", "step", step_names[b->step], "ms",
-			  (double)(now - b->began_ns) / 1e6));
+	client_tell(b->ask.progress_fd, json_pack("{s:s, s:f}", "step", step_names[b->step], "ms",
+						  (double)(now - b->began_ns) / 1e6));
 	b->step = step;
 	b->began_ns = now;
 }
@@ -163,7 +147,8 @@ static void build_fail_in(struct web_build *b, const char *step, const struct er
 			free(b->ask.waiter->client.http->detail);
 			b->ask.waiter->client.http->detail = TAKE_PTR(b->version->traceback);
 		} else {
-			tell(b, json_pack("{s:s}", "traceback", b->version->traceback));
+			client_tell(b->ask.progress_fd,
+				    json_pack("{s:s}", "traceback", b->version->traceback));
 		}
 	}
 	/* What its code has printed before is in its log, too. */
@@ -833,7 +818,7 @@ static void build_take(struct web_channel *c, const char *op, json_t *head)
 	if (b->step != BUILD_READ || timer_is_set(&b->again))
 		return;
 	if (strcmp(op, "progress") == 0)
-		tell(b, json_incref(head));
+		client_tell(b->ask.progress_fd, json_incref(head));
 	else if (strcmp(op, "failed") == 0)
 		take_failed(b, head);
 	else if (strcmp(op, "manifest") == 0)

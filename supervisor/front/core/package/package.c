@@ -725,27 +725,31 @@ void package_unpack_sized(struct front *f, const struct project *p, int archive_
 	unpack_memory(f, p, archive_fd, &whom);
 }
 
-void package_unpack_file(struct front *f, const struct project *p, int archive_fd, package_fn done,
-			 void *arg)
+/* In a child, which may wait for the disk. Closes archive_fd. */
+static void unpack_file(struct front *f, const struct project *p, int archive_fd,
+			const struct whom *whom)
 {
-	const struct whom whom = {.done = done, .arg = arg};
 	_cleanup_fd_ int fd = archive_fd;
 	struct result res = {0};
 	struct stat st;
 
-	unpack(f, p, &fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0, false, &whom, &res);
+	unpack(f, p, &fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0, false, whom, &res);
 }
 
-/* In a child, which may wait for the disk. */
+void package_unpack_file(struct front *f, const struct project *p, int archive_fd, package_fn done,
+			 void *arg)
+{
+	const struct whom whom = {.done = done, .arg = arg};
+
+	unpack_file(f, p, archive_fd, &whom);
+}
+
 void package_unpack_spool(struct front *f, const struct project *p, int spool_fd,
 			  package_zip_fn done, void *arg)
 {
 	const struct whom whom = {.sized = true, .zip_done = done, .arg = arg};
-	_cleanup_fd_ int fd = spool_fd;
-	struct result res = {0};
-	struct stat st;
 
-	unpack(f, p, &fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0, false, &whom, &res);
+	unpack_file(f, p, spool_fd, &whom);
 }
 
 /* Always in a child: it waits for the disk. */

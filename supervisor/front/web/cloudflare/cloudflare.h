@@ -18,6 +18,9 @@
  * with it is the loop's. */
 #define CF_FIELD_MAX (512u << 10)
 #define CF_FIELD_VALUES_MAX 8192u
+/* Reads it into a json_t, in that thread, and wipes the text: secrets may be in it, and nobody reads it
+ * again. what: the field. */
+int cf_field_read(const char *what, const char *text, size_t len, void **ret, struct err *e);
 
 /* Numbers of errors that wrangler knows, or tells its user. */
 enum cf_code {

@@ -45,24 +45,12 @@ static int call_script(struct call *c, const char **ret_name, struct web_worker 
 
 static int settings_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
 {
-	json_t *doc = NULL;
-	int r = json_strict_load_few("settings", text, len, CF_FIELD_MAX, CF_FIELD_VALUES_MAX, &doc,
-				     e);
-
 	(void)strict;
-	/* Secrets may be in it, and nobody reads the text again. */
-	explicit_bzero((char *)text, len);
-	*ret = doc;
-	return r;
-}
-
-static void settings_free(void *what)
-{
-	json_decref(what);
+	return cf_field_read("settings", text, len, ret, e);
 }
 
 static const struct http_reader settings_reader = {
-	.read = settings_read, .free = settings_free, .part = "settings"};
+	.read = settings_read, .free = call_json_free, .part = "settings"};
 
 /* The part "settings", as JSON. */
 static int read_form(struct http_request *q, json_t **ret, struct err *e)

@@ -375,26 +375,24 @@ char *cf_annotation(const json_t *metadata, const char *key, size_t max)
 	return text ? strndup(text, max) : NULL;
 }
 
-static int metadata_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
+int cf_field_read(const char *what, const char *text, size_t len, void **ret, struct err *e)
 {
 	json_t *doc = NULL;
-	int r = json_strict_load_few("metadata", text, len, CF_FIELD_MAX, CF_FIELD_VALUES_MAX, &doc,
-				     e);
+	int r = json_strict_load_few(what, text, len, CF_FIELD_MAX, CF_FIELD_VALUES_MAX, &doc, e);
 
-	(void)strict;
-	/* Secrets may be in it, and nobody reads the text again. */
 	explicit_bzero((char *)text, len);
 	*ret = doc;
 	return r;
 }
 
-static void metadata_free(void *what)
+static int metadata_read(const char *text, size_t len, bool strict, void **ret, struct err *e)
 {
-	json_decref(what);
+	(void)strict;
+	return cf_field_read("metadata", text, len, ret, e);
 }
 
 static const struct http_reader metadata_reader = {
-	.read = metadata_read, .free = metadata_free, .part = "metadata"};
+	.read = metadata_read, .free = call_json_free, .part = "metadata"};
 
 static int read_metadata(struct call *c, json_t **ret, struct err *e)
 {
