@@ -2,11 +2,10 @@
 // Background workers: the list of a project's, and one worker's page with its queue and dead letters.
 
 import {action, button, confirm, facts, h, heading, replace, say, section} from './dom.js';
-import {bytes, count, id, status, time} from './format.js';
+import {bytes, count, id, iso, status, time} from './format.js';
 import {field, formDialog} from './queue_form.js';
 import {table} from './table.js';
 
-const iso = (ns) => (ns ? new Date(ns / 1e6).toISOString() : null);
 const waiting = (w) => w.ready + w.held + w.later;
 
 export async function workersAtWork(page) {

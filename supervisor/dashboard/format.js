@@ -31,6 +31,11 @@ export function time(text) {
 	return h('time', {datetime: text, title: text}, short);
 }
 
+// A time in nanoseconds as text; null where there is none.
+export function iso(ns) {
+	return ns ? new Date(ns / 1e6).toISOString() : null;
+}
+
 export function millis(text) {
 	return parseTime(text)?.getTime() ?? null;
 }

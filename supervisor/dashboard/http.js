@@ -3,13 +3,11 @@
 
 import {chart} from './chart.js';
 import {facts, h, heading, replace, section} from './dom.js';
-import {count, duration, id, status, time} from './format.js';
+import {count, duration, id, iso, status, time} from './format.js';
 import {table} from './table.js';
 
 const SPAN = 300; // seconds that a chart shows
 const WINDOW_MS = 20000; // over which a rate is taken
-
-const iso = (ns) => (ns ? new Date(ns / 1e6).toISOString() : null);
 
 // The time, in seconds, that a part q of the requests took no longer than, as far as the buckets tell: evenly
 // spread within each. null where there are none.

@@ -2,11 +2,10 @@
 // Services: the list of a project's, and one service's page with its replicas and revisions.
 
 import {action, button, confirm, facts, h, heading, replace, say, section} from './dom.js';
-import {bytes, count, duration, id, status, time} from './format.js';
+import {bytes, count, duration, id, iso, status, time} from './format.js';
 import {field, formDialog, number} from './queue_form.js';
 import {table} from './table.js';
 
-const iso = (ns) => (ns ? new Date(ns / 1e6).toISOString() : null);
 const named = (s) => `${s.app}/${s.name}`;
 const serving = (s) => `${count(s.replicas.filter((r) => r.serves).length)} of ${count(s.instances)}`;
 
