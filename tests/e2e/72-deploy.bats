@@ -24,10 +24,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # worker TEXT [NAME]: a folder TEXT with a worker that answers TEXT.
 worker() {
 	mkdir -p "$1/src"

@@ -23,10 +23,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 ask() {
 	curl -sS --max-time 60 -H 'Host: hello.default.localhost' "http://$ADDRESS/"
 }

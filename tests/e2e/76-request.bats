@@ -62,10 +62,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # ask [CURL'S OPTION...] PATH: of the worker each.
 ask() {
 	curl -sS --max-time 60 -H 'Host: each.default.localhost' "${@:1:$#-1}" "http://$ADDRESS/${*: -1}"

@@ -27,10 +27,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # ask HOST [CURL'S OPTION...] PATH
 ask() {
 	curl -sS --max-time "$PATIENCE" --path-as-is -H "Host: $1.default.localhost" "${@:2:$#-2}" "http://$ADDRESS${*: -1}"

@@ -41,10 +41,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # deployed DIR: the deploy works, and makes a snapshot with the worker's top level in it.
 deployed() {
 	run --separate-stderr sandboxctl deploy "$1"

@@ -37,10 +37,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 ask() {
 	curl -sS --max-time 120 -H 'Host: facts.default.localhost' "http://$(cat "$RUN/edge-http")/$1"
 }

@@ -28,10 +28,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # worker NAME [LINE...]: a folder with a worker of that name; the lines are of its wrangler.toml.
 worker() {
 	mkdir -p "$1"

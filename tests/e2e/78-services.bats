@@ -138,10 +138,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # worker NAME LINES: deploys a worker whose source is read from stdin.
 worker() {
 	mkdir -p "$1"

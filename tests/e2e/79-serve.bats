@@ -83,10 +83,6 @@ sample() {
 	[ ! -e sock ]
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps -q)" ]
-}
-
 # Workers with all bindings, a folder, a server of the test's own, and the way out.
 configuration() {
 	mkdir -p content/sub

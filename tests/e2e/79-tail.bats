@@ -65,10 +65,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 }

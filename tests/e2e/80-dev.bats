@@ -468,7 +468,3 @@ entry() {
 	DEV=''
 	wait_until "$PATIENCE" nothing_runs
 }
-
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}

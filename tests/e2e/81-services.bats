@@ -17,20 +17,11 @@ setup() {
 
 teardown() {
 	end_background
-	local each
-
-	for each in $(sandboxctl service ls --json | jq -r '.[] | .app + "/" + .name'); do
-		sandboxctl service rm "$each" || true
-	done
-	wait_until "$PATIENCE" nothing_runs
+	services_remove
 }
 
 teardown_file() {
 	daemon_remove
-}
-
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
 }
 
 # An app that says which version and which replica it is, by a server of its own.

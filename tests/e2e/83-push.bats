@@ -30,21 +30,12 @@ setup() {
 
 teardown() {
 	end_background
-	local each
-
-	for each in $(sandboxctl service ls --json | jq -r '.[] | .app + "/" + .name'); do
-		sandboxctl service rm "$each" || true
-	done
-	wait_until "$PATIENCE" nothing_runs
+	services_remove
 }
 
 teardown_file() {
 	kill "$(cat "$WORK/index.pid")" || true
 	daemon_remove
-}
-
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
 }
 
 # push ARG...: with what it says in $BATS_TEST_TMPDIR/said.

@@ -19,20 +19,11 @@ setup() {
 
 teardown() {
 	end_background
-	local each
-
-	for each in $(sandboxctl service ls --json | jq -r '.[] | .app + "/" + .name'); do
-		sandboxctl service rm "$each" || true
-	done
-	wait_until "$PATIENCE" nothing_runs
+	services_remove
 }
 
 teardown_file() {
 	daemon_remove
-}
-
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
 }
 
 # manifest [JQ]: of the service shop/www.

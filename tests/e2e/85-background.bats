@@ -38,10 +38,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 # up WORKERS [JQ]: workers of app/jobs.py, as JSON.
 up() {
 	jq -n "{kind: \"background\", dir: \"app\", module: \"jobs\", workers: $1} | ${2:-.}" >b.json

@@ -261,6 +261,20 @@ roles_kill() {
 	wait_until "$PATIENCE" sandboxctl version
 }
 
+nothing_runs() {
+	[ -z "$(sandboxctl ps --quiet)" ]
+}
+
+# services_remove: for the teardown of tests that make services: removes all, and waits until none runs.
+services_remove() {
+	local each
+
+	for each in $(sandboxctl service ls --json | jq -r '.[] | .app + "/" + .name'); do
+		sandboxctl service rm "$each" || true
+	done
+	wait_until "$PATIENCE" nothing_runs
+}
+
 # end_tree PID: kills a process and all that it has started. Each is stopped first, so that it starts
 # no more meanwhile.
 end_tree() {

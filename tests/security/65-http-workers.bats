@@ -33,10 +33,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$("$CTL" ps --quiet)" ]
-}
-
 # ask WORKER PATH
 ask() {
 	curl -sS -m "$PATIENCE" -H "Host: $1.default.localhost" "http://$ADDRESS/$2"

@@ -57,10 +57,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 wrangler() {
 	node "${MODULES:?}/node_modules/wrangler/bin/wrangler.js" "$@" </dev/null
 }

@@ -64,10 +64,6 @@ teardown_file() {
 	daemon_remove
 }
 
-nothing_runs() {
-	[ -z "$(sandboxctl ps --quiet)" ]
-}
-
 wrangler_in() {
 	node "${MODULES:?}/node_modules/wrangler/bin/wrangler.js" "$@" 2>&1
 }
