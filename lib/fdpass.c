@@ -49,14 +49,13 @@ ssize_t fds_recvv(int sock, void *buf, size_t len, int *fds, unsigned *n, int fl
 	const unsigned room = *n < FDS_SEND_MAX ? *n : FDS_SEND_MAX;
 	union control control;
 	struct iovec iov = {buf, len};
+	/* CMSG_LEN, because CMSG_SPACE has room for one more where the number is odd, and the kernel
+	 * fills whatever is there (scm_max_fds in net/core/scm.c). */
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
 			     .msg_control = control.buf,
 			     .msg_controllen = room ? CMSG_LEN(sizeof(int) * room) : 0};
 	ssize_t got;
-
-	/* CMSG_LEN, because CMSG_SPACE has room for one more where the number is odd, and the kernel
-	 * fills whatever is there (scm_max_fds in net/core/scm.c). */
 
 	*n = 0;
 	do
